@@ -1,0 +1,7 @@
+"""`python -m wsicomp`."""
+
+import sys
+
+from wsicomp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,51 @@
+"""The command line: one thin module a command, each with `register` and `run`.
+
+This is the only place that prints and exits. A `WsicompError` becomes one line on stderr and exit code 1;
+a mistake in the command line itself is exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from wsicomp.cli import convert, demo, info, segment, verify
+from wsicomp.errors import WsicompError
+from wsicomp.version import SOFTWARE
+
+_EPILOG = """\
+begin with:
+  wsicomp demo                             see it work on a slide that it draws itself
+  wsicomp convert slide.svs smaller.svs    glass out, tissue byte for byte
+  wsicomp verify smaller.svs --against slide.svs
+
+exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        "wsicomp",
+        description="Makes whole-slide images small without anyone losing a diagnosis.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=SOFTWARE)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (convert, info, verify, segment, demo):
+        command.register(commands)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except WsicompError as exc:
+        print(f"wsicomp: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("wsicomp: interrupted; nothing half-written is left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return code

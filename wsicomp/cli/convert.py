@@ -1,0 +1,174 @@
+"""`wsicomp convert`: one slide into a smaller one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import as_bytes, as_percent, write_json
+from wsicomp.codecs import codec_names
+from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
+from wsicomp.convert import convert_slide, plan_slide
+from wsicomp.errors import ConfigError
+from wsicomp.outcome import ConversionReport
+from wsicomp.pyramid.plan import ConversionPlan, TileAction
+
+Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_DESCRIPTION = """\
+Convert a whole-slide image into a smaller one.
+
+Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
+wherever the source's tiles can be copied) or are encoded anew (codec jpeg). TARGET appears only when it is
+complete and verified; SOURCE is never touched."""
+
+_EPILOG = """\
+examples:
+  wsicomp convert slide.svs small.svs                        tissue untouched, glass out
+  wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
+  wsicomp convert slide.svs small.svs --dry-run              say what would be done, write nothing
+  wsicomp convert slide.svs small.svs --mask tissue.geojson  outlines from QuPath instead of a segmenter
+  wsicomp convert slide.svs small.svs --deidentify           no label, no macro, no names in the text
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "convert",
+        help="convert a slide into a smaller one",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    default = ConversionConfig()
+    parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")
+    parser.add_argument("target", type=Path, help="the file to write")
+    parser.add_argument(
+        "--preset", type=Path, metavar="FILE", help="options from a TOML file; others override it"
+    )
+
+    tissue = parser.add_argument_group("what becomes of tissue")
+    tissue.add_argument(
+        "--codec", choices=("auto", "copy", *codec_names()), help="auto: copy where possible, else jpeg"
+    )
+    tissue.add_argument(
+        "--quality", type=int, metavar="Q", help=f"of JPEG, 1 to 100 (default {default.quality})"
+    )
+
+    glass = parser.add_argument_group("what becomes of glass")
+    glass.add_argument(
+        "--glass",
+        choices=CHOICES["glass"],
+        help="keep it; white: one shared blank tile, which every reader shows (default); "
+        "empty: zero-byte tiles, for OpenSlide 4.0.1 and later alone",
+    )
+    glass.add_argument(
+        "--segmenter", choices=CHOICES["segmenter"], help=f"finds tissue (default {default.segmenter})"
+    )
+    glass.add_argument(
+        "--mask", type=Path, metavar="FILE", help="tissue from a PNG, TIFF or GeoJSON file instead"
+    )
+    glass.add_argument(
+        "--margin-um",
+        type=float,
+        metavar="F",
+        help=f"kept around tissue, in um (default {default.margin_um:g})",
+    )
+    glass.add_argument(
+        "--background", metavar="COLOR", help="white (default), auto (the slide's own glass), #RRGGBB"
+    )
+
+    file = parser.add_argument_group("the file")
+    file.add_argument("--format", choices=CHOICES["format"], help="auto: svs for an SVS source, else tiff")
+    file.add_argument(
+        "--levels", choices=CHOICES["levels"], help="full: add the levels that the source lacks"
+    )
+    file.add_argument("--no-label", dest="label", action="store_false", help="leave the label image out")
+    file.add_argument("--no-macro", dest="macro", action="store_false", help="leave the macro image out")
+    file.add_argument(
+        "--deidentify",
+        action="store_true",
+        help="leave out label, macro, and all text that could name a patient",
+    )
+
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
+    )
+    run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write nothing")
+    run.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
+    run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
+    run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
+    parser.set_defaults(run=run_convert)
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Convert, or with `--dry-run` plan, and say what was done."""
+    given = vars(options)
+    fields = ConversionConfig.__dataclass_fields__
+    preset = load_preset(given["preset"]) if "preset" in given else {}
+    try:
+        config = create_config(preset | {name: value for name, value in given.items() if name in fields})
+    except ConfigError as exc:
+        print(f"wsicomp convert: {exc}", file=sys.stderr)
+        return 2
+    report_path: Path | None = given.get("json")
+    with progress_bars() as show:
+        if "dry_run" in given:
+            plan = plan_slide(options.source, config, show)
+        else:
+            report = convert_slide(options.source, options.target, config, show)
+    if "dry_run" in given:
+        if report_path is not None:
+            write_json(plan.to_json(), report_path)
+        else:
+            print(_plan_text(plan))
+        return 0
+    if report_path is not None:
+        write_json(report.to_json(), report_path)
+    if str(report_path) != "-":
+        print(_report_text(report))
+    return 0
+
+
+def _plan_text(plan: ConversionPlan) -> str:
+    lines = [f"would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"]
+    for level in plan.levels:
+        counts = ", ".join(
+            f"{level.count(action)} {action.name.lower().replace('_', ' ')}"
+            for action in TileAction
+            if level.count(action)
+        )
+        lines.append(f"  level {level.number}: {level.size} px in tiles of {level.tile}: {counts}")
+    images = ", ".join(plan.images) or "none"
+    return "\n".join([*lines, f"  associated images: {images}", *_remarks(plan.dropped, plan.notes)])
+
+
+def _report_text(report: ConversionReport) -> str:
+    sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
+    lines = [f"{report.target}: {sizes}, {as_percent(report.saved)} saved, format {report.container}"]
+    for number, level in enumerate(report.levels):
+        parts = {
+            "copied": level.copied,
+            "encoded": level.encoded,
+            "encoded with glass painted": level.whitened,
+            "blank": level.blank,
+            "empty": level.empty,
+        }
+        text = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
+        lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
+    if report.rescued_tiles:
+        lines.append(f"  the guard kept {report.rescued_tiles} tiles that the mask called glass")
+    stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.elapsed_s.items())
+    lines.append(f"  {stages}; peak memory {as_bytes(report.peak_memory_bytes)}")
+    lines.append("  verified" if report.verified else "  NOT verified")
+    return "\n".join([*lines, *_remarks(report.dropped, report.notes)])
+
+
+def _remarks(dropped: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
+    left_out = [f"  left out: {', '.join(dropped)}"] if dropped else []
+    return left_out + [f"  note: {note}" for note in notes]

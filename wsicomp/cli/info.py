@@ -1,0 +1,94 @@
+"""`wsicomp info`: what a slide is."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.text import as_bytes, write_json
+from wsicomp.readers import open_slide
+from wsicomp.slide import SlideInfo
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "info",
+        help="say what a slide is",
+        description="Levels, tiles, scale and associated images of a slide. "
+        "Shows no field that could name a patient.",
+    )
+    parser.add_argument("file", type=Path, help="any slide")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run_info)
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """Print it."""
+    with closing(open_slide(options.file)) as slide:
+        values = describe(slide.info)
+    if options.json:
+        write_json(values, None)
+        return 0
+    print(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    mpp = values["mpp"]
+    print(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
+    print(f"  objective power: {values['objective_power'] or 'not stated'}")
+    print(
+        f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}"
+    )
+    for number, level in enumerate(values["levels"]):
+        stored = f", {level['tile_coding']}" if level["tile_coding"] else ""
+        size = f"{level['width']} x {level['height']} px"
+        tile = f"tiles of {level['tile_width']} x {level['tile_height']}"
+        print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
+    for name, image in values["associated_images"].items():
+        print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+    return 0
+
+
+_CODINGS = {
+    1: "uncompressed",
+    5: "LZW",
+    7: "JPEG",
+    8: "deflate",
+    32946: "deflate",
+    33003: "JPEG 2000 YCbCr",
+    33005: "JPEG 2000 RGB",
+    50000: "Zstandard",
+}
+
+
+def describe(info: SlideInfo) -> dict[str, Any]:
+    """The slide as JSON values; sizes in px and bytes, mpp in um per px."""
+    return {
+        "path": str(info.path),
+        "bytes": info.path.stat().st_size,
+        "vendor": info.vendor,
+        "mpp": None if info.mpp is None else [info.mpp.x, info.mpp.y],
+        "objective_power": info.objective_power,
+        "icc_profile_bytes": len(info.icc_profile or b""),
+        "levels": [
+            {
+                "width": level.size.width,
+                "height": level.size.height,
+                "downsample": level.downsample,
+                "tile_width": level.tile.width,
+                "tile_height": level.tile.height,
+                "tile_coding": _CODINGS[level.encoding.compression] if level.encoding else None,
+                "encoded_bytes": level.encoded_bytes,
+            }
+            for level in info.levels
+        ],
+        "associated_images": {
+            name: {
+                "width": image.size.width,
+                "height": image.size.height,
+                "bytes": sum(len(strip) for strip in image.strips),
+            }
+            for name, image in info.associated_images.items()
+        },
+    }

@@ -1,0 +1,39 @@
+"""Progress bars for people: on stderr, only on a terminal, and only for what takes a moment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wsicomp.stages import Progress
+
+_LABELS = {
+    "draw": "Drawing the slide",
+    "segment": "Looking for tissue",
+    "survey": "Checking the glass",
+    "write": "Writing tiles",
+    "verify": "Verifying",
+}
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress | None]:
+    """A callback that draws one bar a stage; None if stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(_LABELS[stage], total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show

@@ -1,0 +1,40 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from wsicomp.errors import SlideWriteError
+
+
+def as_bytes(count: float) -> str:
+    """A byte count with three figures and a decimal unit: `"1.94 MB"`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def as_percent(fraction: float) -> str:
+    """A fraction as per cent with one decimal."""
+    return f"{fraction * 100:.1f} %"
+
+
+def write_json(values: dict[str, Any] | list[Any], path: Path | None) -> None:
+    """JSON to a file, or to stdout for None or "-".
+
+    Raises:
+        SlideWriteError: the file cannot be written.
+    """
+    text = json.dumps(values, indent=2) + "\n"
+    if path is None or str(path) == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text)
+    except OSError as exc:
+        raise SlideWriteError(f"cannot write the report ({exc.strerror})", path) from exc

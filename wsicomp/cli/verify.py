@@ -1,0 +1,61 @@
+"""`wsicomp verify`: is a written file whole, and is it its source's?"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import write_json
+from wsicomp.concurrency import available_cores
+from wsicomp.preparation import file_sha256
+from wsicomp.pyramid.verify import CODES, verify_slide
+from wsicomp.readers import open_slide
+from wsicomp.stages import Stages
+
+_DESCRIPTION = """\
+Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against
+the plan and the digests that it carries, and with --against against its source: sizes, scale, colour
+profile, associated images, and every copied tile byte for byte. Exit code 1 if anything is wrong."""
+
+_EPILOG = "problem codes:\n" + "\n".join(f"  {code:<20} {meaning}" for code, meaning in CODES.items())
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "verify",
+        help="check a converted slide",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, help="an SVS or tiled TIFF")
+    parser.add_argument("--against", type=Path, metavar="SOURCE", help="the slide from which it was made")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.set_defaults(run=run_verify)
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Print the findings; 1 if there are any."""
+    source = options.against
+    with (
+        nullcontext() if source is None else closing(open_slide(source)) as slide,
+        progress_bars() as show,
+        Stages(show).stage("verify") as progress,
+    ):
+        sha256 = None if source is None else file_sha256(source)
+        found = verify_slide(options.file, slide, sha256, available_cores(), progress)
+    if options.json:
+        write_json({"file": str(options.file)} | asdict(found), None)
+        return 1 if found.problems else 0
+    for problem in found.problems:
+        print(f"{options.file}: {problem}")
+    if not found.problems:
+        against = "" if source is None else f", as made from {source}"
+        origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
+        print(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
+    return 1 if found.problems else 0

@@ -1,0 +1,97 @@
+"""JPEG tiles of a TIFF: whole or abbreviated streams, holding YCbCr or, as Aperio writes, RGB.
+
+Source: TIFF Technical Note 2 (JPEGTables and abbreviated streams); ITU-T T.81 annex B (markers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import imagecodecs
+import numpy as np
+
+from wsicomp.codecs.jpeg_stream import encode_uniform, segments
+from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
+
+_DQT, _APP0 = 0xDB, 0xE0
+__all__ = ["JpegCodec", "decode", "encode_uniform", "frame_subsampling"]
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (4, 1): "411"}
+
+
+def frame_subsampling(stream: bytes) -> tuple[int, int]:
+    """The horizontal and vertical chroma subsampling that the frame header states.
+
+    Raises:
+        ValueError: there is no frame header of three components, or its sampling is not expressible.
+    """
+    for marker, start, end in segments(stream):
+        if marker not in _FRAMES:
+            continue
+        header = stream[start + 4 : end]
+        if len(header) != 15 or header[5] != 3:
+            raise ValueError("JPEG frame does not have three components")
+        first, second, third = header[7], header[10], header[13]
+        if second != 0x11 or third != 0x11:
+            raise ValueError("JPEG frame with subsampled first component")
+        return first >> 4, first & 15
+    raise ValueError("JPEG stream without frame header")
+
+
+def decode(tile: EncodedTile) -> Pixels:
+    """The pixels as libjpeg-turbo gives them, which are those that OpenSlide shows."""
+    pixels = np.empty((*tile.size.shape, 3), np.uint8)
+    imagecodecs.jpeg8_decode(
+        tile.data,
+        tables=tile.encoding.jpeg_tables,
+        colorspace="rgb" if tile.encoding.photometric == RGB else "ycbcr",
+        outcolorspace="rgb",
+        out=pixels,
+    )
+    return pixels
+
+
+def _without(stream: bytes, unwanted: int) -> bytes:
+    kept, previous = [], 0
+    for marker, start, end in segments(stream):
+        if marker == unwanted:
+            kept.append(stream[previous:start])
+            previous = end
+    return b"".join([*kept, stream[previous:]])
+
+
+class JpegCodec:
+    """Baseline YCbCr JPEG with optimised Huffman tables in each tile and the quantisation tables shared.
+
+    Optimised tables cost half as much time again as standard ones and save 15 to 30 % on slides.
+    """
+
+    lossless = False
+
+    def __init__(self, quality: int = 90, subsampling: tuple[int, int] = (2, 2)) -> None:
+        self.quality = quality
+        self.subsampling = subsampling
+
+    @cached_property
+    def encoding(self) -> TileEncoding:
+        """Abbreviated streams whose quantisation tables stand in JPEGTables."""
+        stream = self._encode_whole(np.zeros((16, 16, 3), np.uint8))
+        tables = b"".join(stream[start:end] for marker, start, end in segments(stream) if marker == _DQT)
+        return TileEncoding(JPEG, YCBCR, self.subsampling, jpeg_tables=b"\xff\xd8" + tables + b"\xff\xd9")
+
+    def config(self) -> Mapping[str, int | float | str]:
+        """Quality on libjpeg's scale, and the chroma subsampling."""
+        return {"quality": self.quality, "subsampling": _SUBSAMPLINGS[self.subsampling]}
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The tile as an abbreviated stream; it decodes with `encoding`."""
+        return _without(_without(self._encode_whole(pixels), _APP0), _DQT)
+
+    def _encode_whole(self, pixels: Pixels) -> bytes:
+        return bytes(
+            imagecodecs.jpeg8_encode(
+                pixels, level=self.quality, subsampling=_SUBSAMPLINGS[self.subsampling], optimize=True
+            )
+        )

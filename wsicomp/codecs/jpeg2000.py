@@ -1,0 +1,33 @@
+"""Aperio's JPEG 2000 tiles: bare codestreams of RGB (33005) or of YCbCr that the reader converts (33003)."""
+
+from __future__ import annotations
+
+import cv2
+import imagecodecs
+import numpy as np
+
+from wsicomp.geometry import Size
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, EncodedTile, Pixels, TileEncoding
+
+
+def decode(tile: EncodedTile) -> Pixels:
+    """The pixels as OpenJPEG gives them, which are those that OpenSlide shows."""
+    pixels = np.empty((*tile.size.shape, 3), np.uint8)
+    imagecodecs.jpeg2k_decode(tile.data, out=pixels)
+    return _ycbcr_to_rgb(pixels) if tile.encoding.compression == APERIO_JPEG2000_YCBCR else pixels
+
+
+def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
+    """A lossless codestream of one colour; a few hundred bytes."""
+    pixels = np.full((*size.shape, 3), color, np.uint8)
+    if encoding.compression == APERIO_JPEG2000_YCBCR:
+        pixels = np.ascontiguousarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]])
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=False))
+
+
+def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
+    luma = pixels[..., 0].astype(np.float32)
+    blue = pixels[..., 1].astype(np.float32) - 128
+    red = pixels[..., 2].astype(np.float32) - 128
+    rgb = np.stack([luma + 1.402 * red, luma - 0.34414 * blue - 0.71414 * red, luma + 1.772 * blue], axis=-1)
+    return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)

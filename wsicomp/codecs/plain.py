@@ -1,0 +1,60 @@
+"""Tiles stored as samples: uncompressed, LZW, deflate or Zstandard, with or without TIFF's predictor.
+
+Source: TIFF 6.0 sections 13 and 14; TIFF Technical Note 1 (deflate); libtiff (Zstandard, 50000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import imagecodecs
+import numpy as np
+
+from wsicomp.geometry import Size
+from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
+
+DEFLATE = 8
+"""TIFF Compression of zlib streams."""
+
+_DECODERS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
+    1: lambda data, size: data,  # noqa: ARG005
+    5: lambda data, size: imagecodecs.lzw_decode(data, out=size),
+    DEFLATE: lambda data, size: imagecodecs.zlib_decode(data, out=size),
+    32946: lambda data, size: imagecodecs.zlib_decode(data, out=size),
+    50000: lambda data, size: imagecodecs.zstd_decode(data, out=size),
+}
+_ENCODERS: dict[int, Callable[[bytes], bytes | bytearray]] = {
+    1: bytes,
+    5: imagecodecs.lzw_encode,
+    DEFLATE: imagecodecs.zlib_encode,
+    32946: imagecodecs.zlib_encode,
+    50000: imagecodecs.zstd_encode,
+}
+_HORIZONTAL = 2
+
+
+def decode(tile: EncodedTile) -> Pixels:
+    """The samples, which must be RGB: subsampled YCbCr without JPEG is not read."""
+    if tile.encoding.photometric != RGB:
+        raise ValueError(f"uncompressed photometric {tile.encoding.photometric}, expected RGB")
+    shape = (*tile.size.shape, 3)
+    length = shape[0] * shape[1] * 3
+    samples = _DECODERS[tile.encoding.compression](tile.data, length)
+    if len(samples) < length:
+        raise ValueError(f"{len(samples)} bytes of samples, expected {length}")
+    pixels = np.frombuffer(samples, np.uint8, length).reshape(shape)
+    if tile.encoding.predictor == _HORIZONTAL:
+        return np.cumsum(pixels, axis=1, dtype=np.uint8)
+    return pixels
+
+
+def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """The samples of a tile or strip as the encoding stores them, without loss."""
+    if encoding.predictor == _HORIZONTAL:
+        pixels = np.diff(pixels, axis=1, prepend=np.zeros_like(pixels[:, :1]))
+    return bytes(_ENCODERS[encoding.compression](pixels.tobytes()))
+
+
+def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
+    """A tile of one colour."""
+    return encode(encoding, np.full((*size.shape, 3), color, np.uint8))

@@ -1,0 +1,41 @@
+"""The one place where work runs in threads: bounded, in order, ended by the first exception."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """The cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Apply `function` to every item in `workers` threads and yield the results in the items' order.
+
+    Memory: at most two results or running calls a worker exist at a time; the next item is taken only
+    when a result has been consumed. An exception ends the map: what has not begun never will.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    remaining = iter(items)
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="wsicomp") as executor:
+        try:
+            pending.extend(executor.submit(function, item) for item in islice(remaining, 2 * workers))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(executor.submit(function, item) for item in islice(remaining, 1))
+                yield result
+        finally:
+            for future in pending:
+                future.cancel()

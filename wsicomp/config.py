@@ -1,0 +1,117 @@
+"""What a user can choose about a conversion, checked once, before any slide is opened.
+
+A preset file in TOML and the command line's options fill the same fields by the same names. This module
+must not know codecs: their registry checks the codec's name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import ConfigError
+
+CHOICES = {
+    "glass": ("keep", "white", "empty"),
+    "segmenter": ("threshold", "none"),
+    "format": ("auto", "svs", "tiff"),
+    "levels": ("source", "full"),
+}
+"""The values that each field of fixed choices takes, the first one or the default listed in the class."""
+
+_HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class ConversionConfig:
+    """Every choice of a conversion; each field is an option of `wsicomp convert`.
+
+    `codec` is "copy" (tissue tiles byte for byte), a codec's name, or "auto": copy wherever the source's
+    tiles can be copied, else jpeg. `quality` is libjpeg's, 1 to 100. `mask` is a tissue mask file that
+    takes the segmenter's place. `margin_um` is kept around the mask, in micrometres. `background` is the
+    colour that glass becomes: "white", "auto" (the slide's own glass) or "#RRGGBB".
+    """
+
+    codec: str = "auto"
+    quality: int = 90
+    glass: str = "white"
+    segmenter: str = "threshold"
+    mask: Path | None = None
+    margin_um: float = 50.0
+    background: str = "white"
+    format: str = "auto"
+    levels: str = "source"
+    label: bool = True
+    macro: bool = True
+    deidentify: bool = False
+    verify: bool = True
+    overwrite: bool = False
+    workers: int = field(default_factory=available_cores)
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality is {self.quality}, expected 1 to 100")
+        if not 0 <= self.margin_um <= 10_000:
+            raise ConfigError(f"margin_um is {self.margin_um}, expected 0 to 10000 um")
+        if not 1 <= self.workers <= 1024:
+            raise ConfigError(f"workers is {self.workers}, expected 1 to 1024")
+        if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
+            raise ConfigError(f"background is {self.background!r}, expected white, auto or #RRGGBB")
+        if self.glass != "keep" and self.segmenter == "none" and self.mask is None:
+            raise ConfigError(
+                f"glass {self.glass} needs a tissue mask: give a segmenter or a mask, or keep the glass"
+            )
+
+    def lasting(self) -> dict[str, str | int | float | bool]:
+        """The choices that shape the target's bytes, as JSON values; a mask by its digest, not its name."""
+        passing = {"mask", "workers", "overwrite", "verify"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
+
+
+def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
+    """The fields that a TOML preset sets, ready to be joined by others and given to `create_config`.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as exc:
+        raise ConfigError(exc.strerror or str(exc), path) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"not a TOML file ({exc})", path) from exc
+
+
+def create_config(values: Mapping[str, object]) -> ConversionConfig:
+    """A config from named values, the defaults for the rest.
+
+    Raises:
+        ConfigError: an unknown name, a value of the wrong type or out of range.
+    """
+    types = {f.name: type(f.default) for f in dataclasses.fields(ConversionConfig)}
+    types |= {"mask": Path, "workers": int}
+    checked = {name: _checked(name, value, types) for name, value in values.items()}
+    return ConversionConfig(**checked)  # type: ignore[arg-type]
+
+
+def _checked(name: str, value: object, types: Mapping[str, type]) -> object:
+    if name not in types:
+        raise ConfigError(f"unknown option {name!r}; known are {', '.join(types)}")
+    expected = types[name]
+    if expected is Path and isinstance(value, str | Path):
+        return Path(value)
+    if expected is float and type(value) is int:
+        return float(value)
+    if type(value) is not expected:
+        raise ConfigError(f"{name} is {value!r}, expected {expected.__name__}")
+    return value

@@ -1,0 +1,130 @@
+"""One slide, from its file to its smaller file: the straight line through the whole program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from wsicomp.config import ConversionConfig
+from wsicomp.errors import SlideWriteError, TargetExistsError, VerificationError
+from wsicomp.outcome import ConversionReport, describe_conversion
+from wsicomp.preparation import Prepared, prepare
+from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
+from wsicomp.pyramid.stream import stream_level
+from wsicomp.pyramid.verify import verify_slide
+from wsicomp.pyramid.writer import PyramidWriter
+from wsicomp.readers import open_slide
+from wsicomp.slide import Slide
+from wsicomp.stages import Progress, StageProgress, Stages
+
+
+def convert_slide(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    config: ConversionConfig | None = None,
+    on_progress: Progress | None = None,
+) -> ConversionReport:
+    """Convert one slide. The target appears under its name only when it is complete and verified.
+
+    Raises:
+        ConfigError: what the config asks for cannot be made of this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the target cannot be written, or exists.
+        VerificationError: what was written is not what was planned; nothing is left of it.
+    """
+    source, target = Path(source), Path(target)
+    config = config or ConversionConfig()
+    stages = Stages(on_progress)
+    _check_target(source, target, config)
+    with closing(open_slide(source)) as slide:
+        prepared = prepare(slide, config, stages)
+        with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
+            with stages.stage("write") as progress:
+                _write(writer, slide, prepared, config, progress)
+            if config.verify:
+                with stages.stage("verify") as progress:
+                    _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+            writer.commit()
+    return describe_conversion(source, target, config, prepared, stages)
+
+
+def plan_slide(
+    source: str | os.PathLike[str],
+    config: ConversionConfig | None = None,
+    on_progress: Progress | None = None,
+) -> ConversionPlan:
+    """What `convert_slide` would write, decided by the same steps, without writing anything.
+
+    Raises:
+        ConfigError, MaskError, SlideReadError: as `convert_slide`.
+    """
+    with closing(open_slide(source)) as slide:
+        return prepare(slide, config or ConversionConfig(), Stages(on_progress)).plan
+
+
+def _check_target(source: Path, target: Path, config: ConversionConfig) -> None:
+    if target.exists() and source.exists() and target.samefile(source):
+        raise SlideWriteError("is the source itself; a source is never overwritten", target)
+    if target.is_dir():
+        raise SlideWriteError("is a directory; name the file to write", target)
+    if target.exists() and not config.overwrite:
+        raise TargetExistsError("exists already; choose another name or --overwrite", target)
+    if not target.parent.is_dir():
+        raise SlideWriteError("its directory does not exist; make it first", target)
+
+
+def _write(
+    writer: PyramidWriter, slide: Slide, prepared: Prepared, config: ConversionConfig, progress: StageProgress
+) -> None:
+    total = sum(level.grid.count for level in prepared.plan.levels)
+    done = 0
+    for part in prepared.plan.directories:
+        if isinstance(part, LevelPlan):
+            tiles = stream_level(slide, part, prepared.codec, prepared.whitening, config.workers)
+            writer.write_level(part, _counted(tiles, progress, done, total))
+            done += part.grid.count
+        else:
+            writer.write_associated(part, slide.info.associated_images[part])
+    writer.finish(_mask_figures(prepared), _carried_properties(slide, config))
+
+
+def _counted(
+    tiles: Iterator[bytes | None], progress: StageProgress, done: int, total: int
+) -> Iterator[bytes | None]:
+    for number, tile in enumerate(tiles, done + 1):
+        yield tile
+        progress(number, total)
+
+
+def _verify(partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress) -> None:
+    found = verify_slide(partial, slide, plan.source.sha256, workers, progress)
+    if found.problems:
+        more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+        raise VerificationError(
+            f"the written file is wrong: {found.problems[0]}{more}; nothing was kept", partial
+        )
+
+
+def _mask_figures(prepared: Prepared) -> Mapping[str, Any] | None:
+    mask = prepared.mask
+    if mask is None:
+        return None
+    return {
+        "source": mask.source,
+        "shape": list(mask.pixels.shape),
+        "level0_px_per_mask_px": [mask.scale_x, mask.scale_y],
+        "tissue_fraction_with_margin": mask.tissue_fraction,
+        "rescued_tiles": prepared.rescued_tiles,
+    }
+
+
+def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
+    """The vendor's properties for the provenance block; OpenSlide's own are derived, not the source's."""
+    if config.deidentify:
+        return {"openslide.vendor": slide.info.vendor}
+    own = {name: value for name, value in slide.info.properties.items() if not name.startswith("openslide.")}
+    return own | {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}

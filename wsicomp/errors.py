@@ -1,0 +1,79 @@
+"""Every error that wsicomp raises on purpose, so that one `except WsicompError` catches them all.
+
+    WsicompError
+    ├── ConfigError (ValueError)              an option or a preset that cannot be followed
+    ├── MaskError (ValueError)                a mask file that does not describe this slide
+    ├── SlideReadError (OSError)              a source that cannot be read
+    │   ├── UnsupportedSlideError             readable, but not 8-bit bright field in tiles
+    │   └── TileReadError                     one tile of it is damaged
+    ├── SlideWriteError (OSError)             a target that cannot be written
+    │   └── TargetExistsError                 a target that is there already
+    ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
+    ├── CodecUnavailableError (ImportError)   a codec whose library is not installed
+    └── VerificationError                     a written file that differs from its plan or its source
+
+A message names the file, the place in it, what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class WsicompError(Exception):
+    """The root: a message in one line, and the file and the place in it where known."""
+
+    def __init__(
+        self, message: str, path: str | os.PathLike[str] | None = None, place: str | None = None
+    ) -> None:
+        self.message = message
+        self.path = None if path is None else os.fspath(path)
+        self.place = place
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [self.path, self.place, self.message]
+        return ": ".join(" ".join(part.split()) for part in parts if part)
+
+    def __reduce__(self) -> tuple[type[WsicompError], tuple[str, str | None, str | None]]:
+        return type(self), (self.message, self.path, self.place)
+
+
+class ConfigError(WsicompError, ValueError):
+    """An option, or a combination of options, that cannot be followed."""
+
+
+class MaskError(WsicompError, ValueError):
+    """A tissue mask that cannot be read or does not describe this slide."""
+
+
+class SlideReadError(WsicompError, OSError):
+    """A slide that cannot be opened or read."""
+
+
+class UnsupportedSlideError(SlideReadError):
+    """A well-formed image that is not an 8-bit bright-field slide in tiles."""
+
+
+class TileReadError(SlideReadError):
+    """A tile that cannot be decoded; `place` says which."""
+
+
+class SlideWriteError(WsicompError, OSError):
+    """A target that cannot be written; nothing of it is left."""
+
+
+class TargetExistsError(SlideWriteError):
+    """A target that exists and was not to be replaced."""
+
+
+class UnknownCodecError(WsicompError, LookupError):
+    """A codec name that the registry does not know; the message lists those that it does."""
+
+
+class CodecUnavailableError(WsicompError, ImportError):
+    """A known codec whose library is not installed; the message prints the pip command."""
+
+
+class VerificationError(WsicompError):
+    """A converted file that failed its check before it took the target's name."""

@@ -1,0 +1,103 @@
+"""What a conversion did, as data: the report and its figures."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wsicomp.config import ConversionConfig
+from wsicomp.preparation import Prepared
+from wsicomp.pyramid.plan import LevelPlan, TileAction
+from wsicomp.stages import Stages
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """How many tiles of a level came to be in which way."""
+
+    width: int
+    height: int
+    copied: int
+    encoded: int
+    whitened: int
+    blank: int
+    empty: int
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did, in the units that the names say.
+
+    `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
+    the guard kept. `dropped` names what `deidentify` left out. `elapsed_s` has an entry for each stage.
+    """
+
+    source: str
+    target: str
+    container: str
+    codec: str
+    source_bytes: int
+    target_bytes: int
+    saved: float
+    source_sha256: str
+    digest: str
+    levels: tuple[LevelReport, ...]
+    rescued_tiles: int
+    tissue_fraction: float | None
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+    verified: bool
+    elapsed_s: Mapping[str, float]
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, by the same names."""
+        return asdict(self)
+
+
+def describe_conversion(
+    source: Path, target: Path, config: ConversionConfig, prepared: Prepared, stages: Stages
+) -> ConversionReport:
+    """The report on a conversion whose target stands under its name."""
+    plan = prepared.plan
+    target_bytes = target.stat().st_size
+    return ConversionReport(
+        source=str(source),
+        target=str(target),
+        container=plan.container,
+        codec=plan.codec,
+        source_bytes=plan.source.bytes,
+        target_bytes=target_bytes,
+        saved=1 - target_bytes / plan.source.bytes,
+        source_sha256=plan.source.sha256,
+        digest=plan.digest,
+        levels=tuple(_describe_level(level) for level in plan.levels),
+        rescued_tiles=prepared.rescued_tiles,
+        tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
+        dropped=plan.dropped,
+        notes=plan.notes,
+        verified=config.verify,
+        elapsed_s=dict(stages.elapsed_s),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def _describe_level(level: LevelPlan) -> LevelReport:
+    return LevelReport(
+        level.size.width,
+        level.size.height,
+        copied=level.count(TileAction.COPY),
+        encoded=level.count(TileAction.ENCODE),
+        whitened=level.count(TileAction.MASK_AND_ENCODE),
+        blank=level.count(TileAction.BLANK),
+        empty=level.count(TileAction.EMPTY),
+    )
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,194 @@
+"""Every decision of a conversion, made before the first tile is written.
+
+After the plan nothing asks which codec, what is glass or whether a level exists. It does no I/O, and goes
+to JSON and back: `--dry-run` prints it, the report quotes it and the written file carries it.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.geometry import Mpp, Size, TileGrid
+from wsicomp.slide import Level, TileEncoding
+
+
+class TileAction(enum.Enum):
+    """What becomes of a tile. The value is its letter in a level's run-length text."""
+
+    COPY = "C"
+    """The source's bytes, untouched."""
+    ENCODE = "E"
+    """Decoded and encoded."""
+    MASK_AND_ENCODE = "M"
+    """Decoded, its glass painted in the background's colour, and encoded."""
+    BLANK = "B"
+    """A pointer to the level's one stored tile of background."""
+    EMPTY = "Z"
+    """Zero bytes."""
+
+
+Actions = NDArray[np.str_]
+"""(rows, columns) of `TileAction` values, one letter each."""
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """What a level of the target is made of: box-reduced by `reduction` from level `source_level`."""
+
+    number: int
+    size: Size
+    tile: Size
+    source_level: int
+    reduction: int
+    encoding: TileEncoding
+    actions: Actions = field(repr=False)
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles that cover the level."""
+        return TileGrid(self.size, self.tile)
+
+    def as_level(self, slide: Size) -> Level:
+        """This level as the slide that will be written shows it; `slide` is the largest level's size."""
+        downsample = (slide.width / self.size.width + slide.height / self.size.height) / 2
+        return Level(self.size, self.tile, downsample, self.encoding)
+
+    def count(self, action: TileAction) -> int:
+        """How many tiles take this action."""
+        return int((self.actions == action.value).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; actions row by row as run lengths, `"12C3B"`."""
+        tables = self.encoding.jpeg_tables
+        encoding = asdict(self.encoding)
+        encoding["jpeg_tables"] = None if tables is None else base64.b64encode(tables).decode()
+        rows = ["".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in self.actions]
+        return {
+            "number": self.number,
+            "size": [self.size.width, self.size.height],
+            "tile": [self.tile.width, self.tile.height],
+            "source_level": self.source_level,
+            "reduction": self.reduction,
+            "encoding": encoding,
+            "actions": rows,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LevelPlan:
+        """The plan that `to_json` described.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values do not describe one.
+        """
+        encoding = dict(values["encoding"])
+        tables = encoding["jpeg_tables"]
+        encoding["jpeg_tables"] = None if tables is None else base64.b64decode(tables, validate=True)
+        encoding["subsampling"] = tuple(encoding["subsampling"])
+        size, tile = Size(*values["size"]), Size(*values["tile"])
+        grid = TileGrid(size, tile)
+        rows = [_expanded(row, grid.columns) for row in values["actions"]]
+        if len(rows) != grid.rows:
+            raise ValueError(f"{len(rows)} rows of actions, expected {grid.rows}")
+        return cls(
+            values["number"],
+            size,
+            tile,
+            values["source_level"],
+            values["reduction"],
+            TileEncoding(**encoding),
+            np.array(rows),
+        )
+
+
+def _expanded(row: str, columns: int) -> list[str]:
+    runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CEMBZ])", row)]
+    if sum(length for length, _ in runs) != columns or "".join(f"{n}{letter}" for n, letter in runs) != row:
+        raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
+    return [letter for length, letter in runs for _ in range(length)]
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """Which file was converted. `name` is None where the user asked for no names."""
+
+    name: str | None
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """Every decision. `container` is "svs" or "tiff"; `codec` is "copy" or the codec's name.
+
+    `digest` identifies source, choices and software.
+    `images` are the associated images that are carried on, `dropped` names what `deidentify` left out.
+    `notes` say in words what the user should know.
+    """
+
+    software: str
+    digest: str
+    source: SourceIdentity
+    config: Mapping[str, Any]
+    container: str
+    codec: str
+    background: tuple[int, int, int]
+    big: bool
+    mpp: Mpp | None
+    objective_power: float | None
+    description: str
+    levels: tuple[LevelPlan, ...]
+    images: tuple[str, ...]
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def directories(self) -> tuple[LevelPlan | str, ...]:
+        """The target's images in file order: Aperio keeps the thumbnail second, label and macro last."""
+        rest = [name for name in self.images if name != "thumbnail"]
+        thumbnail = [name for name in self.images if name == "thumbnail"]
+        if self.container == "svs":
+            return (self.levels[0], *thumbnail, *self.levels[1:], *rest)
+        return (*self.levels, *thumbnail, *rest)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, from which `from_json` makes an equal plan."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values | {
+            "source": asdict(self.source),
+            "background": list(self.background),
+            "mpp": None if self.mpp is None else [self.mpp.x, self.mpp.y],
+            "levels": [level.to_json() for level in self.levels],
+            "images": list(self.images),
+            "dropped": list(self.dropped),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ConversionPlan:
+        """The plan that `to_json` described.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values do not describe one.
+        """
+        red, green, blue = values["background"]
+        return cls(
+            **{
+                **values,
+                "source": SourceIdentity(**values["source"]),
+                "background": (red, green, blue),
+                "mpp": None if values["mpp"] is None else Mpp(*values["mpp"]),
+                "levels": tuple(LevelPlan.from_json(level) for level in values["levels"]),
+                "images": tuple(values["images"]),
+                "dropped": tuple(values["dropped"]),
+                "notes": tuple(values["notes"]),
+            }
+        )

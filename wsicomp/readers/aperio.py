@@ -1,0 +1,136 @@
+"""The ImageDescription of an Aperio SVS: pure text in, pure text out.
+
+It begins with one or more history entries, newest first and separated by `;`, and goes on with
+`|key = value` fields. OpenSlide takes a TIFF for Aperio's if the text starts with "Aperio".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsicomp.geometry import Mpp, Size
+from wsicomp.version import SOFTWARE
+
+_TECHNICAL = frozenset(
+    (
+        *("AppMag", "MPP", "OriginalWidth", "OriginalHeight", "Originalheight", "Left", "Top", "StripeWidth"),
+        *("LineCameraSkew", "LineAreaXOffset", "LineAreaYOffset", "Focus Offset", "Filtered", "Parmset"),
+        *(
+            "Gamma",
+            "DisplayColor",
+            "Exposure Time",
+            "Exposure Scale",
+            "SessonMode",
+            "SessionMode",
+            "ICC Profile",
+        ),
+        *("CalibrationAverageRed", "CalibrationAverageGreen", "CalibrationAverageBlue"),
+    )
+)
+"""The fields that describe optics and geometry; every other could name a patient, a person or a day."""
+
+HEADER = f"Aperio Image Library ({SOFTWARE})"
+"""How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
+
+_HISTORY = re.compile(
+    r"Aperio Image Library( v[\d.]+| \(wsicomp [\w.+]+\))?"
+    r"|(\d+x\d+ )?(\[-?\d+,-?\d+ \d+x\d+\] )?(\(\d+x\d+\) )?(-> \d+x\d+ )?"
+    r"(-|copy|((JPEG|J2K)[/\w]*|RAW|LZW)( Q=\d+)?)?( glass=\w+)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelText:
+    """What a history entry says of a level; `coding` is like "JPEG/YCC Q=90"."""
+
+    size: Size
+    tile: Size
+    coding: str
+
+
+def parse_fields(description: str) -> Mapping[str, str]:
+    """The `key = value` fields; a later one of the same name wins, as in OpenSlide."""
+    fields = {}
+    for part in description.split("|")[1:]:
+        key, separator, value = part.partition("=")
+        if separator:
+            fields[key.strip()] = value.strip()
+    return fields
+
+
+def mpp(fields: Mapping[str, str]) -> Mpp | None:
+    """Source: Aperio `MPP`, one number for both directions."""
+    value = _positive_number(fields.get("MPP"))
+    return None if value is None else Mpp(value, value)
+
+
+def objective_power(fields: Mapping[str, str]) -> float | None:
+    """Source: Aperio `AppMag`."""
+    return _positive_number(fields.get("AppMag"))
+
+
+def _positive_number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
+
+
+def level_description(size: Size, level: LevelText, previous: str) -> str:
+    """The text for a level: a new history entry in front, and all of `previous` behind it.
+
+    `size` is the largest level's.
+    """
+    entry = f"{HEADER}\r\n{size.width}x{size.height} [0,0 {size.width}x{size.height}] "
+    entry += f"({level.tile.width}x{level.tile.height}) "
+    if level.size != size:
+        entry += f"-> {level.size.width}x{level.size.height} "
+    return f"{entry}{level.coding};{previous}" if previous else f"{entry}{level.coding}"
+
+
+def technical_fields(mpp: Mpp | None, objective_power: float | None) -> str:
+    """The fields that OpenSlide reads, for a slide that was not Aperio's."""
+    power = "" if objective_power is None else f"|AppMag = {objective_power:g}"
+    return power + ("" if mpp is None else f"|MPP = {mpp.mean:.6g}")
+
+
+def associated_name(description: str, subfile_type: int, position: int) -> str | None:
+    """What an image that is not tiled is, or None. `position` counts from 0 in the file.
+
+    Source: OpenSlide's aperio driver: NewSubfileType 1 is the label and 9 the macro (4.0.1), else the
+    first word of the second line; the second image of the file, if not tiled, is the thumbnail.
+    """
+    lines = description.splitlines()
+    word = lines[1].split(" ")[0] if len(lines) > 1 else ""
+    if word in ("label", "macro", "thumbnail"):
+        return word
+    if subfile_type in (1, 9):
+        return "label" if subfile_type == 1 else "macro"
+    return "thumbnail" if position == 1 else None
+
+
+def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
+    """The text with only those fields and history lines that cannot name anyone, and what was dropped.
+
+    Names what it dropped by key, never by value.
+    """
+    head, *parts = description.split("|")
+    dropped = []
+    entries = []
+    for entry in head.split(";"):
+        lines = [line.strip() for line in entry.splitlines()]
+        kept = [line for line in lines if _HISTORY.fullmatch(line)]
+        entries.append("\r\n".join(kept))
+        if len(kept) < len(lines):
+            dropped.append("history text")
+    fields = []
+    for part in parts:
+        key = part.partition("=")[0].strip()
+        if key in _TECHNICAL:
+            fields.append(part)
+        else:
+            dropped.append(key if "=" in part else "text without a key")
+    return "|".join([";".join(filter(None, entries)), *fields]), tuple(dict.fromkeys(dropped))

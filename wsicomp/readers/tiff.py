@@ -1,0 +1,268 @@
+"""Aperio SVS and generic tiled TIFF, tile by tile as the file stores them.
+
+tifffile parses the directories; every size, count and offset is then checked here against the file
+before anything trusts it. Tiles are read with positioned reads, so threads never share a file offset.
+
+Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from wsicomp.codecs import can_decode, decode_tile, jpeg
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.readers import aperio, xmp
+from wsicomp.slide import (
+    JPEG,
+    RGB,
+    YCBCR,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    SlideInfo,
+    TileEncoding,
+)
+
+_MOST_DIRECTORIES = 1000
+_LARGEST_TILE_PX = 4096
+_LARGEST_ASSOCIATED_BYTES = 1 << 28
+_REDUCED_IMAGE = 1
+_MICROMETRES = {2: 25400.0, 3: 10000.0}
+"""Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
+
+
+class TiffSlide:
+    """A tiled TIFF: the levels that OpenSlide's driver would show, as encoded tiles and as pixels.
+
+    `provenance` is the JSON text that wsicomp writes into its files, None in others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                pages = _pages(tiff)
+                tiled = _level_pages(pages)
+                self.provenance = xmp.unwrap(tiled[0].tags.valueof(xmp.XMP_TAG))
+                self._tables = [_tile_table(page, tiff.filehandle.size) for page in tiled]
+                self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                try:
+                    self._info = self._describe(path, pages, tiled)
+                except BaseException:
+                    os.close(self._file)
+                    raise
+        except SlideReadError as exc:
+            raise type(exc)(exc.message, path, exc.place) from exc
+        except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
+            raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
+
+    @property
+    def info(self) -> SlideInfo:
+        """What the file says of itself, in its tags and its ImageDescription."""
+        return self._info
+
+    def tile_ranges(self, level: int) -> Sequence[tuple[int, int]]:
+        """(offset, byte count) of every tile of a level in raster order; a count of 0 is no tile."""
+        return self._tables[level]
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile's bytes, untouched; empty where the file stores none."""
+        level = self._info.levels[index.level]
+        assert level.encoding is not None
+        offset, count = self._tables[index.level][index.row * level.grid.columns + index.column]
+        data = os.pread(self._file, count, offset) if count else b""
+        if len(data) != count:
+            raise SlideReadError(f"{len(data)} bytes, expected {count}", self._info.path, str(index))
+        return EncodedTile(data, level.encoding, level.tile)
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A whole tile's pixels, beyond the level's edge as the file stores them."""
+        tile = self.read_encoded_tile(index)
+        if not tile.data:
+            return np.full((*tile.size.shape, 3), 255, np.uint8)
+        try:
+            return decode_tile(tile)
+        except (ValueError, RuntimeError) as exc:
+            raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
+
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """The pixels of a rectangle; every tile that it touches is decoded once."""
+        tile = self._info.levels[level].tile
+        pixels = np.empty((*region.size.shape, 3), np.uint8)
+        for row in range(region.y // tile.height, -(-(region.y + region.height) // tile.height)):
+            for column in range(region.x // tile.width, -(-(region.x + region.width) // tile.width)):
+                x, y = column * tile.width - region.x, row * tile.height - region.y
+                source = self.read_tile(TileIndex(level, column, row))[max(0, -y) :, max(0, -x) :]
+                target = pixels[max(0, y) : y + tile.height, max(0, x) : x + tile.width]
+                target[:] = source[: target.shape[0], : target.shape[1]]
+        return pixels
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _describe(
+        self, path: Path, pages: Sequence[tifffile.TiffPage], tiled: Sequence[tifffile.TiffPage]
+    ) -> SlideInfo:
+        first = tiled[0]
+        description = _text(first)
+        is_aperio = description.startswith("Aperio")
+        fields = aperio.parse_fields(description) if is_aperio else {}
+        return SlideInfo(
+            path=path,
+            vendor="aperio" if is_aperio else "generic-tiff",
+            levels=tuple(self._level(page, number, tiled) for number, page in enumerate(tiled)),
+            mpp=aperio.mpp(fields) if is_aperio else _resolution(first),
+            objective_power=aperio.objective_power(fields),
+            icc_profile=_icc_profile(first),
+            description=description,
+            properties={f"aperio.{key}": value for key, value in fields.items()},
+            associated_images=self._associated_images(pages),
+        )
+
+    def _level(self, page: tifffile.TiffPage, number: int, tiled: Sequence[tifffile.TiffPage]) -> Level:
+        size = Size(page.imagewidth, page.imagelength)
+        largest = tiled[0]
+        downsample = (largest.imagewidth / size.width + largest.imagelength / size.height) / 2
+        stored = (pair for pair in self._tables[number] if pair[1])
+        offset, count = next(stored, (0, 0))
+        return Level(
+            size,
+            Size(page.tilewidth, page.tilelength),
+            downsample,
+            _encoding(page, os.pread(self._file, count, offset), f"level {number}"),
+            sum(count for _, count in self._tables[number]),
+        )
+
+    def _associated_images(self, pages: Sequence[tifffile.TiffPage]) -> Mapping[str, AssociatedImage]:
+        images: dict[str, AssociatedImage] = {}
+        for position, page in enumerate(pages):
+            if page.is_tiled:
+                continue
+            name = aperio.associated_name(_text(page), int(page.subfiletype), position)
+            if name is not None and name not in images and _is_rgb(page):
+                images[name] = self._associated(page, name)
+        return images
+
+    def _associated(self, page: tifffile.TiffPage, name: str) -> AssociatedImage:
+        ranges = tuple(zip(page.dataoffsets, page.databytecounts, strict=True))
+        end = os.fstat(self._file).st_size
+        if any(offset + count > end for offset, count in ranges):
+            raise SlideReadError("a strip ends past the end of the file", place=f"{name} image")
+        if sum(count for _, count in ranges) > _LARGEST_ASSOCIATED_BYTES:
+            raise UnsupportedSlideError("an associated image of over 256 MiB", place=f"{name} image")
+        strips = tuple(os.pread(self._file, count, offset) for offset, count in ranges)
+        size = Size(page.imagewidth, page.imagelength)
+        encoding = _encoding(page, strips[0], f"{name} image")
+        return AssociatedImage(size, encoding, page.rowsperstrip, strips, _icc_profile(page))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    pages = [
+        page for page in islice(tiff.pages, _MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)
+    ]
+    if len(pages) > _MOST_DIRECTORIES or len({page.offset for page in pages}) < len(pages):
+        raise SlideReadError("the chain of directories loops or has no end")
+    if not pages:
+        raise SlideReadError("a TIFF without images")
+    return pages
+
+
+def _level_pages(pages: Sequence[tifffile.TiffPage]) -> list[tifffile.TiffPage]:
+    first = pages[0]
+    if not first.is_tiled:
+        raise UnsupportedSlideError("the first image is stored in strips, expected tiles")
+    is_aperio = _text(first).startswith("Aperio")
+    levels = [first] + [
+        page for page in pages[1:] if page.is_tiled and (is_aperio or int(page.subfiletype) & _REDUCED_IMAGE)
+    ]
+    for number, page in enumerate(levels):
+        _check_page(page, f"level {number}")
+    return sorted(levels, key=lambda page: -page.imagewidth)
+
+
+def _check_page(page: tifffile.TiffPage, place: str) -> None:
+    if not _is_rgb(page) or page.planarconfig != 1:
+        found = f"{page.samplesperpixel} samples of {page.bitspersample} bits, photometric {page.photometric}"
+        raise UnsupportedSlideError(
+            f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
+        )
+    if not can_decode(int(page.compression)):
+        raise UnsupportedSlideError(f"unknown TIFF compression {int(page.compression)}", place=place)
+    if page.imagedepth != 1:
+        raise UnsupportedSlideError(f"{page.imagedepth} focal planes, expected 1", place=place)
+    sides = (page.tilewidth, page.tilelength)
+    if min(page.imagewidth, page.imagelength) < 1 or not all(1 <= side <= _LARGEST_TILE_PX for side in sides):
+        found = f"{page.imagewidth} x {page.imagelength} px in tiles of {sides[0]} x {sides[1]} px"
+        raise UnsupportedSlideError(f"{found}; expected tiles of 1 to {_LARGEST_TILE_PX} px", place=place)
+
+
+def _is_rgb(page: tifffile.TiffPage) -> bool:
+    return bool(
+        page.samplesperpixel == 3
+        and page.bitspersample == 8
+        and page.photometric is not None
+        and int(page.photometric) in (RGB, YCBCR)
+    )
+
+
+def _tile_table(page: tifffile.TiffPage, file_bytes: int) -> list[tuple[int, int]]:
+    columns = -(-page.imagewidth // page.tilewidth)
+    rows = -(-page.imagelength // page.tilelength)
+    counts = (len(page.dataoffsets), len(page.databytecounts))
+    place = f"image of {page.imagewidth} x {page.imagelength} px"
+    if counts != (columns * rows, columns * rows):
+        found = f"{counts[0]} tile offsets and {counts[1]} byte counts"
+        raise SlideReadError(f"{found}, expected {columns} x {rows}", place=place)
+    table = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    for number, (offset, count) in enumerate(table):
+        if count and offset + count > file_bytes:
+            tile = f"tile ({number % columns}, {number // columns})"
+            ends = f"ends at byte {offset + count} of {file_bytes}; the file is truncated"
+            raise SlideReadError(f"{tile} {ends}", place=place)
+    return table
+
+
+def _encoding(page: tifffile.TiffPage, stream: bytes, place: str) -> TileEncoding:
+    compression = int(page.compression)
+    subsampling = (1, 1)
+    if compression == JPEG and stream:
+        try:
+            subsampling = jpeg.frame_subsampling(stream)
+        except ValueError as exc:
+            raise SlideReadError(f"damaged JPEG ({exc})", place=place) from exc
+    return TileEncoding(
+        compression, int(page.photometric or RGB), subsampling, int(page.predictor), page.jpegtables
+    )
+
+
+def _text(page: tifffile.TiffPage) -> str:
+    """The ImageDescription byte for byte, which Latin-1 alone carries through unchanged."""
+    tag = page.tags.get(270)
+    if tag is None or tag.dtype not in (1, 2, 7):
+        return ""
+    file = page.parent.filehandle
+    file.seek(tag.valueoffset)
+    return file.read(tag.count).rstrip(b"\0").decode("latin-1")
+
+
+def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
+    value = page.tags.valueof(34675)
+    return value if isinstance(value, bytes) and value else None
+
+
+def _resolution(page: tifffile.TiffPage) -> Mpp | None:
+    unit = _MICROMETRES.get(int(page.tags.valueof(296, default=2)))
+    values = [page.tags.valueof(code) for code in (282, 283)]
+    if unit is None or not all(value and value[0] and value[1] for value in values):
+        return None
+    mpp_x, mpp_y = (unit * denominator / numerator for numerator, denominator in values)
+    return Mpp(mpp_x, mpp_y)

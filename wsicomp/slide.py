@@ -1,0 +1,149 @@
+"""What a slide is, whoever reads it: the `Slide` protocol and the values that it hands out.
+
+It must not know how a file is parsed, what tissue is, or what will be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.geometry import Mpp, Region, Size, TileGrid, TileIndex
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""(rows, columns, 3) uint8 RGB."""
+
+JPEG = 7
+"""TIFF Compression of JPEG tiles (TIFF Technical Note 2)."""
+APERIO_JPEG2000_YCBCR = 33003
+"""TIFF Compression of Aperio's JPEG 2000 tiles that hold YCbCr."""
+APERIO_JPEG2000_RGB = 33005
+"""TIFF Compression of Aperio's JPEG 2000 tiles that hold RGB."""
+
+RGB = 2
+"""TIFF PhotometricInterpretation of RGB samples."""
+YCBCR = 6
+"""TIFF PhotometricInterpretation of YCbCr samples."""
+
+WHITE = (255, 255, 255)
+"""The RGB colour of glass that has been taken out, unless the user asks for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileEncoding:
+    """How the tiles of a level are stored: all that turns their bytes into pixels.
+
+    `compression`, `photometric` and `predictor` are the TIFF tags' values; `subsampling` is the
+    horizontal and vertical chroma subsampling; `jpeg_tables` is the JPEGTables stream (tag 347).
+    """
+
+    compression: int
+    photometric: int
+    subsampling: tuple[int, int] = (1, 1)
+    predictor: int = 1
+    jpeg_tables: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTile:
+    """A tile's bytes as the file holds them, with the size in pixels that they decode to."""
+
+    data: bytes
+    encoding: TileEncoding
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had."""
+
+    size: Size
+    tile: Size
+    downsample: float
+    encoding: TileEncoding | None = None
+    encoded_bytes: int = 0
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles that cover the level."""
+        return TileGrid(self.size, self.tile)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociatedImage:
+    """A label, macro or thumbnail, as encoded strips so that it can be carried on verbatim."""
+
+    size: Size
+    encoding: TileEncoding
+    rows_per_strip: int
+    strips: tuple[bytes, ...] = field(repr=False)
+    icc_profile: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideInfo:
+    """What a slide says of itself. `None` means that the file does not say.
+
+    `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
+    fields as text. Both may name a patient.
+    """
+
+    path: Path
+    vendor: str
+    levels: tuple[Level, ...]
+    mpp: Mpp | None
+    objective_power: float | None
+    icc_profile: bytes | None = field(repr=False)
+    description: str = field(repr=False)
+    properties: Mapping[str, str] = field(repr=False)
+    associated_images: Mapping[str, AssociatedImage] = field(repr=False)
+
+    @property
+    def size(self) -> Size:
+        """The size of the largest level."""
+        return self.levels[0].size
+
+
+class Slide(Protocol):
+    """An open slide. Every method may be called from several threads at once."""
+
+    @property
+    def info(self) -> SlideInfo:
+        """What the file says of itself."""
+        ...
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile's bytes, untouched; empty bytes where the file stores none.
+
+        Raises:
+            SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
+        """
+        ...
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A whole tile's pixels.
+
+        An edge tile too has the level's tile size; what lies outside is whatever the file stores. A tile
+        that the file does not store is white.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
+        ...
+
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """The pixels of a rectangle that lies inside the level, in the level's own pixels.
+
+        Raises:
+            TileReadError: a tile that it touches cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file; nothing can be read afterwards."""
+        ...

@@ -1,0 +1,81 @@
+"""The tissue mask: a small picture of the slide that is True where there is tissue.
+
+It answers questions about tiles and pixels of any level. It must not know how it was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.geometry import Size
+from wsicomp.slide import Level
+
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """(rows, columns) bool, True = tissue, over a slide of `slide` level-0 pixels.
+
+    `scale_x` and `scale_y` are level-0 pixels a mask pixel; the last row and column may reach past the
+    slide's edge. `source` says in words where the mask comes from.
+    """
+
+    pixels: NDArray[np.bool_]
+    slide: Size
+    scale_x: float
+    scale_y: float
+    source: str
+
+    @property
+    def tissue_fraction(self) -> float:
+        """The part of the mask that is tissue, in [0, 1]."""
+        return float(self.pixels.mean())
+
+    def dilated(self, radius_px: float) -> TissueMask:
+        """The mask grown by a distance in level-0 pixels, rounded up to whole mask pixels."""
+        radius_x, radius_y = int(np.ceil(radius_px / self.scale_x)), int(np.ceil(radius_px / self.scale_y))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
+        return replace(self, pixels=cv2.dilate(self.pixels.astype(np.uint8), kernel).astype(np.bool_))
+
+    def coverage(self, level: Level) -> NDArray[np.float64]:
+        """(rows, columns) of the level's tile grid: the part of each tile that is tissue, in [0, 1].
+
+        A tile counts every mask pixel that it touches, so 0 means that no tissue reaches into it.
+        """
+        grid = level.grid
+        top, bottom = self._touched(grid.rows, level.tile.height, level.size, 0)
+        left, right = self._touched(grid.columns, level.tile.width, level.size, 1)
+        sums = cv2.integral(self.pixels.astype(np.uint8)).astype(np.int64)
+        inside = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
+        return np.asarray(inside / np.outer(bottom - top, right - left))
+
+    def over_tile(self, level: Level, column: int, row: int) -> NDArray[np.bool_]:
+        """(rows, columns) of one whole tile in the level's own pixels, nearest neighbour."""
+        y = np.arange(level.tile.height) + 0.5 + row * level.tile.height
+        x = np.arange(level.tile.width) + 0.5 + column * level.tile.width
+        rows = (y * self._per_level_pixel(level.size, 0)).astype(np.intp)
+        columns = (x * self._per_level_pixel(level.size, 1)).astype(np.intp)
+        last_row, last_column = self.pixels.shape[0] - 1, self.pixels.shape[1] - 1
+        near = self.pixels[np.minimum(rows, last_row)[:, None], np.minimum(columns, last_column)]
+        return np.asarray(near)
+
+    def _per_level_pixel(self, size: Size, axis: int) -> float:
+        """Mask pixels a level pixel: every level spans the same part of the mask."""
+        scale = (self.scale_y, self.scale_x)[axis]
+        return self.slide.shape[axis] / scale / size.shape[axis]
+
+    def _touched(
+        self, tiles: int, tile_px: int, size: Size, axis: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """First and past-the-last mask row (axis 0) or column (axis 1) that each tile touches."""
+        edges = np.minimum(np.arange(tiles + 1) * tile_px, size.shape[axis])
+        edges = edges * self._per_level_pixel(size, axis)
+        limit = self.pixels.shape[axis]
+        first = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
+        last = np.clip(np.ceil(edges[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
+        return first, last

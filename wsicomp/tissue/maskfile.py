@@ -1,0 +1,112 @@
+"""Tissue masks from files: pictures whose bright pixels are tissue, and QuPath's GeoJSON outlines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from wsicomp.errors import MaskError
+from wsicomp.geometry import Size
+from wsicomp.tissue.mask import TissueMask
+
+_MOST_PIXELS = 1 << 28
+_DRAWN_SIDE_PX = 4096
+_SUBPIXEL_BITS = 4
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_OUTLINE_SUFFIXES = (".json", ".geojson")
+
+
+def read_mask(path: Path, slide: Size) -> TissueMask:
+    """A mask file over a slide of `slide` level-0 pixels.
+
+    PNG and TIFF: any picture of the slide's proportions, tissue where it is not 0. GeoJSON: polygons in
+    level-0 pixels, as QuPath exports them, drawn at 4096 px a side at most; holes are glass.
+
+    Raises:
+        MaskError: the file cannot be read, or does not fit the slide.
+    """
+    try:
+        if path.suffix.lower() in _OUTLINE_SUFFIXES:
+            pixels = _drawn(json.loads(path.read_text("utf-8")), slide, path)
+        else:
+            pixels = _picture(path)
+    except OSError as exc:
+        raise MaskError(exc.strerror or f"not a picture ({exc})", path) from exc
+    except (ValueError, TypeError, LookupError, AttributeError, Image.DecompressionBombError) as exc:
+        raise exc if isinstance(exc, MaskError) else MaskError(f"not a mask ({exc})", path) from exc
+    rows, columns = pixels.shape
+    scale_x, scale_y = slide.width / columns, slide.height / rows
+    # A picture reduced by a whole number rounds each side by less than one of its pixels.
+    if abs(scale_x - scale_y) > max(scale_x / rows, scale_y / columns):
+        found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
+        raise MaskError(f"{found}; export the mask of this slide", path)
+    return TissueMask(pixels, slide, scale_x, scale_y, "file")
+
+
+def _picture(path: Path) -> NDArray[np.bool_]:
+    if path.suffix.lower() in _TIFF_SUFFIXES:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            if page.size > _MOST_PIXELS:
+                raise MaskError(f"{page.size} samples, expected at most {_MOST_PIXELS}", path)
+            pixels = page.asarray()
+    else:
+        try:
+            with Image.open(path) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise MaskError(
+                        f"{image.width} x {image.height} px, expected fewer than {_MOST_PIXELS}", path
+                    )
+                pixels = np.asarray(image.convert("L") if image.mode in ("P", "RGBA", "LA") else image)
+        except UnidentifiedImageError as exc:
+            raise MaskError("not a picture; expected PNG, TIFF or GeoJSON", path) from exc
+    if pixels.ndim == 3:
+        pixels = pixels.max(axis=2)
+    if pixels.ndim != 2:
+        raise MaskError(f"{pixels.ndim} dimensions, expected a picture", path)
+    return np.asarray(pixels > 0)
+
+
+def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.bool_]:
+    reduction = max(1.0, max(slide.width, slide.height) / _DRAWN_SIDE_PX)
+    mask = np.zeros((round(slide.height / reduction) or 1, round(slide.width / reduction) or 1), np.uint8)
+    scale = np.array([mask.shape[1] / slide.width, mask.shape[0] / slide.height])
+    polygons = list(_polygons(content))
+    if not polygons:
+        raise MaskError("no polygons; expected QuPath annotations as GeoJSON", path)
+    for rings in polygons:
+        outlines = []
+        for ring in rings:
+            points = np.array(ring, np.float64)[:, :2]
+            if points.min() < -1 or (points > np.array([slide.width, slide.height]) + 1).any():
+                raise MaskError(
+                    f"an outline leaves the slide of {slide} px; export it in pixels of level 0", path
+                )
+            outlines.append(np.rint(points * scale * (1 << _SUBPIXEL_BITS)).astype(np.int32))
+        one = np.zeros_like(mask)
+        cv2.fillPoly(one, outlines, 1, shift=_SUBPIXEL_BITS)
+        mask |= one
+    return mask.astype(np.bool_)
+
+
+def _polygons(content: Any) -> list[Any]:
+    """The rings of every polygon in a feature collection, a list of features, or one geometry."""
+    if isinstance(content, list):
+        return [rings for part in content for rings in _polygons(part)]
+    kind = content["type"]
+    if kind == "FeatureCollection":
+        return _polygons(content["features"])
+    if kind == "Feature":
+        return _polygons(content["geometry"])
+    if kind == "GeometryCollection":
+        return _polygons(content["geometries"])
+    if kind == "MultiPolygon":
+        return list(content["coordinates"])
+    return [content["coordinates"]] if kind == "Polygon" else []
