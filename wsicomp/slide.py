@@ -60,13 +60,17 @@ class EncodedTile:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had."""
+    """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
+
+    `absent` are the raster numbers of tiles for which the file stores no bytes.
+    """
 
     size: Size
     tile: Size
     downsample: float
     encoding: TileEncoding | None = None
     encoded_bytes: int = 0
+    absent: tuple[int, ...] = ()
 
     @property
     def grid(self) -> TileGrid:
@@ -129,7 +133,7 @@ class Slide(Protocol):
         """A whole tile's pixels.
 
         An edge tile too has the level's tile size; what lies outside is whatever the file stores. A tile
-        that the file does not store is white.
+        that the file does not store shows what OpenSlide shows there, on white.
 
         Raises:
             TileReadError: the tile cannot be decoded.

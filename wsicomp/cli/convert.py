@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
@@ -15,7 +16,7 @@ from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
 
-Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.

@@ -147,6 +147,8 @@ def _levels(
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
         )
         actions = _actions(kinds, grid, encoding is not None)
+        if encoding is not None:
+            actions = _left_absent(actions, level)
         if config.glass == "empty":
             actions = _emptied(actions, corners=not plans)
         plans.append(
@@ -196,6 +198,14 @@ def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, copies: bool) -> A
         if not copies:
             actions[kinds == TileKind.MIXED] = TileAction.MASK_AND_ENCODE.value
     return actions
+
+
+def _left_absent(actions: Actions, level: Level) -> Actions:
+    """A copied tile of which the source has no bytes has none in the target either."""
+    letters = actions.reshape(-1)
+    absent = np.array(level.absent, np.intp)
+    letters[absent[letters[absent] == TileAction.COPY.value]] = TileAction.EMPTY.value
+    return letters.reshape(actions.shape)
 
 
 def _emptied(actions: Actions, corners: bool) -> Actions:

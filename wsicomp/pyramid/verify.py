@@ -248,7 +248,7 @@ class _TileCheck:
             origin = TileIndex(self._plan.source_level, index.column, index.row)
             if self._source.read_encoded_tile(origin).data != data:
                 yield Problem("tile-differs", str(index), "not the source's bytes")
-        elif not data and action not in (None, TileAction.EMPTY.value, TileAction.COPY.value):
+        if not data and action not in (None, TileAction.EMPTY.value):
             yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
         if data:
             try:

@@ -60,10 +60,11 @@ class PyramidWriter:
 
     def __enter__(self) -> PyramidWriter:
         self._refuse_existing()
+        self._file = _open_locked(self.partial)
         try:
-            self._file = _open_locked(self.partial)
             self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
         except OSError as exc:
+            self._discard()
             raise _refused(exc, self.partial) from exc
         return self
 
@@ -73,8 +74,10 @@ class PyramidWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._file.closed:
-            return
+        if not self._file.closed:
+            self._discard()
+
+    def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
         self._file.close()
 
@@ -242,14 +245,21 @@ def _share_blank_tile(page: tifffile.TiffPage, plan: LevelPlan) -> None:
 
 def _open_locked(partial: Path) -> BinaryIO:
     """Open the partial file for writing from its start, held against every other process."""
-    file = open(partial, "r+b", opener=_create)  # noqa: SIM115
+    busy = TargetExistsError("another run is writing it; wait for that one", partial)
+    try:
+        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
+    except OSError as exc:
+        raise _refused(exc, partial) from exc
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A run that ended between our open and our lock has made this very file its target.
+        if not os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+            raise busy
         file.truncate(0)
-    except BlockingIOError as exc:
+    except (BlockingIOError, FileNotFoundError) as exc:
         file.close()
-        raise TargetExistsError("another run is writing it; wait for that one", partial) from exc
+        raise busy from exc
     except BaseException:
         file.close()
         raise

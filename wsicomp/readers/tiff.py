@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import tifffile
 
@@ -87,11 +88,30 @@ class TiffSlide:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
         tile = self.read_encoded_tile(index)
         if not tile.data:
-            return np.full((*tile.size.shape, 3), 255, np.uint8)
+            return self._absent_tile(index)
         try:
             return decode_tile(tile)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
+
+    def _absent_tile(self, index: TileIndex) -> Pixels:
+        """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""
+        level = self._info.levels[index.level]
+        pixels = np.full((*level.tile.shape, 3), 255, np.uint8)
+        if index.level and self._info.vendor == "aperio":
+            region = level.grid.region(index.column, index.row)
+            larger = self._info.levels[index.level - 1].size
+            scale_x, scale_y = larger.width / level.size.width, larger.height / level.size.height
+            left, top = int(region.x * scale_x), int(region.y * scale_y)
+            right, bottom = (
+                int((region.x + region.width) * scale_x),
+                int((region.y + region.height) * scale_y),
+            )
+            part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
+            pixels[: region.height, : region.width] = cv2.resize(
+                part, (region.width, region.height), interpolation=cv2.INTER_AREA
+            )
+        return pixels
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """The pixels of a rectangle; every tile that it touches is decoded once."""
@@ -140,6 +160,7 @@ class TiffSlide:
             downsample,
             _encoding(page, os.pread(self._file, count, offset), f"level {number}"),
             sum(count for _, count in self._tables[number]),
+            tuple(position for position, (_, count) in enumerate(self._tables[number]) if not count),
         )
 
     def _associated_images(self, pages: Sequence[tifffile.TiffPage]) -> Mapping[str, AssociatedImage]:

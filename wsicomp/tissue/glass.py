@@ -137,18 +137,22 @@ class GlassGuard:
         return np.asarray(darker | (np.linalg.norm(blocks - np.median(own, axis=0), axis=2) > _STRUCTURE))
 
     def find(self, level: Level, region: Region, pixels: Pixels) -> Region | None:
-        """The box around what is on a tile that should be glass, in the level's pixels; None for glass."""
+        """The box around what is on a tile that should be glass, in the level's pixels; None for glass.
+
+        It may reach past the level's edge.
+        """
         foreign = self.foreign_blocks(level, region, pixels)
         side = self.block_px(level)
         block_um2 = (side * self._mpp * level.downsample) ** 2
         if np.count_nonzero(foreign) < max(1, int(_LEAST_AREA_UM2 / block_um2)):
             return None
         rows, columns = np.flatnonzero(foreign.any(axis=1)), np.flatnonzero(foreign.any(axis=0))
+        # One block wider all around, so that what goes on in the next tile is kept there too.
         return Region(
-            region.x + int(columns[0]) * side,
-            region.y + int(rows[0]) * side,
-            int(columns[-1] - columns[0] + 1) * side,
-            int(rows[-1] - rows[0] + 1) * side,
+            region.x + (int(columns[0]) - 1) * side,
+            region.y + (int(rows[0]) - 1) * side,
+            int(columns[-1] - columns[0] + 3) * side,
+            int(rows[-1] - rows[0] + 3) * side,
         )
 
     def keep(
@@ -223,8 +227,8 @@ def _protect(kinds: NDArray[np.uint8], level: Level, found_on: Level, box: Regio
     """Keep, and keep whole, every tile of a level that a find on another level reaches into."""
     scale_x, scale_y = level.size.width / found_on.size.width, level.size.height / found_on.size.height
     tile = level.tile
-    left, right = box.x * scale_x // tile.width, -(-(box.x + box.width) * scale_x // tile.width)
-    top, bottom = box.y * scale_y // tile.height, -(-(box.y + box.height) * scale_y // tile.height)
+    left, right = max(0, box.x) * scale_x // tile.width, -(-(box.x + box.width) * scale_x // tile.width)
+    top, bottom = max(0, box.y) * scale_y // tile.height, -(-(box.y + box.height) * scale_y // tile.height)
     reached = kinds[int(top) : int(bottom), int(left) : int(right)]
     reached[reached == TileKind.GLASS] = TileKind.RESCUED
     reached[reached == TileKind.MIXED] = TileKind.TISSUE

@@ -42,12 +42,17 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
     except (ValueError, TypeError, LookupError, AttributeError, Image.DecompressionBombError) as exc:
         raise exc if isinstance(exc, MaskError) else MaskError(f"not a mask ({exc})", path) from exc
     rows, columns = pixels.shape
-    scale_x, scale_y = slide.width / columns, slide.height / rows
-    # A picture reduced by a whole number rounds each side by less than one of its pixels.
-    if abs(scale_x - scale_y) > max(scale_x / rows, scale_y / columns):
+    if not fits(Size(columns, rows), slide):
         found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
         raise MaskError(f"{found}; export the mask of this slide", path)
-    return TissueMask(pixels, slide, scale_x, scale_y, "file")
+    return TissueMask(pixels, slide, slide.width / columns, slide.height / rows, "file")
+
+
+def fits(mask: Size, slide: Size) -> bool:
+    """Whether one reduction gives both sides of the mask, each rounded by less than a pixel, up or down."""
+    least = max(slide.width / (mask.width + 1), slide.height / (mask.height + 1))
+    most = min(slide.width / max(mask.width - 1, 1e-9), slide.height / max(mask.height - 1, 1e-9))
+    return least < most
 
 
 def _picture(path: Path) -> NDArray[np.bool_]:

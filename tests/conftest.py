@@ -1,0 +1,24 @@
+"""Slides for the tests: drawn ones that are always there, and real ones where the machine has them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
+
+SLIDES = Path(os.environ.get("WSICOMP_SLIDES", Path(__file__).parents[2] / "shared/data/slides"))
+REAL_SLIDES = (
+    sorted(p for p in SLIDES.glob("*") if p.suffix in {".svs", ".tif", ".dcm"}) if SLIDES.is_dir() else []
+)
+
+
+def pytest_collection_modifyitems(items):
+    reason = f"no real slides in {SLIDES}; name their folder in WSICOMP_SLIDES"
+    for item in items:
+        if item.get_closest_marker("slides") and not REAL_SLIDES:
+            item.add_marker(pytest.mark.skip(reason=reason))

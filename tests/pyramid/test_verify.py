@@ -1,0 +1,207 @@
+"""One broken file for each code that a check can give."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import openslide
+import pytest
+import tifffile
+
+from tests import tiffs
+from wsicomp import ConversionConfig, convert_slide
+from wsicomp.preparation import file_sha256
+from wsicomp.pyramid import verify
+from wsicomp.readers import open_slide, xmp
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A source and its conversion with a shared blank tile."""
+    folder = tmp_path_factory.mktemp("verify")
+    source = tiffs.write_tiff(folder / "source.svs", 400, 300)
+    convert_slide(source, folder / "target.svs", ConversionConfig(margin_um=0))
+    convert_slide(source, folder / "empty.tiff", ConversionConfig(glass="empty", margin_um=0))
+    return folder
+
+
+@pytest.fixture
+def target(made, tmp_path):
+    return shutil.copy(made / "target.svs", tmp_path / "target.svs")
+
+
+def check(path, source=None):
+    slide = None if source is None else open_slide(source)
+    sha256 = None if source is None else file_sha256(source)
+    found = verify.verify_slide(path, slide, sha256, 1, lambda done, total: None)
+    if slide is not None:
+        slide.close()
+    return found
+
+
+def codes(path, source=None):
+    found = check(path, source).problems
+    assert all(problem.code in verify.CODES for problem in found)
+    assert all(problem.place and problem.message for problem in found)
+    return {problem.code for problem in found}
+
+
+def tag_values(path, code, page=0):
+    with tifffile.TiffFile(path) as tiff:
+        return list(tiff.pages[page].tags[code].value)
+
+
+def edit_provenance(path, edit):
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tag = tiff.pages[0].tags[xmp.XMP_TAG]
+        values = json.loads(xmp.unwrap(tag.value))
+        edit(values)
+        tag.overwrite(xmp.wrap(json.dumps(values)))
+
+
+def first_action(path, letter):
+    with tifffile.TiffFile(path) as tiff:
+        values = json.loads(xmp.unwrap(tiff.pages[0].tags[xmp.XMP_TAG].value))
+    text = "".join(
+        action * int(count)
+        for row in values["plan"]["levels"][0]["actions"]
+        for count, action in re.findall(r"(\d+)(\w)", row)
+    )
+    return text.index(letter)
+
+
+def test_a_good_file_has_no_problems(made):
+    found = check(made / "target.svs", made / "source.svs")
+    assert found.problems == ()
+    assert found.has_provenance
+    assert found.tiles == 35
+
+
+def test_a_slide_of_others_is_checked_for_what_any_slide_holds(made):
+    found = check(made / "source.svs")
+    assert found.problems == ()
+    assert not found.has_provenance
+
+
+def test_a_truncated_file_is_unreadable(target):
+    target.write_bytes(target.read_bytes()[:-2000])
+    assert codes(target) == {"unreadable"}
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"plan": {}}', '{"plan": {"levels": 3}, "level_sha256": []}'])
+def test_a_damaged_provenance_block_is_unreadable(target, text):
+    tiffs.overwrite_tag(target, xmp.XMP_TAG, xmp.wrap(text))
+    assert codes(target) == {"unreadable"}
+
+
+def test_a_file_that_openslide_refuses(target, monkeypatch):
+    def refuse(path):
+        raise openslide.OpenSlideError("no")
+
+    monkeypatch.setattr(verify, "OpenSlide", refuse)
+    assert codes(target) == {"openslide-refuses"}
+
+
+def test_bounds_that_openslide_would_crop_to(made, tmp_path):
+    path = shutil.copy(made / "empty.tiff", tmp_path / "empty.tiff")
+    for code in (324, 325):
+        values = tag_values(path, code)
+        last_row = [0 if number // 7 == 4 else value for number, value in enumerate(values)]
+        tiffs.overwrite_tag(path, code, last_row)
+    assert "openslide-differs" in codes(path)
+
+
+def test_a_level_of_another_size(target):
+    edit_provenance(target, lambda values: values["plan"]["levels"][0].update(size=[401, 300]))
+    assert codes(target) == {"level-differs"}
+
+
+def test_a_level_in_another_colour_space(target):
+    tiffs.overwrite_tag(target, 262, 2)
+    assert codes(target) == {"level-differs"}
+
+
+def test_a_missing_level(target):
+    edit_provenance(
+        target,
+        lambda values: (
+            values["plan"]["levels"].append(values["plan"]["levels"][0]),
+            values["level_sha256"].append(""),
+        ),
+    )
+    assert codes(target) == {"level-differs"}
+
+
+def test_a_tile_that_does_not_decode(target):
+    assert codes(tiffs.damage_tile(target, first_action(target, "C"))) == {"tile-damaged", "tiles-changed"}
+
+
+def test_a_tile_that_is_gone(target):
+    counts = tag_values(target, 325)
+    counts[first_action(target, "C")] = 0
+    tiffs.overwrite_tag(target, 325, counts)
+    assert codes(target) == {"tile-missing", "tiles-changed"}
+
+
+def test_a_blank_tile_that_is_not_the_shared_one(target):
+    offsets, counts = tag_values(target, 324), tag_values(target, 325)
+    blank, other = first_action(target, "B"), first_action(target, "C")
+    offsets[blank], counts[blank] = offsets[other], counts[other]
+    tiffs.overwrite_tag(tiffs.overwrite_tag(target, 324, offsets), 325, counts)
+    assert "tile-not-blank" in codes(target)
+
+
+def test_a_blank_tile_that_holds_a_picture(target):
+    offsets, counts = tag_values(target, 324), tag_values(target, 325)
+    blank, other = offsets[first_action(target, "B")], first_action(target, "C")
+    shared = [number for number, offset in enumerate(offsets) if offset == blank]
+    for number in shared:
+        offsets[number], counts[number] = offsets[other + 7 + 1], counts[other + 7 + 1]
+    tiffs.overwrite_tag(tiffs.overwrite_tag(target, 324, offsets), 325, counts)
+    assert "tile-not-blank" in codes(target)
+
+
+def test_one_changed_bit_in_a_tile(target):
+    with tifffile.TiffFile(target) as tiff:
+        number = first_action(target, "C")
+        middle = tiff.pages[0].dataoffsets[number] + tiff.pages[0].databytecounts[number] - 8
+    data = bytearray(target.read_bytes())
+    data[middle] ^= 1
+    target.write_bytes(data)
+    assert "tiles-changed" in codes(target)
+
+
+def test_a_property_that_is_not_the_source_s(made, target):
+    with tifffile.TiffFile(target) as tiff:
+        text = tiff.pages[0].description
+    tiffs.overwrite_tag(
+        target, 270, text.replace("AppMag = 20", "AppMag = 40").replace("MPP = 0.5", "MPP = 0.7")
+    )
+    assert codes(target, made / "source.svs") == {"property-differs"}
+
+
+def test_a_copied_tile_that_is_not_the_source_s(made, target, tmp_path):
+    other = shutil.copy(made / "source.svs", tmp_path / "other.svs")
+    with tifffile.TiffFile(other) as tiff:
+        number = first_action(target, "C")
+        place = tiff.pages[0].dataoffsets[number] + tiff.pages[0].databytecounts[number] - 8
+    data = bytearray(other.read_bytes())
+    data[place] ^= 1
+    other.write_bytes(data)
+    edit_provenance(target, lambda values: values["plan"]["source"].update(sha256=file_sha256(other)))
+    assert codes(target, other) == {"tile-differs"}
+
+
+def test_a_file_held_against_another_source(target, tmp_path):
+    assert codes(target, tiffs.write_tiff(tmp_path / "other.svs", 320, 300)) == {"source-differs"}
+
+
+def test_an_associated_image_that_is_gone(target, made):
+    edit_provenance(target, lambda values: values["plan"].update(images=["label"]))
+    assert codes(target, made / "source.svs") == {"associated-differs"}
+
+
+def test_every_code_has_a_broken_file_here():
+    text = Path(__file__).read_text()
+    assert [code for code in verify.CODES if f'"{code}"' not in text] == []

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from wsicomp import ConfigError, ConversionConfig
+from wsicomp.config import create_config, load_preset
+
+PRESETS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"glass": "clear"}, "keep, white, empty"),
+        ({"quality": 0}, "1 to 100"),
+        ({"quality": 101}, "1 to 100"),
+        ({"quality": "90"}, "expected int"),
+        ({"quality": True}, "expected int"),
+        ({"margin_um": -1}, "0 to 10000 um"),
+        ({"margin_um": float("nan")}, "0 to 10000 um"),
+        ({"workers": 0}, "1 to 1024"),
+        ({"background": "pink"}, "#RRGGBB"),
+        ({"background": "#12345"}, "#RRGGBB"),
+        ({"format": "png"}, "auto, svs, tiff"),
+        ({"levels": 3}, "expected str"),
+        ({"colour": "white"}, "unknown option 'colour'"),
+        ({"segmenter": "none"}, "needs a tissue mask"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_was_expected(values, told):
+    with pytest.raises(ConfigError, match=told):
+        create_config(values)
+
+
+def test_a_whole_number_is_a_length_too():
+    assert create_config({"margin_um": 20}).margin_um == 20.0
+
+
+def test_a_mask_takes_the_place_of_a_segmenter():
+    assert create_config({"segmenter": "none", "mask": "tissue.png"}).mask == Path("tissue.png")
+
+
+def test_what_does_not_shape_the_bytes_is_not_part_of_the_identity():
+    assert ConversionConfig(workers=1, verify=False).lasting() == ConversionConfig(workers=2).lasting()
+    assert ConversionConfig(quality=80).lasting() != ConversionConfig().lasting()
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_shipped_preset_is_a_config(path):
+    create_config(load_preset(path))
+
+
+def test_there_are_presets():
+    assert PRESETS
+
+
+def test_a_preset_that_cannot_be_read_says_why(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.toml.*No such file"):
+        load_preset(tmp_path / "gone.toml")
+    (tmp_path / "bad.toml").write_text("quality = = 3")
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_preset(tmp_path / "bad.toml")

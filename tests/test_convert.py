@@ -1,0 +1,372 @@
+"""The whole line, from a source's file to the target's, seen through OpenSlide and tifffile."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+
+import wsicomp
+from tests import tiffs
+from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
+from wsicomp.preparation import file_sha256
+from wsicomp.pyramid.plan import ConversionPlan
+from wsicomp.pyramid.provenance import Provenance
+from wsicomp.readers import xmp
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return tiffs.write_tiff(tmp_path_factory.mktemp("source") / "Doe, Jane.svs", 400, 300)
+
+
+def convert(source, target, **options):
+    return wsicomp.convert_slide(source, target, ConversionConfig(**{"margin_um": 0, **options}))
+
+
+def pixels(path, level=0):
+    with openslide.OpenSlide(path) as slide:
+        return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]))
+
+
+def provenance(path):
+    with tifffile.TiffFile(path) as tiff:
+        return Provenance.from_text(xmp.unwrap(tiff.pages[0].tags[xmp.XMP_TAG].value))
+
+
+def test_copied_tissue_is_exact_and_glass_is_white(source, tmp_path):
+    report = convert(source, tmp_path / "target.svs")
+    before, after = pixels(source)[..., :3], pixels(tmp_path / "target.svs")[..., :3]
+    actions = provenance(tmp_path / "target.svs").plan.levels[0].actions
+    assert {"B", "C"} == set(actions.flat)
+    for (row, column), action in np.ndenumerate(actions):
+        where = np.s_[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
+        if action == "C":
+            assert (after[where] == before[where]).all()
+        else:
+            assert (after[where] == 255).all()
+    level = report.levels[0]
+    assert (level.copied, level.blank) == ((actions == "C").sum(), (actions == "B").sum())
+    assert report.verified
+
+
+def test_keeping_glass_changes_no_pixel(source, tmp_path):
+    convert(source, tmp_path / "target.svs", glass="keep")
+    assert (pixels(tmp_path / "target.svs") == pixels(source)).all()
+
+
+def test_encoding_keeps_tissue_close_and_paints_the_glass_of_mixed_tiles(source, tmp_path):
+    convert(source, tmp_path / "target.svs", codec="jpeg", background="#ff00ff")
+    before, after = pixels(source)[..., :3].astype(int), pixels(tmp_path / "target.svs")[..., :3].astype(int)
+    actions = provenance(tmp_path / "target.svs").plan.levels[0].actions
+    assert "M" in actions
+    disc = before[..., 1] < 120
+    assert np.sqrt(np.mean((before[disc] - after[disc]) ** 2)) < 6
+    painted = np.abs(after - (255, 0, 255)).max(axis=2) < 12
+    assert not (painted & disc).any()
+    assert painted.mean() > 0.5
+
+
+def test_empty_tiles_are_transparent_without_bounds(source, tmp_path):
+    report = convert(source, tmp_path / "target.tiff", glass="empty")
+    after = pixels(tmp_path / "target.tiff")
+    actions = provenance(tmp_path / "target.tiff").plan.levels[0].actions
+    assert report.container == "tiff"
+    assert report.levels[0].empty > 0
+    for (row, column), action in np.ndenumerate(actions):
+        alpha = after[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64, 3]
+        assert (alpha == (0 if action == "Z" else 255)).all()
+    assert [actions[0, 0], actions[0, -1], actions[-1, 0], actions[-1, -1]] == ["B"] * 4
+    with openslide.OpenSlide(tmp_path / "target.tiff") as slide:
+        assert not [name for name in slide.properties if "bounds" in name]
+    assert (tifffile.imread(tmp_path / "target.tiff", key=0)[:64, 64:128] == 255).all()
+
+
+def test_blank_tiles_are_stored_once(source, tmp_path):
+    convert(source, tmp_path / "target.svs")
+    with tifffile.TiffFile(tmp_path / "target.svs") as tiff:
+        page = tiff.pages[0]
+        blank = provenance(tmp_path / "target.svs").plan.levels[0].actions.reshape(-1) == "B"
+        assert len(set(np.array(page.dataoffsets)[blank].tolist())) == 1
+        assert len(set(page.dataoffsets)) == 1 + (~blank).sum()
+
+
+def test_the_same_source_and_choices_give_the_same_bytes(source, tmp_path):
+    for workers in (1, 2, 5):
+        convert(source, tmp_path / f"{workers}.svs", codec="jpeg", workers=workers)
+    assert len({file_sha256(tmp_path / f"{workers}.svs") for workers in (1, 2, 5)}) == 1
+
+
+def test_the_report_tells_the_truth(source, tmp_path):
+    target = tmp_path / "target.svs"
+    report = convert(source, target)
+    assert (report.source_bytes, report.target_bytes) == (source.stat().st_size, target.stat().st_size)
+    assert report.saved == 1 - report.target_bytes / report.source_bytes
+    assert report.source_sha256 == file_sha256(source)
+    assert set(report.elapsed_s) == {"identify", "segment", "survey", "write", "verify"}
+    assert report.peak_memory_bytes > 10_000_000
+    assert json.loads(json.dumps(report.to_json()))["codec"] == "copy"
+
+
+def test_the_keys_of_the_report_are_those_that_are_documented(source, tmp_path):
+    report = convert(source, tmp_path / "target.svs").to_json()
+    readme = (tiffs.ROOT / "README.md").read_text()
+    assert [key for key in report if f"`{key}`" not in readme] == []
+    assert [key for key in report["levels"][0] if f"`{key}`" not in readme] == []
+
+
+def test_the_file_carries_its_plan(source, tmp_path):
+    plan = wsicomp.plan_slide(source, ConversionConfig(margin_um=0))
+    convert(source, tmp_path / "target.svs")
+    carried = provenance(tmp_path / "target.svs").plan
+    assert carried.to_json() == plan.to_json()
+    assert carried.source.sha256 == file_sha256(source)
+    assert carried.source.name == "Doe, Jane.svs"
+
+
+def test_a_plan_survives_json(source):
+    plan = wsicomp.plan_slide(source)
+    again = ConversionPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again.to_json() == plan.to_json()
+    assert (again.levels[0].actions == plan.levels[0].actions).all()
+    assert again.levels[0].encoding == plan.levels[0].encoding
+
+
+def test_planning_writes_nothing(source):
+    before = sorted(source.parent.iterdir())
+    wsicomp.plan_slide(source)
+    assert sorted(source.parent.iterdir()) == before
+
+
+def test_deidentified_output_names_nobody(tmp_path):
+    text = tiffs.DESCRIPTION.format(400, 300) + "|User = Jane Doe|Filename = DOE^JANE"
+    source = tiffs.write_tiff(tmp_path / "Doe, Jane.svs", 400, 300, description=text)
+    for name, options in {"a.svs": {}, "b.tiff": {"format": "tiff"}}.items():
+        report = convert(source, tmp_path / name, deidentify=True, **options)
+        assert report.dropped == ("User", "Filename")
+        assert b"oe" not in (tmp_path / name).read_bytes().replace(b"Aperio Image Library", b"")[:2000]
+        data = (tmp_path / name).read_bytes()
+        assert not any(word in data for word in (b"Jane", b"Doe", b"DOE"))
+    with openslide.OpenSlide(tmp_path / "a.svs") as slide:
+        assert slide.properties["openslide.mpp-x"] == "0.5"
+        assert "aperio.User" not in slide.properties
+
+
+def test_a_generic_tiff_keeps_scale_as_tags_and_the_rest_as_provenance(source, tmp_path):
+    convert(source, tmp_path / "target.tiff", format="tiff")
+    with openslide.OpenSlide(tmp_path / "target.tiff") as slide:
+        assert slide.properties["openslide.vendor"] == "generic-tiff"
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5, rel=1e-6)
+    carried = provenance(tmp_path / "target.tiff")
+    assert carried.plan.objective_power == 20.0
+    assert carried.properties["aperio.AppMag"] == "20"
+    assert carried.mask["source"] == "threshold"
+
+
+def test_a_scale_that_is_not_stated_stays_so(tmp_path):
+    source = tiffs.write_tiff(tmp_path / "source.tiff", 400, 300, svs=False)
+    for name in ("a.svs", "b.tiff"):
+        report = convert(source, tmp_path / name, format=name.split(".")[1])
+        assert any("um per px" in note for note in report.notes)
+        with openslide.OpenSlide(tmp_path / name) as slide:
+            assert "openslide.mpp-x" not in slide.properties
+
+
+def test_missing_levels_are_added_by_box_reduction(tmp_path):
+    source = tiffs.write_tiff(
+        tmp_path / "source.svs", 5000, 2000, tile=(256, 256), compressionargs={"level": 95}
+    )
+    report = convert(source, tmp_path / "target.svs", levels="full", glass="keep", quality=95)
+    assert [(level.width, level.height) for level in report.levels] == [(5000, 2000), (1250, 500), (312, 125)]
+    full = pixels(source)[..., :3].astype(float)
+    reduced = full.reshape(500, 4, 1250, 4, 3).mean(axis=(1, 3))
+    assert np.abs(pixels(tmp_path / "target.svs", 1)[..., :3] - reduced).mean() < 1.5
+
+
+def test_the_icc_profile_is_carried_on(tmp_path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300, iccprofile=profile)
+    for name in ("a.svs", "b.tiff"):
+        convert(source, tmp_path / name, format=name.split(".")[1])
+        with openslide.OpenSlide(tmp_path / name) as slide:
+            assert slide.color_profile.tobytes() == profile
+
+
+def test_a_mask_file_takes_the_segmenter_s_place(source, tmp_path):
+    mask = Image.new("L", (400, 300))
+    mask.paste(255, (0, 0, 64, 64))
+    mask.save(tmp_path / "mask.png")
+    report = convert(source, tmp_path / "target.svs", mask=tmp_path / "mask.png", segmenter="none")
+    assert provenance(tmp_path / "target.svs").plan.levels[0].actions[0, 0] == "C"
+    assert report.rescued_tiles > 0
+    assert provenance(tmp_path / "target.svs").mask["source"] == "file"
+
+
+def test_tissue_that_the_mask_missed_is_rescued_and_counted(source, tmp_path):
+    Image.new("L", (400, 300)).save(tmp_path / "nothing.png")
+    report = convert(source, tmp_path / "target.svs", mask=tmp_path / "nothing.png")
+    disc = pixels(source)[..., 1] < 120
+    after = pixels(tmp_path / "target.svs")
+    assert report.rescued_tiles > 0
+    assert (after[disc] == pixels(source)[disc]).all()
+
+
+def test_a_slide_of_glass_alone_becomes_one_tile(tmp_path):
+    blank = np.full((300, 400, 3), 240, np.uint8)
+    source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300, pixels=blank)
+    report = convert(source, tmp_path / "target.svs")
+    assert report.levels[0].copied == 0
+    assert (pixels(tmp_path / "target.svs")[..., :3] == 255).all()
+    report = convert(source, tmp_path / "target.tiff", glass="empty")
+    assert report.levels[0].blank == 4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (64, 64), (65, 1), (1, 200)])
+def test_the_smallest_slides_convert(tmp_path, size):
+    dark = np.full((size[1], size[0], 3), 90, np.uint8)
+    source = tiffs.write_tiff(tmp_path / "source.svs", *size, pixels=dark)
+    for codec in ("copy", "jpeg"):
+        for glass in ("keep", "white", "empty"):
+            target = tmp_path / f"{codec}-{glass}.tiff"
+            convert(source, target, codec=codec, glass=glass, format="tiff")
+            assert np.abs(pixels(target)[..., :3].astype(int) - 90).max() < 4
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("compression", ["jpeg", "lzw", "deflate", "zstd", "none"])
+def test_every_compression_that_openslide_reads_is_copied(tmp_path, compression, big):
+    options = {"predictor": True} if compression in ("lzw", "deflate") else {}
+    source = tiffs.write_tiff(
+        tmp_path / "source.tiff", 400, 300, svs=False, compression=compression, bigtiff=big, **options
+    )
+    report = convert(source, tmp_path / "target.tiff")
+    assert (report.codec, report.container) == ("copy", "tiff")
+    tissue = pixels(source)[..., 1] < 120
+    assert (pixels(tmp_path / "target.tiff")[tissue] == pixels(source)[tissue]).all()
+    assert report.levels[0].blank > 0
+
+
+def test_tiles_that_the_source_does_not_store_stay_away(tmp_path):
+    source = tiffs.write_tiff(tmp_path / "source.tiff", 400, 300, svs=False, compression="deflate")
+    with tifffile.TiffFile(source) as tiff:
+        counts = list(tiff.pages[0].databytecounts)
+    counts[17] = 0
+    tiffs.overwrite_tag(source, 325, counts)
+    report = convert(source, tmp_path / "target.tiff", glass="keep")
+    assert report.levels[0].empty == 1
+    assert (pixels(tmp_path / "target.tiff") == pixels(source)).all()
+
+
+def test_a_target_that_exists_is_left_alone(source, tmp_path):
+    target = tmp_path / "target.svs"
+    target.write_text("precious")
+    with pytest.raises(TargetExistsError, match="--overwrite"):
+        convert(source, target)
+    assert target.read_text() == "precious"
+    convert(source, target, overwrite=True)
+    assert pixels(target).shape == (300, 400, 4)
+
+
+def test_a_target_that_appears_meanwhile_is_left_alone(source, tmp_path):
+    target = tmp_path / "target.svs"
+
+    def appear(stage, done, total):
+        if stage == "verify":
+            target.write_text("precious")
+
+    with pytest.raises(TargetExistsError):
+        wsicomp.convert_slide(source, target, ConversionConfig(), appear)
+    assert target.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["target.svs"]
+
+
+@pytest.mark.parametrize("link", ["same", "symlink", "hardlink"])
+def test_a_source_is_never_its_own_target(tmp_path, link):
+    source = tiffs.write_tiff(tmp_path / "source.svs")
+    before = source.read_bytes()
+    target = tmp_path / "link.svs" if link != "same" else source
+    if link == "symlink":
+        target.symlink_to(source)
+    if link == "hardlink":
+        target.hardlink_to(source)
+    with pytest.raises(SlideWriteError, match="source itself"):
+        convert(source, target, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_a_target_in_no_directory_is_refused(source, tmp_path):
+    with pytest.raises(SlideWriteError, match="directory does not exist"):
+        convert(source, tmp_path / "gone" / "target.svs")
+    with pytest.raises(SlideWriteError, match="is a directory"):
+        convert(source, tmp_path, overwrite=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_without_permission_is_refused(source, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SlideWriteError, match="Permission denied"):
+        convert(source, tmp_path / "target.svs")
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
+    from wsicomp.pyramid import writer
+
+    monkeypatch.setattr(writer, "_open_locked", lambda partial: Path("/dev/full").open("r+b", buffering=0))
+    with pytest.raises(SlideWriteError, match="cannot be written"):
+        convert(source, tmp_path / "target.svs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_s_remains_are_written_over(source, tmp_path):
+    (tmp_path / "target.svs.partial").write_bytes(b"half a slide" * 100_000)
+    convert(source, tmp_path / "target.svs")
+    assert [path.name for path in tmp_path.iterdir()] == ["target.svs"]
+
+
+def test_two_runs_never_write_one_target(source, tmp_path):
+    import fcntl
+
+    with (tmp_path / "target.svs.partial").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TargetExistsError, match="another run"):
+            convert(source, tmp_path / "target.svs")
+        assert (tmp_path / "target.svs.partial").exists()
+
+
+def test_a_result_that_fails_its_check_is_not_kept(source, tmp_path, monkeypatch):
+    from wsicomp.codecs.jpeg import JpegCodec
+
+    monkeypatch.setattr(JpegCodec, "encode", lambda self, pixels: b"\xff\xd8 no picture")
+    with pytest.raises(VerificationError, match="tile-damaged"):
+        convert(source, tmp_path / "target.svs", codec="jpeg")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"glass": "empty", "format": "svs"}, "take glass white"),
+        ({"codec": "dream"}, "known are jpeg"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(source, tmp_path, options, told):
+    with pytest.raises((ConfigError, LookupError), match=told):
+        convert(source, tmp_path / "target.tiff", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_source_is_never_touched(source, tmp_path):
+    copy = shutil.copy2(source, tmp_path / "source.svs")
+    before = (copy.read_bytes(), copy.stat().st_mtime_ns)
+    copy.chmod(0o400)
+    convert(copy, tmp_path / "target.svs")
+    assert (copy.read_bytes(), copy.stat().st_mtime_ns) == before
