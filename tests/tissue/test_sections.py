@@ -1,0 +1,76 @@
+"""Real labelled sections made into slides: no tile with true tissue of 50 um or more is ever blanked."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import wsicomp
+from tests import tiffs
+from tests.conftest import SLIDES
+from wsicomp import ConversionConfig
+from wsicomp.pyramid.plan import TileAction
+
+SECTIONS = SLIDES.parent / "sections"
+GLASS, TISSUE = 0, 255
+ASSUMED_MPP = 4.0
+LEAST_UM = 50
+TILE = 64
+
+
+def rows():
+    if not (SECTIONS / "gt.tsv").exists():
+        return []
+    with (SECTIONS / "gt.tsv").open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def make_slide(row, folder):
+    """(SVS of the section, its labels, um per px); where the scale is unknown 4 um is taken."""
+    mpp = float(row["um_per_px"] or ASSUMED_MPP)
+    pixels = np.asarray(Image.open(SECTIONS / "images" / f"{row['name']}.webp").convert("RGB"))
+    labels = np.asarray(Image.open(SECTIONS / "masks" / f"{row['name']}.png"))
+    path = tiffs.write_tiff(
+        folder / f"{row['name']}.svs",
+        pixels=pixels,
+        tile=(TILE, TILE),
+        compressionargs={"level": 85},
+        description=tiffs.DESCRIPTION.format(*pixels.shape[1::-1]).replace("MPP = 0.5", f"MPP = {mpp}"),
+    )
+    return path, labels, mpp
+
+
+def has_large_piece(tissue, mpp):
+    """Whether some connected piece is at least 50 um across."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
+    return bool((boxes[1:, 2:4].max(axis=1, initial=0) * mpp >= LEAST_UM).any())
+
+
+def blanked_tissue(plan, labels, mpp):
+    """(tiles of 50 um of tissue that the plan blanks, tiles blanked, tiles of glass alone)."""
+    level = plan.levels[0]
+    lost = blank = glass = 0
+    for index in level.grid.raster(0):
+        region = level.grid.region(index.column, index.row)
+        part = labels[region.y : region.y + region.height, region.x : region.x + region.width]
+        is_blank = level.actions[index.row, index.column] == TileAction.BLANK.value
+        blank += is_blank
+        glass += bool((part == GLASS).all())
+        lost += is_blank and has_large_piece(part == TISSUE, mpp)
+    return lost, blank, glass
+
+
+@pytest.mark.slides
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
+@pytest.mark.parametrize("blind", [False, True], ids=["threshold", "blind mask"])
+def test_no_tile_with_tissue_of_a_real_section_is_blanked(row, blind, tmp_path):
+    path, labels, mpp = make_slide(row, tmp_path)
+    mask = None
+    if blind:
+        mask = tmp_path / "nothing.png"
+        Image.new("L", labels.shape[::-1]).save(mask)
+    plan = wsicomp.plan_slide(path, ConversionConfig(mask=mask))
+    lost, _, _ = blanked_tissue(plan, labels, mpp)
+    assert lost == 0

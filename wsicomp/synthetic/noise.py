@@ -1,0 +1,107 @@
+"""Smooth random fields, periodic for textures and open for the layout of a slide.
+
+Everything that looks organic on a synthetic slide comes from these few fields. They are cubic B-splines
+through random numbers, because a spline can be evaluated at any place at any downsample without ever
+holding the whole slide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+# Standard deviation of a cubic B-spline through unit noise is about 0.48 along each of the two directions'
+# worst case; dividing by it brings a field back to roughly unit spread.
+SPLINE_SPREAD = 0.48
+LARGEST_MATRIX = 128
+
+
+def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The four cubic B-spline weights at `fraction` (0 to 1) between the middle two knots, shape (n, 4)."""
+    t = fraction
+    first = (1 - t) ** 3
+    second = 3 * t**3 - 6 * t**2 + 4
+    third = -3 * t**3 + 3 * t**2 + 3 * t + 1
+    return np.stack([first, second, third, t**3], axis=-1) / 6
+
+
+def spline_matrix(positions: NDArray[np.float64], knots: int, *, periodic: bool = False) -> Floats:
+    """The (positions, knots) matrix that evaluates a B-spline of `knots` values at `positions`.
+
+    Positions are in knots. Beyond the ends, a periodic spline wraps and an open one repeats its end value.
+    """
+    start = np.floor(positions).astype(np.int64)
+    weights = spline_weights(positions - start)
+    matrix = np.zeros((positions.size, knots))
+    rows = np.arange(positions.size)
+    for step in range(4):
+        column = start + step - 1
+        column = column % knots if periodic else np.clip(column, 0, knots - 1)
+        np.add.at(matrix, (rows, column), weights[:, step])
+    return matrix.astype(np.float32)
+
+
+def open_noise(rng: np.random.Generator, shape: tuple[int, int], wavelength: float) -> Floats:
+    """Smooth noise of the given shape, mean about 0 and spread about 1; `wavelength` in samples."""
+    axes = []
+    for count in shape:
+        positions = np.arange(count) / max(wavelength, 1.0) + rng.uniform(1, 2)
+        axes.append(spline_matrix(positions, int(positions[-1]) + 3))
+    knots = rng.standard_normal((axes[0].shape[1], axes[1].shape[1])).astype(np.float32)
+    field: Floats = axes[0] @ knots @ axes[1].T / SPLINE_SPREAD
+    return field
+
+
+def periodic_noise(rng: np.random.Generator, period: int, wavelengths: tuple[float, float]) -> Floats:
+    """Noise of shape (period, period) that tiles seamlessly, mean 0 and spread 1.
+
+    `wavelengths` are (along x, along y) in pixels; each is taken to the nearest that divides the period.
+    """
+    columns, rows = (_knots(period, wavelength) for wavelength in wavelengths)
+    knots = rng.standard_normal((rows, columns)).astype(np.float32)
+    field = _stretch(np.ascontiguousarray(_stretch(knots, period).T), period).T
+    field = field - field.mean()
+    return np.ascontiguousarray(field / max(float(field.std()), 1e-6), dtype=np.float32)
+
+
+def _knots(period: int, wavelength: float) -> int:
+    power = round(np.log2(period / max(wavelength, 1.0)))
+    return int(min(max(2**power, 4), period))
+
+
+def _stretch(knots: Floats, period: int) -> Floats:
+    """Interpolate the rows of `knots` (count, other) to `period` rows, periodically."""
+    count = knots.shape[0]
+    if count == period:
+        return knots
+    if count <= LARGEST_MATRIX:
+        positions = (np.arange(period) + 0.5) * count / period - 0.5
+        matrix: Floats = spline_matrix(positions, count, periodic=True) @ knots
+        return matrix
+    pad, scale = 4, period // count
+    padded = np.concatenate([knots[-pad:], knots, knots[:pad]])
+    long = cv2.resize(padded, (padded.shape[1], padded.shape[0] * scale), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(long[pad * scale : pad * scale + period], dtype=np.float32)
+
+
+def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequence[float]) -> Floats:
+    """A sum of seamless isotropic fields, each as strong as its wavelength is long; spread 1."""
+    total = np.zeros((period, period), np.float32)
+    for wavelength in wavelengths:
+        total += periodic_noise(rng, period, (wavelength, wavelength)) * np.float32(wavelength**0.8)
+    return total / np.float32(max(float(total.std()), 1e-6))
+
+
+def displaced(image: Floats, along_x: Floats | float, along_y: Floats | float) -> Floats:
+    """A periodic image read at places moved by the two fields, in pixels."""
+    rows, columns = image.shape[:2]
+    grid_y, grid_x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    map_x = np.asarray(grid_x + along_x, dtype=np.float32)
+    map_y = np.asarray(grid_y + along_y, dtype=np.float32)
+    moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(moved, dtype=np.float32)
