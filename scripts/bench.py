@@ -9,9 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.synthetic import SyntheticSlide, write_slide
-
 from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticSlide, write_slide
 
 FOLDER = Path(".bench")
 WSICOMP = [sys.executable, "-m", "wsicomp", "convert"]

@@ -59,8 +59,9 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
         overview = read_overview(slide, config.workers, progress)
         tissue = find_tissue(slide, overview, config)
     color = fit_glass_color(overview, tissue)
-    mask = tissue.dilated(config.margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP))
-    guard = GlassGuard(info, color)
+    margin_px = config.margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
+    mask = tissue.dilated(margin_px)
+    guard = GlassGuard(info, color, margin_px)
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
     plan = plan_conversion(info, identity, digest, config, codec, Glass(survey, color))

@@ -140,6 +140,14 @@ class Slide(Protocol):
         """
         ...
 
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels, in as many rows and columns as they fill.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
+        ...
+
     def read_region(self, level: int, region: Region) -> Pixels:
         """The pixels of a rectangle that lies inside the level, in the level's own pixels.
 

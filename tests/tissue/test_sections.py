@@ -2,7 +2,6 @@
 
 import csv
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,13 +9,13 @@ from PIL import Image
 import wsicomp
 from tests import tiffs
 from tests.conftest import SLIDES
+from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.pyramid.plan import TileAction
 
 SECTIONS = SLIDES.parent / "sections"
 GLASS, TISSUE = 0, 255
 ASSUMED_MPP = 4.0
-LEAST_UM = 50
 TILE = 64
 
 
@@ -40,12 +39,6 @@ def make_slide(row, folder):
         description=tiffs.DESCRIPTION.format(*pixels.shape[1::-1]).replace("MPP = 0.5", f"MPP = {mpp}"),
     )
     return path, labels, mpp
-
-
-def has_large_piece(tissue, mpp):
-    """Whether some connected piece is at least 50 um across."""
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
-    return bool((boxes[1:, 2:4].max(axis=1, initial=0) * mpp >= LEAST_UM).any())
 
 
 def blanked_tissue(plan, labels, mpp):

@@ -54,6 +54,16 @@ class TileFormat(Protocol):
         """
         ...
 
+    def decode_eighth(self, tile: EncodedTile) -> Pixels:
+        """The tile at an eighth of its width and height, rounded up: the means of blocks of 8 x 8 pixels.
+
+        As fast as the format allows; to see what is on a tile, and that its bytes decode.
+
+        Raises:
+            ValueError, RuntimeError: as `decode`.
+        """
+        ...
+
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
         """A tile of one RGB colour that stands beside others of this encoding in one TIFF level."""
         ...
@@ -109,6 +119,15 @@ def tile_format(compression: int) -> TileFormat:
         known = ", ".join(str(number) for number in sorted(_FORMATS))
         raise UnsupportedSlideError(f"unknown TIFF compression {compression}; expected one of {known}")
     return cast(TileFormat, import_module(_FORMATS[compression]))
+
+
+def decode_tile_eighth(tile: EncodedTile) -> Pixels:
+    """The means of a tile's blocks of 8 x 8 pixels, for a JPEG in half the time of `decode_tile`.
+
+    Raises:
+        ValueError, RuntimeError: as `decode_tile`.
+    """
+    return tile_format(tile.encoding.compression).decode_eighth(tile)
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:

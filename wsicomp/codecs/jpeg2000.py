@@ -6,6 +6,7 @@ import cv2
 import imagecodecs
 import numpy as np
 
+from wsicomp.codecs.reduce import eighth
 from wsicomp.geometry import Size
 from wsicomp.slide import APERIO_JPEG2000_YCBCR, EncodedTile, Pixels, TileEncoding
 
@@ -15,6 +16,11 @@ def decode(tile: EncodedTile) -> Pixels:
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.jpeg2k_decode(tile.data, out=pixels)
     return _ycbcr_to_rgb(pixels) if tile.encoding.compression == APERIO_JPEG2000_YCBCR else pixels
+
+
+def decode_eighth(tile: EncodedTile) -> Pixels:
+    """The means of blocks of 8 x 8 pixels."""
+    return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:

@@ -54,6 +54,13 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
+def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
+    """A tile as a JPEG that any decoder reads: with the shared tables, and marked where it holds RGB."""
+    tables = encoding.jpeg_tables[2:-2] if encoding.jpeg_tables else b""
+    adobe = _ADOBE_RGB if encoding.photometric == RGB else b""
+    return data[:2] + adobe + tables + data[2:]
+
+
 @dataclass(frozen=True)
 class _Tables:
     """What a uniform tile needs: the DC quantisation step, and code of (bits, length) by symbol."""

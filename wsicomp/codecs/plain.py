@@ -10,6 +10,7 @@ from collections.abc import Callable
 import imagecodecs
 import numpy as np
 
+from wsicomp.codecs.reduce import eighth
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 
@@ -46,6 +47,11 @@ def decode(tile: EncodedTile) -> Pixels:
     if tile.encoding.predictor == _HORIZONTAL:
         return np.cumsum(pixels, axis=1, dtype=np.uint8)
     return pixels
+
+
+def decode_eighth(tile: EncodedTile) -> Pixels:
+    """The means of blocks of 8 x 8 pixels."""
+    return eighth(decode(tile))
 
 
 def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:

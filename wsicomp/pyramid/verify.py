@@ -252,7 +252,7 @@ class _TileCheck:
             yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
         if data:
             try:
-                self._slide.read_tile(index)
+                self._slide.read_tile_eighth(index)
             except SlideReadError as exc:
                 yield Problem("tile-damaged", str(index), exc.message)
 

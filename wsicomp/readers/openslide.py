@@ -10,6 +10,7 @@ import openslide
 from PIL import Image
 
 from wsicomp.codecs import plain
+from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
@@ -48,6 +49,10 @@ class OpenSlideSlide:
         tile = np.full((*level.tile.shape, 3), 255, np.uint8)
         tile[: region.height, : region.width] = pixels
         return tile
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels."""
+        return eighth(self.read_tile(index))
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """The pixels of a rectangle of a level; one call of OpenSlide."""

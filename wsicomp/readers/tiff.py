@@ -9,7 +9,7 @@ Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import tifffile
 
-from wsicomp.codecs import can_decode, decode_tile, jpeg
+from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg
+from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.readers import aperio, xmp
@@ -86,13 +87,21 @@ class TiffSlide:
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
+        return self._decode(index, decode_tile)
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels."""
+        return self._decode(index, decode_tile_eighth)
+
+    def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
         tile = self.read_encoded_tile(index)
-        if not tile.data:
-            return self._absent_tile(index)
         try:
-            return decode_tile(tile)
+            if tile.data:
+                return decoder(tile)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
+        absent = self._absent_tile(index)
+        return absent if decoder is decode_tile else eighth(absent)
 
     def _absent_tile(self, index: TileIndex) -> Pixels:
         """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""

@@ -1,12 +1,11 @@
-"""Drawn slides with known tissue, for the demo, the tests and the benchmarks.
+"""Drawn H&E slides with known tissue, for tests, benchmarks and the demonstration.
 
-Every pixel is a function of a few numbers, so a slide of any size can be written tile by tile, and the
-truth about each tile is known exactly. Nothing here uses the project's own reader or writer: what tests
-them must not depend on them.
+Real slides of every kind of file cannot be shipped, and none comes with a mask that is certainly right.
 """
 
-from wsicomp.synthetic.scene import Fragment
+from wsicomp.synthetic.form import SyntheticFormat, srgb_profile
+from wsicomp.synthetic.shapes import Fragment
 from wsicomp.synthetic.slide import SyntheticSlide
-from wsicomp.synthetic.write import SyntheticFormat, write_slide
+from wsicomp.synthetic.write import write_slide
 
-__all__ = ["Fragment", "SyntheticFormat", "SyntheticSlide", "write_slide"]
+__all__ = ["Fragment", "SyntheticFormat", "SyntheticSlide", "srgb_profile", "write_slide"]

@@ -1,4 +1,7 @@
-"""What lies where on a drawn slide: outlines of sections and fragments, and what dirties the glass."""
+"""What lies on one slide and where: sections, fragments, and the artefacts that are no tissue.
+
+A scene is small whatever the size of the slide; pixels are drawn from it block by block.
+"""
 
 from __future__ import annotations
 
@@ -7,190 +10,189 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.geometry import Size
+from wsicomp.synthetic.layout import FIELDS, Ground, drawn_fields, value_at
+from wsicomp.synthetic.noise import Floats
+from wsicomp.synthetic.shapes import Fragment, Points, Shape, blob, curve, ribbon, rotation, touched_cells
+from wsicomp.synthetic.texture import Stain, drawn_stain
 
-Outline = NDArray[np.float64]
-"""(points, 2) float64: x and y in level-0 pixels."""
-
-_LARGEST_FRAGMENT_UM = 500.0
-_SMALLEST_FRAGMENT_UM = 55.0
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """A small piece of tissue, off the sections; its place in level-0 pixels, its width in um."""
-
-    center_x: float
-    center_y: float
-    diameter_um: float
-    pale: bool
+BLOCK = 256
+SMALLEST_FRAGMENT_UM, LARGEST_FRAGMENT_UM = 50.0, 500.0
+PLACING_TRIES = 60
+PEN_TRIES = 24
+# Light that passes a marker's ink in red, green and blue.
+INKS = ((0.22, 0.34, 0.70), (0.18, 0.50, 0.36), (0.20, 0.20, 0.23))
 
 
 @dataclass(frozen=True)
-class Patch:
-    """An outline filled with a texture; later ones lie over earlier ones."""
+class Wanted:
+    """What the user of a scene asks for beyond the ground."""
 
-    outline: Outline
-    texture: str
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A line on the glass: its points, width in level-0 pixels, RGB colour and opacity in [0, 1]."""
-
-    points: Outline
-    width_px: float
-    color: tuple[int, int, int]
-    opacity: float
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Everything on a slide. `tissue` are the outlines whose union is the true mask."""
-
-    patches: tuple[Patch, ...]
-    tissue: tuple[Outline, ...]
-    strokes: tuple[Stroke, ...]
-    fragments: tuple[Fragment, ...]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """How much of what: counts of sections and fragments, and what lies on the glass."""
-
-    sections: int
+    seed: int
     fragments: int
-    tissue_fraction: float
     pen: bool
     dust: bool
     coverslip: bool
 
 
-def draw_scene(size: Size, mpp: float, seed: int, contents: Contents) -> Scene:
-    """The scene of a slide, a function of its arguments alone."""
-    rng = np.random.default_rng((seed, 1))
-    patches: list[Patch] = []
-    sections = _sections(rng, size, contents)
-    for outline in sections:
-        patches += _section_patches(rng, outline)
-    fragments, outlines = _fragments(rng, size, mpp, contents.fragments)
-    patches += [
-        Patch(outline, "faint" if fragment.pale else str(rng.choice(["stroma", "cells"])))
-        for fragment, outline in zip(fragments, outlines, strict=True)
-    ]
-    strokes = _strokes(rng, size, mpp, contents)
-    return Scene(tuple(patches), (*sections, *outlines), tuple(strokes), tuple(fragments))
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that decides a slide's pixels, at any downsample.
+
+    `fields` is a stack in the order of FIELDS; `fragment_cells` and `artefact_cells` say which BLOCK x BLOCK
+    level-0 pixels a fragment or an artefact may reach.
+    """
+
+    ground: Ground
+    stain: Stain
+    fields: NDArray[np.float32]
+    fragments: tuple[tuple[Fragment, Shape], ...]
+    artefacts: tuple[Shape, ...]
+    fragment_cells: NDArray[np.bool_]
+    artefact_cells: NDArray[np.bool_]
 
 
-def _blob(
-    rng: np.random.Generator,
-    center: tuple[float, float],
-    radii: tuple[float, float],
-    roughness: float,
-    points: int,
-) -> Outline:
-    """A closed wavy outline around a centre; its radius varies by about `roughness`."""
-    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    radius = np.ones(points)
-    for harmonic in range(2, points // 16):
-        amplitude = roughness * rng.normal() / harmonic**1.25
-        radius += amplitude * np.cos(harmonic * angle + rng.uniform(0, 2 * np.pi))
-    radius = np.clip(radius, 0.25, 1.6)
-    turn = rng.uniform(0, np.pi)
-    x, y = radius * np.cos(angle) * radii[0], radius * np.sin(angle) * radii[1]
-    turned_x, turned_y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
-    return np.stack([center[0] + turned_x, center[1] + turned_y], axis=1)
-
-
-def _sections(rng: np.random.Generator, size: Size, contents: Contents) -> list[Outline]:
-    if not contents.sections:
-        return []
-    columns = int(np.ceil(np.sqrt(contents.sections * size.width / size.height)))
-    rows = -(-contents.sections // columns)
-    cell = size.width / columns, size.height / rows
-    area = contents.tissue_fraction * size.width * size.height / contents.sections
-    outlines = []
-    for number in range(contents.sections):
-        stretch = rng.uniform(0.75, 1.3)
-        radius = np.sqrt(area / np.pi)
-        x = (number % columns + rng.uniform(0.42, 0.58)) * cell[0]
-        y = (number // columns + rng.uniform(0.42, 0.58)) * cell[1]
-        outlines.append(_blob(rng, (x, y), (radius * stretch, radius / stretch), 0.22, 1600))
-    return outlines
-
-
-def _section_patches(rng: np.random.Generator, outline: Outline) -> list[Patch]:
-    """The section itself and what it is made of: fields of collagen and cells, fat at a side, tears."""
-    center, extent = outline.mean(axis=0), np.ptp(outline, axis=0)
-    patches = [Patch(outline, "stroma")]
-    kinds = ["collagen"] * 9 + ["cells"] * 12 + ["fat"] * 3 + ["glass"] * 4
-    for kind in kinds:
-        toward = outline[rng.integers(len(outline))]
-        reach = rng.uniform(0.55, 0.8) if kind == "fat" else rng.uniform(0.05, 0.85)
-        at = center + (toward - center) * reach
-        share = {"fat": (0.08, 0.14), "glass": (0.006, 0.02)}.get(kind, (0.03, 0.13))
-        radii = extent * rng.uniform(*share, 2)
-        blob = _blob(rng, (float(at[0]), float(at[1])), (float(radii[0]), float(radii[1])), 0.25, 320)
-        patches.append(Patch(_inside(blob, center, outline), kind))
-    return patches
-
-
-def _inside(blob: Outline, center: NDArray[np.float64], outline: Outline) -> Outline:
-    """The blob with every point drawn back to within the outline, seen from the centre."""
-    own, edge = blob - center, outline - center
-    edge_angle = np.arctan2(edge[:, 1], edge[:, 0])
-    order = np.argsort(edge_angle)
-    limit = np.interp(
-        np.arctan2(own[:, 1], own[:, 0]), edge_angle[order], np.hypot(*edge.T)[order], period=2 * np.pi
+def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
+    """The scene that a seed leads to; each part has its own random numbers, so that none shifts another."""
+    fields = drawn_fields(ground, np.random.default_rng([wanted.seed, 1]))
+    fragments = _fragments(ground, wanted, fields["section"])
+    artefacts = _artefacts(ground, wanted, fields["section"])
+    cells = (-(-ground.size.height // BLOCK), -(-ground.size.width // BLOCK))
+    return Scene(
+        ground=ground,
+        stain=drawn_stain(np.random.default_rng([wanted.seed, 2])),
+        fields=np.stack([fields[name] for name in FIELDS]),
+        fragments=fragments,
+        artefacts=artefacts,
+        fragment_cells=touched_cells([shape for _, shape in fragments], cells, BLOCK),
+        artefact_cells=touched_cells(artefacts, cells, BLOCK),
     )
-    distance = np.hypot(*own.T)
-    return np.asarray(center + own * np.minimum(1, 0.985 * limit / np.maximum(distance, 1e-9))[:, None])
 
 
-def _fragments(
-    rng: np.random.Generator, size: Size, mpp: float, count: int
-) -> tuple[list[Fragment], list[Outline]]:
-    fragments, outlines = [], []
-    largest = min(_LARGEST_FRAGMENT_UM, 0.2 * min(size.width, size.height) * mpp)
-    for number in range(count):
-        diameter_um = max(_SMALLEST_FRAGMENT_UM, largest * rng.uniform(0, 1) ** 2.5)
-        radius = diameter_um / mpp / 2
-        x, y = rng.uniform(0, size.width), rng.uniform(0, size.height)
-        x, y = (
-            float(np.clip(v, min(radius, s / 2), max(s - radius, s / 2)))
-            for v, s in ((x, size.width), (y, size.height))
+def _fragments(ground: Ground, wanted: Wanted, section: Floats) -> tuple[tuple[Fragment, Shape], ...]:
+    """As many fragments as wanted, or as find room, apart from the sections and from each other."""
+    rng = np.random.default_rng([wanted.seed, 3])
+    largest = min(LARGEST_FRAGMENT_UM, 0.3 * ground.shorter_um)
+    smallest = min(SMALLEST_FRAGMENT_UM, largest)
+    placed: list[tuple[Fragment, Shape]] = []
+    if largest < 3 * ground.mpp:
+        return ()
+    for number in range(wanted.fragments):
+        diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+        spot = _free_spot(ground, rng, section, (diameter, number % 3 == 0), placed)
+        points = blob(rng, diameter / ground.mpp, rng.uniform(0.12, 0.3), rng.uniform(1.0, 2.2))
+        if spot is not None:
+            fragment = Fragment(spot[0], spot[1], diameter, pale=number % 3 == 1)
+            placed.append((fragment, Shape(points + np.array(spot))))
+    return tuple(placed)
+
+
+def _free_spot(
+    ground: Ground,
+    rng: np.random.Generator,
+    section: Floats,
+    need: tuple[float, bool],
+    placed: list[tuple[Fragment, Shape]],
+) -> tuple[float, float] | None:
+    """A middle for a fragment of (diameter in um, whether it lies on a tile border), or None."""
+    diameter, on_border = need
+    margin = 0.8 * diameter / ground.mpp
+    for _ in range(PLACING_TRIES):
+        x = rng.uniform(margin, max(margin, ground.size.width - margin))
+        y = rng.uniform(margin, max(margin, ground.size.height - margin))
+        if on_border:
+            x = float(round(x / BLOCK) * BLOCK)
+        inside = margin <= x <= ground.size.width - margin and margin <= y <= ground.size.height - margin
+        apart = all(
+            np.hypot(x - each.center_x, y - each.center_y) * ground.mpp > diameter + each.diameter_um
+            for each, _ in placed
         )
-        outlines.append(_blob(rng, (x, y), (radius * 1.15, radius * 0.95), 0.16, 160))
-        fragments.append(Fragment(x, y, diameter_um, pale=number % 3 == 0))
-    return fragments, outlines
+        if inside and apart and value_at(section, x, y) < -(0.8 * diameter + min(70.0, 0.1 * ground.shorter_um)):
+            return x, y
+    return None
 
 
-def _strokes(rng: np.random.Generator, size: Size, mpp: float, contents: Contents) -> list[Stroke]:
-    strokes = []
-    width, height = size.width, size.height
-    if contents.coverslip:
-        for place in (rng.uniform(0.015, 0.04), rng.uniform(0.96, 0.985)):
-            slant = rng.normal(0, 0.004)
-            line = np.array([[0, (place - slant) * height], [width, (place + slant) * height]])
-            strokes.append(Stroke(line, 6 / mpp, (176, 178, 180), 0.6))
-    if contents.pen:
-        x = np.linspace(rng.uniform(0.02, 0.1), rng.uniform(0.2, 0.35), 40)
-        y = (
-            rng.uniform(0.05, 0.12)
-            + 0.02 * np.sin(x * rng.uniform(20, 40))
-            + rng.uniform(-0.2, 0.2) * (x - x[0])
-        )
-        line = np.stack([x * width, y * height], axis=1)
-        color = [(38, 62, 150), (30, 120, 70), (40, 40, 45)][rng.integers(3)]
-        strokes.append(Stroke(line, min(450 / mpp, 0.025 * min(width, height)), color, 0.8))
-    if contents.dust:
-        for _ in range(25):
-            start = rng.uniform(0, 1, 2) * (width, height)
-            hair = rng.uniform() < 0.2
-            heading = rng.uniform(0, 2 * np.pi) + np.cumsum(
-                rng.normal(0, 0.35 if hair else 0, 24 if hair else 2)
-            )
-            step = (22 if hair else rng.uniform(1, 8)) / mpp
-            path = start + np.cumsum(step * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
-            strokes.append(Stroke(path, rng.uniform(2, 8) / mpp, (95, 92, 90), 0.75))
-    return strokes
+def _artefacts(ground: Ground, wanted: Wanted, section: Floats) -> tuple[Shape, ...]:
+    """All that lies on the glass without being tissue, from the lowest to the topmost."""
+    shapes: list[Shape] = []
+    if wanted.dust:
+        shapes += _dust(ground, np.random.default_rng([wanted.seed, 4]))
+    if wanted.coverslip:
+        shapes += _coverslip(ground, np.random.default_rng([wanted.seed, 5]))
+    if wanted.pen:
+        shapes.append(_pen(ground, np.random.default_rng([wanted.seed, 6]), section))
+    return tuple(shapes)
+
+
+def _anywhere(ground: Ground, rng: np.random.Generator) -> Points:
+    return np.array([rng.uniform(0, ground.size.width), rng.uniform(0, ground.size.height)])
+
+
+def _dust(ground: Ground, rng: np.random.Generator) -> list[Shape]:
+    """Specks, some out of focus, and a few hairs."""
+    area_mm2 = ground.size.width * ground.size.height * ground.mpp**2 / 1e6
+    px = 1 / ground.mpp
+    shapes = []
+    for _ in range(int(np.clip(area_mm2 * 0.8, 3, 120))):
+        points = blob(rng, rng.uniform(3, 16) * px, 0.25, rng.uniform(1, 2.5)) + _anywhere(ground, rng)
+        grey = rng.uniform(0.2, 0.65)
+        shapes.append(Shape(points, (grey, grey * 0.97, grey * 0.94), blur=rng.uniform(0.3, 2.0) * px))
+    for _ in range(int(np.clip(area_mm2 * 0.1, 1, 20))):
+        points = blob(rng, rng.uniform(25, 60) * px, 0.08) + _anywhere(ground, rng)
+        shapes.append(Shape(points, (0.86, 0.87, 0.9), blur=rng.uniform(3, 6) * px))
+    hairs = int(np.clip(area_mm2 / 60, 1, 6))
+    return shapes + [_hair(ground, rng) for _ in range(hairs)]
+
+
+def _hair(ground: Ground, rng: np.random.Generator) -> Shape:
+    """A thin curved fibre, a little out of focus."""
+    length = min(rng.uniform(500, 1800), 0.4 * ground.shorter_um) / ground.mpp
+    steps = rng.normal((1.0, 0.0), 0.5, (6, 2))
+    knots = np.cumsum(steps @ rotation(rng.uniform(0, 2 * np.pi)).T, axis=0) * (length / 6)
+    path = curve(knots + _anywhere(ground, rng), 120)
+    widths = np.full(120, rng.uniform(4, 9) / ground.mpp)
+    return Shape(ribbon(path, widths), (0.45, 0.42, 0.40), blur=1.2 / ground.mpp)
+
+
+def _coverslip(ground: Ground, rng: np.random.Generator) -> list[Shape]:
+    """Two edges of the cover glass: a dark line each and a fainter one beside it."""
+    shapes = []
+    width, height = ground.size.width, ground.size.height
+    for upright in (True, False):
+        share = rng.uniform(0.02, 0.05)
+        share = share if rng.uniform() < 0.5 else 1 - share
+        slope, aside = rng.uniform(-0.006, 0.006), rng.uniform(12, 30) / ground.mpp
+        for shift, grey, thick in ((0.0, 0.62, 9.0), (aside, 0.86, 5.0)):
+            along = np.linspace(-0.01, 1.01, 24) * (height if upright else width)
+            across = share * (width if upright else height) + slope * along + shift
+            path = np.stack([across, along] if upright else [along, across], axis=1)
+            outline = ribbon(path, np.full(24, thick / ground.mpp))
+            shapes.append(Shape(outline, (grey, grey, grey), blur=0.8 / ground.mpp))
+    return shapes
+
+
+def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
+    """A marker's stroke, of the strokes tried the one that is long and crosses little tissue."""
+    width = min(700.0, 0.035 * ground.shorter_um) / ground.mpp
+    strokes = [_stroke(ground, rng, width) for _ in range(PEN_TRIES)]
+    lengths = [float(np.hypot(*np.diff(each, axis=0).T).sum()) for each in strokes]
+    crossed = [np.mean([value_at(section, x, y) > -width * ground.mpp for x, y in each]) for each in strokes]
+    worth = np.array(lengths) * (1 - np.array(crossed)) ** 4
+    best = int(np.argmax(worth))
+    path = strokes[best]
+    swell = curve(rng.normal(1, 0.10, (14, 1)), len(path))[:, 0]
+    # Round ends, as a felt tip leaves them.
+    apart = np.linspace(0, lengths[best], len(path)) / (width / 2)
+    near = np.clip(np.minimum(apart, apart[::-1]) + 0.05, 0, 1)
+    ends = np.sqrt(1 - (1 - near) ** 2)
+    ink = INKS[int(rng.integers(len(INKS)))]
+    return Shape(ribbon(path, width * swell * ends), ink, blur=2.5 / ground.mpp, streaks=0.45)
+
+
+def _stroke(ground: Ground, rng: np.random.Generator, width: float) -> Points:
+    """The middle line of a stroke drawn by hand, inside the slide."""
+    longer = max(ground.size.width, ground.size.height)
+    bend = np.cumsum(rng.normal(0, 0.22, 6)) + rng.uniform(0, 2 * np.pi)
+    steps = np.stack([np.cos(bend), np.sin(bend)], axis=1) * (rng.uniform(0.25, 0.5) * longer / 6)
+    knots = np.cumsum(steps, axis=0) + _anywhere(ground, rng)
+    far = np.array([ground.size.width - width, ground.size.height - width])
+    return curve(np.clip(knots, min(width, *far), np.maximum(far, 0)), 160)

@@ -1,31 +1,39 @@
-"""Rendering any region of a drawn slide at any level, without ever drawing the rest."""
+"""The synthetic slide itself: a value that stands for a picture of any size and its true tissue mask."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Region, Size
-from wsicomp.synthetic.scene import Contents, Fragment, Outline, Scene, Stroke, draw_scene
-from wsicomp.synthetic.texture import textures
-
-_SUBPIXEL_BITS = 4
-_LIGHT_CELL_PX = 256
-_LIGHT_FALL = 9.0
-_NEAR_PX = 4
-_TEXTURE_SEEDS = 3
+from wsicomp.synthetic.block import Painter
+from wsicomp.synthetic.layout import Ground
+from wsicomp.synthetic.scene import BLOCK, Wanted, drawn_scene
+from wsicomp.synthetic.shapes import Fragment
 
 
 @dataclass(frozen=True)
 class SyntheticSlide:
-    """A deterministic function of its fields: a slide of `size` level-0 pixels at `mpp` um a pixel.
+    """A drawn H&E slide whose true tissue mask is known, a deterministic function of these fields.
 
-    `sections` large pieces of tissue cover about `tissue_fraction` of it, `fragments` small ones of 55 to
-    500 um lie anywhere, every third of them pale.
+    Nothing of level 0 is held in memory: any region is drawn when asked for, and is equal to the same part
+    of any larger region.
+
+    Attributes:
+        size: Level-0 pixels.
+        seed: Decides layout, colours and artefacts; not negative.
+        mpp: Um per level-0 pixel, the scale at which structures are drawn.
+        sections: Large pieces of tissue; 0 for none.
+        fragments: Separate pieces of 50-500 um (less on slides too small for them), a third of them pale, a
+            third across a tile border; fewer where there is no room beside the sections.
+        pen: Whether a marker's stroke lies on the glass.
+        dust: Whether specks and hairs lie on the glass.
+        coverslip: Whether two edges of the cover glass are in view.
+        tissue_fraction: Share of the slide's area that the sections cover, 0-0.97.
     """
 
     size: Size
@@ -33,133 +41,62 @@ class SyntheticSlide:
     mpp: float = 0.5
     sections: int = 2
     fragments: int = 12
-    tissue_fraction: float = 0.35
     pen: bool = True
     dust: bool = True
     coverslip: bool = True
+    tissue_fraction: float = 0.35
+
+    def render(self, region: Region, downsample: int = 1) -> NDArray[np.uint8]:
+        """The picture of a region, shape (rows, columns, 3), RGB.
+
+        The region is in the pixels of the level whose downsample is given; it may reach past the slide's
+        right and lower edge, where the drawing goes on, but not past the others.
+        """
+        painter = painter_of(self)
+        picture = np.empty((*region.size.shape, 3), np.uint8)
+        for column, row, there, here in _blocks(region):
+            picture[there] = painter.block(column, row, downsample)[here]
+        return picture
+
+    def truth(self, region: Region, downsample: int = 1) -> NDArray[np.bool_]:
+        """The true mask of a region as in `render`, shape (rows, columns): True where there is tissue.
+
+        Fat and holes inside sections are tissue; pen, dust, cover glass and slide are not.
+        """
+        painter = painter_of(self)
+        tissue = np.empty(region.size.shape, np.bool_)
+        for column, row, there, here in _blocks(region):
+            tissue[there] = painter.truth(column, row, downsample)[here]
+        return tissue
 
     @property
     def fragments_drawn(self) -> tuple[Fragment, ...]:
-        """The small pieces and where they lie."""
-        return self._scene.fragments
-
-    def render(self, region: Region, downsample: int = 1) -> NDArray[np.uint8]:
-        """(rows, columns, 3) uint8 RGB of a region in the pixels of the level with this downsample."""
-        paper = textures(self.seed % _TEXTURE_SEEDS, self.mpp, downsample)
-        pixels = _papered(paper["glass"], region)
-        for patch in self._scene.patches:
-            cover = _cover(patch.outline, region, downsample)
-            if cover is None:
-                continue
-            if cover.all() and cover.min() == 255:
-                pixels = _papered(paper[patch.texture], region)
-            else:
-                pixels = _blended(pixels, _papered(paper[patch.texture], region), cover)
-        for stroke in self._scene.strokes:
-            pixels = _stroked(pixels, stroke, region, downsample)
-        return _lit(pixels, self._light(region, downsample))
-
-    def truth(self, region: Region, downsample: int = 1) -> NDArray[np.bool_]:
-        """(rows, columns) bool of the same frame as `render`: True where at least half is tissue."""
-        tissue = np.zeros((region.height, region.width), np.bool_)
-        for outline in self._scene.tissue:
-            cover = _cover(outline, region, downsample)
-            if cover is not None:
-                tissue |= cover > 127
-        return tissue
-
-    def plain_key(self, region: Region, downsample: int) -> tuple[object, ...] | None:
-        """What a region looks like if one texture fills it under even light: equal keys, equal pixels."""
-        name = "glass"
-        for patch in self._scene.patches:
-            cover = _cover(patch.outline, region, downsample, coarse=True)
-            if cover is None:
-                continue
-            if not cover.all():
-                return None
-            name = patch.texture
-        if any(
-            _reaches(stroke.points, region, downsample, stroke.width_px) for stroke in self._scene.strokes
-        ):
-            return None
-        light = self._light(region, downsample)
-        if (light != light[0, 0]).any():
-            return None
-        side = textures(self.seed % _TEXTURE_SEEDS, self.mpp, downsample)["glass"].shape[0]
-        return name, int(light[0, 0]), region.x % side, region.y % side, region.width, region.height
-
-    @cached_property
-    def _scene(self) -> Scene:
-        contents = Contents(
-            self.sections, self.fragments, self.tissue_fraction, self.pen, self.dust, self.coverslip
-        )
-        return draw_scene(self.size, self.mpp, self.seed, contents)
-
-    def _light(self, region: Region, downsample: int) -> NDArray[np.int16]:
-        """Grey levels that the lamp falls short by: whole ones, even in cells of 256 level-0 pixels."""
-        x = ((np.arange(region.width) + region.x) * downsample // _LIGHT_CELL_PX + 0.5) * _LIGHT_CELL_PX
-        y = ((np.arange(region.height) + region.y) * downsample // _LIGHT_CELL_PX + 0.5) * _LIGHT_CELL_PX
-        across, down = x / self.size.width - 0.42, y / self.size.height - 0.55
-        fall = _LIGHT_FALL * 4 * (across[None, :] ** 2 + 0.6 * down[:, None] ** 2)
-        return np.rint(np.minimum(fall, 2 * _LIGHT_FALL)).astype(np.int16)
+        """The fragments that found room, in level-0 pixels."""
+        return tuple(fragment for fragment, _ in painter_of(self).scene.fragments)
 
 
-def _papered(texture: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    side = texture.shape[0]
-    rows, columns = (np.arange(region.height) + region.y) % side, (np.arange(region.width) + region.x) % side
-    return np.asarray(texture[rows[:, None], columns])
+@lru_cache(maxsize=3)
+def painter_of(slide: SyntheticSlide) -> Painter:
+    """What draws a slide, kept for the slides used last: its textures take a second to make."""
+    ground = Ground(slide.size, slide.mpp, slide.sections, slide.tissue_fraction)
+    wanted = Wanted(slide.seed, slide.fragments, slide.pen, slide.dust, slide.coverslip)
+    return Painter(drawn_scene(ground, wanted))
 
 
-def _reaches(points: Outline, region: Region, downsample: int, margin_px: float) -> bool:
-    low, high = points.min(axis=0) - margin_px, points.max(axis=0) + margin_px
-    edge = _NEAR_PX
-    return bool(
-        low[0] < (region.x + region.width + edge) * downsample
-        and high[0] > (region.x - edge) * downsample
-        and low[1] < (region.y + region.height + edge) * downsample
-        and high[1] > (region.y - edge) * downsample
-    )
+Window = tuple[slice, slice]
 
 
-def _cover(
-    outline: Outline, region: Region, downsample: int, coarse: bool = False
-) -> NDArray[np.uint8] | None:
-    """(rows, columns) 0 to 255, how much of each pixel an outline covers; None where it does not reach.
-
-    `coarse` looks at every eighth pixel and 4 px beyond the region, to tell whether all is covered.
-    """
-    if not _reaches(outline, region, downsample, 0):
-        return None
-    step = 8 if coarse else 1
-    edge = _NEAR_PX if coarse else 0
-    rows, columns = -(-(region.height + 2 * edge) // step), -(-(region.width + 2 * edge) // step)
-    cover = np.zeros((rows, columns), np.uint8)
-    # cv2 puts whole numbers at pixel centres, this module at pixel corners.
-    local = (outline / downsample - (region.x - edge, region.y - edge)) / step - 0.5
-    points = np.rint(local * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(cover, [points], 255, cv2.LINE_8 if coarse else cv2.LINE_AA, _SUBPIXEL_BITS)
-    return cover if cover.any() else None
+def _blocks(region: Region) -> Iterator[tuple[int, int, Window, Window]]:
+    """(column, row, window in the region, window in the block) of every block under a region."""
+    if region.x < 0 or region.y < 0:
+        raise ValueError(f"a region begins at ({region.x}, {region.y}), outside the slide")
+    for row, rows, own_rows in _cuts(region.y, region.height):
+        for column, columns, own_columns in _cuts(region.x, region.width):
+            yield column, row, (rows, columns), (own_rows, own_columns)
 
 
-def _blended(
-    below: NDArray[np.uint8], above: NDArray[np.uint8], cover: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    share = cover.astype(np.uint16)[..., None]
-    return ((below * (255 - share) + above * share + 127) // 255).astype(np.uint8)
-
-
-def _stroked(pixels: NDArray[np.uint8], stroke: Stroke, region: Region, downsample: int) -> NDArray[np.uint8]:
-    if not _reaches(stroke.points, region, downsample, stroke.width_px):
-        return pixels
-    width = stroke.width_px / downsample
-    cover = np.zeros(pixels.shape[:2], np.uint8)
-    local = stroke.points / downsample - (region.x, region.y) - 0.5
-    points = np.rint(local * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    # A line thinner than a pixel is drawn one pixel wide, and fainter.
-    strength = round(255 * stroke.opacity * min(1.0, width))
-    cv2.polylines(cover, [points], False, strength, max(1, round(width)), cv2.LINE_AA, _SUBPIXEL_BITS)
-    return _blended(pixels, np.broadcast_to(np.array(stroke.color, np.uint8), pixels.shape), cover)
-
-
-def _lit(pixels: NDArray[np.uint8], light: NDArray[np.int16]) -> NDArray[np.uint8]:
-    return np.clip(pixels - light[..., None], 0, 255).astype(np.uint8)
+def _cuts(start: int, length: int) -> Iterator[tuple[int, slice, slice]]:
+    """(block, its part of the span, that part inside the block) along one axis."""
+    for block in range(start // BLOCK, -(-(start + length) // BLOCK)):
+        first, last = max(start, block * BLOCK), min(start + length, (block + 1) * BLOCK)
+        yield block, slice(first - start, last - start), slice(first - block * BLOCK, last - block * BLOCK)

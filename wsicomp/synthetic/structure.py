@@ -95,7 +95,7 @@ def _collagen(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
         + 0.10 * _noise(rng, mpp, 90, 9)
         + 0.05 * _noise(rng, mpp, 24, 2.2)
     )
-    cleft = _noise(rng, mpp, 70, 8) + 0.45 * _noise(rng, mpp, 25, 4) + 0.5 * _noise(rng, mpp, 200)
+    cleft = _noise(rng, mpp, 70, 9) + 0.45 * _noise(rng, mpp, 25, 4) + 0.3 * _noise(rng, mpp, 120)
     eosin *= 1 - np.clip((cleft - 1.35) * 4, 0, 0.95)
     eosin += 0.12 * np.clip(1 - np.abs(cleft - 1.05) * 6, 0, 1)
     hematoxylin = 0.05 + _nuclei(rng, mpp, SPINDLE)
@@ -115,7 +115,7 @@ def _loose(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 def _waved(rng: np.random.Generator, mpp: float, hematoxylin: Floats, eosin: Floats) -> tuple[Floats, Floats]:
     """Both stains bent along the same crimps, as fibres run."""
-    up = (5 * _noise(rng, mpp, 60, 130) + 2.0 * _noise(rng, mpp, 25, 60)) / mpp
+    up = (5 * _noise(rng, mpp, 60, 130) + 2.0 * _noise(rng, mpp, 25, 60)) / np.float32(mpp)
     return displaced(hematoxylin, 0.0, up), displaced(eosin, 0.0, up)
 
 
@@ -140,7 +140,7 @@ def _fat(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Round empty vacuoles with thin pink walls that thicken where three meet."""
     wall, corner = _cell_walls(rng, mpp, spacing=62)
     thickness = 1.3 + 0.5 * np.clip(_noise(rng, mpp, 50), -1.2, 2)
-    solid = np.clip((thickness - wall) / 1.4 + 0.5, 0, 1) * 0.8 + np.clip((5 - corner) / 3, 0, 1) * 0.5
+    solid = np.clip((thickness - wall) / 1.4 + 0.5, 0, 1) * 0.8 + np.clip((11 - corner) / 2, 0, 1)
     eosin = np.clip(solid, 0, 1) * (0.42 + 0.08 * _noise(rng, mpp, 6)) + _grain(rng, 0.025) + 0.015
     near = np.clip((9 - wall) / 3, 0, 1)
     return 0.02 + 0.05 * solid + _nuclei(rng, mpp, ADIPOCYTE) * near, eosin
@@ -151,13 +151,13 @@ def _cell_walls(rng: np.random.Generator, mpp: float, spacing: float) -> tuple[F
     half = PERIOD // 2
     count = max(4, round(PERIOD * mpp / spacing))
     pitch = half / count
-    jitter = rng.uniform(0.08, 0.92, (count, count, 2)).astype(np.float32)
+    jitter = rng.uniform(0.12, 0.88, (count, count, 2)).astype(np.float32)
     y, x = np.mgrid[0:half, 0:half].astype(np.float32)
     x += 0.12 * pitch * periodic_noise(rng, half, (pitch, pitch))
     best = np.full((3, half, half), np.float32(1e6))
     column, row = np.floor(x / pitch).astype(np.int32), np.floor(y / pitch).astype(np.int32)
-    for step in range(25):
-        i, j = column + step % 5 - 2, row + step // 5 - 2
+    for step in range(9):
+        i, j = column + step % 3 - 1, row + step // 3 - 1
         shift = jitter[j % count, i % count]
         distance = np.hypot((i + shift[..., 0]) * pitch - x, (j + shift[..., 1]) * pitch - y)
         for rank in range(3):
@@ -174,7 +174,8 @@ def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:
     plane = np.zeros((PERIOD, PERIOD), np.uint8)
     for nucleus in _placed(rng, mpp, look):
         _draw_nucleus(plane, nucleus)
-    density = cv2.GaussianBlur(plane, (0, 0), 0.35 / mpp + 0.2).astype(np.float32) / DENSITY_STEPS
+    soft = cv2.GaussianBlur(plane, (0, 0), 0.35 / mpp + 0.2)
+    density = np.asarray(soft, dtype=np.float32) / np.float32(DENSITY_STEPS)
     chromatin = 1 + 0.16 * _noise(rng, mpp, 1.6) + 0.08 * _noise(rng, mpp, 3.5)
     return np.asarray(density * np.clip(chromatin, 0.4, 1.6), dtype=np.float32)
 

@@ -1,258 +1,225 @@
-"""Writing a drawn slide as an Aperio SVS or a generic TIFF, tile by tile."""
+"""Writes a synthetic slide as Aperio svs or generic TIFF, tile by tile.
+
+Two threads draw and encode short runs of tiles; TiffWriter takes them in order. Tiles of bare glass recur,
+so that their bytes are kept.
+"""
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any, Literal
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import PathLike
+from typing import Any
 
-import cv2
-import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import available_cores, ordered_map
-from wsicomp.geometry import Region, Size, TileGrid, TileIndex
-from wsicomp.synthetic.slide import SyntheticSlide
+from wsicomp.geometry import Region, Size, TileGrid
+from wsicomp.synthetic import associated
+from wsicomp.synthetic.block import GlassKey, Painter
+from wsicomp.synthetic.form import CODES, COMMON_FORM, SyntheticFormat, encoded, jpeg_tables, lzw_encoded
+from wsicomp.synthetic.scene import BLOCK
+from wsicomp.synthetic.slide import SyntheticSlide, painter_of
 
-_JPEG, _LZW = 7, 5
-_COMPRESSIONS = {
-    "jpeg": _JPEG,
-    "jpeg2000-rgb": 33005,
-    "jpeg2000-ycbcr": 33003,
-    "none": 1,
-    "lzw": _LZW,
-    "deflate": 8,
-}
-_FACTORS = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
-_SHARED_MARKERS = (0xDB, 0xC4)
-_LABEL_SIZE, _MACRO_SIZE = Size(400, 360), Size(1200, 420)
-_TILES_AT_ONCE = 16
-_MOST_REMEMBERED = 4096
+THREADS = 2
+RUN_TILES = 16
+AHEAD = 6
+KEPT_TILES = 4000
+STRIP_ROWS = 16
+LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
 
-
-@dataclass(frozen=True)
-class SyntheticFormat:
-    """How a drawn slide is stored; the defaults are a usual Aperio file.
-
-    `photometric` is what the JPEG streams themselves hold. With `shared_tables` they are abbreviated and
-    the tables stand in JPEGTables. Without `states_mpp` the file says neither scale nor objective power.
-    JPEG 2000, label, macro and thumbnail are for `svs` alone.
-    """
-
-    container: Literal["svs", "tiff"] = "svs"
-    tile_px: int = 256
-    compression: Literal["jpeg", "jpeg2000-rgb", "jpeg2000-ycbcr", "none", "lzw", "deflate"] = "jpeg"
-    photometric: Literal["rgb", "ycbcr"] = "ycbcr"
-    subsampling: Literal["444", "422", "420"] = "422"
-    quality: int = 80
-    downsamples: tuple[int, ...] = (1, 4, 16)
-    shared_tables: bool = True
-    states_mpp: bool = True
-    objective_power: float | None = 20.0
-    label: bool = True
-    macro: bool = True
-    thumbnail: bool = True
-    icc_profile: bytes | None = None
-    bigtiff: bool = False
+Advance = Callable[[int], None]
 
 
 def write_slide(
-    path: str | os.PathLike[str],
+    path: str | PathLike[str],
     slide: SyntheticSlide,
-    form: SyntheticFormat | None = None,
+    form: SyntheticFormat = COMMON_FORM,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a drawn slide. The same slide and format give the same bytes.
+    """Write the slide to a file, whatever its suffix; an existing one is replaced.
 
-    Memory: some tiles for each core and up to 4096 encoded ones that recur, whatever the slide's size.
+    Args:
+        path: The file.
+        slide: What is drawn.
+        form: How it is stored.
+        on_progress: Called with (tiles written, tiles in all) after every run of tiles.
     """
-    form = form or SyntheticFormat()
-    grids = [
-        TileGrid(slide.size.reduced(step), Size(form.tile_px, form.tile_px)) for step in form.downsamples
-    ]
-    counter = _Counter(on_progress, sum(grid.count for grid in grids))
-    with tifffile.TiffWriter(Path(path), bigtiff=form.bigtiff) as tiff:
-        for number, grid in enumerate(grids):
-            tiles = _TileEncoder(slide, form, form.downsamples[number])
-            _write_level(tiff, slide, form, number, (grid, counter.each(tiles.stream(grid)), tiles.tables))
+    levels = [slide.size.reduced(downsample) for downsample in form.downsamples]
+    total = sum(TileGrid(level, Size(form.tile_px, form.tile_px)).count for level in levels)
+    done = 0
+
+    def advance(tiles: int) -> None:
+        nonlocal done
+        done += tiles
+        if on_progress is not None:
+            on_progress(done, total)
+
+    with tifffile.TiffWriter(path, bigtiff=form.bigtiff) as writer:
+        for number, downsample in enumerate(form.downsamples):
+            _write_level(writer, _Level(slide, form, downsample), advance)
             if number == 0 and form.container == "svs" and form.thumbnail:
-                _write_picture(tiff, "thumbnail", _thumbnail(slide), _svs_text(slide, form, grid.size))
+                _write_thumbnail(writer, slide, form)
         if form.container == "svs":
-            for name, wanted in (("label", form.label), ("macro", form.macro)):
-                if wanted:
-                    picture = _label(slide) if name == "label" else _macro(slide)
-                    _write_picture(tiff, name, picture, "")
+            _write_label_and_macro(writer, slide, form)
 
 
-def _write_level(
-    tiff: tifffile.TiffWriter,
-    slide: SyntheticSlide,
-    form: SyntheticFormat,
-    number: int,
-    content: tuple[TileGrid, Iterator[bytes], bytes | None],
-) -> None:
-    grid, tiles, tables = content
-    options: dict[str, Any] = {}
-    if form.compression == "jpeg":
-        space = "rgb" if form.photometric == "rgb" else "ycbcr"
-        options |= {"compressionargs": {"outcolorspace": space}, "jpegtables": tables}
-        options["subsampling"] = (1, 1) if space == "rgb" else _FACTORS[form.subsampling]
-    if form.container == "tiff" and form.states_mpp:
-        per_cm = 10_000 / (slide.mpp * form.downsamples[number])
-        options |= {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
-    tiff.write(
-        tiles,
-        shape=(*grid.size.shape, 3),
+def _write_level(writer: tifffile.TiffWriter, level: _Level, advance: Advance) -> None:
+    form = level.form
+    writer.write(
+        level.tiles(advance),
+        shape=(*level.size.shape, 3),
         dtype=np.uint8,
-        tile=grid.tile.shape,
-        compression=_COMPRESSIONS[form.compression],
-        photometric="ycbcr" if form.compression == "jpeg" and form.photometric == "ycbcr" else "rgb",
-        subfiletype=1 if number and form.container == "tiff" else 0,
-        description=_svs_text(slide, form, grid.size) if form.container == "svs" else None,
-        iccprofile=form.icc_profile if number == 0 else None,
-        software=False,
-        metadata=None,
-        **options,
+        tile=(form.tile_px, form.tile_px),
+        compression=CODES[form.compression],
+        predictor=2 if form.compression in {"lzw", "deflate"} else None,
+        iccprofile=form.icc_profile,
+        subfiletype=1 if form.container == "tiff" and level.downsample > 1 else 0,
+        **_jpeg_options(form),
+        **_resolution(level),
+        **_words(_description(level)),
     )
 
 
-class _TileEncoder:
-    """Renders and encodes the tiles of one level; those of a single texture once for all."""
+def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
+    """What TiffWriter must know of the colours."""
+    if form.compression != "jpeg":
+        return {"photometric": "rgb"}
+    tables = {"jpegtables": jpeg_tables(form)} if form.shared_tables else {}
+    if form.photometric == "rgb":
+        return {"photometric": "rgb", "subsampling": (1, 1), "compressionargs": {"outcolorspace": "rgb"}, **tables}
+    return {"photometric": "ycbcr", "subsampling": form.sampling, **tables}
+
+
+def _resolution(level: _Level) -> dict[str, Any]:
+    """Pixels per centimetre, for a generic TIFF that states them."""
+    if level.form.container == "svs" or not level.form.states_mpp:
+        return {}
+    per_cm = 1e4 / (level.slide.mpp * level.downsample)
+    return {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
+
+
+def _words(description: str | None) -> dict[str, Any]:
+    """The description, and neither tifffile's own metadata nor its name."""
+    return {"description": description, "metadata": None, "software": False}
+
+
+def _description(level: _Level) -> str | None:
+    if level.form.container == "tiff":
+        return None
+    if level.downsample == 1:
+        return associated.description(level.slide, level.form)
+    return associated.level_description(level.slide, level.form, level.size)
+
+
+def _write_thumbnail(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
+    picture = associated.thumbnail(slide)
+    size = Size(picture.shape[1], picture.shape[0])
+    _write_strips(writer, picture, associated.thumbnail_description(slide, form, size), 0)
+
+
+def _write_label_and_macro(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
+    if form.label:
+        picture = associated.label(slide)
+        writer.write(
+            iter([lzw_encoded(picture)]),
+            shape=picture.shape,
+            dtype=np.uint8,
+            photometric="rgb",
+            compression=CODES["lzw"],
+            predictor=2,
+            rowsperstrip=picture.shape[0],
+            subfiletype=LABEL_SUBFILE,
+            **_words(associated.associated_description("label", associated.LABEL_SIZE)),
+        )
+    if form.macro:
+        words = associated.associated_description("macro", associated.MACRO_SIZE)
+        _write_strips(writer, associated.macro(slide), words, MACRO_SUBFILE)
+
+
+def _write_strips(
+    writer: tifffile.TiffWriter, picture: NDArray[np.uint8], words: str, subfiletype: int
+) -> None:
+    """A JPEG picture in strips with shared tables, as Aperio's thumbnail and macro are."""
+    form = COMMON_FORM
+    strips = [picture[top : top + STRIP_ROWS] for top in range(0, picture.shape[0], STRIP_ROWS)]
+    writer.write(
+        iter([encoded(strip, form) for strip in strips]),
+        shape=picture.shape,
+        dtype=np.uint8,
+        compression=CODES["jpeg"],
+        rowsperstrip=STRIP_ROWS,
+        subfiletype=subfiletype,
+        **_jpeg_options(form),
+        **_words(words),
+    )
+
+
+class _Level:
+    """One level of a slide in a form, and its encoded tiles."""
 
     def __init__(self, slide: SyntheticSlide, form: SyntheticFormat, downsample: int) -> None:
-        self._slide = slide
-        self._form = form
-        self._downsample = downsample
-        self._known: dict[tuple[object, ...], bytes] = {}
-        self.tables: bytes | None = None
-        if form.compression == "jpeg" and form.shared_tables:
-            self.tables = _split_tables(_encode(np.zeros((16, 16, 3), np.uint8), form))[0]
+        self.slide, self.form, self.downsample = slide, form, downsample
+        self.size = slide.size.reduced(downsample)
+        self.grid = TileGrid(self.size, Size(form.tile_px, form.tile_px))
+        self._painter: Painter = painter_of(slide)
+        self._kept: dict[tuple[GlassKey, ...], bytes] = {}
 
-    def stream(self, grid: TileGrid) -> Iterator[bytes]:
-        """Every encoded tile in raster order."""
-        raster = grid.raster(0)
-        batches = iter(lambda: list(islice(raster, _TILES_AT_ONCE)), [])
-        for batch in ordered_map(
-            lambda batch: [self._tile(index) for index in batch], batches, available_cores()
-        ):
-            yield from batch
+    def tiles(self, advance: Advance) -> Iterator[bytes]:
+        """The bytes of every tile, row by row, drawn a few runs ahead."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            waiting: deque[Future[list[bytes]]] = deque()
+            for row, first, last in self._runs():
+                waiting.append(pool.submit(self._run, row, first, last))
+                if len(waiting) > AHEAD:
+                    yield from self._taken(waiting, advance)
+            while waiting:
+                yield from self._taken(waiting, advance)
 
-    def _tile(self, index: TileIndex) -> bytes:
-        side = self._form.tile_px
-        region = Region(index.column * side, index.row * side, side, side)
-        key = self._slide.plain_key(region, self._downsample)
-        if key is not None and key in self._known:
-            return self._known[key]
-        data = _encode(self._slide.render(region, self._downsample), self._form)
-        if self.tables is not None:
-            data = _split_tables(data)[1]
-        if key is not None and len(self._known) < _MOST_REMEMBERED:
-            self._known[key] = data
-        return data
+    def _taken(self, waiting: deque[Future[list[bytes]]], advance: Advance) -> Iterator[bytes]:
+        run = waiting.popleft().result()
+        yield from run
+        advance(len(run))
 
+    def _runs(self) -> Iterator[tuple[int, int, int]]:
+        """(row, first column, one past the last) of every run of tiles."""
+        for row in range(self.grid.rows):
+            for first in range(0, self.grid.columns, RUN_TILES):
+                yield row, first, min(first + RUN_TILES, self.grid.columns)
 
-class _Counter:
-    def __init__(self, on_progress: Callable[[int, int], None] | None, total: int) -> None:
-        self._on_progress = on_progress
-        self._total = total
-        self._done = 0
+    def _run(self, row: int, first: int, last: int) -> list[bytes]:
+        keys = [self._key(column, row) for column in range(first, last)]
+        if self.form.tile_px % BLOCK == 0:
+            return [
+                self._single(column, row, key) for column, key in zip(range(first, last), keys, strict=True)
+            ]
+        # Tiles that cut across blocks are drawn together, or each block would be drawn up to four times.
+        px = self.form.tile_px
+        strip = self.slide.render(Region(first * px, row * px, (last - first) * px, px), self.downsample)
+        return [encoded(strip[:, left : left + px], self.form) for left in range(0, strip.shape[1], px)]
 
-    def each(self, tiles: Iterator[bytes]) -> Iterator[bytes]:
-        for tile in tiles:
-            yield tile
-            self._done += 1
-            if self._on_progress is not None:
-                self._on_progress(self._done, self._total)
+    def _single(self, column: int, row: int, key: tuple[GlassKey, ...] | None) -> bytes:
+        """One tile's bytes; those of bare glass are kept under what identifies their pixels."""
+        if key is not None and key in self._kept:
+            return self._kept[key]
+        px = self.form.tile_px
+        stream = encoded(self.slide.render(Region(column * px, row * px, px, px), self.downsample), self.form)
+        if key is not None and len(self._kept) < KEPT_TILES:
+            self._kept[key] = stream
+        return stream
 
-
-def _encode(pixels: NDArray[np.uint8], form: SyntheticFormat) -> bytes:
-    if form.compression == "jpeg":
-        space = "rgb" if form.photometric == "rgb" else "ycbcr"
-        return bytes(
-            imagecodecs.jpeg8_encode(
-                pixels, level=form.quality, outcolorspace=space, subsampling=form.subsampling
-            )
-        )
-    if form.compression.startswith("jpeg2000"):
-        if form.compression == "jpeg2000-ycbcr":
-            pixels = np.ascontiguousarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]])
-        return bytes(imagecodecs.jpeg2k_encode(pixels, level=38, codecformat="j2k", mct=False))
-    encoders = {"none": bytes, "lzw": imagecodecs.lzw_encode, "deflate": imagecodecs.zlib_encode}
-    return bytes(encoders[form.compression](pixels.tobytes()))
-
-
-def _split_tables(stream: bytes) -> tuple[bytes, bytes]:
-    """(JPEGTables, the stream without its tables)."""
-    tables, rest, position = b"", stream[:2], 2
-    while stream[position + 1] != 0xDA:
-        end = position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
-        if stream[position + 1] in _SHARED_MARKERS:
-            tables += stream[position:end]
-        else:
-            rest += stream[position:end]
-        position = end
-    return b"\xff\xd8" + tables + b"\xff\xd9", rest + stream[position:]
-
-
-def _svs_text(slide: SyntheticSlide, form: SyntheticFormat, size: Size) -> str:
-    full = slide.size
-    kind = "J2K/YCC" if form.compression.startswith("jpeg2000") else "JPEG/RGB"
-    reduced = "" if size == full else f" -> {size.width}x{size.height}"
-    text = f"Aperio Image Library v12.0.0\r\n{full.width}x{full.height} [0,0 {full.width}x{full.height}]"
-    text += f" ({form.tile_px}x{form.tile_px}){reduced} {kind} Q={form.quality}"
-    if form.states_mpp:
-        power = "" if form.objective_power is None else f"|AppMag = {form.objective_power:g}"
-        text += f"{power}|MPP = {slide.mpp:.4f}"
-    return f"{text}|Filename = drawn-{slide.seed}|Date = 01/02/26|ScanScope ID = SS0000|User = A. Drawer"
-
-
-def _write_picture(tiff: tifffile.TiffWriter, name: str, pixels: NDArray[np.uint8], text: str) -> None:
-    is_label = name == "label"
-    tiff.write(
-        pixels,
-        photometric="rgb",
-        compression="lzw" if is_label else "jpeg",
-        predictor=is_label,
-        rowsperstrip=64,
-        subfiletype={"thumbnail": 0, "label": 1, "macro": 9}[name],
-        description=text or f"Aperio Image Library v12.0.0\r\n{name} {pixels.shape[1]}x{pixels.shape[0]}",
-        software=False,
-        metadata=None,
-    )
-
-
-def _thumbnail(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    downsample = 1
-    while max(slide.size.width, slide.size.height) / downsample > 1024:
-        downsample *= 2
-    size = slide.size.reduced(downsample)
-    return slide.render(Region(0, 0, size.width, size.height), downsample)
-
-
-def _label(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    pixels = np.full((*_LABEL_SIZE.shape, 3), (250, 249, 244), np.uint8)
-    for row, text in enumerate(("SYNTHETIC", f"seed {slide.seed}", "H&E")):
-        cv2.putText(
-            pixels, text, (24, 90 + 90 * row), cv2.FONT_HERSHEY_SIMPLEX, 1.7, (30, 30, 30), 3, cv2.LINE_AA
-        )
-    return pixels
-
-
-def _macro(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    """The whole glass slide: the label at the left, the scanned area to its right."""
-    pixels = np.full((*_MACRO_SIZE.shape, 3), (226, 226, 224), np.uint8)
-    height = _MACRO_SIZE.height
-    label = cv2.resize(_label(slide), (height, height), interpolation=cv2.INTER_AREA)
-    pixels[:, :height] = label
-    scan = _thumbnail(slide)
-    scale = min((height - 20) / scan.shape[0], (_MACRO_SIZE.width - height - 40) / scan.shape[1])
-    width, tall = max(1, int(scan.shape[1] * scale)), max(1, int(scan.shape[0] * scale))
-    area = cv2.resize(scan, (width, tall), interpolation=cv2.INTER_AREA)
-    left, top = height + 20, (height - tall) // 2
-    pixels[top : top + tall, left : left + width] = area
-    return pixels
+    def _key(self, column: int, row: int) -> tuple[GlassKey, ...] | None:
+        """What identifies a tile of bare glass, or None."""
+        count, rest = divmod(self.form.tile_px, BLOCK)
+        if rest or self.downsample != 1:
+            return None
+        keys: list[GlassKey] = []
+        for block in range(count * count):
+            x, y = column * count + block % count, row * count + block // count
+            key = self._painter.glass_key(x, y, 1)
+            if key is None:
+                return None
+            keys.append(key)
+        return tuple(keys)

@@ -7,7 +7,7 @@ guard finds on one level is kept on all of them, so that nothing can be seen far
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -52,9 +52,13 @@ class GlassColor:
     coefficients: NDArray[np.float64]
 
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(rows, columns, 3) colours at slide positions; `x` and `y` run from 0 to 1 across the slide."""
-        terms = _quadratic(x[None, :] * 2 - 1, y[:, None] * 2 - 1)
-        return (terms @ self.coefficients).astype(np.float32)
+        """(3, rows, columns) colours at slide positions; `x` and `y` run from 0 to 1 across the slide."""
+        constant, by_x, by_y, by_xx, by_xy, by_yy = self.coefficients.astype(np.float32)[..., None, None]
+        u = (x * 2 - 1).astype(np.float32)[None, :]
+        v = (y * 2 - 1).astype(np.float32)[:, None]
+        return np.asarray(
+            (constant + by_x * u + by_xx * u * u) + (by_y * v + by_yy * v * v) + by_xy * (u * v)
+        )
 
     @property
     def typical(self) -> tuple[int, int, int]:
@@ -105,71 +109,105 @@ class GlassGuard:
     level 0: fewer blocks then suffice, which keeps more.
     """
 
-    def __init__(self, info: SlideInfo, color: GlassColor) -> None:
+    def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
         self._color = color
+        self._margin_px = margin_px
         self._mpp = info.mpp.mean if info.mpp else _COARSE_MPP
 
     def block_px(self, level: Level) -> int:
-        """The side of a block in the level's pixels."""
-        return max(1, min(_BLOCK_PX, int(_BLOCK_UM / (self._mpp * level.downsample))))
+        """The side of a block in the level's pixels: 1, 2, 4 or 8, so that blocks fill cells and tiles."""
+        side = _BLOCK_PX
+        while side > 1 and side * self._mpp * level.downsample > _BLOCK_UM:
+            side //= 2
+        return side
 
-    def foreign_blocks(
-        self, level: Level, region: Region, pixels: Pixels, glass: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.bool_]:
-        """(block rows, block columns): True where there is something on the glass.
+    def find(self, slide: Slide, index: TileIndex) -> Region | None:
+        """The box, margin and all, around what is on a tile that should be glass; None for glass.
 
-        `region` is where in the level `pixels` lies, and `glass` (of the pixels' shape) is where the mask
-        sees none, if not everywhere.
+        In the level's pixels. A tile that cannot be decoded is taken for something. The box may reach past the level's edge.
         """
-        side = self.block_px(level)
-        columns, rows = -(-region.width // side), -(-region.height // side)
-        means = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-        blocks = np.asarray(cv2.blur(means, (2, 2)) if side == 1 else means, np.float32)
-        x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
-        y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
-        darker = (self._color.at(x, y) - blocks).max(axis=2) > _DARKER
-        own = blocks.reshape(-1, 3)
-        if glass is not None:
-            share = cv2.resize(glass.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
-            own = own[share.reshape(-1) > 0]
-        if not len(own):
-            return np.asarray(darker)
-        return np.asarray(darker | (np.linalg.norm(blocks - np.median(own, axis=0), axis=2) > _STRUCTURE))
-
-    def find(self, level: Level, region: Region, pixels: Pixels) -> Region | None:
-        """The box around what is on a tile that should be glass, in the level's pixels; None for glass.
-
-        It may reach past the level's edge.
-        """
-        foreign = self.foreign_blocks(level, region, pixels)
+        level = slide.info.levels[index.level]
+        region = level.grid.region(index.column, index.row)
+        try:
+            blocks = self._read_blocks(slide, index, region)
+        except TileReadError:
+            return region
+        foreign = self._foreign(level, region, blocks)
         side = self.block_px(level)
         block_um2 = (side * self._mpp * level.downsample) ** 2
         if np.count_nonzero(foreign) < max(1, int(_LEAST_AREA_UM2 / block_um2)):
             return None
         rows, columns = np.flatnonzero(foreign.any(axis=1)), np.flatnonzero(foreign.any(axis=0))
-        # One block wider all around, so that what goes on in the next tile is kept there too.
+        rim = self._margin_blocks(level) * side
         return Region(
-            region.x + (int(columns[0]) - 1) * side,
-            region.y + (int(rows[0]) - 1) * side,
-            int(columns[-1] - columns[0] + 3) * side,
-            int(rows[-1] - rows[0] + 3) * side,
+            region.x + int(columns[0]) * side - rim,
+            region.y + int(rows[0]) * side - rim,
+            int(columns[-1] - columns[0] + 1) * side + 2 * rim,
+            int(rows[-1] - rows[0] + 1) * side + 2 * rim,
         )
+
+    def _margin_blocks(self, level: Level) -> int:
+        """The margin in whole blocks of a level, at least one: what is found may go on in the next tile."""
+        return max(1, math.ceil(self._margin_px / level.downsample / self.block_px(level)))
+
+    def _read_blocks(self, slide: Slide, index: TileIndex, region: Region) -> Pixels:
+        side = self.block_px(slide.info.levels[index.level])
+        if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
+            # What is left of a last block is narrower than 8 px and not looked at.
+            return slide.read_tile_eighth(index)[: region.height // side, : region.width // side]
+        return _blocks(slide.read_tile(index)[: region.height, : region.width], side)
+
+    def _foreign(
+        self, level: Level, region: Region, blocks: Pixels, glass: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """(block rows, block columns): True where something lies on the glass.
+
+        `glass` (of the same shape) is where the mask sees none, if not everywhere.
+        """
+        side = self.block_px(level)
+        rows, columns = blocks.shape[:2]
+        x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
+        y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
+        channels = np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
+        values = channels.astype(np.float32)
+        darker = (self._color.at(x, y) - values).max(axis=0) > _DARKER
+        own = channels.reshape(3, -1) if glass is None else channels[:, glass]
+        middle = own.shape[1] // 2
+        if not own.size:
+            return np.asarray(darker)
+        difference = values - np.partition(own, middle, axis=1)[:, middle, None, None]
+        return np.asarray(darker | ((difference * difference).sum(axis=0) > _STRUCTURE**2))
 
     def keep(
         self, level: Level, region: Region, pixels: Pixels, tissue: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """The pixels of a mixed tile that stay: what the mask holds, and what is foreign, with a rim.
+        """The pixels of a mixed tile that stay: what the mask holds, and what is foreign with its margin.
 
         They come in whole cells of 16 px, the largest unit that JPEG codes: an edge inside one would ring
         into the tissue, and cost bytes.
         """
         side = self.block_px(level)
-        foreign = self.foreign_blocks(level, region, pixels, glass=~tissue)
-        grown = cv2.dilate(foreign.astype(np.uint8), np.ones((3, 3), np.uint8))
+        foreign = self._foreign(level, region, _blocks(pixels, side), glass=_shrunk(~tissue, side))
+        reach = 2 * self._margin_blocks(level) + 1
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        grown = cv2.dilate(foreign.astype(np.uint8), disc)
         wide = np.repeat(np.repeat(grown, side, axis=0), side, axis=1)[: region.height, : region.width]
         rows, columns = region.height // _CELL_PX, region.width // _CELL_PX
         cells = (tissue | wide.astype(np.bool_)).reshape(rows, _CELL_PX, columns, _CELL_PX).any(axis=(1, 3))
         return np.repeat(np.repeat(cells, _CELL_PX, axis=0), _CELL_PX, axis=1)
+
+
+def _blocks(pixels: Pixels, side: int) -> Pixels:
+    """The means of blocks of `side` pixels; for single pixels, of 2 x 2, against noise."""
+    if side == 1:
+        return np.asarray(cv2.blur(pixels, (2, 2)), np.uint8)
+    rows, columns = -(-pixels.shape[0] // side), -(-pixels.shape[1] // side)
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shrunk(flags: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """One flag a block, that of its middle."""
+    return np.asarray(flags[side // 2 :: side, side // 2 :: side])
 
 
 def survey_glass(
@@ -189,11 +227,11 @@ def survey_glass(
     batches = [doubtful[start : start + _TILES_AT_ONCE] for start in range(0, len(doubtful), _TILES_AT_ONCE)]
     finds: list[tuple[TileIndex, Region]] = []
     done = 0
-    for batch, found in zip(
-        batches, ordered_map(lambda batch: list(_inspect(slide, guard, batch)), batches, workers), strict=True
+    for found in ordered_map(
+        lambda batch: [(index, guard.find(slide, index)) for index in batch], batches, workers
     ):
-        finds += found
-        done += len(batch)
+        finds += [(index, box) for index, box in found if box is not None]
+        done += len(found)
         progress(done, len(doubtful))
     for index, box in finds:
         kinds[index.level][index.row, index.column] = TileKind.RESCUED
@@ -207,20 +245,6 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
     kinds[coverage == 0] = TileKind.GLASS
     kinds[coverage == 1] = TileKind.TISSUE
     return kinds
-
-
-def _inspect(slide: Slide, guard: GlassGuard, batch: list[TileIndex]) -> Iterator[tuple[TileIndex, Region]]:
-    for index in batch:
-        level = slide.info.levels[index.level]
-        region = level.grid.region(index.column, index.row)
-        try:
-            pixels = slide.read_tile(index)[: region.height, : region.width]
-        except TileReadError:
-            yield index, region
-            continue
-        box = guard.find(level, region, pixels)
-        if box is not None:
-            yield index, box
 
 
 def _protect(kinds: NDArray[np.uint8], level: Level, found_on: Level, box: Region) -> None:

@@ -1,0 +1,140 @@
+"""Other programs read what we write: tissue as in the source, glass as background, in each of them.
+
+`scripts/readers` installs those that are not Python packages of the `dev` extra.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import wsicomp
+from wsicomp import ConversionConfig
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+
+INSTALLED = Path(__file__).parent.parent / ".venv/readers"
+BACKGROUND = (250, 30, 250)
+SIZE = (1500, 1300)
+FORMS = {
+    "ycbcr, shared tables": SyntheticFormat(downsamples=(1, 4)),
+    "rgb, whole streams": SyntheticFormat(
+        photometric="rgb", tile_px=240, shared_tables=False, downsamples=(1, 4)
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def slide(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("readers") / "source.svs"
+    drawn = SyntheticSlide(Size(*SIZE), seed=6, sections=1, tissue_fraction=0.15, fragments=2, pen=False)
+    write_slide(path, drawn, FORMS[request.param])
+    return path
+
+
+@pytest.fixture(scope="module", params=["copy-svs", "copy-tiff", "jpeg-svs", "jpeg-tiff"])
+def target(request, slide):
+    codec, container = request.param.split("-")
+    path = slide.with_name(f"{request.param}.{container}")
+    config = ConversionConfig(codec=codec, format=container, background="#fa1efa", margin_um=20)
+    report = wsicomp.convert_slide(slide, path, config)
+    assert report.levels[0].blank > 4
+    return path
+
+
+def expected(path):
+    """(picture as OpenSlide 4.0.1 shows it, where it is background)."""
+    import openslide
+
+    with openslide.OpenSlide(path) as seen:
+        pixels = np.asarray(seen.read_region((0, 0), 0, SIZE).convert("RGB"))
+    glass = np.abs(pixels.astype(int) - BACKGROUND).max(axis=2) <= 8
+    assert glass.mean() > 0.3
+    return pixels, glass
+
+
+def assert_same(pixels, path, tolerance=0):
+    shown, glass = expected(path)
+    assert pixels.shape == shown.shape
+    assert np.abs(pixels.astype(int) - shown).max() <= tolerance
+    assert np.abs(pixels.astype(int) - BACKGROUND)[glass].max() <= 8 + tolerance
+
+
+def run(*command, **options):
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=True, **options
+    )
+    assert "warning" not in result.stderr.lower(), result.stderr
+    assert "error" not in result.stderr.lower(), result.stderr
+    return result.stdout
+
+
+def test_tifffile_shows_the_same_pixels(target):
+    assert_same(tifffile.imread(target, key=0), target)
+
+
+def test_pillow_shows_the_same_pixels(target):
+    with Image.open(target) as image:
+        assert_same(np.asarray(image.convert("RGB")), target, tolerance=3)
+
+
+def test_libvips_shows_the_same_pixels(target):
+    pyvips = pytest.importorskip("pyvips", reason="libvips is not installed: pip install pyvips[binary]")
+    assert_same(pyvips.Image.new_from_file(str(target))[:3].numpy(), target, tolerance=3)
+
+
+@pytest.mark.skipif(not shutil.which("tiffcp"), reason="libtiff's tiffcp is not installed: scripts/readers")
+def test_libtiff_shows_the_same_pixels_without_a_warning(target, tmp_path):
+    run("tiffcp", "-m", "0", "-c", "none", "-s", f"{target},0", tmp_path / "plain.tif")
+    plain = tifffile.imread(tmp_path / "plain.tif")
+    if tifffile.TiffFile(tmp_path / "plain.tif").pages[0].photometric == 6:
+        pytest.skip("tiffcp leaves YCbCr as it is; libvips above reads the same file through libtiff")
+    assert_same(plain, target, tolerance=3)
+
+
+@pytest.mark.skipif(
+    not shutil.which("openslide-write-png"), reason="OpenSlide 3.4.1 is not installed: scripts/readers"
+)
+def test_openslide_3_4_1_shows_the_same_pixels(target, tmp_path):
+    run("openslide-write-png", target, 0, 0, 0, *SIZE, tmp_path / "a.png")
+    assert_same(np.asarray(Image.open(tmp_path / "a.png").convert("RGB")), target, tolerance=3)
+    assert "openslide.mpp-x: '0.5" in run("openslide-show-properties", target)
+
+
+@pytest.mark.skipif(
+    not (INSTALLED / "openslide400").is_dir(), reason="OpenSlide 4.0.0 is not installed: scripts/readers"
+)
+def test_openslide_4_0_0_shows_the_same_pixels(target, tmp_path):
+    program = (
+        "import json, sys, openslide; s = openslide.OpenSlide(sys.argv[1]);"
+        f"s.read_region((0, 0), 0, {SIZE}).convert('RGB').save(sys.argv[2]);"
+        "print(json.dumps([openslide.__library_version__, sorted(s.associated_images)]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(INSTALLED / "openslide400")}
+    version, images = json.loads(
+        run(sys.executable, "-c", program, target, tmp_path / "a.png", env=environment)
+    )
+    assert version == "4.0.0"
+    assert images == (["label", "macro", "thumbnail"] if target.suffix == ".svs" else [])
+    assert_same(np.asarray(Image.open(tmp_path / "a.png")), target)
+
+
+@pytest.mark.skipif(
+    not (INSTALLED / "bioformats.jar").exists() or not shutil.which("java"),
+    reason="Bio-Formats or java is not installed: scripts/readers",
+)
+def test_bio_formats_shows_the_same_pixels(target, tmp_path):
+    tool = ["java", "-cp", INSTALLED / "bioformats.jar", "loci.formats.tools.ImageConverter", "-no-upgrade"]
+    subprocess.run(
+        [str(part) for part in [*tool, "-series", 0, target, tmp_path / "a.png"]],
+        check=True,
+        capture_output=True,
+    )
+    assert_same(np.asarray(Image.open(tmp_path / "a.png").convert("RGB")), target, tolerance=3)

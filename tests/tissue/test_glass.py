@@ -1,0 +1,160 @@
+"""No tile with true tissue of 50 um is ever blanked, on slides whose tissue is drawn."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import wsicomp
+from tests.tissue.pieces import has_large_piece
+from wsicomp import ConversionConfig
+from wsicomp.geometry import Region, Size
+from wsicomp.pyramid.plan import TileAction
+from wsicomp.readers import open_slide
+from wsicomp.slide import Level
+from wsicomp.stages import Stages
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.segment import read_overview
+
+SEEDS = range(12)
+SCALES = (0.5, 0.25, 1.0)
+FORMS = (
+    SyntheticFormat(),
+    SyntheticFormat(tile_px=240, photometric="rgb", downsamples=(1, 4)),
+    SyntheticFormat(downsamples=(1,), quality=40, subsampling="420"),
+)
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def drawn(request, tmp_path_factory):
+    """(path, slide, format) of one of several slides, each of another scale, tiling and coding."""
+    return draw(request.param, tmp_path_factory.mktemp("drawn"))
+
+
+def draw(seed, folder):
+    slide = SyntheticSlide(
+        Size(2201 - 13 * seed, 1803 + 7 * seed),
+        seed=seed,
+        mpp=SCALES[seed % 3],
+        sections=seed % 2,
+        tissue_fraction=0.12,
+        fragments=12,
+    )
+    form = FORMS[seed // 3 % 3]
+    path = folder / "slide.svs"
+    write_slide(path, slide, form)
+    return path, slide, form
+
+
+def tissue_lost(plan, slide, form):
+    """Tiles of any level that the plan blanks though a piece of true tissue 50 um across is on them."""
+    lost = []
+    for level in plan.levels:
+        downsample = form.downsamples[level.number]
+        truth = slide.truth(Region(0, 0, level.size.width, level.size.height), downsample)
+        for index in level.grid.raster(level.number):
+            if level.actions[index.row, index.column] != TileAction.BLANK.value:
+                continue
+            region = level.grid.region(index.column, index.row)
+            part = truth[region.y : region.y + region.height, region.x : region.x + region.width]
+            if has_large_piece(part, slide.mpp * downsample):
+                lost.append(index)
+    return lost
+
+
+def test_no_tile_with_a_drawn_fragment_is_blanked(drawn):
+    path, slide, form = drawn
+    plan = wsicomp.plan_slide(path)
+    assert tissue_lost(plan, slide, form) == []
+    assert plan.levels[0].count(TileAction.BLANK) > 0
+
+
+def test_the_guard_alone_keeps_every_fragment_when_the_mask_sees_nothing(drawn, tmp_path):
+    path, slide, form = drawn
+    Image.new("L", (slide.size.width // 8, slide.size.height // 8)).save(tmp_path / "nothing.png")
+    plan = wsicomp.plan_slide(path, ConversionConfig(mask=tmp_path / "nothing.png"))
+    assert tissue_lost(plan, slide, form) == []
+
+
+def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path):
+    path, slide, _ = drawn
+    wsicomp.convert_slide(path, tmp_path / "t.svs", ConversionConfig(codec="jpeg", background="#00ff00"))
+    source, target = open_slide(path), open_slide(tmp_path / "t.svs")
+    whole = Region(0, 0, slide.size.width, slide.size.height)
+    truth = slide.truth(whole).astype(np.uint8)
+    deep = cv2.erode(truth, np.ones((5, 5), np.uint8)).astype(np.bool_)
+    before, after = (s.read_region(0, whole).astype(int) for s in (source, target))
+    painted = np.abs(after - (0, 255, 0)).max(axis=2) < 20
+    assert painted.mean() > 0.1
+    assert not has_large_piece(painted & deep, slide.mpp)
+    assert (painted & deep).sum() <= 0.001 * deep.sum()
+    assert np.abs(after - before)[deep].mean() < 4
+    source.close()
+    target.close()
+
+
+def test_clean_glass_is_blanked_almost_everywhere(tmp_path):
+    slide = SyntheticSlide(Size(4096, 4096), seed=3, fragments=0, pen=False, dust=False, coverslip=False)
+    write_slide(tmp_path / "slide.svs", slide)
+    plan = wsicomp.plan_slide(tmp_path / "slide.svs")
+    level = plan.levels[0]
+    free = sum(
+        not slide.truth(level.grid.region(index.column, index.row)).any() for index in level.grid.raster(0)
+    )
+    assert level.count(TileAction.BLANK) >= 0.75 * free
+
+
+def test_what_is_found_on_one_level_is_kept_on_all(tmp_path):
+    slide = SyntheticSlide(Size(4096, 4096), seed=5, sections=0, fragments=3, pen=False, dust=False)
+    write_slide(tmp_path / "slide.svs", slide)
+    Image.new("L", (512, 512)).save(tmp_path / "nothing.png")
+    plan = wsicomp.plan_slide(tmp_path / "slide.svs", ConversionConfig(mask=tmp_path / "nothing.png"))
+    for fragment in slide.fragments_drawn:
+        for level in plan.levels:
+            column = int(fragment.center_x / (4096 / level.size.width)) // level.tile.width
+            row = int(fragment.center_y / (4096 / level.size.height)) // level.tile.height
+            assert level.actions[row, column] == TileAction.COPY.value
+
+
+class Unreadable:
+    """A slide whose every tile is damaged."""
+
+    def __init__(self, slide):
+        self.info = slide.info
+
+    def read_tile(self, index):
+        raise wsicomp.TileReadError("damaged")
+
+    read_tile_eighth = read_tile
+
+
+def test_a_tile_that_cannot_be_decoded_is_kept(tmp_path):
+    write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(600, 500), sections=0, fragments=0))
+    slide = open_slide(tmp_path / "slide.svs")
+    with Stages().stage("segment") as progress:
+        overview = read_overview(slide, 1, progress)
+        mask = TissueMask(np.zeros((50, 60), np.bool_), slide.info.size, 10, 10, "test")
+        guard = GlassGuard(slide.info, fit_glass_color(overview, mask), 0)
+        survey = survey_glass(Unreadable(slide), mask, guard, 1, progress)
+    slide.close()
+    assert all((kinds == TileKind.RESCUED).all() for kinds in survey.kinds)
+
+
+def test_the_glass_colour_follows_an_uneven_lamp():
+    coefficients = np.array([[230.0] * 3, [10.0] * 3, [0.0] * 3, [-5.0] * 3, [0.0] * 3, [0.0] * 3])
+    color = GlassColor(coefficients)
+    seen = color.at(np.array([0.0, 0.5, 1.0]), np.array([0.2]))
+    assert seen.shape == (3, 1, 3)
+    assert seen[0, 0].tolist() == [215, 230, 235]
+    assert color.typical == (230, 230, 230)
+
+
+@pytest.mark.parametrize(("downsample", "side"), [(1, 8), (4, 4), (16, 1), (64, 1)])
+def test_a_block_is_8_um_and_at_most_8_px(downsample, side, tmp_path):
+    write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(300, 300), sections=0, fragments=0))
+    slide = open_slide(tmp_path / "slide.svs")
+    guard = GlassGuard(slide.info, GlassColor(np.zeros((6, 3))), 0)
+    assert guard.block_px(Level(Size(300, 300), Size(64, 64), downsample)) == side
+    slide.close()

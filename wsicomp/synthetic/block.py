@@ -1,0 +1,296 @@
+"""Draws a scene in blocks of BLOCK x BLOCK pixels, the only size in which it is ever drawn.
+
+Because every block is drawn whole and alone, a region's pixels cannot depend on the region they are asked
+for in; and because blocks of bare glass are few distinct ones, a large slide costs little more than its
+tissue.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.synthetic.layout import CELL, FIELDS
+from wsicomp.synthetic.noise import Floats, product, spline_matrix
+from wsicomp.synthetic.scene import BLOCK, Scene
+from wsicomp.synthetic.shapes import Shape, coverage
+from wsicomp.synthetic.structure import PERIOD, Kind, densities
+from wsicomp.synthetic.texture import (
+    DETAIL_LIMIT,
+    Place,
+    Pyramid,
+    Stain,
+    coloured,
+    detail_pyramid,
+    glass_grain,
+    texture_mpp,
+)
+
+Pixels = NDArray[np.uint8]
+GlassKey = tuple[int, int, int]
+
+# How far in um (per standard deviation of detail) the outline of the sections is frayed.
+FRAYING_UM = 13.0
+SHADE_STEPS = 4
+KEPT_GLASS_BLOCKS = 128
+PALE_STRENGTH = 0.34
+# Tissue dries and folds along its edge, which takes more dye.
+RIM_UM = 22.0
+RIM_COLOUR = (150.0, 48.0, 112.0)
+# How each kind lies over those before it: its field, its noise in um, the width of its border in um.
+LAYERS = (
+    (Kind.LOOSE, "loose", 60.0, 14.0),
+    (Kind.EPITHELIUM, "epithelium", 16.0, 3.0),
+    (Kind.FAT, "fat", 18.0, 6.0),
+    (Kind.LYMPHOID, "lymphoid", 40.0, 6.0),
+)
+NOTHING = np.zeros((1, 1), np.float32)
+
+
+@lru_cache(maxsize=64)
+def _reader(downsample: int, shift: int, cells: int) -> Floats:
+    """The (BLOCK, cells) matrix that reads a field for a block whose corner lies `shift` cells inside."""
+    parts = max(1, -(-downsample // 32))
+    matrix = np.zeros((BLOCK, cells), np.float32)
+    for part in range(parts):
+        place = (np.arange(BLOCK) + (part + 0.5) / parts) * downsample / CELL - 0.5 + shift
+        matrix += spline_matrix(np.clip(place, -1, cells), cells)
+    return matrix / np.float32(parts)
+
+
+def _span(block: int, downsample: int, cells: int) -> tuple[int, int, int]:
+    """(first cell, one past the last, the block's corner in cells from the first) along one axis."""
+    corner = block * BLOCK * downsample // CELL
+    first = min(max(corner - 2, 0), cells - 1)
+    last = min(max(corner + BLOCK * downsample // CELL + 2, first + 1), cells)
+    return first, last, corner - first
+
+
+class View:
+    """One block of a scene at one downsample, with its fields read when first needed."""
+
+    def __init__(self, scene: Scene, column: int, row: int, downsample: int) -> None:
+        self.scene = scene
+        self.column, self.row, self.downsample = column, row, downsample
+        rows, columns = scene.ground.grid
+        top, bottom, self._shift_y = _span(row, downsample, rows)
+        left, right, self._shift_x = _span(column, downsample, columns)
+        self._patch = scene.fields[:, top:bottom, left:right]
+
+    def field(self, name: str) -> Floats:
+        """A field at every pixel, (BLOCK, BLOCK)."""
+        patch = self._patch[FIELDS.index(name)]
+        down = _reader(self.downsample, self._shift_y, patch.shape[0])
+        across = _reader(self.downsample, self._shift_x, patch.shape[1])
+        return product(down, np.ascontiguousarray(patch), np.ascontiguousarray(across.T))
+
+    def reach(self, name: str) -> tuple[float, float]:
+        """The lowest and highest value that a field can have in the block."""
+        patch = self._patch[FIELDS.index(name)]
+        return float(patch.min()), float(patch.max())
+
+    def place(self, moved_x: Floats = NOTHING, moved_y: Floats = NOTHING) -> Place:
+        """Where textures are read, with displacements in level-0 pixels."""
+        x, y = self.column * BLOCK, self.row * BLOCK
+        return Place(x, y, self.downsample, BLOCK, moved_x, moved_y)
+
+    def detail(self, shift: int = 0) -> Floats:
+        """Detail noise of spread 1; different shifts give unrelated noise."""
+        moved = NOTHING + np.float32(shift)
+        return np.asarray(detail_pyramid(self.scene.ground.mpp).read(self.place(moved, moved)))
+
+    def touches(self, cells: NDArray[np.bool_]) -> bool:
+        """Whether any of the marked cells lies under the block."""
+        step = self.downsample
+        under = cells[self.row * step : (self.row + 1) * step, self.column * step : (self.column + 1) * step]
+        return bool(under.any())
+
+    def covered(self, shape: Shape) -> Floats | None:
+        """How much of each pixel a shape covers, or None where it does not reach the block."""
+        side = BLOCK * self.downsample
+        left, top = self.column * side, self.row * side
+        if not shape.meets(left, top, left + side, top + side):
+            return None
+        return coverage(shape, self.column * BLOCK, self.row * BLOCK, BLOCK, self.downsample)
+
+    def edge(self, distance: Floats, width_um: float) -> Floats:
+        """A mask, 0-1, of where a distance in um is positive, no sharper than a pixel."""
+        width = max(width_um, self.downsample * self.scene.ground.mpp)
+        return np.asarray(np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1))
+
+
+class Painter:
+    """Draws the blocks of one scene; may be used by several threads."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._textures: dict[Kind, Pyramid] = {}
+        self._lock = Lock()
+        self._glass: dict[GlassKey, Pixels] = {}
+
+    def block(self, column: int, row: int, downsample: int) -> Pixels:
+        """The block's pixels, shape (BLOCK, BLOCK, 3), RGB; not to be written to."""
+        view = View(self.scene, column, row, downsample)
+        glass = self._glass_of(view)
+        picture = self._with_sections(view, glass)
+        if view.touches(self.scene.fragment_cells):
+            picture = self._with_fragments(view, picture)
+        if view.touches(self.scene.artefact_cells):
+            picture = _with_artefacts(view, picture)
+        return picture
+
+    def truth(self, column: int, row: int, downsample: int) -> NDArray[np.bool_]:
+        """Which pixels of the block are tissue, (BLOCK, BLOCK)."""
+        view = View(self.scene, column, row, downsample)
+        low, high = view.reach("section")
+        limit = FRAYING_UM * DETAIL_LIMIT
+        tissue = np.full((BLOCK, BLOCK), low > limit)
+        if high > -limit and low <= limit:
+            tissue = _section_distance(view) > 0
+        if view.touches(self.scene.fragment_cells):
+            for _, shape in self.scene.fragments:
+                cover = view.covered(shape)
+                tissue = tissue if cover is None else tissue | (cover >= 0.5)
+        return tissue
+
+    def glass_key(self, column: int, row: int, downsample: int) -> GlassKey | None:
+        """What identifies a level-0 block of bare glass: blocks of one key are equal. None for others."""
+        if downsample != 1:
+            return None
+        view = View(self.scene, column, row, 1)
+        if view.reach("section")[1] > -FRAYING_UM * DETAIL_LIMIT:
+            return None
+        if view.touches(self.scene.fragment_cells) or view.touches(self.scene.artefact_cells):
+            return None
+        return _shade_key(view)
+
+    def _glass_of(self, view: View) -> Pixels:
+        """The block as if nothing lay on the glass."""
+        if view.downsample != 1:
+            return _lit_glass(view, view.field("shade"))
+        key = _shade_key(view)
+        kept = self._glass.get(key)
+        if kept is None:
+            kept = _lit_glass(view, np.float32(key[2] / SHADE_STEPS))
+            if len(self._glass) >= KEPT_GLASS_BLOCKS:
+                self._glass.clear()
+            self._glass[key] = kept
+        return kept
+
+    def _with_sections(self, view: View, glass: Pixels) -> Pixels:
+        low, high = view.reach("section")
+        limit = FRAYING_UM * DETAIL_LIMIT
+        if high <= -limit:
+            return glass
+        tissue = self._tissue(view)
+        tone = np.clip(view.field("tone") * np.float32(0.06) + np.float32(0.06), 0, 0.25)
+        if low > limit + RIM_UM:
+            return _blend(tissue, _flat(RIM_COLOUR), tone)
+        distance = _section_distance(view)
+        inside = view.edge(distance, 1.5)
+        tone += np.clip(1 - np.abs(distance - 8) / RIM_UM, 0, 1) * np.float32(0.28)
+        return _blend(glass, _blend(tissue, _flat(RIM_COLOUR), tone), inside)
+
+    def _with_fragments(self, view: View, picture: Pixels) -> Pixels:
+        tissue: Pixels | None = None
+        for fragment, shape in self.scene.fragments:
+            cover = view.covered(shape)
+            if cover is not None and cover.any():
+                tissue = self._tissue(view) if tissue is None else tissue
+                strength = np.float32(PALE_STRENGTH if fragment.pale else 1.0)
+                picture = _blend(picture, tissue, cover * strength)
+        return picture
+
+    def _tissue(self, view: View) -> Pixels:
+        """The block as if a section lay all over it."""
+        mpp = self.scene.ground.mpp
+        moved_x, moved_y = view.field("moved_x") / np.float32(mpp), view.field("moved_y") / np.float32(mpp)
+        masks = _layer_masks(view)
+        full = [number for number, (_, mask) in enumerate(masks) if mask.min() >= 1]
+        masks = masks[full[-1] :] if full else masks
+        picture: Pixels | None = None
+        for kind, mask in masks:
+            offset = np.float32(PERIOD * 0.381966 * kind.value)
+            place = view.place(moved_x + offset, moved_y + offset)
+            texture = np.asarray(self._texture(kind).read(place), dtype=np.uint8)
+            picture = texture if picture is None else _blend(picture, texture, mask)
+        assert picture is not None
+        return picture
+
+    def _texture(self, kind: Kind) -> Pyramid:
+        with self._lock:
+            if kind not in self._textures:
+                mpp = self.scene.ground.mpp
+                image = coloured(densities(kind, texture_mpp(mpp)), self.scene.stain)
+                self._textures[kind] = Pyramid(image, texture_mpp(mpp) / mpp)
+            return self._textures[kind]
+
+
+def _layer_masks(view: View) -> list[tuple[Kind, Floats]]:
+    """The kinds present in the block from the lowest up, each with where it is, 0-1."""
+    masks = [(Kind.COLLAGEN, np.ones((BLOCK, BLOCK), np.float32))]
+    for kind, name, ragged, width in LAYERS:
+        low, high = view.reach(name)
+        if high <= -ragged * DETAIL_LIMIT - width:
+            continue
+        if low >= ragged * DETAIL_LIMIT + width:
+            masks.append((kind, np.ones((BLOCK, BLOCK), np.float32)))
+            continue
+        distance = view.field(name) + np.float32(ragged) * view.detail(311 * kind.value)
+        mask = view.edge(distance, width)
+        if mask.max() > 0:
+            masks.append((kind, mask))
+    return masks
+
+
+def _section_distance(view: View) -> Floats:
+    return view.field("section") + np.float32(FRAYING_UM) * view.detail()
+
+
+def _shade_key(view: View) -> GlassKey:
+    """(x and y in the grain's period, the light in steps) of a level-0 block."""
+    period = glass_grain().mips[0].shape[0]
+    low, high = view.reach("shade")
+    x, y = view.column * BLOCK % period, view.row * BLOCK % period
+    return x, y, round((low + high) / 2 * SHADE_STEPS)
+
+
+def _lit_glass(view: View, shade: Floats | np.float32) -> Pixels:
+    grain = glass_grain().read(view.place())
+    light = np.asarray(view.scene.stain.glass, np.float32) + np.asarray(shade)[..., None] * _tint(
+        view.scene.stain
+    )
+    return np.asarray(np.clip(np.rint(grain + light), 0, 255), dtype=np.uint8)
+
+
+def _tint(stain: Stain) -> Floats:
+    """How much each channel follows the light: warm lamps lose more blue."""
+    red, _, blue = stain.glass
+    return np.array([0.9 + (red - blue) * 0.05, 1.0, 0.9 - (red - blue) * 0.05], np.float32)
+
+
+def _blend(under: Pixels, over: Pixels, share: Floats) -> Pixels:
+    share = np.ascontiguousarray(share, dtype=np.float32)
+    return np.asarray(cv2.blendLinear(under, over, 1 - share, share), dtype=np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _flat(colour: tuple[float, float, float]) -> Pixels:
+    return np.full((BLOCK, BLOCK, 3), colour, np.uint8)
+
+
+def _with_artefacts(view: View, picture: Pixels) -> Pixels:
+    """The block seen through all that lies on top, each taking its share of the light."""
+    passed = np.ones((BLOCK, BLOCK, 3), np.float32)
+    for shape in view.scene.artefacts:
+        cover = view.covered(shape)
+        if cover is None or not cover.any():
+            continue
+        if shape.streaks:
+            cover = cover * (1 - np.float32(shape.streaks) * np.clip(view.detail(977) * 0.35 + 0.4, 0, 1))
+        passed *= 1 - cover[..., None] * (1 - np.asarray(shape.light, np.float32))
+    return np.asarray(np.rint(picture * passed), dtype=np.uint8)

@@ -1,0 +1,154 @@
+"""Where the sections lie and what tissue they consist of, as fields on a coarse grid.
+
+A field has one value per CELL x CELL level-0 pixels, which is small for any slide; detail below that comes
+from periodic noise when a block is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from wsicomp.geometry import Size
+from wsicomp.synthetic.noise import Floats, open_noise
+
+CELL = 64
+FARTHEST_UM = 3000.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the layout of a slide starts from: its size in pixels and in um, and how much is wanted."""
+
+    size: Size
+    mpp: float
+    sections: int
+    tissue_fraction: float
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the fields."""
+        return max(2, -(-self.size.height // CELL)), max(2, -(-self.size.width // CELL))
+
+    @property
+    def cell_um(self) -> float:
+        """Width of a field's cell."""
+        return CELL * self.mpp
+
+    @property
+    def shorter_um(self) -> float:
+        """The shorter side of the slide."""
+        return min(self.size.width, self.size.height) * self.mpp
+
+    def noise(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
+        """Smooth noise of unit spread on the grid."""
+        return open_noise(rng, self.grid, wavelength_um / self.cell_um)
+
+
+# Names of the fields, in the order of the stack. Distances and displacements are in um: positive inside.
+FIELDS = ("section", "epithelium", "fat", "lymphoid", "loose", "moved_x", "moved_y", "tone", "shade")
+
+
+def drawn_fields(ground: Ground, rng: np.random.Generator) -> dict[str, Floats]:
+    """All fields of a slide, each of the grid's shape, float32."""
+    # Small slides get smaller regions, so that they too show more than one kind of tissue.
+    scale = min(1.0, ground.shorter_um / 2500 + 0.15)
+    lobes = [_lobe(ground, rng, number) for number in range(ground.sections)]
+    moved_x, moved_y = _moved(ground, rng, lobes)
+    return {
+        "section": _sections(ground, lobes),
+        "epithelium": _region(ground, rng, 1100 * scale, 0.45),
+        "fat": _region(ground, rng, 2200 * scale, 1.0),
+        "lymphoid": _region(ground, rng, 650 * scale, 1.15),
+        "loose": _region(ground, rng, 1500 * scale, 0.4),
+        "moved_x": moved_x,
+        "moved_y": moved_y,
+        "tone": ground.noise(rng, 1200) + np.float32(0.5) * ground.noise(rng, 300),
+        "shade": np.float32(2.2) * ground.noise(rng, 14000) + np.float32(1.1) * ground.noise(rng, 4500),
+    }
+
+
+def _moved(ground: Ground, rng: np.random.Generator, lobes: list[Floats]) -> tuple[Floats, Floats]:
+    """How far textures are moved, in um: fibres swirl, and each section is turned its own way."""
+    moved_x = np.float32(160) * ground.noise(rng, 900)
+    moved_y = np.float32(520) * ground.noise(rng, 1500) + np.float32(90) * ground.noise(rng, 500)
+    angles = rng.uniform(0, np.pi, max(1, len(lobes)))
+    owner = np.argmax(np.stack(lobes), axis=0) if lobes else np.zeros(ground.grid, np.int64)
+    y, x = np.mgrid[0 : owner.shape[0], 0 : owner.shape[1]] * ground.cell_um
+    cosine, sine = np.cos(angles)[owner], np.sin(angles)[owner]
+    turned_x, turned_y = cosine * x - sine * y - x, sine * x + cosine * y - y
+    return (moved_x + turned_x).astype(np.float32), (moved_y + turned_y).astype(np.float32)
+
+
+def _region(ground: Ground, rng: np.random.Generator, wavelength: float, rarity: float) -> Floats:
+    """A field in um, positive where a kind of tissue is; `rarity` in standard deviations."""
+    field = ground.noise(rng, wavelength) + np.float32(0.45) * ground.noise(rng, wavelength / 3)
+    field += np.float32(0.22) * ground.noise(rng, wavelength / 8)
+    return np.asarray((field - rarity) * (wavelength / 4), dtype=np.float32)
+
+
+def _sections(ground: Ground, lobes: list[Floats]) -> Floats:
+    """Distance to the outline of the sections in um, positive inside."""
+    if not lobes or ground.tissue_fraction <= 0:
+        return np.full(ground.grid, -FARTHEST_UM, np.float32)
+    field = _union(lobes) - _border(ground) * np.float32(0.8)
+    share = min(ground.tissue_fraction, 0.97)
+    return _distance(field - np.float32(np.quantile(field, 1 - share)), ground)
+
+
+def _lobe(ground: Ground, rng: np.random.Generator, number: int) -> Floats:
+    """One section's field, highest in its middle; sections stand in a row along the longer side."""
+    rows, columns = ground.grid
+    width, height = columns * ground.cell_um, rows * ground.cell_um
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) * np.float32(ground.cell_um)
+    middle = (number + 0.5 + rng.uniform(-0.08, 0.08)) / ground.sections
+    off = 0.5 + rng.uniform(-0.05, 0.05)
+    wide = width >= height
+    x, y = (x - width * middle, y - height * off) if wide else (x - width * off, y - height * middle)
+    long, short = (height, width / ground.sections) if wide else (width, height / ground.sections)
+    across, along = (x, y) if wide else (y, x)
+    turn = rng.uniform(-0.3, 0.3)
+    across, along = across + turn * along, along - turn * across
+    reach = np.hypot(across / (0.42 * short), along / (0.42 * long))
+    size = min(short, long)
+    rough = 0.28 * ground.noise(rng, size * 0.45) + 0.15 * ground.noise(rng, size * 0.2)
+    rough += 0.07 * ground.noise(rng, size * 0.08) + 0.04 * ground.noise(rng, size * 0.035)
+    return np.asarray(1 - reach + rough, dtype=np.float32)
+
+
+def _union(lobes: list[Floats]) -> Floats:
+    """The highest lobe everywhere, lowered where the second is nearly as high: a gap parts the sections."""
+    stack = np.sort(np.stack(lobes), axis=0)
+    if len(lobes) == 1:
+        return np.asarray(stack[0])
+    closeness = np.clip(stack[-2] + 0.14 - stack[-1], 0, None)
+    return np.asarray(stack[-1] - 3 * closeness, dtype=np.float32)
+
+
+def _border(ground: Ground) -> Floats:
+    """1 at the slide's edge, 0 from six hundredths of the shorter side inwards."""
+    rows, columns = ground.grid
+    y, x = np.mgrid[0:rows, 0:columns]
+    inside = np.minimum(np.minimum(x + 0.5, columns - x - 0.5), np.minimum(y + 0.5, rows - y - 0.5))
+    return np.asarray(np.clip(1 - inside / (0.06 * min(rows, columns)), 0, 1), dtype=np.float32)
+
+
+def _distance(field: Floats, ground: Ground) -> Floats:
+    """The field's zero line turned into a distance in um, positive where the field is."""
+    rows, columns = field.shape
+    fine = cv2.resize(field, (columns * 2, rows * 2), interpolation=cv2.INTER_CUBIC)
+    padded = np.pad(fine > 0, 1, mode="edge").astype(np.uint8)
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 5)
+    signed = np.clip((inside - outside)[1:-1, 1:-1], -1e5, 1e5)
+    coarse = cv2.resize(signed, (columns, rows), interpolation=cv2.INTER_AREA) * (ground.cell_um / 2)
+    return np.asarray(np.clip(coarse, -FARTHEST_UM, FARTHEST_UM), dtype=np.float32)
+
+
+def value_at(field: Floats, x: float, y: float) -> float:
+    """The field's value at a level-0 pixel, from its cell."""
+    row = min(max(int(y // CELL), 0), field.shape[0] - 1)
+    column = min(max(int(x // CELL), 0), field.shape[1] - 1)
+    return float(field[row, column])
