@@ -124,7 +124,8 @@ class GlassGuard:
     def find(self, slide: Slide, index: TileIndex) -> Region | None:
         """The box, margin and all, around what is on a tile that should be glass; None for glass.
 
-        In the level's pixels. A tile that cannot be decoded is taken for something. The box may reach past the level's edge.
+        In the level's pixels, and it may reach past the level's edge. A tile that cannot be decoded is
+        taken for something.
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
