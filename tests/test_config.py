@@ -25,6 +25,7 @@ PRESETS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
         ({"levels": 3}, "expected str"),
         ({"colour": "white"}, "unknown option 'colour'"),
         ({"segmenter": "none"}, "needs a tissue mask"),
+        ({"glass": "empty", "format": "svs"}, "take glass white"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(values, told):

@@ -354,7 +354,6 @@ def test_a_result_that_fails_its_check_is_not_kept(source, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"glass": "empty", "format": "svs"}, "take glass white"),
         ({"codec": "dream"}, "known are jpeg"),
     ],
 )

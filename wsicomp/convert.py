@@ -39,7 +39,7 @@ def convert_slide(
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
     stages = Stages(on_progress)
-    _check_target(source, target, config)
+    check_target(source, target, config)
     with closing(open_slide(source)) as slide:
         prepared = prepare(slide, config, stages)
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
@@ -66,7 +66,13 @@ def plan_slide(
         return prepare(slide, config or ConversionConfig(), Stages(on_progress)).plan
 
 
-def _check_target(source: Path, target: Path, config: ConversionConfig) -> None:
+def check_target(source: Path, target: Path, config: ConversionConfig) -> None:
+    """Refuse a target that could not or must not be written, before anything is read.
+
+    Raises:
+        TargetExistsError: it exists, and the config does not say to overwrite.
+        SlideWriteError: it is the source or a directory, or its directory does not exist.
+    """
     if target.exists() and source.exists() and target.samefile(source):
         raise SlideWriteError("is the source itself; a source is never overwritten", target)
     if target.is_dir():

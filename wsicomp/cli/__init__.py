@@ -7,7 +7,9 @@ a mistake in the command line itself is exit code 2.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from wsicomp.cli import convert, demo, info, segment, verify
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (convert, info, verify, segment, demo):
         command.register(commands)
     options = parser.parse_args(arguments)
+    _stop_on_sigterm()
     try:
         code: int = options.run(options)
     except WsicompError as exc:
@@ -49,3 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     return code
+
+
+def _stop_on_sigterm() -> None:
+    """Let SIGTERM end a run as Ctrl-C does, with nothing half-written."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -11,7 +11,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
 from wsicomp.codecs import codec_names
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
-from wsicomp.convert import convert_slide, plan_slide
+from wsicomp.convert import check_target, convert_slide, plan_slide
 from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
@@ -120,6 +120,7 @@ def run_convert(options: argparse.Namespace) -> int:
     report_path: Path | None = given.get("json")
     with progress_bars() as show:
         if "dry_run" in given:
+            check_target(options.source, options.target, config)
             plan = plan_slide(options.source, config, show)
         else:
             report = convert_slide(options.source, options.target, config, show)

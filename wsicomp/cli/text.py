@@ -21,7 +21,7 @@ def as_bytes(count: float) -> str:
 
 def as_percent(fraction: float) -> str:
     """A fraction as per cent with one decimal."""
-    return f"{fraction * 100:.1f} %"
+    return f"{round(fraction * 100, 1) + 0.0:.1f} %"
 
 
 def write_json(values: dict[str, Any] | list[Any], path: Path | None) -> None:

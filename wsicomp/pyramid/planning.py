@@ -89,15 +89,10 @@ def plan_conversion(
 
 
 def _container(info: SlideInfo, config: ConversionConfig, codec: TileCodec) -> str:
-    if config.glass == "empty":
-        if config.format == "svs":
-            reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
-            raise ConfigError(
-                f"glass empty does not go with format svs ({reason}); take glass white, as small"
-            )
-        return "tiff"
     if config.format != "auto":
         return config.format
+    if config.glass == "empty":
+        return "tiff"
     stored = [level.encoding.compression if level.encoding else None for level in info.levels]
     if config.codec not in ("auto", "copy"):
         stored = [codec.encoding.compression]

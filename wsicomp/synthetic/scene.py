@@ -106,7 +106,11 @@ def _free_spot(
             np.hypot(x - each.center_x, y - each.center_y) * ground.mpp > diameter + each.diameter_um
             for each, _ in placed
         )
-        if inside and apart and value_at(section, x, y) < -(0.8 * diameter + min(70.0, 0.1 * ground.shorter_um)):
+        if (
+            inside
+            and apart
+            and value_at(section, x, y) < -(0.8 * diameter + min(70.0, 0.1 * ground.shorter_um))
+        ):
             return x, y
     return None
 

@@ -82,7 +82,9 @@ class Pyramid:
         scale = step / place.downsample
         map_x = _along(place.x, step, mip.shape[1], place.moved_x * np.float32(scale), place.side)
         map_y = _along(place.y, step, mip.shape[0], place.moved_y.T * np.float32(scale), place.side)
-        return cv2.remap(mip, map_x, np.ascontiguousarray(map_y.T), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        return cv2.remap(
+            mip, map_x, np.ascontiguousarray(map_y.T), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+        )
 
 
 @dataclass(frozen=True)

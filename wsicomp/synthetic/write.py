@@ -89,7 +89,12 @@ def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
         return {"photometric": "rgb"}
     tables = {"jpegtables": jpeg_tables(form)} if form.shared_tables else {}
     if form.photometric == "rgb":
-        return {"photometric": "rgb", "subsampling": (1, 1), "compressionargs": {"outcolorspace": "rgb"}, **tables}
+        return {
+            "photometric": "rgb",
+            "subsampling": (1, 1),
+            "compressionargs": {"outcolorspace": "rgb"},
+            **tables,
+        }
     return {"photometric": "ycbcr", "subsampling": form.sampling, **tables}
 
 

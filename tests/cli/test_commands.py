@@ -1,0 +1,227 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import tiffs
+from wsicomp.cli import main
+from wsicomp.cli.text import as_bytes, as_percent
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    text = tiffs.DESCRIPTION.format(400, 300) + "|User = Jane Doe"
+    return tiffs.write_tiff(tmp_path_factory.mktemp("cli") / "source.svs", 400, 300, description=text)
+
+
+def run(capsys, *arguments):
+    """(exit code, stdout, stderr) of one command line."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as exc:
+        code = exc.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", ["", "convert", "info", "verify", "segment", "demo"])
+def test_help_teaches(capsys, command):
+    code, out, _ = run(capsys, *command.split(), "--help")
+    assert code == 0
+    assert "usage: wsicomp" in out
+    assert len(out.splitlines()) > 8
+
+
+def test_the_version_is_told(capsys):
+    assert run(capsys, "--version")[1].startswith("wsicomp 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["convert", "only-one"],
+        ["convert", "a", "b", "--glass", "clear"],
+        ["convert", "a", "b", "--quality", "high"],
+        ["convert", "a", "b", "--quality", "0"],
+        ["convert", "a", "b", "--background", "pink"],
+        ["convert", "a", "b", "--segmenter", "none"],
+        ["convert", "a", "b", "--margin-um", "-3"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(capsys, arguments):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err
+
+
+def test_converting_says_what_was_done(capsys, source, tmp_path):
+    code, out, err = run(capsys, "convert", source, tmp_path / "t.svs", "--margin-um", 0)
+    assert (code, err) == (0, "")
+    assert "saved, format svs" in out
+    assert "copied" in out
+    assert "verified" in out
+    assert "Jane" not in out
+
+
+def test_converting_without_verify_says_so(capsys, source, tmp_path):
+    assert "NOT verified" in run(capsys, "convert", source, tmp_path / "t.svs", "--no-verify")[1]
+
+
+def test_a_report_as_json_is_the_report(capsys, source, tmp_path):
+    code, out, _ = run(capsys, "convert", source, tmp_path / "t.svs", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["target_bytes"] == (tmp_path / "t.svs").stat().st_size
+    code, out, _ = run(capsys, "convert", source, tmp_path / "u.svs", "--json", tmp_path / "report.json")
+    assert "saved" in out
+    assert json.loads((tmp_path / "report.json").read_text())["codec"] == "copy"
+
+
+def test_a_report_that_cannot_be_written_is_an_error(capsys, source, tmp_path):
+    code, _, err = run(capsys, "convert", source, tmp_path / "t.svs", "--json", tmp_path / "gone/report.json")
+    assert code == 1
+    assert "cannot write the report" in err
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, source, tmp_path):
+    code, out, _ = run(capsys, "convert", source, tmp_path / "t.svs", "--dry-run")
+    assert code == 0
+    assert "nothing was written" in out
+    assert "blank" in out
+    plan = json.loads(run(capsys, "convert", source, tmp_path / "t.svs", "--dry-run", "--json", "-")[1])
+    assert plan["container"] == "svs"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(capsys, source, tmp_path):
+    (tmp_path / "t.svs").write_text("precious")
+    code, _, err = run(capsys, "convert", source, tmp_path / "t.svs", "--dry-run")
+    assert code == 1
+    assert "exists already" in err
+
+
+def test_options_override_a_preset(capsys, source, tmp_path):
+    (tmp_path / "preset.toml").write_text('codec = "jpeg"\nquality = 50\nglass = "keep"\n')
+    arguments = ["convert", source, tmp_path / "t.svs", "--preset", tmp_path / "preset.toml", "--quality", 70]
+    plan = json.loads(run(capsys, *arguments, "--dry-run", "--json", "-")[1])
+    assert (plan["config"]["quality"], plan["config"]["glass"], plan["codec"]) == (70, "keep", "jpeg")
+
+
+def test_a_bad_preset_is_wrong_usage(capsys, source, tmp_path):
+    (tmp_path / "preset.toml").write_text('colour = "blue"\n')
+    code, _, err = run(capsys, "convert", source, tmp_path / "t.svs", "--preset", tmp_path / "preset.toml")
+    assert code == 2
+    assert "unknown option 'colour'" in err
+
+
+def test_info_tells_what_a_slide_is_and_names_nobody(capsys, source):
+    code, out, _ = run(capsys, "info", source)
+    assert code == 0
+    assert "400 x 300 px" in out
+    assert "um per px: 0.5 x 0.5" in out
+    assert "Jane" not in out
+    values = json.loads(run(capsys, "info", source, "--json")[1])
+    assert values["levels"][0]["tile_coding"] == "JPEG"
+    assert "Jane" not in json.dumps(values)
+
+
+def test_verify_is_0_for_a_good_file_and_1_for_a_bad_one(capsys, source, tmp_path):
+    target = tmp_path / "t.svs"
+    run(capsys, "convert", source, target)
+    code, out, _ = run(capsys, "verify", target, "--against", source)
+    assert code == 0
+    assert "good, 35 tiles, as made from" in out
+    assert "not written by wsicomp" in run(capsys, "verify", source)[1]
+    target.write_bytes(target.read_bytes()[:-3000])
+    code, out, _ = run(capsys, "verify", target)
+    assert code == 1
+    assert "unreadable" in out
+    found = json.loads(run(capsys, "verify", target, "--json")[1])
+    assert found["problems"][0]["code"] == "unreadable"
+
+
+def test_verify_of_what_is_not_there_is_one_line(capsys, tmp_path):
+    code, out, err = run(capsys, "verify", tmp_path / "gone.svs")
+    assert code == 1
+    assert (out + err).count("\n") == 1
+
+
+def test_segment_writes_a_mask_that_convert_takes(capsys, source, tmp_path):
+    mask, overlay = tmp_path / "mask.png", tmp_path / "overlay.png"
+    code, out, _ = run(capsys, "segment", source, mask, "--overlay", overlay)
+    assert code == 0
+    assert "tissue" in out
+    pixels = np.asarray(Image.open(mask).copy())
+    assert set(np.unique(pixels)) == {0, 255}
+    assert pixels[150, 200] == 255
+    assert pixels[5, 5] == 0
+    assert (np.asarray(Image.open(overlay).copy()) == (0, 160, 0)).all(axis=2).sum() > 100
+    assert run(capsys, "convert", source, tmp_path / "t.svs", "--mask", mask)[0] == 0
+
+
+def test_segment_overwrites_only_when_told(capsys, source, tmp_path):
+    (tmp_path / "mask.png").write_text("precious")
+    code, _, err = run(capsys, "segment", source, tmp_path / "mask.png")
+    assert code == 1
+    assert "exists already" in err
+    assert (tmp_path / "mask.png").read_text() == "precious"
+    assert run(capsys, "segment", source, tmp_path / "mask.png", "--overwrite")[0] == 0
+
+
+def test_segment_into_no_directory_is_one_line(capsys, source, tmp_path):
+    code, _, err = run(capsys, "segment", source, tmp_path / "gone/mask.png")
+    assert code == 1
+    assert err.count("\n") == 1
+
+
+def test_the_demo_shows_every_way(capsys, tmp_path):
+    code, out, _ = run(capsys, "demo", tmp_path / "demo", "--size", 1024)
+    assert code == 0
+    for name in (
+        "copy-keep.svs",
+        "copy-white.svs",
+        "copy-empty.tiff",
+        "jpeg-keep.svs",
+        "jpeg-white.svs",
+        "jpeg-empty.tiff",
+    ):
+        assert name in out
+        assert (tmp_path / "demo" / name).exists()
+    code, _, err = run(capsys, "demo", tmp_path / "demo")
+    assert code == 1
+    assert "empty directory" in err
+
+
+def test_progress_is_shown_on_a_terminal_alone(source, tmp_path):
+    for number, terminal in enumerate((True, False)):
+        primary, secondary = pty.openpty()
+        command = [sys.executable, "-m", "wsicomp", "convert", str(source), str(tmp_path / f"{number}.svs")]
+        errors = secondary if terminal else subprocess.PIPE
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        _, message = process.communicate()
+        assert process.returncode == 0
+        if terminal:
+            assert b"Writing tiles" in os.read(primary, 100_000)
+        else:
+            assert message == b""
+        os.close(primary)
+        os.close(secondary)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1939000, "1.94 MB"), (-20_000, "-20 kB"), (5e9, "5 GB"), (2e12, "2 TB")],
+)
+def test_bytes_read_as_people_say_them(count, text):
+    assert as_bytes(count) == text
+
+
+def test_per_cent_have_one_decimal():
+    assert as_percent(0.2345) == "23.4 %"

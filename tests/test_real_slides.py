@@ -1,0 +1,106 @@
+"""Every real slide, in every codec and way with glass that suits it, seen through OpenSlide."""
+
+import numpy as np
+import openslide
+import pytest
+
+import wsicomp
+from tests.conftest import REAL_SLIDES
+from wsicomp import ConfigError, ConversionConfig
+from wsicomp.geometry import Size, TileGrid
+from wsicomp.pyramid.plan import TileAction
+
+pytestmark = pytest.mark.slides
+
+WAYS = [(codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty")]
+SAME = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")
+
+
+def suits(path, codec, glass):
+    if path.suffix == ".dcm":
+        return codec == "jpeg"
+    return (path.name, codec, glass) != ("TCGA-CR-7395.svs", "copy", "empty")
+
+
+def profile(slide):
+    return None if slide.color_profile is None else slide.color_profile.tobytes()
+
+
+@pytest.fixture(params=REAL_SLIDES, ids=lambda path: path.name)
+def source(request):
+    return request.param
+
+
+@pytest.mark.parametrize(("codec", "glass"), WAYS, ids="-".join)
+def test_a_real_slide_converts_and_opens_as_before(source, codec, glass, tmp_path):
+    target, config = tmp_path / "target.svs", ConversionConfig(codec=codec, glass=glass)
+    if not suits(source, codec, glass):
+        with pytest.raises(ConfigError, match="take codec jpeg"):
+            wsicomp.convert_slide(source, target, config)
+        assert not list(tmp_path.iterdir())
+        return
+    report = wsicomp.convert_slide(source, target, config)
+    assert report.verified
+    with openslide.OpenSlide(source) as before, openslide.OpenSlide(target) as after:
+        assert after.level_dimensions == before.level_dimensions
+        assert profile(after) == profile(before)
+        for axis in "xy":
+            name = f"openslide.mpp-{axis}"
+            assert (name in after.properties) == (name in before.properties)
+            if name in before.properties:
+                stated = float(before.properties[name])
+                assert float(after.properties[name]) == pytest.approx(stated, rel=1e-6)
+        if report.container == "svs":
+            for name in SAME:
+                assert after.properties.get(name) == before.properties.get(name)
+            assert set(after.associated_images) == set(before.associated_images)
+            for name, image in before.associated_images.items():
+                assert (np.asarray(after.associated_images[name]) == np.asarray(image)).all()
+            own = {key: value for key, value in before.properties.items() if key.startswith("aperio.")}
+            assert {key: after.properties.get(key) for key in own} == own
+
+
+@pytest.mark.parametrize("glass", ["keep", "white", "empty"])
+def test_every_copied_tile_shows_the_very_pixels_of_the_source(source, glass, tmp_path):
+    if not suits(source, "copy", glass):
+        pytest.skip(f"{source.name} has no tiles that can be copied with glass {glass}")
+    target = tmp_path / "target.svs"
+    config = ConversionConfig(codec="copy", glass=glass)
+    plan = wsicomp.plan_slide(source, config)
+    wsicomp.convert_slide(source, target, config)
+    copied = 0
+    with openslide.OpenSlide(source) as before, openslide.OpenSlide(target) as after:
+        for level in plan.levels:
+            downsample = before.level_downsamples[level.number]
+            for index in TileGrid(level.size, level.tile).raster(level.number):
+                if level.actions[index.row, index.column] != TileAction.COPY.value:
+                    continue
+                # Read away from the tile's border, where OpenSlide may blend in the next tile.
+                region = level.grid.region(index.column, index.row)
+                where = (round((region.x + 1) * downsample), round((region.y + 1) * downsample))
+                size = (max(1, region.width - 3), max(1, region.height - 3))
+                seen = [np.asarray(slide.read_region(where, level.number, size)) for slide in (before, after)]
+                assert (seen[0] == seen[1]).all(), index
+                copied += 1
+    assert copied == sum(level.count(TileAction.COPY) for level in plan.levels) > 0
+
+
+def test_a_dicom_slide_can_become_an_svs(tmp_path):
+    slides = [path for path in REAL_SLIDES if path.suffix == ".dcm"]
+    for path in slides:
+        wsicomp.convert_slide(
+            path, tmp_path / f"{path.stem}.svs", ConversionConfig(format="svs", glass="keep")
+        )
+        with openslide.OpenSlide(path) as before, openslide.OpenSlide(tmp_path / f"{path.stem}.svs") as after:
+            assert after.properties["openslide.vendor"] == "aperio"
+            assert after.level_dimensions == before.level_dimensions
+            stated = float(before.properties["openslide.mpp-x"])
+            assert float(after.properties["openslide.mpp-x"]) == pytest.approx(stated, rel=1e-3)
+            whole = Size(*before.dimensions)
+            seen = [
+                np.asarray(slide.read_region((0, 0), 0, (whole.width, whole.height)).convert("RGB")).astype(
+                    float
+                )
+                for slide in (before, after)
+            ]
+            assert np.abs(seen[0] - seen[1]).mean() < 6
