@@ -1,134 +1,235 @@
-import hashlib
+"""The drawn slides that other tests stand on: what they promise about pixels, truth and files."""
 
+import dataclasses
+from pathlib import Path
+
+import cv2
 import numpy as np
 import openslide
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import tifffile
 
 from wsicomp.geometry import Region, Size
-from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, srgb_profile, write_slide
 
-SLIDE = SyntheticSlide(Size(2221, 1967), seed=4, fragments=8)
+SLIDE = SyntheticSlide(Size(2221, 1967), seed=4)
+SMALL = SyntheticSlide(Size(620, 501), seed=7)
 WHOLE = Region(0, 0, 2221, 1967)
 
 
-def psnr(first, second):
-    return 10 * np.log10(255**2 / max(1e-9, np.mean((first.astype(float) - second) ** 2)))
+def whole(slide, downsample=1):
+    size = slide.size.reduced(downsample)
+    return Region(0, 0, size.width, size.height)
 
 
-def read(path, level=0):
-    with openslide.OpenSlide(path) as slide:
-        return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]).convert("RGB"))
+@pytest.fixture(scope="module")
+def picture():
+    return SLIDE.render(WHOLE)
 
 
-def test_the_same_fields_give_the_same_bytes(tmp_path):
-    digests = set()
-    for name in ("a.svs", "b.svs"):
-        write_slide(tmp_path / name, SyntheticSlide(Size(700, 500), seed=9))
-        digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
-    write_slide(tmp_path / "c.svs", SyntheticSlide(Size(700, 500), seed=10))
-    assert len(digests) == 1
-    assert hashlib.sha256((tmp_path / "c.svs").read_bytes()).hexdigest() not in digests
+@pytest.fixture(scope="module")
+def truth():
+    return SLIDE.truth(WHOLE)
 
 
-@settings(max_examples=20)
-@given(st.integers(0, 1800), st.integers(0, 1500), st.integers(1, 420), st.integers(1, 420))
-def test_a_region_is_the_crop_of_any_larger_one(x, y, width, height):
-    part = Region(x, y, width, height)
-    where = np.s_[y : y + height, x : x + width]
-    assert (SLIDE.render(part) == whole_picture()[where]).all()
-    assert (SLIDE.truth(part) == SLIDE.truth(WHOLE)[where]).all()
+def psnr(one, other):
+    return 10 * np.log10(255**2 / max(np.mean((one.astype(float) - other) ** 2), 1e-6))
 
 
-_PICTURES = {}
+def box_reduced(image, downsample):
+    rows, columns = image.shape[0] // downsample, image.shape[1] // downsample
+    cut = image[: rows * downsample, : columns * downsample].astype(float)
+    return cut.reshape(rows, downsample, columns, downsample, -1).mean(axis=(1, 3))
 
 
-def whole_picture():
-    if "whole" not in _PICTURES:
-        _PICTURES["whole"] = SLIDE.render(Region(0, 0, 2300, 2000))
-    return _PICTURES["whole"]
+def test_the_same_fields_give_the_same_pixels(picture):
+    from wsicomp.synthetic.slide import painter_of
+
+    painter_of.cache_clear()
+    assert np.array_equal(picture, SLIDE.render(WHOLE))
 
 
-def test_tissue_is_stained_and_glass_is_not():
-    slide = SyntheticSlide(Size(2221, 1967), seed=4, pen=False, dust=False, coverslip=False)
-    distance = np.linalg.norm(255 - slide.render(WHOLE).astype(float), axis=2)
-    truth = slide.truth(WHOLE)
-    assert 0.1 < truth.mean() < 0.6
-    assert distance[truth].mean() > 3 * distance[~truth].mean()
-    assert np.percentile(distance[~truth], 99) < 60
+def test_another_seed_gives_another_slide(picture):
+    assert psnr(picture, dataclasses.replace(SLIDE, seed=5).render(WHOLE)) < 25
 
 
-def test_pen_dust_and_coverslip_are_drawn_and_are_not_tissue():
-    clean = SyntheticSlide(SLIDE.size, seed=4, fragments=8, pen=False, dust=False, coverslip=False)
-    dirty = np.abs(SLIDE.render(WHOLE).astype(int) - clean.render(WHOLE)).max(axis=2) > 30
-    assert dirty.mean() > 0.002
-    assert (SLIDE.truth(WHOLE) == clean.truth(WHOLE)).all()
+@pytest.mark.parametrize("downsample", [1, 3, 4, 16])
+def test_a_region_is_the_crop_of_a_larger_one(downsample):
+    size = SLIDE.size.reduced(downsample)
+    full, tissue = (
+        SLIDE.render(whole(SLIDE, downsample), downsample),
+        SLIDE.truth(whole(SLIDE, downsample), downsample),
+    )
+    part = Region(size.width // 3, size.height // 5, size.width // 2, size.height // 3)
+    window = np.s_[part.y : part.y + part.height, part.x : part.x + part.width]
+    assert np.array_equal(SLIDE.render(part, downsample), full[window])
+    assert np.array_equal(SLIDE.truth(part, downsample), tissue[window])
 
 
-def test_every_fragment_is_in_the_truth_with_about_its_size():
-    slide = SyntheticSlide(Size(4000, 3000), seed=2, sections=0, fragments=5)
-    truth = slide.truth(Region(0, 0, 4000, 3000))
+def test_a_region_may_not_begin_outside_the_slide():
+    with pytest.raises(ValueError, match="outside"):
+        SLIDE.render(Region(-1, 0, 10, 10))
+
+
+def test_sections_cover_about_the_wanted_share():
+    slide = dataclasses.replace(SLIDE, fragments=0, tissue_fraction=0.4)
+    assert slide.truth(whole(slide, 4), 4).mean() == pytest.approx(0.4, abs=0.06)
+
+
+def test_tissue_deep_inside_is_darker_than_glass(picture, truth):
+    deep = cv2.erode(truth.astype(np.uint8), np.ones((31, 31))) > 0
+    bare = cv2.dilate(truth.astype(np.uint8), np.ones((31, 31))) == 0
+    assert picture[deep].mean() < picture[bare].mean() - 15
+
+
+def test_glass_without_artefacts_stays_glass():
+    slide = dataclasses.replace(SLIDE, pen=False, dust=False, coverslip=False)
+    bare = cv2.dilate(slide.truth(WHOLE).astype(np.uint8), np.ones((41, 41))) == 0
+    glass = slide.render(WHOLE)[bare]
+    assert glass.min() > 215
+    assert 0.5 < glass.std(axis=0).mean() < 6
+
+
+def test_artefacts_darken_glass_and_are_no_tissue(picture, truth):
+    clean = dataclasses.replace(SLIDE, pen=False, dust=False, coverslip=False, fragments=0)
+    covered = (clean.render(WHOLE).astype(int) - picture).max(axis=2) > 60
+    assert (covered & ~truth).sum() > 2000
+
+
+def test_a_slide_without_tissue_has_none():
+    slide = SyntheticSlide(Size(900, 700), sections=0, fragments=0)
+    assert not slide.truth(whole(slide)).any()
+    assert slide.fragments_drawn == ()
+
+
+def test_every_fragment_is_in_the_truth_with_about_its_diameter():
+    slide = SyntheticSlide(Size(6000, 5000), seed=2, sections=1, tissue_fraction=0.2, fragments=20)
+    assert len(slide.fragments_drawn) >= 15
+    _, labels = cv2.connectedComponents(slide.truth(whole(slide, 2), 2).astype(np.uint8))
     for fragment in slide.fragments_drawn:
-        assert truth[int(fragment.center_y), int(fragment.center_x)]
-    areas = sum((fragment.diameter_um / slide.mpp) ** 2 * np.pi / 4 for fragment in slide.fragments_drawn)
-    assert 0.6 * areas < truth.sum() < 1.4 * areas
-    assert any(fragment.pale for fragment in slide.fragments_drawn)
-    assert all(50 <= fragment.diameter_um <= 500 for fragment in slide.fragments_drawn)
+        piece = labels[round(fragment.center_y / 2), round(fragment.center_x / 2)]
+        assert piece
+        diameter_um = np.sqrt((labels == piece).sum() * 4 / np.pi) * 2 * slide.mpp
+        assert diameter_um == pytest.approx(fragment.diameter_um, rel=0.12, abs=2)
+
+
+def test_fragments_are_small_some_pale_and_some_across_tile_borders():
+    slide = SyntheticSlide(Size(12000, 9000), seed=1, fragments=24)
+    drawn = slide.fragments_drawn
+    assert all(50 <= fragment.diameter_um <= 500 for fragment in drawn)
+    assert any(fragment.pale for fragment in drawn)
+    assert sum(fragment.center_x % 256 == 0 for fragment in drawn) >= 3
 
 
 @pytest.mark.parametrize("downsample", [2, 4, 16])
-def test_levels_are_what_box_reduction_of_level_0_gives(downsample):
-    size = Size(2048, 1920)
-    full = SLIDE.render(Region(0, 0, size.width, size.height)).astype(float)
-    reduced = full.reshape(
-        size.height // downsample, downsample, size.width // downsample, downsample, 3
-    ).mean(axis=(1, 3))
-    region = Region(0, 0, size.width // downsample, size.height // downsample)
-    assert psnr(SLIDE.render(region, downsample), reduced) > 28
+def test_levels_agree_with_the_box_reduced_slide(picture, truth, downsample):
+    level = SLIDE.render(whole(SLIDE, downsample), downsample)
+    assert psnr(level, box_reduced(picture, downsample)) > 27
+    share = box_reduced(truth, downsample)[..., 0]
+    same = SLIDE.truth(whole(SLIDE, downsample), downsample) == (share >= 0.5)
+    assert same.mean() > 0.97
 
 
-FORMS = [
-    SyntheticFormat(),
-    SyntheticFormat(photometric="rgb", tile_px=240, subsampling="444"),
-    SyntheticFormat(subsampling="420", shared_tables=False),
-    SyntheticFormat(compression="jpeg2000-rgb"),
-    SyntheticFormat(compression="jpeg2000-ycbcr", downsamples=(1, 4)),
-    SyntheticFormat(downsamples=(1,), states_mpp=False, label=False, macro=False),
-    SyntheticFormat(container="tiff"),
-    SyntheticFormat(container="tiff", compression="lzw", bigtiff=True, states_mpp=False),
-    SyntheticFormat(container="tiff", compression="deflate", downsamples=(1, 2, 8)),
-    SyntheticFormat(container="tiff", compression="none", downsamples=(1,)),
-]
+FORMS = {
+    "aperio": SyntheticFormat(),
+    "rgb jpeg": SyntheticFormat(photometric="rgb"),
+    "420": SyntheticFormat(subsampling="420"),
+    "own tables": SyntheticFormat(subsampling="444", shared_tables=False),
+    "rgb, own tables": SyntheticFormat(photometric="rgb", shared_tables=False),
+    "33005": SyntheticFormat(compression="jpeg2000-rgb"),
+    "33003": SyntheticFormat(compression="jpeg2000-ycbcr"),
+    "none": SyntheticFormat(compression="none"),
+    "lzw": SyntheticFormat(compression="lzw"),
+    "deflate": SyntheticFormat(compression="deflate"),
+    "tiles of 240": SyntheticFormat(tile_px=240),
+    "tiles of 512, bigtiff": SyntheticFormat(tile_px=512, bigtiff=True),
+    "generic": SyntheticFormat(container="tiff"),
+    "generic rgb": SyntheticFormat(container="tiff", photometric="rgb"),
+    "generic, deflate": SyntheticFormat(container="tiff", compression="deflate"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_openslide_reads_what_was_drawn(tmp_path, form):
+    path = tmp_path / "slide.bin"
+    write_slide(path, SMALL, form)
+    with openslide.OpenSlide(path) as slide:
+        assert slide.properties["openslide.vendor"] == (
+            "aperio" if form.container == "svs" else "generic-tiff"
+        )
+        assert slide.level_dimensions == ((620, 501), (155, 125), (38, 31))
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5)
+        read = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    assert psnr(read, SMALL.render(whole(SMALL))) > (
+        60 if form.compression in {"none", "lzw", "deflate"} else 32
+    )
+
+
+def test_an_svs_has_what_aperio_files_have(tmp_path):
+    path = tmp_path / "slide.svs"
+    write_slide(path, SMALL, SyntheticFormat(icc_profile=srgb_profile(), objective_power=40))
+    with openslide.OpenSlide(path) as slide:
+        assert slide.properties["openslide.objective-power"] == "40"
+        assert slide.properties["aperio.MPP"] == "0.5000"
+        assert set(slide.associated_images) == {"label", "macro", "thumbnail"}
+        assert slide.associated_images["label"].size == (387, 463)
+        assert slide.color_profile is not None
+    with tifffile.TiffFile(path) as tiff:
+        pages = tiff.pages
+        assert pages[0].description.startswith(
+            "Aperio Image Library v12.0.0\r\n620x501 [0,0 620x501] (256x256)"
+        )
+        assert 347 in pages[0].tags
+        assert not pages[1].is_tiled
+        assert [page.subfiletype for page in pages][-2:] == [1, 9]
+        assert [page.description.split("\n")[1] for page in pages][-2:] == ["label 387x463", "macro 1280x431"]
+
+
+def test_a_generic_tiff_marks_its_reduced_levels(tmp_path):
+    path = tmp_path / "slide.tiff"
+    write_slide(path, SMALL, SyntheticFormat(container="tiff"))
+    with tifffile.TiffFile(path) as tiff:
+        assert [page.subfiletype for page in tiff.pages] == [0, 1, 1]
+        assert tiff.pages[0].tags["ResolutionUnit"].value == 3
+        assert tiff.pages[0].subifds is None
+
+
+def test_a_file_may_be_silent_about_its_scale(tmp_path):
+    form = SyntheticFormat(states_mpp=False, downsamples=(1,), label=False, macro=False, thumbnail=False)
+    for container in ("svs", "tiff"):
+        path = tmp_path / f"slide.{container}"
+        write_slide(path, SMALL, dataclasses.replace(form, container=container))
+        with openslide.OpenSlide(path) as slide:
+            assert openslide.PROPERTY_NAME_MPP_X not in slide.properties
+            assert openslide.PROPERTY_NAME_OBJECTIVE_POWER not in slide.properties
+            assert slide.level_count == 1
+            assert not slide.associated_images
+
+
+def test_the_same_slide_is_written_as_the_same_bytes(tmp_path):
+    for name in ("one", "other"):
+        write_slide(tmp_path / name, SMALL)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_progress_ends_with_all_tiles(tmp_path):
+    seen = []
+    write_slide(tmp_path / "slide.svs", SMALL, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (8, 8)
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("size", [Size(1, 1), Size(300, 200), Size(17, 900)])
+def test_tiny_slides_can_be_written_too(tmp_path: Path, size):
+    path = tmp_path / "slide.svs"
+    write_slide(path, SyntheticSlide(size))
+    with openslide.OpenSlide(path) as slide:
+        assert slide.dimensions == (size.width, size.height)
 
 
 @pytest.mark.parametrize(
-    "form", FORMS, ids=lambda form: f"{form.container}-{form.compression}-{form.tile_px}"
+    "wrong", [{"tile_px": 250}, {"container": "tiff", "compression": "jpeg2000-rgb"}, {"downsamples": (2, 4)}]
 )
-def test_openslide_sees_what_was_drawn(form, tmp_path):
-    slide = SyntheticSlide(Size(901, 703), seed=1)
-    write_slide(tmp_path / "slide", slide, form)
-    with openslide.OpenSlide(tmp_path / "slide") as seen:
-        assert seen.properties["openslide.vendor"] == (
-            "aperio" if form.container == "svs" else "generic-tiff"
-        )
-        assert seen.level_count == len(form.downsamples)
-        stated = seen.properties.get("openslide.mpp-x")
-        assert (float(stated) == pytest.approx(0.5)) if form.states_mpp else (stated is None)
-        names = {"thumbnail", "label", "macro"} if form.container == "svs" else set()
-        unwanted = {name for name in ("label", "macro") if not getattr(form, name)}
-        assert set(seen.associated_images) == names - unwanted
-    floor = {"jpeg": 30, "jpeg2000-rgb": 33, "jpeg2000-ycbcr": 28}.get(form.compression, 99)
-    assert psnr(read(tmp_path / "slide"), slide.render(Region(0, 0, 901, 703))) > floor
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 900), (300, 200)])
-def test_tiny_slides_are_drawn_too(size, tmp_path):
-    write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(*size)))
-    assert read(tmp_path / "slide.svs").shape == (size[1], size[0], 3)
-
-
-def test_progress_reaches_its_total(tmp_path):
-    seen = []
-    write_slide(tmp_path / "s.svs", SyntheticSlide(Size(600, 500)), on_progress=lambda *at: seen.append(at))
-    assert seen[-1][0] == seen[-1][1] > 0
+def test_a_form_that_no_file_can_have_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"\w"):
+        SyntheticFormat(**wrong)

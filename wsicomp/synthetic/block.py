@@ -18,7 +18,7 @@ from wsicomp.synthetic.layout import CELL, FIELDS
 from wsicomp.synthetic.noise import Floats, product, spline_matrix
 from wsicomp.synthetic.scene import BLOCK, Scene
 from wsicomp.synthetic.shapes import Shape, coverage
-from wsicomp.synthetic.structure import PERIOD, Kind, densities
+from wsicomp.synthetic.structure import Kind, densities
 from wsicomp.synthetic.texture import (
     DETAIL_LIMIT,
     Place,
@@ -36,11 +36,11 @@ GlassKey = tuple[int, int, int]
 # How far in um (per standard deviation of detail) the outline of the sections is frayed.
 FRAYING_UM = 13.0
 SHADE_STEPS = 4
-KEPT_GLASS_BLOCKS = 128
+BRIGHTEST = 243.0
+KEPT_GLASS_BLOCKS = 48
 PALE_STRENGTH = 0.34
 # Tissue dries and folds along its edge, which takes more dye.
 RIM_UM = 22.0
-RIM_COLOUR = (150.0, 48.0, 112.0)
 # How each kind lies over those before it: its field, its noise in um, the width of its border in um.
 LAYERS = (
     (Kind.LOOSE, "loose", 60.0, 14.0),
@@ -48,16 +48,20 @@ LAYERS = (
     (Kind.FAT, "fat", 18.0, 6.0),
     (Kind.LYMPHOID, "lymphoid", 40.0, 6.0),
 )
-NOTHING = np.zeros((1, 1), np.float32)
+DETAIL_SHIFT = 320
+# Up to here a cell of a field spans so many pixels that every second one of a block says enough.
+COARSELY_READ = 8
 
 
 @lru_cache(maxsize=64)
 def _reader(downsample: int, shift: int, cells: int) -> Floats:
-    """The (BLOCK, cells) matrix that reads a field for a block whose corner lies `shift` cells inside."""
+    """The (pixels, cells) matrix that reads a field for a block whose corner lies `shift` cells inside."""
+    count = BLOCK // 2 if downsample <= COARSELY_READ else BLOCK
+    span = BLOCK * downsample / CELL
     parts = max(1, -(-downsample // 32))
-    matrix = np.zeros((BLOCK, cells), np.float32)
+    matrix = np.zeros((count, cells), np.float32)
     for part in range(parts):
-        place = (np.arange(BLOCK) + (part + 0.5) / parts) * downsample / CELL - 0.5 + shift
+        place = (np.arange(count) + (part + 0.5) / parts) * span / count - 0.5 + shift
         matrix += spline_matrix(np.clip(place, -1, cells), cells)
     return matrix / np.float32(parts)
 
@@ -86,22 +90,25 @@ class View:
         patch = self._patch[FIELDS.index(name)]
         down = _reader(self.downsample, self._shift_y, patch.shape[0])
         across = _reader(self.downsample, self._shift_x, patch.shape[1])
-        return product(down, np.ascontiguousarray(patch), np.ascontiguousarray(across.T))
+        read = product(down, np.ascontiguousarray(patch), np.ascontiguousarray(across.T))
+        if read.shape[0] < BLOCK:
+            read = np.asarray(cv2.resize(read, (BLOCK, BLOCK), interpolation=cv2.INTER_LINEAR))
+        return read
 
     def reach(self, name: str) -> tuple[float, float]:
         """The lowest and highest value that a field can have in the block."""
         patch = self._patch[FIELDS.index(name)]
         return float(patch.min()), float(patch.max())
 
-    def place(self, moved_x: Floats = NOTHING, moved_y: Floats = NOTHING) -> Place:
-        """Where textures are read, with displacements in level-0 pixels."""
-        x, y = self.column * BLOCK, self.row * BLOCK
-        return Place(x, y, self.downsample, BLOCK, moved_x, moved_y)
+    @property
+    def place(self) -> Place:
+        """Where textures are read."""
+        return Place(self.column * BLOCK, self.row * BLOCK, self.downsample, BLOCK)
 
-    def detail(self, shift: int = 0) -> Floats:
-        """Detail noise of spread 1; different shifts give unrelated noise."""
-        moved = NOTHING + np.float32(shift)
-        return np.asarray(detail_pyramid(self.scene.ground.mpp).read(self.place(moved, moved)))
+    def detail(self, number: int = 0) -> Floats:
+        """Detail noise of spread 1; different numbers give unrelated noise."""
+        pyramid = detail_pyramid(self.scene.ground.mpp)
+        return np.asarray(pyramid.straight(self.place, number * DETAIL_SHIFT), dtype=np.float32)
 
     def touches(self, cells: NDArray[np.bool_]) -> bool:
         """Whether any of the marked cells lies under the block."""
@@ -131,6 +138,14 @@ class Painter:
         self._textures: dict[Kind, Pyramid] = {}
         self._lock = Lock()
         self._glass: dict[GlassKey, Pixels] = {}
+
+    def prepare(self) -> None:
+        """Make the textures now, one after the other, where threads would make them at once."""
+        glass_grain()
+        detail_pyramid(self.scene.ground.mpp)
+        if self.scene.ground.sections or self.scene.fragments:
+            for kind in Kind:
+                self._texture(kind)
 
     def block(self, column: int, row: int, downsample: int) -> Pixels:
         """The block's pixels, shape (BLOCK, BLOCK, 3), RGB; not to be written to."""
@@ -187,13 +202,13 @@ class Painter:
         if high <= -limit:
             return glass
         tissue = self._tissue(view)
-        tone = np.clip(view.field("tone") * np.float32(0.06) + np.float32(0.06), 0, 0.25)
+        tone = np.clip(view.field("tone") * np.float32(0.11) + np.float32(0.10), 0, 0.4)
         if low > limit + RIM_UM:
-            return _blend(tissue, _flat(RIM_COLOUR), tone)
+            return _thickened(tissue, tone)
         distance = _section_distance(view)
         inside = view.edge(distance, 1.5)
-        tone += np.clip(1 - np.abs(distance - 8) / RIM_UM, 0, 1) * np.float32(0.28)
-        return _blend(glass, _blend(tissue, _flat(RIM_COLOUR), tone), inside)
+        tone += np.clip(1 - np.abs(distance - 8) / RIM_UM, 0, 1) * np.float32(0.5)
+        return _blend(glass, _thickened(tissue, tone), inside)
 
     def _with_fragments(self, view: View, picture: Pixels) -> Pixels:
         tissue: Pixels | None = None
@@ -212,11 +227,10 @@ class Painter:
         masks = _layer_masks(view)
         full = [number for number, (_, mask) in enumerate(masks) if mask.min() >= 1]
         masks = masks[full[-1] :] if full else masks
+        maps = self._texture(masks[0][0]).maps(view.place, moved_x, moved_y)
         picture: Pixels | None = None
         for kind, mask in masks:
-            offset = np.float32(PERIOD * 0.381966 * kind.value)
-            place = view.place(moved_x + offset, moved_y + offset)
-            texture = np.asarray(self._texture(kind).read(place), dtype=np.uint8)
+            texture = np.asarray(self._texture(kind).through(maps), dtype=np.uint8)
             picture = texture if picture is None else _blend(picture, texture, mask)
         assert picture is not None
         return picture
@@ -240,7 +254,7 @@ def _layer_masks(view: View) -> list[tuple[Kind, Floats]]:
         if low >= ragged * DETAIL_LIMIT + width:
             masks.append((kind, np.ones((BLOCK, BLOCK), np.float32)))
             continue
-        distance = view.field(name) + np.float32(ragged) * view.detail(311 * kind.value)
+        distance = view.field(name) + np.float32(ragged) * view.detail(kind.value)
         mask = view.edge(distance, width)
         if mask.max() > 0:
             masks.append((kind, mask))
@@ -260,7 +274,7 @@ def _shade_key(view: View) -> GlassKey:
 
 
 def _lit_glass(view: View, shade: Floats | np.float32) -> Pixels:
-    grain = glass_grain().read(view.place())
+    grain = glass_grain().straight(view.place)
     light = np.asarray(view.scene.stain.glass, np.float32) + np.asarray(shade)[..., None] * _tint(
         view.scene.stain
     )
@@ -278,9 +292,10 @@ def _blend(under: Pixels, over: Pixels, share: Floats) -> Pixels:
     return np.asarray(cv2.blendLinear(under, over, 1 - share, share), dtype=np.uint8)
 
 
-@lru_cache(maxsize=4)
-def _flat(colour: tuple[float, float, float]) -> Pixels:
-    return np.full((BLOCK, BLOCK, 3), colour, np.uint8)
+def _thickened(tissue: Pixels, share: Floats) -> Pixels:
+    """Tissue partly as if cut twice as thick: dye darkens, clear places stay clear."""
+    doubled = cv2.multiply(tissue, tissue, scale=1 / BRIGHTEST)
+    return _blend(tissue, np.asarray(doubled, dtype=np.uint8), share)
 
 
 def _with_artefacts(view: View, picture: Pixels) -> Pixels:
@@ -291,6 +306,6 @@ def _with_artefacts(view: View, picture: Pixels) -> Pixels:
         if cover is None or not cover.any():
             continue
         if shape.streaks:
-            cover = cover * (1 - np.float32(shape.streaks) * np.clip(view.detail(977) * 0.35 + 0.4, 0, 1))
+            cover = cover * (1 - np.float32(shape.streaks) * np.clip(view.detail(6) * 0.35 + 0.4, 0, 1))
         passed *= 1 - cover[..., None] * (1 - np.asarray(shape.light, np.float32))
     return np.asarray(np.rint(picture * passed), dtype=np.uint8)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from wsicomp.geometry import Size
-from wsicomp.synthetic.noise import Floats, open_noise
+from wsicomp.synthetic.noise import Floats, displaced, open_noise
 
 CELL = 64
 FARTHEST_UM = 3000.0
@@ -46,6 +46,17 @@ class Ground:
         """Smooth noise of unit spread on the grid."""
         return open_noise(rng, self.grid, wavelength_um / self.cell_um)
 
+    def stirred(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
+        """Noise whose shapes do not follow the rows and columns of the spline below it."""
+        wavelength = wavelength_um / self.cell_um
+        margin = int(wavelength) + 2
+        rows, columns = self.grid
+        straight = open_noise(rng, (rows + 2 * margin, columns + 2 * margin), wavelength)
+        along_x, along_y = (open_noise(rng, straight.shape, wavelength) for _ in range(2))
+        reach = np.float32(0.35 * wavelength)
+        moved = displaced(straight, along_x * reach, along_y * reach)
+        return np.ascontiguousarray(moved[margin : margin + rows, margin : margin + columns])
+
 
 # Names of the fields, in the order of the stack. Distances and displacements are in um: positive inside.
 FIELDS = ("section", "epithelium", "fat", "lymphoid", "loose", "moved_x", "moved_y", "tone", "shade")
@@ -59,8 +70,8 @@ def drawn_fields(ground: Ground, rng: np.random.Generator) -> dict[str, Floats]:
     moved_x, moved_y = _moved(ground, rng, lobes)
     return {
         "section": _sections(ground, lobes),
-        "epithelium": _region(ground, rng, 1100 * scale, 0.45),
-        "fat": _region(ground, rng, 2200 * scale, 1.0),
+        "epithelium": _nests(ground, rng, scale),
+        "fat": _region(ground, rng, 2000 * scale, 1.2),
         "lymphoid": _region(ground, rng, 650 * scale, 1.15),
         "loose": _region(ground, rng, 1500 * scale, 0.4),
         "moved_x": moved_x,
@@ -72,8 +83,8 @@ def drawn_fields(ground: Ground, rng: np.random.Generator) -> dict[str, Floats]:
 
 def _moved(ground: Ground, rng: np.random.Generator, lobes: list[Floats]) -> tuple[Floats, Floats]:
     """How far textures are moved, in um: fibres swirl, and each section is turned its own way."""
-    moved_x = np.float32(160) * ground.noise(rng, 900)
-    moved_y = np.float32(520) * ground.noise(rng, 1500) + np.float32(90) * ground.noise(rng, 500)
+    moved_x = np.float32(110) * ground.noise(rng, 1000)
+    moved_y = np.float32(270) * ground.noise(rng, 1500) + np.float32(40) * ground.noise(rng, 500)
     angles = rng.uniform(0, np.pi, max(1, len(lobes)))
     owner = np.argmax(np.stack(lobes), axis=0) if lobes else np.zeros(ground.grid, np.int64)
     y, x = np.mgrid[0 : owner.shape[0], 0 : owner.shape[1]] * ground.cell_um
@@ -84,9 +95,18 @@ def _moved(ground: Ground, rng: np.random.Generator, lobes: list[Floats]) -> tup
 
 def _region(ground: Ground, rng: np.random.Generator, wavelength: float, rarity: float) -> Floats:
     """A field in um, positive where a kind of tissue is; `rarity` in standard deviations."""
-    field = ground.noise(rng, wavelength) + np.float32(0.45) * ground.noise(rng, wavelength / 3)
-    field += np.float32(0.22) * ground.noise(rng, wavelength / 8)
+    field = ground.stirred(rng, wavelength) + np.float32(0.45) * ground.stirred(rng, wavelength / 3)
+    field += np.float32(0.22) * ground.stirred(rng, wavelength / 8)
     return np.asarray((field - rarity) * (wavelength / 4), dtype=np.float32)
+
+
+def _nests(ground: Ground, rng: np.random.Generator, scale: float) -> Floats:
+    """The region of epithelium, parted by thin septa of stroma, in um."""
+    sheet = _region(ground, rng, 1150 * scale, 0.3)
+    wavelength = 420 * scale
+    septum = np.abs(ground.stirred(rng, wavelength) + np.float32(0.3) * ground.stirred(rng, wavelength / 3))
+    width = np.clip(np.float32(0.13) + np.float32(0.10) * ground.noise(rng, 1400 * scale), -0.1, 0.5)
+    return np.minimum(sheet, np.asarray((septum - width) * (wavelength / 2.2), dtype=np.float32))
 
 
 def _sections(ground: Ground, lobes: list[Floats]) -> Floats:
@@ -113,8 +133,8 @@ def _lobe(ground: Ground, rng: np.random.Generator, number: int) -> Floats:
     across, along = across + turn * along, along - turn * across
     reach = np.hypot(across / (0.42 * short), along / (0.42 * long))
     size = min(short, long)
-    rough = 0.28 * ground.noise(rng, size * 0.45) + 0.15 * ground.noise(rng, size * 0.2)
-    rough += 0.07 * ground.noise(rng, size * 0.08) + 0.04 * ground.noise(rng, size * 0.035)
+    rough = 0.28 * ground.stirred(rng, size * 0.45) + 0.15 * ground.stirred(rng, size * 0.2)
+    rough += 0.07 * ground.stirred(rng, size * 0.08) + 0.04 * ground.stirred(rng, size * 0.035)
     return np.asarray(1 - reach + rough, dtype=np.float32)
 
 

@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 # worst case; dividing by it brings a field back to roughly unit spread.
 SPLINE_SPREAD = 0.48
 LARGEST_MATRIX = 128
+NO_SUMMAND = np.empty((0, 0), np.float32)
 
 
 def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -54,7 +55,7 @@ def product(*matrices: Floats) -> Floats:
     """
     result = matrices[0]
     for matrix in matrices[1:]:
-        result = np.asarray(cv2.gemm(result, matrix, 1.0, None, 0.0), dtype=np.float32)
+        result = np.asarray(cv2.gemm(result, matrix, 1.0, NO_SUMMAND, 0.0), dtype=np.float32)
     return result
 
 
@@ -74,10 +75,11 @@ def periodic_noise(rng: np.random.Generator, period: int, wavelengths: tuple[flo
     `wavelengths` are (along x, along y) in pixels; each is taken to the nearest that divides the period.
     """
     columns, rows = (_knots(period, wavelength) for wavelength in wavelengths)
-    knots = rng.standard_normal((rows, columns)).astype(np.float32)
+    knots = rng.standard_normal((rows, columns), dtype=np.float32)
     field = _stretch(np.ascontiguousarray(_stretch(knots, period).T), period).T
-    field = field - field.mean()
-    return np.ascontiguousarray(field / max(float(field.std()), 1e-6), dtype=np.float32)
+    centred = np.subtract(field, field.mean(), dtype=np.float32)
+    centred /= np.float32(max(float(centred.std()), 1e-6))
+    return np.ascontiguousarray(centred)
 
 
 def _knots(period: int, wavelength: float) -> int:
@@ -107,11 +109,11 @@ def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequenc
     return total / np.float32(max(float(total.std()), 1e-6))
 
 
-def displaced(image: Floats, along_x: Floats | float, along_y: Floats | float) -> Floats:
-    """A periodic image read at places moved by the two fields, in pixels."""
+def displaced(image: Floats, along_x: Floats | np.float32, along_y: Floats | np.float32) -> Floats:
+    """An image read at places moved by the two fields, in pixels; beyond one edge lies the opposite one."""
     rows, columns = image.shape[:2]
-    grid_y, grid_x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    map_x = np.asarray(grid_x + along_x, dtype=np.float32)
-    map_y = np.asarray(grid_y + along_y, dtype=np.float32)
+    map_x, map_y = (np.empty((rows, columns), np.float32) for _ in range(2))
+    np.add(np.arange(columns, dtype=np.float32)[None, :], along_x, out=map_x)
+    np.add(np.arange(rows, dtype=np.float32)[:, None], along_y, out=map_y)
     moved = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.asarray(moved, dtype=np.float32)

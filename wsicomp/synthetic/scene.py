@@ -54,8 +54,9 @@ class Scene:
 def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
     """The scene that a seed leads to; each part has its own random numbers, so that none shifts another."""
     fields = drawn_fields(ground, np.random.default_rng([wanted.seed, 1]))
-    fragments = _fragments(ground, wanted, fields["section"])
-    artefacts = _artefacts(ground, wanted, fields["section"])
+    pen = _pen(ground, np.random.default_rng([wanted.seed, 6]), fields["section"]) if wanted.pen else None
+    fragments = _fragments(ground, wanted, fields["section"], pen)
+    artefacts = _artefacts(ground, wanted, pen)
     cells = (-(-ground.size.height // BLOCK), -(-ground.size.width // BLOCK))
     return Scene(
         ground=ground,
@@ -68,17 +69,50 @@ def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
     )
 
 
-def _fragments(ground: Ground, wanted: Wanted, section: Floats) -> tuple[tuple[Fragment, Shape], ...]:
-    """As many fragments as wanted, or as find room, apart from the sections and from each other."""
+class _Room:
+    """Where on the glass there is still room for a piece: discs that are taken, and the sections."""
+
+    def __init__(self, ground: Ground, section: Floats, pen: Shape | None) -> None:
+        self._ground, self._section = ground, section
+        outline = pen.points if pen is not None else np.empty((0, 2))
+        self._taken = np.concatenate([outline, np.zeros((len(outline), 1))], axis=1)
+
+    def spot(
+        self, rng: np.random.Generator, diameter: float, *, on_border: bool
+    ) -> tuple[float, float] | None:
+        """A middle for a piece of a diameter in um, if asked on a border of tiles; None if none is found."""
+        size, reach = self._ground.size, 0.8 * diameter / self._ground.mpp
+        for _ in range(PLACING_TRIES):
+            x = rng.uniform(reach, max(reach, size.width - reach))
+            y = rng.uniform(reach, max(reach, size.height - reach))
+            x = float(round(x / BLOCK) * BLOCK) if on_border else x
+            inside = reach <= x <= size.width - reach and reach <= y <= size.height - reach
+            if inside and self._is_free(x, y, reach):
+                self._taken = np.concatenate([self._taken, [[x, y, reach]]])
+                return x, y
+        return None
+
+    def _is_free(self, x: float, y: float, reach: float) -> bool:
+        """Whether a disc keeps clear of all others and of the sections."""
+        gaps = np.hypot(self._taken[:, 0] - x, self._taken[:, 1] - y) - self._taken[:, 2]
+        clearance = reach * self._ground.mpp + min(70.0, 0.1 * self._ground.shorter_um)
+        return bool((gaps > reach).all()) and value_at(self._section, x, y) < -clearance
+
+
+def _fragments(
+    ground: Ground, wanted: Wanted, section: Floats, pen: Shape | None
+) -> tuple[tuple[Fragment, Shape], ...]:
+    """As many fragments as wanted, or as find room, apart from sections, pen and each other."""
     rng = np.random.default_rng([wanted.seed, 3])
     largest = min(LARGEST_FRAGMENT_UM, 0.3 * ground.shorter_um)
     smallest = min(SMALLEST_FRAGMENT_UM, largest)
+    room = _Room(ground, section, pen)
     placed: list[tuple[Fragment, Shape]] = []
     if largest < 3 * ground.mpp:
         return ()
     for number in range(wanted.fragments):
         diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
-        spot = _free_spot(ground, rng, section, (diameter, number % 3 == 0), placed)
+        spot = room.spot(rng, diameter, on_border=number % 3 == 0)
         points = blob(rng, diameter / ground.mpp, rng.uniform(0.12, 0.3), rng.uniform(1.0, 2.2))
         if spot is not None:
             fragment = Fragment(spot[0], spot[1], diameter, pale=number % 3 == 1)
@@ -86,45 +120,14 @@ def _fragments(ground: Ground, wanted: Wanted, section: Floats) -> tuple[tuple[F
     return tuple(placed)
 
 
-def _free_spot(
-    ground: Ground,
-    rng: np.random.Generator,
-    section: Floats,
-    need: tuple[float, bool],
-    placed: list[tuple[Fragment, Shape]],
-) -> tuple[float, float] | None:
-    """A middle for a fragment of (diameter in um, whether it lies on a tile border), or None."""
-    diameter, on_border = need
-    margin = 0.8 * diameter / ground.mpp
-    for _ in range(PLACING_TRIES):
-        x = rng.uniform(margin, max(margin, ground.size.width - margin))
-        y = rng.uniform(margin, max(margin, ground.size.height - margin))
-        if on_border:
-            x = float(round(x / BLOCK) * BLOCK)
-        inside = margin <= x <= ground.size.width - margin and margin <= y <= ground.size.height - margin
-        apart = all(
-            np.hypot(x - each.center_x, y - each.center_y) * ground.mpp > diameter + each.diameter_um
-            for each, _ in placed
-        )
-        if (
-            inside
-            and apart
-            and value_at(section, x, y) < -(0.8 * diameter + min(70.0, 0.1 * ground.shorter_um))
-        ):
-            return x, y
-    return None
-
-
-def _artefacts(ground: Ground, wanted: Wanted, section: Floats) -> tuple[Shape, ...]:
+def _artefacts(ground: Ground, wanted: Wanted, pen: Shape | None) -> tuple[Shape, ...]:
     """All that lies on the glass without being tissue, from the lowest to the topmost."""
     shapes: list[Shape] = []
     if wanted.dust:
         shapes += _dust(ground, np.random.default_rng([wanted.seed, 4]))
     if wanted.coverslip:
         shapes += _coverslip(ground, np.random.default_rng([wanted.seed, 5]))
-    if wanted.pen:
-        shapes.append(_pen(ground, np.random.default_rng([wanted.seed, 6]), section))
-    return tuple(shapes)
+    return (*shapes, pen) if pen is not None else tuple(shapes)
 
 
 def _anywhere(ground: Ground, rng: np.random.Generator) -> Points:
@@ -189,7 +192,7 @@ def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
     near = np.clip(np.minimum(apart, apart[::-1]) + 0.05, 0, 1)
     ends = np.sqrt(1 - (1 - near) ** 2)
     ink = INKS[int(rng.integers(len(INKS)))]
-    return Shape(ribbon(path, width * swell * ends), ink, blur=2.5 / ground.mpp, streaks=0.45)
+    return Shape(ribbon(path, width * swell * ends), ink, blur=2.5 / ground.mpp, streaks=0.3)
 
 
 def _stroke(ground: Ground, rng: np.random.Generator, width: float) -> Points:

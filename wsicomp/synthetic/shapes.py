@@ -86,8 +86,7 @@ def touched_cells(shapes: Sequence[Shape], grid: tuple[int, int], cell: int) -> 
 
 
 def blob(rng: np.random.Generator, diameter: float, ragged: float, stretch: float = 1.0) -> Points:
-    """A closed organic outline about (0, 0) whose area is that of a disc of `diameter`, with
-    BLOB_POINTS points.
+    """A closed organic outline about (0, 0) whose area is that of a disc of `diameter`.
 
     `ragged` is the spread of the radius (0.1 calm, 0.4 wild); `stretch` is length over width.
     """

@@ -54,10 +54,11 @@ SPINDLE = Nuclei(14, (8, 15), (0.18, 0.38), 16, (0.7, 1.4), 0.45)
 SPARSE = Nuclei(15, (6, 12), (0.25, 0.7), 40, (0.7, 1.4), 0.5)
 VESICULAR = Nuclei(10.5, (7.0, 10.5), (0.62, 0.92), 90, (0.55, 1.15))
 LYMPHOCYTE = Nuclei(7.4, (4.6, 6.6), (0.8, 1.0), 90, (1.15, 1.8), 0.93)
+ROUNDING_UM = 3.2
 ADIPOCYTE = Nuclei(48, (6, 9), (0.25, 0.45), 90, (0.8, 1.3), 0.5)
 
 
-@lru_cache(maxsize=10)
+@lru_cache(maxsize=len(Kind))
 def densities(kind: Kind, mpp: float) -> Densities:
     """The stain pattern of a kind of tissue drawn at `mpp` um per pixel."""
     rng = np.random.default_rng([kind.value, round(mpp * 10000)])
@@ -89,42 +90,41 @@ def _grain(rng: np.random.Generator, strength: float) -> Floats:
 
 def _collagen(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Thick wavy pink bundles parted by thin clefts, with spindle nuclei between them."""
-    eosin = (
-        0.58
-        + 0.10 * _noise(rng, mpp, 120)
-        + 0.10 * _noise(rng, mpp, 90, 9)
-        + 0.05 * _noise(rng, mpp, 24, 2.2)
-    )
-    cleft = _noise(rng, mpp, 70, 9) + 0.45 * _noise(rng, mpp, 25, 4) + 0.3 * _noise(rng, mpp, 120)
-    eosin *= 1 - np.clip((cleft - 1.35) * 4, 0, 0.95)
-    eosin += 0.12 * np.clip(1 - np.abs(cleft - 1.05) * 6, 0, 1)
-    hematoxylin = 0.05 + _nuclei(rng, mpp, SPINDLE)
-    return _waved(rng, mpp, hematoxylin, eosin + _grain(rng, 0.05))
+    nuclei = _nuclei(rng, mpp, SPINDLE)
+    bundles = 0.13 * _noise(rng, mpp, 90, 9) + 0.06 * _noise(rng, mpp, 24, 2.2)
+    eosin = 0.56 + 0.04 * _noise(rng, mpp, 120) + bundles
+    cleft = _noise(rng, mpp, 60, 9) + 0.45 * _noise(rng, mpp, 25, 4) + 0.3 * _noise(rng, mpp, 120)
+    open_ = np.clip((cleft - 1.45) * 4, 0, 0.97)
+    eosin = eosin * (1 - open_) + 0.12 * np.clip(1 - np.abs(cleft - 1.1) * 6, 0, 1)
+    hematoxylin = 0.05 + nuclei * (1 - open_)
+    return _waved(rng, mpp, hematoxylin, eosin + _grain(rng, 0.04))
 
 
 def _loose(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Pale meshwork: thin strands around watery gaps, a few rounder nuclei."""
-    strands = 1 - np.abs(_noise(rng, mpp, 40, 12) + 0.4 * _noise(rng, mpp, 10, 4)) * 1.6
-    eosin = 0.17 + 0.30 * np.clip(strands, 0, 1) ** 1.5 + 0.06 * _noise(rng, mpp, 150)
+    nuclei = _nuclei(rng, mpp, SPARSE)
+    mesh = np.abs(_noise(rng, mpp, 40, 12) + 0.4 * _noise(rng, mpp, 10, 4))
+    strands = np.asarray(np.clip(1 - 1.6 * mesh, 0, 1) ** 1.5, dtype=np.float32)
+    eosin = 0.17 + 0.30 * strands + 0.06 * _noise(rng, mpp, 150)
     gap = _noise(rng, mpp, 45, 22) + 0.4 * _noise(rng, mpp, 12)
-    eosin *= 1 - np.clip((gap - 1.1) * 3, 0, 0.9)
-    eosin += 0.05 * _noise(rng, mpp, 14, 2.2)
-    hematoxylin = 0.06 + _nuclei(rng, mpp, SPARSE)
-    return _waved(rng, mpp, hematoxylin, eosin + _grain(rng, 0.05))
+    open_ = np.asarray(np.clip((gap - 1.2) * 3, 0, 0.9), dtype=np.float32)
+    eosin = eosin * (1 - open_) + 0.05 * _noise(rng, mpp, 14, 2.2)
+    hematoxylin = 0.06 + nuclei * (1 - open_)
+    return _waved(rng, mpp, hematoxylin, eosin + _grain(rng, 0.04))
 
 
 def _waved(rng: np.random.Generator, mpp: float, hematoxylin: Floats, eosin: Floats) -> tuple[Floats, Floats]:
     """Both stains bent along the same crimps, as fibres run."""
-    up = (5 * _noise(rng, mpp, 60, 130) + 2.0 * _noise(rng, mpp, 25, 60)) / np.float32(mpp)
-    return displaced(hematoxylin, 0.0, up), displaced(eosin, 0.0, up)
+    crimps = np.float32(8) * _noise(rng, mpp, 60, 130) + np.float32(3) * _noise(rng, mpp, 25, 60)
+    up = np.asarray(crimps / mpp, dtype=np.float32)
+    return displaced(hematoxylin, np.float32(0), up), displaced(eosin, np.float32(0), up)
 
 
 def _epithelium(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Sheets of cells with large vesicular nuclei in purple cytoplasm."""
+    nuclei = _nuclei(rng, mpp, VESICULAR)
     eosin = 0.34 + 0.07 * _noise(rng, mpp, 60) + 0.05 * _noise(rng, mpp, 7) + _grain(rng, 0.06)
-    hematoxylin = (
-        0.20 + 0.05 * _noise(rng, mpp, 90) + 0.04 * _noise(rng, mpp, 5) + _nuclei(rng, mpp, VESICULAR)
-    )
+    hematoxylin = 0.20 + 0.05 * _noise(rng, mpp, 90) + 0.04 * _noise(rng, mpp, 5) + nuclei
     slit = periodic_octaves(rng, PERIOD, (60 / mpp, 24 / mpp, 8 / mpp))
     open_ = np.clip((slit - 1.9) * 5, 0, 0.95)
     return hematoxylin * (1 - open_), eosin * (1 - open_)
@@ -132,41 +132,51 @@ def _epithelium(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 def _lymphoid(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Crowded small dark round nuclei with hardly any cytoplasm."""
+    nuclei = _nuclei(rng, mpp, LYMPHOCYTE)
     eosin = 0.27 + 0.06 * _noise(rng, mpp, 80) + 0.08 * _noise(rng, mpp, 6) + _grain(rng, 0.05)
-    return 0.10 + _nuclei(rng, mpp, LYMPHOCYTE), eosin
+    return 0.10 + nuclei, eosin
 
 
 def _fat(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
     """Round empty vacuoles with thin pink walls that thicken where three meet."""
-    wall, corner = _cell_walls(rng, mpp, spacing=62)
-    thickness = 1.3 + 0.5 * np.clip(_noise(rng, mpp, 50), -1.2, 2)
-    solid = np.clip((thickness - wall) / 1.4 + 0.5, 0, 1) * 0.8 + np.clip((11 - corner) / 2, 0, 1)
-    eosin = np.clip(solid, 0, 1) * (0.42 + 0.08 * _noise(rng, mpp, 6)) + _grain(rng, 0.025) + 0.015
+    nuclei = _nuclei(rng, mpp, ADIPOCYTE)
+    rounded, wall = _cell_walls(rng, mpp, spacing=58)
+    thickness = 1.1 + 0.5 * np.clip(_noise(rng, mpp, 50), -1.2, 2)
+    solid = np.clip((thickness - rounded) / 1.2 + 0.5, 0, 1)
+    eosin = solid * (0.42 + 0.08 * _noise(rng, mpp, 6)) + _grain(rng, 0.025) + 0.015
     near = np.clip((9 - wall) / 3, 0, 1)
-    return 0.02 + 0.05 * solid + _nuclei(rng, mpp, ADIPOCYTE) * near, eosin
+    return 0.02 + 0.05 * solid + nuclei * near, eosin
 
 
 def _cell_walls(rng: np.random.Generator, mpp: float, spacing: float) -> tuple[Floats, Floats]:
-    """Distances in um to the nearest wall and the nearest corner of a seamless foam of cells."""
+    """Distances in um to the walls of a seamless foam of cells, with round corners and with sharp ones."""
     half = PERIOD // 2
     count = max(4, round(PERIOD * mpp / spacing))
-    pitch = half / count
+    pitch = np.float32(half / count)
     jitter = rng.uniform(0.12, 0.88, (count, count, 2)).astype(np.float32)
     y, x = np.mgrid[0:half, 0:half].astype(np.float32)
-    x += 0.12 * pitch * periodic_noise(rng, half, (pitch, pitch))
+    x += np.float32(0.12) * pitch * periodic_noise(rng, half, (float(pitch), float(pitch)))
     best = np.full((3, half, half), np.float32(1e6))
     column, row = np.floor(x / pitch).astype(np.int32), np.floor(y / pitch).astype(np.int32)
     for step in range(9):
         i, j = column + step % 3 - 1, row + step // 3 - 1
         shift = jitter[j % count, i % count]
-        distance = np.hypot((i + shift[..., 0]) * pitch - x, (j + shift[..., 1]) * pitch - y)
+        middle_x, middle_y = i.astype(np.float32) + shift[..., 0], j.astype(np.float32) + shift[..., 1]
+        distance = np.hypot(middle_x * pitch - x, middle_y * pitch - y)
         for rank in range(3):
             low = np.minimum(best[rank], distance)
             distance, best[rank] = np.maximum(best[rank], distance), low
-    um = np.float32(mpp)
-    walls = [np.asarray((best[rank] - best[0]) * um, dtype=np.float32) for rank in (1, 2)]
-    wall, corner = (cv2.resize(each, (PERIOD, PERIOD), interpolation=cv2.INTER_LINEAR) for each in walls)
-    return np.asarray(wall, np.float32), np.asarray(corner, np.float32)
+    wall, corner = (best[rank] - best[0] for rank in (1, 2))
+    # A soft minimum rounds the corners, as the fat's surface tension does.
+    softness = np.float32(ROUNDING_UM / mpp / 2)
+    rounded = -softness * np.log(np.exp(-wall / softness) + np.exp(-corner / softness))
+    return _doubled(rounded, 2 * mpp), _doubled(wall, 2 * mpp)
+
+
+def _doubled(half: Floats, factor: float) -> Floats:
+    """A half-sized plane at full size, its values multiplied."""
+    scaled = np.asarray(half * np.float32(factor), dtype=np.float32)
+    return np.asarray(cv2.resize(scaled, (PERIOD, PERIOD), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:

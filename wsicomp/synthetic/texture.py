@@ -63,6 +63,25 @@ def coloured(pattern: Densities, stain: Stain) -> NDArray[np.uint8]:
     return np.asarray(cv2.merge(planes), dtype=np.uint8)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A square block of a level: upper left corner and side in the level's pixels."""
+
+    x: int
+    y: int
+    downsample: int
+    side: int
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Where a block reads pyramids of one geometry: which mip, and OpenCV's fixed-point coordinates."""
+
+    mip: int
+    whole: Image
+    fraction: Image
+
+
 class Pyramid:
     """A seamless image with its halvings; `pixel` is how many level-0 pixels one of its pixels spans."""
 
@@ -73,44 +92,48 @@ class Pyramid:
             side = self.mips[-1].shape[0] // 2
             self.mips.append(cv2.resize(self.mips[-1], (side, side), interpolation=cv2.INTER_AREA))
 
-    def read(self, place: Place) -> Image:
-        """The texture under a block, moved as the place says."""
-        step = place.downsample / self.pixel
-        number = min(int(np.log2(max(step, 1.0)) + 1e-9), len(self.mips) - 1)
-        mip = self.mips[number]
-        step /= 2**number
-        scale = step / place.downsample
-        map_x = _along(place.x, step, mip.shape[1], place.moved_x * np.float32(scale), place.side)
-        map_y = _along(place.y, step, mip.shape[0], place.moved_y.T * np.float32(scale), place.side)
-        return cv2.remap(
-            mip, map_x, np.ascontiguousarray(map_y.T), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-        )
+    def straight(self, place: Place, shift: int = 0) -> Image:
+        """The image under a block, all of it moved by `shift` level-0 pixels along both axes."""
+        mip, step = self._mip(place.downsample)
+        moved = shift / place.downsample
+        side = self.mips[mip].shape[0]
+        if step == 1.0 and moved.is_integer():
+            rows = (place.y + int(moved) + np.arange(place.side)) % side
+            columns = (place.x + int(moved) + np.arange(place.side)) % side
+            return np.asarray(self.mips[mip].take(rows, axis=0).take(columns, axis=1))
+        nothing = np.full((1, 1), shift, np.float32)
+        return self.through(self.maps(place, nothing, nothing))
+
+    def maps(self, place: Place, moved_x: Floats, moved_y: Floats) -> Maps:
+        """Where a block is read if its pixels are moved by two fields in level-0 pixels."""
+        mip, step = self._mip(place.downsample)
+        period = self.mips[mip].shape[0]
+        scale = np.float32(step / place.downsample)
+        map_x, map_y = (np.empty((place.side, place.side), np.float32) for _ in range(2))
+        moved_x, moved_y = moved_x * scale, moved_y * scale
+        first_x = _first(place.x * step, float(moved_x.flat[0]), period)
+        first_y = _first(place.y * step, float(moved_y.flat[0]), period)
+        along = np.asarray((np.arange(place.side) + 0.5) * step - 0.5)
+        np.add((along + first_x).astype(np.float32)[None, :], moved_x, out=map_x)
+        np.add((along + first_y).astype(np.float32)[:, None], moved_y, out=map_y)
+        whole, fraction = cv2.convertMaps(map_x, map_y, cv2.CV_16SC2)
+        return Maps(mip, whole, fraction)
+
+    def through(self, maps: Maps) -> Image:
+        """The image as read through the maps of a pyramid of the same geometry."""
+        image = self.mips[maps.mip]
+        return cv2.remap(image, maps.whole, maps.fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+    def _mip(self, downsample: int) -> tuple[int, float]:
+        """The mip that a level reads, and how many of its pixels one pixel of the level spans."""
+        step = downsample / self.pixel
+        mip = min(int(np.log2(max(step, 1.0)) + 1e-9), len(self.mips) - 1)
+        return mip, float(step / 2**mip)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a block reads a texture: upper left corner in pixels of its level, and displacements.
-
-    `moved_x` and `moved_y` are fields of shape (side, side), or zeros of shape (1, 1), in level-0 pixels.
-    """
-
-    x: int
-    y: int
-    downsample: int
-    side: int
-    moved_x: Floats
-    moved_y: Floats
-
-
-def _along(start: int, step: float, period: int, moved: Floats, count: int) -> Floats:
-    """Where to read along the last axis, shape (count, count), within a few periods of zero.
-
-    OpenCV takes coordinates of 16 bits, so that whole periods go before single precision is needed.
-    """
-    anchor = float(moved.flat[0])
-    first = (start * step + anchor) % period - anchor
-    places = np.asarray(first + (np.arange(count) + 0.5) * step - 0.5, dtype=np.float32)
-    return np.ascontiguousarray(np.broadcast_to(places[None, :] + moved, (count, count)))
+def _first(start: float, moved: float, period: int) -> float:
+    """The start without whole periods, so that moved coordinates fit OpenCV's 16 bits."""
+    return (start + moved) % period - moved
 
 
 def texture_mpp(mpp: float) -> float:

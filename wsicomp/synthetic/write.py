@@ -7,11 +7,13 @@ so that their bytes are kept.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from os import PathLike
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ from wsicomp.synthetic.slide import SyntheticSlide, painter_of
 THREADS = 2
 RUN_TILES = 16
 AHEAD = 6
-KEPT_TILES = 4000
+KEPT_TILES = 1500
 STRIP_ROWS = 16
 LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
 
@@ -45,9 +47,10 @@ def write_slide(
         path: The file.
         slide: What is drawn.
         form: How it is stored.
-        on_progress: Called with (tiles written, tiles in all) after every run of tiles.
+        on_progress: Called with (tiles drawn, tiles in all) after every run of tiles.
     """
     levels = [slide.size.reduced(downsample) for downsample in form.downsamples]
+    painter_of(slide).prepare()
     total = sum(TileGrid(level, Size(form.tile_px, form.tile_px)).count for level in levels)
     done = 0
 
@@ -57,7 +60,7 @@ def write_slide(
         if on_progress is not None:
             on_progress(done, total)
 
-    with tifffile.TiffWriter(path, bigtiff=form.bigtiff) as writer:
+    with _opencv_in_one_thread(), tifffile.TiffWriter(path, bigtiff=form.bigtiff) as writer:
         for number, downsample in enumerate(form.downsamples):
             _write_level(writer, _Level(slide, form, downsample), advance)
             if number == 0 and form.container == "svs" and form.thumbnail:
@@ -66,21 +69,33 @@ def write_slide(
             _write_label_and_macro(writer, slide, form)
 
 
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    """Keep OpenCV from splitting blocks among threads of its own, which cost as much time as they save."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 def _write_level(writer: tifffile.TiffWriter, level: _Level, advance: Advance) -> None:
     form = level.form
-    writer.write(
-        level.tiles(advance),
-        shape=(*level.size.shape, 3),
-        dtype=np.uint8,
-        tile=(form.tile_px, form.tile_px),
-        compression=CODES[form.compression],
-        predictor=2 if form.compression in {"lzw", "deflate"} else None,
-        iccprofile=form.icc_profile,
-        subfiletype=1 if form.container == "tiff" and level.downsample > 1 else 0,
-        **_jpeg_options(form),
-        **_resolution(level),
-        **_words(_description(level)),
-    )
+    with closing(level.tiles(advance)) as tiles:
+        writer.write(
+            tiles,
+            shape=(*level.size.shape, 3),
+            dtype=np.uint8,
+            tile=(form.tile_px, form.tile_px),
+            compression=CODES[form.compression],
+            predictor=2 if form.compression in {"lzw", "deflate"} else None,
+            iccprofile=form.icc_profile,
+            subfiletype=1 if form.container == "tiff" and level.downsample > 1 else 0,
+            **_jpeg_options(form),
+            **_resolution(level),
+            **_words(_description(level)),
+        )
 
 
 def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
@@ -89,12 +104,9 @@ def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
         return {"photometric": "rgb"}
     tables = {"jpegtables": jpeg_tables(form)} if form.shared_tables else {}
     if form.photometric == "rgb":
-        return {
-            "photometric": "rgb",
-            "subsampling": (1, 1),
-            "compressionargs": {"outcolorspace": "rgb"},
-            **tables,
-        }
+        # Without outcolorspace, TiffWriter would call the tiles YCbCr.
+        kept = {"subsampling": (1, 1), "compressionargs": {"outcolorspace": "rgb"}}
+        return {"photometric": "rgb", **kept, **tables}
     return {"photometric": "ycbcr", "subsampling": form.sampling, **tables}
 
 
@@ -172,7 +184,7 @@ class _Level:
         self._painter: Painter = painter_of(slide)
         self._kept: dict[tuple[GlassKey, ...], bytes] = {}
 
-    def tiles(self, advance: Advance) -> Iterator[bytes]:
+    def tiles(self, advance: Advance) -> Generator[bytes, None, None]:
         """The bytes of every tile, row by row, drawn a few runs ahead."""
         with ThreadPoolExecutor(THREADS) as pool:
             waiting: deque[Future[list[bytes]]] = deque()
@@ -185,8 +197,9 @@ class _Level:
 
     def _taken(self, waiting: deque[Future[list[bytes]]], advance: Advance) -> Iterator[bytes]:
         run = waiting.popleft().result()
-        yield from run
+        # Before the tiles are handed over: TiffWriter never asks for one more than there are.
         advance(len(run))
+        yield from run
 
     def _runs(self) -> Iterator[tuple[int, int, int]]:
         """(row, first column, one past the last) of every run of tiles."""
