@@ -68,7 +68,9 @@ class ConversionConfig:
             raise ConfigError(f"background is {self.background!r}, expected white, auto or #RRGGBB")
         if self.glass == "empty" and self.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
-            raise ConfigError(f"glass empty does not go with format svs ({reason}); take glass white, as small")
+            raise ConfigError(
+                f"glass empty does not go with format svs ({reason}); take glass white, as small"
+            )
         if self.glass != "keep" and self.segmenter == "none" and self.mask is None:
             raise ConfigError(
                 f"glass {self.glass} needs a tissue mask: give a segmenter or a mask, or keep the glass"
