@@ -14,10 +14,12 @@ from PIL import Image
 import wsicomp
 from tests import tiffs
 from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
+from wsicomp.geometry import Size
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.plan import ConversionPlan
 from wsicomp.pyramid.provenance import Provenance
 from wsicomp.readers import xmp
+from wsicomp.synthetic import SyntheticSlide, write_slide
 
 
 @pytest.fixture(scope="module")
@@ -296,13 +298,13 @@ def test_a_source_is_never_its_own_target(tmp_path, link):
         target.symlink_to(source)
     if link == "hardlink":
         target.hardlink_to(source)
-    with pytest.raises(SlideWriteError, match="source itself"):
+    with pytest.raises(SlideWriteError, match="never overwritten"):
         convert(source, target, overwrite=True)
     assert source.read_bytes() == before
 
 
 def test_a_target_in_no_directory_is_refused(source, tmp_path):
-    with pytest.raises(SlideWriteError, match="directory does not exist"):
+    with pytest.raises(SlideWriteError, match="does not exist; make it first"):
         convert(source, tmp_path / "gone" / "target.svs")
     with pytest.raises(SlideWriteError, match="is a directory"):
         convert(source, tmp_path, overwrite=True)
@@ -369,3 +371,26 @@ def test_the_source_is_never_touched(source, tmp_path):
     copy.chmod(0o400)
     convert(copy, tmp_path / "target.svs")
     assert (copy.read_bytes(), copy.stat().st_mtime_ns) == before
+
+
+def test_a_flawed_tile_of_the_source_is_copied_and_counted(source, tmp_path):
+    flawed = shutil.copy(source, tmp_path / "flawed.svs")
+    with tifffile.TiffFile(flawed) as tiff:
+        sizes = np.array(tiff.pages[0].databytecounts)
+        number = int(sizes.argmax())
+        end = tiff.pages[0].dataoffsets[number] + int(sizes[number])
+    data = bytearray(flawed.read_bytes())
+    data[end - 40 : end] = b"\xff\xd9" + bytes(38)
+    flawed.write_bytes(data)
+    report = convert(flawed, tmp_path / "target.svs", glass="keep")
+    assert report.flawed_tiles == 1
+    assert (pixels(tmp_path / "target.svs") == pixels(flawed)).all()
+
+
+def test_what_is_left_out_is_reported_by_name(tmp_path):
+    source = tmp_path / "source.svs"
+    write_slide(source, SyntheticSlide(Size(600, 500), fragments=0))
+    assert convert(source, tmp_path / "a.svs").dropped == ()
+    assert convert(source, tmp_path / "b.svs", label=False, macro=False).dropped == ("label", "macro")
+    with openslide.OpenSlide(tmp_path / "b.svs") as slide:
+        assert set(slide.associated_images) == {"thumbnail"}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import SlideWriteError, TargetExistsError, VerificationError
+from wsicomp.errors import VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
+from wsicomp.outputs import check_output
 from wsicomp.preparation import Prepared, prepare
 from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
 from wsicomp.pyramid.stream import stream_level
-from wsicomp.pyramid.verify import verify_slide
+from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.slide import Slide
@@ -39,17 +40,18 @@ def convert_slide(
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
     stages = Stages(on_progress)
-    check_target(source, target, config)
+    check_output(target, (source, config.mask), config.overwrite)
     with closing(open_slide(source)) as slide:
         prepared = prepare(slide, config, stages)
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
             with stages.stage("write") as progress:
                 _write(writer, slide, prepared, config, progress)
+            found = None
             if config.verify:
                 with stages.stage("verify") as progress:
-                    _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+                    found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
             writer.commit()
-    return describe_conversion(source, target, config, prepared, stages)
+    return describe_conversion(source, target, prepared, found, stages)
 
 
 def plan_slide(
@@ -64,23 +66,6 @@ def plan_slide(
     """
     with closing(open_slide(source)) as slide:
         return prepare(slide, config or ConversionConfig(), Stages(on_progress)).plan
-
-
-def check_target(source: Path, target: Path, config: ConversionConfig) -> None:
-    """Refuse a target that could not or must not be written, before anything is read.
-
-    Raises:
-        TargetExistsError: it exists, and the config does not say to overwrite.
-        SlideWriteError: it is the source or a directory, or its directory does not exist.
-    """
-    if target.exists() and source.exists() and target.samefile(source):
-        raise SlideWriteError("is the source itself; a source is never overwritten", target)
-    if target.is_dir():
-        raise SlideWriteError("is a directory; name the file to write", target)
-    if target.exists() and not config.overwrite:
-        raise TargetExistsError("exists already; choose another name or --overwrite", target)
-    if not target.parent.is_dir():
-        raise SlideWriteError("its directory does not exist; make it first", target)
 
 
 def _write(
@@ -106,13 +91,15 @@ def _counted(
         progress(number, total)
 
 
-def _verify(partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress) -> None:
+def _verify(
+    partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress
+) -> Verification:
     found = verify_slide(partial, slide, plan.source.sha256, workers, progress)
     if found.problems:
         more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
-        raise VerificationError(
-            f"the written file is wrong: {found.problems[0]}{more}; nothing was kept", partial
-        )
+        message = f"what was written failed its check: {found.problems[0]}{more}; nothing was kept"
+        raise VerificationError(message, slide.info.path)
+    return found
 
 
 def _mask_figures(prepared: Prepared) -> Mapping[str, Any] | None:

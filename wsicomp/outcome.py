@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.config import ConversionConfig
 from wsicomp.preparation import Prepared
-from wsicomp.pyramid.plan import LevelPlan, TileAction
+from wsicomp.pyramid.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
 
 
@@ -33,7 +33,8 @@ class ConversionReport:
     """What a conversion did, in the units that the names say.
 
     `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
-    the guard kept. `dropped` names what `deidentify` left out. `elapsed_s` has an entry for each stage.
+    the guard kept, `flawed_tiles` copied tiles that decode only in part, here as in the source. `dropped`
+    names the images and fields that were left out. `elapsed_s` has an entry for each stage.
     """
 
     source: str
@@ -51,6 +52,7 @@ class ConversionReport:
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
     verified: bool
+    flawed_tiles: int
     elapsed_s: Mapping[str, float]
     peak_memory_bytes: int
 
@@ -60,9 +62,9 @@ class ConversionReport:
 
 
 def describe_conversion(
-    source: Path, target: Path, config: ConversionConfig, prepared: Prepared, stages: Stages
+    source: Path, target: Path, prepared: Prepared, found: Verification | None, stages: Stages
 ) -> ConversionReport:
-    """The report on a conversion whose target stands under its name."""
+    """The report on a conversion whose target stands under its name; `found` is None if unverified."""
     plan = prepared.plan
     target_bytes = target.stat().st_size
     return ConversionReport(
@@ -79,11 +81,21 @@ def describe_conversion(
         rescued_tiles=prepared.rescued_tiles,
         tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
         dropped=plan.dropped,
-        notes=plan.notes,
-        verified=config.verify,
+        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes)),
+        verified=found is not None,
+        flawed_tiles=len(found.flawed) if found else 0,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
+
+
+def _afterthoughts(target: Path, plan: ConversionPlan, target_bytes: int) -> Iterator[str]:
+    if target_bytes > plan.source.bytes:
+        yield "the target is larger than the source"
+    if target.suffix.lower() == ".svs" and plan.container == "tiff":
+        yield "the target is a generic TIFF whatever its name says; name it .tiff"
+    if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
+        yield "the target is an Aperio SVS whatever its name says; name it .svs, or give --format tiff"
 
 
 def _describe_level(level: LevelPlan) -> LevelReport:

@@ -13,8 +13,8 @@ from wsicomp.pyramid.plan import ConversionPlan, SourceIdentity
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.slide import Slide
-from wsicomp.stages import Stages
-from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.stages import StageProgress, Stages
+from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.maskfile import read_mask
 from wsicomp.tissue.segment import Overview, read_overview
@@ -56,9 +56,7 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     if config.glass == "keep":
         return Prepared(plan_conversion(info, identity, digest, config, codec, None), codec)
     with stages.stage("segment") as progress:
-        overview = read_overview(slide, config.workers, progress)
-        tissue = find_tissue(slide, overview, config)
-    color = fit_glass_color(overview, tissue)
+        tissue, color = _look(slide, config, progress)
     margin_px = config.margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(info, color, margin_px)
@@ -67,6 +65,13 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     plan = plan_conversion(info, identity, digest, config, codec, Glass(survey, color))
     rescued = sum(int((kinds == TileKind.RESCUED).sum()) for kinds in survey.kinds)
     return Prepared(plan, codec, Whitening(mask, guard, plan.background), mask, rescued)
+
+
+def _look(slide: Slide, config: ConversionConfig, progress: StageProgress) -> tuple[TissueMask, GlassColor]:
+    """The tissue without margin, and how bare glass looks; the overview for both ends with this call."""
+    overview = read_overview(slide, config.workers, progress)
+    tissue = find_tissue(slide, overview, config)
+    return tissue, fit_glass_color(overview, tissue)
 
 
 def find_tissue(slide: Slide, overview: Overview, config: ConversionConfig) -> TissueMask:

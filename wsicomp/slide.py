@@ -80,13 +80,17 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class AssociatedImage:
-    """A label, macro or thumbnail, as encoded strips so that it can be carried on verbatim."""
+    """A label, macro or thumbnail, as encoded strips so that it can be carried on verbatim.
+
+    `description` is its own ImageDescription, which may name a patient.
+    """
 
     size: Size
     encoding: TileEncoding
     rows_per_strip: int
     strips: tuple[bytes, ...] = field(repr=False)
     icc_profile: bytes | None = field(default=None, repr=False)
+    description: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def test_a_report_as_json_is_the_report(capsys, source, tmp_path):
 def test_a_report_that_cannot_be_written_is_an_error(capsys, source, tmp_path):
     code, _, err = run(capsys, "convert", source, tmp_path / "t.svs", "--json", tmp_path / "gone/report.json")
     assert code == 1
-    assert "cannot write the report" in err
+    assert "does not exist; make it first" in err
+    assert not (tmp_path / "t.svs").exists()
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, source, tmp_path):
@@ -225,3 +226,40 @@ def test_bytes_read_as_people_say_them(count, text):
 
 def test_per_cent_have_one_decimal():
     assert as_percent(0.2345) == "23.4 %"
+
+
+def test_no_output_overwrites_an_input(capsys, source, tmp_path):
+    copy = tmp_path / "source.svs"
+    copy.write_bytes(source.read_bytes())
+    before = copy.read_bytes()
+    attempts = [
+        ["convert", copy, tmp_path / "t.svs", "--json", copy, "--overwrite"],
+        ["convert", copy, copy, "--overwrite"],
+        ["segment", copy, copy, "--overwrite"],
+        ["segment", copy, tmp_path / "m.png", "--overlay", copy, "--overwrite"],
+        ["segment", copy, tmp_path / "m.png", "--overlay", tmp_path / "m.png"],
+        ["convert", copy, tmp_path / "t.svs", "--json", tmp_path / "t.svs"],
+    ]
+    for arguments in attempts:
+        code, out, err = run(capsys, *arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+    assert copy.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
+
+
+def test_a_report_overwrites_only_when_told(capsys, source, tmp_path):
+    (tmp_path / "report.json").write_text("precious")
+    arguments = ["convert", source, tmp_path / "t.svs", "--json", tmp_path / "report.json"]
+    assert run(capsys, *arguments)[0] == 1
+    assert (tmp_path / "report.json").read_text() == "precious"
+    assert not (tmp_path / "t.svs").exists()
+    assert run(capsys, *arguments, "--overwrite")[0] == 0
+
+
+def test_a_device_is_never_replaced(capsys, source, tmp_path):
+    link = tmp_path / "device"
+    link.symlink_to("/dev/null")
+    code, _, err = run(capsys, "convert", source, link, "--overwrite")
+    assert code == 1
+    assert "not a regular file" in err
+    assert link.is_symlink()

@@ -22,7 +22,7 @@ begin with:
   wsicomp convert slide.svs smaller.svs    glass out, tissue byte for byte
   wsicomp verify smaller.svs --against slide.svs
 
-exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage
+exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted
 """
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (convert, info, verify, segment, demo):
         command.register(commands)
     options = parser.parse_args(arguments)
-    _stop_on_sigterm()
+    _stop_on_signals()
     try:
         code: int = options.run(options)
     except WsicompError as exc:
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _stop_on_sigterm() -> None:
-    """Let SIGTERM end a run as Ctrl-C does, with nothing half-written."""
+def _stop_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end a run as Ctrl-C does, with nothing half-written."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)

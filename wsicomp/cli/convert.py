@@ -11,12 +11,15 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
 from wsicomp.codecs import codec_names
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
-from wsicomp.convert import check_target, convert_slide, plan_slide
-from wsicomp.errors import ConfigError
+from wsicomp.convert import convert_slide, plan_slide
+from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.outcome import ConversionReport
+from wsicomp.outputs import check_output
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_CODECS = ("auto", "copy", *codec_names())
 
 _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.
@@ -53,9 +56,7 @@ def register(commands: Subparsers) -> None:
     )
 
     tissue = parser.add_argument_group("what becomes of tissue")
-    tissue.add_argument(
-        "--codec", choices=("auto", "copy", *codec_names()), help="auto: copy where possible, else jpeg"
-    )
+    tissue.add_argument("--codec", choices=_CODECS, help="auto: copy where possible, else jpeg")
     tissue.add_argument(
         "--quality", type=int, metavar="Q", help=f"of JPEG, 1 to 100 (default {default.quality})"
     )
@@ -65,7 +66,8 @@ def register(commands: Subparsers) -> None:
         "--glass",
         choices=CHOICES["glass"],
         help="keep it; white: one shared blank tile, which every reader shows (default); "
-        "empty: zero-byte tiles, for OpenSlide 4.0.1 and later alone",
+        "empty: zero-byte tiles in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
+        "unreadable in most other programs",
     )
     glass.add_argument(
         "--segmenter", choices=CHOICES["segmenter"], help=f"finds tissue (default {default.segmenter})"
@@ -101,7 +103,7 @@ def register(commands: Subparsers) -> None:
         "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
     )
     run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write nothing")
-    run.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
+    run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
     run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
     parser.set_defaults(run=run_convert)
@@ -114,13 +116,21 @@ def run_convert(options: argparse.Namespace) -> int:
     preset = load_preset(given["preset"]) if "preset" in given else {}
     try:
         config = create_config(preset | {name: value for name, value in given.items() if name in fields})
+        if config.codec not in _CODECS:
+            raise ConfigError(f"codec is {config.codec!r}, expected one of {', '.join(_CODECS)}")
     except ConfigError as exc:
-        print(f"wsicomp convert: {exc}", file=sys.stderr)
+        where = f" (with preset {given['preset']})" if "preset" in given else ""
+        print(f"wsicomp convert: {exc}{where}", file=sys.stderr)
         return 2
     report_path: Path | None = given.get("json")
+    inputs = (options.source, config.mask, given.get("preset"))
+    check_output(options.target, inputs, config.overwrite)
+    if report_path is not None and str(report_path) != "-":
+        check_output(report_path, (*inputs, options.target), config.overwrite)
+        if report_path.absolute() == options.target.absolute():
+            raise SlideWriteError("is TARGET too; name another file for the report", report_path)
     with progress_bars() as show:
         if "dry_run" in given:
-            check_target(options.source, options.target, config)
             plan = plan_slide(options.source, config, show)
         else:
             report = convert_slide(options.source, options.target, config, show)
@@ -165,6 +175,8 @@ def _report_text(report: ConversionReport) -> str:
         lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
     if report.rescued_tiles:
         lines.append(f"  the guard kept {report.rescued_tiles} tiles that the mask called glass")
+    if report.flawed_tiles:
+        lines.append(f"  {report.flawed_tiles} tiles of the source are damaged; they were copied as they are")
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.elapsed_s.items())
     lines.append(f"  {stages}; peak memory {as_bytes(report.peak_memory_bytes)}")
     lines.append("  verified" if report.verified else "  NOT verified")

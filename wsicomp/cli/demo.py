@@ -21,6 +21,7 @@ from wsicomp.stages import Progress, Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 _SOURCE = "slide.svs"
+_SMALLEST_PX, _LARGEST_PX = 256, 65_536
 _WAYS = tuple((codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty"))
 _HINT = """
 copy keeps the bytes of every tile with tissue; jpeg encodes anew at quality 90.
@@ -48,7 +49,11 @@ def register(commands: Subparsers) -> None:
         help="keep the slide and the results here (default: nothing is kept)",
     )
     parser.add_argument(
-        "--size", type=int, default=8192, metavar="PX", help="sides of the slide (default 8192)"
+        "--size",
+        type=_side,
+        default=8192,
+        metavar="PX",
+        help="sides of the slide, 256 to 65536 (default 8192)",
     )
     parser.add_argument("--seed", type=int, default=1, help="which slide is drawn (default 1)")
     parser.set_defaults(run=run_demo)
@@ -68,6 +73,13 @@ def run_demo(options: argparse.Namespace) -> int:
     if options.directory is not None:
         print(f"\nLook at them: {options.directory}")
     return 0
+
+
+def _side(text: str) -> int:
+    side = int(text)
+    if not _SMALLEST_PX <= side <= _LARGEST_PX:
+        raise argparse.ArgumentTypeError(f"{side} px, expected {_SMALLEST_PX} to {_LARGEST_PX}")
+    return side
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from wsicomp.cli.convert import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_percent
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.errors import SlideWriteError
+from wsicomp.outputs import check_output
 from wsicomp.readers import open_slide
 from wsicomp.slide import Pixels
 from wsicomp.stages import Stages
@@ -44,9 +45,11 @@ def register(commands: Subparsers) -> None:
 
 def run_segment(options: argparse.Namespace) -> int:
     """Segment and write."""
-    for path in filter(None, (options.mask, options.overlay)):
-        if path.exists() and not options.overwrite:
-            raise TargetExistsError("exists already; choose another name or --overwrite", path)
+    check_output(options.mask, (options.source,), options.overwrite)
+    if options.overlay is not None:
+        check_output(options.overlay, (options.source, options.mask), options.overwrite)
+        if options.overlay.absolute() == options.mask.absolute():
+            raise SlideWriteError("is MASK too; name another file for the overlay", options.overlay)
     with (
         closing(open_slide(options.source)) as slide,
         progress_bars() as show,

@@ -11,6 +11,7 @@ from wsicomp.cli.convert import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores
+from wsicomp.errors import SlideReadError
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.verify import CODES, verify_slide
 from wsicomp.readers import open_slide
@@ -42,6 +43,8 @@ def register(commands: Subparsers) -> None:
 def run_verify(options: argparse.Namespace) -> int:
     """Print the findings; 1 if there are any."""
     source = options.against
+    if not options.file.is_file():
+        raise SlideReadError("no such file", options.file)
     with (
         nullcontext() if source is None else closing(open_slide(source)) as slide,
         progress_bars() as show,
@@ -54,6 +57,8 @@ def run_verify(options: argparse.Namespace) -> int:
         return 1 if found.problems else 0
     for problem in found.problems:
         print(f"{options.file}: {problem}")
+    for place in found.flawed:
+        print(f"{options.file}: {place}: damaged in the source already, and copied as it was")
     if not found.problems:
         against = "" if source is None else f", as made from {source}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"

@@ -67,8 +67,8 @@ def plan_conversion(
     copies = _copies(info, config, container)
     levels = tuple(_levels(info, config, codec, glass, copies))
     text, dropped = _source_text(info, config)
-    if config.deidentify:
-        dropped += tuple(name for name in ("label", "macro") if name in info.associated_images)
+    images = _images(info, config)
+    dropped += tuple(name for name in info.associated_images if name not in images)
     return ConversionPlan(
         software=SOFTWARE,
         digest=digest,
@@ -82,9 +82,9 @@ def plan_conversion(
         objective_power=info.objective_power,
         description=text,
         levels=levels,
-        images=_images(info, config),
+        images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container)),
+        notes=tuple(_notes(info, config, container, glass)),
     )
 
 
@@ -236,7 +236,8 @@ def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[
     """The source's ImageDescription as it is carried on, and what was left out of it."""
     if info.vendor != "aperio":
         fields = aperio.technical_fields(info.mpp, info.objective_power)
-        return fields, ("vendor properties",) if config.deidentify and info.properties else ()
+        named = {"vendor properties": info.properties, "ImageDescription": info.description}
+        return fields, tuple(name for name, value in named.items() if config.deidentify and value)
     return aperio.deidentify(info.description) if config.deidentify else (info.description, ())
 
 
@@ -249,12 +250,15 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     return tuple(name for name, keep in wanted.items() if keep and name in info.associated_images)
 
 
-def _notes(info: SlideInfo, config: ConversionConfig, container: str) -> list[str]:
+def _notes(info: SlideInfo, config: ConversionConfig, container: str, glass: Glass | None) -> list[str]:
     notes = []
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
         if config.glass != "keep":
-            notes.append("the margin is as wide as at 0.25 um per px, and the guard looks as at 1 um per px")
+            notes.append("margins are as wide, in px, as 0.25 um per px makes them")
+            notes.append("the guard is as keen as at 1 um per px")
+    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
+        notes.append("the mask has no edge on this slide: look at it with `wsicomp segment --overlay`")
     if container == "tiff" and info.objective_power is not None:
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"

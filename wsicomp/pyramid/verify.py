@@ -57,11 +57,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a check found, and what it looked at; `problems` is empty for a good file."""
+    """What a check found, and what it looked at; `problems` is empty for a good file.
+
+    `flawed` are the places of copied tiles that decode only in part, as they did in the source.
+    """
 
     problems: tuple[Problem, ...]
     tiles: int
     has_provenance: bool
+    flawed: tuple[str, ...] = ()
 
 
 def verify_slide(
@@ -88,9 +92,9 @@ def verify_slide(
         if provenance is not None and source is not None:
             problems += _check_source(slide.info, provenance.plan, source.info, source_sha256)
         planned = None if problems else provenance
-        problems += _check_tiles(slide, planned, source, workers, progress)
+        found, flawed = _check_tiles(slide, planned, source, workers, progress)
         tiles = sum(level.grid.count for level in slide.info.levels)
-        return Verification(tuple(problems), tiles, provenance is not None)
+        return Verification((*problems, *found), tiles, provenance is not None, tuple(flawed))
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
@@ -141,10 +145,10 @@ def _check_blanks(slide: TiffSlide, plan: LevelPlan, background: tuple[int, int,
     letters = plan.actions.reshape(-1)
     ranges = slide.tile_ranges(plan.number)
     blank_numbers = np.flatnonzero(letters == TileAction.BLANK.value).tolist()
-    blank = {ranges[number] for number in blank_numbers}
-    if len(blank) > 1:
-        yield Problem("tile-not-blank", place, f"{len(blank)} different blank tiles, expected one")
-    if any(ranges[number][1] for number in np.flatnonzero(letters == TileAction.EMPTY.value).tolist()):
+    different = len(np.unique(ranges[blank_numbers], axis=0)) if blank_numbers else 0
+    if different > 1:
+        yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
+    if ranges[letters == TileAction.EMPTY.value, 1].any():
         yield Problem("tile-not-blank", place, "an empty tile with bytes")
     for number in blank_numbers[:1]:
         index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
@@ -193,8 +197,9 @@ def _check_tiles(
     source: Slide | None,
     workers: int,
     progress: StageProgress,
-) -> list[Problem]:
+) -> tuple[list[Problem], list[str]]:
     problems: list[Problem] = []
+    flawed: list[str] = []
     total = sum(level.grid.count for level in slide.info.levels)
     done = 0
     for number, level in enumerate(slide.info.levels):
@@ -209,17 +214,22 @@ def _check_tiles(
                 digest.update(data)
             done += len(tiles)
             progress(done, total)
+        flawed += check.flawed
         if provenance and digest.hexdigest() != provenance.level_sha256[number]:
             problems.append(
                 Problem("tiles-changed", f"level {number}", "SHA-256 is not that of the written tiles")
             )
-    return problems
+    return problems, flawed
 
 
 class _TileCheck:
-    """Checks batches of one level's tiles; a range that many tiles share is decoded once."""
+    """Checks batches of one level's tiles; the blank one that many share is decoded once.
+
+    `flawed` gathers the copied tiles that decode only in part, here as in their source.
+    """
 
     def __init__(self, slide: TiffSlide, plan: LevelPlan | None, source: Slide | None) -> None:
+        self.flawed: list[str] = []
         self._slide = slide
         self._plan = plan
         self._source = source
@@ -244,17 +254,26 @@ class _TileCheck:
             return
         if action == TileAction.BLANK.value:
             self._seen_blank = True
-        if action == TileAction.COPY.value and self._source is not None and self._plan is not None:
-            origin = TileIndex(self._plan.source_level, index.column, index.row)
-            if self._source.read_encoded_tile(origin).data != data:
-                yield Problem("tile-differs", str(index), "not the source's bytes")
+        copied = action == TileAction.COPY.value
+        if copied and self._source is not None and self._source.read_encoded_tile(index).data != data:
+            yield Problem("tile-differs", str(index), "not the source's bytes")
         if not data and action not in (None, TileAction.EMPTY.value):
             yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
         if data:
-            try:
-                self._slide.read_tile_eighth(index)
-            except SlideReadError as exc:
+            yield from self._check_decoding(index, copied)
+
+    def _check_decoding(self, index: TileIndex, copied: bool) -> Iterator[Problem]:
+        try:
+            self._slide.read_tile_eighth(index)
+        except SlideReadError as exc:
+            if not copied:
                 yield Problem("tile-damaged", str(index), exc.message)
+                return
+            try:
+                self._slide.read_tile(index)
+                self.flawed.append(str(index))
+            except SlideReadError:
+                yield Problem("tile-damaged", str(index), f"{exc.message}, as copied from the source")
 
 
 def _close(first: float, second: float) -> bool:

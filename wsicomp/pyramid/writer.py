@@ -116,13 +116,14 @@ class PyramidWriter:
         Raises:
             SlideWriteError: the file system refuses.
         """
-        # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
-        header = aperio.HEADER if self._plan.container == "svs" else SOFTWARE
+        text = aperio.associated_description(name, image.size, image.description)
+        if self._plan.config["deidentify"]:
+            text = aperio.deidentify(text)[0]
         layout = {
             "shape": (*image.size.shape, 3),
             "rowsperstrip": image.rows_per_strip,
             "subfiletype": _SUBFILE_TYPES[name],
-            "description": f"{header}\n{name} {image.size.width}x{image.size.height}",
+            "description": text.encode("latin-1"),
             "iccprofile": image.icc_profile,
         }
         self._write(iter(image.strips), image.encoding, layout)

@@ -37,6 +37,7 @@ HEADER = f"Aperio Image Library ({SOFTWARE})"
 _HISTORY = re.compile(
     r"Aperio Image Library( v[\d.]+| \(wsicomp [\w.+]+\))?"
     r"|(\d+x\d+ )?(\[-?\d+,-?\d+ \d+x\d+\] )?(\(\d+x\d+\) )?(-> \d+x\d+ )?"
+    r"((label|macro|thumbnail) \d+x\d+)?"
     r"(-|copy|((JPEG|J2K)[/\w]*|RAW|LZW)( Q=\d+)?)?( glass=\w+)?"
 )
 
@@ -95,6 +96,16 @@ def technical_fields(mpp: Mpp | None, objective_power: float | None) -> str:
     """The fields that OpenSlide reads, for a slide that was not Aperio's."""
     power = "" if objective_power is None else f"|AppMag = {objective_power:g}"
     return power + ("" if mpp is None else f"|MPP = {mpp.mean:.6g}")
+
+
+def associated_description(name: str, size: Size, previous: str) -> str:
+    """The text of a label, macro or thumbnail: by its second line OpenSlide 4.0.0 and older know it.
+
+    The fields of `previous` stay, for OpenSlide gives an image the slide's ICC profile if both name it.
+    """
+    # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
+    fields = previous.partition("|")[2]
+    return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
 
 
 def associated_name(description: str, subfile_type: int, position: int) -> str | None:

@@ -8,6 +8,7 @@ Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg
 from wsicomp.codecs.reduce import eighth
@@ -34,8 +36,12 @@ from wsicomp.slide import (
     TileEncoding,
 )
 
+# What tifffile logs about a damaged file is said by our own error, in one line.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 _MOST_DIRECTORIES = 1000
 _LARGEST_TILE_PX = 4096
+_SAMPLES = 16
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _REDUCED_IMAGE = 1
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
@@ -71,15 +77,15 @@ class TiffSlide:
         """What the file says of itself, in its tags and its ImageDescription."""
         return self._info
 
-    def tile_ranges(self, level: int) -> Sequence[tuple[int, int]]:
-        """(offset, byte count) of every tile of a level in raster order; a count of 0 is no tile."""
+    def tile_ranges(self, level: int) -> NDArray[np.int64]:
+        """(tiles, 2): offset and byte count of each tile of a level in raster order; 0 and 0 for no tile."""
         return self._tables[level]
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
         level = self._info.levels[index.level]
         assert level.encoding is not None
-        offset, count = self._tables[index.level][index.row * level.grid.columns + index.column]
+        offset, count = self._tables[index.level][index.row * level.grid.columns + index.column].tolist()
         data = os.pread(self._file, count, offset) if count else b""
         if len(data) != count:
             raise SlideReadError(f"{len(data)} bytes, expected {count}", self._info.path, str(index))
@@ -161,15 +167,18 @@ class TiffSlide:
         size = Size(page.imagewidth, page.imagelength)
         largest = tiled[0]
         downsample = (largest.imagewidth / size.width + largest.imagelength / size.height) / 2
-        stored = (pair for pair in self._tables[number] if pair[1])
-        offset, count = next(stored, (0, 0))
+        table = self._tables[number]
+        samples = [
+            os.pread(self._file, count, offset)
+            for offset, count in table[table[:, 1] > 0][:_SAMPLES].tolist()
+        ]
         return Level(
             size,
             Size(page.tilewidth, page.tilelength),
             downsample,
-            _encoding(page, os.pread(self._file, count, offset), f"level {number}"),
-            sum(count for _, count in self._tables[number]),
-            tuple(position for position, (_, count) in enumerate(self._tables[number]) if not count),
+            _encoding(page, samples, f"level {number}"),
+            int(table[:, 1].sum()),
+            tuple(np.flatnonzero(table[:, 1] == 0).tolist()),
         )
 
     def _associated_images(self, pages: Sequence[tifffile.TiffPage]) -> Mapping[str, AssociatedImage]:
@@ -191,8 +200,8 @@ class TiffSlide:
             raise UnsupportedSlideError("an associated image of over 256 MiB", place=f"{name} image")
         strips = tuple(os.pread(self._file, count, offset) for offset, count in ranges)
         size = Size(page.imagewidth, page.imagelength)
-        encoding = _encoding(page, strips[0], f"{name} image")
-        return AssociatedImage(size, encoding, page.rowsperstrip, strips, _icc_profile(page))
+        encoding = _encoding(page, strips, f"{name} image")
+        return AssociatedImage(size, encoding, page.rowsperstrip, strips, _icc_profile(page), _text(page))
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -244,7 +253,8 @@ def _is_rgb(page: tifffile.TiffPage) -> bool:
     )
 
 
-def _tile_table(page: tifffile.TiffPage, file_bytes: int) -> list[tuple[int, int]]:
+def _tile_table(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
+    """(tiles, 2): offset and byte count of each, both 0 for a tile without bytes."""
     columns = -(-page.imagewidth // page.tilewidth)
     rows = -(-page.imagelength // page.tilelength)
     counts = (len(page.dataoffsets), len(page.databytecounts))
@@ -252,26 +262,38 @@ def _tile_table(page: tifffile.TiffPage, file_bytes: int) -> list[tuple[int, int
     if counts != (columns * rows, columns * rows):
         found = f"{counts[0]} tile offsets and {counts[1]} byte counts"
         raise SlideReadError(f"{found}, expected {columns} x {rows}", place=place)
-    table = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    for number, (offset, count) in enumerate(table):
-        if count and offset + count > file_bytes:
-            tile = f"tile ({number % columns}, {number // columns})"
-            ends = f"ends at byte {offset + count} of {file_bytes}; the file is truncated"
-            raise SlideReadError(f"{tile} {ends}", place=place)
-    return table
+    table = np.array([page.dataoffsets, page.databytecounts], np.uint64).T
+    table[table[:, 1] == 0] = 0
+    beyond = np.flatnonzero(
+        (table[:, 0] > file_bytes) | (table[:, 1] > file_bytes - np.minimum(table[:, 0], file_bytes))
+    )
+    if beyond.size:
+        number = int(beyond[0])
+        tile = f"tile ({number % columns}, {number // columns})"
+        ends = f"ends at byte {int(table[number].sum())} of {file_bytes}; the file is truncated"
+        raise SlideReadError(f"{tile} {ends}", place=place)
+    return table.astype(np.int64)
 
 
-def _encoding(page: tifffile.TiffPage, stream: bytes, place: str) -> TileEncoding:
+def _encoding(page: tifffile.TiffPage, samples: Sequence[bytes], place: str) -> TileEncoding:
+    """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound."""
     compression = int(page.compression)
     subsampling = (1, 1)
-    if compression == JPEG and stream:
-        try:
-            subsampling = jpeg.frame_subsampling(stream)
-        except ValueError as exc:
-            raise SlideReadError(f"damaged JPEG ({exc})", place=place) from exc
+    if compression == JPEG and samples:
+        subsampling = _subsampling(samples, place)
     return TileEncoding(
         compression, int(page.photometric or RGB), subsampling, int(page.predictor), page.jpegtables
     )
+
+
+def _subsampling(samples: Sequence[bytes], place: str) -> tuple[int, int]:
+    error: ValueError | None = None
+    for stream in samples:
+        try:
+            return jpeg.frame_subsampling(stream)
+        except ValueError as exc:
+            error = error or exc
+    raise SlideReadError(f"damaged JPEG ({error})", place=place) from error
 
 
 def _text(page: tifffile.TiffPage) -> str:

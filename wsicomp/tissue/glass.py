@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -29,7 +31,7 @@ _LEAST_AREA_UM2 = 250.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
 _COARSE_MPP = 1.0
-_SAMPLES = 20_000
+_SAMPLES_A_SIDE = 192
 _TILES_AT_ONCE = 32
 
 
@@ -76,22 +78,26 @@ class GlassSurvey:
 
 def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
     """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull."""
-    rows, columns = overview.pixels.shape[:2]
-    y, x = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+    samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
+    y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
     shape = mask.pixels.shape
-    glass = ~mask.pixels[(y * shape[0]).astype(np.intp)[:, None], (x * shape[1]).astype(np.intp)]
-    positions = np.flatnonzero(glass)
-    if not positions.size:
+    rows, columns = np.nonzero(
+        ~mask.pixels[(y * shape[0]).astype(np.intp)[:, None], (x * shape[1]).astype(np.intp)]
+    )
+    if not rows.size:
         return GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
-    positions = positions[:: max(1, positions.size // _SAMPLES)]
-    terms = _quadratic(x[positions % columns] * 2 - 1, y[positions // columns] * 2 - 1)
-    colors = overview.pixels.reshape(-1, 3)[positions].astype(np.float64)
-    weights = np.ones((len(positions), 1))
+    terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
+    colors = samples[rows, columns].astype(np.float64)
+    weights = np.ones((len(rows), 1))
     for _ in range(8):
         coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     return GlassColor(np.asarray(coefficients, np.float64))
+
+
+def _stride(overview: Overview, axis: int) -> int:
+    return max(1, int(overview.pixels.shape[axis]) // _SAMPLES_A_SIDE)
 
 
 def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -220,12 +226,9 @@ def survey_glass(
     """
     levels = slide.info.levels
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
-    doubtful = [
-        TileIndex(number, int(column), int(row))
-        for number, kind in enumerate(kinds)
-        for row, column in np.argwhere(kind == TileKind.GLASS)
-    ]
-    batches = [doubtful[start : start + _TILES_AT_ONCE] for start in range(0, len(doubtful), _TILES_AT_ONCE)]
+    total = sum(int((kind == TileKind.GLASS).sum()) for kind in kinds)
+    doubtful = _called_glass([kind == TileKind.GLASS for kind in kinds])
+    batches = iter(lambda: list(islice(doubtful, _TILES_AT_ONCE)), [])
     finds: list[tuple[TileIndex, Region]] = []
     done = 0
     for found in ordered_map(
@@ -233,12 +236,18 @@ def survey_glass(
     ):
         finds += [(index, box) for index, box in found if box is not None]
         done += len(found)
-        progress(done, len(doubtful))
+        progress(done, total)
     for index, box in finds:
         kinds[index.level][index.row, index.column] = TileKind.RESCUED
         for number, level in enumerate(levels):
             _protect(kinds[number], level, levels[index.level], box)
     return GlassSurvey(tuple(kinds))
+
+
+def _called_glass(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
+    for number, flag in enumerate(flags):
+        for row, column in np.argwhere(flag).tolist():
+            yield TileIndex(number, column, row)
 
 
 def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ class TissueMask:
         """The mask grown by a distance in level-0 pixels, rounded up to whole mask pixels."""
         radius_x, radius_y = int(np.ceil(radius_px / self.scale_x)), int(np.ceil(radius_px / self.scale_y))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
-        return replace(self, pixels=cv2.dilate(self.pixels.astype(np.uint8), kernel).astype(np.bool_))
+        return replace(self, pixels=cv2.dilate(self.pixels.view(np.uint8), kernel).view(np.bool_))
 
     def coverage(self, level: Level) -> NDArray[np.float64]:
         """(rows, columns) of the level's tile grid: the part of each tile that is tissue, in [0, 1].
@@ -50,7 +50,7 @@ class TissueMask:
         grid = level.grid
         top, bottom = self._touched(grid.rows, level.tile.height, level.size, 0)
         left, right = self._touched(grid.columns, level.tile.width, level.size, 1)
-        sums = cv2.integral(self.pixels.astype(np.uint8)).astype(np.int64)
+        sums = cv2.integral(self.pixels.view(np.uint8))
         inside = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
         return np.asarray(inside / np.outer(bottom - top, right - left))
 

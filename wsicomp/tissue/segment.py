@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,14 +11,14 @@ import cv2
 import numpy as np
 
 from wsicomp.concurrency import ordered_map
-from wsicomp.geometry import Region, Size
+from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
 
 _SMALLEST_SIDE_PX = 1024
 _LARGEST_SIDE_PX = 2048
-_STRIP_PIXELS = 1 << 22
+_BLOCK_PX = 512
 
 
 @dataclass(frozen=True)
@@ -47,33 +49,37 @@ class Segmenter(Protocol):
 def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:
     """The slide at 2048 px or less a side, box-averaged from the coarsest level of at least 1024 px.
 
-    Memory: the overview of at most 12 MB and, for each worker, strips of about 4 Mpx.
+    Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px.
 
     Raises:
         TileReadError: a tile of that level cannot be decoded.
     """
     levels = slide.info.levels
     number = _overview_level(levels)
-    size, tile = levels[number].size, levels[number].tile
-    factor = -(-max(size.width, size.height) // _LARGEST_SIDE_PX)
-    rows_at_once = max(1, _STRIP_PIXELS // (size.width * tile.height * factor)) * tile.height * factor
-    strips = [
-        Region(0, y, size.width, min(rows_at_once, size.height - y))
-        for y in range(0, size.height, rows_at_once)
-    ]
-    parts = []
-    for part in ordered_map(
-        lambda strip: _box_reduced(slide.read_region(number, strip), factor), strips, workers
-    ):
-        parts.append(part)
-        progress(len(parts), len(strips))
-    largest = levels[0].size
-    return Overview(
-        np.concatenate(parts),
-        largest,
-        factor * largest.width / size.width,
-        factor * largest.height / size.height,
+    size = levels[number].size
+    factor = 1
+    while max(size.width, size.height) > factor * _LARGEST_SIDE_PX:
+        factor *= 2
+    pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
+    blocks = list(_blocks(levels[number], factor))
+    reduced = ordered_map(
+        lambda block: _box_reduced(slide.read_region(number, block), factor), blocks, workers
     )
+    for done, (block, part) in enumerate(zip(blocks, reduced, strict=True), 1):
+        y, x = block.y // factor, block.x // factor
+        pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
+        progress(done, len(blocks))
+    scale_x = factor * levels[0].size.width / size.width
+    scale_y = factor * levels[0].size.height / size.height
+    return Overview(pixels, levels[0].size, scale_x, scale_y)
+
+
+def _blocks(level: Level, factor: int) -> Iterator[Region]:
+    """Regions that cover a level, of whole tiles and whole boxes, about `_BLOCK_PX` a side."""
+    width, height = (math.lcm(side, factor) for side in (level.tile.width, level.tile.height))
+    width, height = width * max(1, _BLOCK_PX // width), height * max(1, _BLOCK_PX // height)
+    grid = TileGrid(level.size, Size(width, height))
+    return (grid.region(index.column, index.row) for index in grid.raster(0))
 
 
 def _overview_level(levels: tuple[Level, ...]) -> int:
