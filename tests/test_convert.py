@@ -15,6 +15,7 @@ import wsicomp
 from tests import tiffs
 from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
 from wsicomp.geometry import Size
+from wsicomp.outputs import partial_path
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.plan import ConversionPlan
 from wsicomp.pyramid.provenance import Provenance
@@ -329,7 +330,7 @@ def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_s_remains_are_written_over(source, tmp_path):
-    (tmp_path / "target.svs.partial").write_bytes(b"half a slide" * 100_000)
+    partial_path(tmp_path / "target.svs").write_bytes(b"half a slide" * 100_000)
     convert(source, tmp_path / "target.svs")
     assert [path.name for path in tmp_path.iterdir()] == ["target.svs"]
 
@@ -337,11 +338,11 @@ def test_an_interrupted_run_s_remains_are_written_over(source, tmp_path):
 def test_two_runs_never_write_one_target(source, tmp_path):
     import fcntl
 
-    with (tmp_path / "target.svs.partial").open("wb") as other:
+    with partial_path(tmp_path / "target.svs").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(TargetExistsError, match="another run"):
             convert(source, tmp_path / "target.svs")
-        assert (tmp_path / "target.svs.partial").exists()
+        assert partial_path(tmp_path / "target.svs").exists()
 
 
 def test_a_result_that_fails_its_check_is_not_kept(source, tmp_path, monkeypatch):
@@ -393,3 +394,129 @@ def test_what_is_left_out_is_reported_by_name(tmp_path):
     assert convert(source, tmp_path / "b.svs", label=False, macro=False).dropped == ("label", "macro")
     with openslide.OpenSlide(tmp_path / "b.svs") as slide:
         assert set(slide.associated_images) == {"thumbnail"}
+
+
+@pytest.mark.parametrize("link", ["symlink", "hardlink", "itself"])
+def test_a_partial_file_that_is_the_source_is_refused(tmp_path, link):
+    target = tmp_path / "target.svs"
+    source = tiffs.write_tiff(partial_path(target) if link == "itself" else tmp_path / "source.svs")
+    if link == "symlink":
+        partial_path(target).symlink_to(source)
+    if link == "hardlink":
+        partial_path(target).hardlink_to(source)
+    before = source.read_bytes()
+    with pytest.raises(SlideWriteError, match="never overwritten"):
+        convert(source, target)
+    assert source.read_bytes() == before
+
+
+def test_a_partial_file_that_is_not_ours_is_left_alone(source, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    partial_path(tmp_path / "target.svs").hardlink_to(precious)
+    with pytest.raises(SlideWriteError, match="not ours"):
+        convert(source, tmp_path / "target.svs")
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.99])
+def test_a_file_system_that_is_full_at_any_point_leaves_nothing(source, tmp_path, share):
+    import resource
+    import signal
+
+    convert(source, tmp_path / "whole.svs")
+    limit = int((tmp_path / "whole.svs").stat().st_size * share)
+    (tmp_path / "whole.svs").unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(SlideWriteError, match="cannot be written"):
+            convert(source, tmp_path / "target.svs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def pale_square(side, size=1600):
+    pixels = np.full((size, size, 3), (241, 240, 242), np.uint8)
+    start = (size - side) // 2 // 64 * 64
+    pixels[start : start + side, start : start + side] = (235, 195, 220)
+    return pixels, np.s_[start : start + side, start : start + side]
+
+
+@pytest.mark.parametrize(("tile", "mpp"), [(32, 0.25), (64, 0.25), (256, 0.1), (256, 0.05)])
+def test_the_guard_sees_pale_tissue_on_small_tiles_and_at_small_scales(tmp_path, tile, mpp):
+    square, where = pale_square(400)
+    text = tiffs.DESCRIPTION.format(1600, 1600).replace("MPP = 0.5", f"MPP = {mpp}")
+    source = tiffs.write_tiff(tmp_path / "s.svs", pixels=square, tile=(tile, tile), description=text)
+    convert(source, tmp_path / "t.svs")
+    assert (pixels(tmp_path / "t.svs")[where] == pixels(source)[where]).all()
+
+
+def test_pale_tissue_over_most_of_a_slide_is_not_taken_for_glass(tmp_path):
+    square, where = pale_square(1540)
+    source = tiffs.write_tiff(tmp_path / "s.svs", pixels=square)
+    convert(source, tmp_path / "t.svs")
+    assert (pixels(tmp_path / "t.svs")[where] == pixels(source)[where]).all()
+
+
+def test_what_the_guard_kept_stays_on_added_levels(tmp_path):
+    square, where = pale_square(200, 2400)
+    source = tiffs.write_tiff(tmp_path / "s.svs", pixels=square, tile=(64, 64))
+    convert(source, tmp_path / "t.svs", levels="full", background="#000000", quality=95)
+    middle = where[0].start // 4 + 25
+    assert np.abs(pixels(tmp_path / "t.svs", 1)[middle, middle, :3].astype(int) - (235, 195, 220)).max() < 12
+
+
+@pytest.mark.parametrize("mpp", [0.0005, 0.02, 5000])
+def test_an_implausible_scale_neither_hangs_nor_crashes(tmp_path, mpp):
+    text = tiffs.DESCRIPTION.format(400, 300).replace("MPP = 0.5", f"MPP = {mpp}")
+    source = tiffs.write_tiff(tmp_path / "s.svs", 400, 300, description=text)
+    convert(source, tmp_path / "t.svs", codec="jpeg", margin_um=50)
+
+
+def test_a_decimal_comma_is_read_as_openslide_reads_it(tmp_path):
+    text = tiffs.DESCRIPTION.format(400, 300).replace("MPP = 0.5", "MPP = 0,5")
+    source = tiffs.write_tiff(tmp_path / "s.svs", 400, 300, description=text)
+    assert convert(source, tmp_path / "t.svs").verified
+
+
+def test_values_and_keys_and_comments_name_nobody_either(tmp_path):
+    text = tiffs.DESCRIPTION.format(400, 300) + "|Parmset = ROE^RICHARD|Filtered = 5 Roe|Richard Roe = 1"
+    source = tiffs.write_tiff(tmp_path / "s.svs", 400, 300, description=text)
+    report = convert(source, tmp_path / "t.svs", deidentify=True)
+    assert not any(word in (tmp_path / "t.svs").read_bytes() for word in (b"ROE", b"Roe", b"Richard"))
+    assert set(report.dropped) == {"Parmset", "Filtered", "unknown field"}
+
+
+def test_a_comment_in_a_copied_tile_is_refused_when_no_name_may_stay(tmp_path):
+    source = tiffs.write_tiff(tmp_path / "s.svs", 400, 300)
+    with tifffile.TiffFile(source) as tiff:
+        number = int(np.argmax(tiff.pages[0].databytecounts))
+        offset, count = tiff.pages[0].dataoffsets[number], tiff.pages[0].databytecounts[number]
+        offsets, counts = list(tiff.pages[0].dataoffsets), list(tiff.pages[0].databytecounts)
+    data = source.read_bytes()
+    tile = data[offset : offset + count]
+    comment = b"\xff\xfe\x00\x0aJane Roe"
+    offsets[number], counts[number] = len(data), count + len(comment)
+    source.write_bytes(data + tile[:2] + comment + tile[2:])
+    tiffs.overwrite_tag(tiffs.overwrite_tag(source, 324, offsets), 325, counts)
+    with pytest.raises(wsicomp.SlideReadError, match="take codec jpeg"):
+        convert(source, tmp_path / "t.svs", deidentify=True)
+    convert(source, tmp_path / "t.svs", deidentify=True, codec="jpeg")
+    assert b"Jane" not in (tmp_path / "t.svs").read_bytes()
+
+
+def test_images_that_are_not_carried_on_are_named(tmp_path):
+    source = tmp_path / "s.tiff"
+    with tifffile.TiffWriter(source) as tiff:
+        for _ in range(2):
+            tiff.write(
+                tiffs.picture(200, 150), tile=(64, 64), compression="jpeg", photometric="rgb", metadata=None
+            )
+        tiff.write(np.zeros((30, 40), np.uint8), photometric="minisblack", metadata=None)
+    notes = " ".join(convert(source, tmp_path / "t.tiff").notes)
+    assert "an image of 40 x 30 px in strips" in notes
+    assert "1 tiled images that OpenSlide does not show" in notes

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from wsicomp.geometry import Size
+from wsicomp.outputs import partial_path
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.stages import Stages
@@ -63,7 +64,7 @@ def test_ten_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
 def test_a_run_that_is_asked_to_stop_leaves_nothing(source, tmp_path, number):
     target = tmp_path / "target.svs"
     process = start(source, target)
-    while process.poll() is None and not target.with_name("target.svs.partial").exists():
+    while process.poll() is None and not partial_path(target).exists():
         time.sleep(0.01)
     os.kill(process.pid, number)
     _, message = process.communicate()

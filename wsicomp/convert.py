@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import VerificationError
+from wsicomp.errors import SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_output
 from wsicomp.preparation import Prepared, prepare
+from wsicomp.pyramid.carried import holds_text
 from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
 from wsicomp.pyramid.stream import stream_level
 from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
-from wsicomp.slide import Slide
+from wsicomp.slide import JPEG, Slide
 from wsicomp.stages import Progress, StageProgress, Stages
 
 
@@ -76,11 +77,25 @@ def _write(
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
             tiles = stream_level(slide, part, prepared.codec, prepared.whitening, config.workers)
+            if config.deidentify:
+                tiles = _nameless(tiles, part, slide.info.path)
             writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
             writer.write_associated(part, slide.info.associated_images[part])
     writer.finish(_mask_figures(prepared), _carried_properties(slide, config))
+
+
+def _nameless(tiles: Iterator[bytes | None], level: LevelPlan, path: Path) -> Iterator[bytes | None]:
+    for number, tile in enumerate(tiles):
+        if tile and level.encoding.compression == JPEG and holds_text(tile):
+            place = (
+                f"level {level.number} tile ({number % level.grid.columns}, {number // level.grid.columns})"
+            )
+            raise SlideReadError(
+                "its JPEG holds text that could name a patient; take codec jpeg", path, place
+            )
+        yield tile
 
 
 def _counted(

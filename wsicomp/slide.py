@@ -98,7 +98,8 @@ class SlideInfo:
     """What a slide says of itself. `None` means that the file does not say.
 
     `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
-    fields as text. Both may name a patient.
+    fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
+    levels nor associated images, and so are not carried on.
     """
 
     path: Path
@@ -110,6 +111,7 @@ class SlideInfo:
     description: str = field(repr=False)
     properties: Mapping[str, str] = field(repr=False)
     associated_images: Mapping[str, AssociatedImage] = field(repr=False)
+    omitted: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:

@@ -126,7 +126,7 @@ def test_a_missing_level(target):
     edit_provenance(
         target,
         lambda values: (
-            values["plan"]["levels"].append(values["plan"]["levels"][0]),
+            values["plan"]["levels"].append(values["plan"]["levels"][0] | {"number": 1}),
             values["level_sha256"].append(""),
         ),
     )

@@ -50,7 +50,7 @@ def test_names_hidden_in_the_history_or_without_a_key_are_dropped():
         "Aperio Image Library v1.2\r\nDoe, Jane\r\n10x10 JPEG/RGB Q=3|Jane Doe|MPP = 1"
     )
     assert "Jane" not in text
-    assert dropped == ("history text", "text without a key")
+    assert dropped == ("history text", "unknown field")
 
 
 def test_deidentifying_our_own_text_drops_nothing():

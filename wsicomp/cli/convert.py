@@ -12,9 +12,9 @@ from wsicomp.cli.text import as_bytes, as_percent, write_json
 from wsicomp.codecs import codec_names
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
 from wsicomp.convert import convert_slide, plan_slide
-from wsicomp.errors import ConfigError, SlideWriteError
+from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
-from wsicomp.outputs import check_output
+from wsicomp.outputs import check_apart, check_output
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -126,9 +126,8 @@ def run_convert(options: argparse.Namespace) -> int:
     inputs = (options.source, config.mask, given.get("preset"))
     check_output(options.target, inputs, config.overwrite)
     if report_path is not None and str(report_path) != "-":
-        check_output(report_path, (*inputs, options.target), config.overwrite)
-        if report_path.absolute() == options.target.absolute():
-            raise SlideWriteError("is TARGET too; name another file for the report", report_path)
+        check_output(report_path, inputs, config.overwrite)
+        check_apart(report_path, options.target)
     with progress_bars() as show:
         if "dry_run" in given:
             plan = plan_slide(options.source, config, show)

@@ -15,7 +15,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_percent
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideWriteError
-from wsicomp.outputs import check_output
+from wsicomp.outputs import check_apart, check_output
 from wsicomp.readers import open_slide
 from wsicomp.slide import Pixels
 from wsicomp.stages import Stages
@@ -47,9 +47,8 @@ def run_segment(options: argparse.Namespace) -> int:
     """Segment and write."""
     check_output(options.mask, (options.source,), options.overwrite)
     if options.overlay is not None:
-        check_output(options.overlay, (options.source, options.mask), options.overwrite)
-        if options.overlay.absolute() == options.mask.absolute():
-            raise SlideWriteError("is MASK too; name another file for the overlay", options.overlay)
+        check_output(options.overlay, (options.source,), options.overwrite)
+        check_apart(options.overlay, options.mask)
     with (
         closing(open_slide(options.source)) as slide,
         progress_bars() as show,

@@ -19,6 +19,9 @@ _DQT, _APP0 = 0xDB, 0xE0
 __all__ = ["JpegCodec", "decode", "decode_eighth", "encode_uniform", "frame_subsampling"]
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+UNUSUAL_SUBSAMPLING = (0, 0)
+"""What `frame_subsampling` gives for factors that TIFF has no tag for; such tiles decode, no more."""
+
 _SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (4, 1): "411"}
 
 
@@ -26,7 +29,7 @@ def frame_subsampling(stream: bytes) -> tuple[int, int]:
     """The horizontal and vertical chroma subsampling that the frame header states.
 
     Raises:
-        ValueError: there is no frame header of three components, or its sampling is not expressible.
+        ValueError: there is no frame header of three components.
     """
     for marker, start, end in segments(stream):
         if marker not in _FRAMES:
@@ -36,7 +39,7 @@ def frame_subsampling(stream: bytes) -> tuple[int, int]:
             raise ValueError("JPEG frame does not have three components")
         first, second, third = header[7], header[10], header[13]
         if second != 0x11 or third != 0x11:
-            raise ValueError("JPEG frame with subsampled first component")
+            return UNUSUAL_SUBSAMPLING
         return first >> 4, first & 15
     raise ValueError("JPEG stream without frame header")
 

@@ -13,6 +13,7 @@ from wsicomp.slide import APERIO_JPEG2000_YCBCR, EncodedTile, Pixels, TileEncodi
 
 def decode(tile: EncodedTile) -> Pixels:
     """The pixels as OpenJPEG gives them, which are those that OpenSlide shows."""
+    _check_size(tile)
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.jpeg2k_decode(tile.data, out=pixels)
     return _ycbcr_to_rgb(pixels) if tile.encoding.compression == APERIO_JPEG2000_YCBCR else pixels
@@ -29,6 +30,18 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     if encoding.compression == APERIO_JPEG2000_YCBCR:
         pixels = np.ascontiguousarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]])
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=False))
+
+
+def _check_size(tile: EncodedTile) -> None:
+    """Compare the size that the codestream states before a decoder takes memory for it.
+
+    Source: ITU-T T.800 annex A.5.1: SIZ follows SOC, with the extent at byte 8 and the offset at byte 16.
+    """
+    if tile.data[:4] != b"\xff\x4f\xff\x51":
+        raise ValueError("not a JPEG 2000 codestream")
+    right, bottom, left, top = (int.from_bytes(tile.data[at : at + 4], "big") for at in (8, 12, 16, 20))
+    if (right - left, bottom - top) != (tile.size.width, tile.size.height):
+        raise ValueError(f"JPEG 2000 of {right - left} x {bottom - top} px, expected {tile.size}")
 
 
 def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:

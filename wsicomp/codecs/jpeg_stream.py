@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WHITE, TileEncoding
 
-_SOS, _EOI, _DQT, _DHT = 0xDA, 0xD9, 0xDB, 0xC4
+_SOS, _EOI, _DQT, _DHT, _COM = 0xDA, 0xD9, 0xDB, 0xC4, 0xFE
+_ADOBE_APP = 0xEE
+_TEXT_APPS = frozenset(range(0xE1, 0xF0)) - {_ADOBE_APP}
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 _END_OF_BLOCK = 0
 
@@ -52,6 +54,18 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
             raise ValueError(f"JPEG segment at byte {position} ends past the stream")
         yield marker, position, end
         position = end
+
+
+def comments(stream: bytes) -> list[tuple[int, int]]:
+    """(start, end) of the header segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
+    return [(start, end) for marker, start, end in segments(stream) if marker == _COM or marker in _TEXT_APPS]
+
+
+def without_comments(stream: bytes) -> bytes:
+    """The same picture without the segments that could hold a name."""
+    for start, end in reversed(comments(stream)):
+        stream = stream[:start] + stream[end:]
+    return stream
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
@@ -123,6 +137,8 @@ def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
     own, step = [], 1
     if "step" in shared:
         step = int.from_bytes(shared["step"], "big")
+        if not step:
+            raise ValueError("a quantisation step of 0 in JPEGTables")
     else:
         own.append(_segment(_DQT, b"\x00" + b"\x01" * 64))
     if "dc" not in shared:

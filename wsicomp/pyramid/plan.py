@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import Level, TileEncoding
 
+_MOST_TILES = 1 << 26
+
 
 class TileAction(enum.Enum):
     """What becomes of a tile. The value is its letter in a level's run-length text."""
@@ -93,20 +95,35 @@ class LevelPlan:
         tables = encoding["jpeg_tables"]
         encoding["jpeg_tables"] = None if tables is None else base64.b64decode(tables, validate=True)
         encoding["subsampling"] = tuple(encoding["subsampling"])
-        size, tile = Size(*values["size"]), Size(*values["tile"])
+        size, tile = _size(values["size"]), _size(values["tile"])
         grid = TileGrid(size, tile)
+        if grid.count > _MOST_TILES:
+            raise ValueError(f"{grid.count} tiles, expected at most {_MOST_TILES}")
         rows = [_expanded(row, grid.columns) for row in values["actions"]]
         if len(rows) != grid.rows:
             raise ValueError(f"{len(rows)} rows of actions, expected {grid.rows}")
         return cls(
-            values["number"],
+            _natural(values["number"]),
             size,
             tile,
-            values["source_level"],
-            values["reduction"],
+            _natural(values["source_level"]),
+            _natural(values["reduction"]),
             TileEncoding(**encoding),
             np.array(rows),
         )
+
+
+def _natural(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise ValueError(f"{value!r:.40} is not a count")
+    return value
+
+
+def _size(values: Any) -> Size:
+    width, height = (_natural(value) for value in values)
+    if not width or not height:
+        raise ValueError("a size of 0 px")
+    return Size(width, height)
 
 
 def _expanded(row: str, columns: int) -> list[str]:
@@ -179,15 +196,18 @@ class ConversionPlan:
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
-        red, green, blue = values["background"]
+        red, green, blue = (_natural(value) for value in values["background"])
+        levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
+        if [level.number for level in levels] != list(range(len(levels))):
+            raise ValueError("levels out of order")
         return cls(
             **{
                 **values,
                 "source": SourceIdentity(**values["source"]),
                 "background": (red, green, blue),
-                "mpp": None if values["mpp"] is None else Mpp(*values["mpp"]),
-                "levels": tuple(LevelPlan.from_json(level) for level in values["levels"]),
-                "images": tuple(values["images"]),
+                "mpp": None if values["mpp"] is None else Mpp(*map(float, values["mpp"])),
+                "levels": levels,
+                "images": tuple(str(name) for name in values["images"]),
                 "dropped": tuple(values["dropped"]),
                 "notes": tuple(values["notes"]),
             }

@@ -13,6 +13,7 @@ from wsicomp.codecs import TileCodec
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size, TileGrid
+from wsicomp.pyramid.carried import shows_the_scan
 from wsicomp.pyramid.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
 from wsicomp.readers import aperio
 from wsicomp.slide import (
@@ -121,11 +122,12 @@ def _obstacle(level: Level, container: str) -> str | None:
         return f"OpenSlide's aperio driver does not read compression {compression}"
     if container == "tiff" and compression in _APERIO_ONLY:
         return "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
+    if container == "tiff" and level.downsample > 1 and level.absent:
+        return "it has tiles without bytes, which OpenSlide fills in format svs alone"
     if level.tile.width % 16 or level.tile.height % 16:
         return f"tiles of {level.tile} px, expected multiples of 16"
-    if compression == JPEG and level.encoding.subsampling not in _IN_JPEG:
-        return f"JPEG subsampling {level.encoding.subsampling}"
-    return None
+    unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
+    return "JPEG with unusual chroma subsampling" if unusual else None
 
 
 def _levels(
@@ -181,8 +183,15 @@ def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reducti
             left = column * target.tile.width * reduction // source.tile.width
             right = -(-(column + 1) * target.tile.width * reduction // source.tile.width)
             parts = kinds[top:bottom, left:right]
-            result[row, column] = parts.flat[0] if (parts == parts.flat[0]).all() else TileKind.MIXED
+            result[row, column] = _joined(parts)
     return result
+
+
+def _joined(parts: NDArray[np.uint8]) -> int:
+    """The kind of a tile made of these: what the guard kept on any of them stays whole."""
+    if np.isin(parts, (TileKind.RESCUED, TileKind.PROTECTED)).any():
+        return TileKind.PROTECTED
+    return int(parts.flat[0]) if (parts == parts.flat[0]).all() else TileKind.MIXED
 
 
 def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, copies: bool) -> Actions:
@@ -242,8 +251,10 @@ def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[
 
 
 def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
+    thumbnail = info.associated_images.get("thumbnail")
     wanted = {
-        "thumbnail": True,
+        "thumbnail": thumbnail is not None
+        and (not config.deidentify or shows_the_scan(thumbnail, info.size)),
         "label": config.label and not config.deidentify,
         "macro": config.macro and not config.deidentify,
     }
@@ -263,6 +274,10 @@ def _notes(info: SlideInfo, config: ConversionConfig, container: str, glass: Gla
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"
         )
+    if info.omitted:
+        notes.append(f"not carried on: {', '.join(info.omitted)}")
+    if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
+        notes.append("an SVS states one um per px for both directions: their mean is written")
     hidden = [name for name in _images(info, config) if container == "tiff"]
     if hidden:
         notes.append(

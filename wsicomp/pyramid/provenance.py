@@ -51,7 +51,7 @@ class Provenance:
             if len(digests) != len(plan.levels):
                 raise ValueError(f"{len(digests)} digests for {len(plan.levels)} levels")
             return cls(plan, values["mask"], values["properties"], digests)
-        except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
 
 

@@ -6,29 +6,28 @@ the atomic rename are ours. It must not decode a tile or decide anything.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import tifffile
 from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
-from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
+from wsicomp.outputs import partial_path
+from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.pyramid.provenance import LevelDigest, Provenance
 from wsicomp.readers import aperio, xmp
 from wsicomp.slide import JPEG, RGB, YCBCR, AssociatedImage, TileEncoding
 from wsicomp.version import SOFTWARE
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there its own sharing rules keep a second writer out.
-    fcntl = None  # type: ignore[assignment]
 
 _NODATA_TAG = 42113
 _NODATA = b"255\0"
@@ -37,7 +36,7 @@ _TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
 
 
 class PyramidWriter:
-    """A context manager that writes `TARGET.partial` and, on `commit`, renames it to TARGET.
+    """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
     Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
     left is overwritten; one that another run still writes is refused.
@@ -50,7 +49,7 @@ class PyramidWriter:
     def __init__(
         self, target: Path, plan: ConversionPlan, icc_profile: bytes | None, overwrite: bool
     ) -> None:
-        self.partial = target.with_name(target.name + ".partial")
+        self.partial = partial_path(target)
         self._target = target
         self._plan = plan
         self._icc_profile = icc_profile
@@ -116,14 +115,12 @@ class PyramidWriter:
         Raises:
             SlideWriteError: the file system refuses.
         """
-        text = aperio.associated_description(name, image.size, image.description)
-        if self._plan.config["deidentify"]:
-            text = aperio.deidentify(text)[0]
+        image = carried_image(name, image, bool(self._plan.config["deidentify"]))
         layout = {
             "shape": (*image.size.shape, 3),
             "rowsperstrip": image.rows_per_strip,
             "subfiletype": _SUBFILE_TYPES[name],
-            "description": text.encode("latin-1"),
+            "description": image.description.encode("latin-1"),
             "iccprofile": image.icc_profile,
         }
         self._write(iter(image.strips), image.encoding, layout)
@@ -187,7 +184,9 @@ class PyramidWriter:
                 metadata=None,
                 **layout,
             )
-        except (OSError, struct.error) as exc:
+        except SlideReadError:
+            raise
+        except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
             raise _refused(exc, self.partial) from exc
 
     def _stored(self, plan: LevelPlan, tiles: Iterable[bytes | None], digest: LevelDigest) -> Iterator[bytes]:
@@ -246,30 +245,38 @@ def _share_blank_tile(page: tifffile.TiffPage, plan: LevelPlan) -> None:
 
 
 def _open_locked(partial: Path) -> BinaryIO:
-    """Open the partial file for writing from its start, held against every other process."""
+    """Open the partial file for writing from its start, held against every other process.
+
+    Unbuffered, so that a full disk shows where something is written and not again when it is closed.
+    """
     busy = TargetExistsError("another run is writing it; wait for that one", partial)
     try:
-        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
+        file = cast(BinaryIO, open(partial, "r+b", buffering=0, opener=_create))  # noqa: SIM115
     except OSError as exc:
         raise _refused(exc, partial) from exc
     try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(file.fileno())
         # A run that ended between our open and our lock has made this very file its target.
-        if not os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+        if not os.path.samestat(status, partial.stat()):
             raise busy
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise SlideWriteError("is there already and is not ours; move it away", partial)
         file.truncate(0)
+    except SlideWriteError:
+        file.close()
+        raise
     except (BlockingIOError, FileNotFoundError) as exc:
         file.close()
         raise busy from exc
-    except BaseException:
+    except OSError as exc:
         file.close()
-        raise
+        raise _refused(exc, partial) from exc
     return file
 
 
 def _create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT, 0o666)
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:

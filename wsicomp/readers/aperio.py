@@ -16,20 +16,22 @@ from wsicomp.version import SOFTWARE
 _TECHNICAL = frozenset(
     (
         *("AppMag", "MPP", "OriginalWidth", "OriginalHeight", "Originalheight", "Left", "Top", "StripeWidth"),
-        *("LineCameraSkew", "LineAreaXOffset", "LineAreaYOffset", "Focus Offset", "Filtered", "Parmset"),
-        *(
-            "Gamma",
-            "DisplayColor",
-            "Exposure Time",
-            "Exposure Scale",
-            "SessonMode",
-            "SessionMode",
-            "ICC Profile",
-        ),
-        *("CalibrationAverageRed", "CalibrationAverageGreen", "CalibrationAverageBlue"),
+        *("LineCameraSkew", "LineAreaXOffset", "LineAreaYOffset", "Focus Offset", "Filtered", "Gamma"),
+        *("Exposure Time", "Exposure Scale", "CalibrationAverageRed", "CalibrationAverageGreen"),
+        *("CalibrationAverageBlue",),
     )
 )
-"""The fields that describe optics and geometry; every other could name a patient, a person or a day."""
+"""The fields that describe optics and geometry in numbers; all others could name a patient or a day."""
+
+_KNOWN = frozenset(
+    (
+        *("Filename", "Title", "Date", "Time", "Time Zone", "User", "ScanScope ID", "ImageID", "Parmset"),
+        *("ICC Profile", "DisplayColor", "SessonMode", "SessionMode", "Rack", "Slide", "Barcode", "DSR ID"),
+    )
+)
+"""Other keys of Aperio's, which are named when they are left out; an unknown key could itself be a name."""
+
+_NUMBER = re.compile(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*")
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
@@ -74,7 +76,7 @@ def objective_power(fields: Mapping[str, str]) -> float | None:
 
 def _positive_number(text: str | None) -> float | None:
     try:
-        value = float(text or "")
+        value = float((text or "").replace(",", "."))
     except ValueError:
         return None
     return value if 0 < value < float("inf") else None
@@ -139,9 +141,10 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
             dropped.append("history text")
     fields = []
     for part in parts:
-        key = part.partition("=")[0].strip()
-        if key in _TECHNICAL:
+        key, _, value = part.partition("=")
+        key = key.strip()
+        if key in _TECHNICAL and _NUMBER.fullmatch(value):
             fields.append(part)
         else:
-            dropped.append(key if "=" in part else "text without a key")
+            dropped.append(key if key in _KNOWN | _TECHNICAL else "unknown field")
     return "|".join([";".join(filter(None, entries)), *fields]), tuple(dict.fromkeys(dropped))

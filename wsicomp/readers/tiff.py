@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -122,6 +122,8 @@ class TiffSlide:
                 int((region.x + region.width) * scale_x),
                 int((region.y + region.height) * scale_y),
             )
+            if not 0 < (right - left) * (bottom - top) <= _LARGEST_TILE_PX**2:
+                raise TileReadError("no bytes, and too much to draw it from", self._info.path, str(index))
             part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
             pixels[: region.height, : region.width] = cv2.resize(
                 part, (region.width, region.height), interpolation=cv2.INTER_AREA
@@ -151,6 +153,10 @@ class TiffSlide:
         description = _text(first)
         is_aperio = description.startswith("Aperio")
         fields = aperio.parse_fields(description) if is_aperio else {}
+        images, omitted = self._associated_images(pages, is_aperio)
+        unseen = sum(page.is_tiled for page in pages) - len(tiled)
+        if unseen:
+            omitted += (f"{unseen} tiled images that OpenSlide does not show",)
         return SlideInfo(
             path=path,
             vendor="aperio" if is_aperio else "generic-tiff",
@@ -160,7 +166,8 @@ class TiffSlide:
             icc_profile=_icc_profile(first),
             description=description,
             properties={f"aperio.{key}": value for key, value in fields.items()},
-            associated_images=self._associated_images(pages),
+            associated_images=images,
+            omitted=omitted,
         )
 
     def _level(self, page: tifffile.TiffPage, number: int, tiled: Sequence[tifffile.TiffPage]) -> Level:
@@ -181,27 +188,45 @@ class TiffSlide:
             tuple(np.flatnonzero(table[:, 1] == 0).tolist()),
         )
 
-    def _associated_images(self, pages: Sequence[tifffile.TiffPage]) -> Mapping[str, AssociatedImage]:
+    def _associated_images(
+        self, pages: Sequence[tifffile.TiffPage], is_aperio: bool
+    ) -> tuple[dict[str, AssociatedImage], tuple[str, ...]]:
+        """The label, macro and thumbnail, and which images in strips are none of them or not readable."""
         images: dict[str, AssociatedImage] = {}
-        for position, page in enumerate(pages):
+        omitted = []
+        for number, page in enumerate(pages):
             if page.is_tiled:
                 continue
+            position = number if is_aperio else -1
             name = aperio.associated_name(_text(page), int(page.subfiletype), position)
-            if name is not None and name not in images and _is_rgb(page):
-                images[name] = self._associated(page, name)
-        return images
+            image = None if name is None or name in images else self._associated(page)
+            if name is not None and image is not None:
+                images[name] = image
+            else:
+                omitted.append(f"{name or 'an image'} of {page.imagewidth} x {page.imagelength} px in strips")
+        return images, tuple(omitted)
 
-    def _associated(self, page: tifffile.TiffPage, name: str) -> AssociatedImage:
-        ranges = tuple(zip(page.dataoffsets, page.databytecounts, strict=True))
+    def _associated(self, page: tifffile.TiffPage) -> AssociatedImage | None:
+        """An image in strips, None if it is not sound 8-bit RGB."""
+        counts = (len(page.dataoffsets), len(page.databytecounts))
+        rows_per_strip = min(page.rowsperstrip, page.imagelength)
+        sound = _is_rgb(page) and page.planarconfig == 1 and can_decode(int(page.compression))
+        if not sound or rows_per_strip < 1 or counts != (-(-page.imagelength // rows_per_strip),) * 2:
+            return None
         end = os.fstat(self._file).st_size
-        if any(offset + count > end for offset, count in ranges):
-            raise SlideReadError("a strip ends past the end of the file", place=f"{name} image")
-        if sum(count for _, count in ranges) > _LARGEST_ASSOCIATED_BYTES:
-            raise UnsupportedSlideError("an associated image of over 256 MiB", place=f"{name} image")
+        ranges = tuple(zip(page.dataoffsets, page.databytecounts, strict=True))
+        total = sum(count for _, count in ranges)
+        if total > _LARGEST_ASSOCIATED_BYTES or any(
+            not 0 < count <= end - offset for offset, count in ranges
+        ):
+            return None
         strips = tuple(os.pread(self._file, count, offset) for offset, count in ranges)
+        try:
+            encoding = _encoding(page, strips, "image in strips")
+        except SlideReadError:
+            return None
         size = Size(page.imagewidth, page.imagelength)
-        encoding = _encoding(page, strips, f"{name} image")
-        return AssociatedImage(size, encoding, page.rowsperstrip, strips, _icc_profile(page), _text(page))
+        return AssociatedImage(size, encoding, rows_per_strip, strips, _icc_profile(page), _text(page))
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -314,7 +339,7 @@ def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
 def _resolution(page: tifffile.TiffPage) -> Mpp | None:
     unit = _MICROMETRES.get(int(page.tags.valueof(296, default=2)))
     values = [page.tags.valueof(code) for code in (282, 283)]
-    if unit is None or not all(value and value[0] and value[1] for value in values):
+    if unit is None or not all(value and value[0] > 0 and value[1] > 0 for value in values):
         return None
     mpp_x, mpp_y = (unit * denominator / numerator for numerator, denominator in values)
     return Mpp(mpp_x, mpp_y)

@@ -31,17 +31,23 @@ _LEAST_AREA_UM2 = 120.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
 _COARSE_MPP = 1.0
+_TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
 _TILES_AT_ONCE = 32
 
 
 class TileKind(enum.IntEnum):
-    """What is on a tile; `RESCUED` is glass to the mask, but not to the guard."""
+    """What is on a tile.
+
+    `RESCUED` is glass to the mask, but not to the guard; `PROTECTED` is mixed, and what the guard found
+    reaches into it. Both stay whole.
+    """
 
     GLASS = 0
     MIXED = 1
     TISSUE = 2
     RESCUED = 3
+    PROTECTED = 4
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,25 @@ def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
         return GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
     terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
     colors = samples[rows, columns].astype(np.float64)
-    weights = np.ones((len(rows), 1))
+    neutral = _most_neutral(colors)
+    terms, colors = terms[neutral], colors[neutral]
+    weights = np.ones((len(colors), 1))
     for _ in range(8):
         coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     return GlassColor(np.asarray(coefficients, np.float64))
+
+
+def _most_neutral(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which colours may be glass: pale tissue that the mask missed, even most of it, is pinker than that.
+
+    What counts is the least saturated 2 % of the brighter half; glass itself may be tinted.
+    """
+    saturation = np.ptp(colors, axis=1)
+    brightness = colors.sum(axis=1)
+    tint = np.percentile(saturation[brightness >= np.median(brightness)], 2)
+    return np.asarray(saturation <= tint + _TINT_RANGE)
 
 
 def _stride(overview: Overview, axis: int) -> int:
@@ -111,8 +130,8 @@ class GlassGuard:
     A block is foreign if it is darker than the slide's glass by over 20 grey levels in some channel, or
     differs from the tile's own glass by over 15 in RGB distance. A tile is not glass if 120 um2 of it are
     foreign. On 48 labelled real sections and on drawn slides this alone, with a mask that sees nothing, keeps
-    every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not say its mpp, 1 um is taken for
-    level 0: fewer blocks then suffice, which keeps more.
+    every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not say its mpp,
+    1 um is taken for level 0: fewer blocks then suffice, which keeps more.
     """
 
     def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
@@ -142,7 +161,9 @@ class GlassGuard:
         foreign = self._foreign(level, region, blocks)
         side = self.block_px(level)
         block_um2 = (side * self._mpp * level.downsample) ** 2
-        if np.count_nonzero(foreign) < max(1, int(_LEAST_AREA_UM2 / block_um2)):
+        # On a tile or a strip of one too small to hold that area, an eighth of it is enough.
+        needed = min(int(_LEAST_AREA_UM2 / block_um2), foreign.size // 8)
+        if np.count_nonzero(foreign) < max(1, needed):
             return None
         rows, columns = np.flatnonzero(foreign.any(axis=1)), np.flatnonzero(foreign.any(axis=0))
         rim = self._margin_blocks(level) * side
@@ -195,7 +216,7 @@ class GlassGuard:
         """
         side = self.block_px(level)
         foreign = self._foreign(level, region, _blocks(pixels, side), glass=_shrunk(~tissue, side))
-        reach = 2 * self._margin_blocks(level) + 1
+        reach = 2 * min(self._margin_blocks(level), max(foreign.shape)) + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         grown = cv2.dilate(foreign.astype(np.uint8), disc)
         wide = np.repeat(np.repeat(grown, side, axis=0), side, axis=1)[: region.height, : region.width]
@@ -265,4 +286,4 @@ def _protect(kinds: NDArray[np.uint8], level: Level, found_on: Level, box: Regio
     top, bottom = max(0, box.y) * scale_y // tile.height, -(-(box.y + box.height) * scale_y // tile.height)
     reached = kinds[int(top) : int(bottom), int(left) : int(right)]
     reached[reached == TileKind.GLASS] = TileKind.RESCUED
-    reached[reached == TileKind.MIXED] = TileKind.TISSUE
+    reached[reached == TileKind.MIXED] = TileKind.PROTECTED

@@ -5,6 +5,7 @@ It answers questions about tiles and pixels of any level. It must not know how i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +16,7 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Level
 
 _ROUNDING = 1e-6
+_LARGEST_KERNEL_PX = 16
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,14 @@ class TissueMask:
 
     def dilated(self, radius_px: float) -> TissueMask:
         """The mask grown by a distance in level-0 pixels, rounded up to whole mask pixels."""
-        radius_x, radius_y = int(np.ceil(radius_px / self.scale_x)), int(np.ceil(radius_px / self.scale_y))
+        radius_x, radius_y = math.ceil(radius_px / self.scale_x), math.ceil(radius_px / self.scale_y)
+        if max(radius_x, radius_y) > _LARGEST_KERNEL_PX:
+            # A kernel's cost grows with its area; the distance to the nearest tissue costs the same for any.
+            distance = cv2.distanceTransform(
+                (~self.pixels).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+            )
+            reached = distance <= max(radius_x, radius_y)
+            return replace(self, pixels=reached if self.pixels.any() else self.pixels)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
         return replace(self, pixels=cv2.dilate(self.pixels.view(np.uint8), kernel).view(np.bool_))
 

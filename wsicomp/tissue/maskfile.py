@@ -21,6 +21,11 @@ _DRAWN_SIDE_PX = 4096
 _SUBPIXEL_BITS = 4
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _OUTLINE_SUFFIXES = (".json", ".geojson")
+_MINISWHITE = 0
+_UNREADABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
+    *(MemoryError, cv2.error, Image.DecompressionBombError),
+)
 
 
 def read_mask(path: Path, slide: Size) -> TissueMask:
@@ -32,15 +37,17 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
     Raises:
         MaskError: the file cannot be read, or does not fit the slide.
     """
+    is_outline = path.suffix.lower() in _OUTLINE_SUFFIXES
     try:
-        if path.suffix.lower() in _OUTLINE_SUFFIXES:
-            pixels = _drawn(json.loads(path.read_text("utf-8")), slide, path)
-        else:
-            pixels = _picture(path)
+        pixels = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
+    except MaskError:
+        raise
     except OSError as exc:
-        raise MaskError(exc.strerror or f"not a picture ({exc})", path) from exc
-    except (ValueError, TypeError, LookupError, AttributeError, Image.DecompressionBombError) as exc:
-        raise exc if isinstance(exc, MaskError) else MaskError(f"not a mask ({exc})", path) from exc
+        raise MaskError(exc.strerror or "not a picture that can be read", path) from exc
+    except _UNREADABLE as exc:
+        # Without the error's own words: they quote the file, which may name a patient.
+        expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"
+        raise MaskError(f"not a mask ({type(exc).__name__}); expected {expected}", path) from exc
     rows, columns = pixels.shape
     if not fits(Size(columns, rows), slide):
         found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
@@ -62,6 +69,10 @@ def _picture(path: Path) -> NDArray[np.bool_]:
             if page.size > _MOST_PIXELS:
                 raise MaskError(f"{page.size} samples, expected at most {_MOST_PIXELS}", path)
             pixels = page.asarray()
+            if page.photometric == _MINISWHITE:
+                pixels = pixels.max() - pixels
+            if page.extrasamples:
+                pixels = pixels[..., : -len(page.extrasamples)]
     else:
         try:
             with Image.open(path) as image:
@@ -76,7 +87,9 @@ def _picture(path: Path) -> NDArray[np.bool_]:
         pixels = pixels.max(axis=2)
     if pixels.ndim != 2:
         raise MaskError(f"{pixels.ndim} dimensions, expected a picture", path)
-    return np.asarray(pixels > 0)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise MaskError("samples that are no numbers", path)
+    return np.asarray(pixels != 0)
 
 
 def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.bool_]:
@@ -87,18 +100,33 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.bool_]:
     if not polygons:
         raise MaskError("no polygons; expected QuPath annotations as GeoJSON", path)
     for rings in polygons:
-        outlines = []
-        for ring in rings:
-            points = np.array(ring, np.float64)[:, :2]
-            if points.min() < -1 or (points > np.array([slide.width, slide.height]) + 1).any():
-                raise MaskError(
-                    f"an outline leaves the slide of {slide} px; export it in pixels of level 0", path
-                )
-            outlines.append(np.rint(points * scale * (1 << _SUBPIXEL_BITS)).astype(np.int32))
-        one = np.zeros_like(mask)
-        cv2.fillPoly(one, outlines, 1, shift=_SUBPIXEL_BITS)
-        mask |= one
+        _fill(mask, [_scaled(ring, slide, scale, path) for ring in rings])
     return mask.astype(np.bool_)
+
+
+def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    points = np.array(ring, np.float64)[:, :2]
+    if (
+        not np.isfinite(points).all()
+        or points.min() < -1
+        or (points > [slide.width + 1, slide.height + 1]).any()
+    ):
+        raise MaskError(f"an outline leaves the slide of {slide} px; export it in pixels of level 0", path)
+    return np.asarray(points * scale)
+
+
+def _fill(mask: NDArray[np.uint8], outlines: list[NDArray[np.float64]]) -> None:
+    """Draw one polygon with its holes, within its bounding box, over what is there."""
+    corners = np.concatenate(outlines)
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
+    part = mask[top:bottom, left:right]
+    one = np.zeros_like(part)
+    shifted = [
+        np.rint((outline - (left, top)) * (1 << _SUBPIXEL_BITS)).astype(np.int32) for outline in outlines
+    ]
+    cv2.fillPoly(one, shifted, 1, shift=_SUBPIXEL_BITS)
+    part |= one
 
 
 def _polygons(content: Any) -> list[Any]:

@@ -75,11 +75,17 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:
-    """Regions that cover a level, of whole tiles and whole boxes, about `_BLOCK_PX` a side."""
-    width, height = (math.lcm(side, factor) for side in (level.tile.width, level.tile.height))
-    width, height = width * max(1, _BLOCK_PX // width), height * max(1, _BLOCK_PX // height)
+    """Regions that cover a level, of whole boxes and, unless that is far larger, whole tiles."""
+    width, height = (_block_side(side, factor) for side in (level.tile.width, level.tile.height))
     grid = TileGrid(level.size, Size(width, height))
     return (grid.region(index.column, index.row) for index in grid.raster(0))
+
+
+def _block_side(tile_px: int, factor: int) -> int:
+    whole = math.lcm(tile_px, factor)
+    if whole > 2 * _BLOCK_PX:
+        whole = factor
+    return whole * max(1, _BLOCK_PX // whole)
 
 
 def _overview_level(levels: tuple[Level, ...]) -> int:

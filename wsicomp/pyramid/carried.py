@@ -1,0 +1,37 @@
+"""What of a source's own text and images a target carries, and what it leaves out to name nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsicomp.codecs.jpeg_stream import comments, without_comments
+from wsicomp.geometry import Size
+from wsicomp.readers import aperio
+from wsicomp.slide import JPEG, AssociatedImage
+
+_ASPECT_TOLERANCE = 0.05
+
+
+def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> AssociatedImage:
+    """A label, macro or thumbnail with the description and the strips that the target gets."""
+    text = aperio.associated_description(name, image.size, image.description)
+    if not deidentify:
+        return replace(image, description=text)
+    strips = image.strips
+    if image.encoding.compression == JPEG:
+        strips = tuple(without_comments(strip) for strip in strips)
+    return replace(image, description=aperio.deidentify(text)[0], strips=strips)
+
+
+def holds_text(data: bytes) -> bool:
+    """Whether a JPEG tile has a comment, or a header too broken to tell."""
+    try:
+        return bool(comments(data))
+    except ValueError:
+        return True
+
+
+def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:
+    """Whether a thumbnail has the slide's proportions, as a label passed off as one has not."""
+    aspect = thumbnail.size.width / thumbnail.size.height * slide.height / slide.width
+    return abs(aspect - 1) <= _ASPECT_TOLERANCE + 1 / min(thumbnail.size.width, thumbnail.size.height)
