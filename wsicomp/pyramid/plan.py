@@ -126,11 +126,11 @@ def _size(values: Any) -> Size:
     return Size(width, height)
 
 
-def _expanded(row: str, columns: int) -> list[str]:
+def _expanded(row: str, columns: int) -> Actions:
     runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CEMBZ])", row)]
     if sum(length for length, _ in runs) != columns or "".join(f"{n}{letter}" for n, letter in runs) != row:
         raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
-    return [letter for length, letter in runs for _ in range(length)]
+    return np.repeat([letter for _, letter in runs], [length for length, _ in runs])
 
 
 @dataclass(frozen=True)

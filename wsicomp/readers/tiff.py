@@ -8,6 +8,7 @@ Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -71,6 +72,10 @@ class TiffSlide:
             raise type(exc)(exc.message, path, exc.place) from exc
         except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
             raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
+
+        # tifffile's objects refer to each other, so its copy of every offset would stay for long.
+        del tiff, pages, tiled
+        gc.collect()
 
     @property
     def info(self) -> SlideInfo:

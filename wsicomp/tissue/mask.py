@@ -59,9 +59,11 @@ class TissueMask:
         grid = level.grid
         top, bottom = self._touched(grid.rows, level.tile.height, level.size, 0)
         left, right = self._touched(grid.columns, level.tile.width, level.size, 1)
-        sums = cv2.integral(self.pixels.view(np.uint8))
-        inside = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
-        return np.asarray(inside / np.outer(bottom - top, right - left))
+        inside = np.empty((grid.rows, grid.columns))
+        for row in range(grid.rows):
+            along = np.concatenate([[0], self.pixels[top[row] : bottom[row]].sum(axis=0).cumsum()])
+            inside[row] = along[right] - along[left]
+        return inside / np.outer(bottom - top, right - left)
 
     def over_tile(self, level: Level, column: int, row: int) -> NDArray[np.bool_]:
         """(rows, columns) of one whole tile in the level's own pixels, nearest neighbour."""

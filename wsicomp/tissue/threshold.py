@@ -11,8 +11,7 @@ from wsicomp.tissue.segment import Overview
 
 _DISTANCE = 85
 _CLOSING_RADIUS_PX = 9
-_SQUARES = np.minimum((255 - np.arange(256)) ** 2, 20_000).astype(np.uint16)
-"""Squared distance to white by sample value, cut off past the threshold so that three fit 16 bits."""
+_ROWS_AT_ONCE = 64
 
 
 class ThresholdSegmenter:
@@ -23,13 +22,11 @@ class ThresholdSegmenter:
 
     def segment(self, slide: Slide, overview: Overview) -> TissueMask:  # noqa: ARG002
         """The tissue at the overview's scale."""
-        # One channel at a time, for an overview of 32-bit squares would be the largest thing in memory.
-        distance = np.zeros(overview.pixels.shape[:2], np.uint16)
-        for channel in range(3):
-            distance += cv2.LUT(cv2.extractChannel(overview.pixels, channel), _SQUARES).astype(
-                np.uint16, copy=False
-            )
-        tissue = distance > _DISTANCE**2
+        rows, columns = overview.pixels.shape[:2]
+        tissue = np.empty((rows, columns), np.bool_)
+        for top in range(0, rows, _ROWS_AT_ONCE):
+            absorbed = 255 - overview.pixels[top : top + _ROWS_AT_ONCE].astype(np.int32)
+            tissue[top : top + _ROWS_AT_ONCE] = (absorbed * absorbed).sum(axis=2) > _DISTANCE**2
         side = 2 * _CLOSING_RADIUS_PX + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         closed = cv2.morphologyEx(tissue.view(np.uint8), cv2.MORPH_CLOSE, disc).view(np.bool_)
