@@ -18,6 +18,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def batched(items: Iterable[Item], size: int = 32) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one shorter: work that is worth a thread's while."""
+    remaining = iter(items)
+    return iter(lambda: list(islice(remaining, size)), [])
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """Apply `function` to every item in `workers` threads and yield the results in the items' order.
 

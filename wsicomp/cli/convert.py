@@ -48,13 +48,20 @@ def register(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    default = ConversionConfig()
     parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")
     parser.add_argument("target", type=Path, help="the file to write")
     parser.add_argument(
         "--preset", type=Path, metavar="FILE", help="options from a TOML file; others override it"
     )
 
+    default = ConversionConfig()
+    _add_picture_options(parser, default)
+    _add_file_options(parser)
+    _add_run_options(parser, default)
+    parser.set_defaults(run=run_convert)
+
+
+def _add_picture_options(parser: argparse.ArgumentParser, default: ConversionConfig) -> None:
     tissue = parser.add_argument_group("what becomes of tissue")
     tissue.add_argument("--codec", choices=_CODECS, help="auto: copy where possible, else jpeg")
     tissue.add_argument(
@@ -85,6 +92,8 @@ def register(commands: Subparsers) -> None:
         "--background", metavar="COLOR", help="white (default), auto (the slide's own glass), #RRGGBB"
     )
 
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
     file = parser.add_argument_group("the file")
     file.add_argument("--format", choices=CHOICES["format"], help="auto: svs for an SVS source, else tiff")
     file.add_argument(
@@ -98,6 +107,8 @@ def register(commands: Subparsers) -> None:
         help="leave out label, macro, and all text that could name a patient",
     )
 
+
+def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig) -> None:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
@@ -106,7 +117,6 @@ def register(commands: Subparsers) -> None:
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
     run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
-    parser.set_defaults(run=run_convert)
 
 
 def run_convert(options: argparse.Namespace) -> int:

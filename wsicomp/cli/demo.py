@@ -24,6 +24,7 @@ _SOURCE = "slide.svs"
 _SMALLEST_PX, _LARGEST_PX = 256, 65_536
 _WAYS = tuple((codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty"))
 _HINT = """
+The columns in the middle count tiles.
 copy keeps the bytes of every tile with tissue; jpeg encodes anew at quality 90.
 empty is for OpenSlide 4.0.1 and later alone; white is as small and opens everywhere."""
 
@@ -65,7 +66,7 @@ def run_demo(options: argparse.Namespace) -> int:
         source = directory / _SOURCE
         if source.exists():
             raise TargetExistsError("exists already; name an empty directory", source)
-        slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed)
+        slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
         with Stages(show).stage("draw") as progress:
             write_slide(source, slide, on_progress=progress)
         rows = [_convert(source, codec, glass, show) for codec, glass in _WAYS]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from wsicomp.codecs import TileCodec
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency import batched, ordered_map
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.pyramid.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.slide import Pixels, Slide
 from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
-
-_TILES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,7 @@ def stream_level(
     def convert(batch: list[TileIndex]) -> list[bytes | None]:
         return [_convert_tile(slide, plan, codec, whitening, index) for index in batch]
 
-    raster = plan.grid.raster(plan.source_level)
-    batches = iter(lambda: list(islice(raster, _TILES_AT_ONCE)), [])
-    for batch in ordered_map(convert, batches, workers):
+    for batch in ordered_map(convert, batched(plan.grid.raster(plan.source_level)), workers):
         yield from batch
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from openslide import OpenSlide, OpenSlideError
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.pyramid.carried import carried_image
@@ -40,7 +39,6 @@ CODES = {
 }
 """Every code that a `Problem` can have, with its meaning."""
 
-_TILES_AT_ONCE = 32
 _MPP_TOLERANCE = 1e-3
 _BLANK_TOLERANCE = 8
 
@@ -210,10 +208,8 @@ def _check_tiles(
     for number, level in enumerate(slide.info.levels):
         plan = provenance.plan.levels[number] if provenance else None
         check = _TileCheck(slide, plan, source)
-        raster = level.grid.raster(number)
-        batches = iter(lambda raster=raster: list(islice(raster, _TILES_AT_ONCE)), [])  # type: ignore[misc]
         digest = LevelDigest()
-        for tiles, found in ordered_map(check.batch, batches, workers):
+        for tiles, found in ordered_map(check.batch, batched(level.grid.raster(number)), workers):
             problems += found
             for data in tiles:
                 digest.update(data)

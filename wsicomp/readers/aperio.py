@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsicomp.geometry import Mpp, Size
+from wsicomp.readers.numbers import positive_number
 from wsicomp.version import SOFTWARE
 
 _TECHNICAL = frozenset(
@@ -65,21 +66,13 @@ def parse_fields(description: str) -> Mapping[str, str]:
 
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
     """Source: Aperio `MPP`, one number for both directions."""
-    value = _positive_number(fields.get("MPP"))
+    value = positive_number(fields.get("MPP"))
     return None if value is None else Mpp(value, value)
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:
     """Source: Aperio `AppMag`."""
-    return _positive_number(fields.get("AppMag"))
-
-
-def _positive_number(text: str | None) -> float | None:
-    try:
-        value = float((text or "").replace(",", "."))
-    except ValueError:
-        return None
-    return value if 0 < value < float("inf") else None
+    return positive_number(fields.get("AppMag"))
 
 
 def level_description(size: Size, level: LevelText, previous: str) -> str:

@@ -13,6 +13,7 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.readers.numbers import positive_number
 from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
@@ -82,13 +83,13 @@ def _on_white(rgba: Pixels) -> Pixels:
 
 def _describe(path: Path, slide: openslide.OpenSlide) -> SlideInfo:
     properties = dict(slide.properties)
-    mpp_x, mpp_y = (_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    mpp_x, mpp_y = (positive_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
     return SlideInfo(
         path=path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
         levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
         mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
-        objective_power=_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
+        objective_power=positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
         icc_profile=_icc_profile(slide),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,
@@ -105,14 +106,6 @@ def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) 
     if not all(16 <= side <= _LARGEST_TILE_PX and side % 16 == 0 for side in sides):
         tile = _DEFAULT_TILE
     return Level(size, tile, slide.level_downsamples[number])
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 < value < float("inf") else None
 
 
 def _icc_profile(slide: openslide.OpenSlide) -> bytes | None:

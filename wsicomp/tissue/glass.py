@@ -10,13 +10,12 @@ import enum
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
@@ -33,7 +32,6 @@ _STRUCTURE = 15.0
 _COARSE_MPP = 1.0
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
-_TILES_AT_ONCE = 32
 
 
 class TileKind(enum.IntEnum):
@@ -249,11 +247,10 @@ def survey_glass(
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
     total = sum(int((kind == TileKind.GLASS).sum()) for kind in kinds)
     doubtful = _called_glass([kind == TileKind.GLASS for kind in kinds])
-    batches = iter(lambda: list(islice(doubtful, _TILES_AT_ONCE)), [])
     finds: list[tuple[TileIndex, Region]] = []
     done = 0
     for found in ordered_map(
-        lambda batch: [(index, guard.find(slide, index)) for index in batch], batches, workers
+        lambda batch: [(index, guard.find(slide, index)) for index in batch], batched(doubtful), workers
     ):
         finds += [(index, box) for index, box in found if box is not None]
         done += len(found)
