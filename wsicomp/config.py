@@ -55,6 +55,8 @@ class ConversionConfig:
     workers: int = field(default_factory=available_cores)
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _checked(name, value))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
@@ -103,20 +105,21 @@ def create_config(values: Mapping[str, object]) -> ConversionConfig:
     Raises:
         ConfigError: an unknown name, a value of the wrong type or out of range.
     """
-    types = {f.name: type(f.default) for f in dataclasses.fields(ConversionConfig)}
-    types |= {"mask": Path, "workers": int}
-    checked = {name: _checked(name, value, types) for name, value in values.items()}
-    return ConversionConfig(**checked)  # type: ignore[arg-type]
+    unknown = [name for name in values if name not in ConversionConfig.__dataclass_fields__]
+    if unknown:
+        known = ", ".join(ConversionConfig.__dataclass_fields__)
+        raise ConfigError(f"unknown option {unknown[0]!r}; known are {known}")
+    return ConversionConfig(**values)  # type: ignore[arg-type]
 
 
-def _checked(name: str, value: object, types: Mapping[str, type]) -> object:
-    if name not in types:
-        raise ConfigError(f"unknown option {name!r}; known are {', '.join(types)}")
-    expected = types[name]
-    if expected is Path and isinstance(value, str | Path):
-        return Path(value)
-    if expected is float and type(value) is int:
+def _checked(name: str, value: object) -> object:
+    default = ConversionConfig.__dataclass_fields__[name].default
+    expected = {"mask": Path, "workers": int}.get(name) or type(default)
+    if name == "mask":
+        if value is None or isinstance(value, str | Path):
+            return value if value is None else Path(value)
+    elif type(value) is expected:
+        return value
+    elif expected is float and type(value) is int:
         return float(value)
-    if type(value) is not expected:
-        raise ConfigError(f"{name} is {value!r}, expected {expected.__name__}")
-    return value
+    raise ConfigError(f"{name} is {value!r}, expected {expected.__name__}")

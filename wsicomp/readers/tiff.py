@@ -215,7 +215,12 @@ class TiffSlide:
         """An image in strips, None if it is not sound 8-bit RGB."""
         counts = (len(page.dataoffsets), len(page.databytecounts))
         rows_per_strip = min(page.rowsperstrip, page.imagelength)
-        sound = _is_rgb(page) and page.planarconfig == 1 and can_decode(int(page.compression))
+        sound = (
+            min(page.imagewidth, page.imagelength) > 0
+            and _is_rgb(page)
+            and page.planarconfig == 1
+            and can_decode(int(page.compression))
+        )
         if not sound or rows_per_strip < 1 or counts != (-(-page.imagelength // rows_per_strip),) * 2:
             return None
         end = os.fstat(self._file).st_size
@@ -228,7 +233,9 @@ class TiffSlide:
         strips = tuple(os.pread(self._file, count, offset) for offset, count in ranges)
         try:
             encoding = _encoding(page, strips, "image in strips")
-        except SlideReadError:
+            for strip in strips if encoding.compression == JPEG else ():
+                jpeg.frame_subsampling(strip)
+        except (SlideReadError, ValueError):
             return None
         size = Size(page.imagewidth, page.imagelength)
         return AssociatedImage(size, encoding, rows_per_strip, strips, _icc_profile(page), _text(page))
