@@ -29,6 +29,14 @@ def start(source, target):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.fixture(autouse=True)
+def heed_interrupts():
+    """What a shell starts in the background ignores SIGINT, and so would all that it starts in turn."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def is_good(path):
     with Stages().stage("verify") as progress:
         return verify_slide(path, None, None, 2, progress).problems == ()
