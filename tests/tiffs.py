@@ -69,3 +69,12 @@ def damage_tile(path, number=0, page=0):
 def jpeg(pixels, **options):
     """JPEG bytes of some pixels."""
     return bytes(imagecodecs.jpeg8_encode(pixels, **options))
+
+
+def flip_bit(path, number):
+    """Change one bit near the end of a tile's data."""
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].dataoffsets[number] + tiff.pages[0].databytecounts[number] - 8
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)

@@ -12,13 +12,21 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-from wsicomp.codecs.jpeg_stream import encode_uniform, segments, whole_stream
+from wsicomp.codecs.jpeg_stream import encode_uniform, segments, whole_stream, without
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
-_DQT, _APP0 = 0xDB, 0xE0
-__all__ = ["JpegCodec", "decode", "decode_eighth", "encode_uniform", "frame_subsampling"]
+__all__ = [
+    "UNUSUAL_SUBSAMPLING",
+    "JpegCodec",
+    "decode",
+    "decode_eighth",
+    "encode_uniform",
+    "frame_subsampling",
+]
 
+_DQT, _APP0 = 0xDB, 0xE0
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
 UNUSUAL_SUBSAMPLING = (0, 0)
 """What `frame_subsampling` gives for factors that TIFF has no tag for; such tiles decode, no more."""
 
@@ -71,15 +79,6 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
     return np.asarray(pixels, np.uint8)
 
 
-def _without(stream: bytes, unwanted: int) -> bytes:
-    kept, previous = [], 0
-    for marker, start, end in segments(stream):
-        if marker == unwanted:
-            kept.append(stream[previous:start])
-            previous = end
-    return b"".join([*kept, stream[previous:]])
-
-
 class JpegCodec:
     """Baseline YCbCr JPEG with optimised Huffman tables in each tile and the quantisation tables shared.
 
@@ -105,7 +104,7 @@ class JpegCodec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as an abbreviated stream; it decodes with `encoding`."""
-        return _without(_without(self._encode_whole(pixels), _APP0), _DQT)
+        return without(self._encode_whole(pixels), (_APP0, _DQT))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(

@@ -10,16 +10,18 @@ Source: ITU-T T.81 annexes B (markers), C (Huffman codes) and F.1 (baseline codi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WHITE, TileEncoding
 
-_SOS, _EOI, _DQT, _DHT, _COM = 0xDA, 0xD9, 0xDB, 0xC4, 0xFE
+_SOS, _EOI, _DQT, _DHT = 0xDA, 0xD9, 0xDB, 0xC4
 _ADOBE_APP = 0xEE
-_TEXT_APPS = frozenset(range(0xE1, 0xF0)) - {_ADOBE_APP}
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {_ADOBE_APP})
+"""Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
+
 _END_OF_BLOCK = 0
 
 _OWN_DC = bytes([1, 0, 0, 0, 11] + [0] * 11) + bytes(range(12))
@@ -56,16 +58,18 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
-def comments(stream: bytes) -> list[tuple[int, int]]:
-    """(start, end) of the header segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
-    return [(start, end) for marker, start, end in segments(stream) if marker == _COM or marker in _TEXT_APPS]
+def without(stream: bytes, unwanted: Collection[int]) -> bytes:
+    """The stream without the header segments of these markers.
 
-
-def without_comments(stream: bytes) -> bytes:
-    """The same picture without the segments that could hold a name."""
-    for start, end in reversed(comments(stream)):
-        stream = stream[:start] + stream[end:]
-    return stream
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    kept, previous = [], 0
+    for marker, start, end in segments(stream):
+        if marker in unwanted:
+            kept.append(stream[previous:start])
+            previous = end
+    return b"".join([*kept, stream[previous:]])
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:

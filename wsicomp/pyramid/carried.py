@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsicomp.codecs.jpeg_stream import comments, without_comments
+from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, segments, without
 from wsicomp.geometry import Size
 from wsicomp.readers import aperio
 from wsicomp.slide import JPEG, AssociatedImage
@@ -19,14 +19,14 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
         return replace(image, description=text)
     strips = image.strips
     if image.encoding.compression == JPEG:
-        strips = tuple(without_comments(strip) for strip in strips)
+        strips = tuple(without(strip, TEXT_MARKERS) for strip in strips)
     return replace(image, description=aperio.deidentify(text)[0], strips=strips)
 
 
 def holds_text(data: bytes) -> bool:
     """Whether a JPEG tile has a comment, or a header too broken to tell."""
     try:
-        return bool(comments(data))
+        return any(marker in TEXT_MARKERS for marker, _, _ in segments(data))
     except ValueError:
         return True
 

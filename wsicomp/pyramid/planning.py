@@ -85,7 +85,7 @@ def plan_conversion(
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container, glass)),
+        notes=tuple(_notes(info, config, container, glass, images)),
     )
 
 
@@ -261,7 +261,9 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     return tuple(name for name, keep in wanted.items() if keep and name in info.associated_images)
 
 
-def _notes(info: SlideInfo, config: ConversionConfig, container: str, glass: Glass | None) -> list[str]:
+def _notes(
+    info: SlideInfo, config: ConversionConfig, container: str, glass: Glass | None, images: tuple[str, ...]
+) -> list[str]:
     notes = []
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
@@ -278,9 +280,8 @@ def _notes(info: SlideInfo, config: ConversionConfig, container: str, glass: Gla
         notes.append(f"not carried on: {', '.join(info.omitted)}")
     if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
         notes.append("an SVS states one um per px for both directions: their mean is written")
-    hidden = [name for name in _images(info, config) if container == "tiff"]
-    if hidden:
+    if container == "tiff" and images:
         notes.append(
-            f"OpenSlide shows no associated images of a generic TIFF; {', '.join(hidden)} are in the file"
+            f"OpenSlide shows no associated images of a generic TIFF; {', '.join(images)} are in the file"
         )
     return notes

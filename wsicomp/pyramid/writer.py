@@ -6,6 +6,7 @@ the atomic rename are ours. It must not decode a tile or decide anything.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -78,7 +79,9 @@ class PyramidWriter:
 
     def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
-        self._file.close()
+        # Closing tries again to write what a full disk refused, which has been said already.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def write_level(self, plan: LevelPlan, tiles: Iterable[bytes | None]) -> None:
         """Append a level; its tiles come in raster order, None for the blank one.
@@ -134,6 +137,7 @@ class PyramidWriter:
         """
         try:
             self._tiff.close()
+            self._file.flush()
             provenance = Provenance(self._plan, mask, properties, tuple(self._digests))
             with tifffile.TiffFile(self.partial, mode="r+") as tiff:
                 for page, plan in zip(list(tiff.pages), self._pages, strict=True):
@@ -245,13 +249,10 @@ def _share_blank_tile(page: tifffile.TiffPage, plan: LevelPlan) -> None:
 
 
 def _open_locked(partial: Path) -> BinaryIO:
-    """Open the partial file for writing from its start, held against every other process.
-
-    Unbuffered, so that a full disk shows where something is written and not again when it is closed.
-    """
+    """Open the partial file for writing from its start, held against every other process."""
     busy = TargetExistsError("another run is writing it; wait for that one", partial)
     try:
-        file = cast(BinaryIO, open(partial, "r+b", buffering=0, opener=_create))  # noqa: SIM115
+        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
     except OSError as exc:
         raise _refused(exc, partial) from exc
     try:
