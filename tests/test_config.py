@@ -5,7 +5,8 @@ import pytest
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.config import create_config, load_preset
 
-PRESETS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+PRESETS = [path for path in CONFIGS if not path.name.startswith("tissue-")]
 
 
 @pytest.mark.parametrize(
@@ -16,8 +17,8 @@ PRESETS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
         ({"quality": 101}, "1 to 100"),
         ({"quality": "90"}, "expected int"),
         ({"quality": True}, "expected int"),
-        ({"margin_um": -1}, "0 to 10000 um"),
-        ({"margin_um": float("nan")}, "0 to 10000 um"),
+        ({"margin_um": -1}, "0 to 10000"),
+        ({"margin_um": float("nan")}, "0 to 10000"),
         ({"workers": 0}, "1 to 1024"),
         ({"background": "pink"}, "#RRGGBB"),
         ({"background": "#12345"}, "#RRGGBB"),

@@ -29,7 +29,9 @@ def source(tmp_path_factory):
 
 
 def convert(source, target, **options):
-    return wsicomp.convert_slide(source, target, ConversionConfig(**{"margin_um": 0, **options}))
+    """With the colour threshold, which takes a disc of one colour for tissue; the network knows better."""
+    plain = {"margin_um": 0, "segmenter": "threshold"}
+    return wsicomp.convert_slide(source, target, ConversionConfig(**plain | options))
 
 
 def pixels(path, level=0):
@@ -111,7 +113,7 @@ def test_the_report_tells_the_truth(source, tmp_path):
     assert (report.source_bytes, report.target_bytes) == (source.stat().st_size, target.stat().st_size)
     assert report.saved == 1 - report.target_bytes / report.source_bytes
     assert report.source_sha256 == file_sha256(source)
-    assert set(report.elapsed_s) == {"identify", "segment", "survey", "write", "verify"}
+    assert set(report.elapsed_s) == {"identify", "overview", "segment", "survey", "write", "verify"}
     assert report.peak_memory_bytes > 10_000_000
     assert json.loads(json.dumps(report.to_json()))["codec"] == "copy"
 
@@ -124,7 +126,7 @@ def test_the_keys_of_the_report_are_those_that_are_documented(source, tmp_path):
 
 
 def test_the_file_carries_its_plan(source, tmp_path):
-    plan = wsicomp.plan_slide(source, ConversionConfig(margin_um=0))
+    plan = wsicomp.plan_slide(source, ConversionConfig(margin_um=0, segmenter="threshold"))
     convert(source, tmp_path / "target.svs")
     carried = provenance(tmp_path / "target.svs").plan
     assert carried.to_json() == plan.to_json()
@@ -520,3 +522,47 @@ def test_images_that_are_not_carried_on_are_named(tmp_path):
     notes = " ".join(convert(source, tmp_path / "t.tiff").notes)
     assert "an image of 40 x 30 px in strips" in notes
     assert "1 tiled images that OpenSlide does not show" in notes
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    path = tmp_path_factory.mktemp("drawn") / "drawn.svs"
+    write_slide(path, SyntheticSlide(Size(4096, 3072), seed=6, sections=1, tissue_fraction=0.2))
+    return path
+
+
+def test_by_default_the_network_finds_tissue_and_an_audit_shows_what_went(drawn, tmp_path):
+    report = wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "audit.png")
+    mask = provenance(tmp_path / "t.svs").mask
+    assert mask["source"].startswith("U-Net tissue-unet at 2.5x")
+    assert report.levels[0].blank > 20
+    with Image.open(tmp_path / "audit.png") as picture:
+        assert picture.width == 1024
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.png", "t.svs"]
+
+
+def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
+    with pytest.raises(SlideWriteError, match="does not exist"):
+        wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "gone/audit.png")
+    with pytest.raises(SlideWriteError, match="is an input"):
+        wsicomp.convert_slide(drawn, tmp_path / "t.svs", ConversionConfig(overwrite=True), audit=drawn)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_digest_knows_the_network(drawn, tmp_path):
+    digests = {
+        wsicomp.plan_slide(drawn, config).digest
+        for config in (
+            ConversionConfig(),
+            ConversionConfig(segmenter="threshold"),
+            ConversionConfig(magnification=1.25),
+            ConversionConfig(speck_um=0),
+        )
+    }
+    assert len(digests) == 4
+
+
+def test_a_slide_without_scale_says_how_tissue_was_looked_for(tmp_path):
+    source = tiffs.write_tiff(tmp_path / "source.tiff", 400, 300, svs=False)
+    notes = wsicomp.plan_slide(source).notes
+    assert any("as if level 0 had 0.5 um per px" in note for note in notes)

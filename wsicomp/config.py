@@ -19,11 +19,23 @@ from wsicomp.errors import ConfigError
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
-    "segmenter": ("threshold", "none"),
+    "segmenter": ("unet", "threshold", "none"),
     "format": ("auto", "svs", "tiff"),
     "levels": ("source", "full"),
 }
 """The values that each field of fixed choices takes, the first one or the default listed in the class."""
+
+MAGNIFICATION, HOLE_UM, SPECK_UM = 2.5, 100.0, 20.0
+"""How tissue is looked for unless told otherwise: at 4 um per px, up to these diameters in um."""
+
+_RANGES = {
+    "quality": (1, 100),
+    "margin_um": (0, 10_000),
+    "magnification": (0.5, 40),
+    "hole_um": (0, 10_000),
+    "speck_um": (0, 1000),
+    "workers": (1, 1024),
+}
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -33,15 +45,21 @@ class ConversionConfig:
     """Every choice of a conversion; each field is an option of `wsicomp convert`.
 
     `codec` is "copy" (tissue tiles byte for byte), a codec's name, or "auto": copy wherever the source's
-    tiles can be copied, else jpeg. `quality` is libjpeg's, 1 to 100. `mask` is a tissue mask file that
-    takes the segmenter's place. `margin_um` is kept around the mask, in micrometres. `background` is the
-    colour that glass becomes: "white", "auto" (the slide's own glass) or "#RRGGBB".
+    tiles can be copied, else jpeg. `quality` is libjpeg's, 1 to 100. `mask` is a tissue mask file that takes
+    the segmenter's place. `weights` is the manifest of another network for segmenter "unet", which reads the
+    slide at `magnification` (2.5 is 4 um per px), fills holes in tissue and drops specks of tissue smaller
+    than discs of `hole_um` and `speck_um`. `margin_um` is kept around the mask, in micrometres. `background`
+    is the colour that glass becomes: "white", "auto" (the slide's own glass) or "#RRGGBB".
     """
 
     codec: str = "auto"
     quality: int = 90
     glass: str = "white"
-    segmenter: str = "threshold"
+    segmenter: str = "unet"
+    weights: Path | None = None
+    magnification: float = MAGNIFICATION
+    hole_um: float = HOLE_UM
+    speck_um: float = SPECK_UM
     mask: Path | None = None
     margin_um: float = 50.0
     background: str = "white"
@@ -60,12 +78,9 @@ class ConversionConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality is {self.quality}, expected 1 to 100")
-        if not 0 <= self.margin_um <= 10_000:
-            raise ConfigError(f"margin_um is {self.margin_um}, expected 0 to 10000 um")
-        if not 1 <= self.workers <= 1024:
-            raise ConfigError(f"workers is {self.workers}, expected 1 to 1024")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
             raise ConfigError(f"background is {self.background!r}, expected white, auto or #RRGGBB")
         if self.glass == "empty" and self.format == "svs":
@@ -79,8 +94,8 @@ class ConversionConfig:
             )
 
     def lasting(self) -> dict[str, str | int | float | bool]:
-        """The choices that shape the target's bytes, as JSON values; a mask by its digest, not its name."""
-        passing = {"mask", "workers", "overwrite", "verify"}
+        """The choices that shape the target's bytes, as JSON values, without those that name files."""
+        passing = {"mask", "weights", "workers", "overwrite", "verify"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
 
 
@@ -114,8 +129,8 @@ def create_config(values: Mapping[str, object]) -> ConversionConfig:
 
 def _checked(name: str, value: object) -> object:
     default = ConversionConfig.__dataclass_fields__[name].default
-    expected = {"mask": Path, "workers": int}.get(name) or type(default)
-    if name == "mask":
+    expected = {"mask": Path, "weights": Path, "workers": int}.get(name) or type(default)
+    if expected is Path:
         if value is None or isinstance(value, str | Path):
             return value if value is None else Path(value)
     elif type(value) is expected:

@@ -12,7 +12,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_output
-from wsicomp.preparation import Prepared, prepare
+from wsicomp.preparation import Prepared, look, prepare
 from wsicomp.pyramid.carried import holds_text
 from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
 from wsicomp.pyramid.stream import stream_level
@@ -20,7 +20,11 @@ from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.slide import JPEG, Slide
-from wsicomp.stages import Progress, StageProgress, Stages
+from wsicomp.stages import Progress, StageProgress, Stages, untold
+from wsicomp.tissue.audit import audit_picture
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.outline import save_png
+from wsicomp.tissue.segment import read_overview
 
 
 def convert_slide(
@@ -28,8 +32,11 @@ def convert_slide(
     target: str | os.PathLike[str],
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
+    audit: Path | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
+
+    `audit` is where a picture of what was removed goes, a moment before the target appears.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
@@ -41,7 +48,10 @@ def convert_slide(
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
     stages = Stages(on_progress)
-    check_output(target, (source, config.mask), config.overwrite)
+    inputs = (source, config.mask, config.weights)
+    check_output(target, inputs, config.overwrite)
+    if audit is not None:
+        check_output(audit, inputs, config.overwrite)
     with closing(open_slide(source)) as slide:
         prepared = prepare(slide, config, stages)
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
@@ -51,6 +61,7 @@ def convert_slide(
             if config.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+            _write_audit(audit, slide, prepared, config)
             writer.commit()
     return describe_conversion(source, target, prepared, found, stages)
 
@@ -59,14 +70,42 @@ def plan_slide(
     source: str | os.PathLike[str],
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
+    audit: Path | None = None,
 ) -> ConversionPlan:
-    """What `convert_slide` would write, decided by the same steps, without writing anything.
+    """What `convert_slide` would write, decided by the same steps, without writing anything but `audit`.
 
     Raises:
         ConfigError, MaskError, SlideReadError: as `convert_slide`.
     """
+    config = config or ConversionConfig()
     with closing(open_slide(source)) as slide:
-        return prepare(slide, config or ConversionConfig(), Stages(on_progress)).plan
+        prepared = prepare(slide, config, Stages(on_progress))
+        _write_audit(audit, slide, prepared, config)
+    return prepared.plan
+
+
+def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
+    """The tissue of a slide without margin; with `audit`, a picture of what a conversion would remove.
+
+    Raises:
+        SlideReadError, WeightsError: as `convert_slide`.
+        SlideWriteError: the picture cannot be written.
+    """
+    if audit is None:
+        return look(slide, config, stages)[0]
+    prepared = prepare(slide, config, stages)
+    _write_audit(audit, slide, prepared, config)
+    assert prepared.tissue is not None, "glass is looked for"
+    return prepared.tissue
+
+
+def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
+    """Read the overview again and draw on it; nothing where glass is kept, for nothing is removed."""
+    if path is None or prepared.mask is None or prepared.survey is None:
+        return
+    overview = read_overview(slide, config.workers, untold)
+    kinds = prepared.survey.kinds[0]
+    save_png(audit_picture(overview, slide.info.levels[0], kinds, prepared.mask), path)
 
 
 def _write(

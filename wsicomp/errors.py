@@ -10,6 +10,9 @@
     │   └── TargetExistsError                 a target that is there already
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library is not installed
+    ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
+    ├── WeightsError (ValueError)             a trained network that is not what its manifest says
+    ├── TrainingError (ValueError)            labels or patches that nothing can be learnt from
     └── VerificationError                     a written file that differs from its plan or its source
 
 A message names the file, the place in it, what was found, what was expected and what to do.
@@ -77,3 +80,15 @@ class CodecUnavailableError(WsicompError, ImportError):
 
 class VerificationError(WsicompError):
     """A converted file that failed its check before it took the target's name."""
+
+
+class MissingExtraError(WsicompError, ImportError):
+    """A command needs an extra that is not installed; the message prints the pip command."""
+
+
+class WeightsError(WsicompError, ValueError):
+    """Weights that are missing, damaged, tampered with, or made for something else."""
+
+
+class TrainingError(WsicompError, ValueError):
+    """A table, a patch set or a setting that nothing can be trained or measured with."""

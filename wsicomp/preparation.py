@@ -14,11 +14,13 @@ from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.slide import Slide
 from wsicomp.stages import StageProgress, Stages
-from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.maskfile import read_mask
-from wsicomp.tissue.segment import Overview, read_overview
+from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.tissue.threshold import ThresholdSegmenter
+from wsicomp.tissue.unet import UnetSegmenter
+from wsicomp.tissue.weights import SHIPPED, load_weights
 
 _FINEST_MPP = 0.25
 """The um per px that a margin counts with where the source states none: the widest that it can need."""
@@ -28,15 +30,21 @@ _FINEST_MPP = 0.25
 class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
-    `whitening` and `mask` (with its margin) are None where glass is kept. `rescued_tiles` are those that
-    the mask called glass and the guard kept.
+    Where glass is kept there is nothing else; `tissue` is the mask without its margin, `mask` with it.
     """
 
     plan: ConversionPlan
     codec: TileCodec
     whitening: Whitening | None = None
+    tissue: TissueMask | None = None
     mask: TissueMask | None = None
-    rescued_tiles: int = 0
+    survey: GlassSurvey | None = None
+
+    @property
+    def rescued_tiles(self) -> int:
+        """Tiles of all levels that the mask called glass and the guard kept."""
+        kinds = self.survey.kinds if self.survey else ()
+        return sum(int((level == TileKind.RESCUED).sum()) for level in kinds)
 
 
 def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
@@ -46,39 +54,56 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
         ConfigError: what the config asks for cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
+        WeightsError: the network is not what its manifest says.
     """
     info = slide.info
     codec = create_codec("jpeg" if config.codec in ("auto", "copy") else config.codec, config.quality)
     with stages.stage("identify"):
         identity = identify(info.path, config)
-        mask_sha256 = None if config.mask is None else file_sha256(config.mask)
-        digest = conversion_digest(identity.sha256, config, mask_sha256)
+        digest = conversion_digest(identity.sha256, config, _tissue_sha256(config))
     if config.glass == "keep":
         return Prepared(plan_conversion(info, identity, digest, config, codec, None), codec)
-    with stages.stage("segment") as progress:
-        tissue, color = _look(slide, config, progress)
+    tissue, color = look(slide, config, stages)
     margin_px = config.margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(info, color, margin_px)
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
-    plan = plan_conversion(info, identity, digest, config, codec, Glass(survey, color))
-    rescued = sum(int((kinds == TileKind.RESCUED).sum()) for kinds in survey.kinds)
-    return Prepared(plan, codec, Whitening(mask, guard, plan.background), mask, rescued)
+    plan = plan_conversion(info, identity, digest, config, codec, Glass(survey, color, tissue.notes))
+    return Prepared(plan, codec, Whitening(mask, guard, plan.background), tissue, mask, survey)
 
 
-def _look(slide: Slide, config: ConversionConfig, progress: StageProgress) -> tuple[TissueMask, GlassColor]:
+def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor]:
     """The tissue without margin, and how bare glass looks; the overview for both ends with this call."""
-    overview = read_overview(slide, config.workers, progress)
-    tissue = find_tissue(slide, overview, config)
+    with stages.stage("overview") as progress:
+        overview = read_overview(slide, config.workers, progress)
+    with stages.stage("segment") as progress:
+        tissue = find_tissue(slide, overview, config, progress)
     return tissue, fit_glass_color(overview, tissue)
 
 
-def find_tissue(slide: Slide, overview: Overview, config: ConversionConfig) -> TissueMask:
+def find_tissue(
+    slide: Slide, overview: Overview, config: ConversionConfig, progress: StageProgress
+) -> TissueMask:
     """The tissue, without margin: from the mask file if there is one, else by the segmenter."""
     if config.mask is not None:
         return read_mask(config.mask, slide.info.size)
-    return ThresholdSegmenter().segment(slide, overview)
+    return _segmenter(config).segment(slide, overview, config.workers, progress)
+
+
+def _segmenter(config: ConversionConfig) -> Segmenter:
+    if config.segmenter == "threshold":
+        return ThresholdSegmenter()
+    return UnetSegmenter(config.weights or SHIPPED, config.magnification, config.hole_um, config.speck_um)
+
+
+def _tissue_sha256(config: ConversionConfig) -> str | None:
+    """The digest of the file that decides what tissue is: the mask, or the network."""
+    if config.mask is not None:
+        return file_sha256(config.mask)
+    if config.glass == "keep" or config.segmenter != "unet":
+        return None
+    return load_weights(config.weights or SHIPPED).sha256
 
 
 def identify(path: Path, config: ConversionConfig) -> SourceIdentity:

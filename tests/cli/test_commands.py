@@ -11,6 +11,7 @@ from PIL import Image
 from tests import tiffs
 from wsicomp.cli import main
 from wsicomp.cli.text import as_bytes, as_percent
+from wsicomp.tissue.audit import OUTLINE
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,22 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["", "convert", "info", "verify", "segment", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "convert",
+        "info",
+        "verify",
+        "segment",
+        "demo",
+        "dataset",
+        "dataset build",
+        "train",
+        "train tissue",
+        "evaluate tissue",
+    ],
+)
 def test_help_teaches(capsys, command):
     code, out, _ = run(capsys, *command.split(), "--help")
     assert code == 0
@@ -155,15 +171,15 @@ def test_verify_of_what_is_not_there_is_one_line(capsys, tmp_path):
 
 
 def test_segment_writes_a_mask_that_convert_takes(capsys, source, tmp_path):
-    mask, overlay = tmp_path / "mask.png", tmp_path / "overlay.png"
-    code, out, _ = run(capsys, "segment", source, mask, "--overlay", overlay)
+    mask, audit = tmp_path / "mask.png", tmp_path / "audit.png"
+    code, out, _ = run(capsys, "segment", source, mask, "--audit", audit, "--segmenter", "threshold")
     assert code == 0
     assert "tissue" in out
     pixels = np.asarray(Image.open(mask).copy())
     assert set(np.unique(pixels)) == {0, 255}
     assert pixels[150, 200] == 255
     assert pixels[5, 5] == 0
-    assert (np.asarray(Image.open(overlay).copy()) == (0, 160, 0)).all(axis=2).sum() > 100
+    assert (np.asarray(Image.open(audit).copy()) == OUTLINE).all(axis=2).sum() > 100
     assert run(capsys, "convert", source, tmp_path / "t.svs", "--mask", mask)[0] == 0
 
 
@@ -235,9 +251,11 @@ def test_no_output_overwrites_an_input(capsys, source, tmp_path):
     attempts = [
         ["convert", copy, tmp_path / "t.svs", "--json", copy, "--overwrite"],
         ["convert", copy, copy, "--overwrite"],
+        ["convert", copy, tmp_path / "t.svs", "--audit", copy, "--overwrite"],
+        ["convert", copy, tmp_path / "t.svs", "--audit", tmp_path / "t.svs"],
         ["segment", copy, copy, "--overwrite"],
-        ["segment", copy, tmp_path / "m.png", "--overlay", copy, "--overwrite"],
-        ["segment", copy, tmp_path / "m.png", "--overlay", tmp_path / "m.png"],
+        ["segment", copy, tmp_path / "m.png", "--audit", copy, "--overwrite"],
+        ["segment", copy, tmp_path / "m.png", "--audit", tmp_path / "m.png"],
         ["convert", copy, tmp_path / "t.svs", "--json", tmp_path / "t.svs"],
     ]
     for arguments in attempts:

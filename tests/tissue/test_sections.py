@@ -57,13 +57,14 @@ def blanked_tissue(plan, labels, mpp):
 
 @pytest.mark.slides
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
-@pytest.mark.parametrize("blind", [False, True], ids=["threshold", "blind mask"])
-def test_no_tile_with_tissue_of_a_real_section_is_blanked(row, blind, tmp_path):
+@pytest.mark.parametrize("finder", ["unet", "threshold", "blind mask"])
+def test_no_tile_with_tissue_of_a_real_section_is_blanked(row, finder, tmp_path):
     path, labels, mpp = make_slide(row, tmp_path)
-    mask = None
-    if blind:
-        mask = tmp_path / "nothing.png"
-        Image.new("L", labels.shape[::-1]).save(mask)
-    plan = wsicomp.plan_slide(path, ConversionConfig(mask=mask))
+    config = ConversionConfig() if finder == "blind mask" else ConversionConfig(segmenter=finder)
+    if finder == "blind mask":
+        nothing = tmp_path / "nothing.png"
+        Image.new("L", labels.shape[::-1]).save(nothing)
+        config = ConversionConfig(mask=nothing)
+    plan = wsicomp.plan_slide(path, config)
     lost, _, _ = blanked_tissue(plan, labels, mpp)
     assert lost == 0

@@ -76,21 +76,32 @@ def _add_picture_options(parser: argparse.ArgumentParser, default: ConversionCon
         "empty: zero-byte tiles in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
         "unreadable in most other programs",
     )
-    glass.add_argument(
-        "--segmenter", choices=CHOICES["segmenter"], help=f"finds tissue (default {default.segmenter})"
-    )
+    add_segmenter_options(glass)
     glass.add_argument(
         "--mask", type=Path, metavar="FILE", help="tissue from a PNG, TIFF or GeoJSON file instead"
     )
     glass.add_argument(
-        "--margin-um",
-        type=float,
-        metavar="F",
-        help=f"kept around tissue, in um (default {default.margin_um:g})",
-    )
-    glass.add_argument(
         "--background", metavar="COLOR", help="white (default), auto (the slide's own glass), #RRGGBB"
     )
+
+
+def add_segmenter_options(group: argparse._ArgumentGroup) -> None:
+    """Everything about how tissue is found, for the commands that look for it."""
+    default = ConversionConfig()
+    group.add_argument(
+        "--segmenter",
+        choices=CHOICES["segmenter"],
+        help="finds tissue: the U-Net (default), or the colour distance to white",
+    )
+    group.add_argument("--weights", type=Path, metavar="JSON", help="the manifest of a network of your own")
+    for name, meaning in (
+        ("magnification", "at which the U-Net reads; 2.5 is 4 um per px"),
+        ("hole-um", "holes in tissue up to a disc of this diameter are tissue"),
+        ("speck-um", "tissue smaller than a disc of this diameter is none"),
+        ("margin-um", "kept around tissue, in um"),
+    ):
+        preset = getattr(default, name.replace("-", "_"))
+        group.add_argument(f"--{name}", type=float, metavar="F", help=f"{meaning} (default {preset:g})")
 
 
 def _add_file_options(parser: argparse.ArgumentParser) -> None:
@@ -116,33 +127,28 @@ def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig)
     run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write nothing")
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
+    run.add_argument(
+        "--audit", type=Path, metavar="PNG", help="draw what was removed, the mask, and what the guard saved"
+    )
     run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
 
 
 def run_convert(options: argparse.Namespace) -> int:
     """Convert, or with `--dry-run` plan, and say what was done."""
     given = vars(options)
-    fields = ConversionConfig.__dataclass_fields__
-    preset = load_preset(given["preset"]) if "preset" in given else {}
-    try:
-        config = create_config(preset | {name: value for name, value in given.items() if name in fields})
-        if config.codec not in _CODECS:
-            raise ConfigError(f"codec is {config.codec!r}, expected one of {', '.join(_CODECS)}")
-    except ConfigError as exc:
-        where = f" (with preset {given['preset']})" if "preset" in given else ""
-        print(f"wsicomp convert: {exc}{where}", file=sys.stderr)
+    config = parsed_config(options, "convert")
+    if config is None:
         return 2
     report_path: Path | None = given.get("json")
-    inputs = (options.source, config.mask, given.get("preset"))
-    check_output(options.target, inputs, config.overwrite)
-    if report_path is not None and str(report_path) != "-":
-        check_output(report_path, inputs, config.overwrite)
-        check_apart(report_path, options.target)
+    audit: Path | None = given.get("audit")
+    inputs = (options.source, config.mask, config.weights, given.get("preset"))
+    outputs = [options.target, audit, None if str(report_path) == "-" else report_path]
+    _check_outputs([path for path in outputs if path is not None], inputs, config.overwrite)
     with progress_bars() as show:
         if "dry_run" in given:
-            plan = plan_slide(options.source, config, show)
+            plan = plan_slide(options.source, config, show, audit)
         else:
-            report = convert_slide(options.source, options.target, config, show)
+            report = convert_slide(options.source, options.target, config, show, audit)
     if "dry_run" in given:
         if report_path is not None:
             write_json(plan.to_json(), report_path)
@@ -154,6 +160,29 @@ def run_convert(options: argparse.Namespace) -> int:
     if str(report_path) != "-":
         print(_report_text(report))
     return 0
+
+
+def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig | None:
+    """The config of a preset and the command line; None, and a line on stderr, where it cannot be."""
+    given = vars(options)
+    fields = ConversionConfig.__dataclass_fields__
+    preset = load_preset(given["preset"]) if "preset" in given else {}
+    try:
+        config = create_config(preset | {name: value for name, value in given.items() if name in fields})
+        if config.codec not in _CODECS:
+            raise ConfigError(f"codec is {config.codec!r}, expected one of {', '.join(_CODECS)}")
+    except ConfigError as exc:
+        where = f" (with preset {given['preset']})" if "preset" in given else ""
+        print(f"wsicomp {command}: {exc}{where}", file=sys.stderr)
+        return None
+    return config
+
+
+def _check_outputs(outputs: list[Path], inputs: tuple[Path | None, ...], overwrite: bool) -> None:
+    for number, path in enumerate(outputs):
+        check_output(path, inputs, overwrite)
+        for other in outputs[:number]:
+            check_apart(path, other)
 
 
 def _plan_text(plan: ConversionPlan) -> str:

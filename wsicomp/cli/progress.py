@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from wsicomp.stages import Progress
 
 _LABELS = {
-    "draw": "Drawing the slide",
+    "draw": "Drawing slides",
+    "cut": "Cutting patches",
+    "measure": "Measuring",
+    "overview": "Reading the overview",
     "segment": "Looking for tissue",
     "survey": "Checking the glass",
     "write": "Writing tiles",

@@ -1,4 +1,4 @@
-"""`wsicomp segment`: the tissue mask alone, as a picture."""
+"""`wsicomp segment`: the tissue mask alone, and what a conversion would make of it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-import cv2
-import numpy as np
-from PIL import Image
-
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.convert import Subparsers, add_segmenter_options, parsed_config
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_percent
-from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideWriteError
+from wsicomp.convert import segment_slide
 from wsicomp.outputs import check_apart, check_output
 from wsicomp.readers import open_slide
-from wsicomp.slide import Pixels
 from wsicomp.stages import Stages
-from wsicomp.tissue.segment import read_overview
-from wsicomp.tissue.threshold import ThresholdSegmenter
+from wsicomp.tissue.maskwrite import check_suffix, write_mask
 
-_OUTLINE = (0, 160, 0)
+_DESCRIPTION = """\
+Find the tissue of a slide and write it as a mask.
+
+MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath, by the end
+of
+its name. It has no margin yet, can be edited, and be given to `wsicomp convert --mask`."""
+
+_EPILOG = """\
+examples:
+  wsicomp segment slide.svs mask.png                        4 um per pixel
+  wsicomp segment slide.svs mask.geojson --audit look.png   outlines for QuPath, and what a conversion removes
+  wsicomp segment slide.svs mask.ome.tiff --magnification 5
+"""
 
 
 def register(commands: Subparsers) -> None:
@@ -30,49 +35,46 @@ def register(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "segment",
         help="write the tissue mask of a slide",
-        description="Finds tissue and writes it as a PNG of at most 2048 px a side, "
-        "255 where there is tissue. "
-        "The file can be edited and given to `wsicomp convert --mask`.",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("source", type=Path, help="the slide")
-    parser.add_argument("mask", type=Path, help="the PNG to write")
+    parser.add_argument("mask_file", type=Path, metavar="MASK", help="the mask to write")
     parser.add_argument(
-        "--overlay", type=Path, metavar="PNG", help="also write the slide with the mask's outline"
+        "--audit",
+        type=Path,
+        metavar="PNG",
+        help="also draw the slide with the tiles that `wsicomp convert` would remove, "
+        "the mask with its margin, and what the guard saves",
     )
+    add_segmenter_options(parser.add_argument_group("finding tissue"))
     parser.add_argument("--overwrite", action="store_true", help="replace the files if they exist")
     parser.set_defaults(run=run_segment)
 
 
 def run_segment(options: argparse.Namespace) -> int:
     """Segment and write."""
-    check_output(options.mask, (options.source,), options.overwrite)
-    if options.overlay is not None:
-        check_output(options.overlay, (options.source,), options.overwrite)
-        check_apart(options.overlay, options.mask)
-    with (
-        closing(open_slide(options.source)) as slide,
-        progress_bars() as show,
-        Stages(show).stage("segment") as progress,
-    ):
-        overview = read_overview(slide, available_cores(), progress)
-        mask = ThresholdSegmenter().segment(slide, overview)
-    _save(mask.pixels.astype(np.uint8) * 255, options.mask)
-    if options.overlay is not None:
-        _save(_outlined(overview.pixels, mask.pixels.astype(np.uint8)), options.overlay)
+    config = parsed_config(options, "segment")
+    if config is None:
+        return 2
+    target: Path = options.mask_file
+    audit: Path | None = getattr(options, "audit", None)
+    inputs = (options.source, config.weights)
+    check_suffix(target)
+    check_output(target, inputs, config.overwrite)
+    if audit is not None:
+        check_output(audit, inputs, config.overwrite)
+        check_apart(audit, target)
+    with closing(open_slide(options.source)) as slide, progress_bars() as show:
+        mask = segment_slide(slide, config, audit, Stages(show))
+        write_mask(target, mask, slide.info)
     rows, columns = mask.pixels.shape
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
-    print(f"{options.mask}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue")
+    print(
+        f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}"
+    )
+    for note in mask.notes:
+        print(f"  note: {note}")
     return 0
-
-
-def _outlined(pixels: Pixels, mask: Pixels) -> Pixels:
-    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(pixels.copy(), contours, -1, _OUTLINE, 2), np.uint8)
-
-
-def _save(pixels: Pixels, path: Path) -> None:
-    try:
-        Image.fromarray(pixels).save(path, "PNG")
-    except OSError as exc:
-        path.unlink(missing_ok=True)
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", path) from exc

@@ -39,15 +39,16 @@ _SMALLEST_LEVEL_PX = 1024
 
 @dataclass(frozen=True)
 class Glass:
-    """What is known of a slide's glass: every tile's kind, and how bare glass looks."""
+    """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
 
     survey: GlassSurvey
     color: GlassColor
+    notes: tuple[str, ...] = ()
 
 
-def conversion_digest(source_sha256: str, config: ConversionConfig, mask_sha256: str | None) -> str:
-    """SHA-256 over all that shapes the target's bytes: source, choices, mask file and software."""
-    facts = [SOFTWARE, source_sha256, mask_sha256, config.lasting()]
+def conversion_digest(source_sha256: str, config: ConversionConfig, tissue_sha256: str | None) -> str:
+    """SHA-256 over all that shapes the target's bytes: source, choices, software, mask file or network."""
+    facts = [SOFTWARE, source_sha256, tissue_sha256, config.lasting()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -270,8 +271,9 @@ def _notes(
         if config.glass != "keep":
             notes.append("margins are as wide, in px, as 0.25 um per px makes them")
             notes.append("the guard is as keen as at 1 um per px")
+    notes += glass.notes if glass is not None else ()
     if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
-        notes.append("the mask has no edge on this slide: look at it with `wsicomp segment --overlay`")
+        notes.append("the mask has no edge on this slide: look at it with `wsicomp segment --audit`")
     if container == "tiff" and info.objective_power is not None:
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"

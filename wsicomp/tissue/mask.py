@@ -24,7 +24,7 @@ class TissueMask:
     """(rows, columns) bool, True = tissue, over a slide of `slide` level-0 pixels.
 
     `scale_x` and `scale_y` are level-0 pixels a mask pixel; the last row and column may reach past the
-    slide's edge. `source` says in words where the mask comes from.
+    slide's edge. `source` says in words where the mask comes from, `notes` what its user should know.
     """
 
     pixels: NDArray[np.bool_]
@@ -32,6 +32,7 @@ class TissueMask:
     scale_x: float
     scale_y: float
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def tissue_fraction(self) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from wsicomp.concurrency import ordered_map
@@ -15,6 +14,7 @@ from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.scale import box_reduced
 
 _SMALLEST_SIDE_PX = 1024
 _LARGEST_SIDE_PX = 2048
@@ -37,7 +37,7 @@ class Overview:
 class Segmenter(Protocol):
     """Finds tissue."""
 
-    def segment(self, slide: Slide, overview: Overview) -> TissueMask:
+    def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """The tissue of a slide, without any margin.
 
         Raises:
@@ -63,7 +63,7 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
     pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
     blocks = list(_blocks(levels[number], factor))
     reduced = ordered_map(
-        lambda block: _box_reduced(slide.read_region(number, block), factor), blocks, workers
+        lambda block: box_reduced(slide.read_region(number, block), factor), blocks, workers
     )
     for done, (block, part) in enumerate(zip(blocks, reduced, strict=True), 1):
         y, x = block.y // factor, block.x // factor
@@ -93,12 +93,3 @@ def _overview_level(levels: tuple[Level, ...]) -> int:
         n for n, level in enumerate(levels) if max(level.size.width, level.size.height) >= _SMALLEST_SIDE_PX
     ]
     return large[-1] if large else 0
-
-
-def _box_reduced(pixels: Pixels, factor: int) -> Pixels:
-    if factor == 1:
-        return pixels
-    rows, columns = pixels.shape[:2]
-    padded = cv2.copyMakeBorder(pixels, 0, -rows % factor, 0, -columns % factor, cv2.BORDER_REPLICATE)
-    size = padded.shape[1] // factor, padded.shape[0] // factor
-    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from wsicomp.slide import Slide
+from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.segment import Overview
 
@@ -20,7 +21,13 @@ class ThresholdSegmenter:
     Source: the colour-distance baseline of the method's published comparison with the U-Net.
     """
 
-    def segment(self, slide: Slide, overview: Overview) -> TissueMask:  # noqa: ARG002
+    def segment(
+        self,
+        slide: Slide,
+        overview: Overview,
+        workers: int,
+        progress: StageProgress,
+    ) -> TissueMask:
         """The tissue at the overview's scale."""
         rows, columns = overview.pixels.shape[:2]
         tissue = np.empty((rows, columns), np.bool_)
@@ -30,4 +37,5 @@ class ThresholdSegmenter:
         side = 2 * _CLOSING_RADIUS_PX + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         closed = cv2.morphologyEx(tissue.view(np.uint8), cv2.MORPH_CLOSE, disc).view(np.bool_)
+        progress(1, 1)
         return TissueMask(closed, overview.slide, overview.scale_x, overview.scale_y, "threshold")

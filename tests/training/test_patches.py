@@ -1,0 +1,145 @@
+"""From a table of labelled slides to a patch set: what is read, what is cut, what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import tiffs
+from wsicomp.errors import MaskError, TrainingError
+from wsicomp.geometry import Region
+from wsicomp.stages import Stages
+from wsicomp.tissue.scale import choose_scale
+from wsicomp.training.draw import draw_slides
+from wsicomp.training.labels import GLASS, IGNORED, TISSUE, open_truth
+from wsicomp.training.patches import build_patch_set, open_patch_set
+from wsicomp.training.table import read_table
+
+HEADER = "name\tum_per_px\tsplit\tsource_group\tlicence\tweights_may_train_on\tmask"
+
+
+def write_section(folder, name, width, height):
+    """A picture with a disc of tissue, and labels whose right tenth does not score."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(exist_ok=True)
+    pixels = tiffs.picture(width, height)
+    labels = np.where(pixels[..., 0] == 150, TISSUE, GLASS).astype(np.uint8)
+    labels[:, -(width // 10) :] = IGNORED
+    Image.fromarray(pixels).save(folder / f"images/{name}.png")
+    Image.fromarray(labels).save(folder / f"masks/{name}.png")
+    return labels
+
+
+def table(folder, *lines):
+    path = folder / "table.tsv"
+    path.write_text("\n".join((HEADER, *lines)) + "\n")
+    return path
+
+
+@pytest.fixture
+def sections(tmp_path):
+    write_section(tmp_path, "fine", 1100, 700)
+    write_section(tmp_path, "coarse", 300, 200)
+    lines = (
+        "fine\t2.0\ttrain\tp1\tCC0\tyes\t",
+        "coarse\t16\ttest\tp2\t\tno\t",
+        "fine2\t4\t\t\t\t\tall-glass",
+    )
+    write_section(tmp_path, "fine2", 520, 300)
+    return table(tmp_path, *lines)
+
+
+def test_a_table_says_what_it_says(sections):
+    fine, coarse, fine2 = read_table(sections)
+    assert (fine.mpp, fine.group, fine.may_train, fine.split) == (2.0, "p1", True, "train")
+    assert (coarse.may_train, coarse.licence, coarse.split) == (False, "not stated", "test")
+    assert (fine2.mask, fine2.everywhere, fine2.group, fine2.may_train) == (None, "all-glass", "fine2", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no column `name`"),
+        ("image\tmask\na\tb\n", "no column `name`"),
+        ("name\n", "no rows"),
+        ("name\ngone\n", "line 2: no images/gone"),
+        ("name\timage\nx\tgone.png\n", "is not there"),
+        ("name\n \n", "the name is empty"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused(tmp_path, text, told):
+    (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(TrainingError, match=told):
+        read_table(tmp_path / "t.tsv")
+
+
+@pytest.mark.parametrize(("mpp", "yes"), [("-1", "yes"), ("wide", "yes"), ("nan", "yes"), ("1", "maybe")])
+def test_a_field_that_is_wrong_is_refused_with_its_line(tmp_path, mpp, yes):
+    write_section(tmp_path, "a", 100, 100)
+    with pytest.raises(TrainingError, match="line 2"):
+        read_table(table(tmp_path, f"a\t{mpp}\ttrain\tp\t\t{yes}\t"))
+
+
+def test_a_patch_set_holds_every_power_that_a_slide_allows(sections, tmp_path):
+    summary = build_patch_set(read_table(sections), tmp_path / "p.h5", (1.25, 2.5, 5.0, 10.0), Stages())
+    # fine: 275 x 175 and 550 x 350 and 1100 x 700 px; coarse once, as it is; fine2: 260 x 150 and 520 x 300.
+    assert summary.counts == {1.25: 3, 2.5: 2 + 2, 5.0: 3 * 2}
+    with open_patch_set(tmp_path / "p.h5") as patches:
+        coarse = [patch for patch in patches.patches if patches.sources[patch.source].name == "coarse"]
+        assert [patch.mpp for patch in coarse] == [16.0]
+        assert not patches.sources[coarse[0].source].may_train
+        pixels, labels = patches.read(coarse[0])
+    assert np.array_equal(pixels[:200, :300], tiffs.picture(300, 200))
+    assert (labels[200:] == IGNORED).all()
+    assert (labels[:, 300:] == IGNORED).all()
+    assert (labels[:200, 270:300] == IGNORED).all()
+    assert labels[100, 150] == TISSUE
+    assert [path.name for path in tmp_path.glob("*.h5*")] == ["p.h5"]
+
+
+def test_labels_follow_the_scale(sections):
+    truth = open_truth(read_table(sections)[0])
+    scale = choose_scale(truth.slide.info, 8.0)
+    assert scale.factor == 4
+    labels = truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
+    assert labels.shape == (175, 275)
+    assert labels[87, 137] == TISSUE
+    assert labels[0, 0] == GLASS
+    assert labels[87, 270] == IGNORED
+    disc = (truth.labels == TISSUE).sum() / 16
+    assert (labels == TISSUE).sum() == pytest.approx(disc, rel=0.01)
+
+
+def test_a_mask_that_does_not_fit_is_refused(sections, tmp_path):
+    Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / "masks/fine.png")
+    with pytest.raises(MaskError, match="proportions"):
+        build_patch_set(read_table(sections), tmp_path / "p.h5", (2.5,), Stages())
+    assert not list(tmp_path.glob("*.h5*"))
+
+
+def test_labels_that_never_score_make_no_patch_set(tmp_path):
+    labels = write_section(tmp_path, "a", 200, 200)
+    Image.fromarray(np.full_like(labels, IGNORED)).save(tmp_path / "masks/a.png")
+    with pytest.raises(TrainingError, match="not one patch"):
+        build_patch_set(read_table(table(tmp_path, "a\t4\t\t\t\t\t")), tmp_path / "p.h5", (2.5,), Stages())
+    assert not list(tmp_path.glob("*.h5*"))
+
+
+def test_what_is_no_patch_set_is_refused(tmp_path):
+    import h5py
+
+    (tmp_path / "junk.h5").write_bytes(b"junk")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    for name in ("junk.h5", "other.h5", "gone.h5"):
+        with pytest.raises(TrainingError, match="patch set"), open_patch_set(tmp_path / name):
+            pass
+
+
+def test_drawn_slides_come_with_their_masks(tmp_path):
+    path = draw_slides(tmp_path / "drawn", 2, 1024, 100, Stages())
+    rows = read_table(path)
+    assert [row.name for row in rows] == ["drawn-100", "drawn-101"]
+    summary = build_patch_set(rows, tmp_path / "p.h5", (5.0, 10.0), Stages())
+    assert summary.counts == {5.0: 2, 10.0: 2}
+    with pytest.raises(OSError, match="exists already"):
+        draw_slides(tmp_path / "drawn", 1, 1024, 1, Stages())

@@ -1,0 +1,100 @@
+"""`wsicomp dataset`: patch sets to train on, from labelled slides and from drawn ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.progress import progress_bars
+from wsicomp.errors import TrainingError
+from wsicomp.outputs import check_output
+from wsicomp.stages import Stages
+
+_BUILD = """\
+Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
+
+TABLE is tab or comma separated, with a row of column names: `name`, and `image` and `mask` as paths from the
+table's folder (or images/NAME.* and masks/NAME.*). Images are slides, or pictures as PNG, JPEG or WebP; masks
+are PNG, TIFF (0 glass, 128 does not score, else tissue) or QuPath GeoJSON, or the words all-tissue and
+all-glass. Optional: `um_per_px` (of pictures), `split` (train, test), `source_group` (patient or slide, which
+splits keep together),
+`licence`, `weights_may_train_on` (yes, no), `difficulty`."""
+
+_DRAW = """\
+Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
+
+They fill what real labelled slides lack: high magnifications, and masks that are certainly right."""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("dataset", help="make patch sets to train on", description=__doc__)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    build = actions.add_parser(
+        "build",
+        help="cut labelled slides into patches",
+        description=_BUILD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument("table", type=Path, help="the table of labelled slides")
+    build.add_argument("target", type=Path, metavar="PATCHES", help="the HDF5 file to write")
+    build.add_argument(
+        "--power",
+        type=float,
+        action="append",
+        metavar="P",
+        help="a magnification to cut at; may come again (default 1.25, 2.5, 5, 10 and 20)",
+    )
+    build.add_argument("--split", metavar="NAME", help="only rows of this split")
+    build.add_argument("--overwrite", action="store_true", help="replace PATCHES if it exists")
+    build.set_defaults(run=run_build)
+
+    draw = actions.add_parser(
+        "draw",
+        help="draw slides with true masks",
+        description=_DRAW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    draw.add_argument("folder", type=Path, help="where slides, masks and table.tsv go")
+    draw.add_argument("--count", type=int, default=12, metavar="N", help="slides (default 12)")
+    draw.add_argument("--size", type=int, default=4096, metavar="PX", help="sides of a slide (default 4096)")
+    draw.add_argument("--seed", type=int, default=100, help="the first slide's seed (default 100)")
+    draw.set_defaults(run=run_draw)
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Read the table, cut, and say what there is."""
+    from wsicomp.training.extras import require
+    from wsicomp.training.patches import POWERS, build_patch_set
+    from wsicomp.training.table import read_table
+
+    require("h5py")
+    rows = read_table(options.table)
+    if options.split is not None:
+        rows = tuple(row for row in rows if row.split == options.split)
+        if not rows:
+            raise TrainingError(f"no row of split {options.split!r}", options.table)
+    inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
+    check_output(options.target, inputs, options.overwrite)
+    powers = tuple(options.power or POWERS)
+    if not all(0.1 <= power <= 40 for power in powers):
+        raise TrainingError("a power out of range, expected 0.1 to 40")
+    with progress_bars() as show:
+        summary = build_patch_set(rows, options.target, powers, Stages(show))
+    counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
+    print(f"{options.target}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}")
+    return 0
+
+
+def run_draw(options: argparse.Namespace) -> int:
+    """Draw."""
+    from wsicomp.training.draw import draw_slides
+
+    if not (1 <= options.count <= 1000 and 256 <= options.size <= 65_536 and options.seed >= 0):
+        raise TrainingError("expected a count of 1 to 1000, a size of 256 to 65536 px, a seed from 0")
+    with progress_bars() as show:
+        table = draw_slides(options.folder, options.count, options.size, options.seed, Stages(show))
+    print(f"{table}: {options.count} slides of {options.size} x {options.size} px with their masks")
+    return 0

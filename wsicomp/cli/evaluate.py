@@ -1,0 +1,141 @@
+"""`wsicomp evaluate`: how well tissue is found, on labelled slides of your own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.progress import progress_bars
+from wsicomp.errors import TargetExistsError, TrainingError
+from wsicomp.stages import Stages
+from wsicomp.tissue.threshold import ThresholdSegmenter
+from wsicomp.tissue.unet import UnetSegmenter
+from wsicomp.tissue.weights import SHIPPED, load_weights
+
+if TYPE_CHECKING:
+    from wsicomp.training.evaluate import Evaluation
+
+_DESCRIPTION = """\
+Measure the tissue network beside the colour threshold on labelled slides (TABLE as for `wsicomp dataset
+build`).
+
+FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv (tissue that a conversion would lose, glass
+that it would keep, in tiles of 128 um), brightness.csv and .png with --brightness, and index.html with a
+picture a slide."""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("evaluate", help="measure on labelled slides", description=__doc__)
+    kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    tissue = kinds.add_parser(
+        "tissue",
+        help="how well tissue is told from glass",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tissue.add_argument("table", type=Path, help="the table of labelled slides")
+    tissue.add_argument("folder", type=Path, help="where the measurements go")
+    tissue.add_argument("--split", metavar="NAME", help="only rows of this split, such as test")
+    tissue.add_argument(
+        "--group", action="append", metavar="NAME", help="only rows of this source_group; may come again"
+    )
+    tissue.add_argument(
+        "--magnification",
+        type=float,
+        action="append",
+        metavar="F",
+        help="at which to measure; may come again, tiles and brightness at the first (default 2.5)",
+    )
+    tissue.add_argument("--brightness", action="store_true", help="also with -100 to 100 grey levels added")
+    network = tissue.add_mutually_exclusive_group()
+    network.add_argument(
+        "--weights", type=Path, default=SHIPPED, metavar="JSON", help="another network's manifest"
+    )
+    network.add_argument(
+        "--folds",
+        type=Path,
+        metavar="JSON",
+        help="folds.json of a cross-validation: each slide by what never saw it",
+    )
+    tissue.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
+    tissue.set_defaults(run=run_tissue)
+
+
+def run_tissue(options: argparse.Namespace) -> int:
+    """Measure, write, and print the means."""
+    from wsicomp.training.evaluate import Evaluation, EvaluationSettings, Segmenters, evaluate
+    from wsicomp.training.extras import require
+    from wsicomp.training.page import PAGE, write_evaluation
+    from wsicomp.training.table import LabelledSlide, read_table
+    from wsicomp.training.tissue import read_folds
+
+    if options.brightness:
+        require("matplotlib")
+    rows = [row for row in read_table(options.table) if options.split in (None, row.split)]
+    rows = [row for row in rows if not options.group or row.group in options.group]
+    if not rows:
+        raise TrainingError("no row of that split or group", options.table)
+    folds = None if options.folds is None else read_folds(options.folds)
+    missing = sorted({row.group for row in rows} - set(folds)) if folds is not None else []
+    if missing:
+        raise TrainingError(f"no network was trained without {missing[0]!r}", options.folds)
+    magnifications = tuple(options.magnification or (2.5,))
+    if not all(0.5 <= magnification <= 40 for magnification in magnifications):
+        raise TrainingError("a magnification out of range, expected 0.5 to 40")
+    if options.folder.exists() and any(options.folder.iterdir()) and not options.overwrite:
+        raise TargetExistsError("is not empty; name another folder or --overwrite", options.folder)
+    brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
+    settings = EvaluationSettings(magnifications, brightness)
+
+    def measure(rows: Sequence[LabelledSlide], manifest: Path, stages: Stages) -> Evaluation:
+        load_weights(manifest)
+        segmenters: Segmenters = {
+            "unet": lambda magnification: UnetSegmenter(manifest, magnification),
+            "threshold": lambda magnification: ThresholdSegmenter(),  # noqa: ARG005
+        }
+        with stages.stage("measure") as progress:
+            return evaluate(rows, segmenters, settings, options.folder, progress)
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with progress_bars() as show:
+        if folds is None:
+            found = measure(rows, options.weights, Stages(show))
+        else:
+            manifests = dict.fromkeys(folds[row.group] for row in rows)
+            parts = [
+                measure([row for row in rows if folds[row.group] == manifest], manifest, Stages(show))
+                for manifest in manifests
+            ]
+            found = Evaluation(
+                tuple(score for part in parts for score in part.scores),
+                tuple(cost for part in parts for cost in part.costs),
+                tuple(point for part in parts for point in part.sweep),
+            )
+    write_evaluation(found, options.folder)
+    _print(found)
+    print(f"\nlook at {options.folder / PAGE}")
+    return 0
+
+
+def _print(found: Evaluation) -> None:
+    from wsicomp.training.page import summary
+
+    print("method     magnification  slides  mean Dice  deviation  worst")
+    for method, magnification, count, mean, deviation, worst in summary(found.scores):
+        print(f"{method:<10} {magnification:>12g}x {count:>7} {mean:>10.4f} {deviation:>10.4f} {worst:>6.4f}")
+    for method in dict.fromkeys(cost.method for cost in found.costs):
+        costs = [cost for cost in found.costs if cost.method == method]
+        inner = sum(cost.inner_px for cost in costs) or 1
+        by_mask, lost = sum(c.lost_by_mask_px for c in costs), sum(c.lost_px for c in costs)
+        glass = sum(cost.glass_tiles for cost in costs) or 1
+        kept_by_mask, kept = sum(c.kept_by_mask_tiles for c in costs), sum(c.kept_tiles for c in costs)
+        print(
+            f"{method}: inner tissue lost {lost / inner:.4%} ({by_mask / inner:.4%} by the mask alone), "
+            f"glass tiles kept {kept / glass:.1%} ({kept_by_mask / glass:.1%} by the mask alone)"
+        )
+    sys.stdout.flush()

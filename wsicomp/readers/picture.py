@@ -1,0 +1,92 @@
+"""A plain picture (PNG, JPEG, WebP) as a slide of one level, for labelled sections that are no slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""What `open_picture` reads, in lower case."""
+
+_TILE_PX = 256
+_EIGHTH = 8
+_MOST_PIXELS = 1 << 28
+
+
+class PictureSlide:
+    """Pixels in memory, (rows, columns, 3) uint8 RGB, that answer as a slide of one level does."""
+
+    def __init__(self, path: Path, pixels: Pixels, mpp: float | None, tile_px: int = _TILE_PX) -> None:
+        self._pixels = pixels
+        self._tile = Size(tile_px, tile_px)
+        size = Size(pixels.shape[1], pixels.shape[0])
+        scale = None if mpp is None else Mpp(mpp, mpp)
+        self._info = SlideInfo(
+            path, "picture", (Level(size, self._tile, 1.0),), scale, None, None, "", {}, {}
+        )
+
+    @property
+    def info(self) -> SlideInfo:
+        """One level, and the um per px that was given."""
+        return self._info
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """There are none.
+
+        Raises:
+            SlideReadError: always.
+        """
+        raise SlideReadError("a plain picture has no encoded tiles", self._info.path, str(index))
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A tile's pixels; white past the picture's edge."""
+        part = self.read_region(0, self._info.levels[0].grid.region(index.column, index.row))
+        tile = np.full((*self._tile.shape, 3), 255, np.uint8)
+        tile[: part.shape[0], : part.shape[1]] = part
+        return tile
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of blocks of 8 x 8 pixels."""
+        side = self._tile.width // _EIGHTH
+        whole = self.read_tile(index)[: side * _EIGHTH, : side * _EIGHTH]
+        return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def read_region(self, level: int, region: Region) -> Pixels:  # noqa: ARG002
+        """A copy of the pixels of a rectangle."""
+        return self._pixels[region.y : region.y + region.height, region.x : region.x + region.width].copy()
+
+    def close(self) -> None:
+        """Let the pixels go."""
+        self._pixels = np.empty((0, 0, 3), np.uint8)
+
+
+def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> PictureSlide:
+    """A picture file as a slide; `mpp` is what is known of its scale, for the file does not say.
+
+    Its tiles are of `tile_px` pixels a side, or of 256.
+
+    Raises:
+        SlideReadError: it cannot be read.
+        UnsupportedSlideError: it has more than 2^28 pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise UnsupportedSlideError(
+                    f"{image.width} x {image.height} px, expected fewer than {_MOST_PIXELS}", path
+                )
+            pixels = np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError as exc:
+        raise SlideReadError("not a picture; expected PNG, JPEG or WebP", path) from exc
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise SlideReadError(f"a damaged picture ({type(exc).__name__})", path) from exc
+    except OSError as exc:
+        raise SlideReadError(exc.strerror or str(exc), path) from exc
+    return PictureSlide(path, pixels, mpp, tile_px or _TILE_PX)

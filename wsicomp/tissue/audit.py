@@ -1,0 +1,70 @@
+"""The audit picture: everything that a conversion takes out, at one look."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.slide import Level, Pixels
+from wsicomp.tissue.glass import TileKind
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.outline import outlined, shaded
+from wsicomp.tissue.segment import Overview
+
+REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
+"""Tiles that become blank; the edge of the mask with its margin; tiles that the guard saved."""
+
+_SHADE = 0.45
+_LEGEND_PX = 34
+
+
+def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], mask: TissueMask) -> Pixels:
+    """The overview with removed tiles of level 0 shaded, the mask outlined, what the guard saved framed.
+
+    `kinds` are `TileKind`s of that level, (rows, columns); `mask` has its margin. A legend stands below.
+    """
+    rows, columns = overview.pixels.shape[:2]
+    down = _tile_of_pixel(rows, level.size.height, level.tile.height)
+    across = _tile_of_pixel(columns, level.size.width, level.tile.width)
+    removed = (kinds == TileKind.GLASS)[down[:, None], across]
+    picture = shaded(overview.pixels, removed, REMOVED, _SHADE)
+    picture = outlined(picture, _seen(mask, overview), OUTLINE)
+    scale = np.array([columns / level.size.width, rows / level.size.height])
+    tile = np.array([level.tile.width, level.tile.height])
+    for row, column in np.argwhere(kinds == TileKind.RESCUED):
+        start = np.floor(np.array([column, row]) * tile * scale).astype(int)
+        end = np.ceil(np.array([column + 1, row + 1]) * tile * scale).astype(int) - 1
+        cv2.rectangle(picture, start.tolist(), end.tolist(), SAVED, 2)
+    counts = {
+        name: int((kinds == kind).sum()) for name, kind in (("r", TileKind.GLASS), ("s", TileKind.RESCUED))
+    }
+    legend = (
+        (f"{counts['r']} of {kinds.size} tiles of level 0 removed", REMOVED),
+        ("tissue mask with margin", OUTLINE),
+        (f"{counts['s']} tiles saved by the guard", SAVED),
+    )
+    return np.vstack([picture, _legend(columns, legend)])
+
+
+def _tile_of_pixel(pixels: int, level_px: int, tile_px: int) -> NDArray[np.intp]:
+    return ((np.arange(pixels) + 0.5) * level_px / pixels // tile_px).astype(np.intp)
+
+
+def _seen(mask: TissueMask, overview: Overview) -> NDArray[np.bool_]:
+    """The mask over the overview's pixels, nearest neighbour: either may reach past the slide's edge."""
+    rows, columns = overview.pixels.shape[:2]
+    y = ((np.arange(rows) + 0.5) * overview.scale_y / mask.scale_y).astype(np.intp)
+    x = ((np.arange(columns) + 0.5) * overview.scale_x / mask.scale_x).astype(np.intp)
+    last_row, last_column = mask.pixels.shape[0] - 1, mask.pixels.shape[1] - 1
+    return np.asarray(mask.pixels[np.minimum(y, last_row)[:, None], np.minimum(x, last_column)])
+
+
+def _legend(columns: int, entries: tuple[tuple[str, tuple[int, int, int]], ...]) -> Pixels:
+    """A white strip, as wide as the picture, with a line for each entry."""
+    strip = np.full((_LEGEND_PX * len(entries) + 8, columns, 3), 255, np.uint8)
+    for number, (text, color) in enumerate(entries):
+        top = 8 + number * _LEGEND_PX
+        cv2.rectangle(strip, (8, top), (32, top + 22), color, cv2.FILLED)
+        cv2.putText(strip, text, (44, top + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,53 @@
+"""Drawing masks over pictures: outlines, shaded tiles, and marks that can be seen at any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsicomp.errors import SlideWriteError
+from wsicomp.outputs import partial_path
+from wsicomp.slide import Pixels
+
+Color = tuple[int, int, int]
+
+
+def resized(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask at another (rows, columns), nearest neighbour."""
+    size = shape[1], shape[0]
+    flags = np.ascontiguousarray(mask).view(np.uint8)
+    return np.asarray(cv2.resize(flags, size, interpolation=cv2.INTER_NEAREST)).view(np.bool_)
+
+
+def outlined(pixels: Pixels, mask: NDArray[np.bool_], color: Color, width_px: int = 2) -> Pixels:
+    """A picture with the outline of a mask of any scale drawn on it."""
+    flags = np.ascontiguousarray(resized(mask, pixels.shape[:2])).view(np.uint8)
+    contours, _ = cv2.findContours(flags, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(pixels.copy(), contours, -1, color, width_px), np.uint8)
+
+
+def shaded(pixels: Pixels, where: NDArray[np.bool_], color: Color, strength: float) -> Pixels:
+    """A picture with a colour laid over part of it; `where` has the picture's (rows, columns)."""
+    shade = pixels.copy()
+    shade[where] = np.rint(pixels[where] * (1 - strength) + np.array(color) * strength).astype(np.uint8)
+    return shade
+
+
+def save_png(pixels: Pixels, path: Path) -> None:
+    """Write a picture; it appears when it is complete.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        Image.fromarray(pixels).save(partial, "PNG")
+        partial.replace(path)
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", path) from exc
+    finally:
+        partial.unlink(missing_ok=True)

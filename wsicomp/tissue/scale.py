@@ -1,0 +1,102 @@
+"""Reading a slide at a wanted scale: which level, how many of its pixels make one, and the averaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from wsicomp.geometry import Region, Size
+from wsicomp.slide import Pixels, Slide, SlideInfo
+
+MPP_AT_1X = 10.0
+"""Um per px at a magnification of 1: a 40x scan has 0.25."""
+
+ASSUMED_MPP = 0.5
+"""The um per px taken for level 0 where the file states neither mpp nor objective power: a 20x scan."""
+
+_TOLERANCE = 0.1
+_STRIP_PX = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingScale:
+    """A picture of the slide made of blocks of `factor` x `factor` pixels of one level.
+
+    `size` is the picture's, its last row and column from partial blocks; `mpp` is its um per px, and
+    `assumption` says in words where that scale was not stated by the file.
+    """
+
+    level: int
+    factor: int
+    size: Size
+    mpp: float
+    assumption: str | None = None
+
+    @property
+    def magnification(self) -> float:
+        """As on a microscope: 10 at 1 um per px."""
+        return MPP_AT_1X / self.mpp
+
+
+def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
+    """(um per level-0 pixel, what was assumed): the mpp, else 10 / objective power, else 0.5 um."""
+    if info.mpp is not None:
+        return info.mpp.mean, None
+    if info.objective_power:
+        mpp = MPP_AT_1X / info.objective_power
+        return mpp, f"level 0 had {mpp:g} um per px, by its objective power of {info.objective_power:g}"
+    return ASSUMED_MPP, f"level 0 had {ASSUMED_MPP:g} um per px, as at 20x: the source states no scale"
+
+
+def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:
+    """The coarsest level of which whole pixel blocks come within 10 % of `mpp`, else the nearest to it.
+
+    A slide coarser than that is read as it is: nothing is ever enlarged.
+    """
+    at_level_0, assumption = stated_mpp(info)
+    best: tuple[float, ReadingScale] | None = None
+    for number, level in reversed(tuple(enumerate(info.levels))):
+        at_level = at_level_0 * level.downsample
+        factor = max(1, round(mpp / at_level))
+        size = Size(-(-level.size.width // factor), -(-level.size.height // factor))
+        deviation = abs(factor * at_level / mpp - 1)
+        if best is None or deviation < best[0]:
+            best = deviation, ReadingScale(number, factor, size, factor * at_level, assumption)
+        if best[0] <= _TOLERANCE:
+            break
+    assert best is not None, "a slide has a level"
+    return best[1]
+
+
+def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:
+    """A region of the scaled picture, (rows, columns, 3): the means of its blocks.
+
+    Memory: the result, and at most about 4 million pixels of the level at a time (one row of blocks).
+
+    Raises:
+        TileReadError: a tile of the level cannot be decoded.
+    """
+    level = slide.info.levels[scale.level].size
+    factor = scale.factor
+    left, right = region.x * factor, min((region.x + region.width) * factor, level.width)
+    rows_at_once = max(1, _STRIP_PX // ((right - left) * factor))
+    pixels = np.empty((region.height, region.width, 3), np.uint8)
+    for row in range(0, region.height, rows_at_once):
+        count = min(rows_at_once, region.height - row)
+        top = (region.y + row) * factor
+        bottom = min(top + count * factor, level.height)
+        part = slide.read_region(scale.level, Region(left, top, right - left, bottom - top))
+        pixels[row : row + count] = box_reduced(part, factor)
+    return pixels
+
+
+def box_reduced(pixels: Pixels, factor: int) -> Pixels:
+    """The means of blocks of `factor` x `factor` pixels; what is left at an edge makes a block too."""
+    if factor == 1:
+        return pixels
+    rows, columns = pixels.shape[:2]
+    padded = cv2.copyMakeBorder(pixels, 0, -rows % factor, 0, -columns % factor, cv2.BORDER_REPLICATE)
+    size = padded.shape[1] // factor, padded.shape[0] // factor
+    return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,215 @@
+"""Finding tissue with the U-Net, run by LiteRT in overlapping patches, a row of them in memory at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.concurrency import ordered_map
+from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
+from wsicomp.errors import WeightsError
+from wsicomp.geometry import Region, Size
+from wsicomp.slide import Pixels, Slide
+from wsicomp.stages import StageProgress
+from wsicomp.tissue.cleanup import drop_specks, fill_holes
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
+from wsicomp.tissue.segment import Overview
+from wsicomp.tissue.weights import SHIPPED, Weights, load_weights
+
+Probability = NDArray[np.float32]
+
+OVERLAP = 0.1
+_BLANK_RANGE = 12
+_BLANK_DARKER = 40
+_BLOCK_PX = 4
+_STDERR = 2
+_NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
+
+
+class LiteRtNetwork:
+    """The network, ready to run: (patch_px, patch_px, 3) uint8 RGB to tissue probability in [0, 1].
+
+    One patch at a time, on `threads` cores.
+    """
+
+    def __init__(self, weights: Weights, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
+
+        try:
+            with _without_notice():
+                self._interpreter: Any = Interpreter(model_content=weights.litert, num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as exc:
+            raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        shapes = [list(detail["shape"]) for detail in (*inputs, *outputs)]
+        side = weights.patch_px
+        if shapes != [[1, side, side, 3], [1, side, side, 2]]:
+            raise WeightsError(f"shapes {shapes}, expected patches of {side} px", weights.manifest)
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def tissue(self, pixels: Pixels) -> Probability:
+        """(patch_px, patch_px) float32."""
+        self._interpreter.set_tensor(self._input, pixels[None].astype(np.float32))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output)[0, ..., 1])
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keep LiteRT's notice of its delegate from stderr; it has no setting for that. All else gets through."""
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(_STDERR)
+        os.dup2(said.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, _STDERR)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if _NOTICE not in line:
+                    os.write(_STDERR, line)
+
+
+@dataclass(frozen=True)
+class UnetSegmenter:
+    """Tissue where the network's blended probability is over a half, then holes filled and specks dropped.
+
+    The slide is read at `magnification`, 2.5 for 4 um per px, in patches that overlap by 10 %. Patches that
+    are certainly blank are not run. `hole_um` and `speck_um` are diameters; 0 leaves holes and specks alone.
+    What the guard then finds on tiles called glass stays (`glass.py`).
+    """
+
+    manifest: Path = SHIPPED
+    magnification: float = MAGNIFICATION
+    hole_um: float = HOLE_UM
+    speck_um: float = SPECK_UM
+    skips_blank: bool = True
+
+    def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
+        """The tissue at about the magnification, or at the slide's own where that is lower.
+
+        Memory: two patches a worker, three float32 rows of patches as wide as the slide, and the mask.
+        """
+        weights = load_weights(self.manifest)
+        scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
+        network = LiteRtNetwork(weights, workers)
+        glass_level = float(np.percentile(overview.pixels[::4, ::4].mean(axis=2), 95))
+
+        def read(region: Region) -> Pixels:
+            return read_scaled(slide, scale, region)
+
+        def probability(pixels: Pixels) -> Probability | None:
+            if self.skips_blank and _is_blank(pixels, glass_level):
+                return None
+            return _run(network, pixels, weights.patch_px)
+
+        grid = _PatchGrid(scale.size, weights.patch_px)
+        blend = _Blend(scale.size, weights.patch_px)
+        tissue = np.zeros(scale.size.shape, np.bool_)
+        patches = ordered_map(read, grid.regions(), workers)
+        done = 0
+        for row, top in enumerate(grid.tops):
+            for left in grid.lefts:
+                blend.add(left, probability(next(patches)))
+                done += 1
+                progress(done, grid.count)
+            bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
+            tissue[top:bottom] = blend.finished(bottom - top) > 0.5
+        tissue = fill_holes(tissue, self.hole_um / scale.mpp)
+        tissue = drop_specks(tissue, self.speck_um / scale.mpp)
+        return _mask(slide, scale, tissue, weights)
+
+
+def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights: Weights) -> TissueMask:
+    level, whole = slide.info.levels[scale.level].size, slide.info.size
+    source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
+    mask = TissueMask(
+        tissue,
+        whole,
+        scale.factor * whole.width / level.width,
+        scale.factor * whole.height / level.height,
+        source,
+    )
+    notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
+    return replace(mask, notes=tuple(notes))
+
+
+class _PatchGrid:
+    """Patches evenly spread over a picture, each overlapping the next by a tenth or more."""
+
+    def __init__(self, size: Size, patch_px: int) -> None:
+        self._size, self._patch_px = size, patch_px
+        self.tops, self.lefts = (self._starts(length) for length in size.shape)
+
+    @property
+    def count(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+    def regions(self) -> Iterator[Region]:
+        width, height = min(self._patch_px, self._size.width), min(self._patch_px, self._size.height)
+        return (Region(left, top, width, height) for top in self.tops for left in self.lefts)
+
+    def _starts(self, length: int) -> list[int]:
+        rest = length - self._patch_px
+        if rest <= 0:
+            return [0]
+        steps = math.ceil(rest / (self._patch_px * (1 - OVERLAP)))
+        return [round(rest * step / steps) for step in range(steps + 1)]
+
+
+class _Blend:
+    """The weighted sums of a row of patches, moved down the picture as rows are finished."""
+
+    def __init__(self, size: Size, patch_px: int) -> None:
+        shape = min(patch_px, size.height), size.width
+        self._sum, self._weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        ramp = np.minimum(np.arange(1, patch_px + 1), np.arange(patch_px, 0, -1))
+        ramp = np.minimum(ramp / (patch_px * OVERLAP), 1).astype(np.float32)
+        width, height = min(patch_px, size.width), shape[0]
+        self._window = np.outer(ramp[:height], ramp[:width])
+
+    def add(self, left: int, probability: Probability | None) -> None:
+        """Add a patch at the row's height; None is glass."""
+        there = slice(None), slice(left, left + self._window.shape[1])
+        self._weight[there] += self._window
+        if probability is not None:
+            self._sum[there] += self._window * probability
+
+    def finished(self, rows: int) -> Probability:
+        """The first rows, which no further patch reaches; the rest moves up."""
+        done = self._sum[:rows] / self._weight[:rows]
+        for array in (self._sum, self._weight):
+            array[:-rows] = array[rows:].copy()
+            array[-rows:] = 0
+        return np.asarray(done)
+
+
+def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
+    rows, columns = pixels.shape[:2]
+    below, beside = patch_px - rows, patch_px - columns
+    padded = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    return network.tissue(np.asarray(padded, np.uint8))[:rows, :columns]
+
+
+def _is_blank(pixels: Pixels, glass_level: float) -> bool:
+    """Whether a patch is one even colour as bright as the slide's glass: nothing for a network to find.
+
+    Blocks of 4 x 4 px within 12 grey levels of each other in every channel.
+    """
+    rows, columns = (max(1, side // _BLOCK_PX) for side in pixels.shape[:2])
+    blocks = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.int16)
+    is_even = bool((np.ptp(blocks, axis=0) <= _BLANK_RANGE).all())
+    return is_even and float(blocks.mean()) >= glass_level - _BLANK_DARKER

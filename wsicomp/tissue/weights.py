@@ -1,0 +1,82 @@
+"""The trained networks that ship, and others that a user trained: found, checked by hash, described.
+
+A manifest is a JSON file beside the network's files. It says what they are, what they learnt from and how
+well they did, and their SHA-256: nothing is run whose bytes are not those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from wsicomp.errors import WeightsError
+
+SHIPPED = Path(__file__).parents[1] / "models" / "tissue-unet.json"
+"""The manifest of the network that `segmenter = "unet"` runs unless told otherwise."""
+
+MANIFEST_FORMAT = "wsicomp tissue network 1"
+_MOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network whose bytes are those of its manifest.
+
+    `litert` is a LiteRT (TensorFlow Lite) flatbuffer: (1, patch_px, patch_px, 3) float32 RGB of 0 to 255 to
+    softmax of glass and tissue. `mpp` is the um per px that it is meant to be read at.
+    """
+
+    name: str
+    manifest: Path
+    sha256: str
+    patch_px: int
+    mpp: float
+    litert: bytes = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+@lru_cache(maxsize=4)
+def load_weights(manifest: Path = SHIPPED) -> Weights:
+    """Read a manifest and the LiteRT file that it names, beside it.
+
+    Raises:
+        WeightsError: a file is missing or is no manifest, or the network's hash is not the manifest's.
+    """
+    try:
+        facts = json.loads(manifest.read_text("utf-8"))
+        if facts["format"] != MANIFEST_FORMAT:
+            raise WeightsError(f"format {facts['format']!r}, expected {MANIFEST_FORMAT!r}", manifest)
+        name, entry = str(facts["name"]), facts["files"]["litert"]
+        file, sha256 = str(entry["name"]), str(entry["sha256"])
+        patch_px, mpp = int(facts["patch_px"]), float(facts["mpp"])
+    except WeightsError:
+        raise
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror}); install wsicomp anew", manifest) from exc
+    except (ValueError, LookupError, TypeError) as exc:
+        raise WeightsError(f"not a network's manifest ({type(exc).__name__})", manifest) from exc
+    if Path(file).name != file:
+        raise WeightsError(f"names {file!r}, expected a file beside it", manifest)
+    if not (64 <= patch_px <= 4096 and 0.1 <= mpp <= 100):
+        raise WeightsError(f"patches of {patch_px} px at {mpp} um per px are out of range", manifest)
+    return Weights(name, manifest, sha256, patch_px, mpp, _verified(manifest.parent / file, sha256), facts)
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise WeightsError(f"{size} bytes, expected at most {_MOST_BYTES}", path)
+        data = path.read_bytes()
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror}); install wsicomp anew", path) from exc
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        hashes = f"SHA-256 {found[:12]}..., expected {sha256[:12]}..."
+        raise WeightsError(f"{hashes}: damaged or tampered with; install wsicomp anew", path)
+    return data

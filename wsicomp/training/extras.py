@@ -1,0 +1,18 @@
+"""Saying which extra is missing, before anything is read."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from wsicomp.errors import MissingExtraError
+
+
+def require(*modules: str) -> None:
+    """Check that modules of the train extra are installed, without importing them.
+
+    Raises:
+        MissingExtraError: one is not; the message has the pip command.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(f"{module} is not installed; pip install 'wsicomp[train]'")

@@ -1,0 +1,251 @@
+"""Training the tissue network: seeded, resumable after any epoch, stopped when validation says so.
+
+A run folder holds
+
+    settings.json  what was asked for           last.keras   the network and optimizer after the last epoch
+    state.json     how far it has come          best.keras   the network of the best epoch
+    curves.csv     a row an epoch               curves.png   the same as a picture
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.errors import TrainingError
+from wsicomp.training.augment import augmented
+from wsicomp.training.labels import IGNORED, TISSUE
+from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
+from wsicomp.training.sampling import epoch_patches, learns_from
+from wsicomp.training.settings import TrainingSettings
+
+Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+_VALIDATION_PATCHES = 64
+_AUGMENTING_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of the curves: losses are means, `dice` is the mean over the validation sources."""
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    validation_loss: float
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Where a run ended: the best network, every epoch, and the sources that it learnt from."""
+
+    best: Path
+    epochs: tuple[Epoch, ...]
+    learnt_from: tuple[PatchSource, ...]
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The one with the highest validation Dice."""
+        return max(self.epochs, key=lambda epoch: epoch.dice)
+
+
+class Samples:
+    """The patches of several patch sets, told apart into those to learn from and those to validate with."""
+
+    def __init__(self, sets: Sequence[PatchSet], settings: TrainingSettings) -> None:
+        sources: list[PatchSource] = []
+        self._read: list[Callable[[], Crop]] = []
+        patches: list[Patch] = []
+        for patch_set in sets:
+            for patch in patch_set.patches:
+                number = len(self._read)
+                self._read.append(lambda patch=patch, patch_set=patch_set: patch_set.read(patch))  # type: ignore[misc]
+                patches.append(Patch(number, patch.power, patch.mpp, patch.source + len(sources)))
+            sources += patch_set.sources
+        self.sources = tuple(sources)
+        self.learning = [patch for patch in patches if learns_from(settings, sources[patch.source])]
+        apart = [patch for patch in patches if sources[patch.source].group in settings.validation_groups]
+        self.validation = _spread(apart, _VALIDATION_PATCHES, settings.seed)
+        if not self.learning:
+            raise TrainingError("no patch is left to learn from: all are test, validation or not licensed")
+        if not self.validation:
+            named = ", ".join(settings.validation_groups) or "none"
+            raise TrainingError(f"no patch to validate with; validation_groups names {named}")
+
+    def read(self, patch: Patch) -> Crop:
+        """Its pixels and labels."""
+        return self._read[patch.number]()
+
+
+def _spread(patches: Sequence[Patch], count: int, seed: int) -> list[Patch]:
+    """At most `count` patches, every power and source in turn, the same ones for a seed."""
+    return (
+        epoch_patches(patches, min(count, len(patches)), {}, np.random.default_rng([seed, 7]))
+        if patches
+        else []
+    )
+
+
+def fit(
+    settings: TrainingSettings, folder: Path, on_epoch: Callable[[Epoch, int], None] | None = None
+) -> Fitted:
+    """Train, or go on where `folder` left off; the same settings and seed give the same samples.
+
+    Raises:
+        TrainingError: a patch set cannot be read, nothing can be learnt, or `folder` holds another run.
+    """
+    import keras
+
+    from wsicomp.training.network import build_unet, loss_named
+
+    folder.mkdir(parents=True, exist_ok=True)
+    epochs = _resumed(settings, folder)
+    with ExitStack() as stack:
+        samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
+        keras.utils.set_random_seed(settings.seed)
+        if epochs:
+            model = keras.saving.load_model(folder / "last.keras", compile=False)
+        else:
+            model = build_unet(settings.network)
+        optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+        jit = "auto" if keras.backend.backend() == "jax" else False
+        model.compile(optimizer=optimizer, loss=loss_named(settings.loss), jit_compile=jit)
+        optimizer.build(model.trainable_variables)
+        if epochs:
+            _load_optimizer(optimizer, folder / "last.optimizer.npz")
+        while not _finished(settings, epochs):
+            epochs.append(_one_epoch(model, samples, settings, len(epochs)))
+            _save(model, optimizer, folder, epochs)
+            if on_epoch is not None:
+                on_epoch(epochs[-1], settings.epochs)
+        learnt_from = tuple(source for source in samples.sources if learns_from(settings, source))
+    return Fitted(folder / "best.keras", tuple(epochs), learnt_from)
+
+
+def _finished(settings: TrainingSettings, epochs: Sequence[Epoch]) -> bool:
+    if not epochs:
+        return False
+    best = max(epochs, key=lambda epoch: epoch.dice)
+    return len(epochs) >= settings.epochs or len(epochs) - best.epoch >= settings.patience
+
+
+def _one_epoch(model: Any, samples: Samples, settings: TrainingSettings, done: int) -> Epoch:
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done / settings.epochs)) / 2
+    model.optimizer.learning_rate = rate
+    losses = [float(model.train_on_batch(*batch)) for batch in _batches(samples, settings, done)]
+    validation_loss, dice = _validate(model, samples)
+    return Epoch(done + 1, rate, float(np.mean(losses)), validation_loss, dice)
+
+
+def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterator[Crop]:
+    """Augmented crops, made ahead in threads: each from a generator of its own, so in any order the same."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    chosen = epoch_patches(samples.learning, settings.patches_per_epoch, settings.power_weights, rng)
+
+    def crop(numbered: tuple[int, Patch, Crop]) -> Crop:
+        number, _, (pixels, labels) = numbered
+        own = np.random.default_rng([settings.seed, epoch, number])
+        return augmented(pixels, labels, settings.crop_px, settings.augmentation, own)
+
+    read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
+    for crops in batched(ordered_map(crop, read, _AUGMENTING_THREADS), settings.batch):
+        yield np.stack([pixels for pixels, _ in crops]), targets(np.stack([labels for _, labels in crops]))
+
+
+def targets(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels as the losses take them: 0 glass, 1 tissue, 2 does not score."""
+    target: NDArray[np.uint8] = (labels == TISSUE).astype(np.uint8)
+    target[labels == IGNORED] = 2
+    return target
+
+
+def _validate(model: Any, samples: Samples) -> tuple[float, float]:
+    """(mean loss, mean Dice over sources) of whole patches, without augmentation."""
+    sums: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
+    losses = []
+    for patch in samples.validation:
+        pixels, labels = samples.read(patch)
+        predicted = np.asarray(model.predict_on_batch(pixels[None]))
+        target = targets(labels)[None]
+        losses.append(float(model.loss(target, predicted)))
+        found, tissue = predicted[0, ..., 1] > 0.5, labels == TISSUE
+        scored = labels != IGNORED
+        sums[patch.source] += [
+            (found & tissue).sum(),
+            (found & scored).sum() + tissue.sum(),
+            scored.sum(),
+        ]
+    # A thousandth of what scores, on both sides, lets glass alone score 1 when nothing is found.
+    dices = [(2 * both + scored / 1000) / (either + scored / 1000) for both, either, scored in sums.values()]
+    return float(np.mean(losses)), float(np.mean(dices))
+
+
+def _resumed(settings: TrainingSettings, folder: Path) -> list[Epoch]:
+    """The epochs that a run folder has behind it; writes the settings into a new one."""
+    told = folder / "settings.json"
+    if told.exists() and json.loads(told.read_text("utf-8")) != settings.to_json():
+        raise TrainingError("holds a run with other settings; name another folder", folder)
+    told.write_text(json.dumps(settings.to_json(), indent=1), "utf-8")
+    state = folder / "state.json"
+    return [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+
+
+def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> None:
+    """Everything under other names first: a run killed here goes on from the epoch before."""
+    model.save(folder / "next.keras")
+    values: dict[str, Any] = {
+        f"v{number}": np.asarray(variable) for number, variable in enumerate(optimizer.variables)
+    }
+    with (folder / "next.optimizer.npz").open("wb") as file:
+        np.savez(file, **values)
+    (folder / "next.optimizer.npz").replace(folder / "last.optimizer.npz")
+    if epochs[-1] is max(epochs, key=lambda epoch: epoch.dice):
+        (folder / "best.keras").write_bytes((folder / "next.keras").read_bytes())
+    (folder / "next.keras").replace(folder / "last.keras")
+    _write_text(folder / "state.json", json.dumps([asdict(epoch) for epoch in epochs], indent=1))
+    _write_curves(folder, epochs)
+
+
+def _load_optimizer(optimizer: Any, path: Path) -> None:
+    with np.load(path, allow_pickle=False) as values:
+        for number, variable in enumerate(optimizer.variables):
+            variable.assign(values[f"v{number}"])
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)
+
+
+def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
+    names = list(asdict(epochs[0]))
+    rows = [",".join(f"{getattr(epoch, name):.6g}" for name in names) for epoch in epochs]
+    _write_text(folder / "curves.csv", "\n".join([",".join(names), *rows]) + "\n")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    number = [epoch.epoch for epoch in epochs]
+    left.plot(number, [epoch.loss for epoch in epochs], label="training, augmented")
+    left.plot(number, [epoch.validation_loss for epoch in epochs], label="validation")
+    left.set(xlabel="epoch", ylabel="loss")
+    left.legend(frameon=False)
+    right.plot(number, [epoch.dice for epoch in epochs], color="C2")
+    right.set(xlabel="epoch", ylabel="validation Dice (mean over sources)")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(folder / "curves.png", dpi=110)

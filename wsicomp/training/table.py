@@ -1,0 +1,120 @@
+"""The table of labelled slides: which picture, which mask, how large a pixel is, who may learn from it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsicomp.errors import TrainingError
+
+ALL_TISSUE, ALL_GLASS = "all-tissue", "all-glass"
+"""Words that stand for a mask file where the whole picture is one or the other."""
+
+_PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs")
+_MASKS = (".png", ".tif", ".tiff", ".geojson")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSlide:
+    """One row of the table.
+
+    `mask` is a file, or None where `everywhere` says what the whole picture is. `mpp` is um per px of level 0
+    where the table says so. `remarks` says what is hard about it. `group` is the patient or slide that it
+    comes from: what a split keeps together.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+    everywhere: str | None
+    mpp: float | None
+    split: str
+    group: str
+    licence: str
+    may_train: bool
+    remarks: str = ""
+
+
+def read_table(path: Path) -> tuple[LabelledSlide, ...]:
+    """A table of labelled slides, tab or comma separated, with a row of column names.
+
+    `name` is needed. `image` and `mask` are paths from the table's folder; without them `images/NAME.*` and
+    `masks/NAME.*` are looked for. A mask may be the word `all-tissue` or `all-glass`. `um_per_px`, `split`,
+    `source_group`, `licence`, `difficulty` and `weights_may_train_on` (yes or no) may be left out.
+
+    Raises:
+        TrainingError: it cannot be read, names a file that is not there, or holds nothing.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
+        raise TrainingError(f"cannot be read ({reason}); expected a table of labelled slides", path) from exc
+    lines = text.splitlines()
+    rows = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
+    if "name" not in (rows.fieldnames or ()):
+        raise TrainingError("no column `name` in the first line; expected a table of labelled slides", path)
+    labelled = tuple(_row(row, path, number) for number, row in enumerate(rows, 2))
+    if not labelled:
+        raise TrainingError("no rows; name at least one labelled slide", path)
+    names = [row.name for row in labelled]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TrainingError(f"named twice: {', '.join(twice)}", path)
+    return labelled
+
+
+def _row(row: Mapping[str, str | None], path: Path, number: int) -> LabelledSlide:
+    def field(column: str, default: str = "") -> str:
+        return (row.get(column) or default).strip()
+
+    place = f"line {number}"
+    name = field("name")
+    if not name:
+        raise TrainingError("the name is empty", path, place)
+    mask = field("mask")
+    everywhere = mask if mask in (ALL_TISSUE, ALL_GLASS) else None
+    may_train = field("weights_may_train_on", "yes").lower()
+    if may_train not in ("yes", "no"):
+        raise TrainingError(f"weights_may_train_on is {may_train!r}, expected yes or no", path, place)
+    return LabelledSlide(
+        name,
+        _file(path, place, field("image"), "images", name, _PICTURES),
+        None if everywhere else _file(path, place, mask, "masks", name, _MASKS),
+        everywhere,
+        _mpp(field("um_per_px"), path, place),
+        field("split", "train"),
+        field("source_group", name),
+        field("licence", "not stated"),
+        may_train == "yes",
+        field("difficulty"),
+    )
+
+
+def _file(table: Path, place: str, given: str, folder: str, name: str, suffixes: tuple[str, ...]) -> Path:
+    if given:
+        path = table.parent / given
+        if not path.is_file():
+            raise TrainingError(f"{path} is not there", table, place)
+        return path
+    for suffix in suffixes:
+        path = table.parent / folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    wanted = f"{folder}/{name} with one of {', '.join(suffixes)}"
+    raise TrainingError(f"no {wanted}; give its path in a column", table, place)
+
+
+def _mpp(text: str, table: Path, place: str) -> float | None:
+    if not text:
+        return None
+    try:
+        mpp = float(text)
+    except ValueError:
+        mpp = math.nan
+    if not 0 < mpp < math.inf:
+        raise TrainingError(f"um_per_px is {text!r}, expected a number above 0 or nothing", table, place)
+    return mpp
