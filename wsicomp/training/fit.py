@@ -2,9 +2,10 @@
 
 A run folder holds
 
-    settings.json  what was asked for           last.keras   the network and optimizer after the last epoch
-    state.json     how far it has come          best.keras   the network of the best epoch
-    curves.csv     a row an epoch               curves.png   the same as a picture
+    settings.json  what was asked for     last-0, last-1   .keras and .npz: network and optimizer after the
+    state.json     every epoch so far                      last even and the last odd epoch
+    curves.csv     a row an epoch         best.keras       the network of the best epoch
+    curves.png     the same as a picture
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def fit(
         samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
         keras.utils.set_random_seed(settings.seed)
         if epochs:
-            model = keras.saving.load_model(folder / "last.keras", compile=False)
+            model = keras.saving.load_model(_last(folder, epochs, "keras"), compile=False)
         else:
             model = build_unet(settings.network)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -123,7 +124,7 @@ def fit(
         model.compile(optimizer=optimizer, loss=loss_named(settings.loss), jit_compile=jit)
         optimizer.build(model.trainable_variables)
         if epochs:
-            _load_optimizer(optimizer, folder / "last.optimizer.npz")
+            _load_optimizer(optimizer, _last(folder, epochs, "npz"))
         while not _finished(settings, epochs):
             epochs.append(_one_epoch(model, samples, settings, len(epochs)))
             _save(model, optimizer, folder, epochs)
@@ -145,9 +146,11 @@ def _one_epoch(model: Any, samples: Samples, settings: TrainingSettings, done: i
     if settings.schedule == "cosine":
         rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done / settings.epochs)) / 2
     model.optimizer.learning_rate = rate
-    losses = [float(model.train_on_batch(*batch)) for batch in _batches(samples, settings, done)]
+    model.reset_metrics()
+    for batch in _batches(samples, settings, done):
+        loss = float(model.train_on_batch(*batch))  # the mean since the epoch began
     validation_loss, dice = _validate(model, samples)
-    return Epoch(done + 1, rate, float(np.mean(losses)), validation_loss, dice)
+    return Epoch(done + 1, rate, loss, validation_loss, dice)
 
 
 def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterator[Crop]:
@@ -203,18 +206,20 @@ def _resumed(settings: TrainingSettings, folder: Path) -> list[Epoch]:
     return [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
 
 
+def _last(folder: Path, epochs: Sequence[Epoch], kind: str) -> Path:
+    return folder / f"last-{len(epochs) % 2}.{kind}"
+
+
 def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> None:
-    """Everything under other names first: a run killed here goes on from the epoch before."""
-    model.save(folder / "next.keras")
-    values: dict[str, Any] = {
+    """Over the files of the epoch before last, `state.json` at the end: a run killed here can go on."""
+    network = _last(folder, epochs, "keras")
+    model.save(network)
+    variables: dict[str, Any] = {
         f"v{number}": np.asarray(variable) for number, variable in enumerate(optimizer.variables)
     }
-    with (folder / "next.optimizer.npz").open("wb") as file:
-        np.savez(file, **values)
-    (folder / "next.optimizer.npz").replace(folder / "last.optimizer.npz")
+    np.savez(_last(folder, epochs, "npz"), **variables)
     if epochs[-1] is max(epochs, key=lambda epoch: epoch.dice):
-        (folder / "best.keras").write_bytes((folder / "next.keras").read_bytes())
-    (folder / "next.keras").replace(folder / "last.keras")
+        (folder / "best.keras").write_bytes(network.read_bytes())
     _write_text(folder / "state.json", json.dumps([asdict(epoch) for epoch in epochs], indent=1))
     _write_curves(folder, epochs)
 
