@@ -63,7 +63,8 @@ def test_a_table_says_what_it_says(sections):
         ("name\n", "no rows"),
         ("name\ngone\n", "line 2: no images/gone"),
         ("name\timage\nx\tgone.png\n", "is not there"),
-        ("name\n \n", "the name is empty"),
+        ("name\n \n", "the name is ''"),
+        ("name\n../../a\n", "expected one that can name a file"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused(tmp_path, text, told):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
+from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
 from wsicomp.codecs import codec_names
@@ -16,8 +16,6 @@ from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
 from wsicomp.outputs import check_apart, check_output
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _CODECS = ("auto", "copy", *codec_names())
 
@@ -40,12 +38,12 @@ examples:
 
 def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "convert",
-        help="convert a slide into a smaller one",
-        description=_DESCRIPTION,
+        "convert a slide into a smaller one",
+        _DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")

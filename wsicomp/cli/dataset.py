@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.errors import TrainingError
 from wsicomp.outputs import check_output
@@ -18,8 +18,7 @@ TABLE is tab or comma separated, with a row of column names: `name`, and `image`
 table's folder (or images/NAME.* and masks/NAME.*). Images are slides, or pictures as PNG, JPEG or WebP; masks
 are PNG, TIFF (0 glass, 128 does not score, else tissue) or QuPath GeoJSON, or the words all-tissue and
 all-glass. Optional: `um_per_px` (of pictures), `split` (train, test), `source_group` (patient or slide, which
-splits keep together),
-`licence`, `weights_may_train_on` (yes, no), `difficulty`."""
+splits keep together), `licence`, `weights_may_train_on` (yes, no), `difficulty`."""
 
 _DRAW = """\
 Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
@@ -32,12 +31,7 @@ def register(commands: Subparsers) -> None:
     parser = commands.add_parser("dataset", help="make patch sets to train on", description=__doc__)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    build = actions.add_parser(
-        "build",
-        help="cut labelled slides into patches",
-        description=_BUILD,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    build = add_command(actions, "build", "cut labelled slides into patches", _BUILD)
     build.add_argument("table", type=Path, help="the table of labelled slides")
     build.add_argument("target", type=Path, metavar="PATCHES", help="the HDF5 file to write")
     build.add_argument(
@@ -51,12 +45,7 @@ def register(commands: Subparsers) -> None:
     build.add_argument("--overwrite", action="store_true", help="replace PATCHES if it exists")
     build.set_defaults(run=run_build)
 
-    draw = actions.add_parser(
-        "draw",
-        help="draw slides with true masks",
-        description=_DRAW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    draw = add_command(actions, "draw", "draw slides with true masks", _DRAW)
     draw.add_argument("folder", type=Path, help="where slides, masks and table.tsv go")
     draw.add_argument("--count", type=int, default=12, metavar="N", help="slides (default 12)")
     draw.add_argument("--size", type=int, default=4096, metavar="PX", help="sides of a slide (default 4096)")
@@ -68,14 +57,10 @@ def run_build(options: argparse.Namespace) -> int:
     """Read the table, cut, and say what there is."""
     from wsicomp.training.extras import require
     from wsicomp.training.patches import POWERS, build_patch_set
-    from wsicomp.training.table import read_table
+    from wsicomp.training.table import read_table, select
 
     require("h5py")
-    rows = read_table(options.table)
-    if options.split is not None:
-        rows = tuple(row for row in rows if row.split == options.split)
-        if not rows:
-            raise TrainingError(f"no row of split {options.split!r}", options.table)
+    rows = select(read_table(options.table), options.table, options.split)
     inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
     check_output(options.target, inputs, options.overwrite)
     powers = tuple(options.power or POWERS)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.errors import TargetExistsError, TrainingError
 from wsicomp.stages import Stages
@@ -17,27 +17,23 @@ from wsicomp.tissue.unet import UnetSegmenter
 from wsicomp.tissue.weights import SHIPPED, load_weights
 
 if TYPE_CHECKING:
+    from wsicomp.tissue.segment import Segmenter
     from wsicomp.training.evaluate import Evaluation
+    from wsicomp.training.table import LabelledSlide
 
 _DESCRIPTION = """\
-Measure the tissue network beside the colour threshold on labelled slides (TABLE as for `wsicomp dataset
-build`).
+Measure the tissue network beside the colour threshold on labelled slides.
 
-FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv (tissue that a conversion would lose, glass
-that it would keep, in tiles of 128 um), brightness.csv and .png with --brightness, and index.html with a
-picture a slide."""
+TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv
+(tissue that a conversion would lose, glass that it would keep, in tiles of 128 um), brightness.csv and .png
+with --brightness, and index.html with a picture a slide."""
 
 
 def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("evaluate", help="measure on labelled slides", description=__doc__)
     kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
-    tissue = kinds.add_parser(
-        "tissue",
-        help="how well tissue is told from glass",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    tissue = add_command(kinds, "tissue", "how well tissue is told from glass", _DESCRIPTION)
     tissue.add_argument("table", type=Path, help="the table of labelled slides")
     tissue.add_argument("folder", type=Path, help="where the measurements go")
     tissue.add_argument("--split", metavar="NAME", help="only rows of this split, such as test")
@@ -68,58 +64,50 @@ def register(commands: Subparsers) -> None:
 
 def run_tissue(options: argparse.Namespace) -> int:
     """Measure, write, and print the means."""
-    from wsicomp.training.evaluate import Evaluation, EvaluationSettings, Segmenters, evaluate
+    from wsicomp.training.evaluate import EvaluationSettings, evaluate
     from wsicomp.training.extras import require
     from wsicomp.training.page import PAGE, write_evaluation
-    from wsicomp.training.table import LabelledSlide, read_table
-    from wsicomp.training.tissue import read_folds
+    from wsicomp.training.table import read_table, select
 
     if options.brightness:
         require("matplotlib")
-    rows = [row for row in read_table(options.table) if options.split in (None, row.split)]
-    rows = [row for row in rows if not options.group or row.group in options.group]
-    if not rows:
-        raise TrainingError("no row of that split or group", options.table)
-    folds = None if options.folds is None else read_folds(options.folds)
-    missing = sorted({row.group for row in rows} - set(folds)) if folds is not None else []
-    if missing:
-        raise TrainingError(f"no network was trained without {missing[0]!r}", options.folds)
     magnifications = tuple(options.magnification or (2.5,))
     if not all(0.5 <= magnification <= 40 for magnification in magnifications):
         raise TrainingError("a magnification out of range, expected 0.5 to 40")
+    rows = select(read_table(options.table), options.table, options.split, options.group)
+    manifests = _manifests(rows, options.weights, options.folds)
     if options.folder.exists() and any(options.folder.iterdir()) and not options.overwrite:
         raise TargetExistsError("is not empty; name another folder or --overwrite", options.folder)
+
+    def segmenters(row: LabelledSlide, magnification: float) -> dict[str, Segmenter]:
+        return {"unet": UnetSegmenter(manifests[row.name], magnification), "threshold": ThresholdSegmenter()}
+
     brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
     settings = EvaluationSettings(magnifications, brightness)
-
-    def measure(rows: Sequence[LabelledSlide], manifest: Path, stages: Stages) -> Evaluation:
-        load_weights(manifest)
-        segmenters: Segmenters = {
-            "unet": lambda magnification: UnetSegmenter(manifest, magnification),
-            "threshold": lambda magnification: ThresholdSegmenter(),  # noqa: ARG005
-        }
-        with stages.stage("measure") as progress:
-            return evaluate(rows, segmenters, settings, options.folder, progress)
-
     options.folder.mkdir(parents=True, exist_ok=True)
-    with progress_bars() as show:
-        if folds is None:
-            found = measure(rows, options.weights, Stages(show))
-        else:
-            manifests = dict.fromkeys(folds[row.group] for row in rows)
-            parts = [
-                measure([row for row in rows if folds[row.group] == manifest], manifest, Stages(show))
-                for manifest in manifests
-            ]
-            found = Evaluation(
-                tuple(score for part in parts for score in part.scores),
-                tuple(cost for part in parts for cost in part.costs),
-                tuple(point for part in parts for point in part.sweep),
-            )
+    with progress_bars() as show, Stages(show).stage("measure") as progress:
+        found = evaluate(rows, segmenters, settings, options.folder, progress)
     write_evaluation(found, options.folder)
     _print(found)
     print(f"\nlook at {options.folder / PAGE}")
     return 0
+
+
+def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None) -> dict[str, Path]:
+    """The network that measures each row, by its name; all of them are there and whole."""
+    from wsicomp.training.tissue import read_folds
+
+    if folds is None:
+        manifests = dict.fromkeys((row.name for row in rows), weights)
+    else:
+        held_out = read_folds(folds)
+        missing = sorted({row.group for row in rows} - set(held_out))
+        if missing:
+            raise TrainingError(f"no network was trained without {missing[0]!r}", folds)
+        manifests = {row.name: held_out[row.group] for row in rows}
+    for manifest in set(manifests.values()):
+        load_weights(manifest)
+    return manifests
 
 
 def _print(found: Evaluation) -> None:

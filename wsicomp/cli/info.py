@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import as_bytes, write_json
 from wsicomp.readers import open_slide
 from wsicomp.slide import SlideInfo

@@ -6,7 +6,8 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from wsicomp.cli.convert import Subparsers, add_segmenter_options, parsed_config
+from wsicomp.cli.convert import add_segmenter_options, parsed_config
+from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_percent
 from wsicomp.convert import segment_slide
@@ -18,9 +19,8 @@ from wsicomp.tissue.maskwrite import check_suffix, write_mask
 _DESCRIPTION = """\
 Find the tissue of a slide and write it as a mask.
 
-MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath, by the end
-of
-its name. It has no margin yet, can be edited, and be given to `wsicomp convert --mask`."""
+MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath: its name's
+end says which. It has no margin yet, can be edited, and can be given to `wsicomp convert --mask`."""
 
 _EPILOG = """\
 examples:
@@ -32,12 +32,12 @@ examples:
 
 def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "segment",
-        help="write the tissue mask of a slide",
-        description=_DESCRIPTION,
+        "write the tissue mask of a slide",
+        _DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("source", type=Path, help="the slide")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.parsers import Subparsers, add_command
 
 if TYPE_CHECKING:
     from wsicomp.training.fit import Epoch
@@ -19,8 +19,7 @@ Train the tissue network as a TOML file says, and write it as Keras, LiteRT and 
 
 Everything goes into FOLDER: curves.csv and curves.png after every epoch, the network when it is done. A run
 that was stopped goes on where it was when the same command is given again. Needs pip install
-'wsicomp[train]'; Keras runs on
-TensorFlow, or on what KERAS_BACKEND names."""
+'wsicomp[train]'; Keras runs on TensorFlow, or on what KERAS_BACKEND names."""
 
 _EPILOG = """\
 examples:
@@ -34,12 +33,8 @@ def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("train", help="train the tissue network", description=__doc__)
     networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
-    tissue = networks.add_parser(
-        "tissue",
-        help="the U-Net that tells tissue from glass",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    tissue = add_command(
+        networks, "tissue", "the U-Net that tells tissue from glass", _DESCRIPTION, epilog=_EPILOG
     )
     tissue.add_argument("settings", type=Path, metavar="CONFIG", help="the run's TOML file")
     tissue.add_argument("folder", type=Path, metavar="FOLDER", help="where the run lives")

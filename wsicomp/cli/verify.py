@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from wsicomp.cli.convert import Subparsers
+from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores

@@ -29,35 +29,25 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
     across = _tile_of_pixel(columns, level.size.width, level.tile.width)
     removed = (kinds == TileKind.GLASS)[down[:, None], across]
     picture = shaded(overview.pixels, removed, REMOVED, _SHADE)
-    picture = outlined(picture, _seen(mask, overview), OUTLINE)
+    x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
+    picture = outlined(picture, mask.at(x, y), OUTLINE)
     scale = np.array([columns / level.size.width, rows / level.size.height])
     tile = np.array([level.tile.width, level.tile.height])
     for row, column in np.argwhere(kinds == TileKind.RESCUED):
         start = np.floor(np.array([column, row]) * tile * scale).astype(int)
         end = np.ceil(np.array([column + 1, row + 1]) * tile * scale).astype(int) - 1
         cv2.rectangle(picture, start.tolist(), end.tolist(), SAVED, 2)
-    counts = {
-        name: int((kinds == kind).sum()) for name, kind in (("r", TileKind.GLASS), ("s", TileKind.RESCUED))
-    }
+    count = {kind: int((kinds == kind).sum()) for kind in (TileKind.GLASS, TileKind.RESCUED)}
     legend = (
-        (f"{counts['r']} of {kinds.size} tiles of level 0 removed", REMOVED),
+        (f"{count[TileKind.GLASS]} of {kinds.size} tiles of level 0 removed", REMOVED),
         ("tissue mask with margin", OUTLINE),
-        (f"{counts['s']} tiles saved by the guard", SAVED),
+        (f"{count[TileKind.RESCUED]} tiles saved by the guard", SAVED),
     )
     return np.vstack([picture, _legend(columns, legend)])
 
 
 def _tile_of_pixel(pixels: int, level_px: int, tile_px: int) -> NDArray[np.intp]:
     return ((np.arange(pixels) + 0.5) * level_px / pixels // tile_px).astype(np.intp)
-
-
-def _seen(mask: TissueMask, overview: Overview) -> NDArray[np.bool_]:
-    """The mask over the overview's pixels, nearest neighbour: either may reach past the slide's edge."""
-    rows, columns = overview.pixels.shape[:2]
-    y = ((np.arange(rows) + 0.5) * overview.scale_y / mask.scale_y).astype(np.intp)
-    x = ((np.arange(columns) + 0.5) * overview.scale_x / mask.scale_x).astype(np.intp)
-    last_row, last_column = mask.pixels.shape[0] - 1, mask.pixels.shape[1] - 1
-    return np.asarray(mask.pixels[np.minimum(y, last_row)[:, None], np.minimum(x, last_column)])
 
 
 def _legend(columns: int, entries: tuple[tuple[str, tuple[int, int, int]], ...]) -> Pixels:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,11 +71,15 @@ class TissueMask:
         """(rows, columns) of one whole tile in the level's own pixels, nearest neighbour."""
         y = np.arange(level.tile.height) + 0.5 + row * level.tile.height
         x = np.arange(level.tile.width) + 0.5 + column * level.tile.width
-        rows = (y * self._per_level_pixel(level.size, 0)).astype(np.intp)
-        columns = (x * self._per_level_pixel(level.size, 1)).astype(np.intp)
+        across, down = self.slide.width / level.size.width, self.slide.height / level.size.height
+        return self.at(x * across, y * down)
+
+    def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """(len(y), len(x)): the mask at level-0 positions, nearest neighbour, also past the slide's edge."""
         last_row, last_column = self.pixels.shape[0] - 1, self.pixels.shape[1] - 1
-        near = self.pixels[np.minimum(rows, last_row)[:, None], np.minimum(columns, last_column)]
-        return np.asarray(near)
+        rows = np.minimum((y / self.scale_y).astype(np.intp), last_row)
+        columns = np.minimum((x / self.scale_x).astype(np.intp), last_column)
+        return np.asarray(self.pixels[rows[:, None], columns])
 
     def _per_level_pixel(self, size: Size, axis: int) -> float:
         """Mask pixels a level pixel: every level spans the same part of the mask."""

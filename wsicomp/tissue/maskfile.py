@@ -37,9 +37,20 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
     Raises:
         MaskError: the file cannot be read, or does not fit the slide.
     """
+    tissue = read_samples(path, slide) != 0
+    rows, columns = tissue.shape
+    return TissueMask(tissue, slide, slide.width / columns, slide.height / rows, "file")
+
+
+def read_samples(path: Path, slide: Size) -> NDArray[Any]:
+    """A mask file's samples as they are, (rows, columns) of whatever kind it holds; else as `read_mask`.
+
+    Raises:
+        MaskError: the file cannot be read, or does not fit the slide.
+    """
     is_outline = path.suffix.lower() in _OUTLINE_SUFFIXES
     try:
-        pixels = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
+        samples = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
     except MaskError:
         raise
     except OSError as exc:
@@ -48,11 +59,11 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
         # Without the error's own words: they quote the file, which may name a patient.
         expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"
         raise MaskError(f"not a mask ({type(exc).__name__}); expected {expected}", path) from exc
-    rows, columns = pixels.shape
+    rows, columns = samples.shape
     if not fits(Size(columns, rows), slide):
         found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
         raise MaskError(f"{found}; export the mask of this slide", path)
-    return TissueMask(pixels, slide, slide.width / columns, slide.height / rows, "file")
+    return samples
 
 
 def fits(mask: Size, slide: Size) -> bool:
@@ -62,7 +73,7 @@ def fits(mask: Size, slide: Size) -> bool:
     return least < most
 
 
-def _picture(path: Path) -> NDArray[np.bool_]:
+def _picture(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in _TIFF_SUFFIXES:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
@@ -89,10 +100,10 @@ def _picture(path: Path) -> NDArray[np.bool_]:
         raise MaskError(f"{pixels.ndim} dimensions, expected a picture", path)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise MaskError("samples that are no numbers", path)
-    return np.asarray(pixels != 0)
+    return np.asarray(pixels)
 
 
-def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.bool_]:
+def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
     reduction = max(1.0, max(slide.width, slide.height) / _DRAWN_SIDE_PX)
     mask = np.zeros((round(slide.height / reduction) or 1, round(slide.width / reduction) or 1), np.uint8)
     scale = np.array([mask.shape[1] / slide.width, mask.shape[0] / slide.height])
@@ -101,7 +112,7 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.bool_]:
         raise MaskError("no polygons; expected QuPath annotations as GeoJSON", path)
     for rings in polygons:
         _fill(mask, [_scaled(ring, slide, scale, path) for ring in rings])
-    return mask.astype(np.bool_)
+    return mask
 
 
 def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> NDArray[np.float64]:

@@ -182,28 +182,35 @@ def _lay(sample: Sample, cover: Floats, color: tuple[float, ...]) -> None:
 
 
 def _printed_dots(sample: Sample, rng: Random) -> None:
-    """A lattice of dots or rings, as printed on array slides: a frame of them, or all over and faint."""
+    """A lattice of dots or rings, as printed on array slides: a frame of them, or all over and faint.
+
+    Rings are a dark rim, often a pixel or two wide, around a paler middle; here and there a dot is missing.
+    """
     side = len(sample.labels)
     step = float(np.exp(rng.uniform(1.8, 3.9)))
-    radius, ring = step * rng.uniform(0.12, 0.42), rng.random() < 0.5
-    frame = rng.random() < 0.6
-    band, reach = rng.uniform(0, side), rng.uniform(1, 4) * step
+    radius, ring = step * rng.uniform(0.12, 0.42), rng.random() < 0.6
+    rim = rng.uniform(0.8, max(2.5, 0.35 * radius))
+    middle, missing = rng.uniform(0, 0.5), rng.uniform(0, 0.3)
+    frame = rng.random() < 0.65
+    band, reach = rng.uniform(0, side), rng.uniform(0.6, 4) * step
     tilt = rng.normal(0, 0.03)
     lattice = np.zeros((side, side), np.float32)
     for row in range(int(side / step) + 2):
         if frame and abs(row * step - band) > reach:
             continue
         for column in range(int(side / step) + 2):
+            if rng.random() < missing:
+                continue
             x, y = (column + (row % 2) / 2) * step, row * step
-            x, y = x - y * tilt, y + x * tilt
+            x, y = x - y * tilt + rng.normal(0, 0.02) * step, y + x * tilt
             _disc(lattice, x, y, radius)
-            if ring:
-                _disc(lattice, x, y, radius * 0.65, 0.25)
+            if ring and radius > rim:
+                _disc(lattice, x, y, radius - rim, middle)
     if rng.random() < 0.5:
         lattice = lattice.T.copy()
-    lattice = _soft(lattice, rng.uniform(0.4, 1.0) * max(1, radius / 4))
+    lattice = _soft(lattice, 0.4 if rng.random() < 0.5 else rng.uniform(0.4, 1.0) * max(1, radius / 4))
     strength = rng.uniform(0.1, 0.65) if frame else rng.uniform(0.03, 0.2)
-    tint = np.array([1, rng.uniform(0.8, 1.3), rng.uniform(0.8, 1.1)], np.float32)
+    tint = np.array([rng.uniform(0.5, 1), rng.uniform(0.8, 1.4), rng.uniform(0.6, 1.1)], np.float32)
     sample.image = sample.image * (1 - lattice[..., None] * np.float32(strength) * tint)
 
 

@@ -16,11 +16,11 @@ from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress, untold
 from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.outline import outlined, resized, shaded
+from wsicomp.tissue.outline import outlined, shaded
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, stated_mpp
 from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.training.brightness import BrightenedSlide
-from wsicomp.training.labels import GLASS, TISSUE, Labels, Truth, open_truth
+from wsicomp.training.labels import GLASS, TISSUE, Truth, open_truth
 from wsicomp.training.scores import Agreement, agreement, inner_tissue
 from wsicomp.training.table import LabelledSlide
 
@@ -31,8 +31,8 @@ _COARSER = 1.15
 _PICTURE_PX = 900
 _TRUE, _FOUND, _REMOVED = (0, 150, 60), (220, 0, 160), (90, 140, 255)
 
-Segmenters = Mapping[str, Callable[[float], Segmenter]]
-"""By the name in the tables: what makes a segmenter for a magnification."""
+Segmenters = Callable[[LabelledSlide, float], Mapping[str, Segmenter]]
+"""What makes the segmenters for a slide and a magnification, by their names in the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,42 +115,40 @@ def evaluate(
         truth = open_truth(row, TILE_UM)
         with closing(truth.slide):
             overview = read_overview(truth.slide, available_cores(), untold)
-            for method, make in segmenters.items():
-                main, *others = _score(row, truth, overview, method, make, settings)
-                mask = main[1]
-                scores += [main[0], *(score for score, _ in others)]
-                cost, removed = _tile_cost(row, truth, overview, method, mask, settings)
-                costs.append(cost)
-                if pictures is not None:
-                    _draw(pictures / f"{row.name}-{method}.jpg", truth, overview, mask, removed)
+            for place, magnification in enumerate(_magnifications(truth, settings)):
+                for method, segmenter in segmenters(row, magnification).items():
+                    mask = segmenter.segment(truth.slide, overview, available_cores(), untold)
+                    scores.append(_score(row, method, truth, mask, magnification))
+                    if place > 0:
+                        continue
+                    cost, removed = _tile_cost(row, truth, overview, method, mask, settings)
+                    costs.append(cost)
+                    if pictures is not None:
+                        _draw(pictures / f"{row.name}-{method}.jpg", truth, overview, mask, removed)
             sweep += _sweep(row, truth, segmenters, settings)
         progress(number + 1, len(rows))
     return Evaluation(tuple(scores), tuple(costs), tuple(sweep))
 
 
-def _score(
-    row: LabelledSlide,
-    truth: Truth,
-    overview: Overview,
-    method: str,
-    make: Callable[[float], Segmenter],
-    settings: EvaluationSettings,
-) -> list[tuple[Score, TissueMask]]:
-    """The first magnification always, at the slide's own scale if that is coarser; others where it allows."""
-    scored = []
-    for number, magnification in enumerate(settings.magnifications):
+def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[float]:
+    """The first always, at the slide's own scale if that is coarser; others where the slide has them."""
+    for place, magnification in enumerate(settings.magnifications):
         scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
-        if number and scale.mpp * magnification > MPP_AT_1X * _COARSER:
-            continue
-        mask = make(magnification).segment(truth.slide, overview, available_cores(), untold)
-        labels = _labels(truth, scale)
-        found = agreement(resized(mask.pixels, labels.shape), labels)
-        scored.append((Score(row.name, method, magnification, scale.mpp, found), mask))
-    return scored
+        if place == 0 or scale.mpp * magnification <= MPP_AT_1X * _COARSER:
+            yield magnification
 
 
-def _labels(truth: Truth, scale: ReadingScale) -> Labels:
-    return truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
+def _score(row: LabelledSlide, method: str, truth: Truth, mask: TissueMask, magnification: float) -> Score:
+    scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+    return Score(row.name, method, magnification, scale.mpp, _agreement(truth, scale, mask))
+
+
+def _agreement(truth: Truth, scale: ReadingScale, mask: TissueMask) -> Agreement:
+    level, whole = truth.slide.info.levels[scale.level].size, truth.slide.info.size
+    x = (np.arange(scale.size.width) + 0.5) * scale.factor * whole.width / level.width
+    y = (np.arange(scale.size.height) + 0.5) * scale.factor * whole.height / level.height
+    labels = truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
+    return agreement(mask.at(x, y), labels)
 
 
 def _tile_cost(
@@ -203,14 +201,13 @@ def _sweep(
     row: LabelledSlide, truth: Truth, segmenters: Segmenters, settings: EvaluationSettings
 ) -> Iterator[SweepPoint]:
     magnification = settings.magnifications[0]
-    labels = _labels(truth, choose_scale(truth.slide.info, MPP_AT_1X / magnification))
+    scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
     for added in settings.brightness:
         slide: Slide = BrightenedSlide(truth.slide, added)
         overview = read_overview(slide, available_cores(), untold)
-        for method, make in segmenters.items():
-            mask = make(magnification).segment(slide, overview, available_cores(), untold)
-            dice = agreement(resized(mask.pixels, labels.shape), labels).dice
-            yield SweepPoint(row.name, method, added, dice)
+        for method, segmenter in segmenters(row, magnification).items():
+            mask = segmenter.segment(slide, overview, available_cores(), untold)
+            yield SweepPoint(row.name, method, added, _agreement(truth, scale, mask).dice)
 
 
 def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, removed: NDArray[np.bool_]) -> None:

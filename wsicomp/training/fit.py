@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TrainingError
 from wsicomp.training.augment import augmented
-from wsicomp.training.labels import IGNORED, TISSUE
+from wsicomp.training.labels import IGNORED, TISSUE, targets
 from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
 from wsicomp.training.sampling import epoch_patches, learns_from
 from wsicomp.training.settings import TrainingSettings
@@ -146,11 +146,12 @@ def _one_epoch(model: Any, samples: Samples, settings: TrainingSettings, done: i
     if settings.schedule == "cosine":
         rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done / settings.epochs)) / 2
     model.optimizer.learning_rate = rate
-    model.reset_metrics()
+    losses = []
     for batch in _batches(samples, settings, done):
-        loss = float(model.train_on_batch(*batch))  # the mean since the epoch began
+        model.reset_metrics()  # without it some of Keras's backends give the mean of all batches so far
+        losses.append(float(model.train_on_batch(*batch)))
     validation_loss, dice = _validate(model, samples)
-    return Epoch(done + 1, rate, loss, validation_loss, dice)
+    return Epoch(done + 1, rate, float(np.mean(losses)), validation_loss, dice)
 
 
 def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterator[Crop]:
@@ -166,13 +167,6 @@ def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterat
     read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
     for crops in batched(ordered_map(crop, read, _AUGMENTING_THREADS), settings.batch):
         yield np.stack([pixels for pixels, _ in crops]), targets(np.stack([labels for _, labels in crops]))
-
-
-def targets(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Labels as the losses take them: 0 glass, 1 tissue, 2 does not score."""
-    target: NDArray[np.uint8] = (labels == TISSUE).astype(np.uint8)
-    target[labels == IGNORED] = 2
-    return target
 
 
 def _validate(model: Any, samples: Samples) -> tuple[float, float]:

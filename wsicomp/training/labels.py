@@ -8,16 +8,14 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from wsicomp.errors import MaskError
 from wsicomp.geometry import Region, Size
 from wsicomp.readers import open_slide
 from wsicomp.readers.picture import SUFFIXES, open_picture
 from wsicomp.slide import Slide
-from wsicomp.tissue.maskfile import fits, read_mask
+from wsicomp.tissue.maskfile import read_samples
 from wsicomp.tissue.scale import ReadingScale
 from wsicomp.training.table import ALL_TISSUE, LabelledSlide
 
@@ -26,11 +24,12 @@ Labels: TypeAlias = NDArray[np.uint8]
 
 GLASS, IGNORED, TISSUE = 0, 128, 255
 
+UNSCORED_TARGET = 2
+
 UNKNOWN_MPP = 4.0
 """The um per px taken for a picture of unknown scale: such pictures are made to be looked at whole."""
 
 _SMALLEST_TILE_PX = 8
-_OUTLINES = (".json", ".geojson")
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,13 @@ class Truth:
         return labels
 
 
+def targets(labels: Labels) -> Labels:
+    """Labels as the losses take them: 0 glass, 1 tissue, `UNSCORED_TARGET` what does not score."""
+    target: Labels = (labels == TISSUE).astype(np.uint8)
+    target[labels == IGNORED] = UNSCORED_TARGET
+    return target
+
+
 def _method(label_pixels_a_pixel: float) -> int:
     return cv2.INTER_AREA if label_pixels_a_pixel > 1 else cv2.INTER_LINEAR
 
@@ -99,18 +105,9 @@ def _picture(row: LabelledSlide, tile_um: float | None) -> Slide:
 
 
 def _read_labels(path: Path, slide: Size) -> Labels:
-    """A mask file with its samples as they are, so that what does not score can be told from glass."""
-    if path.suffix.lower() in _OUTLINES:
-        return np.where(read_mask(path, slide).pixels, TISSUE, GLASS).astype(np.uint8)
-    mask = read_mask(path, slide)
-    if path.suffix.lower() in (".tif", ".tiff"):
-        with tifffile.TiffFile(path) as tiff:
-            samples = tiff.pages.first.asarray()
-    else:
-        with Image.open(path) as image:
-            samples = np.asarray(image)
-    labels = np.where(mask.pixels, TISSUE, GLASS).astype(np.uint8)
-    if samples.shape == labels.shape and samples.dtype == np.uint8:
+    """A mask file's labels: 0 is glass, 128 among bytes does not score, all else is tissue."""
+    samples = read_samples(path, slide)
+    labels = np.where(samples != 0, TISSUE, GLASS).astype(np.uint8)
+    if samples.dtype == np.uint8:
         labels[samples == IGNORED] = IGNORED
-    assert fits(Size(labels.shape[1], labels.shape[0]), slide)
     return labels

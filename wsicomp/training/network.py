@@ -10,10 +10,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from wsicomp.training.labels import UNSCORED_TARGET
 from wsicomp.training.settings import NetworkSettings
-
-IGNORED = 2
-"""The target of a pixel that does not score; 0 is glass, 1 is tissue."""
 
 
 def build_unet(settings: NetworkSettings) -> keras.Model:
@@ -53,9 +51,9 @@ def _block(x: Any, filters: int, norm_momentum: float | None) -> Any:
 def dice_loss(target: Any, predicted: Any) -> Any:
     """1 - Dice of tissue over the batch; glass takes no part, and pixels that do not score are left out.
 
-    `target` is (batch, rows, columns) of 0, 1 or `IGNORED`; `predicted` is the network's output.
+    `target` is (batch, rows, columns) of `training.labels.targets`; `predicted` is the network's output.
     """
-    scored = ops.cast(target != IGNORED, "float32")
+    scored = ops.cast(target != UNSCORED_TARGET, "float32")
     tissue = ops.cast(target == 1, "float32")
     found = predicted[..., 1] * scored
     both = ops.sum(found * tissue)
@@ -64,7 +62,7 @@ def dice_loss(target: Any, predicted: Any) -> Any:
 
 def dice_crossentropy_loss(target: Any, predicted: Any) -> Any:
     """Dice loss plus the mean cross-entropy of the pixels that score: also glass alone has a gradient."""
-    scored = ops.cast(target != IGNORED, "float32")
+    scored = ops.cast(target != UNSCORED_TARGET, "float32")
     probability = ops.where(ops.equal(target, 1), predicted[..., 1], predicted[..., 0])
     surprise = -ops.log(ops.clip(probability, 1e-6, 1.0)) * scored
     return dice_loss(target, predicted) + ops.sum(surprise) / (ops.sum(scored) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +67,31 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
     return labelled
 
 
+def select(
+    rows: Sequence[LabelledSlide], path: Path, split: str | None, groups: Collection[str] | None = None
+) -> tuple[LabelledSlide, ...]:
+    """The rows of a split and of some groups; None is any. `path` is named where nothing is left.
+
+    Raises:
+        TrainingError: no row is left.
+    """
+    chosen = tuple(
+        row for row in rows if split in (None, row.split) and (groups is None or row.group in groups)
+    )
+    if not chosen:
+        splits = ", ".join(sorted({row.split for row in rows}))
+        raise TrainingError(f"no row of that split or group; splits are {splits}", path)
+    return chosen
+
+
 def _row(row: Mapping[str, str | None], path: Path, number: int) -> LabelledSlide:
     def field(column: str, default: str = "") -> str:
         return (row.get(column) or default).strip()
 
     place = f"line {number}"
     name = field("name")
-    if not name:
-        raise TrainingError("the name is empty", path, place)
+    if not name or Path(name).name != name:
+        raise TrainingError(f"the name is {name!r}, expected one that can name a file", path, place)
     mask = field("mask")
     everywhere = mask if mask in (ALL_TISSUE, ALL_GLASS) else None
     may_train = field("weights_may_train_on", "yes").lower()
