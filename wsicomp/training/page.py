@@ -17,12 +17,16 @@ SCORES, COSTS, SWEEP = "scores.csv", "tiles.csv", "brightness.csv"
 PAGE, FIGURE = "index.html", "brightness.png"
 
 _STYLE = """\
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em; color: #222
-} table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; text-align: right }
-td:first-child, th:first-child, td:nth-child(2) { text-align: left } tr:nth-child(even) { background: #f4f4f4
-} figure { display: inline-block; margin: .6em; vertical-align: top } figcaption { font-size: 13px; max-width:
-400px } figure img { width: 400px; border: 1px solid #ccc } .true { color: #00963c } .found { color: #dc00a0 }
-.removed { color: #3a6fe0 }"""
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em;
+  color: #222 }
+table { border-collapse: collapse; margin: 1em 0 }
+td, th { padding: .2em .8em; text-align: right }
+td:first-child, th:first-child, td:nth-child(2) { text-align: left }
+tr:nth-child(even) { background: #f4f4f4 }
+figure { display: inline-block; margin: .6em; vertical-align: top }
+figcaption { font-size: 13px; max-width: 400px }
+figure img { width: 400px; border: 1px solid #ccc }
+.true { color: #00963c } .found { color: #dc00a0 } .removed { color: #3a6fe0 }"""
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
