@@ -25,7 +25,8 @@ PRESETS = [path for path in CONFIGS if not path.name.startswith("tissue-")]
         ({"format": "png"}, "auto, svs, tiff"),
         ({"levels": 3}, "expected str"),
         ({"colour": "white"}, "unknown option 'colour'"),
-        ({"segmenter": "none"}, "needs a tissue mask"),
+        ({"segmenter": "none"}, "expected one of unet, threshold"),
+        ({"segmenter": "threshold", "weights": "w.json"}, "weights are those of segmenter unet"),
         ({"glass": "empty", "format": "svs"}, "take glass white"),
     ],
 )
@@ -39,7 +40,7 @@ def test_a_whole_number_is_a_length_too():
 
 
 def test_a_mask_takes_the_place_of_a_segmenter():
-    assert create_config({"segmenter": "none", "mask": "tissue.png"}).mask == Path("tissue.png")
+    assert create_config({"mask": "tissue.png"}).mask == Path("tissue.png")
 
 
 def test_what_does_not_shape_the_bytes_is_not_part_of_the_identity():

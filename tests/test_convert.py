@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from PIL import Image
 import wsicomp
 from tests import tiffs
 from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
+from wsicomp.convert import segment_slide
 from wsicomp.geometry import Size
 from wsicomp.outputs import partial_path
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.plan import ConversionPlan
 from wsicomp.pyramid.provenance import Provenance
-from wsicomp.readers import xmp
+from wsicomp.readers import open_slide, xmp
+from wsicomp.stages import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 
@@ -208,7 +211,7 @@ def test_a_mask_file_takes_the_segmenter_s_place(source, tmp_path):
     mask = Image.new("L", (400, 300))
     mask.paste(255, (0, 0, 64, 64))
     mask.save(tmp_path / "mask.png")
-    report = convert(source, tmp_path / "target.svs", mask=tmp_path / "mask.png", segmenter="none")
+    report = convert(source, tmp_path / "target.svs", mask=tmp_path / "mask.png")
     assert provenance(tmp_path / "target.svs").plan.levels[0].actions[0, 0] == "C"
     assert report.rescued_tiles > 0
     assert provenance(tmp_path / "target.svs").mask["source"] == "file"
@@ -544,8 +547,17 @@ def test_by_default_the_network_finds_tissue_and_an_audit_shows_what_went(drawn,
 def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
     with pytest.raises(SlideWriteError, match="does not exist"):
         wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "gone/audit.png")
+    over = ConversionConfig(overwrite=True)
     with pytest.raises(SlideWriteError, match="is an input"):
-        wsicomp.convert_slide(drawn, tmp_path / "t.svs", ConversionConfig(overwrite=True), audit=drawn)
+        wsicomp.convert_slide(drawn, tmp_path / "t.svs", over, audit=drawn)
+    with pytest.raises(SlideWriteError, match="is an input"):
+        wsicomp.plan_slide(drawn, over, audit=drawn)
+    with closing(open_slide(drawn)) as slide, pytest.raises(SlideWriteError, match="is an input"):
+        segment_slide(slide, over, drawn, Stages())
+    with pytest.raises(SlideWriteError, match="name another file"):
+        wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "t.svs")
+    with pytest.raises(ConfigError, match="glass is kept"):
+        wsicomp.plan_slide(drawn, ConversionConfig(glass="keep"), audit=tmp_path / "audit.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -24,7 +24,7 @@ def batched(items: Iterable[Item], size: int = 32) -> Iterator[list[Item]]:
     return iter(lambda: list(islice(remaining, size)), [])
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result]:
     """Apply `function` to every item in `workers` threads and yield the results in the items' order.
 
     Memory: at most two results or running calls a worker exist at a time; the next item is taken only

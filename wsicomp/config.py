@@ -19,7 +19,7 @@ from wsicomp.errors import ConfigError
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
-    "segmenter": ("unet", "threshold", "none"),
+    "segmenter": ("unet", "threshold"),
     "format": ("auto", "svs", "tiff"),
     "levels": ("source", "full"),
 }
@@ -88,10 +88,8 @@ class ConversionConfig:
             raise ConfigError(
                 f"glass empty does not go with format svs ({reason}); take glass white, as small"
             )
-        if self.glass != "keep" and self.segmenter == "none" and self.mask is None:
-            raise ConfigError(
-                f"glass {self.glass} needs a tissue mask: give a segmenter or a mask, or keep the glass"
-            )
+        if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
+            raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
 
     def lasting(self) -> dict[str, str | int | float | bool]:
         """The choices that shape the target's bytes, as JSON values, without those that name files."""

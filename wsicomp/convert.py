@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import SlideReadError, VerificationError
+from wsicomp.errors import ConfigError, SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
-from wsicomp.outputs import check_output
+from wsicomp.outputs import check_outputs
 from wsicomp.preparation import Prepared, look, prepare
 from wsicomp.pyramid.carried import holds_text
 from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
@@ -48,10 +48,7 @@ def convert_slide(
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
     stages = Stages(on_progress)
-    inputs = (source, config.mask, config.weights)
-    check_output(target, inputs, config.overwrite)
-    if audit is not None:
-        check_output(audit, inputs, config.overwrite)
+    _check_outputs(source, config, audit, target)
     with closing(open_slide(source)) as slide:
         prepared = prepare(slide, config, stages)
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
@@ -78,6 +75,7 @@ def plan_slide(
         ConfigError, MaskError, SlideReadError: as `convert_slide`.
     """
     config = config or ConversionConfig()
+    _check_outputs(Path(source), config, audit)
     with closing(open_slide(source)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
@@ -88,21 +86,29 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
     """The tissue of a slide without margin; with `audit`, a picture of what a conversion would remove.
 
     Raises:
-        SlideReadError, WeightsError: as `convert_slide`.
-        SlideWriteError: the picture cannot be written.
+        SlideReadError, WeightsError, SlideWriteError: as `convert_slide`, of the picture.
     """
     if audit is None:
         return look(slide, config, stages)[0]
+    _check_outputs(slide.info.path, config, audit)
     prepared = prepare(slide, config, stages)
     _write_audit(audit, slide, prepared, config)
     assert prepared.tissue is not None, "glass is looked for"
     return prepared.tissue
 
 
+def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *others: Path) -> None:
+    if audit is not None and config.glass == "keep":
+        raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
+    outputs = [*others] if audit is None else [*others, audit]
+    check_outputs(outputs, (source, config.mask, config.weights), config.overwrite)
+
+
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
-    """Read the overview again and draw on it; nothing where glass is kept, for nothing is removed."""
-    if path is None or prepared.mask is None or prepared.survey is None:
+    """Read the overview again and draw on it."""
+    if path is None:
         return
+    assert prepared.mask is not None and prepared.survey is not None, "glass is looked for"  # noqa: PT018
     overview = read_overview(slide, config.workers, untold)
     kinds = prepared.survey.kinds[0]
     save_png(audit_picture(overview, slide.info.levels[0], kinds, prepared.mask), path)
@@ -115,10 +121,11 @@ def _write(
     done = 0
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
-            tiles = stream_level(slide, part, prepared.codec, prepared.whitening, config.workers)
-            if config.deidentify:
-                tiles = _nameless(tiles, part, slide.info.path)
-            writer.write_level(part, _counted(tiles, progress, done, total))
+            with closing(
+                stream_level(slide, part, prepared.codec, prepared.whitening, config.workers)
+            ) as stream:
+                tiles = _nameless(stream, part, slide.info.path) if config.deidentify else stream
+                writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
             writer.write_associated(part, slide.info.associated_images[part])

@@ -1,11 +1,13 @@
-"""Refusing to write where something is that must stay."""
+"""Refusing to write where something is that must stay, and writing so that nothing half-done is seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
 
 
 def partial_path(target: Path) -> Path:
@@ -36,14 +38,82 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", path) from exc
 
 
-def check_apart(first: Path, second: Path) -> None:
-    """Refuse two outputs of one run that would be one file.
+def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
+    """Refuse outputs of one run that could not or must not be written, or would be one file.
 
     Raises:
-        SlideWriteError: they are, whatever they are called.
+        SlideWriteError, TargetExistsError: as `check_output`; or two of them are one, by whatever name.
     """
-    if first.resolve() in (second.resolve(), partial_path(second).resolve()):
-        raise SlideWriteError(f"is {second} too; name another file", first)
+    inputs = tuple(inputs)
+    for number, path in enumerate(paths):
+        check_output(path, inputs, overwrite)
+        for other in paths[:number]:
+            if path.resolve() in (other.resolve(), partial_path(other).resolve()):
+                raise SlideWriteError(f"is {other} too; name another file", path)
+
+
+def made_folder(path: Path) -> Path:
+    """A folder, made with its parents if it is not there.
+
+    Raises:
+        SlideWriteError: it cannot be made, or is a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SlideWriteError(f"is no folder and cannot be made one ({exc.strerror or exc})", path) from exc
+    return path
+
+
+def check_empty(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder with something in it, unless told otherwise.
+
+    Raises:
+        TargetExistsError: it is not empty.
+    """
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
+
+
+@contextmanager
+def completed(target: Path) -> Iterator[Path]:
+    """A hidden path for a file, which takes the target's name when the block ends; a failure leaves nothing.
+
+    Raises:
+        SlideWriteError: an OSError inside, of the file system or of a library.
+    """
+    partial = partial_path(target)
+    try:
+        yield partial
+        partial.replace(target)
+    except WsicompError:
+        raise
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", target) from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def completed_files(folder: Path) -> Iterator[Path]:
+    """A hidden folder whose files move into `folder` when the block ends; a failure leaves nothing.
+
+    Raises:
+        SlideWriteError: an OSError inside.
+    """
+    hidden = partial_path(folder.absolute())
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        yield hidden
+        for file in hidden.iterdir():
+            file.replace(made_folder(folder) / file.name)
+    except WsicompError:
+        raise
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:

@@ -17,13 +17,11 @@ from wsicomp.stages import StageProgress, Stages
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.maskfile import read_mask
+from wsicomp.tissue.scale import margin_in_px
 from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.tissue.threshold import ThresholdSegmenter
 from wsicomp.tissue.unet import UnetSegmenter
 from wsicomp.tissue.weights import SHIPPED, load_weights
-
-_FINEST_MPP = 0.25
-"""The um per px that a margin counts with where the source states none: the widest that it can need."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     if config.glass == "keep":
         return Prepared(plan_conversion(info, identity, digest, config, codec, None), codec)
     tissue, color = look(slide, config, stages)
-    margin_px = config.margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
+    margin_px = margin_in_px(info, config.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(info, color, margin_px)
     with stages.stage("survey") as progress:

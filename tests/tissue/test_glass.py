@@ -1,5 +1,7 @@
 """No tile with true tissue of 50 um is ever blanked, on slides whose tissue is drawn."""
 
+from contextlib import closing
+
 import cv2
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from PIL import Image
 import wsicomp
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
-from wsicomp.geometry import Region, Size
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.pyramid.plan import TileAction
 from wsicomp.readers import open_slide
+from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level
 from wsicomp.stages import Stages
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -140,6 +143,22 @@ def test_a_tile_that_cannot_be_decoded_is_kept(tmp_path):
         survey = survey_glass(Unreadable(slide), mask, guard, 1, progress)
     slide.close()
     assert all((kinds == TileKind.RESCUED).all() for kinds in survey.kinds)
+
+
+@pytest.mark.parametrize(("size", "margin_px"), [((520, 500), 100), ((512, 512), 700)])
+def test_what_is_found_keeps_its_whole_margin_also_on_a_small_tile(size, margin_px):
+    width, height = size
+    pixels = np.full((height, width, 3), 240, np.uint8)
+    pixels[-8:, -8:] = 60
+    with closing(PictureSlide("a.png", pixels, 4.0)) as slide:
+        guard = GlassGuard(
+            slide.info, GlassColor(np.vstack([np.full((1, 3), 240.0), np.zeros((5, 3))])), margin_px
+        )
+        grid = slide.info.levels[0].grid
+        (box,) = guard.find(slide, TileIndex(0, grid.columns - 1, grid.rows - 1))
+    assert box.x <= width - 8 - margin_px
+    assert box.y <= height - 8 - margin_px
+    assert box.x + box.width >= width + margin_px - 8
 
 
 def test_the_glass_colour_follows_an_uneven_lamp():

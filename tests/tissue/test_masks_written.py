@@ -8,6 +8,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from shapely.geometry import shape
 
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -88,6 +89,9 @@ def test_outlines_enclose_each_tissue_pixel_and_no_glass_pixel(tmp_path_factory,
     back = read_mask(path, mask.slide).pixels
     middles = back[32::64, 32::64]
     assert np.array_equal(middles, pixels)
+    outlines = shape(json.loads(path.read_text())["features"][0]["geometry"])
+    assert outlines.is_valid
+    assert outlines.area == pytest.approx(pixels.sum() * 64 * 64, rel=0.6)
 
 
 def test_an_ome_tiff_has_levels_and_its_scale(tmp_path):
@@ -96,6 +100,8 @@ def test_an_ome_tiff_has_levels_and_its_scale(tmp_path):
     with tifffile.TiffFile(tmp_path / "mask.ome.tiff") as tiff:
         assert [level.shape for level in tiff.series[0].levels] == [(1200, 1600), (600, 800), (300, 400)]
         assert 'PhysicalSizeX="2.0"' in tiff.ome_metadata
+    write_mask(tmp_path / "again.ome.tiff", mask, info_of(mask))
+    assert (tmp_path / "again.ome.tiff").read_bytes() == (tmp_path / "mask.ome.tiff").read_bytes()
 
 
 def test_a_name_that_says_no_format_is_refused(tmp_path):

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiffs import ROOT
-from wsicomp.errors import WeightsError
+from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.geometry import Mpp, Region, Size
 from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level, SlideInfo
@@ -87,6 +89,45 @@ def test_blank_patches_do_not_run(monkeypatch):
     mask = segment(slide_of(pixels), dataclasses.replace(RAW, skips_blank=True))
     assert DarkIsTissue.ran == 1
     assert mask.pixels.sum() == 100 * 100
+
+
+class DamagedInPart(PictureSlide):
+    """A picture that cannot be read right of 1000 px."""
+
+    def read_region(self, level, region):
+        if region.x + region.width > 1000:
+            raise TileReadError("damaged")
+        return super().read_region(level, region)
+
+
+def test_patches_with_damaged_tiles_count_as_tissue(monkeypatch):
+    monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
+    pixels = np.full((512, 1800, 3), GLASS, np.uint8)
+    overview = read_overview(slide_of(pixels), 2, untold)
+    mask = RAW.segment(DamagedInPart(Path("picture.png"), pixels, 4.0), overview, 2, untold)
+    assert not mask.pixels[:, :400].any()
+    assert mask.pixels[:, 1000:].all()
+    assert mask.notes == ("2 of 4 patches have damaged tiles and count as tissue",)
+
+
+def test_no_thread_reads_a_slide_once_segmenting_has_failed(monkeypatch):
+    class Fails(DarkIsTissue):
+        def tissue(self, pixels):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(unet, "LiteRtNetwork", Fails)
+    pixels = np.full((2048, 2048, 3), DARK, np.uint8)
+    with pytest.raises(KeyboardInterrupt):
+        segment(slide_of(pixels), RAW)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("wsicomp")]
+
+
+def test_a_mask_too_large_to_tidy_is_refused_before_anything_is_read():
+    slide = slide_of(np.full((8, 8, 3), GLASS, np.uint8), 0.25)
+    overview = read_overview(slide, 1, untold)
+    slide._info = info_of((100_000,), 0.25)
+    with pytest.raises(ConfigError, match="take a lower magnification"):
+        dataclasses.replace(RAW, magnification=40.0).segment(slide, overview, 1, untold)
 
 
 def test_an_even_dark_patch_is_not_certainly_blank(monkeypatch):
@@ -227,8 +268,10 @@ def test_a_changed_byte_is_found(tmp_path):
     ("change", "told"),
     [
         ({"format": "other"}, "expected 'wsicomp tissue network 1'"),
-        ({"patch_px": 10**9}, "out of range"),
+        ({"patch_px": 10**9}, "expected 64 to 4096"),
         ({"patch_px": "many"}, "not a network's manifest"),
+        ({"patch_px": math.inf}, "not a network's manifest"),
+        ({"learnt_from": ["a"]}, "lists no sources"),
         ({"files": {}}, "not a network's manifest"),
         ({"files": {"litert": {"name": "../x", "sha256": ""}}}, "expected a file beside it"),
         ({"files": {"litert": {"name": "gone", "sha256": ""}}}, "cannot be read"),

@@ -1,6 +1,8 @@
 """Measuring segmenters: figures that can be counted by hand, and the command with its page."""
 
 import csv
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from wsicomp.readers.picture import PictureSlide
 from wsicomp.stages import untold
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.weights import SHIPPED
 from wsicomp.training.brightness import BrightenedSlide
-from wsicomp.training.evaluate import EvaluationSettings, evaluate
+from wsicomp.training.evaluate import EvaluationSettings, _tile_truth, evaluate
 from wsicomp.training.extras import require
-from wsicomp.training.labels import GLASS, IGNORED, TISSUE
+from wsicomp.training.labels import GLASS, IGNORED, TISSUE, open_truth
 from wsicomp.training.scores import agreement, inner_tissue
 from wsicomp.training.table import read_table
 
@@ -120,6 +123,36 @@ def test_the_command_measures_and_makes_a_page(table, tmp_path, capsys):
     assert main(arguments) == 1
     assert "not empty" in capsys.readouterr().err
     assert main([*arguments, "--overwrite", "--split", "test"]) == 0
+
+
+def test_no_input_is_in_the_folder_that_is_written(table, capsys):
+    before = {path.name: path.read_bytes() for path in table.parent.iterdir()}
+    assert main(["evaluate", "tissue", str(table), str(table.parent), "--overwrite"]) == 1
+    assert "an input; name another folder" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in table.parent.iterdir()}
+
+
+def test_tiles_are_counted_alike_whatever_their_size(table):
+    row = read_table(table)[0]
+    truth = open_truth(row, 128.0)
+    inner, glass = inner_tissue(truth.labels, 4.0), truth.labels == GLASS
+    tiles = _tile_truth(truth)
+    assert tiles.inner_px.sum() == inner.sum()
+    for index in truth.slide.info.levels[0].grid.raster(0):
+        region = truth.slide.info.levels[0].grid.region(index.column, index.row)
+        there = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+        assert tiles.inner_px[index.row, index.column] == inner[there].sum()
+        assert tiles.is_glass[index.row, index.column] == glass[there].all()
+
+
+def test_a_network_says_what_it_has_learnt_from(table, tmp_path, capsys):
+    facts = json.loads(SHIPPED.read_text())
+    facts["learnt_from"] = [{"name": "one", "group": "p0", "licence": "CC0"}]
+    shutil.copy(SHIPPED.with_suffix(".tflite"), tmp_path)
+    (tmp_path / "net.json").write_text(json.dumps(facts))
+    options = ["--weights", str(tmp_path / "net.json")]
+    assert main(["evaluate", "tissue", str(table), str(tmp_path / "m"), *options]) == 0
+    assert "has learnt from one:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """From a table of labelled slides to a patch set: what is read, what is cut, what is refused."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,10 +9,11 @@ from PIL import Image
 from tests import tiffs
 from wsicomp.errors import MaskError, TrainingError
 from wsicomp.geometry import Region
+from wsicomp.readers.picture import open_picture
 from wsicomp.stages import Stages
 from wsicomp.tissue.scale import choose_scale
 from wsicomp.training.draw import draw_slides
-from wsicomp.training.labels import GLASS, IGNORED, TISSUE, open_truth
+from wsicomp.training.labels import GLASS, IGNORED, TISSUE, Truth, open_truth
 from wsicomp.training.patches import build_patch_set, open_patch_set
 from wsicomp.training.table import read_table
 
@@ -86,7 +89,7 @@ def test_a_patch_set_holds_every_power_that_a_slide_allows(sections, tmp_path):
     assert summary.counts == {1.25: 3, 2.5: 2 + 2, 5.0: 3 * 2}
     with open_patch_set(tmp_path / "p.h5") as patches:
         coarse = [patch for patch in patches.patches if patches.sources[patch.source].name == "coarse"]
-        assert [patch.mpp for patch in coarse] == [16.0]
+        assert [patch.power for patch in coarse] == [1.25]
         assert not patches.sources[coarse[0].source].may_train
         pixels, labels = patches.read(coarse[0])
     assert np.array_equal(pixels[:200, :300], tiffs.picture(300, 200))
@@ -108,6 +111,18 @@ def test_labels_follow_the_scale(sections):
     assert labels[87, 270] == IGNORED
     disc = (truth.labels == TISSUE).sum() / 16
     assert (labels == TISSUE).sum() == pytest.approx(disc, rel=0.01)
+
+
+@pytest.mark.parametrize(("mask_px", "mpp"), [((275, 175), 4.6), ((137, 87), 2.0), ((2200, 1400), 5.1)])
+def test_labels_of_a_part_are_those_of_the_whole(sections, mask_px, mpp):
+    row = read_table(sections)[0]
+    labels = np.asarray(Image.open(row.mask).resize(mask_px, Image.Resampling.NEAREST))
+    with closing(open_picture(row.image, 2.0)) as slide:
+        truth, scale = Truth(slide, labels), choose_scale(slide.info, mpp)
+        whole = truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
+        part = truth.at(scale, Region(61, 33, 90, 70))
+    assert np.array_equal(part, whole[33:103, 61:151])
+    assert 0.1 < (whole == TISSUE).mean() < 0.9
 
 
 def test_a_mask_that_does_not_fit_is_refused(sections, tmp_path):
@@ -142,5 +157,5 @@ def test_drawn_slides_come_with_their_masks(tmp_path):
     assert [row.name for row in rows] == ["drawn-100", "drawn-101"]
     summary = build_patch_set(rows, tmp_path / "p.h5", (5.0, 10.0), Stages())
     assert summary.counts == {5.0: 2, 10.0: 2}
-    with pytest.raises(OSError, match="exists already"):
+    with pytest.raises(OSError, match="is not empty"):
         draw_slides(tmp_path / "drawn", 1, 1024, 1, Stages())

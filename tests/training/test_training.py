@@ -21,6 +21,7 @@ from wsicomp.tissue.unet import LiteRtNetwork
 from wsicomp.tissue.weights import SHIPPED, load_weights
 from wsicomp.training.augment import Augmentation, augmented
 from wsicomp.training.draw import draw_slides
+from wsicomp.training.fit import _spread
 from wsicomp.training.labels import GLASS, IGNORED, TISSUE
 from wsicomp.training.patches import Patch, PatchSource, build_patch_set
 from wsicomp.training.sampling import epoch_patches, folds, learns_from
@@ -81,7 +82,7 @@ def test_pen_and_dust_on_glass_stay_glass_and_hide_tissue_under_them():
 
 def patches_of(counts):
     """{(power, source): count} as patches."""
-    listed = [Patch(0, power, 1.0, source) for (power, source), count in counts.items() for _ in range(count)]
+    listed = [Patch(0, power, source) for (power, source), count in counts.items() for _ in range(count)]
     return [dataclasses.replace(patch, number=number) for number, patch in enumerate(listed)]
 
 
@@ -106,6 +107,20 @@ def test_power_weights_decide_and_powers_without_one_are_left_out():
     powers = Counter(patch.power for patch in drawn)
     assert powers[20.0] == 0
     assert abs(powers[2.5] - 750) < 60
+
+
+def test_power_weights_that_fit_no_patch_are_refused():
+    with pytest.raises(TrainingError, match="no weight for 5"):
+        epoch_patches(patches_of({(5.0, 0): 5}), 10, {"2.5": 1}, np.random.default_rng(1))
+
+
+def test_validation_takes_every_patch_once_and_every_source_alike():
+    patches = patches_of({(2.5, 0): 60, (2.5, 1): 4, (10.0, 2): 5})
+    chosen = _spread(patches, 12, seed=1)
+    assert len({patch.number for patch in chosen}) == 12
+    assert Counter(patch.source for patch in chosen) == {0: 4, 1: 4, 2: 4}
+    assert len(_spread(patches, 64, seed=1)) == 64
+    assert chosen == _spread(patches, 12, seed=1)
 
 
 def test_neither_test_nor_validation_nor_unlicensed_sources_are_learnt_from():
@@ -133,18 +148,28 @@ def test_every_shipped_training_config_is_one(path):
     ("text", "told"),
     [
         ("patches = [", "not TOML"),
-        ("", "names no patch set"),
+        ("", "names at least one patch set"),
         ("patches = ['a']\nseeds = 1", "unknown setting seeds"),
         ("patches = ['a']\n[network]\nwidth = 1", "unknown setting network.width"),
         ("patches = ['a']\nbatch = 0", "1 or more"),
-        ("patches = ['a']\nbatch = 1.5", "whole number"),
-        ("patches = ['a']\nbatch = 'two'", "expected a number"),
+        ("patches = ['a']\nbatch = 1.5", "expected int"),
+        ("patches = ['a']\nlearning_rate = 'two'", "expected a number"),
+        ("patches = ['a']\nlearning_rate = nan", "expected a number"),
+        ("patches = ['a']\nlearning_rate = -1", "expected a number from 0"),
+        ("patches = ['a']\nseed = -1", "seed is 0 or more"),
+        ("patches = ['a']\nheld_out_groups = 'patient C'", "held_out_groups is 'patient C', expected a list"),
+        ("patches = ['a']\nnetwork = 3", "expected a table"),
+        ("patches = ['a']\n[network]\nfilters = [1.5]", "network.filters is"),
+        ("patches = ['a']\n[network]\nnorm_momentum = 7", "below 1"),
+        ("patches = ['a']\n[augmentation]\nflip = 3", "at most 1"),
+        ("patches = ['a']\n[power_weights]\nfine = 1", "names 'fine'"),
+        ("patches = ['a']\n[power_weights]\n5 = 0", "not all 0"),
         ("patches = ['a']\nlicensed_only = 1", "expected bool"),
         ("patches = ['a']\ncrop_px = 100", "a multiple of 32"),
-        ("patches = ['a']\nloss = 'l1'", "expected one of dice"),
-        ("patches = ['a']\nschedule = 'steps'", "expected one of constant"),
+        ("patches = ['a']\nloss = 'l1'", "loss is one of dice"),
+        ("patches = ['a']\nschedule = 'steps'", "schedule is one of constant"),
         ("patches = ['a']\n[network]\nfilters = [0]", "1 to 6 blocks"),
-        ("patches = 3", "wrong kind"),
+        ("patches = 3", "patches is 3, expected a list"),
     ],
 )
 def test_settings_that_are_wrong_are_refused(tmp_path, text, told):
@@ -203,9 +228,11 @@ def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
     assert not (drawn / "halves/tissue-unet.json").exists()
     assert train(drawn, "run.toml", "halves")[0] == 0
     ends = [json.loads((drawn / run / "state.json").read_text()) for run in ("whole", "halves")]
-    assert [epoch["loss"] for epoch in ends[0]] == pytest.approx(
-        [epoch["loss"] for epoch in ends[1]], rel=1e-3
-    )
+    for figure in ("loss", "validation_loss", "dice"):
+        whole, halves = ([epoch[figure] for epoch in end] for end in ends)
+        assert whole == pytest.approx(halves, rel=1e-3), figure
+    best = max(ends[0], key=lambda epoch: epoch["dice"])["epoch"]
+    assert [path.name for path in (drawn / "whole").glob("best-*")] == [f"best-{best}.keras"]
     manifest = drawn / "whole/tissue-unet.json"
     facts = json.loads(manifest.read_text())
     assert [source["name"] for source in facts["learnt_from"]] == ["drawn-100", "drawn-102", "drawn-103"]
@@ -214,10 +241,19 @@ def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
     weights = load_weights(Path(manifest))
     probability = LiteRtNetwork(weights, 2).tissue(np.zeros((512, 512, 3), np.uint8))
     assert 0 <= probability.min() <= probability.max() <= 1
-    code, told = train(drawn, "run.toml", "whole", "--epochs", "5")
+    for arguments, wrong in (
+        (["whole", "--epochs", "5"], "holds a run with other settings"),
+        (["new", "--name", "../x"], "the name is '../x'"),
+        (["run.toml"], "is no folder"),
+    ):
+        code, told = train(drawn, "run.toml", *arguments)
+        assert code == 1
+        assert wrong in told
+        assert told.splitlines()[-1].startswith("wsicomp: ")
+    (drawn / "halves/state.json").write_text("[{}]")
+    code, told = train(drawn, "run.toml", "halves")
     assert code == 1
-    assert "holds a run with other settings" in told
-    assert told.splitlines()[-1].startswith("wsicomp: ")
+    assert "holds no run that can go on" in told.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -275,8 +311,9 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
         (["dataset", "build", str(table), str(table), "--overwrite"], "is an input"),
         (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--split", "none"], "no row of split"),
         (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--power", "0"], "expected 0.1 to 40"),
-        (["dataset", "draw", str(tmp_path / "d")], "exists already"),
+        (["dataset", "draw", str(tmp_path / "d")], "is not empty"),
         (["dataset", "draw", str(tmp_path / "e"), "--count", "0"], "expected a count"),
+        (["dataset", "draw", str(table / "e"), "--count", "1", "--size", "256"], "cannot be written"),
     ):
         assert main(arguments) == 1
         err = capsys.readouterr().err

@@ -14,7 +14,7 @@ from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
-from wsicomp.outputs import check_apart, check_output
+from wsicomp.outputs import check_outputs
 from wsicomp.pyramid.plan import ConversionPlan, TileAction
 
 _CODECS = ("auto", "copy", *codec_names())
@@ -122,7 +122,7 @@ def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig)
     run.add_argument(
         "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
     )
-    run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write nothing")
+    run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write no TARGET")
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
     run.add_argument(
@@ -141,7 +141,7 @@ def run_convert(options: argparse.Namespace) -> int:
     audit: Path | None = given.get("audit")
     inputs = (options.source, config.mask, config.weights, given.get("preset"))
     outputs = [options.target, audit, None if str(report_path) == "-" else report_path]
-    _check_outputs([path for path in outputs if path is not None], inputs, config.overwrite)
+    check_outputs([path for path in outputs if path is not None], inputs, config.overwrite)
     with progress_bars() as show:
         if "dry_run" in given:
             plan = plan_slide(options.source, config, show, audit)
@@ -174,13 +174,6 @@ def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig
         print(f"wsicomp {command}: {exc}{where}", file=sys.stderr)
         return None
     return config
-
-
-def _check_outputs(outputs: list[Path], inputs: tuple[Path | None, ...], overwrite: bool) -> None:
-    for number, path in enumerate(outputs):
-        check_output(path, inputs, overwrite)
-        for other in outputs[:number]:
-            check_apart(path, other)
 
 
 def _plan_text(plan: ConversionPlan) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.errors import TargetExistsError, TrainingError
+from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.outputs import check_empty, completed_files
 from wsicomp.stages import Stages
 from wsicomp.tissue.threshold import ThresholdSegmenter
 from wsicomp.tissue.unet import UnetSegmenter
@@ -25,8 +26,8 @@ _DESCRIPTION = """\
 Measure the tissue network beside the colour threshold on labelled slides.
 
 TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv
-(tissue that a conversion would lose, glass that it would keep, in tiles of 128 um), brightness.csv and .png
-with --brightness, and index.html with a picture a slide."""
+(tissue that a conversion would lose, glass that it would keep; pictures in tiles of 128 um), brightness.csv
+and .png with --brightness, and index.html with a picture a slide."""
 
 
 def register(commands: Subparsers) -> None:
@@ -76,18 +77,22 @@ def run_tissue(options: argparse.Namespace) -> int:
         raise TrainingError("a magnification out of range, expected 0.5 to 40")
     rows = select(read_table(options.table), options.table, options.split, options.group)
     manifests = _manifests(rows, options.weights, options.folds)
-    if options.folder.exists() and any(options.folder.iterdir()) and not options.overwrite:
-        raise TargetExistsError("is not empty; name another folder or --overwrite", options.folder)
+    check_empty(options.folder, options.overwrite)
+    inputs = {options.table, options.folds, *manifests.values()}
+    inputs |= {path for row in rows for path in (row.image, row.mask)}
+    inside = sorted(path for path in inputs if path and path.resolve().parent == options.folder.resolve())
+    if inside:
+        raise SlideWriteError(f"holds {inside[0]}, an input; name another folder", options.folder)
 
     def segmenters(row: LabelledSlide, magnification: float) -> dict[str, Segmenter]:
         return {"unet": UnetSegmenter(manifests[row.name], magnification), "threshold": ThresholdSegmenter()}
 
     brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
     settings = EvaluationSettings(magnifications, brightness)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    with progress_bars() as show, Stages(show).stage("measure") as progress:
-        found = evaluate(rows, segmenters, settings, options.folder, progress)
-    write_evaluation(found, options.folder)
+    with completed_files(options.folder) as hidden:
+        with progress_bars() as show, Stages(show).stage("measure") as progress:
+            found = evaluate(rows, segmenters, settings, hidden, progress)
+        write_evaluation(found, hidden)
     _print(found)
     print(f"\nlook at {options.folder / PAGE}")
     return 0
@@ -105,9 +110,18 @@ def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None)
         if missing:
             raise TrainingError(f"no network was trained without {missing[0]!r}", folds)
         manifests = {row.name: held_out[row.group] for row in rows}
-    for manifest in set(manifests.values()):
-        load_weights(manifest)
+    learnt_from = {manifest: _groups(manifest) for manifest in set(manifests.values())}
+    known = [row.name for row in rows if row.group in learnt_from[manifests[row.name]]]
+    if known:
+        print(
+            f"the network has learnt from {', '.join(known)}: its figures there say little", file=sys.stderr
+        )
     return manifests
+
+
+def _groups(manifest: Path) -> set[str]:
+    """The groups of slides that a network has learnt from, as its manifest says."""
+    return {str(source.get("group")) for source in load_weights(manifest).learnt_from}
 
 
 def _print(found: Evaluation) -> None:

@@ -11,7 +11,7 @@ from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_percent
 from wsicomp.convert import segment_slide
-from wsicomp.outputs import check_apart, check_output
+from wsicomp.outputs import check_outputs
 from wsicomp.readers import open_slide
 from wsicomp.stages import Stages
 from wsicomp.tissue.maskwrite import check_suffix, write_mask
@@ -63,10 +63,7 @@ def run_segment(options: argparse.Namespace) -> int:
     audit: Path | None = getattr(options, "audit", None)
     inputs = (options.source, config.weights)
     check_suffix(target)
-    check_output(target, inputs, config.overwrite)
-    if audit is not None:
-        check_output(audit, inputs, config.overwrite)
-        check_apart(audit, target)
+    check_outputs([target] if audit is None else [target, audit], inputs, config.overwrite)
     with closing(open_slide(options.source)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info)

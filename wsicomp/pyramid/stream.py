@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class Whitening:
 
 def stream_level(
     slide: Slide, plan: LevelPlan, codec: TileCodec, whitening: Whitening | None, workers: int
-) -> Iterator[bytes | None]:
+) -> Generator[bytes | None]:
     """Every tile's bytes in raster order; None stands for a blank tile, zero bytes for an empty one.
 
     Memory: at most `2 * workers` batches of 32 encoded tiles, and one decoded tile a worker.
@@ -48,8 +49,9 @@ def stream_level(
     def convert(batch: list[TileIndex]) -> list[bytes | None]:
         return [_convert_tile(slide, plan, codec, whitening, index) for index in batch]
 
-    for batch in ordered_map(convert, batched(plan.grid.raster(plan.source_level)), workers):
-        yield from batch
+    with closing(ordered_map(convert, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
+        for batch in batches:
+            yield from batch
 
 
 def _convert_tile(

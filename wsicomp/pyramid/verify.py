@@ -7,6 +7,7 @@ for its pixels: those differ from the source by design.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,12 +210,13 @@ def _check_tiles(
         plan = provenance.plan.levels[number] if provenance else None
         check = _TileCheck(slide, plan, source)
         digest = LevelDigest()
-        for tiles, found in ordered_map(check.batch, batched(level.grid.raster(number)), workers):
-            problems += found
-            for data in tiles:
-                digest.update(data)
-            done += len(tiles)
-            progress(done, total)
+        with closing(ordered_map(check.batch, batched(level.grid.raster(number)), workers)) as batches:
+            for tiles, found in batches:
+                problems += found
+                for data in tiles:
+                    digest.update(data)
+                done += len(tiles)
+                progress(done, total)
         flawed += check.flawed
         if provenance and digest.hexdigest() != provenance.level_sha256[number]:
             problems.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 _TILE_PX = 256
 _EIGHTH = 8
-_MOST_PIXELS = 1 << 28
 
 
 class PictureSlide:
@@ -70,23 +70,34 @@ class PictureSlide:
 def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> PictureSlide:
     """A picture file as a slide; `mpp` is what is known of its scale, for the file does not say.
 
-    Its tiles are of `tile_px` pixels a side, or of 256.
+    Its tiles are of `tile_px` pixels a side, or of 256. Where it is transparent it is white.
 
     Raises:
         SlideReadError: it cannot be read.
-        UnsupportedSlideError: it has more than 2^28 pixels.
+        UnsupportedSlideError: it has more than 178 million pixels, or other than 8-bit samples.
     """
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise UnsupportedSlideError(
-                    f"{image.width} x {image.height} px, expected fewer than {_MOST_PIXELS}", path
-                )
-            pixels = np.asarray(image.convert("RGB"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise UnsupportedSlideError(f"samples of kind {image.mode}, expected 8 bits", path)
+                pixels = _rgb(image)
+    except SlideReadError:
+        raise
     except UnidentifiedImageError as exc:
         raise SlideReadError("not a picture; expected PNG, JPEG or WebP", path) from exc
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+    except Image.DecompressionBombError as exc:
+        raise UnsupportedSlideError("more than 178 million pixels; make it a tiled TIFF", path) from exc
+    except (SyntaxError, ValueError) as exc:
         raise SlideReadError(f"a damaged picture ({type(exc).__name__})", path) from exc
     except OSError as exc:
         raise SlideReadError(exc.strerror or str(exc), path) from exc
     return PictureSlide(path, pixels, mpp, tile_px or _TILE_PX)
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))

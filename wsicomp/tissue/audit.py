@@ -1,4 +1,4 @@
-"""The audit picture: everything that a conversion takes out, at one look."""
+"""The audit picture: the tiles that a conversion takes out, and why, at one look."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass import TileKind
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.outline import outlined, shaded
+from wsicomp.tissue.outline import outlined, shaded, spread
 from wsicomp.tissue.segment import Overview
 
 REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
@@ -25,9 +25,7 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
     `kinds` are `TileKind`s of that level, (rows, columns); `mask` has its margin. A legend stands below.
     """
     rows, columns = overview.pixels.shape[:2]
-    down = _tile_of_pixel(rows, level.size.height, level.tile.height)
-    across = _tile_of_pixel(columns, level.size.width, level.tile.width)
-    removed = (kinds == TileKind.GLASS)[down[:, None], across]
+    removed = spread(kinds == TileKind.GLASS, level, (rows, columns))
     picture = shaded(overview.pixels, removed, REMOVED, _SHADE)
     x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
     picture = outlined(picture, mask.at(x, y), OUTLINE)
@@ -44,10 +42,6 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
         (f"{count[TileKind.RESCUED]} tiles saved by the guard", SAVED),
     )
     return np.vstack([picture, _legend(columns, legend)])
-
-
-def _tile_of_pixel(pixels: int, level_px: int, tile_px: int) -> NDArray[np.intp]:
-    return ((np.arange(pixels) + 0.5) * level_px / pixels // tile_px).astype(np.intp)
 
 
 def _legend(columns: int, entries: tuple[tuple[str, tuple[int, int, int]], ...]) -> Pixels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import cv2
@@ -164,11 +165,10 @@ class GlassGuard:
         needed = max(1, min(int(_LEAST_AREA_UM2 / block_um2), foreign.size // 8))
         if np.count_nonzero(foreign) < needed:
             return ()
-        rim = min(self._margin_blocks(level), max(foreign.shape))
-        things = _things(foreign, rim)
+        margin = self._margin_blocks(level)
         return tuple(
             Region(region.x + x * side, region.y + y * side, width * side, height * side)
-            for x, y, width, height, area in things
+            for x, y, width, height, area in _things(foreign, margin)
             if area >= needed
         )
 
@@ -223,14 +223,16 @@ class GlassGuard:
         return np.repeat(np.repeat(cells, _CELL_PX, axis=0), _CELL_PX, axis=1)
 
 
-def _things(foreign: NDArray[np.bool_], rim: int) -> list[tuple[int, int, int, int, int]]:
-    """(x, y, width, height, own blocks) of what lies together once every block has a rim, with that rim."""
-    wide = np.pad(foreign, rim).view(np.uint8)
-    reach = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * rim + 1, 2 * rim + 1))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(wide, reach), connectivity=8)
+def _things(foreign: NDArray[np.bool_], margin: int) -> list[tuple[int, int, int, int, int]]:
+    """(x, y, width, height, own blocks) of what lies together once every block has a margin, with it."""
+    reach = min(margin, max(foreign.shape))  # all that can join two blocks of a tile
+    wide = np.pad(foreign, reach).view(np.uint8)
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(wide, square), connectivity=8)
     own = np.bincount(labels[wide.view(np.bool_)], minlength=count)
+    more = margin - reach
     return [
-        (int(x) - rim, int(y) - rim, int(width), int(height), int(own[number]))
+        (x - reach - more, y - reach - more, width + 2 * more, height + 2 * more, int(own[number]))
         for number, (x, y, width, height, _) in enumerate(stats.tolist())
         if number
     ]
@@ -262,12 +264,15 @@ def survey_glass(
     doubtful = _called_glass([kind == TileKind.GLASS for kind in kinds])
     finds: list[tuple[TileIndex, Region]] = []
     done = 0
-    for found in ordered_map(
-        lambda batch: [(index, guard.find(slide, index)) for index in batch], batched(doubtful), workers
-    ):
-        finds += [(index, box) for index, boxes in found for box in boxes]
-        done += len(found)
-        progress(done, total)
+
+    def look(batch: list[TileIndex]) -> list[tuple[TileIndex, tuple[Region, ...]]]:
+        return [(index, guard.find(slide, index)) for index in batch]
+
+    with closing(ordered_map(look, batched(doubtful), workers)) as batches:
+        for found in batches:
+            finds += [(index, box) for index, boxes in found for box in boxes]
+            done += len(found)
+            progress(done, total)
     for index, box in finds:
         kinds[index.level][index.row, index.column] = TileKind.RESCUED
         for number, level in enumerate(levels):

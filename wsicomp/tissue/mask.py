@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from wsicomp.geometry import Size
 from wsicomp.slide import Level
 
+MOST_MASK_PIXELS = 1 << 27
+"""What a mask may have: at 4 um per px 21 square centimetres, more than a slide; tidying it takes 1 GB."""
+
 _ROUNDING = 1e-6
 _LARGEST_KERNEL_PX = 16
 

@@ -14,9 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import MaskError
 from wsicomp.geometry import Size
-from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 
-_MOST_PIXELS = 1 << 28
 _DRAWN_SIDE_PX = 4096
 _SUBPIXEL_BITS = 4
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -77,8 +76,8 @@ def _picture(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in _TIFF_SUFFIXES:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            if page.size > _MOST_PIXELS:
-                raise MaskError(f"{page.size} samples, expected at most {_MOST_PIXELS}", path)
+            if page.size > MOST_MASK_PIXELS:
+                raise MaskError(f"{page.size} samples, expected at most {MOST_MASK_PIXELS}", path)
             pixels = page.asarray()
             if page.photometric == _MINISWHITE:
                 pixels = pixels.max() - pixels
@@ -87,9 +86,9 @@ def _picture(path: Path) -> NDArray[Any]:
     else:
         try:
             with Image.open(path) as image:
-                if image.width * image.height > _MOST_PIXELS:
+                if image.width * image.height > MOST_MASK_PIXELS:
                     raise MaskError(
-                        f"{image.width} x {image.height} px, expected fewer than {_MOST_PIXELS}", path
+                        f"{image.width} x {image.height} px, expected fewer than {MOST_MASK_PIXELS}", path
                     )
                 pixels = np.asarray(image.convert("L") if image.mode in ("P", "RGBA", "LA") else image)
         except UnidentifiedImageError as exc:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.errors import SlideWriteError
-from wsicomp.outputs import partial_path
-from wsicomp.slide import Pixels
+from wsicomp.outputs import completed
+from wsicomp.slide import Level, Pixels
 
 Color = tuple[int, int, int]
 
@@ -43,11 +42,14 @@ def save_png(pixels: Pixels, path: Path) -> None:
     Raises:
         SlideWriteError: it cannot be written.
     """
-    partial = partial_path(path)
-    try:
+    with completed(path) as partial:
         Image.fromarray(pixels).save(partial, "PNG")
-        partial.replace(path)
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", path) from exc
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def spread(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Flags of a level's tiles, (rows, columns) of its grid, over a picture of the level of that shape."""
+    row, column = (
+        ((np.arange(count) + 0.5) * pixels / count // tile).astype(np.intp)
+        for count, pixels, tile in zip(shape, level.size.shape, level.tile.shape, strict=True)
+    )
+    return np.asarray(tiles[row[:, None], column])

@@ -17,6 +17,8 @@ ASSUMED_MPP = 0.5
 """The um per px taken for level 0 where the file states neither mpp nor objective power: a 20x scan."""
 
 _TOLERANCE = 0.1
+_NEARLY = 1.15
+_FINEST_MPP = 0.25
 _STRIP_PX = 4_000_000
 
 
@@ -39,6 +41,10 @@ class ReadingScale:
         """As on a microscope: 10 at 1 um per px."""
         return MPP_AT_1X / self.mpp
 
+    def reaches(self, magnification: float) -> bool:
+        """Whether it is as fine as that magnification, within 15 %: a slide cannot show more than it has."""
+        return self.magnification * _NEARLY >= magnification
+
 
 def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
     """(um per level-0 pixel, what was assumed): the mpp, else 10 / objective power, else 0.5 um."""
@@ -48,6 +54,11 @@ def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
         mpp = MPP_AT_1X / info.objective_power
         return mpp, f"level 0 had {mpp:g} um per px, by its objective power of {info.objective_power:g}"
     return ASSUMED_MPP, f"level 0 had {ASSUMED_MPP:g} um per px, as at 20x: the source states no scale"
+
+
+def margin_in_px(info: SlideInfo, margin_um: float) -> float:
+    """A margin in level-0 pixels; without an mpp as for 0.25 um, the widest that it can need."""
+    return margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
 
 
 def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,13 +63,15 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
         factor *= 2
     pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
     blocks = list(_blocks(levels[number], factor))
-    reduced = ordered_map(
-        lambda block: box_reduced(slide.read_region(number, block), factor), blocks, workers
-    )
-    for done, (block, part) in enumerate(zip(blocks, reduced, strict=True), 1):
-        y, x = block.y // factor, block.x // factor
-        pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
-        progress(done, len(blocks))
+
+    def reduced(block: Region) -> Pixels:
+        return box_reduced(slide.read_region(number, block), factor)
+
+    with closing(ordered_map(reduced, blocks, workers)) as parts:
+        for done, (block, part) in enumerate(zip(blocks, parts, strict=True), 1):
+            y, x = block.y // factor, block.x // factor
+            pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
+            progress(done, len(blocks))
     scale_x = factor * levels[0].size.width / size.width
     scale_y = factor * levels[0].size.height / size.height
     return Overview(pixels, levels[0].size, scale_x, scale_y)

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
-from wsicomp.errors import WeightsError
+from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.cleanup import drop_specks, fill_holes
-from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
 from wsicomp.tissue.segment import Overview
 from wsicomp.tissue.weights import SHIPPED, Weights, load_weights
@@ -53,10 +53,11 @@ class LiteRtNetwork:
         except (ValueError, RuntimeError) as exc:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        shapes = [list(detail["shape"]) for detail in (*inputs, *outputs)]
+        found = [(list(detail["shape"]), detail["dtype"]) for detail in (*inputs, *outputs)]
         side = weights.patch_px
-        if shapes != [[1, side, side, 3], [1, side, side, 2]]:
-            raise WeightsError(f"shapes {shapes}, expected patches of {side} px", weights.manifest)
+        if found != [([1, side, side, 3], np.float32), ([1, side, side, 2], np.float32)]:
+            shapes = ", ".join(f"{shape} {np.dtype(kind)}" for shape, kind in found)
+            raise WeightsError(f"tensors {shapes}, expected float32 of {side} px", weights.manifest)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
@@ -101,50 +102,61 @@ class UnetSegmenter:
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """The tissue at about the magnification, or at the slide's own where that is lower.
 
-        Memory: two patches a worker, three float32 rows of patches as wide as the slide, and the mask.
+        A patch that cannot be read counts as tissue. Memory: two patches a worker, three float32 rows of
+        patches as wide as the slide, and 8 bytes for each pixel of the mask while that is tidied.
+
+        Raises:
+            ConfigError: the mask would have more than 2^27 pixels.
+            WeightsError: the network is not what its manifest says.
         """
         weights = load_weights(self.manifest)
         scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
+        if scale.size.width * scale.size.height > MOST_MASK_PIXELS:
+            found = f"a mask of {scale.size} px at {scale.magnification:.3g}x"
+            raise ConfigError(f"{found}, expected at most 2^27 px; take a lower magnification")
         network = LiteRtNetwork(weights, workers)
         glass_level = float(np.percentile(overview.pixels[::4, ::4].mean(axis=2), 95))
 
-        def read(region: Region) -> Pixels:
-            return read_scaled(slide, scale, region)
-
-        def probability(pixels: Pixels) -> Probability | None:
-            if self.skips_blank and _is_blank(pixels, glass_level):
+        def read(region: Region) -> Pixels | None:
+            try:
+                return read_scaled(slide, scale, region)
+            except TileReadError:
                 return None
+
+        def probability(pixels: Pixels | None) -> Probability | float:
+            if pixels is None:
+                return 1.0
+            if self.skips_blank and _is_blank(pixels, glass_level):
+                return 0.0
             return _run(network, pixels, weights.patch_px)
 
         grid = _PatchGrid(scale.size, weights.patch_px)
         blend = _Blend(scale.size, weights.patch_px)
         tissue = np.zeros(scale.size.shape, np.bool_)
-        patches = ordered_map(read, grid.regions(), workers)
-        done = 0
-        for row, top in enumerate(grid.tops):
-            for left in grid.lefts:
-                blend.add(left, probability(next(patches)))
-                done += 1
-                progress(done, grid.count)
-            bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
-            tissue[top:bottom] = blend.finished(bottom - top) > 0.5
+        done = unread = 0
+        with closing(ordered_map(read, grid.regions(), workers)) as patches:
+            for row, top in enumerate(grid.tops):
+                for left in grid.lefts:
+                    pixels = next(patches)
+                    blend.add(left, probability(pixels))
+                    done, unread = done + 1, unread + (pixels is None)
+                    progress(done, grid.count)
+                bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
+                tissue[top:bottom] = blend.finished(bottom - top) > 0.5
         tissue = fill_holes(tissue, self.hole_um / scale.mpp)
         tissue = drop_specks(tissue, self.speck_um / scale.mpp)
-        return _mask(slide, scale, tissue, weights)
+        notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
+        if unread:
+            notes.append(f"{unread} of {done} patches have damaged tiles and count as tissue")
+        return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
 
 
 def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights: Weights) -> TissueMask:
     level, whole = slide.info.levels[scale.level].size, slide.info.size
     source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
-    mask = TissueMask(
-        tissue,
-        whole,
-        scale.factor * whole.width / level.width,
-        scale.factor * whole.height / level.height,
-        source,
-    )
-    notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
-    return replace(mask, notes=tuple(notes))
+    scale_x = scale.factor * whole.width / level.width
+    scale_y = scale.factor * whole.height / level.height
+    return TissueMask(tissue, whole, scale_x, scale_y, source)
 
 
 class _PatchGrid:
@@ -181,12 +193,11 @@ class _Blend:
         width, height = min(patch_px, size.width), shape[0]
         self._window = np.outer(ramp[:height], ramp[:width])
 
-    def add(self, left: int, probability: Probability | None) -> None:
-        """Add a patch at the row's height; None is glass."""
+    def add(self, left: int, probability: Probability | float) -> None:
+        """Add a patch at the row's height; a number is that of all its pixels."""
         there = slice(None), slice(left, left + self._window.shape[1])
         self._weight[there] += self._window
-        if probability is not None:
-            self._sum[there] += self._window * probability
+        self._sum[there] += self._window * probability
 
     def finished(self, rows: int) -> Probability:
         """The first rows, which no further patch reaches; the rest moves up."""

@@ -28,16 +28,15 @@ class Weights:
     """A network whose bytes are those of its manifest.
 
     `litert` is a LiteRT (TensorFlow Lite) flatbuffer: (1, patch_px, patch_px, 3) float32 RGB of 0 to 255 to
-    softmax of glass and tissue. `mpp` is the um per px that it is meant to be read at.
+    softmax of glass and tissue. `learnt_from` is what the manifest says of its sources.
     """
 
     name: str
     manifest: Path
     sha256: str
     patch_px: int
-    mpp: float
     litert: bytes = field(repr=False)
-    facts: Mapping[str, Any] = field(repr=False)
+    learnt_from: tuple[Mapping[str, Any], ...] = field(repr=False)
 
 
 @lru_cache(maxsize=4)
@@ -53,30 +52,37 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
             raise WeightsError(f"format {facts['format']!r}, expected {MANIFEST_FORMAT!r}", manifest)
         name, entry = str(facts["name"]), facts["files"]["litert"]
         file, sha256 = str(entry["name"]), str(entry["sha256"])
-        patch_px, mpp = int(facts["patch_px"]), float(facts["mpp"])
+        patch_px, learnt_from = int(facts["patch_px"]), tuple(facts["learnt_from"])
     except WeightsError:
         raise
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror}); install wsicomp anew", manifest) from exc
-    except (ValueError, LookupError, TypeError) as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror}); {_advice(manifest)}", manifest) from exc
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as exc:
         raise WeightsError(f"not a network's manifest ({type(exc).__name__})", manifest) from exc
-    if Path(file).name != file:
+    if Path(file).name != file or "\0" in file:
         raise WeightsError(f"names {file!r}, expected a file beside it", manifest)
-    if not (64 <= patch_px <= 4096 and 0.1 <= mpp <= 100):
-        raise WeightsError(f"patches of {patch_px} px at {mpp} um per px are out of range", manifest)
-    return Weights(name, manifest, sha256, patch_px, mpp, _verified(manifest.parent / file, sha256), facts)
+    if not 64 <= patch_px <= 4096:
+        raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
+    if not all(isinstance(source, Mapping) for source in learnt_from):
+        raise WeightsError("learnt_from lists no sources", manifest)
+    litert = _verified(manifest.parent / file, sha256, _advice(manifest))
+    return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
 
 
-def _verified(path: Path, sha256: str) -> bytes:
+def _advice(manifest: Path) -> str:
+    return "install wsicomp anew" if manifest == SHIPPED else "give the manifest of a trained network"
+
+
+def _verified(path: Path, sha256: str, advice: str) -> bytes:
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise WeightsError(f"{size} bytes, expected at most {_MOST_BYTES}", path)
         data = path.read_bytes()
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror}); install wsicomp anew", path) from exc
+        raise WeightsError(f"cannot be read ({exc.strerror}); {advice}", path) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         hashes = f"SHA-256 {found[:12]}..., expected {sha256[:12]}..."
-        raise WeightsError(f"{hashes}: damaged or tampered with; install wsicomp anew", path)
+        raise WeightsError(f"{hashes}: damaged or tampered with; {advice}", path)
     return data

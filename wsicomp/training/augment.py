@@ -26,6 +26,10 @@ _OPAQUE = 0.35
 _PENS = ((20, 20, 25), (30, 60, 160), (20, 130, 90), (190, 20, 40), (30, 150, 170), (90, 30, 130))
 
 
+REACHES = ("brightness_offset", "brightness_factor")
+"""The settings of an `Augmentation` that are no probabilities."""
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """How often each change is made, as probabilities, and how far the colour changes go.

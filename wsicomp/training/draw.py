@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsicomp.errors import TargetExistsError
 from wsicomp.geometry import Region, Size
+from wsicomp.outputs import check_empty, completed_files
 from wsicomp.stages import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
@@ -21,13 +21,16 @@ def draw_slides(folder: Path, count: int, side_px: int, seed: int, stages: Stage
     """Draw `count` slides of `side_px` at 0.5 um per px with their masks into a folder; its table's path.
 
     Raises:
-        TargetExistsError: the folder has a table already.
+        TargetExistsError: the folder is not empty.
         SlideWriteError: a slide cannot be written.
     """
-    table = folder / TABLE
-    if table.exists():
-        raise TargetExistsError("exists already; name an empty folder", table)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_empty(folder, overwrite=False)
+    with completed_files(folder) as hidden:
+        _draw(hidden, count, side_px, seed, stages)
+    return folder / TABLE
+
+
+def _draw(folder: Path, count: int, side_px: int, seed: int, stages: Stages) -> None:
     lines = ["\t".join(_COLUMNS)]
     with stages.stage("draw") as progress:
         for number in range(count):
@@ -41,8 +44,7 @@ def draw_slides(folder: Path, count: int, side_px: int, seed: int, stages: Stage
                 "\t".join((name, f"{name}.svs", f"{name}.png", "train", name, "drawn by wsicomp", "yes"))
             )
             progress(number + 1, count)
-    table.write_text("\n".join(lines) + "\n", "utf-8")
-    return table
+    (folder / TABLE).write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def _slide(side_px: int, seed: int) -> SyntheticSlide:

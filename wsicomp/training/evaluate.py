@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,23 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.concurrency import available_cores
-from wsicomp.geometry import Region, Size
+from wsicomp.geometry import Region
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress, untold
 from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.outline import outlined, shaded
-from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, stated_mpp
+from wsicomp.tissue.outline import outlined, shaded, spread
+from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, margin_in_px, stated_mpp
 from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.training.brightness import BrightenedSlide
 from wsicomp.training.labels import GLASS, TISSUE, Truth, open_truth
-from wsicomp.training.scores import Agreement, agreement, inner_tissue
+from wsicomp.training.scores import BORDER_UM, Agreement, agreement, inner_tissue
 from wsicomp.training.table import LabelledSlide
 
 TILE_UM = 128.0
-"""The side of a tile of 256 px at 20x: what a conversion removes at once."""
+"""The side of a picture's tiles, as of 256 px at 20x; a slide has its own."""
 
-_COARSER = 1.15
 _PICTURE_PX = 900
 _TRUE, _FOUND, _REMOVED = (0, 150, 60), (220, 0, 160), (90, 140, 255)
 
@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class TileCost:
-    """What a conversion with one method would do to one slide, in tiles of 128 x 128 um.
+    """What a conversion with one method would do to one slide, in tiles of its level 0.
 
     `inner_px` are true tissue pixels farther than 20 um from the border, at the slide's own scale; `lost_px`
     those on tiles that would be blanked, `lost_by_mask_px` those that would be without the guard.
@@ -114,6 +114,7 @@ def evaluate(
     for number, row in enumerate(rows):
         truth = open_truth(row, TILE_UM)
         with closing(truth.slide):
+            tiles = _tile_truth(truth)
             overview = read_overview(truth.slide, available_cores(), untold)
             for place, magnification in enumerate(_magnifications(truth, settings)):
                 for method, segmenter in segmenters(row, magnification).items():
@@ -121,7 +122,7 @@ def evaluate(
                     scores.append(_score(row, method, truth, mask, magnification))
                     if place > 0:
                         continue
-                    cost, removed = _tile_cost(row, truth, overview, method, mask, settings)
+                    cost, removed = _tile_cost(row, method, truth.slide, tiles, overview, mask, settings)
                     costs.append(cost)
                     if pictures is not None:
                         _draw(pictures / f"{row.name}-{method}.jpg", truth, overview, mask, removed)
@@ -134,7 +135,7 @@ def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[floa
     """The first always, at the slide's own scale if that is coarser; others where the slide has them."""
     for place, magnification in enumerate(settings.magnifications):
         scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
-        if place == 0 or scale.mpp * magnification <= MPP_AT_1X * _COARSER:
+        if place == 0 or scale.reaches(magnification):
             yield magnification
 
 
@@ -151,50 +152,63 @@ def _agreement(truth: Truth, scale: ReadingScale, mask: TissueMask) -> Agreement
     return agreement(mask.at(x, y), labels)
 
 
+@dataclass(frozen=True)
+class _TileTruth:
+    """For each tile of level 0, (rows, columns): its inner tissue pixels, and whether all of it is glass."""
+
+    inner_px: NDArray[np.int64]
+    is_glass: NDArray[np.bool_]
+
+
+def _tile_truth(truth: Truth) -> _TileTruth:
+    """Memory: the labels of one row of tiles, with what decides how far their tissue is from a border."""
+    info = truth.slide.info
+    level, mpp = info.levels[0], stated_mpp(info)[0]
+    scale, grid = ReadingScale(0, 1, level.size, mpp), level.grid
+    inner = np.zeros((grid.rows, grid.columns), np.int64)
+    is_glass = np.zeros((grid.rows, grid.columns), np.bool_)
+    reach = math.ceil(BORDER_UM / mpp) + 1
+    starts = np.arange(0, level.size.width, level.tile.width)
+    for row in range(grid.rows):
+        y, height = (
+            row * level.tile.height,
+            min(level.tile.height, level.size.height - row * level.tile.height),
+        )
+        top, bottom = max(0, y - reach), min(level.size.height, y + height + reach)
+        labels = truth.at(scale, Region(0, top, level.size.width, bottom - top))
+        own = slice(y - top, y - top + height)
+        inner[row] = np.add.reduceat(inner_tissue(labels, mpp)[own].sum(axis=0), starts)
+        is_glass[row] = np.logical_and.reduceat((labels[own] == GLASS).all(axis=0), starts)
+    return _TileTruth(inner, is_glass)
+
+
 def _tile_cost(
     row: LabelledSlide,
-    truth: Truth,
-    overview: Overview,
     method: str,
+    slide: Slide,
+    tiles: _TileTruth,
+    overview: Overview,
     mask: TissueMask,
     settings: EvaluationSettings,
 ) -> tuple[TileCost, NDArray[np.bool_]]:
     """The cost, and which tiles of level 0 would be blanked, (rows, columns) of its grid."""
-    info = truth.slide.info
-    level, mpp = info.levels[0], stated_mpp(info)[0]
-    margin_px = settings.margin_um / mpp
+    margin_px = margin_in_px(slide.info, settings.margin_um)
     wide = mask.dilated(margin_px)
-    guard = GlassGuard(info, fit_glass_color(overview, mask), margin_px)
-    kinds = survey_glass(truth.slide, wide, guard, available_cores(), untold).kinds[0]
-    blank, blank_by_mask = kinds == TileKind.GLASS, wide.coverage(level) == 0
-    labels = truth.at(ReadingScale(0, 1, level.size, mpp), Region(0, 0, level.size.width, level.size.height))
-    inner = inner_tissue(labels, mpp)
-    is_glass = _all_in_tile(labels == GLASS, level.tile, blank.shape)
+    guard = GlassGuard(slide.info, fit_glass_color(overview, mask), margin_px)
+    blank = survey_glass(slide, wide, guard, available_cores(), untold).kinds[0] == TileKind.GLASS
+    blank_by_mask = wide.coverage(slide.info.levels[0]) == 0
     cost = TileCost(
         row.name,
         method,
         row.remarks,
-        inner_px=int(inner.sum()),
-        lost_by_mask_px=int((inner & _over_pixels(blank_by_mask, level.tile, labels.shape)).sum()),
-        lost_px=int((inner & _over_pixels(blank, level.tile, labels.shape)).sum()),
-        glass_tiles=int(is_glass.sum()),
-        kept_by_mask_tiles=int((is_glass & ~blank_by_mask).sum()),
-        kept_tiles=int((is_glass & ~blank).sum()),
+        inner_px=int(tiles.inner_px.sum()),
+        lost_by_mask_px=int(tiles.inner_px[blank_by_mask].sum()),
+        lost_px=int(tiles.inner_px[blank].sum()),
+        glass_tiles=int(tiles.is_glass.sum()),
+        kept_by_mask_tiles=int((tiles.is_glass & ~blank_by_mask).sum()),
+        kept_tiles=int((tiles.is_glass & ~blank).sum()),
     )
     return cost, blank
-
-
-def _over_pixels(tiles: NDArray[np.bool_], tile: Size, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A flag for each pixel from one for each tile."""
-    rows, columns = np.arange(shape[0]) // tile.height, np.arange(shape[1]) // tile.width
-    return np.asarray(tiles[rows[:, None], columns])
-
-
-def _all_in_tile(flags: NDArray[np.bool_], tile: Size, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether all pixels of a tile are flagged."""
-    down, across = shape[0] * tile.height - flags.shape[0], shape[1] * tile.width - flags.shape[1]
-    padded = np.pad(flags, ((0, down), (0, across)), constant_values=True)
-    return np.asarray(padded.reshape(shape[0], tile.height, shape[1], tile.width).all(axis=(1, 3)))
 
 
 def _sweep(
@@ -218,9 +232,7 @@ def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, remove
     reduction = max(1, -(-max(overview.pixels.shape[:2]) // _PICTURE_PX))
     pixels: Pixels = overview.pixels[::reduction, ::reduction]
     rows, columns = pixels.shape[:2]
-    y = (np.arange(rows) + 0.5) * level.size.height / rows // level.tile.height
-    x = (np.arange(columns) + 0.5) * level.size.width / columns // level.tile.width
-    picture = shaded(pixels, removed[y.astype(np.intp)[:, None], x.astype(np.intp)], _REMOVED, 0.35)
+    picture = shaded(pixels, spread(removed, level, (rows, columns)), _REMOVED, 0.35)
     picture = outlined(picture, truth.labels == TISSUE, _TRUE, 1)
     picture = outlined(picture, mask.pixels, _FOUND, 1)
     Image.fromarray(picture).save(path, "JPEG", quality=88)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import TrainingError
+from wsicomp.outputs import completed
 from wsicomp.tissue.scale import MPP_AT_1X
 from wsicomp.tissue.weights import MANIFEST_FORMAT
 from wsicomp.training.fit import Fitted
@@ -18,29 +21,38 @@ from wsicomp.training.settings import TrainingSettings
 from wsicomp.version import SOFTWARE
 
 _MAGNIFICATION = 2.5
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def check_name(name: str) -> None:
+    """Refuse a network's name that cannot name its files, before anything is trained.
+
+    Raises:
+        TrainingError: it has other characters than letters, digits, `.`, `_` and `-`, or begins with a dot.
+    """
+    if not _NAME.fullmatch(name):
+        raise TrainingError(f"the name is {name!r}, expected letters, digits, . _ - as in tissue-unet")
 
 
 def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) -> Path:
-    """Write `name`.keras, .tflite and .json into a folder; the manifest's path.
+    """Write `name`.keras, .tflite and .json into a folder, the manifest last; its path.
 
     Raises:
         TrainingError: Keras runs on a backend from which LiteRT files cannot be made.
+        SlideWriteError: a file cannot be written.
     """
     import keras
 
-    model = keras.saving.load_model(fitted.best, compile=False, safe_mode=True)
-    names = {"keras": f"{name}.keras", "litert": f"{name}.tflite"}
-    model.save(folder / names["keras"])  # uncompiled, and so without what only training needs
-    (folder / names["litert"]).write_bytes(to_litert(model))
-    files = {kind: (folder / file).read_bytes() for kind, file in names.items()}
+    model = keras.saving.load_model(fitted.network, compile=False, safe_mode=True)
+    files = {"keras": (f"{name}.keras", to_keras(model)), "litert": (f"{name}.tflite", to_litert(model))}
     best = fitted.best_epoch
     facts: dict[str, Any] = {
         "format": MANIFEST_FORMAT,
         "name": name,
         "software": SOFTWARE,
         "files": {
-            kind: {"name": names[kind], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for kind, data in files.items()
+            kind: {"name": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for kind, (file, data) in files.items()
         },
         "patch_px": PATCH_PX,
         "mpp": MPP_AT_1X / _MAGNIFICATION,
@@ -51,13 +63,24 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
         "settings": settings.to_json(),
         "learnt_from": [_described(source) for source in fitted.learnt_from],
     }
-    manifest = folder / f"{name}.json"
-    manifest.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    return manifest
+    manifest = f"{name}.json"
+    written = [*files.values(), (manifest, (json.dumps(facts, indent=1) + "\n").encode())]
+    for file, data in written:
+        with completed(folder / file) as partial:
+            partial.write_bytes(data)
+    return folder / manifest
 
 
 def _described(source: PatchSource) -> Mapping[str, str]:
     return {key: value for key, value in asdict(source).items() if key in ("name", "group", "licence")}
+
+
+def to_keras(model: Any) -> bytes:
+    """A Keras file's bytes; of an uncompiled network, and so without what only training needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        model.save(path)
+        return path.read_bytes()
 
 
 def to_litert(model: Any) -> bytes:

@@ -2,20 +2,24 @@
 
 A run folder holds
 
-    settings.json  what was asked for     last-0, last-1   .keras and .npz: network and optimizer after the
-    state.json     every epoch so far                      last even and the last odd epoch
-    curves.csv     a row an epoch         best.keras       the network of the best epoch
-    curves.png     the same as a picture
+    settings.json  what was asked for, and digests of the patch sets
+    state.json     every epoch so far; what it does not name is not looked at
+    last-0, last-1 .keras and .npz: network and optimizer after the last even and the last odd epoch
+    best-N.keras   the network of the best epoch
+    curves.csv     a row an epoch, and curves.png the same as a picture
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.errors import TrainingError
+from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.outputs import completed, made_folder
 from wsicomp.training.augment import augmented
 from wsicomp.training.labels import IGNORED, TISSUE, targets
 from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
@@ -51,14 +56,14 @@ class Epoch:
 class Fitted:
     """Where a run ended: the best network, every epoch, and the sources that it learnt from."""
 
-    best: Path
+    network: Path
     epochs: tuple[Epoch, ...]
     learnt_from: tuple[PatchSource, ...]
 
     @property
     def best_epoch(self) -> Epoch:
         """The one with the highest validation Dice."""
-        return max(self.epochs, key=lambda epoch: epoch.dice)
+        return _best(self.epochs)
 
 
 class Samples:
@@ -72,7 +77,7 @@ class Samples:
             for patch in patch_set.patches:
                 number = len(self._read)
                 self._read.append(lambda patch=patch, patch_set=patch_set: patch_set.read(patch))  # type: ignore[misc]
-                patches.append(Patch(number, patch.power, patch.mpp, patch.source + len(sources)))
+                patches.append(Patch(number, patch.power, patch.source + len(sources)))
             sources += patch_set.sources
         self.sources = tuple(sources)
         self.learning = [patch for patch in patches if learns_from(settings, sources[patch.source])]
@@ -90,12 +95,15 @@ class Samples:
 
 
 def _spread(patches: Sequence[Patch], count: int, seed: int) -> list[Patch]:
-    """At most `count` patches, every power and source in turn, the same ones for a seed."""
-    return (
-        epoch_patches(patches, min(count, len(patches)), {}, np.random.default_rng([seed, 7]))
-        if patches
-        else []
-    )
+    """At most `count` different patches, as many of each power and source as can be, the same for a seed."""
+    order = np.random.default_rng([seed, 7]).permutation(len(patches)).tolist()
+    turn: dict[tuple[float, int], int] = defaultdict(int)
+    turns = []
+    for number in order:
+        key = patches[number].power, patches[number].source
+        turns.append((turn[key], number))
+        turn[key] += 1
+    return [patches[number] for _, number in sorted(turns, key=itemgetter(0))[:count]]
 
 
 def fit(
@@ -110,8 +118,7 @@ def fit(
 
     from wsicomp.training.network import build_unet, loss_named
 
-    folder.mkdir(parents=True, exist_ok=True)
-    epochs = _resumed(settings, folder)
+    epochs = _resumed(settings, made_folder(folder))
     with ExitStack() as stack:
         samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
         keras.utils.set_random_seed(settings.seed)
@@ -131,14 +138,21 @@ def fit(
             if on_epoch is not None:
                 on_epoch(epochs[-1], settings.epochs)
         learnt_from = tuple(source for source in samples.sources if learns_from(settings, source))
-    return Fitted(folder / "best.keras", tuple(epochs), learnt_from)
+    return Fitted(_best_network(folder, epochs), tuple(epochs), learnt_from)
 
 
 def _finished(settings: TrainingSettings, epochs: Sequence[Epoch]) -> bool:
     if not epochs:
         return False
-    best = max(epochs, key=lambda epoch: epoch.dice)
-    return len(epochs) >= settings.epochs or len(epochs) - best.epoch >= settings.patience
+    return len(epochs) >= settings.epochs or len(epochs) - _best(epochs).epoch >= settings.patience
+
+
+def _best(epochs: Sequence[Epoch]) -> Epoch:
+    return max(epochs, key=lambda epoch: epoch.dice)
+
+
+def _best_network(folder: Path, epochs: Sequence[Epoch]) -> Path:
+    return folder / f"best-{_best(epochs).epoch}.keras"
 
 
 def _one_epoch(model: Any, samples: Samples, settings: TrainingSettings, done: int) -> Epoch:
@@ -165,8 +179,12 @@ def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterat
         return augmented(pixels, labels, settings.crop_px, settings.augmentation, own)
 
     read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
-    for crops in batched(ordered_map(crop, read, _AUGMENTING_THREADS), settings.batch):
-        yield np.stack([pixels for pixels, _ in crops]), targets(np.stack([labels for _, labels in crops]))
+    with closing(ordered_map(crop, read, _AUGMENTING_THREADS)) as ready:
+        for crops in batched(ready, settings.batch):
+            yield (
+                np.stack([pixels for pixels, _ in crops]),
+                targets(np.stack([labels for _, labels in crops])),
+            )
 
 
 def _validate(model: Any, samples: Samples) -> tuple[float, float]:
@@ -192,12 +210,29 @@ def _validate(model: Any, samples: Samples) -> tuple[float, float]:
 
 def _resumed(settings: TrainingSettings, folder: Path) -> list[Epoch]:
     """The epochs that a run folder has behind it; writes the settings into a new one."""
-    told = folder / "settings.json"
-    if told.exists() and json.loads(told.read_text("utf-8")) != settings.to_json():
-        raise TrainingError("holds a run with other settings; name another folder", folder)
-    told.write_text(json.dumps(settings.to_json(), indent=1), "utf-8")
-    state = folder / "state.json"
-    return [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+    told, state = folder / "settings.json", folder / "state.json"
+    asked = settings.to_json() | {"patches_sha256": [_sha256(path) for path in settings.patches]}
+    try:
+        if told.exists() and json.loads(told.read_text("utf-8")) != asked:
+            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
+        epochs = [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+    except TrainingError:
+        raise
+    except (OSError, ValueError, TypeError) as exc:
+        raise TrainingError(
+            f"holds no run that can go on ({type(exc).__name__}); name another", folder
+        ) from exc
+    with completed(told) as partial:
+        partial.write_text(json.dumps(asked, indent=1), "utf-8")
+    return epochs
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise TrainingError(f"cannot be read ({exc.strerror or exc})", path) from exc
 
 
 def _last(folder: Path, epochs: Sequence[Epoch], kind: str) -> Path:
@@ -205,16 +240,22 @@ def _last(folder: Path, epochs: Sequence[Epoch], kind: str) -> Path:
 
 
 def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> None:
-    """Over the files of the epoch before last, `state.json` at the end: a run killed here can go on."""
+    """Over the files of the epoch before last, `state.json` after them: a run killed here can go on."""
     network = _last(folder, epochs, "keras")
-    model.save(network)
     variables: dict[str, Any] = {
         f"v{number}": np.asarray(variable) for number, variable in enumerate(optimizer.variables)
     }
-    np.savez(_last(folder, epochs, "npz"), **variables)
-    if epochs[-1] is max(epochs, key=lambda epoch: epoch.dice):
-        (folder / "best.keras").write_bytes(network.read_bytes())
-    _write_text(folder / "state.json", json.dumps([asdict(epoch) for epoch in epochs], indent=1))
+    try:
+        model.save(network)
+        np.savez(_last(folder, epochs, "npz"), **variables)
+        if epochs[-1] is _best(epochs):
+            shutil.copyfile(network, _best_network(folder, epochs))
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", network) from exc
+    with completed(folder / "state.json") as partial:
+        partial.write_text(json.dumps([asdict(epoch) for epoch in epochs], indent=1), "utf-8")
+    for old in set(folder.glob("best-*.keras")) - {_best_network(folder, epochs)}:
+        old.unlink()
     _write_curves(folder, epochs)
 
 
@@ -224,16 +265,11 @@ def _load_optimizer(optimizer: Any, path: Path) -> None:
             variable.assign(values[f"v{number}"])
 
 
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
-
-
 def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
     names = list(asdict(epochs[0]))
     rows = [",".join(f"{getattr(epoch, name):.6g}" for name in names) for epoch in epochs]
-    _write_text(folder / "curves.csv", "\n".join([",".join(names), *rows]) + "\n")
+    with completed(folder / "curves.csv") as partial:
+        partial.write_text("\n".join([",".join(names), *rows]) + "\n", "utf-8")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -247,4 +283,5 @@ def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
     right.set(xlabel="epoch", ylabel="validation Dice (mean over sources)")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "curves.png", dpi=110)
+    with completed(folder / "curves.png") as partial:
+        figure.savefig(partial, dpi=110, format="png")

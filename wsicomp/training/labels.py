@@ -29,7 +29,8 @@ UNSCORED_TARGET = 2
 UNKNOWN_MPP = 4.0
 """The um per px taken for a picture of unknown scale: such pictures are made to be looked at whole."""
 
-_SMALLEST_TILE_PX = 8
+_BLOCK_PX = 8
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,31 @@ class Truth:
         does not.
         """
         level = self.slide.info.levels[scale.level].size
-        across = self.labels.shape[1] * scale.factor / level.width
-        down = self.labels.shape[0] * scale.factor / level.height
-        left, right = region.x * across, min((region.x + region.width) * across, self.labels.shape[1])
-        top, bottom = region.y * down, min((region.y + region.height) * down, self.labels.shape[0])
-        window = (slice(int(top), max(int(top) + 1, round(bottom))),)
-        part = self.labels[(*window, slice(int(left), max(int(left) + 1, round(right))))]
-        tissue, ignored = (
-            cv2.resize(
-                (part == value).astype(np.float32),
-                (region.width, region.height),
-                interpolation=_method(across),
-            )
-            for value in (TISSUE, IGNORED)
-        )
-        labels = np.where(tissue * 2 > 1 - ignored, TISSUE, GLASS).astype(np.uint8)
-        labels[ignored >= 0.5] = IGNORED
+        top, bottom = _covered(region.y, region.height, scale.factor / level.height, self.labels.shape[0])
+        left, right = _covered(region.x, region.width, scale.factor / level.width, self.labels.shape[1])
+        part = self.labels[top[0] : bottom[-1], left[0] : right[-1]]
+        top, bottom, left, right = top - top[0], bottom - top[0], left - left[0], right - left[0]
+
+        def count(value: int) -> NDArray[np.int32]:
+            sums = cv2.integral((part == value).view(np.uint8))
+            over, under = sums[top], sums[bottom]
+            return np.asarray(under[:, right] - under[:, left] - over[:, right] + over[:, left])
+
+        area = np.outer(bottom - top, right - left)
+        tissue, ignored = count(TISSUE), count(IGNORED)
+        labels = np.where(2 * tissue > area - ignored, TISSUE, GLASS).astype(np.uint8)
+        labels[2 * ignored >= area] = IGNORED
         return labels
+
+
+def _covered(first: int, count: int, share: float, labels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and past-the-last label under each of `count` pixels along an axis, at least one.
+
+    A pixel spans the part `share` of the axis, which has `labels` labels.
+    """
+    edges = np.floor(np.arange(first, first + count + 1) * (share * labels) + _ROUNDING).astype(np.intp)
+    begin = np.minimum(edges[:-1], labels - 1)
+    return begin, np.minimum(np.maximum(edges[1:], begin + 1), labels)
 
 
 def targets(labels: Labels) -> Labels:
@@ -72,14 +81,10 @@ def targets(labels: Labels) -> Labels:
     return target
 
 
-def _method(label_pixels_a_pixel: float) -> int:
-    return cv2.INTER_AREA if label_pixels_a_pixel > 1 else cv2.INTER_LINEAR
-
-
 def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:
     """The slide or picture of a row, and its labels; close the slide when done.
 
-    A picture has tiles of `tile_um`, or of 256 px.
+    A picture has tiles of about `tile_um`, in whole blocks of 8 px, or of 256 px.
 
     Raises:
         SlideReadError: the slide or picture cannot be read.
@@ -99,9 +104,8 @@ def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:
 
 def _picture(row: LabelledSlide, tile_um: float | None) -> Slide:
     mpp = row.mpp or UNKNOWN_MPP
-    return open_picture(
-        row.image, mpp, None if tile_um is None else max(_SMALLEST_TILE_PX, round(tile_um / mpp))
-    )
+    tile_px = None if tile_um is None else _BLOCK_PX * max(1, round(tile_um / mpp / _BLOCK_PX))
+    return open_picture(row.image, mpp, tile_px)
 
 
 def _read_labels(path: Path, slide: Size) -> Labels:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def _page(evaluation: Evaluation) -> str:
         else "",
         "<h2>Pixels</h2>",
         _table(*_score_rows(evaluation.scores)),
-        "<h2>Tiles of 128 um</h2>",
+        "<h2>Tiles</h2>",
         _table(*_cost_rows(evaluation.costs)),
     ]
     return "\n".join(parts) + "\n"
@@ -147,7 +148,7 @@ def _figures(evaluation: Evaluation) -> list[str]:
         for (own, method), score in first.items():
             if own == name:
                 caption = f"{html.escape(name)}, {html.escape(method)}: Dice {score.agreement.dice:.4f}"
-                source = html.escape(f"{name}-{method}.jpg")
+                source = quote(f"{name}-{method}.jpg")
                 figures.append(
                     f'<figure><img src="{source}" loading=lazy><figcaption>{caption}</figcaption></figure>'
                 )

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from wsicomp.errors import SlideWriteError, TrainingError, WsicompError
+from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.geometry import Region, Size, TileGrid
-from wsicomp.outputs import partial_path
+from wsicomp.outputs import completed
 from wsicomp.slide import Pixels
 from wsicomp.stages import Stages
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
@@ -37,8 +37,8 @@ THINNED = {20.0: 4, 40.0: 8}
 """At these magnifications only every nth patch is taken; as in the method's study."""
 
 _FORMAT = "wsicomp patch set 1"
-_FINER = 1.15
 _LEAST_SCORED = 0.02
+_LEAST_PATCH_BYTES = 256
 _PATCH = np.dtype([("power", "f4"), ("mpp", "f4"), ("source", "i4"), ("column", "i4"), ("row", "i4")])
 _NAMES = ("name", "group", "split", "licence")
 
@@ -49,7 +49,6 @@ class Patch:
 
     number: int
     power: float
-    mpp: float
     source: int
 
 
@@ -81,9 +80,8 @@ def build_patch_set(
     """
     import h5py
 
-    partial = partial_path(target)
     try:
-        with h5py.File(partial, "w") as file:
+        with completed(target) as partial, h5py.File(partial, "w") as file:
             writer = _Writer(file)
             with stages.stage("cut") as progress:
                 for number, row in enumerate(rows):
@@ -95,13 +93,8 @@ def build_patch_set(
             if not writer.patches:
                 raise TrainingError("not one patch could be cut: no picture scores at these powers", target)
             writer.finish(rows)
-        partial.replace(target)
-    except WsicompError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", target) from exc
-    finally:
-        partial.unlink(missing_ok=True)
+    except RuntimeError as exc:  # so h5py tells of a full disk when it closes a file
+        raise SlideWriteError(f"cannot be written ({exc})", target) from exc
     with open_patch_set(target) as patches:
         return patches.summary()
 
@@ -143,7 +136,7 @@ class _Writer:
 def _scales(truth: Truth, powers: Sequence[float]) -> Iterator[tuple[ReadingScale, float]]:
     """How a slide is read for each power; what is coarser than all of them, once for the lowest."""
     scales = [(choose_scale(truth.slide.info, MPP_AT_1X / power), power) for power in sorted(powers)]
-    reached = [(scale, power) for scale, power in scales if scale.mpp * power <= MPP_AT_1X * _FINER]
+    reached = [(scale, power) for scale, power in scales if scale.reaches(power)]
     return iter(reached or scales[:1])
 
 
@@ -181,17 +174,21 @@ class PatchSet:
     def __init__(self, path: Path, file: h5py.File) -> None:
         if file.attrs.get("format") != _FORMAT:
             raise TrainingError("not a patch set; make one with `wsicomp dataset build`", path)
-        self._image, self._label = file["image"], file["label"]
-        records = np.asarray(file["patch"])
-        count = len(records)
-        shape = (PATCH_PX, PATCH_PX)
+        self._path, self._image, self._label = path, file["image"], file["label"]
+        listed, shape = file["patch"], (PATCH_PX, PATCH_PX)
+        count = int(listed.shape[0])
         if self._image.shape != (count, *shape, 3) or self._label.shape != (count, *shape):
             raise TrainingError(f"{count} patches listed, {self._image.shape} stored; build it anew", path)
+        if {self._image.dtype, self._label.dtype} != {np.dtype(np.uint8)}:
+            raise TrainingError("patches that are no bytes; build it anew", path)
+        if count > path.stat().st_size // _LEAST_PATCH_BYTES:
+            raise TrainingError(f"{count} patches listed, more than the file can hold; build it anew", path)
+        records = np.asarray(listed[:])
         fields = [[text.decode() for text in file["source"][name][:]] for name in _NAMES]
         flags = [bool(flag) for flag in file["source"]["may_train"][:]]
         self.sources = tuple(PatchSource(*row) for row in zip(*fields, flags, strict=True))
         self.patches = tuple(
-            Patch(number, float(record["power"]), float(record["mpp"]), int(record["source"]))
+            Patch(number, float(record["power"]), int(record["source"]))
             for number, record in enumerate(records)
         )
         if not self.patches:
@@ -200,8 +197,15 @@ class PatchSet:
             raise TrainingError("a patch names a source that is not listed; build it anew", path)
 
     def read(self, patch: Patch) -> tuple[Pixels, Labels]:
-        """(512, 512, 3) RGB and (512, 512) labels."""
-        return np.asarray(self._image[patch.number]), np.asarray(self._label[patch.number])
+        """(512, 512, 3) RGB and (512, 512) labels.
+
+        Raises:
+            TrainingError: its bytes are damaged.
+        """
+        try:
+            return np.asarray(self._image[patch.number]), np.asarray(self._label[patch.number])
+        except (OSError, RuntimeError) as exc:
+            raise TrainingError("is damaged; build it anew", self._path, f"patch {patch.number}") from exc
 
     def summary(self) -> PatchSetSummary:
         """How much of what there is."""
@@ -222,6 +226,8 @@ def open_patch_set(path: Path) -> Iterator[PatchSet]:
     with ExitStack() as stack:
         try:
             patches = PatchSet(path, stack.enter_context(h5py.File(path, "r")))
-        except (OSError, LookupError, AttributeError, TypeError) as exc:
+        except TrainingError:
+            raise
+        except (OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as exc:
             raise TrainingError(f"cannot be read as a patch set ({type(exc).__name__})", path) from exc
         yield patches

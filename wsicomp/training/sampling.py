@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from wsicomp.errors import TrainingError
 from wsicomp.training.patches import Patch, PatchSource
 from wsicomp.training.settings import TrainingSettings
 
@@ -26,7 +27,7 @@ def epoch_patches(
     powers = sorted(by_power)
     weights = np.array([power_weights.get(f"{power:g}", 0.0 if power_weights else 1.0) for power in powers])
     if not weights.any():
-        weights = np.ones(len(powers))
+        raise TrainingError(f"power_weights has no weight for {', '.join(f'{power:g}' for power in powers)}")
     queues = {power: _endless(by_power[power], rng) for power in powers}
     chosen = rng.choice(len(powers), count, p=weights / weights.sum())
     return [next(queues[powers[number]]) for number in chosen]

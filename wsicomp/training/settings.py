@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import TrainingError
-from wsicomp.training.augment import Augmentation
+from wsicomp.training.augment import REACHES, Augmentation
 
 SCHEDULES = ("constant", "cosine")
 LOSSES = ("dice", "dice+crossentropy")
@@ -82,18 +83,23 @@ def load_settings(path: Path) -> TrainingSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise TrainingError(f"not TOML ({exc})", path) from exc
     try:
-        network = _filled(NetworkSettings, values.pop("network", {}), "network.")
-        augmentation = _filled(Augmentation, values.pop("augmentation", {}), "augmentation.")
-        values["patches"] = [Path(name) for name in values.get("patches", [])]
-        settings: TrainingSettings = _filled(
-            TrainingSettings, values | {"network": network, "augmentation": augmentation}, ""
-        )
+        parts = {
+            "network": _filled(NetworkSettings, _table(values, "network"), "network."),
+            "augmentation": _filled(Augmentation, _table(values, "augmentation"), "augmentation."),
+        }
+        settings: TrainingSettings = _filled(TrainingSettings, values | parts, "")
+        settings = replace(settings, patches=tuple(Path(name) for name in settings.patches))
         _check(settings)
     except TrainingError as exc:
         raise TrainingError(exc.message, path) from exc
-    except (TypeError, ValueError, AttributeError) as exc:
-        raise TrainingError(f"a setting of the wrong kind ({exc})", path) from exc
     return settings
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = values.get(name, {})
+    if not isinstance(table, Mapping):
+        raise TrainingError(f"{name} is {table!r}, expected a table")
+    return table
 
 
 def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
@@ -102,40 +108,61 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
     if unknown:
         raise TrainingError(f"unknown setting {prefix}{unknown[0]}; known are {', '.join(known)}")
     default = kind()
-    given = {}
-    for name, value in values.items():
-        like = getattr(default, name)
-        if isinstance(like, bool) != isinstance(value, bool):
-            raise TrainingError(f"{prefix}{name} is {value!r}, expected {type(like).__name__}")
-        given[name] = tuple(value) if isinstance(like, tuple) else value
-        if isinstance(like, int | float) and not isinstance(value, int | float):
-            raise TrainingError(f"{prefix}{name} is {value!r}, expected a number")
-        if isinstance(like, int) and not isinstance(value, int):
-            raise TrainingError(f"{prefix}{name} is {value!r}, expected a whole number")
-    return kind(**given)
+    return kind(
+        **{name: _checked(f"{prefix}{name}", value, getattr(default, name)) for name, value in values.items()}
+    )
+
+
+def _checked(name: str, value: Any, like: Any) -> Any:
+    """The value if it is of the kind of `like`, a default."""
+    if isinstance(like, tuple):
+        kind = int if name == "network.filters" else str
+        if not isinstance(value, list) or not all(type(part) is kind for part in value):
+            raise TrainingError(f"{name} is {value!r}, expected a list of {kind.__name__}")
+        return tuple(value)
+    if isinstance(like, float):
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise TrainingError(f"{name} is {value!r}, expected a number from 0")
+        return float(value)
+    if isinstance(like, Mapping):
+        if not isinstance(value, Mapping):
+            raise TrainingError(f"{name} is {value!r}, expected a table")
+        return {_power(key): _checked(f"{name}.{key}", weight, 0.0) for key, weight in value.items()}
+    if type(value) is not type(like) and not isinstance(like, NetworkSettings | Augmentation):
+        raise TrainingError(f"{name} is {value!r}, expected {type(like).__name__}")
+    return value
+
+
+def _power(key: str) -> str:
+    try:
+        return f"{float(key):g}"
+    except ValueError:
+        raise TrainingError(f"power_weights names {key!r}, expected a magnification as 2.5") from None
 
 
 def _check(settings: TrainingSettings) -> None:
-    depth = 1 << (len(settings.network.filters) + settings.network.halved)
-    wrong = {
-        "patches names no patch set; make one with `wsicomp dataset build`": not settings.patches,
-        f"schedule is {settings.schedule!r}, expected one of {', '.join(SCHEDULES)}": settings.schedule
-        not in SCHEDULES,
-        f"loss is {settings.loss!r}, expected one of {', '.join(LOSSES)}": settings.loss not in LOSSES,
-        f"crop_px is {settings.crop_px}, expected a multiple of {depth}, 64 to 512": settings.crop_px % depth
-        != 0
-        or not 64 <= settings.crop_px <= 512,
-        "batch, patches_per_epoch, epochs and patience are 1 or more": min(
-            settings.batch, settings.patches_per_epoch, settings.epochs, settings.patience
-        )
-        < 1,
-        "learning_rate and weight_decay are not negative": min(settings.learning_rate, settings.weight_decay)
-        < 0,
-        "network.filters are 1 to 6 blocks of 1 to 1024": not 1 <= len(settings.network.filters) <= 6
-        or not all(1 <= count <= 1024 for count in (*settings.network.filters, settings.network.bottom)),
-        "power_weights are not negative, and not all 0": bool(settings.power_weights)
-        and (min(settings.power_weights.values()) < 0 or not any(settings.power_weights.values())),
+    network, augmentation = settings.network, asdict(settings.augmentation)
+    depth = 1 << (len(network.filters) + network.halved)
+    weights = settings.power_weights.values()
+    counts = (settings.batch, settings.patches_per_epoch, settings.epochs, settings.patience)
+    chances = [value for name, value in augmentation.items() if name not in REACHES]
+    expected = {
+        "patches names at least one patch set; make one with `wsicomp dataset build`": bool(settings.patches),
+        f"schedule is one of {', '.join(SCHEDULES)}": settings.schedule in SCHEDULES,
+        f"loss is one of {', '.join(LOSSES)}": settings.loss in LOSSES,
+        "network.filters are 1 to 6 blocks, and network.bottom is one, of 1 to 1024": (
+            1 <= len(network.filters) <= 6
+            and all(1 <= count <= 1024 for count in (*network.filters, network.bottom))
+        ),
+        "network.norm_momentum is below 1": network.norm_momentum < 1,
+        f"crop_px is a multiple of {depth}, 64 to 512": (
+            settings.crop_px % depth == 0 and 64 <= settings.crop_px <= 512
+        ),
+        "batch, patches_per_epoch, epochs and patience are 1 or more": min(counts) >= 1,
+        "seed is 0 or more": settings.seed >= 0,
+        "power_weights are not all 0": not weights or any(weights),
+        "augmentation's probabilities are at most 1": max(chances) <= 1,
     }
-    for message, is_wrong in wrong.items():
-        if is_wrong:
-            raise TrainingError(message)
+    for message, holds in expected.items():
+        if not holds:
+            raise TrainingError(f"expected: {message}")

@@ -49,7 +49,7 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
         TrainingError: it cannot be read, names a file that is not there, or holds nothing.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
         raise TrainingError(f"cannot be read ({reason}); expected a table of labelled slides", path) from exc
@@ -57,7 +57,10 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
     rows = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
     if "name" not in (rows.fieldnames or ()):
         raise TrainingError("no column `name` in the first line; expected a table of labelled slides", path)
-    labelled = tuple(_row(row, path, number) for number, row in enumerate(rows, 2))
+    try:
+        labelled = tuple(_row(row, path, rows.line_num) for row in rows)
+    except csv.Error as exc:
+        raise TrainingError(f"no table ({exc})", path, f"line {rows.line_num}") from exc
     if not labelled:
         raise TrainingError("no rows; name at least one labelled slide", path)
     names = [row.name for row in labelled]

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
-from wsicomp.training.export import export
+from wsicomp.outputs import completed
+from wsicomp.training.export import check_name, export
 from wsicomp.training.fit import Epoch, fit
 from wsicomp.training.patches import open_patch_set
 from wsicomp.training.sampling import folds
@@ -26,6 +27,7 @@ def train_tissue(settings: TrainingSettings, folder: Path, name: str, on_epoch: 
     Raises:
         TrainingError: nothing can be learnt, or the folder holds another run.
     """
+    check_name(name)
     fitted = fit(settings, folder, lambda epoch, most: on_epoch(folder.name, epoch, most))
     return export(fitted, settings, folder, name)
 
@@ -47,7 +49,6 @@ def cross_validate(
     if not 3 <= count <= len(groups):
         raise TrainingError(f"{count} folds of {len(groups)} groups, expected 3 to {len(groups)}")
     dealt = folds(groups, count, settings.seed)
-    folder.mkdir(parents=True, exist_ok=True)
     manifests = []
     for number, held_out in enumerate(dealt):
         own = replace(
@@ -63,7 +64,8 @@ def cross_validate(
         for group_names, manifest in zip(dealt, manifests, strict=True)
         for group in group_names
     }
-    (folder / FOLDS).write_text(json.dumps(held, indent=1) + "\n", "utf-8")
+    with completed(folder / FOLDS) as partial:
+        partial.write_text(json.dumps(held, indent=1) + "\n", "utf-8")
     return tuple(manifests)
 
 
