@@ -191,7 +191,7 @@ def _printed_dots(sample: Sample, rng: Random) -> None:
     Rings are a dark rim, often a pixel or two wide, around a paler middle; here and there a dot is missing.
     """
     side = len(sample.labels)
-    step = float(np.exp(rng.uniform(1.8, 3.9)))
+    step = float(np.exp(rng.uniform(1.8, 4.2)))
     radius, ring = step * rng.uniform(0.12, 0.42), rng.random() < 0.6
     rim = rng.uniform(0.8, max(2.5, 0.35 * radius))
     middle, missing = rng.uniform(0, 0.5), rng.uniform(0, 0.3)

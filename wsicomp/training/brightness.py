@@ -8,6 +8,11 @@ from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import EncodedTile, Pixels, Slide, SlideInfo
 
 
+def brightened(pixels: Pixels, added: int) -> Pixels:
+    """Pixels plus `added` grey levels, cut off at 0 and 255."""
+    return np.clip(pixels.astype(np.int16) + added, 0, 255).astype(np.uint8)
+
+
 class BrightenedSlide:
     """Another slide's pixels plus `added` grey levels, cut off at 0 and 255."""
 
@@ -25,19 +30,16 @@ class BrightenedSlide:
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A tile's pixels, brightened."""
-        return self._brightened(self._slide.read_tile(index))
+        return brightened(self._slide.read_tile(index), self._added)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
         """Block means, brightened."""
-        return self._brightened(self._slide.read_tile_eighth(index))
+        return brightened(self._slide.read_tile_eighth(index), self._added)
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """A region's pixels, brightened."""
-        return self._brightened(self._slide.read_region(level, region))
+        return brightened(self._slide.read_region(level, region), self._added)
 
     def close(self) -> None:
         """Close the slide behind it."""
         self._slide.close()
-
-    def _brightened(self, pixels: Pixels) -> Pixels:
-        return np.clip(pixels.astype(np.int16) + self._added, 0, 255).astype(np.uint8)

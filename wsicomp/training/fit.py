@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.outputs import completed, made_folder
 from wsicomp.training.augment import augmented
+from wsicomp.training.brightness import brightened
 from wsicomp.training.labels import IGNORED, TISSUE, targets
 from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
 from wsicomp.training.sampling import epoch_patches, learns_from
@@ -38,6 +40,7 @@ from wsicomp.training.settings import TrainingSettings
 Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 _VALIDATION_PATCHES = 64
+_VALIDATION_ADDED = (0, -75, 0, 75)
 _AUGMENTING_THREADS = 2
 
 
@@ -188,11 +191,12 @@ def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterat
 
 
 def _validate(model: Any, samples: Samples) -> tuple[float, float]:
-    """(mean loss, mean Dice over sources) of whole patches, without augmentation."""
+    """(mean loss, mean Dice over sources) of whole patches, some darker and some brighter than they were."""
     sums: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
     losses = []
-    for patch in samples.validation:
+    for patch, added in zip(samples.validation, cycle(_VALIDATION_ADDED), strict=False):
         pixels, labels = samples.read(patch)
+        pixels = brightened(pixels, added)
         predicted = np.asarray(model.predict_on_batch(pixels[None]))
         target = targets(labels)[None]
         losses.append(float(model.loss(target, predicted)))
