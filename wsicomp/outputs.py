@@ -66,11 +66,14 @@ def made_folder(path: Path) -> Path:
 
 
 def check_empty(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder with something in it, unless told otherwise.
+    """Refuse a folder with something in it, unless told otherwise, and what is no folder.
 
     Raises:
         TargetExistsError: it is not empty.
+        SlideWriteError: it is something else.
     """
+    if folder.exists() and not folder.is_dir():
+        raise SlideWriteError("is no folder; name one to write into", folder)
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
 

@@ -132,6 +132,13 @@ def test_no_input_is_in_the_folder_that_is_written(table, capsys):
     assert before == {path.name: path.read_bytes() for path in table.parent.iterdir()}
 
 
+def test_a_folder_that_is_a_file_is_refused_before_anything_is_measured(table, tmp_path, capsys):
+    (tmp_path / "m").write_text("mine")
+    assert main(["evaluate", "tissue", str(table), str(tmp_path / "m"), "--overwrite"]) == 1
+    assert "is no folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 def test_tiles_are_counted_alike_whatever_their_size(table):
     row = read_table(table)[0]
     truth = open_truth(row, 128.0)

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -159,3 +160,75 @@ def test_drawn_slides_come_with_their_masks(tmp_path):
     assert summary.counts == {5.0: 2, 10.0: 2}
     with pytest.raises(OSError, match="is not empty"):
         draw_slides(tmp_path / "drawn", 1, 1024, 1, Stages())
+
+
+def of_another_kind(file):
+    file.attrs["format"] = "other"
+
+
+def without_patches(file):
+    del file["patch"]
+
+
+def without_a_name(file):
+    del file["source/name"]
+
+
+def with_short_names(file):
+    names = file["source/name"][:1]
+    del file["source/name"]
+    file["source/name"] = names
+
+
+def of_another_depth(file):
+    shape = file["label"].shape
+    del file["label"]
+    file.create_dataset("label", shape, np.uint16)
+
+
+def of_far_more_than_there_is(file):
+    for name in ("image", "label", "patch"):
+        part = file[name]
+        shape, dtype = (10**12, *part.shape[1:]), part.dtype
+        del file[name]
+        file.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]))
+
+
+def with_a_source_that_is_not_there(file):
+    records = file["patch"][:]
+    records["source"] = 9
+    file["patch"][:] = records
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (of_another_kind, "not a patch set"),
+        (without_patches, "cannot be read as a patch set"),
+        (without_a_name, "cannot be read as a patch set"),
+        (with_short_names, "cannot be read as a patch set"),
+        (of_another_depth, "patches that are no bytes"),
+        (of_far_more_than_there_is, "more than the file can hold"),
+        (with_a_source_that_is_not_there, "names a source that is not listed"),
+    ],
+)
+def test_a_patch_set_that_is_not_whole_is_refused(sections, tmp_path, change, told):
+    build_patch_set(read_table(sections), tmp_path / "p.h5", (2.5,), Stages())
+    with h5py.File(tmp_path / "p.h5", "r+") as file:
+        change(file)
+    with pytest.raises(TrainingError, match=told), open_patch_set(tmp_path / "p.h5"):
+        pass
+
+
+def test_a_damaged_patch_is_named(sections, tmp_path):
+    build_patch_set(read_table(sections), tmp_path / "p.h5", (2.5,), Stages())
+    with h5py.File(tmp_path / "p.h5", "r") as file:
+        stored = file["image"].id.get_chunk_info(0)
+    with (tmp_path / "p.h5").open("r+b") as data:
+        data.seek(stored.byte_offset)
+        data.write(bytes(stored.size))
+    with (
+        open_patch_set(tmp_path / "p.h5") as patches,
+        pytest.raises(TrainingError, match="patch 0: is damaged"),
+    ):
+        patches.read(patches.patches[0])
