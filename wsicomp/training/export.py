@@ -43,7 +43,11 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
     """
     import keras
 
-    model = keras.saving.load_model(fitted.network, compile=False, safe_mode=True)
+    from wsicomp.training.network import build_unet
+
+    trained = keras.saving.load_model(fitted.network, compile=False, safe_mode=True)
+    model = build_unet(settings.network)  # in float32, whatever it was trained in
+    model.set_weights(trained.get_weights())
     files = {"keras": (f"{name}.keras", to_keras(model)), "litert": (f"{name}.tflite", to_litert(model))}
     best = fitted.best_epoch
     facts: dict[str, Any] = {

@@ -128,7 +128,9 @@ def fit(
         if epochs:
             model = keras.saving.load_model(_last(folder, epochs, "keras"), compile=False)
         else:
+            keras.config.set_dtype_policy(settings.precision)
             model = build_unet(settings.network)
+            keras.config.set_dtype_policy("float32")
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
         jit = "auto" if keras.backend.backend() == "jax" else False
         model.compile(optimizer=optimizer, loss=loss_named(settings.loss), jit_compile=jit)

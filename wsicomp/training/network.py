@@ -36,7 +36,7 @@ def build_unet(settings: NetworkSettings) -> keras.Model:
     x = layers.Conv2D(2, 1)(x)
     if settings.halved:
         x = layers.UpSampling2D(interpolation="bilinear")(x)
-    return keras.Model(inputs, layers.Softmax(name="glass_tissue")(x), name="tissue_unet")
+    return keras.Model(inputs, layers.Softmax(name="glass_tissue", dtype="float32")(x), name="tissue_unet")
 
 
 def _block(x: Any, filters: int, norm_momentum: float | None) -> Any:

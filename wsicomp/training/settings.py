@@ -14,6 +14,7 @@ from wsicomp.errors import TrainingError
 from wsicomp.training.augment import REACHES, Augmentation
 
 SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16")
 LOSSES = ("dice", "dice+crossentropy")
 
 
@@ -42,7 +43,8 @@ class TrainingSettings:
     `patches` are patch sets. Sources of `validation_groups` decide when to stop and are not learnt from.
     Neither are those of `held_out_groups`, with `spare_test` those of split "test", and with `licensed_only`
     those whose table says that weights may not train on them. An epoch draws `patches_per_epoch` crops of
-    `crop_px`, in proportion to `power_weights` (equal where it is empty).
+    `crop_px`, in proportion to `power_weights` (equal where it is empty). `precision` is that of training
+    alone: variables and what is exported are float32.
     """
 
     patches: tuple[Path, ...] = ()
@@ -60,6 +62,7 @@ class TrainingSettings:
     schedule: str = "constant"
     weight_decay: float = 0.004
     loss: str = "dice"
+    precision: str = "float32"
     power_weights: Mapping[str, float] = field(default_factory=dict)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -149,6 +152,7 @@ def _check(settings: TrainingSettings) -> None:
     expected = {
         "patches names at least one patch set; make one with `wsicomp dataset build`": bool(settings.patches),
         f"schedule is one of {', '.join(SCHEDULES)}": settings.schedule in SCHEDULES,
+        f"precision is one of {', '.join(PRECISIONS)}": settings.precision in PRECISIONS,
         f"loss is one of {', '.join(LOSSES)}": settings.loss in LOSSES,
         "network.filters are 1 to 6 blocks, and network.bottom is one, of 1 to 1024": (
             1 <= len(network.filters) <= 6
