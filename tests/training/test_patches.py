@@ -194,6 +194,10 @@ def of_far_more_than_there_is(file):
         file.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]))
 
 
+def in_the_dark(file):
+    file["source/light"][...] = np.nan
+
+
 def with_a_source_that_is_not_there(file):
     records = file["patch"][:]
     records["source"] = 9
@@ -209,6 +213,7 @@ def with_a_source_that_is_not_there(file):
         (with_short_names, "cannot be read as a patch set"),
         (of_another_depth, "patches that are no bytes"),
         (of_far_more_than_there_is, "more than the file can hold"),
+        (in_the_dark, "light is no colour"),
         (with_a_source_that_is_not_there, "names a source that is not listed"),
     ],
 )

@@ -29,6 +29,7 @@ from wsicomp.training.settings import NetworkSettings, TrainingSettings, load_se
 from wsicomp.training.table import read_table
 
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
+LIGHT = np.array([238, 236, 240], np.float32)
 NOTHING = Augmentation(**dict.fromkeys(CHANGES, 0.0))
 
 
@@ -52,11 +53,11 @@ def test_every_change_keeps_shapes_and_what_tissue_is(change):
         settings = dataclasses.replace(NOTHING, brightness=1.0, brightness_offset=80.0)
     differs = 0
     for seed in range(6):
-        image, own = augmented(pixels, labels, 256, settings, np.random.default_rng(seed))
-        plain, _ = augmented(pixels, labels, 256, NOTHING, np.random.default_rng(seed))
+        image, own = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
+        plain, _ = augmented(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
         assert (image.shape, image.dtype, own.shape) == ((256, 256, 3), np.uint8, (256, 256))
         assert set(np.unique(own)) <= {GLASS, IGNORED, TISSUE}
-        again, _ = augmented(pixels, labels, 256, settings, np.random.default_rng(seed))
+        again, _ = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
         assert np.array_equal(image, again)
         differs += not np.array_equal(image, plain)
         if change not in ("pen", "dust", "coverslip_edge", "printed_dots", "brightness", "restain") and (
@@ -73,8 +74,8 @@ def test_pen_and_dust_on_glass_stay_glass_and_hide_tissue_under_them():
     settings = dataclasses.replace(NOTHING, pen=1.0, dust=1.0)
     hidden = 0
     for seed in range(20):
-        _, own = augmented(pixels, labels, 256, settings, np.random.default_rng(seed))
-        _, plain = augmented(pixels, labels, 256, NOTHING, np.random.default_rng(seed))
+        _, own = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
+        _, plain = augmented(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
         assert np.array_equal(own == GLASS, plain == GLASS)
         hidden += ((own == IGNORED) & (plain == TISSUE)).sum()
     assert hidden > 0
@@ -125,7 +126,7 @@ def test_validation_takes_every_patch_once_and_every_source_alike():
 
 def test_neither_test_nor_validation_nor_unlicensed_sources_are_learnt_from():
     settings = TrainingSettings(validation_groups=("v",), held_out_groups=("h",))
-    source = PatchSource("a", "g", "train", "CC0", may_train=True)
+    source = PatchSource("a", "g", "train", "CC0", may_train=True, light=(240.0, 240.0, 240.0))
     assert learns_from(settings, source)
     for change in ({"group": "v"}, {"group": "h"}, {"split": "test"}, {"may_train": False}):
         assert not learns_from(settings, dataclasses.replace(source, **change))

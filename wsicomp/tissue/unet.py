@@ -22,6 +22,7 @@ from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.cleanup import drop_specks, fill_holes
+from wsicomp.tissue.light import GLASS_AT, find_light, in_even_light
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
 from wsicomp.tissue.segment import Overview
@@ -38,7 +39,7 @@ _NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 
 class LiteRtNetwork:
-    """The network, ready to run: (patch_px, patch_px, 3) uint8 RGB to tissue probability in [0, 1].
+    """The network, ready to run: (patch_px, patch_px, 3) uint8 RGB in even light to tissue probability.
 
     One patch at a time, on `threads` cores.
     """
@@ -88,8 +89,9 @@ def _without_notice() -> Iterator[None]:
 class UnetSegmenter:
     """Tissue where the network's blended probability is over a half, then holes filled and specks dropped.
 
-    The slide is read at `magnification`, 2.5 for 4 um per px, in patches that overlap by 10 %. Patches that
-    are certainly blank are not run. `hole_um` and `speck_um` are diameters; 0 leaves holes and specks alone.
+    The slide is read at `magnification`, 2.5 for 4 um per px, in patches that overlap by 10 %, and shown to
+    the network in even light, as if its glass were of one brightness (`light.py`). Patches that are certainly
+    blank are not run. `hole_um` and `speck_um` are diameters; 0 leaves holes and specks alone.
     What the guard then finds on tiles called glass stays (`glass.py`).
     """
 
@@ -115,18 +117,18 @@ class UnetSegmenter:
             found = f"a mask of {scale.size} px at {scale.magnification:.3g}x"
             raise ConfigError(f"{found}, expected at most 2^27 px; take a lower magnification")
         network = LiteRtNetwork(weights, workers)
-        glass_level = float(np.percentile(overview.pixels[::4, ::4].mean(axis=2), 95))
+        light = find_light(overview)
 
         def read(region: Region) -> Pixels | None:
             try:
-                return read_scaled(slide, scale, region)
+                return in_even_light(read_scaled(slide, scale, region), light)
             except TileReadError:
                 return None
 
         def probability(pixels: Pixels | None) -> Probability | float:
             if pixels is None:
                 return 1.0
-            if self.skips_blank and _is_blank(pixels, glass_level):
+            if self.skips_blank and _is_blank(pixels):
                 return 0.0
             return _run(network, pixels, weights.patch_px)
 
@@ -215,12 +217,12 @@ def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
     return network.tissue(np.asarray(padded, np.uint8))[:rows, :columns]
 
 
-def _is_blank(pixels: Pixels, glass_level: float) -> bool:
-    """Whether a patch is one even colour as bright as the slide's glass: nothing for a network to find.
+def _is_blank(pixels: Pixels) -> bool:
+    """Whether a patch in even light is one colour as bright as glass: nothing for a network to find.
 
     Blocks of 4 x 4 px within 12 grey levels of each other in every channel.
     """
     rows, columns = (max(1, side // _BLOCK_PX) for side in pixels.shape[:2])
     blocks = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.int16)
     is_even = bool((np.ptp(blocks, axis=0) <= _BLANK_RANGE).all())
-    return is_even and float(blocks.mean()) >= glass_level - _BLANK_DARKER
+    return is_even and float(blocks.mean()) >= GLASS_AT - _BLANK_DARKER

@@ -11,12 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.slide import Pixels
+from wsicomp.tissue.light import Light, in_even_light
 from wsicomp.training.labels import GLASS, IGNORED, TISSUE, Labels
 
 Floats = NDArray[np.float32]
@@ -60,27 +62,33 @@ class Augmentation:
     printed_dots: float = 0.0
     coverslip_edge: float = 0.0
     vignetting: float = 0.0
+    light: float = 0.0
 
 
 @dataclass(slots=True)
 class Sample:
-    """(rows, columns, 3) float32 RGB of 0 to 255, and its labels."""
+    """(rows, columns, 3) float32 RGB of 0 to 255, its labels, and its light as it would be found."""
 
     image: Floats
     labels: Labels
+    light: Light
 
 
 def augmented(
-    pixels: Pixels, labels: Labels, side: int, settings: Augmentation, rng: Random
+    pixels: Pixels, labels: Labels, light: Light, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
-    """A crop of `side` px of a patch with everything done to it that the dice say."""
+    """A crop of `side` px of a patch with everything done to it that the dice say, then in even light.
+
+    `light` is that of the patch's slide; what changes the colour of all pixels changes it alike.
+    """
     zoom = float(np.exp(rng.uniform(-0.45, 0.35))) if rng.random() < settings.zoom else 1.0
-    sample = _cropped(pixels, labels, side, zoom, rng)
+    sample = _cropped(pixels, labels, light, side, zoom, rng)
     for probability, change in _plan(settings):
         if rng.random() < probability:
             change(sample, rng)
             np.clip(sample.image, 0, 255, out=sample.image)
-    return np.rint(sample.image).astype(np.uint8), sample.labels
+            np.clip(sample.light, 1, 255, out=sample.light)
+    return in_even_light(np.rint(sample.image).astype(np.uint8), sample.light), sample.labels
 
 
 def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
@@ -104,13 +112,14 @@ def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
         (settings.brightness, partial(_brightness, settings=settings)),
         (settings.noise, _noise),
         (settings.jpeg, _jpeg),
+        (settings.light, _light),
     )
 
 
 _Change = Callable[[Sample, Random], None]
 
 
-def _cropped(pixels: Pixels, labels: Labels, side: int, zoom: float, rng: Random) -> Sample:
+def _cropped(pixels: Pixels, labels: Labels, light: Light, side: int, zoom: float, rng: Random) -> Sample:
     """A crop, more often than not around a border of tissue, enlarged or reduced by `zoom`."""
     span = min(round(side / zoom), *labels.shape)
     rows, columns = labels.shape
@@ -130,7 +139,7 @@ def _cropped(pixels: Pixels, labels: Labels, side: int, zoom: float, rng: Random
         method = cv2.INTER_AREA if span > side else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
         part = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8)
-    return Sample(image.astype(np.float32), part.copy())
+    return Sample(image.astype(np.float32), part.copy(), light.copy())
 
 
 def _flip(sample: Sample, rng: Random) -> None:
@@ -300,18 +309,31 @@ def _vignetting(sample: Sample, rng: Random) -> None:
 
 
 def _white_balance(sample: Sample, rng: Random) -> None:
-    sample.image = sample.image * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    tint = np.exp(rng.normal(0, 0.08, 3))
+    _recolor(sample, lambda colors: colors * tint)
 
 
 def _gamma(sample: Sample, rng: Random) -> None:
-    exponent = np.float32(np.exp(rng.uniform(-0.6, 0.9)))
-    sample.image = np.float32(255) * (sample.image / np.float32(255)) ** exponent
+    exponent = float(np.exp(rng.uniform(-0.5, 0.6)))
+    _recolor(sample, lambda colors: 255 * (colors / 255) ** exponent)
+
+
+def _light(sample: Sample, rng: Random) -> None:
+    """An estimate of the light that is somewhat wrong."""
+    error = np.exp(rng.normal(0, 0.04) + rng.normal(0, 0.015, 3))
+    sample.light = sample.light * error.astype(np.float32)
+
+
+def _recolor(sample: Sample, change: Callable[[Floats], Any]) -> None:
+    """What lamp and camera do to every pixel alike, and so to the light of bare glass."""
+    sample.image = np.asarray(change(sample.image), np.float32)
+    sample.light = np.asarray(change(sample.light), np.float32)
 
 
 def _brightness(sample: Sample, rng: Random, settings: Augmentation) -> None:
     factor = 1 + rng.uniform(-settings.brightness_factor, settings.brightness_factor)
     offset = rng.uniform(-settings.brightness_offset, settings.brightness_offset)
-    sample.image = sample.image * np.float32(factor) + np.float32(offset)
+    _recolor(sample, lambda colors: colors * factor + offset)
 
 
 def _noise(sample: Sample, rng: Random) -> None:

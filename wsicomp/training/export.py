@@ -61,7 +61,7 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
         "patch_px": PATCH_PX,
         "mpp": MPP_AT_1X / _MAGNIFICATION,
         "parameters": int(model.count_params()),
-        "input": "(1, patch_px, patch_px, 3) float32 RGB, 0 to 255",
+        "input": "(1, patch_px, patch_px, 3) float32 RGB, 0 to 255, glass at 235",
         "output": "(1, patch_px, patch_px, 2) float32 softmax: glass, tissue",
         "validation": {"dice": best.dice, "epoch": best.epoch, "epochs": len(fitted.epochs)},
         "settings": settings.to_json(),

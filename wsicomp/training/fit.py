@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.outputs import completed, made_folder
+from wsicomp.tissue.light import Light, in_even_light
 from wsicomp.training.augment import augmented
 from wsicomp.training.brightness import brightened
 from wsicomp.training.labels import IGNORED, TISSUE, targets
@@ -91,6 +92,10 @@ class Samples:
         if not self.validation:
             named = ", ".join(settings.validation_groups) or "none"
             raise TrainingError(f"no patch to validate with; validation_groups names {named}")
+
+    def light(self, patch: Patch) -> Light:
+        """That of its source."""
+        return np.array(self.sources[patch.source].light, np.float32)
 
     def read(self, patch: Patch) -> Crop:
         """Its pixels and labels."""
@@ -179,9 +184,9 @@ def _batches(samples: Samples, settings: TrainingSettings, epoch: int) -> Iterat
     chosen = epoch_patches(samples.learning, settings.patches_per_epoch, settings.power_weights, rng)
 
     def crop(numbered: tuple[int, Patch, Crop]) -> Crop:
-        number, _, (pixels, labels) = numbered
+        number, patch, (pixels, labels) = numbered
         own = np.random.default_rng([settings.seed, epoch, number])
-        return augmented(pixels, labels, settings.crop_px, settings.augmentation, own)
+        return augmented(pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own)
 
     read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
     with closing(ordered_map(crop, read, _AUGMENTING_THREADS)) as ready:
@@ -198,7 +203,8 @@ def _validate(model: Any, samples: Samples) -> tuple[float, float]:
     losses = []
     for patch, added in zip(samples.validation, cycle(_VALIDATION_ADDED), strict=False):
         pixels, labels = samples.read(patch)
-        pixels = brightened(pixels, added)
+        light = np.clip(samples.light(patch) + added, 1, 255)
+        pixels = in_even_light(brightened(pixels, added), light)
         predicted = np.asarray(model.predict_on_batch(pixels[None]))
         target = targets(labels)[None]
         losses.append(float(model.loss(target, predicted)))

@@ -3,7 +3,7 @@
     /image    (patches, 512, 512, 3) uint8 RGB
     /label    (patches, 512, 512) uint8: 0 glass, 255 tissue, 128 does not score
     /patch    (patches,) power, mpp (um per px), source (row of /source), column and row (of its grid)
-    /source   (sources,) name, group, split, licence, may_train
+    /source   (sources,) name, group, split, licence, may_train, light (RGB of its bare glass)
 
 A patch set holds nothing that can be executed, and is read a patch at a time.
 """
@@ -23,8 +23,10 @@ from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.outputs import completed
 from wsicomp.slide import Pixels
-from wsicomp.stages import Stages
+from wsicomp.stages import Stages, untold
+from wsicomp.tissue.light import Light, find_light
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
+from wsicomp.tissue.segment import read_overview
 from wsicomp.training.labels import IGNORED, Labels, Truth, open_truth
 from wsicomp.training.table import LabelledSlide
 
@@ -36,7 +38,7 @@ POWERS = (1.25, 2.5, 5.0, 10.0, 20.0)
 THINNED = {20.0: 4, 40.0: 8}
 """At these magnifications only every nth patch is taken; as in the method's study."""
 
-_FORMAT = "wsicomp patch set 1"
+_FORMAT = "wsicomp patch set 2"
 _LEAST_SCORED = 0.02
 _LEAST_PATCH_BYTES = 256
 _PATCH = np.dtype([("power", "f4"), ("mpp", "f4"), ("source", "i4"), ("column", "i4"), ("row", "i4")])
@@ -61,6 +63,7 @@ class PatchSource:
     split: str
     licence: str
     may_train: bool
+    light: tuple[float, float, float]
 
 
 def build_patch_set(
@@ -87,6 +90,7 @@ def build_patch_set(
                 for number, row in enumerate(rows):
                     truth = open_truth(row)
                     with closing(truth.slide):
+                        writer.lights.append(find_light(read_overview(truth.slide, 1, untold)))
                         for scale, power in _scales(truth, powers):
                             writer.extend(number, power, scale.mpp, _cut(truth, scale, power))
                     progress(number + 1, len(rows))
@@ -112,6 +116,7 @@ class _Writer:
         )
         self._file = file
         self.patches: list[tuple[float, float, int, int, int]] = []
+        self.lights: list[Light] = []
 
     def extend(
         self, source: int, power: float, mpp: float, cut: Iterator[tuple[Pixels, Labels, int, int]]
@@ -131,6 +136,7 @@ class _Writer:
         for field in _NAMES:
             group.create_dataset(field, data=[getattr(row, field) for row in rows], dtype=h5py.string_dtype())
         group["may_train"] = np.array([row.may_train for row in rows])
+        group["light"] = np.stack(self.lights)
 
 
 def _scales(truth: Truth, powers: Sequence[float]) -> Iterator[tuple[ReadingScale, float]]:
@@ -186,13 +192,16 @@ class PatchSet:
         records = np.asarray(listed[:])
         fields = [[text.decode() for text in file["source"][name][:]] for name in _NAMES]
         flags = [bool(flag) for flag in file["source"]["may_train"][:]]
-        self.sources = tuple(PatchSource(*row) for row in zip(*fields, flags, strict=True))
+        lights = [tuple(light) for light in file["source"]["light"][:].astype(float).tolist()]
+        self.sources = tuple(PatchSource(*row) for row in zip(*fields, flags, lights, strict=True))
         self.patches = tuple(
             Patch(number, float(record["power"]), int(record["source"]))
             for number, record in enumerate(records)
         )
         if not self.patches:
             raise TrainingError("the patch set is empty; nothing can be learnt from it", path)
+        if not all(len(light) == 3 and 1 <= min(light) <= max(light) <= 255 for light in lights):
+            raise TrainingError("a source's light is no colour; build it anew", path)
         if not all(0 <= patch.source < len(self.sources) for patch in self.patches):
             raise TrainingError("a patch names a source that is not listed; build it anew", path)
 
