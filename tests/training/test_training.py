@@ -310,7 +310,7 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
     for arguments, told in (
         (["dataset", "build", str(table), str(target)], "exists already"),
         (["dataset", "build", str(table), str(table), "--overwrite"], "is an input"),
-        (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--split", "none"], "no row of split"),
+        (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--split", "none"], "no row of that split"),
         (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--power", "0"], "expected 0.1 to 40"),
         (["dataset", "draw", str(tmp_path / "d")], "is not empty"),
         (["dataset", "draw", str(tmp_path / "e"), "--count", "0"], "expected a count"),
