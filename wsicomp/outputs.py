@@ -22,7 +22,7 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
         SlideWriteError: it is one of the inputs by whatever name, no regular file, or in no directory.
         TargetExistsError: it exists and `overwrite` is False.
     """
-    try:
+    with _told_of(path):
         for place in (path, partial_path(path)):
             _check_no_input(place, inputs := tuple(inputs), path)
         if path.exists() and not path.is_file():
@@ -32,10 +32,6 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
             raise TargetExistsError("exists already; choose another name or --overwrite", path)
         if not path.parent.is_dir():
             raise SlideWriteError(f"its directory {path.parent} does not exist; make it first", path)
-    except SlideWriteError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", path) from exc
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
@@ -87,12 +83,9 @@ def completed(target: Path) -> Iterator[Path]:
     """
     partial = partial_path(target)
     try:
-        yield partial
-        partial.replace(target)
-    except WsicompError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", target) from exc
+        with _told_of(target):
+            yield partial
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -106,17 +99,25 @@ def completed_files(folder: Path) -> Iterator[Path]:
     """
     hidden = partial_path(folder.absolute())
     try:
+        with _told_of(folder):
+            shutil.rmtree(hidden, ignore_errors=True)
+            hidden.mkdir(parents=True)
+            yield hidden
+            for file in hidden.iterdir():
+                file.replace(made_folder(folder) / file.name)
+    finally:
         shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
-        yield hidden
-        for file in hidden.iterdir():
-            file.replace(made_folder(folder) / file.name)
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    """What the file system refuses inside, as an error that names the target."""
+    try:
+        yield
     except WsicompError:
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", target) from exc
 
 
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:

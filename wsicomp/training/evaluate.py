@@ -21,7 +21,7 @@ from wsicomp.tissue.outline import outlined, shaded, spread
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, margin_in_px, stated_mpp
 from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.training.brightness import BrightenedSlide
-from wsicomp.training.labels import GLASS, TISSUE, Truth, open_truth
+from wsicomp.training.labels import GLASS, TISSUE, Labels, Truth, open_truth
 from wsicomp.training.scores import BORDER_UM, Agreement, agreement, inner_tissue
 from wsicomp.training.table import LabelledSlide
 
@@ -117,9 +117,12 @@ def evaluate(
             tiles = _tile_truth(truth)
             overview = read_overview(truth.slide, available_cores(), untold)
             for place, magnification in enumerate(_magnifications(truth, settings)):
+                scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+                labels = _labels(truth, scale)
                 for method, segmenter in segmenters(row, magnification).items():
                     mask = segmenter.segment(truth.slide, overview, available_cores(), untold)
-                    scores.append(_score(row, method, truth, mask, magnification))
+                    found = _agreement(truth, scale, labels, mask)
+                    scores.append(Score(row.name, method, magnification, scale.mpp, found))
                     if place > 0:
                         continue
                     cost, removed = _tile_cost(row, method, truth.slide, tiles, overview, mask, settings)
@@ -139,16 +142,15 @@ def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[floa
             yield magnification
 
 
-def _score(row: LabelledSlide, method: str, truth: Truth, mask: TissueMask, magnification: float) -> Score:
-    scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
-    return Score(row.name, method, magnification, scale.mpp, _agreement(truth, scale, mask))
+def _labels(truth: Truth, scale: ReadingScale) -> Labels:
+    return truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
 
 
-def _agreement(truth: Truth, scale: ReadingScale, mask: TissueMask) -> Agreement:
+def _agreement(truth: Truth, scale: ReadingScale, labels: Labels, mask: TissueMask) -> Agreement:
+    """`labels` are those of the whole slide at that scale."""
     level, whole = truth.slide.info.levels[scale.level].size, truth.slide.info.size
     x = (np.arange(scale.size.width) + 0.5) * scale.factor * whole.width / level.width
     y = (np.arange(scale.size.height) + 0.5) * scale.factor * whole.height / level.height
-    labels = truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
     return agreement(mask.at(x, y), labels)
 
 
@@ -214,14 +216,17 @@ def _tile_cost(
 def _sweep(
     row: LabelledSlide, truth: Truth, segmenters: Segmenters, settings: EvaluationSettings
 ) -> Iterator[SweepPoint]:
+    if not settings.brightness:
+        return
     magnification = settings.magnifications[0]
     scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+    labels = _labels(truth, scale)
     for added in settings.brightness:
         slide: Slide = BrightenedSlide(truth.slide, added)
         overview = read_overview(slide, available_cores(), untold)
         for method, segmenter in segmenters(row, magnification).items():
             mask = segmenter.segment(slide, overview, available_cores(), untold)
-            yield SweepPoint(row.name, method, added, _agreement(truth, scale, mask).dice)
+            yield SweepPoint(row.name, method, added, _agreement(truth, scale, labels, mask).dice)
 
 
 def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, removed: NDArray[np.bool_]) -> None:
