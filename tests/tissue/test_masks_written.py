@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -14,6 +15,7 @@ from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level
+from wsicomp.tissue import cleanup
 from wsicomp.tissue.audit import REMOVED, SAVED, audit_picture
 from wsicomp.tissue.cleanup import drop_specks, fill_holes
 from wsicomp.tissue.glass import TileKind
@@ -52,6 +54,20 @@ def test_specks_are_dropped_and_pieces_stay():
     assert not cleaned[2:4, 2:4].any()
     assert np.array_equal(cleaned[10:50], blob()[10:50])
     assert not drop_specks(np.zeros((5, 5), np.bool_), 4).any()
+
+
+def test_bands_of_rows_find_what_the_whole_picture_shows(monkeypatch):
+    noise = np.random.default_rng(1).standard_normal((400, 90)).astype(np.float32)
+    pixels = cv2.GaussianBlur(noise, (0, 0), 2) > 0.02
+    pixels[50:350, 40] = True
+    tidied = {}
+    for band in (1, 7, 1000):
+        monkeypatch.setattr(cleanup, "_LEAST_BAND_PX", band)
+        tidied[band] = fill_holes(pixels, 4.5), drop_specks(pixels, 4.5)
+    assert (tidied[1000][0] != pixels).any()
+    assert (tidied[1000][1] != pixels).any()
+    for band in (1, 7):
+        assert np.array_equal(tidied[band], tidied[1000])
 
 
 def mask_of(pixels, scale=4.0):

@@ -8,42 +8,52 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Mask = NDArray[np.bool_]
 
-def fill_holes(tissue: NDArray[np.bool_], diameter_px: float) -> NDArray[np.bool_]:
+_LEAST_BAND_PX = 512
+
+
+def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
     """Tissue with the glass inside it that no glass outside reaches, up to the area of a disc, made tissue.
 
     Glass that touches the picture's edge is no hole.
     """
-    return _without_small(tissue, ~tissue, diameter_px, connectivity=4, value=True)
+    return _without_small(tissue, False, diameter_px)
 
 
-def drop_specks(tissue: NDArray[np.bool_], diameter_px: float) -> NDArray[np.bool_]:
+def drop_specks(tissue: Mask, diameter_px: float) -> Mask:
     """Tissue without the separate pieces that are smaller than a disc."""
-    return _without_small(tissue, tissue, diameter_px, connectivity=8, value=False)
+    return _without_small(tissue, True, diameter_px)
 
 
-def _without_small(
-    tissue: NDArray[np.bool_],
-    parts: NDArray[np.bool_],
-    diameter_px: float,
-    connectivity: int,
-    value: bool,
-) -> NDArray[np.bool_]:
-    limit = math.pi / 4 * diameter_px**2
-    if limit < 1:
+def _without_small(tissue: Mask, value: bool, diameter_px: float) -> Mask:
+    """The small parts of a value turned, in bands of rows.
+
+    A part that goes on past the rows looked at around a band has a pixel in each of them, so it is not small.
+    """
+    area = math.pi / 4 * diameter_px**2
+    if area < 1:
         return tissue
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(parts).view(np.uint8), connectivity=connectivity
+    around, band = math.ceil(area), max(_LEAST_BAND_PX, math.ceil(area))
+    cleaned = tissue.copy()
+    for top in range(0, len(tissue), band):
+        first = max(0, top - around)
+        is_small, labels = _parts(tissue[first : top + band + around] == value, value, area)
+        within = labels[top - first : top - first + band]
+        cleaned[top : top + band][is_small[within]] = not value
+    return cleaned
+
+
+def _parts(parts: Mask, is_tissue: bool, area: float) -> tuple[Mask, NDArray[np.int32]]:
+    """(parts + 1,) whether a part is small, and (rows, columns) the part of each pixel, 0 for none."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        parts.view(np.uint8), connectivity=8 if is_tissue else 4
     )
-    is_small = stats[:, cv2.CC_STAT_AREA] < limit
+    is_small = stats[:, cv2.CC_STAT_AREA] < area
     is_small[0] = False
-    if value:
-        rows, columns = tissue.shape
+    if not is_tissue:
+        rows, columns = parts.shape
         left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
         right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
         is_small &= (left > 0) & (top > 0) & (right < columns) & (bottom < rows)
-    if count == 1 or not is_small.any():
-        return tissue
-    cleaned = tissue.copy()
-    cleaned[is_small[labels]] = value
-    return cleaned
+    return np.asarray(is_small), np.asarray(labels, np.int32)

@@ -17,7 +17,7 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Level
 
 MOST_MASK_PIXELS = 1 << 27
-"""What a mask may have: at 4 um per px 21 square centimetres, more than a slide; tidying it takes 1 GB."""
+"""What a mask may have: at 4 um per px 21 square centimetres, more than a slide."""
 
 _ROUNDING = 1e-6
 _LARGEST_KERNEL_PX = 16

@@ -105,7 +105,7 @@ class UnetSegmenter:
         """The tissue at about the magnification, or at the slide's own where that is lower.
 
         A patch that cannot be read counts as tissue. Memory: two patches a worker, three float32 rows of
-        patches as wide as the slide, and 8 bytes for each pixel of the mask while that is tidied.
+        patches as wide as the slide, and 2 bytes for each pixel of the mask, 8 for those of 1500 rows of it.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
