@@ -19,7 +19,8 @@ Train the tissue network as a TOML file says, and write it as Keras, LiteRT and 
 
 Everything goes into FOLDER: curves.csv and curves.png after every epoch, the network when it is done. A run
 that was stopped goes on where it was when the same command is given again. Needs pip install
-'wsicomp[train]'; Keras runs on TensorFlow, or on what KERAS_BACKEND names."""
+'wsicomp[train]'. KERAS_BACKEND=jax trains where a GPU machine has JAX; the same command on TensorFlow then
+writes the files, as only TensorFlow can."""
 
 _EPILOG = """\
 examples:

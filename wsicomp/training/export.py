@@ -97,7 +97,8 @@ def to_litert(model: Any) -> bytes:
 
     if keras.backend.backend() != "tensorflow":
         raise TrainingError(
-            f"Keras runs on {keras.backend.backend()}; write the LiteRT file with KERAS_BACKEND=tensorflow"
+            f"Keras runs on {keras.backend.backend()}, which writes no LiteRT file; "
+            "give the same command with KERAS_BACKEND=tensorflow and it goes on here"
         )
     import tensorflow as tf
 
