@@ -124,7 +124,8 @@ def draw_worst(scores: list[Row], slides: Path, folds: Path, target: Path) -> No
     held_out = read_folds(folds)
     panels = []
     for name in names:
-        with closing(open_truth(rows[name])) as truth:
+        truth = open_truth(rows[name])
+        with closing(truth.slide):
             overview = read_overview(truth.slide, available_cores(), untold)
             segmenter = UnetSegmenter(held_out[rows[name].group])
             found = segmenter.segment(truth.slide, overview, available_cores(), untold).pixels

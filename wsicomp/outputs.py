@@ -9,9 +9,17 @@ from pathlib import Path
 
 from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
 
+_HIDDEN = ".wsicomp.partial"
+
 
 def partial_path(target: Path) -> Path:
-    """Where a target is written before it is complete: hidden, and by a name that only wsicomp uses."""
+    """Where a target is written before it is complete: hidden, and by a name that only wsicomp uses.
+
+    Raises:
+        SlideWriteError: the target has no name, as `.` and `/` have none.
+    """
+    if not target.name:
+        raise SlideWriteError("is a directory; name a file to write", target)
     return target.with_name(f".{target.name}.wsicomp.partial")
 
 
@@ -68,10 +76,11 @@ def check_empty(folder: Path, overwrite: bool) -> None:
         TargetExistsError: it is not empty.
         SlideWriteError: it is something else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise SlideWriteError("is no folder; name one to write into", folder)
-    if not overwrite and folder.is_dir() and any(folder.iterdir()):
-        raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
+    with _told_of(folder):
+        if folder.exists() and not folder.is_dir():
+            raise SlideWriteError("is no folder; name one to write into", folder)
+        if not overwrite and folder.is_dir() and any(folder.iterdir()):
+            raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
 
 
 @contextmanager
@@ -92,21 +101,25 @@ def completed(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def completed_files(folder: Path) -> Iterator[Path]:
-    """A hidden folder whose files move into `folder` when the block ends; a failure leaves nothing.
+    """A hidden folder in `folder` whose files move out of it when the block ends; a failure leaves nothing.
 
     Raises:
         SlideWriteError: an OSError inside.
     """
-    hidden = partial_path(folder.absolute())
+    is_new = not folder.exists()
+    hidden = made_folder(folder) / _HIDDEN
     try:
         with _told_of(folder):
             shutil.rmtree(hidden, ignore_errors=True)
-            hidden.mkdir(parents=True)
+            hidden.mkdir()
             yield hidden
             for file in hidden.iterdir():
-                file.replace(made_folder(folder) / file.name)
+                file.replace(folder / file.name)
+            is_new = False
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+        if is_new:
+            folder.rmdir()
 
 
 @contextmanager

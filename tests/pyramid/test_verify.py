@@ -84,6 +84,22 @@ def test_a_slide_of_others_is_checked_for_what_any_slide_holds(made):
     assert not found.has_provenance
 
 
+def test_a_slide_of_others_is_not_good_against_any_source(made):
+    assert codes(made / "source.svs", made / "source.svs") == {"source-differs"}
+
+
+def test_what_broke_later_is_not_said_of_the_source(made, target):
+    with tifffile.TiffFile(target) as tiff:
+        number = first_action(target, "C")
+        offset, count = tiff.pages[0].dataoffsets[number], tiff.pages[0].databytecounts[number]
+    data = bytearray(target.read_bytes())
+    data[offset + count // 2 : offset + count - 2] = b"\0" * (count - 2 - count // 2)
+    target.write_bytes(data)
+    found = check(target, made / "source.svs")
+    assert {"tile-differs", "tiles-changed"} <= {problem.code for problem in found.problems}
+    assert found.flawed == ()
+
+
 def test_a_truncated_file_is_unreadable(target):
     target.write_bytes(target.read_bytes()[:-2000])
     assert codes(target) == {"unreadable"}

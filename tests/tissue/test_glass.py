@@ -1,6 +1,7 @@
 """No tile with true tissue of 50 um is ever blanked, on slides whose tissue is drawn."""
 
 from contextlib import closing
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from wsicomp.pyramid.plan import TileAction
 from wsicomp.readers import open_slide
 from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level
-from wsicomp.stages import Stages
+from wsicomp.stages import Stages, untold
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
@@ -159,6 +160,27 @@ def test_what_is_found_keeps_its_whole_margin_also_on_a_small_tile(size, margin_
     assert box.x <= width - 8 - margin_px
     assert box.y <= height - 8 - margin_px
     assert box.x + box.width >= width + margin_px - 8
+
+
+@pytest.mark.parametrize("margin_um", [0, 5, 50])
+def test_scattered_nuclei_are_one_thing_whatever_the_margin(margin_um):
+    pixels = np.full((256, 256, 3), 240, np.uint8)
+    for x in range(20, 240, 64):
+        for y in range(20, 240, 64):
+            cv2.circle(pixels, (x, y), 11, (110, 70, 150), -1)
+    slide = PictureSlide(Path("nuclei.png"), pixels, 0.25)
+    color = GlassColor(np.vstack([np.full((1, 3), 240.0), np.zeros((5, 3))]))
+    guard = GlassGuard(slide.info, color, margin_um / 0.25)
+    assert guard.find(slide, TileIndex(0, 0, 0))
+
+
+@pytest.mark.parametrize("color", [(200, 140, 180), (10, 10, 10)])
+def test_no_glass_is_learnt_from_what_no_glass_looks_like(color):
+    slide = PictureSlide(Path("field.png"), np.full((300, 300, 3), color, np.uint8), 0.5)
+    nothing = TissueMask(np.zeros((38, 38), np.bool_), slide.info.size, 8.0, 8.0, "test")
+    glass = fit_glass_color(read_overview(slide, 1, untold), nothing)
+    assert glass.typical == (255, 255, 255)
+    assert GlassGuard(slide.info, glass, 100).find(slide, TileIndex(0, 0, 0))
 
 
 def test_the_glass_colour_follows_an_uneven_lamp():

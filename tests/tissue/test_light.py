@@ -24,12 +24,20 @@ def overview(*parts):
         ([(30, (255, 255, 255)), (40, (205, 204, 208)), (30, TISSUE)], (205, 204, 208)),
         ([(60, (255, 255, 255)), (40, TISSUE)], (255, 255, 255)),
         ([(100, (255, 255, 255))], (255, 255, 255)),
-        ([(100, (0, 0, 0))], (1, 1, 1)),
-        ([(1, (255, 255, 255)), (99, (0, 0, 0))], (1, 1, 1)),
+        ([(100, (200, 140, 180))], (200, 200, 200)),
+        ([(100, (0, 0, 0))], (40, 40, 40)),
+        ([(1, (255, 255, 255)), (99, (0, 0, 0))], (40, 40, 40)),
     ],
 )
 def test_the_light_is_that_of_glass(parts, light):
     assert find_light(overview(*parts)).tolist() == list(light)
+
+
+def test_grey_tissue_beside_overexposed_glass_is_not_taken_for_grey_glass():
+    noise = np.random.default_rng(1).integers(60, 150, (30, 50, 1), np.uint8)
+    glass = np.full((70, 50, 3), 255, np.uint8)
+    pixels = np.concatenate([np.repeat(noise, 3, axis=2), glass])
+    assert find_light(Overview(pixels, Size(50, 100), 1.0, 1.0)).tolist() == [255] * 3
 
 
 def test_in_even_light_glass_has_one_level_and_nothing_overflows():

@@ -122,12 +122,56 @@ def test_no_thread_reads_a_slide_once_segmenting_has_failed(monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("wsicomp")]
 
 
+class NoNumbers:
+    """A LiteRT interpreter of a network that was trained to pieces."""
+
+    def __init__(self, **_):
+        pass
+
+    def allocate_tensors(self):
+        pass
+
+    def get_input_details(self):
+        return [{"shape": (1, 512, 512, 3), "dtype": np.float32, "index": 0}]
+
+    def get_output_details(self):
+        return [{"shape": (1, 512, 512, 2), "dtype": np.float32, "index": 1}]
+
+    def set_tensor(self, *_):
+        pass
+
+    def invoke(self):
+        pass
+
+    def get_tensor(self, _):
+        return np.full((1, 512, 512, 2), np.nan, np.float32)
+
+
+def test_a_network_that_says_no_numbers_is_refused(monkeypatch):
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", NoNumbers)
+    with pytest.raises(WeightsError, match="no number"):
+        segment(slide_of(np.full((64, 64, 3), DARK, np.uint8)), RAW)
+
+
 def test_a_mask_too_large_to_tidy_is_refused_before_anything_is_read():
     slide = slide_of(np.full((8, 8, 3), GLASS, np.uint8), 0.25)
     overview = read_overview(slide, 1, untold)
     slide._info = info_of((100_000,), 0.25)
     with pytest.raises(ConfigError, match="take a lower magnification"):
         dataclasses.replace(RAW, magnification=40.0).segment(slide, overview, 1, untold)
+
+
+@pytest.mark.parametrize("mpp", [352.8, 0.00025])
+def test_a_scale_that_no_slide_has_is_not_believed(mpp):
+    scale = choose_scale(info_of((12_288,), mpp), 4.0)
+    assert (scale.factor, scale.mpp) == (8, 4.0)
+    assert "which no slide has" in scale.assumption
+
+
+def test_an_evenly_pink_patch_is_not_certainly_blank(monkeypatch):
+    monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
+    segment(slide_of(np.full((512, 512, 3), (200, 140, 180), np.uint8)), UnetSegmenter())
+    assert DarkIsTissue.ran == 1
 
 
 def test_an_even_dark_patch_is_not_certainly_blank(monkeypatch):

@@ -21,12 +21,13 @@ from wsicomp.tissue.unet import LiteRtNetwork
 from wsicomp.tissue.weights import SHIPPED, load_weights
 from wsicomp.training.augment import Augmentation, augmented
 from wsicomp.training.draw import draw_slides
+from wsicomp.training.export import check_name
 from wsicomp.training.fit import _spread
-from wsicomp.training.labels import GLASS, IGNORED, TISSUE
+from wsicomp.training.labels import GLASS, IGNORED, TISSUE, open_truth
 from wsicomp.training.patches import Patch, PatchSource, build_patch_set
 from wsicomp.training.sampling import epoch_patches, folds, learns_from
 from wsicomp.training.settings import NetworkSettings, TrainingSettings, load_settings
-from wsicomp.training.table import read_table
+from wsicomp.training.table import ALL_GLASS, LabelledSlide, read_table
 
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
 LIGHT = np.array([238, 236, 240], np.float32)
@@ -314,12 +315,36 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
         (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--power", "0"], "expected 0.1 to 40"),
         (["dataset", "draw", str(tmp_path / "d")], "is not empty"),
         (["dataset", "draw", str(tmp_path / "e"), "--count", "0"], "expected a count"),
-        (["dataset", "draw", str(table / "e"), "--count", "1", "--size", "256"], "cannot be written"),
+        (["dataset", "draw", str(table / "e"), "--count", "1", "--size", "256"], "is no folder"),
     ):
         assert main(arguments) == 1
         err = capsys.readouterr().err
         assert told in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_no_run_is_left_alone(drawn):
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    folder = drawn / "notes"
+    folder.mkdir()
+    (folder / "best-model.keras").write_text("mine")
+    code, told = train(drawn, "run.toml", "notes")
+    assert code == 1
+    assert "holds no run" in told.splitlines()[-1]
+    assert [path.name for path in folder.iterdir()] == ["best-model.keras"]
+
+
+@pytest.mark.parametrize("name", ["state", "settings", "last-0", "best-12"])
+def test_a_network_is_not_named_as_the_run_s_own_files(name):
+    with pytest.raises(TrainingError, match="a file of the run"):
+        check_name(name)
+
+
+def test_the_um_per_px_of_a_slide_are_its_own(tmp_path):
+    row = LabelledSlide("a", tmp_path / "a.svs", None, ALL_GLASS, 4.0, "train", "a", "none", True)
+    with pytest.raises(TrainingError, match="um_per_px is for pictures"):
+        open_truth(row)
 
 
 def test_the_paper_network_has_its_parameters():

@@ -67,7 +67,7 @@ def run_tissue(options: argparse.Namespace) -> int:
     """Measure, write, and print the means."""
     from wsicomp.training.evaluate import EvaluationSettings, evaluate
     from wsicomp.training.extras import require
-    from wsicomp.training.page import PAGE, write_evaluation
+    from wsicomp.training.page import FIGURE, PAGE, SWEEP, write_evaluation
     from wsicomp.training.table import read_table, select
 
     if options.brightness:
@@ -93,6 +93,9 @@ def run_tissue(options: argparse.Namespace) -> int:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = evaluate(rows, segmenters, settings, hidden, progress)
         write_evaluation(found, hidden)
+    if not options.brightness:  # what an earlier evaluation left is none of this one's
+        for name in (SWEEP, FIGURE):
+            (options.folder / name).unlink(missing_ok=True)
     _print(found)
     print(f"\nlook at {options.folder / PAGE}")
     return 0

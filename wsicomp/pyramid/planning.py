@@ -25,6 +25,7 @@ from wsicomp.slide import (
     SlideInfo,
 )
 from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
+from wsicomp.tissue.scale import plausible_mpp
 from wsicomp.version import SOFTWARE
 
 _APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
@@ -268,12 +269,13 @@ def _notes(
     notes = []
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
-        if config.glass != "keep":
-            notes.append("margins are as wide, in px, as 0.25 um per px makes them")
-            notes.append("the guard is as keen as at 1 um per px")
+    if config.glass != "keep" and plausible_mpp(info) is None:
+        notes.append("to be safe margins are as wide as at 0.25 um per px, the guard as keen as at 1")
     notes += glass.notes if glass is not None else ()
     if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
-        notes.append("the mask has no edge on this slide: look at it with `wsicomp segment --audit`")
+        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.survey.kinds)
+        found = "no tissue" if is_bare else "nothing but tissue"
+        notes.append(f"the mask shows {found} on this slide: look at it with `--dry-run --audit PNG`")
     if container == "tiff" and info.objective_power is not None:
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"

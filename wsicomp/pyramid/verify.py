@@ -35,7 +35,7 @@ CODES = {
     "tiles-changed": "a level's tiles are not those that were written",
     "property-differs": "um per px, objective power, ICC profile or vendor are not the source's",
     "associated-differs": "a label, macro or thumbnail is not the source's",
-    "source-differs": "the file was not made from this source",
+    "source-differs": "the file was not made from this source, or does not say from which",
     "tile-differs": "a copied tile is not the source's byte for byte",
 }
 """Every code that a `Problem` can have, with its meaning."""
@@ -90,6 +90,9 @@ def verify_slide(
         problems = list(_check_openslide(path, slide.info))
         if provenance is not None:
             problems += _check_plan(slide, provenance.plan)
+        if provenance is None and source is not None:
+            message = "it holds no provenance, so nothing says what it was made from"
+            problems.append(Problem("source-differs", "file", message))
         if provenance is not None and source is not None:
             problems += _check_source(slide.info, provenance.plan, source.info, source_sha256)
         planned = None if problems else provenance
@@ -217,11 +220,13 @@ def _check_tiles(
                     digest.update(data)
                 done += len(tiles)
                 progress(done, total)
-        flawed += check.flawed
-        if provenance and digest.hexdigest() != provenance.level_sha256[number]:
-            problems.append(
-                Problem("tiles-changed", f"level {number}", "SHA-256 is not that of the written tiles")
-            )
+        if provenance is None or digest.hexdigest() == provenance.level_sha256[number]:
+            flawed += check.flawed
+            continue
+        problems.append(
+            Problem("tiles-changed", f"level {number}", "SHA-256 is not that of the written tiles")
+        )
+        problems += [Problem("tile-damaged", place, "decodes only in part") for place in check.flawed]
     return problems, flawed
 
 

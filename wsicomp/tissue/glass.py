@@ -21,13 +21,16 @@ from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
+from wsicomp.tissue.light import DARKEST_GLASS, MOST_TINT
 from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.scale import margin_in_px, plausible_mpp
 from wsicomp.tissue.segment import Overview
 
 _BLOCK_PX = 8
 _CELL_PX = 16
 _BLOCK_UM = 8.0
 _LEAST_AREA_UM2 = 120.0
+_TOGETHER_UM = 100.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
 _COARSE_MPP = 1.0
@@ -74,6 +77,9 @@ class GlassColor:
         return red, green, blue
 
 
+_WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
+
+
 @dataclass(frozen=True)
 class GlassSurvey:
     """For each level of the source the `TileKind` of every tile, (rows, columns) uint8."""
@@ -82,7 +88,10 @@ class GlassSurvey:
 
 
 def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
-    """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull."""
+    """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull.
+
+    White where there is none, or where it is more coloured or darker than glass can be: then it stays.
+    """
     samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
     y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
     shape = mask.pixels.shape
@@ -90,7 +99,7 @@ def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
         ~mask.pixels[(y * shape[0]).astype(np.intp)[:, None], (x * shape[1]).astype(np.intp)]
     )
     if not rows.size:
-        return GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
+        return _WHITE
     terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
     colors = samples[rows, columns].astype(np.float64)
     neutral = _most_neutral(colors)
@@ -100,6 +109,8 @@ def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
         coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
+    if np.ptp(coefficients[0]) > MOST_TINT or coefficients[0].min() < DARKEST_GLASS:
+        return _WHITE
     return GlassColor(np.asarray(coefficients, np.float64))
 
 
@@ -136,7 +147,8 @@ class GlassGuard:
     def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
         self._color = color
         self._margin_px = margin_px
-        self._mpp = info.mpp.mean if info.mpp else _COARSE_MPP
+        self._mpp = plausible_mpp(info) or _COARSE_MPP
+        self._together_px = margin_in_px(info, _TOGETHER_UM)
 
     def block_px(self, level: Level) -> int:
         """The side of a block in the level's pixels: 1, 2, 4 or 8, so that blocks fill cells and tiles."""
@@ -148,9 +160,9 @@ class GlassGuard:
     def find(self, slide: Slide, index: TileIndex) -> tuple[Region, ...]:
         """The boxes, margin and all, around what is on a tile that should be glass; none for glass.
 
-        Blocks whose margins meet are one thing, and things of less than the least area are none. Boxes are
-        in the level's pixels, and may reach past the level's edge. A tile that cannot be decoded is taken for
-        something.
+        Blocks within 100 um of each other are one thing, and things of less than the least area are none.
+        Boxes are in the level's pixels, and may reach past the level's edge. A tile that cannot be decoded is
+        taken for something.
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
@@ -165,16 +177,22 @@ class GlassGuard:
         needed = max(1, min(int(_LEAST_AREA_UM2 / block_um2), foreign.size // 8))
         if np.count_nonzero(foreign) < needed:
             return ()
-        margin = self._margin_blocks(level)
+        margin = self._in_blocks(level, self._margin_px)
+        reach = self._in_blocks(level, self._together_px / 2)
         return tuple(
-            Region(region.x + x * side, region.y + y * side, width * side, height * side)
-            for x, y, width, height, area in _things(foreign, margin)
+            Region(
+                region.x + (x - margin) * side,
+                region.y + (y - margin) * side,
+                (width + 2 * margin) * side,
+                (height + 2 * margin) * side,
+            )
+            for x, y, width, height, area in _things(foreign, reach)
             if area >= needed
         )
 
-    def _margin_blocks(self, level: Level) -> int:
-        """The margin in whole blocks of a level, at least one: what is found may go on in the next tile."""
-        return max(1, math.ceil(self._margin_px / level.downsample / self.block_px(level)))
+    def _in_blocks(self, level: Level, distance_px: float) -> int:
+        """Level-0 pixels in whole blocks of a level, at least one: a find may go on beside the tile."""
+        return max(1, math.ceil(distance_px / level.downsample / self.block_px(level)))
 
     def _read_blocks(self, slide: Slide, index: TileIndex, region: Region) -> Pixels:
         side = self.block_px(slide.info.levels[index.level])
@@ -214,7 +232,7 @@ class GlassGuard:
         """
         side = self.block_px(level)
         foreign = self._foreign(level, region, _blocks(pixels, side), glass=_shrunk(~tissue, side))
-        reach = 2 * min(self._margin_blocks(level), max(foreign.shape)) + 1
+        reach = 2 * min(self._in_blocks(level, self._margin_px), max(foreign.shape)) + 1
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         grown = cv2.dilate(foreign.astype(np.uint8), disc)
         wide = np.repeat(np.repeat(grown, side, axis=0), side, axis=1)[: region.height, : region.width]
@@ -223,16 +241,16 @@ class GlassGuard:
         return np.repeat(np.repeat(cells, _CELL_PX, axis=0), _CELL_PX, axis=1)
 
 
-def _things(foreign: NDArray[np.bool_], margin: int) -> list[tuple[int, int, int, int, int]]:
-    """(x, y, width, height, own blocks) of what lies together once every block has a margin, with it."""
-    reach = min(margin, max(foreign.shape))  # all that can join two blocks of a tile
+def _things(foreign: NDArray[np.bool_], reach: int) -> list[tuple[int, int, int, int, int]]:
+    """(x, y, width, height, blocks) of what lies together: less than twice `reach` blocks apart."""
+    reach = min(reach, max(foreign.shape))  # all that can join two blocks of a tile
     wide = np.pad(foreign, reach).view(np.uint8)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(wide, square), connectivity=8)
-    own = np.bincount(labels[wide.view(np.bool_)], minlength=count)
-    more = margin - reach
+    blocks = np.bincount(labels[wide.view(np.bool_)], minlength=count)
+    # Padded by as much as it was spread by, so a thing begins where its spread does.
     return [
-        (x - reach - more, y - reach - more, width + 2 * more, height + 2 * more, int(own[number]))
+        (x, y, width - 2 * reach, height - 2 * reach, int(blocks[number]))
         for number, (x, y, width, height, _) in enumerate(stats.tolist())
         if number
     ]

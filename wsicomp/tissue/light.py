@@ -15,17 +15,25 @@ Light = NDArray[np.float32]
 GLASS_AT = 235.0
 """The grey level that glass has in even light."""
 
+MOST_TINT = 32.0
+"""By how many grey levels the channels of bare glass may differ; what is more coloured is stained."""
+
+DARKEST_GLASS = 40.0
+"""Grey level below which nothing is taken for glass, however dark the scan."""
+
 _BRIGHTEST = 0.1
 _PADDING = 254
-_NEUTRAL = 16
+_ALIKE = 6
+_LEAST_GLASS = 0.15
 _SAMPLES_A_SIDE = 512
 
 
 def find_light(overview: Overview) -> Light:
-    """The median colour of the brightest tenth of a slide; of its brightest tissue where it has no glass.
+    """The median colour of the brightest tenth of a slide, if that is glass: hardly tinted, and much alike.
 
-    Scanners pad with pure white: beside it something grey is the glass, but beside nothing but stained
-    tissue it is the glass itself, overexposed.
+    Scanners pad with pure white: beside it something grey is the glass, but beside nothing that looks like
+    glass it is the glass itself, overexposed. A slide that shows no glass at all keeps its colours: the
+    light is then as white as its brightest tissue is bright.
     """
     rows, columns = overview.pixels.shape[:2]
     step = max(1, max(rows, columns) // _SAMPLES_A_SIDE)
@@ -33,9 +41,11 @@ def find_light(overview: Overview) -> Light:
     scanned = colors[colors.min(axis=1) < _PADDING]
     if len(scanned):
         light = _brightest(scanned)
-        if len(scanned) == len(colors) or np.ptp(light) <= _NEUTRAL:
+        alike = (np.abs(scanned - light) <= _ALIKE).all(axis=1)
+        is_glass = np.ptp(light) <= MOST_TINT and light.min() >= DARKEST_GLASS
+        if is_glass and alike.mean() >= _LEAST_GLASS:
             return light
-    return _brightest(colors)
+    return np.full(3, max(_brightest(colors).max(), DARKEST_GLASS), np.float32)
 
 
 def _brightest(colors: Pixels) -> Light:

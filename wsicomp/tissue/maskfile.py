@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 
 _DRAWN_SIDE_PX = 4096
 _SUBPIXEL_BITS = 4
+_PNG_SUFFIX = ".png"
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
@@ -47,7 +51,10 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     Raises:
         MaskError: the file cannot be read, or does not fit the slide.
     """
-    is_outline = path.suffix.lower() in _OUTLINE_SUFFIXES
+    suffix = path.suffix.lower()
+    if suffix not in (*_OUTLINE_SUFFIXES, *_TIFF_SUFFIXES, _PNG_SUFFIX):
+        raise MaskError(f"its name ends in {suffix!r}, expected PNG, TIFF or GeoJSON", path)
+    is_outline = suffix in _OUTLINE_SUFFIXES
     try:
         samples = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
     except MaskError:
@@ -85,7 +92,7 @@ def _picture(path: Path) -> NDArray[Any]:
                 pixels = pixels[..., : -len(page.extrasamples)]
     else:
         try:
-            with Image.open(path) as image:
+            with _unwarned(path) as image:
                 if image.width * image.height > MOST_MASK_PIXELS:
                     raise MaskError(
                         f"{image.width} x {image.height} px, expected fewer than {MOST_MASK_PIXELS}", path
@@ -100,6 +107,15 @@ def _picture(path: Path) -> NDArray[Any]:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise MaskError("samples that are no numbers", path)
     return np.asarray(pixels)
+
+
+@contextmanager
+def _unwarned(path: Path) -> Iterator[Image.Image]:
+    """A picture, opened; how large it may be is ours to say, not Pillow's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            yield image
 
 
 def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wsicomp.errors import ConfigError
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide, SlideInfo
+from wsicomp.tissue.mask import MOST_MASK_PIXELS
 
 MPP_AT_1X = 10.0
 """Um per px at a magnification of 1: a 40x scan has 0.25."""
@@ -19,6 +21,8 @@ ASSUMED_MPP = 0.5
 _TOLERANCE = 0.1
 _NEARLY = 1.15
 _FINEST_MPP = 0.25
+_PLAUSIBLE_MPP = 0.02, 200.0
+_WIDEST_UM = 300_000.0
 _STRIP_PX = 4_000_000
 
 
@@ -46,19 +50,32 @@ class ReadingScale:
         return self.magnification * _NEARLY >= magnification
 
 
+def plausible_mpp(info: SlideInfo) -> float | None:
+    """The file's um per level-0 pixel, if a slide can have it: 0.02 to 200 um, and no side over 30 cm.
+
+    Printing resolutions of 72 dpi, and mm for um, are common in files and would be believed otherwise.
+    """
+    if info.mpp is None:
+        return None
+    mpp, (least, most) = info.mpp.mean, _PLAUSIBLE_MPP
+    return mpp if least <= mpp <= most and mpp * max(info.size.shape) <= _WIDEST_UM else None
+
+
 def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
-    """(um per level-0 pixel, what was assumed): the mpp, else 10 / objective power, else 0.5 um."""
-    if info.mpp is not None:
-        return info.mpp.mean, None
+    """(um per level-0 pixel, what was assumed): a plausible mpp, else 10 / objective power, else 0.5 um."""
+    mpp = plausible_mpp(info)
+    if mpp is not None:
+        return mpp, None
     if info.objective_power:
         mpp = MPP_AT_1X / info.objective_power
         return mpp, f"level 0 had {mpp:g} um per px, by its objective power of {info.objective_power:g}"
-    return ASSUMED_MPP, f"level 0 had {ASSUMED_MPP:g} um per px, as at 20x: the source states no scale"
+    why = "states no scale" if info.mpp is None else f"states {info.mpp.mean:.4g} um, which no slide has"
+    return ASSUMED_MPP, f"level 0 had {ASSUMED_MPP:g} um per px, as at 20x: the source {why}"
 
 
 def margin_in_px(info: SlideInfo, margin_um: float) -> float:
-    """A margin in level-0 pixels; without an mpp as for 0.25 um, the widest that it can need."""
-    return margin_um / (info.mpp.mean if info.mpp else _FINEST_MPP)
+    """A margin in level-0 pixels; without a plausible mpp as for 0.25 um, the widest that it can need."""
+    return margin_um / (plausible_mpp(info) or _FINEST_MPP)
 
 
 def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:
@@ -79,6 +96,17 @@ def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:
             break
     assert best is not None, "a slide has a level"
     return best[1]
+
+
+def check_mask_size(scale: ReadingScale) -> None:
+    """Refuse a scale at which the mask of a slide would be larger than any slide needs.
+
+    Raises:
+        ConfigError: it would have more than 2^27 pixels.
+    """
+    if scale.size.width * scale.size.height > MOST_MASK_PIXELS:
+        found = f"a mask of {scale.size} px at {scale.magnification:.3g}x"
+        raise ConfigError(f"{found}, expected at most 2^27 px; take a lower magnification")
 
 
 def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:

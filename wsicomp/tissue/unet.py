@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
-from wsicomp.errors import ConfigError, TileReadError, WeightsError
+from wsicomp.errors import TileReadError, WeightsError
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.cleanup import drop_specks, fill_holes
 from wsicomp.tissue.light import GLASS_AT, find_light, in_even_light
-from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
-from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, check_mask_size, choose_scale, read_scaled
 from wsicomp.tissue.segment import Overview
 from wsicomp.tissue.weights import SHIPPED, Weights, load_weights
 
@@ -35,6 +36,7 @@ _BLANK_RANGE = 12
 _BLANK_DARKER = 40
 _BLOCK_PX = 4
 _STDERR = 2
+_STDERR_LOCK = threading.Lock()
 _NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 
@@ -47,8 +49,9 @@ class LiteRtNetwork:
     def __init__(self, weights: Weights, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
 
+        self._manifest = weights.manifest
         try:
-            with _without_notice():
+            with _STDERR_LOCK, _without_notice():
                 self._interpreter: Any = Interpreter(model_content=weights.litert, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as exc:
@@ -62,16 +65,31 @@ class LiteRtNetwork:
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
-        """(patch_px, patch_px) float32."""
-        self._interpreter.set_tensor(self._input, pixels[None].astype(np.float32))
-        self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self._output)[0, ..., 1])
+        """(patch_px, patch_px) float32.
+
+        Raises:
+            WeightsError: LiteRT cannot run it after all, or what it says are no numbers.
+        """
+        try:
+            self._interpreter.set_tensor(self._input, pixels[None].astype(np.float32))
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as exc:
+            raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", self._manifest) from exc
+        found: Probability = self._interpreter.get_tensor(self._output)[0, ..., 1]
+        if not np.isfinite(found).all():
+            raise WeightsError("says what is no number; its training went wrong", self._manifest)
+        return found
 
 
 @contextmanager
 def _without_notice() -> Iterator[None]:
     """Keep LiteRT's notice of its delegate from stderr; it has no setting for that. All else gets through."""
-    with tempfile.TemporaryFile() as said:
+    try:
+        hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
+    except OSError:  # nowhere to hold what is said: then the notice is seen
+        yield
+        return
+    with hold as said:
         stderr = os.dup(_STDERR)
         os.dup2(said.fileno(), _STDERR)
         try:
@@ -105,7 +123,8 @@ class UnetSegmenter:
         """The tissue at about the magnification, or at the slide's own where that is lower.
 
         A patch that cannot be read counts as tissue. Memory: two patches a worker, three float32 rows of
-        patches as wide as the slide, and 2 bytes for each pixel of the mask, 8 for those of 1500 rows of it.
+        patches as wide as the slide, and 2 bytes for each pixel of the mask; 8 for those of 1500 of its rows,
+        or of as many as the larger of hole and speck has pixels three times over.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
@@ -113,9 +132,7 @@ class UnetSegmenter:
         """
         weights = load_weights(self.manifest)
         scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
-        if scale.size.width * scale.size.height > MOST_MASK_PIXELS:
-            found = f"a mask of {scale.size} px at {scale.magnification:.3g}x"
-            raise ConfigError(f"{found}, expected at most 2^27 px; take a lower magnification")
+        check_mask_size(scale)
         network = LiteRtNetwork(weights, workers)
         light = find_light(overview)
 
@@ -220,9 +237,10 @@ def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
 def _is_blank(pixels: Pixels) -> bool:
     """Whether a patch in even light is one colour as bright as glass: nothing for a network to find.
 
-    Blocks of 4 x 4 px within 12 grey levels of each other in every channel.
+    Blocks of 4 x 4 px within 12 grey levels of each other in every channel, in none of them over 40 darker
+    than glass.
     """
     rows, columns = (max(1, side // _BLOCK_PX) for side in pixels.shape[:2])
     blocks = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.int16)
     is_even = bool((np.ptp(blocks, axis=0) <= _BLANK_RANGE).all())
-    return is_even and float(blocks.mean()) >= GLASS_AT - _BLANK_DARKER
+    return is_even and float(blocks.mean(axis=0).min()) >= GLASS_AT - _BLANK_DARKER

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ SHIPPED = Path(__file__).parents[1] / "models" / "tissue-unet.json"
 
 MANIFEST_FORMAT = "wsicomp tissue network 1"
 _MOST_BYTES = 256 << 20
+_MOST_MANIFEST = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class Weights:
     learnt_from: tuple[Mapping[str, Any], ...] = field(repr=False)
 
 
-@lru_cache(maxsize=4)
 def load_weights(manifest: Path = SHIPPED) -> Weights:
     """Read a manifest and the LiteRT file that it names, beside it.
 
@@ -47,7 +46,8 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
         WeightsError: a file is missing or is no manifest, or the network's hash is not the manifest's.
     """
     try:
-        facts = json.loads(manifest.read_text("utf-8"))
+        with manifest.open(encoding="utf-8") as text:
+            facts = json.loads(text.read(_MOST_MANIFEST))
         if facts["format"] != MANIFEST_FORMAT:
             raise WeightsError(f"format {facts['format']!r}, expected {MANIFEST_FORMAT!r}", manifest)
         name, entry = str(facts["name"]), facts["files"]["litert"]
@@ -65,7 +65,8 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
         raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
     if not all(isinstance(source, Mapping) for source in learnt_from):
         raise WeightsError("learnt_from lists no sources", manifest)
-    litert = _verified(manifest.parent / file, sha256, _advice(manifest))
+    advice = "install wsicomp anew" if manifest == SHIPPED else "keep a network's files together"
+    litert = _verified(manifest.parent / file, sha256, advice)
     return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
 
 

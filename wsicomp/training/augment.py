@@ -79,7 +79,7 @@ def augmented(
 ) -> tuple[Pixels, Labels]:
     """A crop of `side` px of a patch with everything done to it that the dice say, then in even light.
 
-    `light` is that of the patch's slide; what changes the colour of all pixels changes it alike.
+    `light` is that of the patch's slide; what lamp and camera do to all pixels alike, they do to it.
     """
     zoom = float(np.exp(rng.uniform(-0.45, 0.35))) if rng.random() < settings.zoom else 1.0
     sample = _cropped(pixels, labels, light, side, zoom, rng)
@@ -138,7 +138,7 @@ def _cropped(pixels: Pixels, labels: Labels, light: Light, side: int, zoom: floa
     if span != side:
         method = cv2.INTER_AREA if span > side else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
-        part = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8)
+        part = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     return Sample(image.astype(np.float32), part.copy(), light.copy())
 
 

@@ -18,7 +18,14 @@ from wsicomp.stages import StageProgress, untold
 from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import outlined, shaded, spread
-from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, margin_in_px, stated_mpp
+from wsicomp.tissue.scale import (
+    MPP_AT_1X,
+    ReadingScale,
+    check_mask_size,
+    choose_scale,
+    margin_in_px,
+    stated_mpp,
+)
 from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.training.brightness import BrightenedSlide
 from wsicomp.training.labels import GLASS, TISSUE, Labels, Truth, open_truth
@@ -107,6 +114,7 @@ def evaluate(
     Raises:
         SlideReadError: a slide cannot be read.
         MaskError: its labels cannot be read or do not fit.
+        ConfigError: at a magnification its mask would have more than 2^27 pixels.
     """
     scores: list[Score] = []
     costs: list[TileCost] = []
@@ -118,6 +126,7 @@ def evaluate(
             overview = read_overview(truth.slide, available_cores(), untold)
             for place, magnification in enumerate(_magnifications(truth, settings)):
                 scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+                check_mask_size(scale)
                 labels = _labels(truth, scale)
                 for method, segmenter in segmenters(row, magnification).items():
                     mask = segmenter.segment(truth.slide, overview, available_cores(), untold)

@@ -13,23 +13,25 @@ from typing import Any
 
 from wsicomp.errors import TrainingError
 from wsicomp.outputs import completed
-from wsicomp.tissue.scale import MPP_AT_1X
 from wsicomp.tissue.weights import MANIFEST_FORMAT
 from wsicomp.training.fit import Fitted
 from wsicomp.training.patches import PATCH_PX, PatchSource
 from wsicomp.training.settings import TrainingSettings
 from wsicomp.version import SOFTWARE
 
-_MAGNIFICATION = 2.5
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_OWN = re.compile(r"settings|state|(last|best)-\d+")
 
 
 def check_name(name: str) -> None:
     """Refuse a network's name that cannot name its files, before anything is trained.
 
     Raises:
-        TrainingError: it has other characters than letters, digits, `.`, `_` and `-`, or begins with a dot.
+        TrainingError: it has other characters than letters, digits, `.`, `_` and `-`, begins with a dot, or
+            is that of one of the run's own files.
     """
+    if _OWN.fullmatch(name):
+        raise TrainingError(f"the name is {name!r}, as of a file of the run; take another")
     if not _NAME.fullmatch(name):
         raise TrainingError(f"the name is {name!r}, expected letters, digits, . _ - as in tissue-unet")
 
@@ -59,7 +61,6 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
             for kind, (file, data) in files.items()
         },
         "patch_px": PATCH_PX,
-        "mpp": MPP_AT_1X / _MAGNIFICATION,
         "parameters": int(model.count_params()),
         "input": "(1, patch_px, patch_px, 3) float32 RGB, 0 to 255, glass at 235",
         "output": "(1, patch_px, patch_px, 2) float32 softmax: glass, tissue",

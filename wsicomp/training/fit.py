@@ -23,6 +23,7 @@ from itertools import cycle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _VALIDATION_PATCHES = 64
 _VALIDATION_ADDED = (0, -75, 0, 75)
 _AUGMENTING_THREADS = 2
+_SETTINGS, _STATE = "settings.json", "state.json"
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def fit(
         samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
         keras.utils.set_random_seed(settings.seed)
         if epochs:
-            model = keras.saving.load_model(_last(folder, epochs, "keras"), compile=False)
+            model = _load_network(_last(folder, epochs, "keras"))
         else:
             keras.config.set_dtype_policy(settings.precision)
             model = build_unet(settings.network)
@@ -174,6 +177,8 @@ def _one_epoch(model: Any, samples: Samples, settings: TrainingSettings, done: i
     for batch in _batches(samples, settings, done):
         model.reset_metrics()  # without it some of Keras's backends give the mean of all batches so far
         losses.append(float(model.train_on_batch(*batch)))
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(f"the loss is {losses[-1]} in epoch {done + 1}; lower the learning rate")
     validation_loss, dice = _validate(model, samples)
     return Epoch(done + 1, rate, float(np.mean(losses)), validation_loss, dice)
 
@@ -221,13 +226,18 @@ def _validate(model: Any, samples: Samples) -> tuple[float, float]:
 
 
 def _resumed(settings: TrainingSettings, folder: Path) -> list[Epoch]:
-    """The epochs that a run folder has behind it; writes the settings into a new one."""
-    told, state = folder / "settings.json", folder / "state.json"
+    """The epochs that a run folder has behind it; writes the settings into a new one.
+
+    Where no epoch has ended, other settings may take the place of those that were told first.
+    """
+    told, state = folder / _SETTINGS, folder / _STATE
+    if not told.exists() and any(folder.iterdir()):
+        raise TrainingError("is not empty, and holds no run; name another folder", folder)
     asked = settings.to_json() | {"patches_sha256": [_sha256(path) for path in settings.patches]}
     try:
-        if told.exists() and json.loads(told.read_text("utf-8")) != asked:
-            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
         epochs = [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+        if epochs and json.loads(told.read_text("utf-8")) != asked:
+            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
     except TrainingError:
         raise
     except (OSError, ValueError, TypeError) as exc:
@@ -264,17 +274,29 @@ def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> 
             shutil.copyfile(network, _best_network(folder, epochs))
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", network) from exc
-    with completed(folder / "state.json") as partial:
+    with completed(folder / _STATE) as partial:
         partial.write_text(json.dumps([asdict(epoch) for epoch in epochs], indent=1), "utf-8")
-    for old in set(folder.glob("best-*.keras")) - {_best_network(folder, epochs)}:
-        old.unlink()
+    if epochs[-1] is _best(epochs) and epochs[:-1]:
+        _best_network(folder, epochs[:-1]).unlink(missing_ok=True)
     _write_curves(folder, epochs)
 
 
+def _load_network(path: Path) -> Any:
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except _DAMAGED as exc:
+        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
+
+
 def _load_optimizer(optimizer: Any, path: Path) -> None:
-    with np.load(path, allow_pickle=False) as values:
-        for number, variable in enumerate(optimizer.variables):
-            variable.assign(values[f"v{number}"])
+    try:
+        with np.load(path, allow_pickle=False) as values:
+            for number, variable in enumerate(optimizer.variables):
+                variable.assign(values[f"v{number}"])
+    except _DAMAGED as exc:
+        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
 
 
 def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.errors import MaskError
+from wsicomp.errors import MaskError, TrainingError
 from wsicomp.geometry import Region, Size
 from wsicomp.readers import open_slide
 from wsicomp.readers.picture import SUFFIXES, open_picture
@@ -89,8 +89,11 @@ def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:
     Raises:
         SlideReadError: the slide or picture cannot be read.
         MaskError: the mask cannot be read, or does not fit it.
+        TrainingError: the table states the um per px of a slide.
     """
     is_picture = row.image.suffix.lower() in SUFFIXES
+    if row.mpp is not None and not is_picture:
+        raise TrainingError("um_per_px is for pictures; a slide states its own, leave it out", row.image)
     slide: Slide = _picture(row, tile_um) if is_picture else open_slide(row.image)
     try:
         if row.mask is None:

@@ -41,6 +41,7 @@ THINNED = {20.0: 4, 40.0: 8}
 _FORMAT = "wsicomp patch set 2"
 _LEAST_SCORED = 0.02
 _LEAST_PATCH_BYTES = 256
+_LEAST_SOURCE_BYTES = 16
 _PATCH = np.dtype([("power", "f4"), ("mpp", "f4"), ("source", "i4"), ("column", "i4"), ("row", "i4")])
 _NAMES = ("name", "group", "split", "licence")
 
@@ -189,6 +190,10 @@ class PatchSet:
             raise TrainingError("patches that are no bytes; build it anew", path)
         if count > path.stat().st_size // _LEAST_PATCH_BYTES:
             raise TrainingError(f"{count} patches listed, more than the file can hold; build it anew", path)
+        if any(
+            len(column) > path.stat().st_size // _LEAST_SOURCE_BYTES for column in file["source"].values()
+        ):
+            raise TrainingError("more sources listed than the file can hold; build it anew", path)
         records = np.asarray(listed[:])
         fields = [[text.decode() for text in file["source"][name][:]] for name in _NAMES]
         flags = [bool(flag) for flag in file["source"]["may_train"][:]]
@@ -237,6 +242,14 @@ def open_patch_set(path: Path) -> Iterator[PatchSet]:
             patches = PatchSet(path, stack.enter_context(h5py.File(path, "r")))
         except TrainingError:
             raise
-        except (OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as exc:
+        except (
+            OSError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            MemoryError,
+        ) as exc:
             raise TrainingError(f"cannot be read as a patch set ({type(exc).__name__})", path) from exc
         yield patches

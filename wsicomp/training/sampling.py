@@ -19,7 +19,7 @@ def epoch_patches(
 ) -> list[Patch]:
     """`count` patches: powers in proportion to their weights, each power's sources in turn.
 
-    Within a power nothing is drawn twice before all of it was drawn once.
+    Within a source nothing is drawn twice before all of it was drawn once; small sources come round sooner.
     """
     by_power: dict[float, list[Patch]] = defaultdict(list)
     for patch in patches:

@@ -21,9 +21,9 @@ _MASKS = (".png", ".tif", ".tiff", ".geojson")
 class LabelledSlide:
     """One row of the table.
 
-    `mask` is a file, or None where `everywhere` says what the whole picture is. `mpp` is um per px of level 0
-    where the table says so. `remarks` says what is hard about it. `group` is the patient or slide that it
-    comes from: what a split keeps together.
+    `mask` is a file, or None where `everywhere` says what the whole picture is. `mpp` is um per px of a
+    picture, where the table says so; slides state their own. `remarks` says what is hard about it. `group` is
+    the patient or slide that it comes from: what a split keeps together.
     """
 
     name: str

@@ -47,7 +47,10 @@ def cross_validate(
     with open_patch_set(settings.patches[0]) as patches:
         groups = {source.group for source in patches.sources}
     if not 3 <= count <= len(groups):
-        raise TrainingError(f"{count} folds of {len(groups)} groups, expected 3 to {len(groups)}")
+        raise TrainingError(
+            f"{count} folds of {len(groups)} groups, expected at least 3 and no more than groups",
+            settings.patches[0],
+        )
     dealt = folds(groups, count, settings.seed)
     manifests = []
     for number, held_out in enumerate(dealt):
@@ -78,5 +81,5 @@ def read_folds(path: Path) -> dict[str, Path]:
     try:
         held = json.loads(path.read_text("utf-8"))
         return {str(group): path.parent / str(manifest) for group, manifest in held.items()}
-    except (OSError, ValueError, AttributeError) as exc:
+    except (OSError, ValueError, AttributeError, RecursionError) as exc:
         raise TrainingError(f"cannot be read as folds ({type(exc).__name__})", path) from exc
