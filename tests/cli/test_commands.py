@@ -257,6 +257,11 @@ def test_no_output_overwrites_an_input(capsys, source, tmp_path):
         ["segment", copy, tmp_path / "m.png", "--audit", copy, "--overwrite"],
         ["segment", copy, tmp_path / "m.png", "--audit", tmp_path / "m.png"],
         ["convert", copy, tmp_path / "t.svs", "--json", tmp_path / "t.svs"],
+        ["convert", copy, "."],
+        ["convert", copy, "/", "--overwrite"],
+        ["convert", copy, tmp_path / "t.svs", "--audit", tmp_path / "look.jpg"],
+        ["convert", copy, tmp_path / "t.svs", "--mask", copy],
+        ["dataset", "draw", tmp_path / ("long" * 100)],
     ]
     for arguments in attempts:
         code, out, err = run(capsys, *arguments)
