@@ -203,9 +203,11 @@ def _report_text(report: ConversionReport) -> str:
         text = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
         lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
     if report.rescued_tiles:
-        lines.append(f"  the guard kept {report.rescued_tiles} tiles that the mask called glass")
+        lines.append(
+            f"  tiles of all levels that the mask called glass and the guard kept: {report.rescued_tiles}"
+        )
     if report.flawed_tiles:
-        lines.append(f"  {report.flawed_tiles} tiles of the source are damaged; they were copied as they are")
+        lines.append(f"  damaged tiles of the source, copied as they are: {report.flawed_tiles}")
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.elapsed_s.items())
     lines.append(f"  {stages}; peak memory {as_bytes(report.peak_memory_bytes)}")
     lines.append("  verified" if report.verified else "  NOT verified")
