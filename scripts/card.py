@@ -116,9 +116,13 @@ def brightness(sweep: list[Row]) -> str:
     return table(["grey levels added", *(f"{level:+d}" for level in added)], rows)
 
 
-def draw_worst(scores: list[Row], slides: Path, folds: Path, target: Path) -> None:
-    """The three lowest by Dice: grey tissue found, red missed, blue glass taken for it, yellow not scored."""
-    unet = [s for s in scores if s["method"] == "unet" and s["magnification"] == AT]
+def draw_worst(scores: list[Row], costs: list[Row], slides: Path, folds: Path, target: Path) -> None:
+    """The three slides with tissue that are lowest by Dice.
+
+    Grey is tissue found, red tissue missed, blue glass taken for tissue, yellow does not score.
+    """
+    bare = {cost["name"] for cost in costs if cost["inner_px"] == "0"}
+    unet = [s for s in scores if s["method"] == "unet" and s["magnification"] == AT and s["name"] not in bare]
     names = [s["name"] for s in sorted(unet, key=lambda s: s["dice"])[:3]]
     rows = {row.name: row for row in read_table(slides)}
     held_out = read_folds(folds)
@@ -164,7 +168,7 @@ def main() -> None:
     if (options.folder / SWEEP).exists():
         print(brightness(read(options.folder / SWEEP)))
     if options.worst:
-        draw_worst(scores, *options.worst)
+        draw_worst(scores, costs, *options.worst)
 
 
 if __name__ == "__main__":
