@@ -100,10 +100,10 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
 def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *others: Path) -> None:
     if audit is not None and config.glass == "keep":
         raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
-    if audit is not None and audit.suffix.lower() != ".png":
-        raise ConfigError(f"the audit picture {audit} is drawn as PNG; end its name in .png")
     outputs = [*others] if audit is None else [*others, audit]
     check_outputs(outputs, (source, config.mask, config.weights), config.overwrite)
+    if audit is not None and audit.suffix.lower() != ".png":
+        raise ConfigError(f"the audit picture {audit} is drawn as PNG; end its name in .png")
 
 
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
