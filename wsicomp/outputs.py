@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
@@ -72,6 +72,8 @@ def made_folder(path: Path) -> Path:
 def check_empty(folder: Path, overwrite: bool) -> None:
     """Refuse a folder with something in it, unless told otherwise, and what is no folder.
 
+    What a run that was killed left there unfinished does not count.
+
     Raises:
         TargetExistsError: it is not empty.
         SlideWriteError: it is something else.
@@ -79,7 +81,7 @@ def check_empty(folder: Path, overwrite: bool) -> None:
     with _told_of(folder):
         if folder.exists() and not folder.is_dir():
             raise SlideWriteError("is no folder; name one to write into", folder)
-        if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        if not overwrite and folder.is_dir() and any(entry.name != _HIDDEN for entry in folder.iterdir()):
             raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
 
 
@@ -119,7 +121,8 @@ def completed_files(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
         if is_new:
-            folder.rmdir()
+            with suppress(OSError):  # something came to lie there meanwhile
+                folder.rmdir()
 
 
 @contextmanager

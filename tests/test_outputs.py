@@ -1,0 +1,31 @@
+"""Folders of results: all of them or none, and nothing of what was there before."""
+
+import pytest
+
+from wsicomp.errors import TargetExistsError
+from wsicomp.outputs import check_empty, completed_files
+
+
+def test_files_appear_together_when_all_are_written(tmp_path):
+    with completed_files(tmp_path / "a/new") as hidden:
+        (hidden / "one.csv").write_text("1")
+        assert not (tmp_path / "a/new/one.csv").exists()
+    assert [path.name for path in (tmp_path / "a/new").iterdir()] == ["one.csv"]
+
+
+def test_a_failure_leaves_neither_files_nor_a_folder(tmp_path):
+    with pytest.raises(KeyError), completed_files(tmp_path / "new") as hidden:
+        (hidden / "one.csv").write_text("1")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_does_not_count_and_is_cleared(tmp_path):
+    (tmp_path / ".wsicomp.partial").mkdir()
+    (tmp_path / ".wsicomp.partial/old.csv").write_text("0")
+    check_empty(tmp_path, overwrite=False)
+    with completed_files(tmp_path) as hidden:
+        (hidden / "one.csv").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
+    with pytest.raises(TargetExistsError):
+        check_empty(tmp_path, overwrite=False)
