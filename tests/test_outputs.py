@@ -13,10 +13,15 @@ def test_files_appear_together_when_all_are_written(tmp_path):
     assert [path.name for path in (tmp_path / "a/new").iterdir()] == ["one.csv"]
 
 
-def test_a_failure_leaves_neither_files_nor_a_folder(tmp_path):
-    with pytest.raises(KeyError), completed_files(tmp_path / "new") as hidden:
+def fail(folder):
+    with completed_files(folder) as hidden:
         (hidden / "one.csv").write_text("1")
         raise KeyError
+
+
+def test_a_failure_leaves_neither_files_nor_a_folder(tmp_path):
+    with pytest.raises(KeyError):
+        fail(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
