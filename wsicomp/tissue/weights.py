@@ -56,7 +56,8 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     except WeightsError:
         raise
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror}); {_advice(manifest)}", manifest) from exc
+        advice = _advice(manifest, "give the manifest of a trained network")
+        raise WeightsError(f"cannot be read ({exc.strerror}); {advice}", manifest) from exc
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as exc:
         raise WeightsError(f"not a network's manifest ({type(exc).__name__})", manifest) from exc
     if Path(file).name != file or "\0" in file:
@@ -65,13 +66,12 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
         raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
     if not all(isinstance(source, Mapping) for source in learnt_from):
         raise WeightsError("learnt_from lists no sources", manifest)
-    advice = "install wsicomp anew" if manifest == SHIPPED else "keep a network's files together"
-    litert = _verified(manifest.parent / file, sha256, advice)
+    litert = _verified(manifest.parent / file, sha256, _advice(manifest, "keep a network's files together"))
     return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
 
 
-def _advice(manifest: Path) -> str:
-    return "install wsicomp anew" if manifest == SHIPPED else "give the manifest of a trained network"
+def _advice(manifest: Path, to_others: str) -> str:
+    return "install wsicomp anew" if manifest == SHIPPED else to_others
 
 
 def _verified(path: Path, sha256: str, advice: str) -> bytes:

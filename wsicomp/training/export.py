@@ -14,7 +14,7 @@ from typing import Any
 from wsicomp.errors import TrainingError
 from wsicomp.outputs import completed
 from wsicomp.tissue.weights import MANIFEST_FORMAT
-from wsicomp.training.fit import Fitted
+from wsicomp.training.fit import Fitted, load_network
 from wsicomp.training.patches import PATCH_PX, PatchSource
 from wsicomp.training.settings import TrainingSettings
 from wsicomp.version import SOFTWARE
@@ -40,14 +40,12 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
     """Write `name`.keras, .tflite and .json into a folder, the manifest last; its path.
 
     Raises:
-        TrainingError: Keras runs on a backend from which LiteRT files cannot be made.
+        TrainingError: the network is damaged, or Keras runs on a backend that makes no LiteRT files.
         SlideWriteError: a file cannot be written.
     """
-    import keras
-
     from wsicomp.training.network import build_unet
 
-    trained = keras.saving.load_model(fitted.network, compile=False, safe_mode=True)
+    trained = load_network(fitted.network)
     model = build_unet(settings.network)  # in float32, whatever it was trained in
     model.set_weights(trained.get_weights())
     files = {"keras": (f"{name}.keras", to_keras(model)), "litert": (f"{name}.tflite", to_litert(model))}

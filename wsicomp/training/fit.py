@@ -17,7 +17,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from operator import itemgetter
@@ -134,7 +134,7 @@ def fit(
         samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
         keras.utils.set_random_seed(settings.seed)
         if epochs:
-            model = _load_network(_last(folder, epochs, "keras"))
+            model = load_network(_last(folder, epochs, "keras"))
         else:
             keras.config.set_dtype_policy(settings.precision)
             model = build_unet(settings.network)
@@ -281,20 +281,28 @@ def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> 
     _write_curves(folder, epochs)
 
 
-def _load_network(path: Path) -> Any:
+def load_network(path: Path) -> Any:
+    """A Keras network of a run folder, without executing code that it might hold.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     import keras
 
-    try:
+    with _told_if_damaged(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except _DAMAGED as exc:
-        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
 
 
 def _load_optimizer(optimizer: Any, path: Path) -> None:
+    with _told_if_damaged(path), np.load(path, allow_pickle=False) as values:
+        for number, variable in enumerate(optimizer.variables):
+            variable.assign(values[f"v{number}"])
+
+
+@contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
     try:
-        with np.load(path, allow_pickle=False) as values:
-            for number, variable in enumerate(optimizer.variables):
-                variable.assign(values[f"v{number}"])
+        yield
     except _DAMAGED as exc:
         raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
 
