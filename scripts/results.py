@@ -1,31 +1,78 @@
-"""A Markdown table of sizes: every slide of a folder, every codec, every way with glass."""
+"""Two Markdown tables over a folder of slides: what each road makes of their tiles, and what glass costs."""
 
 import argparse
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from wsicomp import ConfigError, ConversionConfig, convert_slide
+import tifffile
+
+from wsicomp import ConfigError, ConversionConfig, ConversionReport, convert_slide
 from wsicomp.cli.text import as_bytes, as_percent
 
+ROADS = {
+    "copy": {"codec": "copy"},
+    "jpeg lossless": {"codec": "jpeg", "lossless": True},
+    "jpegxl lossless": {"codec": "jpegxl", "lossless": True},
+    "jpegxl lossless restorable": {"codec": "jpegxl", "lossless": True, "restorable": True},
+    "jpegxl d1.0 e7": {"codec": "jpegxl", "distance": 1.0, "effort": 7},
+    "jpeg q90": {"codec": "jpeg", "quality": 90},
+}
 WAYS = [(codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty")]
 KINDS = {".svs", ".tif", ".tiff", ".dcm", ".ndpi", ".mrxs", ".scn", ".bif"}
 
 
-def row(path: Path) -> str:
-    cells = [path.name, as_bytes(path.stat().st_size)]
-    rescued = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for codec, glass in WAYS:
-            try:
-                config = ConversionConfig(codec=codec, glass=glass)
-                report = convert_slide(path, Path(folder) / f"{codec}-{glass}", config)
-            except ConfigError:
-                cells.append("-")
-                continue
-            cells.append(f"{as_bytes(report.target_bytes)} ({as_percent(report.saved)})")
-            rescued = max(rescued, report.rescued_tiles)
-    return f"| {' | '.join([*cells, str(rescued)])} |"
+def tile_bytes(path: Path) -> int:
+    with tifffile.TiffFile(path) as tiff:
+        return sum(sum(page.databytecounts) for page in tiff.pages if page.is_tiled)
+
+
+def road_cells(path: Path, folder: Path) -> list[str]:
+    """The target's tiles and its file, as parts of the source's, with the seconds of the conversion."""
+    try:
+        before = tile_bytes(path)
+    except tifffile.TiffFileError:
+        before = 0
+    cells, seconds = [], {}
+    for name, options in ROADS.items():
+        target = folder / "target.tiff"
+        try:
+            report = convert_slide(path, target, ConversionConfig(**options, glass="keep", overwrite=True))
+        except ConfigError:
+            cells.append("-")
+            continue
+        seconds[name] = sum(report.elapsed_s.values())
+        tiles = f"{tile_bytes(target) / before:.3f}, " if before else ""
+        cells.append(f"{tiles}{1 - report.saved:.3f}, {seconds[name]:.2f} s")
+    return [*cells, ratio(seconds)]
+
+
+def ratio(seconds: dict[str, float]) -> str:
+    if "jpegxl lossless" not in seconds:
+        return "-"
+    return f"{seconds['jpegxl d1.0 e7'] / seconds['jpegxl lossless']:.1f}x"
+
+
+def glass_cells(path: Path, folder: Path) -> list[str]:
+    reports: list[ConversionReport | None] = []
+    for codec, glass in WAYS:
+        try:
+            config = ConversionConfig(codec=codec, glass=glass)
+            reports.append(convert_slide(path, folder / f"{codec}-{glass}.tiff", config))
+        except ConfigError:
+            reports.append(None)
+    sizes = [f"{as_bytes(r.target_bytes)} ({as_percent(r.saved)})" if r else "-" for r in reports]
+    return [*sizes, str(max(report.rescued_tiles for report in reports if report))]
+
+
+def print_table(head: list[str], slides: list[Path], cells: Callable[[Path, Path], list[str]]) -> None:
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    for path in slides:
+        with tempfile.TemporaryDirectory() as folder:
+            row = [path.name, as_bytes(path.stat().st_size), *cells(path, Path(folder))]
+        print(f"| {' | '.join(row)} |", flush=True)
+    print()
 
 
 def main() -> None:
@@ -37,11 +84,12 @@ def main() -> None:
         default=Path(os.environ.get("WSICOMP_SLIDES", "../shared/data/slides")),
     )
     options = parser.parse_args()
-    print(f"| slide | source | {' | '.join(' '.join(way) for way in WAYS)} | rescued tiles |")
-    print(f"|---|---|{'---|' * len(WAYS)}---|")
-    for path in sorted(options.folder.iterdir()):
-        if path.suffix in KINDS:
-            print(row(path), flush=True)
+    slides = [path for path in sorted(options.folder.iterdir()) if path.suffix in KINDS]
+    print("Glass kept: tile bytes and file, as parts of the source's, and seconds.\n")
+    print_table(["slide", "source", *ROADS, "effort 7 / lossless"], slides, road_cells)
+    print("Glass taken out: file, and what is saved of the source's.\n")
+    ways = [" ".join(way) for way in WAYS]
+    print_table(["slide", "source", *ways, "rescued tiles"], slides, glass_cells)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ PRESETS = [path for path in CONFIGS if not path.name.startswith("tissue-")]
     ("values", "told"),
     [
         ({"glass": "clear"}, "keep, white, empty"),
-        ({"quality": 0}, "1 to 100"),
-        ({"quality": 101}, "1 to 100"),
         ({"quality": "90"}, "expected int"),
         ({"quality": True}, "expected int"),
         ({"margin_um": -1}, "0 to 10000"),
@@ -28,6 +26,19 @@ PRESETS = [path for path in CONFIGS if not path.name.startswith("tissue-")]
         ({"segmenter": "none"}, "expected one of unet, threshold"),
         ({"segmenter": "threshold", "weights": "w.json"}, "weights are those of segmenter unet"),
         ({"glass": "empty", "format": "svs"}, "take glass white"),
+        ({"glass": "keep", "mask": "m.png"}, "a mask has nothing to do"),
+        ({"overview": "png"}, "expected one of none, jpeg"),
+        ({"distance": "near"}, "expected float"),
+        ({"lossless": True}, "take codec jpegxl or jpeg"),
+        ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "lossless has no distance"),
+        ({"restorable": True, "codec": "jpeg", "lossless": True}, "codec jpegxl with lossless, or copy"),
+        ({"restorable": True, "codec": "copy"}, "glass is 'white', expected 'keep'"),
+        ({"restorable": True, "codec": "copy", "glass": "keep", "label": False}, "keeps the source whole"),
+        (
+            {"restorable": True, "codec": "copy", "glass": "keep", "deidentify": True},
+            "keeps the source whole",
+        ),
+        ({"restorable": True, "codec": "copy", "glass": "keep", "verify": False}, "only verifying can make"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(values, told):

@@ -18,9 +18,9 @@ from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExists
 from wsicomp.convert import segment_slide
 from wsicomp.geometry import Size
 from wsicomp.outputs import partial_path
+from wsicomp.plan import ConversionPlan
 from wsicomp.preparation import file_sha256
-from wsicomp.pyramid.plan import ConversionPlan
-from wsicomp.pyramid.provenance import Provenance
+from wsicomp.provenance import Provenance
 from wsicomp.readers import open_slide, xmp
 from wsicomp.stages import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -351,9 +351,9 @@ def test_two_runs_never_write_one_target(source, tmp_path):
 
 
 def test_a_result_that_fails_its_check_is_not_kept(source, tmp_path, monkeypatch):
-    from wsicomp.codecs.jpeg import JpegCodec
+    from wsicomp.codecs.jpeg import Codec
 
-    monkeypatch.setattr(JpegCodec, "encode", lambda self, pixels: b"\xff\xd8 no picture")
+    monkeypatch.setattr(Codec, "encode", lambda self, pixels: b"\xff\xd8 no picture")
     with pytest.raises(VerificationError, match="tile-damaged"):
         convert(source, tmp_path / "target.svs", codec="jpeg")
     assert list(tmp_path.iterdir()) == []

@@ -54,7 +54,7 @@ def test_ten_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
     for number in range(10):
         target = tmp_path / f"{number}.svs"
         process = start(source, target)
-        time.sleep(length * moments.uniform(0.2, 1.0))
+        time.sleep(length * moments.uniform(0.1, 0.8))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         process.stderr.close()

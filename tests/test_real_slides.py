@@ -8,7 +8,7 @@ import wsicomp
 from tests.conftest import REAL_SLIDES
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.pyramid.plan import TileAction
+from wsicomp.plan import TileAction
 
 pytestmark = pytest.mark.slides
 

@@ -5,6 +5,7 @@ from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
+    DamagedTileError,
     MaskError,
     MissingExtraError,
     SlideReadError,
@@ -18,8 +19,10 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
+from wsicomp.openslide_api import SlideAccessError, TileCache, WsicompSlide, open_slide
 from wsicomp.outcome import ConversionReport
 from wsicomp.pyramid.verify import Problem
+from wsicomp.restore import RestoreReport, restore_slide
 from wsicomp.version import __version__
 
 __all__ = [
@@ -27,12 +30,16 @@ __all__ = [
     "ConfigError",
     "ConversionConfig",
     "ConversionReport",
+    "DamagedTileError",
     "MaskError",
     "MissingExtraError",
     "Problem",
+    "RestoreReport",
+    "SlideAccessError",
     "SlideReadError",
     "SlideWriteError",
     "TargetExistsError",
+    "TileCache",
     "TileReadError",
     "TrainingError",
     "UnknownCodecError",
@@ -40,7 +47,10 @@ __all__ = [
     "VerificationError",
     "WeightsError",
     "WsicompError",
+    "WsicompSlide",
     "__version__",
     "convert_slide",
+    "open_slide",
     "plan_slide",
+    "restore_slide",
 ]

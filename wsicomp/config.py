@@ -1,7 +1,7 @@
 """What a user can choose about a conversion, checked once, before any slide is opened.
 
 A preset file in TOML and the command line's options fill the same fields by the same names. This module
-must not know codecs: their registry checks the codec's name.
+must not know codecs: their registry checks the codec's name and the options that it takes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ CHOICES = {
     "segmenter": ("unet", "threshold"),
     "format": ("auto", "svs", "tiff"),
     "levels": ("source", "full"),
+    "overview": ("none", "jpeg"),
 }
 """The values that each field of fixed choices takes, the first one or the default listed in the class."""
 
 MAGNIFICATION, HOLE_UM, SPECK_UM = 2.5, 100.0, 20.0
 """How tissue is looked for unless told otherwise: at 4 um per px, up to these diameters in um."""
 
+CODEC_OPTIONS = {"quality": int, "distance": float, "effort": int, "psnr": float, "rate": float}
+"""The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
+
 _RANGES = {
-    "quality": (1, 100),
     "margin_um": (0, 10_000),
     "magnification": (0.5, 40),
     "hole_um": (0, 10_000),
@@ -45,7 +48,11 @@ class ConversionConfig:
     """Every choice of a conversion; each field is an option of `wsicomp convert`.
 
     `codec` is "copy" (tissue tiles byte for byte), a codec's name, or "auto": copy wherever the source's
-    tiles can be copied, else jpeg. `quality` is libjpeg's, 1 to 100. `mask` is a tissue mask file that takes
+    tiles can be copied, else jpeg. `quality`, `distance`, `effort`, `psnr` and `rate` are the codec's own
+    options. `lossless` repacks the source's own tiles with codec jpegxl or jpeg; `restorable` keeps what
+    rebuilds the source's file byte for byte. `overview` "jpeg" stores the levels from downsample 4 on as
+    JPEG, first in the file, so that readers without the codec find their way. `strict` ends the conversion
+    at the first damaged tile of the source. `mask` is a tissue mask file that takes
     the segmenter's place. `weights` is the manifest of another network for segmenter "unet", which reads the
     slide at `magnification` (2.5 is 4 um per px), fills holes in tissue and drops specks of tissue smaller
     than discs of `hole_um` and `speck_um`. `margin_um` is kept around the mask, in micrometres. `background`
@@ -53,7 +60,14 @@ class ConversionConfig:
     """
 
     codec: str = "auto"
-    quality: int = 90
+    quality: int | None = None
+    distance: float | None = None
+    effort: int | None = None
+    psnr: float | None = None
+    rate: float | None = None
+    lossless: bool = False
+    restorable: bool = False
+    overview: str = "none"
     glass: str = "white"
     segmenter: str = "unet"
     weights: Path | None = None
@@ -68,6 +82,7 @@ class ConversionConfig:
     label: bool = True
     macro: bool = True
     deidentify: bool = False
+    strict: bool = False
     verify: bool = True
     overwrite: bool = False
     workers: int = field(default_factory=available_cores)
@@ -88,12 +103,36 @@ class ConversionConfig:
             raise ConfigError(
                 f"glass empty does not go with format svs ({reason}); take glass white, as small"
             )
+        self._check_lossless()
+        if self.mask is not None and self.glass == "keep":
+            raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
         if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
             raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
 
-    def lasting(self) -> dict[str, str | int | float | bool]:
+    def _check_lossless(self) -> None:
+        targets = self.codec_options().keys() - {"effort"}
+        if self.lossless and targets:
+            raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
+        if self.lossless and self.codec in ("auto", "copy"):
+            raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
+        if not self.restorable:
+            return
+        if self.codec != "copy" and not (self.codec == "jpegxl" and self.lossless):
+            raise ConfigError("restorable needs tiles that come back: codec jpegxl with lossless, or copy")
+        if self.glass != "keep":
+            raise ConfigError(f"restorable keeps every tile: glass is {self.glass!r}, expected 'keep'")
+        if self.deidentify or not self.label or not self.macro:
+            raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
+        if not self.verify:
+            raise ConfigError("restorable is a promise that only verifying can make; leave no-verify out")
+
+    def codec_options(self) -> dict[str, int | float]:
+        """The codec's own options, those that were given."""
+        return {name: getattr(self, name) for name in CODEC_OPTIONS if getattr(self, name) is not None}
+
+    def lasting(self) -> dict[str, str | int | float | bool | None]:
         """The choices that shape the target's bytes, as JSON values, without those that name files."""
-        passing = {"mask", "weights", "workers", "overwrite", "verify"}
+        passing = {"mask", "weights", "workers", "overwrite", "verify", "strict"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
 
 
@@ -127,10 +166,12 @@ def create_config(values: Mapping[str, object]) -> ConversionConfig:
 
 def _checked(name: str, value: object) -> object:
     default = ConversionConfig.__dataclass_fields__[name].default
-    expected = {"mask": Path, "weights": Path, "workers": int}.get(name) or type(default)
+    expected = {"mask": Path, "weights": Path, "workers": int, **CODEC_OPTIONS}.get(name) or type(default)
+    if value is None and default is None:
+        return None
     if expected is Path:
-        if value is None or isinstance(value, str | Path):
-            return value if value is None else Path(value)
+        if isinstance(value, str | Path):
+            return Path(value)
     elif type(value) is expected:
         return value
     elif expected is float and type(value) is int:

@@ -8,23 +8,30 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from openslide import OpenSlide, OpenSlideError
+
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
+from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.preparation import Prepared, look, prepare
-from wsicomp.pyramid.carried import holds_text
-from wsicomp.pyramid.plan import ConversionPlan, LevelPlan
-from wsicomp.pyramid.stream import stream_level
+from wsicomp.provenance import Provenance
+from wsicomp.pyramid.restoration import remainder_blocks, restored_blocks
+from wsicomp.pyramid.stream import MadeTile, Manner, stream_level
 from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
-from wsicomp.slide import JPEG, Slide
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import save_png
 from wsicomp.tissue.segment import read_overview
+
+_SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
 
 
 def convert_slide(
@@ -50,17 +57,24 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     with closing(open_slide(source)) as slide:
+        if config.restorable and isinstance(slide, ConvertedSlide):
+            raise ConfigError(
+                "is a conversion already, of which nothing is restorable; take its source", source
+            )
         prepared = prepare(slide, config, stages)
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
             with stages.stage("write") as progress:
-                _write(writer, slide, prepared, config, progress)
+                provenance = _write(writer, slide, prepared, config, progress)
             found = None
             if config.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+            if config.restorable:
+                with stages.stage("restore") as progress:
+                    _check_restoration(writer.partial, slide, config.workers, progress)
             _write_audit(audit, slide, prepared, config)
             writer.commit()
-    return describe_conversion(source, target, prepared, found, stages)
+    return describe_conversion(source, target, prepared, provenance, found, stages)
 
 
 def plan_slide(
@@ -102,6 +116,9 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
         raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
     outputs = [*others] if audit is None else [*others, audit]
     check_outputs(outputs, (source, config.mask, config.weights), config.overwrite)
+    for target in others:
+        if target.suffix.lower() not in _SUFFIXES:
+            raise ConfigError(f"the target {target} is a TIFF; end its name in one of {', '.join(_SUFFIXES)}")
     if audit is not None and audit.suffix.lower() != ".png":
         raise ConfigError(f"the audit picture {audit} is drawn as PNG; end its name in .png")
 
@@ -118,37 +135,25 @@ def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: Co
 
 def _write(
     writer: PyramidWriter, slide: Slide, prepared: Prepared, config: ConversionConfig, progress: StageProgress
-) -> None:
+) -> Provenance:
+    manner = Manner(prepared.whitening, config.strict, config.restorable, config.deidentify)
     total = sum(level.grid.count for level in prepared.plan.levels)
     done = 0
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
-            with closing(
-                stream_level(slide, part, prepared.codec, prepared.whitening, config.workers)
-            ) as stream:
-                tiles = _nameless(stream, part, slide.info.path) if config.deidentify else stream
+            with closing(stream_level(slide, part, manner, config.workers)) as tiles:
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
             writer.write_associated(part, slide.info.associated_images[part])
-    writer.finish(_mask_figures(prepared), _carried_properties(slide, config))
+    restoration = None
+    if config.restorable:
+        assert isinstance(slide, TiffSlide), "the plan refuses others"
+        restoration = writer.append(remainder_blocks(slide, prepared.plan))
+    return writer.finish(_mask_figures(prepared), _carried_properties(slide, config), restoration)
 
 
-def _nameless(tiles: Iterator[bytes | None], level: LevelPlan, path: Path) -> Iterator[bytes | None]:
-    for number, tile in enumerate(tiles):
-        if tile and level.encoding.compression == JPEG and holds_text(tile):
-            place = (
-                f"level {level.number} tile ({number % level.grid.columns}, {number // level.grid.columns})"
-            )
-            raise SlideReadError(
-                "its JPEG holds text that could name a patient; take codec jpeg", path, place
-            )
-        yield tile
-
-
-def _counted(
-    tiles: Iterator[bytes | None], progress: StageProgress, done: int, total: int
-) -> Iterator[bytes | None]:
+def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
     for number, tile in enumerate(tiles, done + 1):
         yield tile
         progress(number, total)
@@ -157,12 +162,24 @@ def _counted(
 def _verify(
     partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress
 ) -> Verification:
-    found = verify_slide(partial, slide, plan.source.sha256, workers, progress)
+    found = verify_slide(partial, slide, plan.source.sha256, workers, progress, is_fresh=True)
     if found.problems:
         more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
         message = f"what was written failed its check: {found.problems[0]}{more}; nothing was kept"
         raise VerificationError(message, slide.info.path)
     return found
+
+
+def _check_restoration(partial: Path, slide: Slide, workers: int, progress: StageProgress) -> None:
+    """Rebuild the source from what was written, and throw it away: it is its SHA-256 that counts."""
+    with closing(open_slide(partial)) as written:
+        assert isinstance(written, ConvertedSlide), "we wrote it"
+        try:
+            for _ in restored_blocks(written, workers, progress):
+                pass
+        except SlideReadError as exc:
+            message = f"the source cannot be rebuilt from what was written: {exc.message}; nothing was kept"
+            raise VerificationError(message, slide.info.path) from exc
 
 
 def _mask_figures(prepared: Prepared) -> Mapping[str, Any] | None:
@@ -179,8 +196,14 @@ def _mask_figures(prepared: Prepared) -> Mapping[str, Any] | None:
 
 
 def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
-    """The vendor's properties for the provenance block; OpenSlide's own are derived, not the source's."""
+    """What OpenSlide says of the source, for readers of the target; no names where none are wanted."""
     if config.deidentify:
         return {"openslide.vendor": slide.info.vendor}
-    own = {name: value for name, value in slide.info.properties.items() if not name.startswith("openslide.")}
-    return own | {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
+    if isinstance(slide, ConvertedSlide):
+        return slide.info.properties
+    try:
+        with OpenSlide(slide.info.path) as shown:
+            return dict(shown.properties)
+    except OpenSlideError:
+        own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
+        return {**slide.info.properties, **own}

@@ -5,7 +5,9 @@
     ├── MaskError (ValueError)                a mask file that does not describe this slide
     ├── SlideReadError (OSError)              a source that cannot be read
     │   ├── UnsupportedSlideError             readable, but not 8-bit bright field in tiles
-    │   └── TileReadError                     one tile of it is damaged
+    │   ├── TileReadError                     one tile of it cannot be decoded
+    │   │   └── DamagedTileError              it decodes, but only in part
+    │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that is there already
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
@@ -21,6 +23,7 @@ A message names the file, the place in it, what was found, what was expected and
 from __future__ import annotations
 
 import os
+from typing import Any
 
 
 class WsicompError(Exception):
@@ -60,6 +63,12 @@ class UnsupportedSlideError(SlideReadError):
 
 class TileReadError(SlideReadError):
     """A tile that cannot be decoded; `place` says which."""
+
+
+class DamagedTileError(TileReadError):
+    """A tile that decodes only in part; `pixels` is what there is of it, None in another process."""
+
+    pixels: Any = None
 
 
 class SlideWriteError(WsicompError, OSError):

@@ -9,19 +9,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.preparation import Prepared
-from wsicomp.pyramid.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.provenance import LevelRecord, Provenance
 from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
 
 
 @dataclass(frozen=True)
 class LevelReport:
-    """How many tiles of a level came to be in which way."""
+    """How many tiles of a level came to be in which way.
+
+    `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
+    background.
+    """
 
     width: int
     height: int
     copied: int
+    transcoded: int
+    kept: int
+    lost: int
     encoded: int
     whitened: int
     blank: int
@@ -33,8 +41,10 @@ class ConversionReport:
     """What a conversion did, in the units that the names say.
 
     `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
-    the guard kept, `flawed_tiles` copied tiles that decode only in part, here as in the source. `dropped`
-    names the images and fields that were left out. `elapsed_s` has an entry for each stage.
+    the guard kept, `flawed_tiles` damaged tiles of the source that stand as they were or were encoded as
+    far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
+    that the source was rebuilt from the target and is replaceable by it. `dropped` names the images and
+    fields that were left out. `elapsed_s` has an entry for each stage.
     """
 
     source: str
@@ -53,6 +63,8 @@ class ConversionReport:
     notes: tuple[str, ...]
     verified: bool
     flawed_tiles: int
+    lost_tiles: int
+    restorable: bool
     elapsed_s: Mapping[str, float]
     peak_memory_bytes: int
 
@@ -62,11 +74,17 @@ class ConversionReport:
 
 
 def describe_conversion(
-    source: Path, target: Path, prepared: Prepared, found: Verification | None, stages: Stages
+    source: Path,
+    target: Path,
+    prepared: Prepared,
+    provenance: Provenance,
+    found: Verification | None,
+    stages: Stages,
 ) -> ConversionReport:
     """The report on a conversion whose target stands under its name; `found` is None if unverified."""
     plan = prepared.plan
     target_bytes = target.stat().st_size
+    lost = sum(len(record.lost) for record in provenance.levels)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -77,19 +95,26 @@ def describe_conversion(
         saved=1 - target_bytes / plan.source.bytes,
         source_sha256=plan.source.sha256,
         digest=plan.digest,
-        levels=tuple(_describe_level(level) for level in plan.levels),
+        levels=tuple(
+            _describe_level(level, record)
+            for level, record in zip(plan.levels, provenance.levels, strict=True)
+        ),
         rescued_tiles=prepared.rescued_tiles,
         tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes)),
+        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes, lost)),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
+        lost_tiles=lost,
+        restorable=provenance.restoration is not None,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
 
 
-def _afterthoughts(target: Path, plan: ConversionPlan, target_bytes: int) -> Iterator[str]:
+def _afterthoughts(target: Path, plan: ConversionPlan, target_bytes: int, lost: int) -> Iterator[str]:
+    if lost:
+        yield f"{lost} tiles of the source cannot be decoded and are background here: keep the source"
     if target_bytes > plan.source.bytes:
         yield "the target is larger than the source"
     if target.suffix.lower() == ".svs" and plan.container == "tiff":
@@ -98,15 +123,21 @@ def _afterthoughts(target: Path, plan: ConversionPlan, target_bytes: int) -> Ite
         yield "the target is an Aperio SVS whatever its name says; name it .svs, or give --format tiff"
 
 
-def _describe_level(level: LevelPlan) -> LevelReport:
+def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
+    actions = level.actions.reshape(-1).copy()
+    actions[list(record.lost)] = ""
+    counts = {action: int((actions == action.value).sum()) for action in TileAction}
     return LevelReport(
         level.size.width,
         level.size.height,
-        copied=level.count(TileAction.COPY),
-        encoded=level.count(TileAction.ENCODE),
-        whitened=level.count(TileAction.MASK_AND_ENCODE),
-        blank=level.count(TileAction.BLANK),
-        empty=level.count(TileAction.EMPTY),
+        copied=counts[TileAction.COPY],
+        transcoded=counts[TileAction.TRANSCODE] - len(record.kept),
+        kept=len(record.kept),
+        lost=len(record.lost),
+        encoded=counts[TileAction.ENCODE],
+        whitened=counts[TileAction.MASK_AND_ENCODE],
+        blank=counts[TileAction.BLANK],
+        empty=counts[TileAction.EMPTY],
     )
 
 

@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.codecs import TileCodec, create_codec
+from wsicomp.codecs import create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import SlideReadError
-from wsicomp.pyramid.plan import ConversionPlan, SourceIdentity
+from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
+from wsicomp.pyramid.trial import levels_that_shrink
 from wsicomp.slide import Slide
 from wsicomp.stages import StageProgress, Stages
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
@@ -32,7 +33,6 @@ class Prepared:
     """
 
     plan: ConversionPlan
-    codec: TileCodec
     whitening: Whitening | None = None
     tissue: TissueMask | None = None
     mask: TissueMask | None = None
@@ -55,20 +55,28 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
         WeightsError: the network is not what its manifest says.
     """
     info = slide.info
-    codec = create_codec("jpeg" if config.codec in ("auto", "copy") else config.codec, config.quality)
     with stages.stage("identify"):
         identity = identify(info.path, config)
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config))
+        shrinking = _shrinking(slide, config)
     if config.glass == "keep":
-        return Prepared(plan_conversion(info, identity, digest, config, codec, None), codec)
+        return Prepared(plan_conversion(info, identity, digest, config, None, shrinking))
     tissue, color = look(slide, config, stages)
     margin_px = margin_in_px(info, config.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(info, color, margin_px)
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
-    plan = plan_conversion(info, identity, digest, config, codec, Glass(survey, color, tissue.notes))
-    return Prepared(plan, codec, Whitening(mask, guard, plan.background), tissue, mask, survey)
+    glass = Glass(survey, color, tissue.notes)
+    plan = plan_conversion(info, identity, digest, config, glass, shrinking)
+    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey)
+
+
+def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
+    """Which levels the lossless road makes smaller, by a few of their tiles; none where it is not taken."""
+    if not config.lossless:
+        return ()
+    return levels_that_shrink(slide, create_transcoder(config.codec, config.restorable))
 
 
 def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor]:

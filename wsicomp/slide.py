@@ -25,6 +25,13 @@ APERIO_JPEG2000_YCBCR = 33003
 APERIO_JPEG2000_RGB = 33005
 """TIFF Compression of Aperio's JPEG 2000 tiles that hold RGB."""
 
+JPEGXL = 50002
+"""TIFF Compression of JPEG XL tiles, as libtiff's registry and GDAL have it."""
+JPEGXL_DNG = 52546
+"""TIFF Compression of JPEG XL tiles by DNG 1.7; read, never written."""
+WEBP = 50001
+"""TIFF Compression of WebP tiles."""
+
 RGB = 2
 """TIFF PhotometricInterpretation of RGB samples."""
 YCBCR = 6
@@ -142,6 +149,7 @@ class Slide(Protocol):
         that the file does not store shows what OpenSlide shows there, on white.
 
         Raises:
+            DamagedTileError: it decodes only in part; the error holds what there is.
             TileReadError: the tile cannot be decoded.
         """
         ...

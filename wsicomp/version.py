@@ -1,5 +1,7 @@
 """The one place that names the version, so that files, reports and the command line agree."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-SOFTWARE = f"wsicomp {__version__}"
+PROGRAM = "wsicomp"
+
+SOFTWARE = f"{PROGRAM} {__version__}"

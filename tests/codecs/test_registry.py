@@ -2,12 +2,12 @@ import sys
 
 import pytest
 
-from wsicomp import CodecUnavailableError, UnknownCodecError, UnsupportedSlideError, codecs
+from wsicomp import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError, codecs
 
 
 def test_an_unknown_codec_lists_the_known_ones():
     with pytest.raises(UnknownCodecError, match="jpeg"):
-        codecs.create_codec("mp3", 90)
+        codecs.create_codec("mp3")
 
 
 def test_an_unknown_compression_lists_the_known_ones():
@@ -19,4 +19,31 @@ def test_an_unknown_compression_lists_the_known_ones():
 def test_a_codec_whose_library_is_missing_prints_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "wsicomp.codecs.jpeg", None)
     with pytest.raises(CodecUnavailableError, match="pip install"):
-        codecs.create_codec("jpeg", 90)
+        codecs.create_codec("jpeg")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("jpeg", {"quality": 0}, "1 to 100"),
+        ("jpeg", {"quality": 101}, "1 to 100"),
+        ("jpeg", {"distance": 1.0}, "takes no distance; it takes quality"),
+        ("none", {"quality": 90}, "takes no quality; it takes no options"),
+        ("jpegxl", {"effort": 0}, "1 to 10"),
+        ("jpegxl", {"distance": 26.0}, "0.05 to 25"),
+        ("jpegxl", {"distance": 1.0, "quality": 90}, "give one of them"),
+        ("jpegxl", {"quality": 100}, "1 to 99"),
+        ("jpeg2000", {"psnr": 40.0, "rate": 10.0}, "give one of them"),
+        ("jpeg2000", {"psnr": 5.0}, "20 to 80"),
+        ("jpeg2000", {"rate": 0.5}, "1 to 1000"),
+        ("webp", {"quality": -1}, "0 to 100"),
+    ],
+)
+def test_a_codec_refuses_what_it_does_not_take(name, options, told):
+    with pytest.raises(ConfigError, match=told):
+        codecs.create_codec(name, options)
+
+
+def test_a_codec_without_a_lossless_road_says_who_has_one():
+    with pytest.raises(ConfigError, match="take jpegxl or jpeg"):
+        codecs.create_transcoder("webp")

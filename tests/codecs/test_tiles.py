@@ -54,13 +54,13 @@ def split_tables(stream):
 
 @pytest.mark.parametrize("quality", [50, 90, 100])
 def test_encoded_tiles_decode_to_nearly_their_pixels(quality):
-    codec = jpeg.JpegCodec(quality)
+    codec = jpeg.Codec(quality)
     tile = EncodedTile(codec.encode(smooth()), codec.encoding, Size(256, 256))
     assert psnr(decode_tile(tile), smooth()) > {50: 28, 90: 30, 100: 31}[quality]
 
 
 def test_an_encoded_tile_shares_its_quantisation_tables_and_owns_its_huffman_tables():
-    codec = jpeg.JpegCodec(90)
+    codec = jpeg.Codec(90)
     assert set(markers(codec.encoding.jpeg_tables)) == {DQT}
     found = markers(codec.encode(smooth()))
     assert DQT not in found
@@ -68,8 +68,8 @@ def test_an_encoded_tile_shares_its_quantisation_tables_and_owns_its_huffman_tab
 
 
 def test_the_codec_states_what_it_does():
-    codec = jpeg.JpegCodec(77)
-    assert codec.config() == {"quality": 77, "subsampling": "420"}
+    codec = jpeg.Codec(77)
+    assert codec.config() == {"quality": 77}
     assert not codec.lossless
     assert codec.encoding.compression == JPEG
 

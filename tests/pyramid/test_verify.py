@@ -11,9 +11,11 @@ import tifffile
 
 from tests import tiffs
 from wsicomp import ConversionConfig, convert_slide
+from wsicomp.geometry import Size
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid import verify
 from wsicomp.readers import open_slide, xmp
+from wsicomp.synthetic import SyntheticSlide, write_slide
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +132,18 @@ def test_bounds_that_openslide_would_crop_to(made, tmp_path):
 
 def test_a_level_of_another_size(target):
     edit_provenance(target, lambda values: values["plan"]["levels"][0].update(size=[401, 300]))
-    assert codes(target) == {"level-differs"}
+    assert codes(target) == {"unreadable"}
 
 
 def test_a_level_in_another_colour_space(target):
     tiffs.overwrite_tag(target, 262, 2)
-    assert codes(target) == {"level-differs"}
+    assert codes(target) == {"unreadable"}
+
+
+def test_the_levels_of_another_source(made, target, tmp_path):
+    other = tiffs.write_tiff(tmp_path / "other.svs", 320, 300)
+    edit_provenance(target, lambda values: values["plan"]["source"].update(sha256=file_sha256(other)))
+    assert codes(target, other) == {"level-differs"}
 
 
 def test_a_missing_level(target):
@@ -143,10 +151,10 @@ def test_a_missing_level(target):
         target,
         lambda values: (
             values["plan"]["levels"].append(values["plan"]["levels"][0] | {"number": 1}),
-            values["level_sha256"].append(""),
+            values["levels"].append(values["levels"][0]),
         ),
     )
-    assert codes(target) == {"level-differs"}
+    assert codes(target) == {"unreadable"}
 
 
 def test_a_tile_that_does_not_decode(target):
@@ -189,6 +197,12 @@ def test_a_property_that_is_not_the_source_s(made, target):
     tiffs.overwrite_tag(
         target, 270, text.replace("AppMag = 20", "AppMag = 40").replace("MPP = 0.5", "MPP = 0.7")
     )
+    assert codes(target, made / "source.svs") == {"openslide-differs"}
+
+
+def test_a_power_that_is_not_the_source_s(made, tmp_path):
+    target = shutil.copy(made / "empty.tiff", tmp_path / "target.tiff")
+    edit_provenance(target, lambda values: values["plan"].update(objective_power=40.0))
     assert codes(target, made / "source.svs") == {"property-differs"}
 
 
@@ -205,7 +219,28 @@ def test_a_file_held_against_another_source(target, tmp_path):
 
 def test_an_associated_image_that_is_gone(target, made):
     edit_provenance(target, lambda values: values["plan"].update(images=["label"]))
-    assert codes(target, made / "source.svs") == {"associated-differs"}
+    assert codes(target, made / "source.svs") == {"unreadable"}
+
+
+def test_an_associated_image_that_is_not_the_source_s(tmp_path):
+    source = tmp_path / "source.svs"
+    write_slide(source, SyntheticSlide(Size(600, 500), seed=3))
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep"))
+    with tifffile.TiffFile(source) as tiff:
+        label = next(page for page in tiff.pages if page.subfiletype == 1)
+        place = label.dataoffsets[0] + label.databytecounts[0] - 4
+    data = bytearray(source.read_bytes())
+    data[place] ^= 1
+    source.write_bytes(data)
+    edit_provenance(
+        tmp_path / "target.svs", lambda values: values["plan"]["source"].update(sha256=file_sha256(source))
+    )
+    assert codes(tmp_path / "target.svs", source) == {"associated-differs"}
+
+
+def test_a_file_whose_provenance_was_taken_out_is_not_good(target):
+    tiffs.overwrite_tag(target, xmp.XMP_TAG, b"<x:xmpmeta/>")
+    assert codes(target) == {"unreadable"}
 
 
 def test_every_code_has_a_broken_file_here():

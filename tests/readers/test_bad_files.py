@@ -167,7 +167,7 @@ def test_a_broken_slide_of_others_fails_in_one_line(path, tmp_path, capsys):
         (sixteen_bit, "16 bits"),
         (fluorescence, "1 samples"),
         (strips, "strips, expected tiles"),
-        (absurd_tile, "tiles of 65520"),
+        (absurd_tile, "12 tile offsets"),
         (damaged_later_tile, r"tile \(3, 1\)"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

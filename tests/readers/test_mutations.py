@@ -42,6 +42,15 @@ def tag_positions(path):
         return [tag.offset + byte for page in tiff.pages for tag in page.tags.values() for byte in range(12)]
 
 
+ROADS = (
+    {"codec": "auto"},
+    {"codec": "jpeg"},
+    {"codec": "jpeg", "lossless": True},
+    {"codec": "jpegxl", "lossless": True},
+    {"codec": "jpegxl", "effort": 1, "strict": True},
+)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_mutated_slide_converts_or_fails_with_an_error_of_ours(seed, tmp_path):
@@ -56,7 +65,7 @@ def test_a_mutated_slide_converts_or_fails_with_an_error_of_ours(seed, tmp_path)
             data[place] = chance.choice([0, 1, 2, 255, 128, chance.randrange(256)])
         mutant.write_bytes(data)
         config = ConversionConfig(
-            codec=chance.choice(["auto", "jpeg"]),
+            **chance.choice(ROADS),
             glass=chance.choice(["keep", "white"]),
             deidentify=chance.random() < 0.3,
             workers=1,

@@ -12,7 +12,7 @@ import wsicomp
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.pyramid.plan import TileAction
+from wsicomp.plan import TileAction
 from wsicomp.readers import open_slide
 from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level

@@ -11,7 +11,7 @@ from tests import tiffs
 from tests.conftest import SLIDES
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
-from wsicomp.pyramid.plan import TileAction
+from wsicomp.plan import TileAction
 
 SECTIONS = SLIDES.parent / "sections"
 GLASS, TISSUE = 0, 255

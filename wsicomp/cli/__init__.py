@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from wsicomp.cli import convert, dataset, demo, evaluate, info, segment, train, verify
+from wsicomp.cli import convert, dataset, demo, evaluate, info, restore, segment, train, verify
 from wsicomp.errors import WsicompError
 from wsicomp.version import SOFTWARE
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=SOFTWARE)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (convert, info, verify, segment, demo, dataset, train, evaluate):
+    for command in (convert, verify, restore, info, segment, demo, dataset, train, evaluate):
         command.register(commands)
     options = parser.parse_args(arguments)
     _stop_on_signals()

@@ -9,13 +9,13 @@ from pathlib import Path
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
-from wsicomp.codecs import codec_names
+from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
 from wsicomp.outputs import check_outputs
-from wsicomp.pyramid.plan import ConversionPlan, TileAction
+from wsicomp.plan import ConversionPlan, TileAction
 
 _CODECS = ("auto", "copy", *codec_names())
 
@@ -23,13 +23,20 @@ _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.
 
 Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
-wherever the source's tiles can be copied) or are encoded anew (codec jpeg). TARGET appears only when it is
-complete and verified; SOURCE is never touched."""
+wherever the source's tiles can be copied), are repacked without loss (--lossless, with codec jpegxl a fifth
+to a third smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears only
+when it is complete and verified; SOURCE is never touched."""
 
 _EPILOG = """\
 examples:
   wsicomp convert slide.svs small.svs                        tissue untouched, glass out
   wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
+  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, for every reader
+  wsicomp convert slide.svs a.tiff --codec jpegxl --lossless --glass keep --restorable
+                                                             smallest without loss; `wsicomp restore a.tiff`
+                                                             gives back slide.svs byte for byte
+  wsicomp convert slide.svs b.tiff --codec jpegxl --distance 1.5 --overview jpeg
+                                                             lossy; other readers see the lower levels
   wsicomp convert slide.svs small.svs --dry-run              say what would be done, write nothing
   wsicomp convert slide.svs small.svs --mask tissue.geojson  outlines from QuPath instead of a segmenter
   wsicomp convert slide.svs small.svs --deidentify           no label, no macro, no names in the text
@@ -53,17 +60,40 @@ def register(commands: Subparsers) -> None:
     )
 
     default = ConversionConfig()
-    _add_picture_options(parser, default)
+    _add_picture_options(parser)
     _add_file_options(parser)
     _add_run_options(parser, default)
     parser.set_defaults(run=run_convert)
 
 
-def _add_picture_options(parser: argparse.ArgumentParser, default: ConversionConfig) -> None:
+def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     tissue = parser.add_argument_group("what becomes of tissue")
-    tissue.add_argument("--codec", choices=_CODECS, help="auto: copy where possible, else jpeg")
+    tissue.add_argument("--codec", choices=_CODECS, help="auto: copy where possible, else jpeg (default)")
     tissue.add_argument(
-        "--quality", type=int, metavar="Q", help=f"of JPEG, 1 to 100 (default {default.quality})"
+        "--lossless",
+        action="store_true",
+        help="repack the source's own tiles: with jpegxl so that their very bytes come back, with jpeg their "
+        "entropy coding alone; a tile that cannot be repacked stays as it is, and the report counts it",
+    )
+    tissue.add_argument(
+        "--restorable",
+        action="store_true",
+        help="with jpegxl --lossless or copy, and --glass keep: keep all that `wsicomp restore` needs to "
+        "give the source's file back byte for byte, and prove it",
+    )
+    for name, kind, meaning in (
+        ("quality", int, "of jpeg (default 90), jpegxl or webp (90), 1 to 100"),
+        ("distance", float, "of jpegxl, in just noticeable differences (default 1.0)"),
+        ("effort", int, "of jpegxl, 1 to 10: smaller files in more time (default 7)"),
+        ("psnr", float, "of jpeg2000, in dB (default 37)"),
+        ("rate", float, "of jpeg2000: so many times smaller than the pixels"),
+    ):
+        tissue.add_argument(f"--{name}", type=kind, metavar="N", help=meaning)
+    tissue.add_argument(
+        "--overview",
+        choices=CHOICES["overview"],
+        help="jpeg: store the levels from downsample 4 on as JPEG, and first, so that readers without "
+        "the codec open the file and find their way",
     )
 
     glass = parser.add_argument_group("what becomes of glass")
@@ -104,7 +134,11 @@ def add_segmenter_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_file_options(parser: argparse.ArgumentParser) -> None:
     file = parser.add_argument_group("the file")
-    file.add_argument("--format", choices=CHOICES["format"], help="auto: svs for an SVS source, else tiff")
+    file.add_argument(
+        "--format",
+        choices=CHOICES["format"],
+        help="auto: svs for an SVS source and a codec that OpenSlide reads there, else tiff",
+    )
     file.add_argument(
         "--levels", choices=CHOICES["levels"], help="full: add the levels that the source lacks"
     )
@@ -124,6 +158,11 @@ def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig)
     )
     run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write no TARGET")
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
+    run.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at a damaged tile of SOURCE; else they are counted",
+    )
     run.add_argument("--no-verify", dest="verify", action="store_false", help="do not read the result back")
     run.add_argument(
         "--audit", type=Path, metavar="PNG", help="draw what was removed, the mask, and what the guard saved"
@@ -169,6 +208,8 @@ def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig
         config = create_config(preset | {name: value for name, value in given.items() if name in fields})
         if config.codec not in _CODECS:
             raise ConfigError(f"codec is {config.codec!r}, expected one of {', '.join(_CODECS)}")
+        if config.codec != "copy":
+            create_codec("jpeg" if config.codec == "auto" else config.codec, config.codec_options())
     except ConfigError as exc:
         where = f" (with preset {given['preset']})" if "preset" in given else ""
         print(f"wsicomp {command}: {exc}{where}", file=sys.stderr)
@@ -195,10 +236,13 @@ def _report_text(report: ConversionReport) -> str:
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,
+            "repacked without loss": level.transcoded,
+            "that could not be repacked, kept as they were": level.kept,
             "encoded": level.encoded,
             "encoded with glass painted": level.whitened,
             "blank": level.blank,
             "empty": level.empty,
+            "lost in the source": level.lost,
         }
         text = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
         lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
@@ -207,10 +251,14 @@ def _report_text(report: ConversionReport) -> str:
             f"  tiles of all levels that the mask called glass and the guard kept: {report.rescued_tiles}"
         )
     if report.flawed_tiles:
-        lines.append(f"  damaged tiles of the source, copied as they are: {report.flawed_tiles}")
+        lines.append(
+            f"  damaged tiles of the source, kept as they are or as far as they decode: {report.flawed_tiles}"
+        )
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report.elapsed_s.items())
     lines.append(f"  {stages}; peak memory {as_bytes(report.peak_memory_bytes)}")
     lines.append("  verified" if report.verified else "  NOT verified")
+    if report.restorable:
+        lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
     return "\n".join([*lines, *_remarks(report.dropped, report.notes)])
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import as_bytes, write_json
+from wsicomp.codecs import compression_label
 from wsicomp.readers import open_slide
+from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
 
 
@@ -30,6 +32,8 @@ def run_info(options: argparse.Namespace) -> int:
     """Print it."""
     with closing(open_slide(options.file)) as slide:
         values = describe(slide.info)
+        if isinstance(slide, ConvertedSlide):
+            values["conversion"] = _describe_conversion(slide)
     if options.json:
         write_json(values, None)
         return 0
@@ -47,19 +51,35 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
     for name, image in values["associated_images"].items():
         print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+    for line in _conversion_lines(values.get("conversion")):
+        print(f"  {line}")
     return 0
 
 
-_CODINGS = {
-    1: "uncompressed",
-    5: "LZW",
-    7: "JPEG",
-    8: "deflate",
-    32946: "deflate",
-    33003: "JPEG 2000 YCbCr",
-    33005: "JPEG 2000 RGB",
-    50000: "Zstandard",
-}
+def _describe_conversion(slide: ConvertedSlide) -> dict[str, Any]:
+    """How the file was made; no name that its source had."""
+    plan = slide.provenance.plan
+    return {
+        "software": plan.software,
+        "codec": plan.codec,
+        "lossless": plan.config["lossless"],
+        "glass": plan.config["glass"],
+        "stored_as": [compression_label(level.encoding.compression) for level in plan.levels],
+        "source_bytes": plan.source.bytes,
+        "source_sha256": plan.source.sha256,
+        "restorable": slide.provenance.restoration is not None,
+    }
+
+
+def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
+    if values is None:
+        return []
+    loss = " without loss" if values["lossless"] else ""
+    made = f"{values['software']}, codec {values['codec']}{loss}, glass {values['glass']}"
+    stored = ", ".join(dict.fromkeys(values["stored_as"]))
+    source = f"{as_bytes(values['source_bytes'])}, SHA-256 {values['source_sha256']}"
+    restorable = "yes, by `wsicomp restore`" if values["restorable"] else "no"
+    return [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
 
 
 def describe(info: SlideInfo) -> dict[str, Any]:
@@ -78,7 +98,7 @@ def describe(info: SlideInfo) -> dict[str, Any]:
                 "downsample": level.downsample,
                 "tile_width": level.tile.width,
                 "tile_height": level.tile.height,
-                "tile_coding": _CODINGS[level.encoding.compression] if level.encoding else None,
+                "tile_coding": compression_label(level.encoding.compression) if level.encoding else None,
                 "encoded_bytes": level.encoded_bytes,
             }
             for level in info.levels

@@ -20,7 +20,8 @@ from wsicomp.stages import Stages
 _DESCRIPTION = """\
 Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against
 the plan and the digests that it carries, and with --against against its source: sizes, scale, colour
-profile, associated images, and every copied tile byte for byte. Exit code 1 if anything is wrong."""
+profile, associated images, and every tile that was copied or repacked. Then it says which programs open
+the file. Exit code 1 if anything is wrong."""
 
 _EPILOG = "problem codes:\n" + "\n".join(f"  {code:<20} {meaning}" for code, meaning in CODES.items())
 
@@ -58,9 +59,14 @@ def run_verify(options: argparse.Namespace) -> int:
     for problem in found.problems:
         print(f"{options.file}: {problem}")
     for place in found.flawed:
-        print(f"{options.file}: {place}: damaged in the source already, and copied as it was")
+        print(f"{options.file}: {place}: damaged in the source already")
+    for place in found.lost:
+        print(f"{options.file}: {place}: could not be decoded in the source, and is background")
     if not found.problems:
         against = "" if source is None else f", as made from {source}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
         print(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
+    for verdict in found.readers:
+        reason = f" ({verdict.reason})" if verdict.reason else ""
+        print(f"  {verdict.reader:<26}{verdict.opens}{reason}")
     return 1 if found.problems else 0

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
+from typing import Any
+
 import cv2
 import imagecodecs
 import numpy as np
+from PIL import Image
 
+from wsicomp.codecs.checks import check_range, rgb
 from wsicomp.codecs.reduce import eighth
+from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
-from wsicomp.slide import APERIO_JPEG2000_YCBCR, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    RGB,
+    EncodedTile,
+    Pixels,
+    TileEncoding,
+)
 
 
 def decode(tile: EncodedTile) -> Pixels:
@@ -50,3 +64,36 @@ def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
     red = pixels[..., 2].astype(np.float32) - 128
     rgb = np.stack([luma + 1.402 * red, luma - 0.34414 * blue - 0.71414 * red, luma + 1.772 * blue], axis=-1)
     return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)
+
+
+class Codec:
+    """Lossy JPEG 2000 (9/7 wavelet, colour transform) to a PSNR in dB, or to a rate: so many times smaller.
+
+    By default the study's 37 dB. A rate goes through Pillow, which holds the interpreter while it encodes.
+    """
+
+    lossless = False
+    encoding = TileEncoding(APERIO_JPEG2000_RGB, RGB)
+
+    def __init__(self, psnr: float | None = None, rate: float | None = None) -> None:
+        if psnr is not None and rate is not None:
+            raise ConfigError("psnr and rate are two targets; give one of them")
+        self.psnr = 37.0 if psnr is None else psnr
+        self.rate = rate
+        check_range("psnr", self.psnr, 20, 80)
+        check_range("rate", rate or 1, 1, 1000)
+
+    def config(self) -> Mapping[str, int | float | bool]:
+        """The target."""
+        return {"psnr": self.psnr} if self.rate is None else {"rate": self.rate}
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The tile as a bare codestream."""
+        pixels = rgb(pixels)
+        if self.rate is None:
+            level: Any = self.psnr  # its stub says int, but libopenjp2 takes a fraction of a dB
+            return bytes(imagecodecs.jpeg2k_encode(pixels, level=level, codecformat="j2k", reversible=False))
+        stream = io.BytesIO()
+        target = {"quality_mode": "rates", "quality_layers": [self.rate], "irreversible": True, "mct": 1}
+        Image.fromarray(pixels).save(stream, "JPEG2000", no_jp2=True, **target)
+        return stream.getvalue()

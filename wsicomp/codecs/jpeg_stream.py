@@ -12,14 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+import imagecodecs
+import numpy as np
 
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WHITE, TileEncoding
 
-_SOS, _EOI, _DQT, _DHT = 0xDA, 0xD9, 0xDB, 0xC4
-_ADOBE_APP = 0xEE
+_SOS, _EOI = 0xDA, 0xD9
+DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
-TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {_ADOBE_APP})
+TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
 """Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
 
 _END_OF_BLOCK = 0
@@ -73,10 +77,62 @@ def without(stream: bytes, unwanted: Collection[int]) -> bytes:
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG that any decoder reads: with the shared tables, and marked where it holds RGB."""
+    """A tile as a JPEG that any decoder reads: with the shared tables, and marked where it holds RGB.
+
+    A tile that has no Huffman tables at all means those of the standard, and gets them.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    standard = b""
+    if not has_huffman_tables(data, encoding) or data.startswith(standard_huffman_tables(), 2):
+        standard = standard_huffman_tables()
+    return _head(encoding) + standard + data[2:]
+
+
+def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
+    """The tile of which `whole_stream` made this.
+
+    Raises:
+        ValueError: it did not make it.
+    """
+    head = _head(encoding)
+    if not whole.startswith(head):
+        raise ValueError("the JPEG lacks the level's tables")
+    rest = whole[len(head) :]
+    # `whole_stream` doubles them if they came first in the tile, so one set is always its own.
+    return whole[:2] + rest.removeprefix(standard_huffman_tables())
+
+
+def _head(encoding: TileEncoding) -> bytes:
     tables = encoding.jpeg_tables[2:-2] if encoding.jpeg_tables else b""
-    adobe = _ADOBE_RGB if encoding.photometric == RGB else b""
-    return data[:2] + adobe + tables + data[2:]
+    return b"\xff\xd8" + (_ADOBE_RGB if encoding.photometric == RGB else b"") + tables
+
+
+def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
+    """Whether the tile or the level's JPEGTables define Huffman tables.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    streams = (data, encoding.jpeg_tables) if encoding.jpeg_tables else (data,)
+    return any(marker == DHT for stream in streams for marker, _, _ in segments(stream))
+
+
+@cache
+def standard_huffman_tables() -> bytes:
+    """The four tables of ITU-T T.81 annex K.3 as DHT segments: what a decoder assumes where none are."""
+    stream = bytes(imagecodecs.jpeg8_encode(np.zeros((16, 16, 3), np.uint8), optimize=False))
+    return only(stream, (DHT,))
+
+
+def only(stream: bytes, wanted: Collection[int]) -> bytes:
+    """The header segments of these markers, joined.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    return b"".join(stream[start:end] for marker, start, end in segments(stream) if marker in wanted)
 
 
 @dataclass(frozen=True)
@@ -123,12 +179,12 @@ def _read_tables(stream: bytes | None) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for marker, start, end in segments(stream) if stream else ():
         body = stream[start + 4 : end] if stream else b""
-        while body and marker == _DQT:
+        while body and marker == DQT:
             length = 1 + 64 * (1 + (body[0] >> 4))
             if body[0] & 15 == 0:
                 found["step"] = body[1 : 2 + (body[0] >> 4)]
             body = body[length:]
-        while body and marker == _DHT:
+        while body and marker == DHT:
             length = 17 + sum(body[1:17])
             if body[0] & 15 == 0:
                 found["ac" if body[0] >> 4 else "dc"] = body[1:length]
@@ -144,11 +200,11 @@ def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
         if not step:
             raise ValueError("a quantisation step of 0 in JPEGTables")
     else:
-        own.append(_segment(_DQT, b"\x00" + b"\x01" * 64))
+        own.append(_segment(DQT, b"\x00" + b"\x01" * 64))
     if "dc" not in shared:
-        own.append(_segment(_DHT, b"\x00" + _OWN_DC))
+        own.append(_segment(DHT, b"\x00" + _OWN_DC))
     if "ac" not in shared:
-        own.append(_segment(_DHT, b"\x10" + _OWN_AC))
+        own.append(_segment(DHT, b"\x10" + _OWN_AC))
     return own, _Tables(step, _codes(shared.get("dc", _OWN_DC)), _codes(shared.get("ac", _OWN_AC)))
 
 

@@ -5,11 +5,12 @@ Source: TIFF 6.0 sections 13 and 14; TIFF Technical Note 1 (deflate); libtiff (Z
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import imagecodecs
 import numpy as np
 
+from wsicomp.codecs.checks import rgb
 from wsicomp.codecs.reduce import eighth
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
@@ -64,3 +65,18 @@ def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
     """A tile of one colour."""
     return encode(encoding, np.full((*size.shape, 3), color, np.uint8))
+
+
+class Codec:
+    """Uncompressed samples, which every reader of TIFF reads."""
+
+    lossless = True
+    encoding = TileEncoding(1, RGB)
+
+    def config(self) -> Mapping[str, int | float | bool]:
+        """There is nothing to choose."""
+        return {}
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The tile's samples."""
+        return encode(self.encoding, rgb(pixels))

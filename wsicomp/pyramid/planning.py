@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import TileCodec
+from wsicomp.codecs import Options, TileTranscoder, create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size, TileGrid
+from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.carried import shows_the_scan
-from wsicomp.pyramid.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
 from wsicomp.readers import aperio
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -23,6 +24,7 @@ from wsicomp.slide import (
     WHITE,
     Level,
     SlideInfo,
+    TileEncoding,
 )
 from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
 from wsicomp.tissue.scale import plausible_mpp
@@ -32,8 +34,16 @@ _APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _IN_SVS = (JPEG, *_APERIO_ONLY)
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _CLASSIC_TIFF_BYTES = 4_000_000_000
-_JPEG_BOUND = 1.5
-"""Encoded bytes for a byte of pixels that JPEG of noise at quality 100 stays below."""
+_ENCODED_BOUND = 1.5
+"""Encoded bytes for a byte of pixels that every codec stays below, JPEG of noise at quality 100 too."""
+_TABLES_BYTES = 500
+"""What a JPEG tile can grow by when it gets Huffman tables of its own."""
+_LISTED_BYTES = 32
+"""What a tile costs in lists: offset, byte count, and its digest in the provenance."""
+_OVERVIEW_DOWNSAMPLE = 3.5
+"""From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
+_UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp")
+_PLAIN = (1, 5, 8, 50000)
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
 
@@ -58,62 +68,166 @@ def plan_conversion(
     identity: SourceIdentity,
     digest: str,
     config: ConversionConfig,
-    codec: TileCodec,
     glass: Glass | None,
+    shrinking: tuple[bool, ...] = (),
 ) -> ConversionPlan:
-    """Decide everything. `codec` encodes what is not copied; `glass` is None where glass is kept.
+    """Decide everything. `glass` is None where glass is kept.
+
+    `shrinking` says of each source level whether the lossless road makes its tiles smaller.
 
     Raises:
         ConfigError: what the user asked for cannot be written from this source.
     """
-    container = _container(info, config, codec)
-    copies = _copies(info, config, container)
-    levels = tuple(_levels(info, config, codec, glass, copies))
+    ways = _ways(info, config, shrinking)
+    container = _container(info, config, ways)
+    levels = tuple(_levels(info, config, glass, ways))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
+    _check_readable(info, config, container, levels)
     return ConversionPlan(
         software=SOFTWARE,
         digest=digest,
         source=identity,
         config=config.lasting(),
         container=container,
-        codec="copy" if copies else "jpeg" if config.codec == "auto" else config.codec,
+        codec="copy" if all(way.copies for way in ways) else _codec(config),
+        overview=config.overview != "none",
         background=_background(config, glass),
-        big=_bound_bytes(info, levels) > _CLASSIC_TIFF_BYTES,
+        big=_bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
         objective_power=info.objective_power,
         description=text,
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container, glass, images)),
+        notes=tuple(_notes(info, config, container, glass, images, ways)),
     )
 
 
-def _container(info: SlideInfo, config: ConversionConfig, codec: TileCodec) -> str:
-    if config.format != "auto":
-        return config.format
-    if config.glass == "empty":
-        return "tiff"
-    stored = [level.encoding.compression if level.encoding else None for level in info.levels]
-    if config.codec not in ("auto", "copy"):
-        stored = [codec.encoding.compression]
-    return "svs" if info.vendor == "aperio" and all(number in _IN_SVS for number in stored) else "tiff"
+@dataclass(frozen=True)
+class _Way:
+    """How the tiles of a source level come into the target."""
+
+    codec: str
+    options: Mapping[str, int | float | bool]
+    encoding: TileEncoding
+    shown: TileEncoding
+    action: TileAction
+
+    @property
+    def copies(self) -> bool:
+        return self.action is TileAction.COPY
 
 
-def _copies(info: SlideInfo, config: ConversionConfig, container: str) -> bool:
-    """Whether tiles are copied; all levels or none."""
-    if config.codec not in ("auto", "copy"):
-        return False
+def _codec(config: ConversionConfig) -> str:
+    """The codec of what is not copied."""
+    return "jpeg" if config.codec in ("auto", "copy") else config.codec
+
+
+def _ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[_Way]:
+    if config.codec == "copy" and config.codec_options():
+        raise ConfigError(f"codec copy takes no {next(iter(config.codec_options()))}; leave it out")
+    if config.codec in ("auto", "copy"):
+        copied = _copied(info, config)
+        return copied or [_encoded(_codec(config), config.codec_options())] * len(info.levels)
+    if config.overview != "none" and config.codec not in _UNKNOWN_TO_OPENSLIDE:
+        raise ConfigError(f"OpenSlide reads codec {config.codec} itself: leave overview out")
+    if not config.lossless:
+        way = _encoded(config.codec, config.codec_options())
+        return [_overview(level, config) or way for level in info.levels]
+    transcoder = create_transcoder(config.codec, config.restorable)
+    return [
+        _overview(level, config) or _repacked(info, number, config, transcoder, shrinking[number])
+        for number, level in enumerate(info.levels)
+    ]
+
+
+def _copied(info: SlideInfo, config: ConversionConfig) -> list[_Way] | None:
+    """All levels copied, or none: a mixture would open nowhere. None where auto finds that it cannot be."""
+    container = _chosen_container(info, config, [level.encoding for level in info.levels])
     for number, level in enumerate(info.levels):
         obstacle = _obstacle(level, container)
         if obstacle and config.codec == "auto":
-            return False
+            return None
         if obstacle:
             place = f"level {number}"
             raise ConfigError(f"its tiles cannot be copied: {obstacle}; take codec jpeg", info.path, place)
-    return True
+    return [_copy(level) for level in info.levels]
+
+
+def _copy(level: Level) -> _Way:
+    assert level.encoding is not None, "what is copied is encoded"
+    return _Way("copy", {}, level.encoding, level.encoding, TileAction.COPY)
+
+
+def _encoded(name: str, options: Options) -> _Way:
+    codec = create_codec(name, options)
+    return _Way(name, codec.config(), codec.encoding, codec.encoding, TileAction.ENCODE)
+
+
+def _overview(level: Level, config: ConversionConfig) -> _Way | None:
+    """A low level as JPEG, where a file is to have such an overview."""
+    if config.overview == "none" or level.downsample < _OVERVIEW_DOWNSAMPLE:
+        return None
+    if not config.lossless:
+        return _encoded("jpeg", {})
+    if _obstacle(level, "tiff") is None and level.encoding and level.encoding.compression == JPEG:
+        return _copy(level)
+    raise ConfigError("an overview of JPEG cannot be lossless: the source's low levels are not JPEG")
+
+
+def _repacked(
+    info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, shrinks: bool
+) -> _Way:
+    """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
+    level = info.levels[number]
+    sides = (level.tile.width, level.tile.height)
+    if level.encoding is not None and not any(side % 16 for side in sides):
+        stored = transcoder.encoding(level.encoding) if shrinks else None
+        if stored is None:
+            return _copy(level)
+        return _Way(
+            config.codec, {"lossless": True}, stored, transcoder.shown(level.encoding), TileAction.TRANSCODE
+        )
+    if config.codec == "jpegxl" and not config.restorable:
+        return _encoded(config.codec, config.codec_options() | {"lossless": True})
+    obstacle = _obstacle(level, "tiff") or "its tiles are of another size"
+    wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
+    raise ConfigError(f"it cannot {wanted}: {obstacle}; take codec jpegxl with lossless alone", info.path)
+
+
+def _container(info: SlideInfo, config: ConversionConfig, ways: list[_Way]) -> str:
+    return _chosen_container(info, config, [way.encoding for way in ways])
+
+
+def _chosen_container(
+    info: SlideInfo, config: ConversionConfig, encodings: Sequence[TileEncoding | None]
+) -> str:
+    """SVS where the source is one, or where only an SVS may hold the codec; the format that was asked for."""
+    stored = {None if encoding is None else encoding.compression for encoding in encodings}
+    if config.format != "auto":
+        return config.format
+    if config.glass == "empty" or config.overview != "none":
+        return "tiff"
+    only_in_svs = stored <= set(_APERIO_ONLY)
+    return "svs" if only_in_svs or (info.vendor == "aperio" and stored <= set(_IN_SVS)) else "tiff"
+
+
+def _check_readable(
+    info: SlideInfo, config: ConversionConfig, container: str, levels: tuple[LevelPlan, ...]
+) -> None:
+    """Refuse a container in which OpenSlide would not read what it could read in the other.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    stored = {level.encoding.compression for level in levels}
+    if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
+        raise ConfigError(f"OpenSlide opens no svs with {_codec(config)} in it; take format tiff", info.path)
+    if container == "tiff" and stored <= set(_APERIO_ONLY):
+        reason = "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
+        raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
 
 
 def _obstacle(level: Level, container: str) -> str | None:
@@ -133,35 +247,55 @@ def _obstacle(level: Level, container: str) -> str | None:
 
 
 def _levels(
-    info: SlideInfo, config: ConversionConfig, codec: TileCodec, glass: Glass | None, copies: bool
+    info: SlideInfo, config: ConversionConfig, glass: Glass | None, ways: list[_Way]
 ) -> list[LevelPlan]:
     plans: list[LevelPlan] = []
     for source_level, reduction in _sources(info, config):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
         tile = level.tile if level.tile.width % 16 == level.tile.height % 16 == 0 else Size(256, 256)
-        encoding = level.encoding if copies and reduction == 1 else None
+        way = ways[source_level] if reduction == 1 else _added(config)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
         )
-        actions = _actions(kinds, grid, encoding is not None)
-        if encoding is not None:
-            actions = _left_absent(actions, level)
+        actions = _actions(kinds, grid, way.action)
+        if way.action is not TileAction.ENCODE:
+            actions = _left_absent(actions, level, way.action)
         if config.glass == "empty":
             actions = _emptied(actions, corners=not plans)
         plans.append(
-            LevelPlan(len(plans), size, tile, source_level, reduction, encoding or codec.encoding, actions)
+            LevelPlan(
+                number=len(plans),
+                size=size,
+                tile=tile,
+                source_level=source_level,
+                reduction=reduction,
+                codec=way.codec,
+                options=way.options,
+                encoding=way.encoding,
+                shown=way.shown,
+                actions=actions,
+            )
         )
     return plans
+
+
+def _added(config: ConversionConfig) -> _Way:
+    """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
+    if config.overview != "none":
+        return _encoded("jpeg", {})
+    return _encoded(_codec(config), config.codec_options())
 
 
 def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]:
     """(source level, box reduction) of every level of the target, largest first."""
     sources: list[tuple[int, int]] = []
+    has_overview = any(level.downsample >= _OVERVIEW_DOWNSAMPLE for level in info.levels)
+    adds = config.levels == "full" or (config.overview != "none" and not has_overview)
     for number, level in enumerate(info.levels):
         sources.append((number, 1))
-        if config.levels == "source":
+        if not adds:
             continue
         lower = info.levels[number + 1].size.width if number + 1 < len(info.levels) else 0
         reduction = _STEP
@@ -196,21 +330,20 @@ def _joined(parts: NDArray[np.uint8]) -> int:
     return int(parts.flat[0]) if (parts == parts.flat[0]).all() else TileKind.MIXED
 
 
-def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, copies: bool) -> Actions:
-    whole = TileAction.COPY if copies else TileAction.ENCODE
+def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction) -> Actions:
     actions = np.full((grid.rows, grid.columns), whole.value)
     if kinds is not None:
         actions[kinds == TileKind.GLASS] = TileAction.BLANK.value
-        if not copies:
+        if whole is TileAction.ENCODE:
             actions[kinds == TileKind.MIXED] = TileAction.MASK_AND_ENCODE.value
     return actions
 
 
-def _left_absent(actions: Actions, level: Level) -> Actions:
-    """A copied tile of which the source has no bytes has none in the target either."""
+def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
+    """A tile that would keep the source's bytes, and of which it has none, has none in the target either."""
     letters = actions.reshape(-1)
     absent = np.array(level.absent, np.intp)
-    letters[absent[letters[absent] == TileAction.COPY.value]] = TileAction.EMPTY.value
+    letters[absent[letters[absent] == whole.value]] = TileAction.EMPTY.value
     return letters.reshape(actions.shape)
 
 
@@ -235,11 +368,11 @@ def _background(config: ConversionConfig, glass: Glass | None) -> tuple[int, int
 def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
     total = 0.0
     for plan in levels:
-        copied = plan.count(TileAction.COPY)
+        kept = plan.count(TileAction.COPY) + plan.count(TileAction.TRANSCODE)
         encoded = plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE)
-        total += encoded * plan.tile.width * plan.tile.height * 3 * _JPEG_BOUND
-        total += info.levels[plan.source_level].encoded_bytes if copied else 0
-        total += plan.grid.count * 16
+        total += encoded * plan.tile.width * plan.tile.height * 3 * _ENCODED_BOUND
+        total += info.levels[plan.source_level].encoded_bytes + kept * _TABLES_BYTES if kept else 0
+        total += plan.grid.count * _LISTED_BYTES
     return total + sum(len(strip) for image in info.associated_images.values() for strip in image.strips)
 
 
@@ -264,9 +397,20 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
 
 
 def _notes(
-    info: SlideInfo, config: ConversionConfig, container: str, glass: Glass | None, images: tuple[str, ...]
+    info: SlideInfo,
+    config: ConversionConfig,
+    container: str,
+    glass: Glass | None,
+    images: tuple[str, ...],
+    ways: list[_Way],
 ) -> list[str]:
     notes = []
+    if config.codec == "auto" and ways[0].copies and config.codec_options():
+        unused = ", ".join(config.codec_options())
+        notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
+    if config.lossless and any(way.copies for way in ways) and config.overview == "none":
+        copied = ", ".join(str(number) for number, way in enumerate(ways) if way.copies)
+        notes.append(f"tiles of level {copied} stay as they are: repacked they would not be smaller")
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
     if config.glass != "keep" and plausible_mpp(info) is None:

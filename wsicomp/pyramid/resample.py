@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from wsicomp.geometry import Region
-from wsicomp.pyramid.plan import LevelPlan
+from wsicomp.plan import LevelPlan
 from wsicomp.slide import Pixels, Slide
 
 _READ_PX = 2048

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from wsicomp.codecs import TileCodec
+from wsicomp.codecs import create_codec, create_transcoder
 from wsicomp.concurrency import batched, ordered_map
+from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.pyramid.plan import LevelPlan, TileAction
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.pyramid.carried import holds_text
 from wsicomp.pyramid.resample import read_reduced_tile
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import JPEG, Pixels, Slide
 from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 
@@ -35,43 +39,111 @@ class Whitening:
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
-def stream_level(
-    slide: Slide, plan: LevelPlan, codec: TileCodec, whitening: Whitening | None, workers: int
-) -> Generator[bytes | None]:
-    """Every tile's bytes in raster order; None stands for a blank tile, zero bytes for an empty one.
+class Outcome(enum.Enum):
+    """Whether a tile came to be as planned, and if not, why."""
+
+    AS_PLANNED = enum.auto()
+    KEPT = enum.auto()
+    """It could not be transcoded, and stands as in the source."""
+    FLAWED = enum.auto()
+    """The source's tile decodes only in part, and what there is was encoded."""
+    LOST = enum.auto()
+    """The source's tile cannot be decoded, so there is nothing to encode."""
+
+
+class MadeTile(NamedTuple):
+    """A tile of the target. `data` is None for background, and empty where nothing is stored."""
+
+    data: bytes | None
+    outcome: Outcome = Outcome.AS_PLANNED
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What holds for every tile of a conversion.
+
+    `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
+    their very bytes; `nameless` refuses tiles with text in them.
+    """
+
+    whitening: Whitening | None = None
+    strict: bool = False
+    exact: bool = False
+    nameless: bool = False
+
+
+def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:
+    """Every tile in raster order.
 
     Memory: at most `2 * workers` batches of 32 encoded tiles, and one decoded tile a worker.
 
     Raises:
-        SlideReadError: a tile of the source cannot be read.
+        SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
     """
+    make = _TileMaker(slide, plan, manner)
 
-    def convert(batch: list[TileIndex]) -> list[bytes | None]:
-        return [_convert_tile(slide, plan, codec, whitening, index) for index in batch]
+    def convert(batch: list[TileIndex]) -> list[MadeTile]:
+        return [make.tile(index) for index in batch]
 
     with closing(ordered_map(convert, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
         for batch in batches:
             yield from batch
 
 
-def _convert_tile(
-    slide: Slide, plan: LevelPlan, codec: TileCodec, whitening: Whitening | None, index: TileIndex
-) -> bytes | None:
-    action = plan.actions[index.row, index.column]
-    if action == TileAction.BLANK.value:
-        return None
-    if action == TileAction.EMPTY.value:
-        return b""
-    if action == TileAction.COPY.value:
-        return slide.read_encoded_tile(index).data
-    pixels = _read_tile(slide, plan, index)
-    if action == TileAction.MASK_AND_ENCODE.value and whitening is not None:
-        pixels = whitening.apply(slide, plan, index.column, index.row, pixels)
-    return codec.encode(pixels)
+class _TileMaker:
+    """Makes the tiles of one level, each from its index alone."""
 
+    def __init__(self, slide: Slide, plan: LevelPlan, manner: Manner) -> None:
+        self._slide = slide
+        self._plan = plan
+        self._manner = manner
+        self._codec = self._transcoder = None
+        if plan.count(TileAction.TRANSCODE):
+            self._transcoder = create_transcoder(plan.codec, manner.exact)
+        elif plan.codec != "copy":
+            self._codec = create_codec(plan.codec, plan.options)
 
-def _read_tile(slide: Slide, plan: LevelPlan, index: TileIndex) -> Pixels:
-    level = slide.info.levels[plan.source_level]
-    if plan.reduction == 1 and plan.tile == level.tile:
-        return slide.read_tile(index)
-    return read_reduced_tile(slide, plan, index.column, index.row)
+    def tile(self, index: TileIndex) -> MadeTile:
+        """What the plan says of it."""
+        action = TileAction(self._plan.actions[index.row, index.column])
+        if action is TileAction.BLANK:
+            return MadeTile(None)
+        if action is TileAction.EMPTY:
+            return MadeTile(b"")
+        if action in (TileAction.COPY, TileAction.TRANSCODE):
+            return self._carried(index)
+        return self._encoded(index, action)
+
+    def _carried(self, index: TileIndex) -> MadeTile:
+        tile = self._slide.read_encoded_tile(index)
+        if self._manner.nameless and tile.encoding.compression == JPEG and holds_text(tile.data):
+            message = "its JPEG holds text that could name a patient; take codec jpeg"
+            raise SlideReadError(message, self._slide.info.path, str(index))
+        if self._manner.strict:
+            self._slide.read_tile_eighth(index)
+        if self._transcoder is None:
+            return MadeTile(tile.data)
+        packed = self._transcoder.transcode(tile)
+        return MadeTile(self._transcoder.keep(tile), Outcome.KEPT) if packed is None else MadeTile(packed)
+
+    def _encoded(self, index: TileIndex, action: TileAction) -> MadeTile:
+        assert self._codec is not None, "a level with tiles to encode has a codec"
+        outcome = Outcome.AS_PLANNED
+        try:
+            pixels = self._pixels(index)
+        except TileReadError as exc:
+            if self._manner.strict:
+                raise
+            if not isinstance(exc, DamagedTileError):
+                return MadeTile(None, Outcome.LOST)
+            pixels, outcome = exc.pixels, Outcome.FLAWED
+        whitening = self._manner.whitening
+        if action is TileAction.MASK_AND_ENCODE and whitening is not None:
+            pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
+        return MadeTile(self._codec.encode(pixels), outcome)
+
+    def _pixels(self, index: TileIndex) -> Pixels:
+        level = self._slide.info.levels[self._plan.source_level]
+        if self._plan.reduction == 1 and self._plan.tile == level.tile:
+            return self._slide.read_tile(index)
+        return read_reduced_tile(self._slide, self._plan, index.column, index.row)

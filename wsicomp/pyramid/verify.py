@@ -6,7 +6,7 @@ for its pixels: those differ from the source by design.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +14,33 @@ from pathlib import Path
 import numpy as np
 from openslide import OpenSlide, OpenSlideError
 
+from wsicomp.codecs import create_transcoder, decode_tile
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
-from wsicomp.pyramid.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.pyramid.provenance import LevelDigest, Provenance
+from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
+from wsicomp.readers import open_tiff
+from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Slide, SlideInfo
+from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
 
 CODES = {
     "unreadable": "the file, or its provenance block, cannot be parsed",
     "openslide-refuses": "OpenSlide does not open the file or does not read a level",
     "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
-    "level-differs": "a level's size or tiles are not those of the plan",
-    "tile-damaged": "a tile does not decode to its size",
+    "level-differs": "the levels are not those of the source",
+    "tile-damaged": "a tile's bytes are not those that were written, or do not decode to its size",
     "tile-missing": "a tile that should hold a picture is empty",
     "tile-not-blank": "a tile that should be blank holds something else",
     "tiles-changed": "a level's tiles are not those that were written",
     "property-differs": "um per px, objective power, ICC profile or vendor are not the source's",
     "associated-differs": "a label, macro or thumbnail is not the source's",
     "source-differs": "the file was not made from this source, or does not say from which",
-    "tile-differs": "a copied tile is not the source's byte for byte",
+    "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
 }
 """Every code that a `Problem` can have, with its meaning."""
 
@@ -60,13 +64,17 @@ class Problem:
 class Verification:
     """What a check found, and what it looked at; `problems` is empty for a good file.
 
-    `flawed` are the places of copied tiles that decode only in part, as they did in the source.
+    `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
+    were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
+    background. `readers` says which programs open the file.
     """
 
     problems: tuple[Problem, ...]
     tiles: int
     has_provenance: bool
     flawed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    readers: tuple[ReaderVerdict, ...] = ()
 
 
 def verify_slide(
@@ -75,93 +83,120 @@ def verify_slide(
     source_sha256: str | None,
     workers: int,
     progress: StageProgress,
+    is_fresh: bool = False,
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
     `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
-    slide must hold. Memory: some tiles for each worker.
+    slide must hold. `is_fresh` is for a file that this process has just written: tiles that were unpacked
+    and compared before they were written are then held to their digests alone. Memory: some tiles for each
+    worker.
     """
     try:
-        slide = TiffSlide(path)
+        slide = open_tiff(path)
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
-        provenance = None if slide.provenance is None else Provenance.from_text(slide.provenance)
-        problems = list(_check_openslide(path, slide.info))
-        if provenance is not None:
-            problems += _check_plan(slide, provenance.plan)
-        if provenance is None and source is not None:
+        plan = slide.provenance.plan if isinstance(slide, ConvertedSlide) else None
+        readers = verdicts(slide)
+        problems = list(_check_openslide(path, slide, plan, readers[0]))
+        if isinstance(slide, ConvertedSlide):
+            problems += _check_blanks(slide)
+            for name in slide.damaged_images:
+                problems.append(Problem("associated-differs", name, "damaged: not what was written"))
+        elif source is not None:
             message = "it holds no provenance, so nothing says what it was made from"
             problems.append(Problem("source-differs", "file", message))
-        if provenance is not None and source is not None:
-            problems += _check_source(slide.info, provenance.plan, source.info, source_sha256)
-        planned = None if problems else provenance
-        found, flawed = _check_tiles(slide, planned, source, workers, progress)
+        if plan is not None and source is not None:
+            problems += _check_source(slide.info, plan, source.info, source_sha256)
+        compared = None if problems else source
+        found, flawed = _check_tiles(slide, compared, workers, progress, is_fresh)
         tiles = sum(level.grid.count for level in slide.info.levels)
-        return Verification((*problems, *found), tiles, provenance is not None, tuple(flawed))
+        return Verification(
+            (*problems, *found), tiles, plan is not None, tuple(flawed), tuple(_lost(slide)), readers
+        )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
         slide.close()
 
 
-def _check_openslide(path: Path, info: SlideInfo) -> Iterator[Problem]:
+def _places(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
+    return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
+
+
+def _lost(slide: TiffSlide) -> Iterator[str]:
+    if isinstance(slide, ConvertedSlide):
+        for number, record in enumerate(slide.provenance.levels):
+            yield from _places(number, slide.info.levels[number].grid.columns, record.lost)
+
+
+def _check_openslide(
+    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
+) -> Iterator[Problem]:
+    """What OpenSlide makes of the file; nothing where it is known not to open it."""
+    if plan is not None and verdict.opens == "no":
+        return
+    navigable = range(len(slide.info.levels)) if plan is None else [level.number for level in plan.navigable]
+    expected = tuple(slide.info.levels[number].size for number in navigable)
+    scale = slide.info.size.width / expected[0].width
     try:
         with OpenSlide(path) as shown:
             sizes = tuple(Size(*size) for size in shown.level_dimensions)
-            expected = tuple(level.size for level in info.levels)
             if sizes != expected:
                 yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
             for number in range(shown.level_count):
                 shown.read_region((0, 0), number, (1, 1))
             mpp = shown.properties.get("openslide.mpp-x")
-            if (mpp is None) != (info.mpp is None) or (
-                mpp is not None and info.mpp is not None and not _close(float(mpp), info.mpp.x)
+            stated = slide.info.mpp
+            if (mpp is None) != (stated is None) or (
+                mpp is not None and stated is not None and not _close(float(mpp), stated.x * scale)
             ):
-                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {info.mpp}")
+                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
+            power = shown.properties.get("openslide.objective-power")
+            if plan is not None and plan.container == "svs" and power != _as_text(slide.info.objective_power):
+                expected_power = slide.info.objective_power
+                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
             bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            if bounds and info.vendor == "generic-tiff":
+            if bounds and shown.properties["openslide.vendor"] == "generic-tiff":
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
 
 
-def _check_plan(slide: TiffSlide, plan: ConversionPlan) -> Iterator[Problem]:
-    levels = slide.info.levels
-    if len(levels) != len(plan.levels):
-        yield Problem("level-differs", "file", f"{len(levels)} levels, expected {len(plan.levels)}")
+def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
+    """Blank tiles share one stored tile of background, empty tiles store nothing."""
+    provenance = slide.provenance
+    for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True):
+        place = f"level {plan.number}"
+        letters = plan.actions.reshape(-1)
+        ranges = slide.tile_ranges(plan.number)
+        blank = (
+            np.union1d(np.flatnonzero(letters == TileAction.BLANK.value), record.lost).astype(int).tolist()
+        )
+        different = len(np.unique(ranges[blank], axis=0)) if blank else 0
+        if different > 1:
+            yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
+        if ranges[letters == TileAction.EMPTY.value, 1].any():
+            yield Problem("tile-not-blank", place, "an empty tile with bytes")
+        for number in blank[:1]:
+            index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
+            yield from _check_blank(slide, plan, index)
+
+
+def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> Iterator[Problem]:
+    data = slide.read_stored(index)
+    if not data:
+        yield Problem("tile-missing", str(index), "0 bytes, expected a blank tile")
         return
-    for level, planned in zip(levels, plan.levels, strict=True):
-        place = f"level {planned.number}"
-        if (level.size, level.tile) != (planned.size, planned.tile):
-            found = f"{level.size} in tiles of {level.tile}"
-            yield Problem("level-differs", place, f"{found}, expected {planned.size} in {planned.tile}")
-            continue
-        if level.encoding != planned.encoding:
-            yield Problem("level-differs", place, f"stored as {level.encoding}, expected {planned.encoding}")
-            continue
-        yield from _check_blanks(slide, planned, plan.background)
-
-
-def _check_blanks(slide: TiffSlide, plan: LevelPlan, background: tuple[int, int, int]) -> Iterator[Problem]:
-    """Blank tiles share one stored tile of background, empty tiles store nothing, all others something."""
-    place = f"level {plan.number}"
-    letters = plan.actions.reshape(-1)
-    ranges = slide.tile_ranges(plan.number)
-    blank_numbers = np.flatnonzero(letters == TileAction.BLANK.value).tolist()
-    different = len(np.unique(ranges[blank_numbers], axis=0)) if blank_numbers else 0
-    if different > 1:
-        yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
-    if ranges[letters == TileAction.EMPTY.value, 1].any():
-        yield Problem("tile-not-blank", place, "an empty tile with bytes")
-    for number in blank_numbers[:1]:
-        index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
-        try:
-            difference = np.abs(slide.read_tile(index).astype(np.int16) - np.array(background)).max()
-        except SlideReadError:
-            continue
-        if difference > _BLANK_TOLERANCE:
-            yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
+    try:
+        pixels = decode_tile(EncodedTile(data, plan.encoding, plan.tile)).astype(np.int16)
+    except (ValueError, RuntimeError) as exc:
+        yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
+        return
+    difference = np.abs(pixels - np.array(slide.provenance.plan.background)).max()
+    if difference > _BLANK_TOLERANCE:
+        yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
 
 
 def _check_source(
@@ -182,16 +217,13 @@ def _check_source(
         info.mpp and source.mpp and not _close(info.mpp.mean, source.mpp.mean)
     ):
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
-    if source.vendor == plan.container.replace("svs", "aperio") and info.vendor != source.vendor:
+    if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
     if info.icc_profile != source.icc_profile:
         yield Problem("property-differs", "ICC profile", "not the source's")
-    if plan.container == "svs" and info.objective_power != source.objective_power:
+    if info.objective_power != source.objective_power:
         found = f"{info.objective_power}, the source has {source.objective_power}"
         yield Problem("property-differs", "objective power", found)
-    if set(info.associated_images) != set(plan.images):
-        found = f"{sorted(info.associated_images)}, expected {sorted(plan.images)}"
-        yield Problem("associated-differs", "file", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
         carried = carried_image(name, source.associated_images[name], bool(plan.config["deidentify"]))
         if info.associated_images[name].strips != carried.strips:
@@ -199,19 +231,17 @@ def _check_source(
 
 
 def _check_tiles(
-    slide: TiffSlide,
-    provenance: Provenance | None,
-    source: Slide | None,
-    workers: int,
-    progress: StageProgress,
+    slide: TiffSlide, source: Slide | None, workers: int, progress: StageProgress, is_fresh: bool
 ) -> tuple[list[Problem], list[str]]:
     problems: list[Problem] = []
     flawed: list[str] = []
     total = sum(level.grid.count for level in slide.info.levels)
     done = 0
     for number, level in enumerate(slide.info.levels):
-        plan = provenance.plan.levels[number] if provenance else None
-        check = _TileCheck(slide, plan, source)
+        if isinstance(slide, ConvertedSlide):
+            check: _TileCheck = _ConvertedTileCheck(slide, number, source, is_fresh)
+        else:
+            check = _TileCheck(slide)
         digest = LevelDigest()
         with closing(ordered_map(check.batch, batched(level.grid.raster(number)), workers)) as batches:
             for tiles, found in batches:
@@ -220,35 +250,29 @@ def _check_tiles(
                     digest.update(data)
                 done += len(tiles)
                 progress(done, total)
-        if provenance is None or digest.hexdigest() == provenance.level_sha256[number]:
-            flawed += check.flawed
-            continue
-        problems.append(
-            Problem("tiles-changed", f"level {number}", "SHA-256 is not that of the written tiles")
-        )
-        problems += [Problem("tile-damaged", place, "decodes only in part") for place in check.flawed]
+        flawed += check.flawed
+        if isinstance(slide, ConvertedSlide) and digest.hexdigest() != slide.provenance.levels[number].sha256:
+            message = "SHA-256 is not that of the written tiles"
+            problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, flawed
 
 
 class _TileCheck:
-    """Checks batches of one level's tiles; the blank one that many share is decoded once.
+    """Checks batches of one level's tiles; in a file of another program each must decode.
 
-    `flawed` gathers the copied tiles that decode only in part, here as in their source.
+    `flawed` gathers the tiles that were damaged in the source already and stand as they were.
     """
 
-    def __init__(self, slide: TiffSlide, plan: LevelPlan | None, source: Slide | None) -> None:
+    def __init__(self, slide: TiffSlide) -> None:
         self.flawed: list[str] = []
         self._slide = slide
-        self._plan = plan
-        self._source = source
-        self._seen_blank = False
 
     def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
         """The batch's bytes, and what is wrong with them."""
         data, problems = [], []
         for index in indices:
             try:
-                tile = self._slide.read_encoded_tile(index).data
+                tile = self._slide.read_stored(index)
             except SlideReadError as exc:
                 problems.append(Problem("tile-damaged", str(index), exc.message))
                 continue
@@ -257,31 +281,83 @@ class _TileCheck:
         return data, problems
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
-        action = None if self._plan is None else self._plan.actions[index.row, index.column]
-        if action == TileAction.BLANK.value and self._seen_blank:
-            return
-        if action == TileAction.BLANK.value:
-            self._seen_blank = True
-        copied = action == TileAction.COPY.value
-        if copied and self._source is not None and self._source.read_encoded_tile(index).data != data:
-            yield Problem("tile-differs", str(index), "not the source's bytes")
-        if not data and action not in (None, TileAction.EMPTY.value):
-            yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
         if data:
-            yield from self._check_decoding(index, copied)
+            yield from self._check_decoding(index)
 
-    def _check_decoding(self, index: TileIndex, copied: bool) -> Iterator[Problem]:
+    def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
         try:
             self._slide.read_tile_eighth(index)
         except SlideReadError as exc:
-            if not copied:
-                yield Problem("tile-damaged", str(index), exc.message)
+            yield Problem("tile-damaged", str(index), exc.message)
+
+
+class _ConvertedTileCheck(_TileCheck):
+    """Holds tiles to their digests, to their plan and, where there is one, to their source."""
+
+    def __init__(self, slide: ConvertedSlide, number: int, source: Slide | None, is_fresh: bool) -> None:
+        super().__init__(slide)
+        self._converted = slide
+        self._plan = slide.provenance.plan.levels[number]
+        self.flawed += _places(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
+        self._source = source
+        self._is_fresh = is_fresh
+        self._transcoder = (
+            create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
+        )
+
+    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        action = self._converted.action(index)
+        if action in (TileAction.BLANK, TileAction.EMPTY) or self._converted.is_lost(index):
+            return
+        if not data:
+            yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
+        elif not self._converted.is_sound(index, data):
+            yield Problem("tile-damaged", str(index), "its bytes are not those that were written")
+            if self._is_carried(index, action):
+                yield from self._check_carried(index, data)
+        elif self._is_carried(index, action):
+            yield from self._check_carried(index, data)
+            self._note_flaws(index)
+        elif action is not TileAction.TRANSCODE:
+            yield from self._check_decoding(index)
+        elif not self._is_fresh:
+            yield from self._check_transcoded(index)
+
+    def _is_carried(self, index: TileIndex, action: TileAction) -> bool:
+        return action is TileAction.COPY or self._converted.is_kept(index)
+
+    def _check_carried(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        if self._source is None:
+            return
+        tile = self._source.read_encoded_tile(index)
+        kept = tile.data if self._transcoder is None else self._transcoder.keep(tile)
+        if kept != data:
+            yield Problem("tile-differs", str(index), "not the source's bytes")
+
+    def _note_flaws(self, index: TileIndex) -> None:
+        try:
+            self._slide.read_tile_eighth(index)
+        except SlideReadError:
+            self.flawed.append(str(index))
+
+    def _check_transcoded(self, index: TileIndex) -> Iterator[Problem]:
+        try:
+            tile = self._slide.read_encoded_tile(index)
+            if self._source is None:
+                self._slide.read_tile_eighth(index)
                 return
-            try:
-                self._slide.read_tile(index)
-                self.flawed.append(str(index))
-            except SlideReadError:
-                yield Problem("tile-damaged", str(index), f"{exc.message}, as copied from the source")
+            original = self._source.read_encoded_tile(index)
+            same = tile.data == original.data or np.array_equal(decode_tile(tile), decode_tile(original))
+        except (SlideReadError, ValueError, RuntimeError) as exc:
+            yield Problem("tile-damaged", str(index), str(exc))
+            return
+        if not same:
+            yield Problem("tile-differs", str(index), "not the source's pixels")
+
+
+def _as_text(number: float | None) -> str | None:
+    """A number as OpenSlide writes it."""
+    return None if number is None else f"{number:.17g}"
 
 
 def _close(first: float, second: float) -> bool:

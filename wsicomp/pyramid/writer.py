@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import stat
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -23,11 +26,21 @@ from tifffile import DATATYPE
 from wsicomp.codecs import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.outputs import partial_path
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.provenance import (
+    LevelDigest,
+    LevelRecord,
+    Provenance,
+    Restoration,
+    image_digest,
+    tile_digest,
+)
 from wsicomp.pyramid.carried import carried_image
-from wsicomp.pyramid.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.pyramid.provenance import LevelDigest, Provenance
+from wsicomp.pyramid.stream import MadeTile, Outcome
 from wsicomp.readers import aperio, xmp
-from wsicomp.slide import JPEG, RGB, YCBCR, AssociatedImage, TileEncoding
+from wsicomp.readers.directories import TiffFile, read_directories
+from wsicomp.readers.tiff import associated_image
+from wsicomp.slide import APERIO_JPEG2000_RGB, JPEG, RGB, YCBCR, AssociatedImage, TileEncoding
 from wsicomp.version import SOFTWARE
 
 _NODATA_TAG = 42113
@@ -55,8 +68,7 @@ class PyramidWriter:
         self._plan = plan
         self._icc_profile = icc_profile
         self._overwrite = overwrite
-        self._digests: list[str] = []
-        self._pages: list[LevelPlan | None] = []
+        self._pages: list[_WrittenLevel | None] = []
 
     def __enter__(self) -> PyramidWriter:
         self._refuse_existing()
@@ -83,34 +95,35 @@ class PyramidWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def write_level(self, plan: LevelPlan, tiles: Iterable[bytes | None]) -> None:
-        """Append a level; its tiles come in raster order, None for the blank one.
+    def write_level(self, plan: LevelPlan, tiles: Iterable[MadeTile]) -> None:
+        """Append a level; its tiles come in raster order.
 
         Memory: one tile, and some bytes for each of the level's tiles.
 
         Raises:
             SlideWriteError: the file system refuses, or the number of tiles is not the plan's.
         """
-        first = plan.number == 0
+        first = not self._pages
         tags: list[tuple[int, int, int, bytes, bool]] = []
         if first:
             packet = xmp.wrap("{}")
             tags.append((xmp.XMP_TAG, DATATYPE.BYTE, len(packet), packet, True))
         if plan.count(TileAction.EMPTY):
             tags.append((_NODATA_TAG, DATATYPE.ASCII, len(_NODATA), _NODATA, True))
-        digest = LevelDigest()
+        level = _WrittenLevel(plan, self._plan.background)
+        navigable = {level.number for level in self._plan.navigable}
+        reduced = not first and self._plan.container == "tiff" and plan.number in navigable
         layout = {
             "shape": (*plan.size.shape, 3),
             "tile": plan.tile.shape,
-            "subfiletype": 0 if first or self._plan.container == "svs" else 1,
+            "subfiletype": int(reduced),
             "description": self._description(plan).encode("latin-1"),
             "iccprofile": self._icc_profile if first else None,
             "extratags": tags,
             **self._resolution(plan),
         }
-        self._write(self._stored(plan, tiles, digest), plan.encoding, layout)
-        self._pages.append(plan)
-        self._digests.append(digest.hexdigest())
+        self._write(self._stored(level, tiles), plan.encoding, layout)
+        self._pages.append(level)
 
     def write_associated(self, name: str, image: AssociatedImage) -> None:
         """Append a label, macro or thumbnail, its strips as they are.
@@ -129,7 +142,32 @@ class PyramidWriter:
         self._write(iter(image.strips), image.encoding, layout)
         self._pages.append(None)
 
-    def finish(self, mask: Mapping[str, Any] | None, properties: Mapping[str, str]) -> None:
+    def append(self, blocks: Iterable[bytes]) -> Restoration:
+        """Append bytes that belong to no image, after all images, and say where they are.
+
+        Raises:
+            SlideReadError: what they are made from cannot be read.
+            SlideWriteError: the file system refuses.
+        """
+        digest = hashlib.sha256()
+        try:
+            self._tiff.close()
+            offset = self._file.seek(0, os.SEEK_END)
+            for block in blocks:
+                self._file.write(block)
+                digest.update(block)
+            return Restoration(offset, self._file.tell() - offset, digest.hexdigest())
+        except SlideReadError:
+            raise
+        except OSError as exc:
+            raise _refused(exc, self.partial) from exc
+
+    def finish(
+        self,
+        mask: Mapping[str, Any] | None,
+        properties: Mapping[str, str],
+        restoration: Restoration | None = None,
+    ) -> Provenance:
         """Point the blank tiles at the stored one, add the provenance, and flush to the disk.
 
         Raises:
@@ -138,16 +176,40 @@ class PyramidWriter:
         try:
             self._tiff.close()
             self._file.flush()
-            provenance = Provenance(self._plan, mask, properties, tuple(self._digests))
+            levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
             with tifffile.TiffFile(self.partial, mode="r+") as tiff:
-                for page, plan in zip(list(tiff.pages), self._pages, strict=True):
+                for page, written in zip(list(tiff.pages), self._pages, strict=True):
                     assert isinstance(page, tifffile.TiffPage)
-                    if plan is not None and plan.count(TileAction.BLANK):
-                        _share_blank_tile(page, plan)
+                    if written is not None and len(written.blank) > 1:
+                        _share_blank_tile(page, written.blank)
+                provenance = Provenance(
+                    self._plan,
+                    mask,
+                    properties,
+                    tuple(level.record() for level in levels),
+                    hashlib.sha256(self._icc_profile or b"").hexdigest(),
+                    self._image_sha256(),
+                    restoration,
+                )
                 tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
             os.fsync(self._file.fileno())
         except (OSError, struct.error) as exc:
             raise _refused(exc, self.partial) from exc
+        return provenance
+
+    def _image_sha256(self) -> dict[str, str]:
+        """The digests of the associated images as a reader finds them."""
+        directories = read_directories(self.partial)
+        file = TiffFile(self.partial)
+        try:
+            found = {
+                name: associated_image(file, directory)
+                for name, directory in zip(self._plan.directories, directories, strict=True)
+                if isinstance(name, str)
+            }
+        finally:
+            file.close()
+        return {name: image_digest(image) for name, image in found.items() if image is not None}
 
     def commit(self) -> None:
         """Give the finished file its name; from here on it is there even if the machine stops.
@@ -193,40 +255,25 @@ class PyramidWriter:
         except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
             raise _refused(exc, self.partial) from exc
 
-    def _stored(self, plan: LevelPlan, tiles: Iterable[bytes | None], digest: LevelDigest) -> Iterator[bytes]:
-        """The tiles as tifffile is to store them: the first blank one, none of the later ones."""
-        blank = self._blank_tile(plan)
-        blank_is_stored = False
-        count = 0
+    def _stored(self, level: _WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
+        """The tiles as tifffile is to store them, and their number checked."""
         for tile in tiles:
-            count += 1
-            digest.update(blank if tile is None else tile)
-            if tile is None and blank_is_stored:
-                yield b""
-            else:
-                blank_is_stored |= tile is None
-                yield blank if tile is None else tile
-        if count != plan.grid.count:
-            raise SlideWriteError(
-                f"{count} tiles, planned {plan.grid.count}", self.partial, f"level {plan.number}"
-            )
-
-    def _blank_tile(self, plan: LevelPlan) -> bytes:
-        if not plan.count(TileAction.BLANK):
-            return b""
-        encode = tile_format(plan.encoding.compression).encode_uniform
-        try:
-            return encode(plan.encoding, plan.tile, self._plan.background)
-        except ValueError as exc:
-            message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-            raise SlideWriteError(message, self.partial, f"level {plan.number}") from exc
+            try:
+                yield level.add(tile)
+            except ValueError as exc:
+                message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
+                raise SlideWriteError(message, self.partial, f"level {level.plan.number}") from exc
+        if level.count != level.plan.grid.count:
+            found = f"{level.count} tiles, planned {level.plan.grid.count}"
+            raise SlideWriteError(found, self.partial, f"level {level.plan.number}")
 
     def _description(self, plan: LevelPlan) -> str:
         if self._plan.container == "tiff":
             return f"{SOFTWARE}; provenance as JSON in the XMP packet"
         kind = "YCC" if plan.encoding.photometric == YCBCR else "RGB"
-        copied = plan.count(TileAction.COPY) > 0
-        coding = "copy" if copied else f"JPEG/{kind} Q={self._plan.config['quality']}"
+        quality = f" Q={plan.options['quality']}" if "quality" in plan.options else ""
+        names = {JPEG: f"JPEG/{kind}{quality}", APERIO_JPEG2000_RGB: "J2K/RGB"}
+        coding = "copy" if plan.codec == "copy" else names.get(plan.encoding.compression, "RAW")
         text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.config['glass']}")
         return aperio.level_description(self._plan.levels[0].size, text, self._plan.description)
 
@@ -239,12 +286,54 @@ class PyramidWriter:
         return {"resolution": (10_000 / mpp_x, 10_000 / mpp_y), "resolutionunit": "CENTIMETER"}
 
 
-def _share_blank_tile(page: tifffile.TiffPage, plan: LevelPlan) -> None:
-    blank = np.flatnonzero(plan.actions.reshape(-1) == TileAction.BLANK.value)
+class _WrittenLevel:
+    """What becomes of a level while its tiles pass: blank ones, digests, and those that went otherwise."""
+
+    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
+        self.plan = plan
+        self.count = 0
+        self.blank = array("q")
+        self._background = background
+        self._all = LevelDigest()
+        self._digests = bytearray()
+        self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
+
+    def add(self, tile: MadeTile) -> bytes:
+        """The bytes to store for the next tile; of all blank ones the first is stored for all.
+
+        Raises:
+            ValueError: a blank tile cannot be made in the level's encoding.
+        """
+        data = self._blank_tile if tile.data is None else tile.data
+        self._all.update(data)
+        if tile.outcome is not Outcome.AS_PLANNED:
+            self._others[tile.outcome].append(self.count)
+        if tile.data is None:
+            self.blank.append(self.count)
+        elif data:
+            self._digests += tile_digest(data)
+        self.count += 1
+        return b"" if tile.data is None and len(self.blank) > 1 else data
+
+    @cached_property
+    def _blank_tile(self) -> bytes:
+        encode = tile_format(self.plan.encoding.compression).encode_uniform
+        return encode(self.plan.encoding, self.plan.tile, self._background)
+
+    def record(self) -> LevelRecord:
+        """What there is to say once all tiles have passed."""
+        others = (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
+        return LevelRecord(
+            self._all.hexdigest(), bytes(self._digests), *(tuple(self._others[outcome]) for outcome in others)
+        )
+
+
+def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
+    numbers = np.asarray(blank)
     for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
         tag = page.tags[code]
         values = np.array(tag.value, np.uint64).reshape(-1)
-        values[blank] = values[blank[0]]
+        values[numbers] = values[numbers[0]]
         tag.overwrite(values.tolist())
 
 

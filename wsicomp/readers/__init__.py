@@ -11,12 +11,37 @@ from pathlib import Path
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError
+from wsicomp.provenance import Provenance
+from wsicomp.readers import xmp
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.directories import read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide
+from wsicomp.version import PROGRAM
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
+
+
+def open_tiff(path: Path) -> TiffSlide:
+    """Open a tiled TIFF, a `ConvertedSlide` where wsicomp wrote it.
+
+    Raises:
+        SlideReadError, UnsupportedSlideError: as `open_slide`.
+    """
+    directories = read_directories(path)
+    first = directories[0]
+    try:
+        text = xmp.unwrap(first.xmp)
+        if text is not None:
+            return ConvertedSlide(path, directories, Provenance.from_text(text))
+        if first.software.startswith(f"{PROGRAM} "):
+            message = "wsicomp wrote it, but its provenance is missing; take the file from a copy"
+            raise SlideReadError(message, place="XMP packet")
+    except SlideReadError as exc:
+        raise type(exc)(exc.message, path, exc.place) from exc
+    return TiffSlide(path, directories)
 
 
 def open_slide(path: str | os.PathLike[str]) -> Slide:
@@ -34,7 +59,7 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
     except OSError as exc:
         raise SlideReadError(exc.strerror or str(exc), path) from exc
     if magic in _TIFF_MAGIC and vendor in _TIFF_VENDORS:
-        return TiffSlide(path)
+        return open_tiff(path)
     if vendor is None:
         raise SlideReadError(
             "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Mpp, Size, TileGrid
-from wsicomp.slide import Level, TileEncoding
+from wsicomp.slide import JPEG, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
 
@@ -28,6 +28,8 @@ class TileAction(enum.Enum):
 
     COPY = "C"
     """The source's bytes, untouched."""
+    TRANSCODE = "T"
+    """The source's bytes packed without loss."""
     ENCODE = "E"
     """Decoded and encoded."""
     MASK_AND_ENCODE = "M"
@@ -44,14 +46,22 @@ Actions = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """What a level of the target is made of: box-reduced by `reduction` from level `source_level`."""
+    """What a level of the target is made of: box-reduced by `reduction` from level `source_level`.
+
+    `codec` and `options` are those of what is encoded or transcoded, "copy" where all is copied.
+    `encoding` is how the tiles are stored, `shown` how they come back: the source's own way where its tiles
+    are packed so that its very bytes come back, else the same.
+    """
 
     number: int
     size: Size
     tile: Size
     source_level: int
     reduction: int
+    codec: str
+    options: Mapping[str, int | float | bool]
     encoding: TileEncoding
+    shown: TileEncoding
     actions: Actions = field(repr=False)
 
     @property
@@ -62,7 +72,7 @@ class LevelPlan:
     def as_level(self, slide: Size) -> Level:
         """This level as the slide that will be written shows it; `slide` is the largest level's size."""
         downsample = (slide.width / self.size.width + slide.height / self.size.height) / 2
-        return Level(self.size, self.tile, downsample, self.encoding)
+        return Level(self.size, self.tile, downsample, self.shown)
 
     def count(self, action: TileAction) -> int:
         """How many tiles take this action."""
@@ -70,9 +80,6 @@ class LevelPlan:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; actions row by row as run lengths, `"12C3B"`."""
-        tables = self.encoding.jpeg_tables
-        encoding = asdict(self.encoding)
-        encoding["jpeg_tables"] = None if tables is None else base64.b64encode(tables).decode()
         rows = ["".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in self.actions]
         return {
             "number": self.number,
@@ -80,7 +87,10 @@ class LevelPlan:
             "tile": [self.tile.width, self.tile.height],
             "source_level": self.source_level,
             "reduction": self.reduction,
-            "encoding": encoding,
+            "codec": self.codec,
+            "options": dict(self.options),
+            "encoding": _encoding_to_json(self.encoding),
+            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
             "actions": rows,
         }
 
@@ -91,10 +101,7 @@ class LevelPlan:
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
-        encoding = dict(values["encoding"])
-        tables = encoding["jpeg_tables"]
-        encoding["jpeg_tables"] = None if tables is None else base64.b64decode(tables, validate=True)
-        encoding["subsampling"] = tuple(encoding["subsampling"])
+        encoding = _encoding_from_json(values["encoding"])
         size, tile = _size(values["size"]), _size(values["tile"])
         grid = TileGrid(size, tile)
         if grid.count > _MOST_TILES:
@@ -108,9 +115,29 @@ class LevelPlan:
             tile,
             _natural(values["source_level"]),
             _natural(values["reduction"]),
-            TileEncoding(**encoding),
+            str(values["codec"]),
+            dict(values["options"]),
+            encoding,
+            encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
             np.array(rows),
         )
+
+
+def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
+    tables = encoding.jpeg_tables
+    return asdict(encoding) | {"jpeg_tables": None if tables is None else base64.b64encode(tables).decode()}
+
+
+def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
+    tables = values["jpeg_tables"]
+    horizontal, vertical = (_natural(value) for value in values["subsampling"])
+    return TileEncoding(
+        _natural(values["compression"]),
+        _natural(values["photometric"]),
+        (horizontal, vertical),
+        _natural(values["predictor"]),
+        None if tables is None else base64.b64decode(tables, validate=True),
+    )
 
 
 def _natural(value: object) -> int:
@@ -127,7 +154,7 @@ def _size(values: Any) -> Size:
 
 
 def _expanded(row: str, columns: int) -> Actions:
-    runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CEMBZ])", row)]
+    runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CTEMBZ])", row)]
     if sum(length for length, _ in runs) != columns or "".join(f"{n}{letter}" for n, letter in runs) != row:
         raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
     return np.repeat([letter for _, letter in runs], [length for length, _ in runs])
@@ -146,7 +173,8 @@ class SourceIdentity:
 class ConversionPlan:
     """Every decision. `container` is "svs" or "tiff"; `codec` is "copy" or the codec's name.
 
-    `digest` identifies source, choices and software.
+    `overview` says whether the levels from downsample 4 on are JPEG, and first in the file, for the sake of
+    readers that do not know the codec. `digest` identifies source, choices and software.
     `images` are the associated images that are carried on, `dropped` names what `deidentify` left out.
     `notes` say in words what the user should know.
     """
@@ -157,6 +185,7 @@ class ConversionPlan:
     config: Mapping[str, Any]
     container: str
     codec: str
+    overview: bool
     background: tuple[int, int, int]
     big: bool
     mpp: Mpp | None
@@ -169,12 +198,23 @@ class ConversionPlan:
 
     @property
     def directories(self) -> tuple[LevelPlan | str, ...]:
-        """The target's images in file order: Aperio keeps the thumbnail second, label and macro last."""
+        """The target's images in file order: Aperio keeps the thumbnail second, label and macro last.
+
+        With an overview its levels come first, largest first, and the others after them.
+        """
         rest = [name for name in self.images if name != "thumbnail"]
         thumbnail = [name for name in self.images if name == "thumbnail"]
         if self.container == "svs":
             return (self.levels[0], *thumbnail, *self.levels[1:], *rest)
-        return (*self.levels, *thumbnail, *rest)
+        first = {level.number for level in self.navigable}
+        return (*self.navigable, *(level for level in self.levels if level.number not in first), *self.images)
+
+    @property
+    def navigable(self) -> tuple[LevelPlan, ...]:
+        """The levels by which a reader that knows TIFF's own codecs finds its way: all, or the overview."""
+        if not self.overview:
+            return self.levels
+        return tuple(level for level in self.levels if level.encoding.compression == JPEG)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, from which `from_json` makes an equal plan."""

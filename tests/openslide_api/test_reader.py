@@ -1,0 +1,234 @@
+"""The reader's own ways: caches, threads, processes, errors, and files of other programs."""
+
+import multiprocessing
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import imagecodecs
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+import wsicomp
+from tests import tiffs
+from wsicomp import ConversionConfig, SlideAccessError, TileCache
+from wsicomp.codecs import create_codec
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader")
+    write_slide(
+        folder / "source.svs", SyntheticSlide(Size(1500, 1100), seed=3), SyntheticFormat(downsamples=(1, 4))
+    )
+    plain = {"segmenter": "threshold", "margin_um": 0}
+    for name, options in {
+        "jpegxl.tiff": {"codec": "jpegxl", "lossless": True, "glass": "keep"},
+        "white.tiff": {"codec": "jpegxl", "effort": 3, "background": "#fa1efa", **plain},
+        "empty.tiff": {"codec": "copy", "glass": "empty", **plain},
+        "white.svs": {"codec": "copy", **plain},
+        "jpeg.svs": {"codec": "jpeg", **plain},
+        "jpeg2000.svs": {"codec": "jpeg2000", **plain},
+        "webp.tiff": {"codec": "webp", **plain},
+        "none.tiff": {"codec": "none", **plain},
+    }.items():
+        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig(**options))
+    return folder
+
+
+def whole(slide, level=0):
+    return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]))
+
+
+@pytest.mark.parametrize("name", ["white.svs", "jpeg.svs", "jpeg2000.svs", "none.tiff", "empty.tiff"])
+def test_what_openslide_reads_too_looks_the_same_in_both(folder, name):
+    with openslide.OpenSlide(folder / name) as theirs, wsicomp.open_slide(folder / name) as ours:
+        for level in range(theirs.level_count):
+            assert np.array_equal(whole(ours, level), whole(theirs, level))
+        assert ours.level_downsamples == theirs.level_downsamples
+
+
+def test_blank_tiles_are_background(folder):
+    with wsicomp.open_slide(folder / "white.tiff") as slide:
+        pixels = whole(slide)
+        assert (pixels == (250, 30, 250, 255)).all(axis=2).mean() > 0.02
+        assert slide.properties["openslide.objective-power"] == "20"
+        assert "openslide.quickhash-1" not in slide.properties
+
+
+def test_a_slide_without_names_has_no_names(folder, tmp_path):
+    config = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", deidentify=True)
+    wsicomp.convert_slide(folder / "source.svs", tmp_path / "a.tiff", config)
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert {name.split(".")[0] for name in slide.properties} == {"openslide"}
+        assert set(slide.associated_images) <= {"thumbnail"}
+        assert slide.properties["openslide.mpp-x"]
+        assert slide.properties["openslide.level-count"] == "2"
+
+
+def test_threads_read_the_same_as_one_after_the_other(folder):
+    rng = np.random.default_rng(0)
+    places = [(tuple(rng.integers(-50, 1200, 2).tolist()), int(rng.integers(2))) for _ in range(60)]
+    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+        slide.set_cache(TileCache(1 << 19))
+        expected = [np.asarray(slide.read_region(place, level, (300, 200))) for place, level in places]
+        with ThreadPoolExecutor(8) as executor:
+            found = executor.map(lambda at: np.asarray(slide.read_region(at[0], at[1], (300, 200))), places)
+            assert all(map(np.array_equal, found, expected))
+
+
+def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(folder):
+    cache = TileCache(1 << 20)
+    with (
+        wsicomp.open_slide(folder / "jpegxl.tiff") as first,
+        wsicomp.open_slide(folder / "jpeg.svs") as second,
+    ):
+        first.set_cache(cache)
+        second.set_cache(cache)
+        one, two = whole(first), whole(second)
+        assert not np.array_equal(one, two)
+        assert 0 < cache.bytes <= 1 << 20
+        assert np.array_equal(whole(first), one)
+        assert np.array_equal(whole(second), two)
+    assert repr(cache) == "TileCache(1048576)"
+
+
+def test_a_cache_too_small_for_any_tile_is_no_error(folder):
+    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+        expected = whole(slide)
+        slide.set_cache(TileCache(10))
+        assert np.array_equal(whole(slide), expected)
+
+
+def test_openslide_s_own_cache_is_refused(folder):
+    with (
+        wsicomp.open_slide(folder / "jpegxl.tiff") as slide,
+        pytest.raises(TypeError, match=r"wsicomp\.TileCache"),
+    ):
+        slide.set_cache(openslide.OpenSlideCache(1 << 20))
+
+
+def test_a_slide_goes_to_other_processes(folder):
+    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+        expected = whole(slide)
+        with pickle.loads(pickle.dumps(slide)) as again:
+            assert np.array_equal(whole(again), expected)
+        context = multiprocessing.get_context("fork")
+        with context.Pool(2) as pool:
+            sums = pool.map(_Sum(slide), [(0, 0), (100, 50)])
+    assert sums[0] == int(expected[:200, :300].sum())
+    assert repr(slide).startswith("WsicompSlide(")
+
+
+class _Sum:
+    def __init__(self, slide):
+        self.slide = slide
+
+    def __call__(self, location):
+        return int(np.asarray(self.slide.read_region(location, 0, (300, 200))).sum())
+
+
+@pytest.mark.parametrize("level", [-1, 7])
+def test_a_level_that_is_not_there_is_transparent_as_in_openslide(folder, level):
+    with (
+        openslide.OpenSlide(folder / "source.svs") as theirs,
+        wsicomp.open_slide(folder / "jpegxl.tiff") as ours,
+    ):
+        shown = [np.asarray(slide.read_region((0, 0), level, (20, 10))) for slide in (theirs, ours)]
+        assert np.array_equal(*shown)
+        assert not shown[0].any()
+
+
+def test_an_empty_region_and_a_negative_one(folder):
+    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+        assert slide.read_region((0, 0), 0, (0, 0)).size == (0, 0)
+        with pytest.raises(openslide.OpenSlideError, match="-1 x 5"):
+            slide.read_region((0, 0), 0, (-1, 5))
+
+
+def test_a_damaged_tile_is_named_and_the_others_can_be_read_on(folder, tmp_path):
+    path = tmp_path / "bad.tiff"
+    path.write_bytes((folder / "jpegxl.tiff").read_bytes())
+    tiffs.damage_tile(path, 8)
+    with wsicomp.open_slide(path) as slide:
+        with pytest.raises(SlideAccessError, match=r"level 0 tile \(2, 1\): damaged") as caught:
+            whole(slide)
+        assert isinstance(caught.value, openslide.OpenSlideError)
+        assert isinstance(caught.value, wsicomp.SlideReadError)
+        assert np.asarray(slide.read_region((0, 0), 0, (256, 256))).any()
+
+
+def test_a_damaged_label_does_not_hide_the_slide(folder, tmp_path):
+    data = bytearray((folder / "jpegxl.tiff").read_bytes())
+    with tifffile.TiffFile(folder / "jpegxl.tiff") as tiff:
+        label = next(page for page in tiff.pages if page.subfiletype == 1 and not page.is_tiled)
+        data[label.dataoffsets[0] + 9] ^= 255
+    (tmp_path / "bad.tiff").write_bytes(data)
+    with wsicomp.open_slide(tmp_path / "bad.tiff") as slide:
+        assert whole(slide).any()
+        assert np.asarray(slide.associated_images["macro"]).any()
+        with pytest.raises(SlideAccessError, match="label: damaged"):
+            slide.associated_images["label"]
+
+
+def test_what_openslide_reads_is_openslide_s(folder):
+    with wsicomp.open_slide(folder / "source.svs") as slide:
+        assert isinstance(slide, openslide.OpenSlide)
+
+
+def test_a_tiff_of_jpeg_xl_by_another_program_opens(tmp_path):
+    pixels = tiffs.picture(200, 150)
+    codec = create_codec("jpegxl", {"lossless": True})
+    tiles = [
+        codec.encode(np.ascontiguousarray(np.pad(pixels, ((0, 42), (0, 56), (0, 0)))[y : y + 64, x : x + 64]))
+        for y in (0, 64, 128)
+        for x in (0, 64, 128, 192)
+    ]
+    with tifffile.TiffWriter(tmp_path / "other.tiff") as tiff:
+        tiff.write(
+            iter(tiles),
+            shape=pixels.shape,
+            dtype=np.uint8,
+            tile=(64, 64),
+            compression=50002,
+            photometric="rgb",
+        )
+    with wsicomp.open_slide(tmp_path / "other.tiff") as slide:
+        assert np.array_equal(whole(slide)[..., :3], pixels)
+        assert slide.properties["openslide.vendor"] == "generic-tiff"
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0 wsicomp 0.2.0", b"hello", b"II*\0\xff\xff\xff\x7f"])
+def test_what_is_no_slide_is_an_error_of_both_kinds(tmp_path, content):
+    (tmp_path / "a.svs").write_bytes(content)
+    with pytest.raises(SlideAccessError) as caught:
+        wsicomp.open_slide(tmp_path / "a.svs")
+    assert isinstance(caught.value, openslide.OpenSlideError)
+    with pytest.raises(SlideAccessError, match="No such file"):
+        wsicomp.open_slide(tmp_path / "none.svs")
+
+
+def test_a_converted_archive_converts_back_to_a_slide_for_everyone(folder, tmp_path):
+    config = ConversionConfig(codec="copy", glass="keep")
+    report = wsicomp.convert_slide(folder / "jpegxl.tiff", tmp_path / "again.svs", config)
+    assert report.container == "svs"
+    with (
+        openslide.OpenSlide(folder / "source.svs") as before,
+        openslide.OpenSlide(tmp_path / "again.svs") as after,
+    ):
+        for level in range(before.level_count):
+            assert np.array_equal(whole(before, level), whole(after, level))
+
+
+def test_packed_tiles_decode_in_tifffile(folder):
+    with (
+        tifffile.TiffFile(folder / "jpegxl.tiff") as tiff,
+        openslide.OpenSlide(folder / "source.svs") as source,
+    ):
+        assert tiff.pages[0].compression == 50002
+        difference = np.abs(tiff.pages[0].asarray().astype(int) - whole(source)[..., :3])
+        assert difference.mean() < 3
+    assert imagecodecs.JPEGXL.available

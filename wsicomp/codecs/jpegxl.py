@@ -1,0 +1,147 @@
+"""JPEG XL tiles: from pixels, or a JPEG tile packed so that its very bytes come back.
+
+A packed tile is a JPEG XL file whose `jbrd` box holds what libjxl needs to rebuild the JPEG. Decoding it
+to pixels directly differs from libjpeg by up to 55 grey levels where chroma is subsampled; whoever knows
+how the source stored the tile rebuilds the JPEG and decodes that.
+
+Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions (50002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import imagecodecs
+import numpy as np
+
+from wsicomp.codecs import plain
+from wsicomp.codecs.checks import check_range, rgb
+from wsicomp.codecs.jpeg_stream import tile_of_whole_stream, whole_stream
+from wsicomp.codecs.reduce import eighth
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import Size
+from wsicomp.slide import JPEG, JPEGXL, RGB, EncodedTile, Pixels, TileEncoding
+
+_STORED = TileEncoding(JPEGXL, RGB)
+_EFFORT = 7
+_PLAIN = frozenset((1, 5, 8, 32946, 50000))
+
+
+def decode(tile: EncodedTile) -> Pixels:
+    """The pixels as libjxl gives them."""
+    pixels = np.empty((*tile.size.shape, 3), np.uint8)
+    imagecodecs.jpegxl_decode(tile.data, numthreads=1, out=pixels)
+    return pixels
+
+
+def decode_eighth(tile: EncodedTile) -> Pixels:
+    """The means of blocks of 8 x 8 pixels."""
+    return eighth(decode(tile))
+
+
+@cache
+def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:  # noqa: ARG001
+    """A lossless tile of one colour, under a hundred bytes."""
+    return Codec(lossless=True).encode(np.full((*size.shape, 3), color, np.uint8))
+
+
+class Codec:
+    """JPEG XL from pixels: to a distance in just noticeable differences, or a quality, or without loss.
+
+    Quality is libjxl's scale, on which 90 is distance 1.0, the default. More effort, 1 to 10, makes
+    smaller files in more time.
+    """
+
+    encoding = _STORED
+
+    def __init__(
+        self,
+        distance: float | None = None,
+        quality: int | None = None,
+        effort: int = _EFFORT,
+        lossless: bool = False,
+    ) -> None:
+        if (distance is not None) + (quality is not None) + lossless > 1:
+            raise ConfigError("distance, quality and lossless are three targets; give one of them")
+        if quality is not None:
+            check_range("quality", quality, 1, 99)
+            distance = _distance(quality)
+        self.distance = 1.0 if distance is None else distance
+        check_range("distance", self.distance, 0.05, 25)
+        check_range("effort", effort, 1, 10)
+        self.effort = effort
+        self.lossless = lossless
+
+    def config(self) -> Mapping[str, int | float | bool]:
+        """The target, and the effort."""
+        target = {"lossless": True} if self.lossless else {"distance": self.distance}
+        return {**target, "effort": self.effort}
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The tile as a bare codestream."""
+        target = {"lossless": True} if self.lossless else {"distance": self.distance}
+        return bytes(
+            imagecodecs.jpegxl_encode(
+                rgb(pixels), effort=self.effort, numthreads=1, usecontainer=False, **target
+            )
+        )
+
+
+def _distance(quality: int) -> float:
+    """Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`."""
+    if quality >= 30:
+        return 0.1 + (100 - quality) * 0.09
+    return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+
+
+class Transcoder:
+    """Packs JPEG tiles so that their bytes come back, and tiles of plain samples by their pixels.
+
+    With `exact`, tiles of plain samples are packed only if packing them anew gives their very bytes.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self._exact = exact
+        self._pixels = Codec(lossless=True)
+
+    def encoding(self, source: TileEncoding) -> TileEncoding | None:
+        """JPEG XL, for JPEG tiles and those of plain samples."""
+        return _STORED if source.compression == JPEG or source.compression in _PLAIN else None
+
+    def shown(self, source: TileEncoding) -> TileEncoding:
+        """As in the source."""
+        return source
+
+    def transcode(self, tile: EncodedTile) -> bytes | None:
+        """The tile as JPEG XL, if that is smaller and gives it back."""
+        try:
+            data = self._packed(tile)
+            if len(data) >= len(tile.data) or not self._gives_back(data, tile):
+                return None
+        except (ValueError, RuntimeError):
+            return None
+        return data
+
+    def _packed(self, tile: EncodedTile) -> bytes:
+        if tile.encoding.compression != JPEG:
+            return self._pixels.encode(plain.decode(tile))
+        whole = whole_stream(tile.data, tile.encoding)
+        return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
+
+    def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:
+        back = self.unpack(EncodedTile(data, _STORED, tile.size), tile.encoding)
+        if tile.encoding.compression == JPEG or self._exact:
+            return back.data == tile.data
+        return bool((plain.decode(back) == plain.decode(tile)).all())
+
+    def keep(self, tile: EncodedTile) -> bytes:
+        """The source's bytes as they are."""
+        return tile.data
+
+    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
+        """The source's tile; of plain samples the pixels, packed anew."""
+        if shown.compression != JPEG:
+            return EncodedTile(plain.encode(shown, decode(packed)), shown, packed.size)
+        whole = bytes(imagecodecs.jpegxl_decode_jpeg(packed.data, numthreads=1))
+        return EncodedTile(tile_of_whole_stream(whole, shown), shown, packed.size)

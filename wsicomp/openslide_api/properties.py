@@ -1,0 +1,96 @@
+"""OpenSlide's properties of a source, as far as they hold for its conversion.
+
+Source: openslide 4.0.1 `openslide.c`, the properties that it derives from levels and images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from wsicomp.plan import TileAction
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import AssociatedImage, SlideInfo
+
+_LEVELS = ("openslide.level-count", "openslide.level[")
+_IMAGES = "openslide.associated."
+_HASH = "openslide.quickhash-1"
+
+
+def openslide_properties(slide: TiffSlide) -> dict[str, str]:
+    """What OpenSlide says of the source, in its order; what the conversion changed is as it is now."""
+    recorded = dict(slide.info.properties)
+    own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))
+    if isinstance(slide, ConvertedSlide):
+        if not _shows_every_pixel(slide):
+            recorded.pop(_HASH, None)
+        if not _has_the_levels(slide.info, recorded):
+            recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
+        shown = tuple(f"{_IMAGES}{name}." for name in shown_images(slide))
+        gone = {name for name in recorded if name.startswith(_IMAGES) and not name.startswith(shown)}
+        recorded = {name: value for name, value in recorded.items() if name not in gone}
+    return dict(sorted((own | recorded).items()))
+
+
+def icc_size_property(image: str) -> str:
+    """The property that tells the bytes of an associated image's ICC profile."""
+    return f"{_IMAGES}{image}.icc-size"
+
+
+def shown_images(slide: TiffSlide) -> Mapping[str, AssociatedImage | None]:
+    """The associated images that OpenSlide showed of the source, all where that is not known.
+
+    None stands for one that is damaged.
+    """
+    images: dict[str, AssociatedImage | None] = dict(slide.info.associated_images)
+    if isinstance(slide, ConvertedSlide):
+        images |= dict.fromkeys(slide.damaged_images)
+    recorded = slide.info.properties
+    if "openslide.level-count" not in recorded:
+        return images
+    return {name: image for name, image in images.items() if f"{_IMAGES}{name}.width" in recorded}
+
+
+def _own(info: SlideInfo) -> Iterator[tuple[str, str]]:
+    yield "openslide.vendor", info.vendor
+    yield "openslide.level-count", str(len(info.levels))
+    for number, level in enumerate(info.levels):
+        name = f"openslide.level[{number}]"
+        yield f"{name}.downsample", f"{level.downsample:.17g}"
+        yield f"{name}.width", str(level.size.width)
+        yield f"{name}.height", str(level.size.height)
+        yield f"{name}.tile-width", str(level.tile.width)
+        yield f"{name}.tile-height", str(level.tile.height)
+    if info.mpp is not None:
+        yield "openslide.mpp-x", f"{info.mpp.x:.17g}"
+        yield "openslide.mpp-y", f"{info.mpp.y:.17g}"
+    if info.objective_power is not None:
+        yield "openslide.objective-power", f"{info.objective_power:.17g}"
+    if info.icc_profile:
+        yield "openslide.icc-size", str(len(info.icc_profile))
+
+
+def _of_images(images: Mapping[str, AssociatedImage | None]) -> Iterator[tuple[str, str]]:
+    for name, image in images.items():
+        if image is None:
+            continue
+        yield f"{_IMAGES}{name}.width", str(image.size.width)
+        yield f"{_IMAGES}{name}.height", str(image.size.height)
+        if image.icc_profile:
+            yield icc_size_property(name), str(len(image.icc_profile))
+
+
+def _has_the_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
+    own = {name: value for name, value in _own(info) if name.endswith(("width", "height", "-count"))}
+    return all(recorded.get(name) == value for name, value in own.items())
+
+
+def _shows_every_pixel(slide: ConvertedSlide) -> bool:
+    """Whether each tile is the source's: its quickhash then says what it said there."""
+    carried = [TileAction.COPY, TileAction.TRANSCODE]
+    if slide.provenance.plan.config["glass"] == "keep":
+        carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
+    return all(
+        level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
+        for level in slide.provenance.plan.levels
+    )

@@ -1,0 +1,253 @@
+"""`WsicompSlide`: a tiled TIFF behind the interface of `openslide.OpenSlide`."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from openslide import AbstractSlide, OpenSlide, OpenSlideError
+from PIL import Image
+
+from wsicomp.codecs import decode_tile
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import SlideReadError
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.openslide_api.cache import TileCache
+from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
+from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
+from wsicomp.plan import TileAction
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
+
+_LARGEST_CANVAS_PX = 4096
+"""OpenSlide paints a region in canvases of this side, each of whose corners is a whole level-0 pixel."""
+
+_EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
+
+_numbers = itertools.count()
+"""One for each slide of the process, by which it finds its tiles in a cache of many slides."""
+
+
+class SlideAccessError(SlideReadError, OpenSlideError):
+    """What cannot be opened or read, both as our error and as OpenSlide's."""
+
+
+class WsicompSlide(AbstractSlide):
+    """A slide that behaves as `openslide.OpenSlide` does, pixel for pixel and property for property.
+
+    Any thread may read from it. Tiles of a region are decoded in as many threads as there are cores, and
+    kept in a `TileCache`. Unlike OpenSlide it can be used on after an error.
+    """
+
+    def __init__(self, slide: TiffSlide) -> None:
+        super().__init__()
+        self._slide = slide
+        self._profile = slide.info.icc_profile
+        self._cache = TileCache()
+        self._number = next(_numbers)
+        self._downsamples = tuple(level.downsample for level in slide.info.levels)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._slide.info.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from wsicomp.openslide_api import open_slide  # noqa: PLC0415
+
+        return open_slide, (self._slide.info.path,)
+
+    @classmethod
+    def detect_format(cls, filename: str | bytes | os.PathLike[Any]) -> str | None:
+        """The vendor as OpenSlide names it; None if it does not know the file."""
+        return OpenSlide.detect_format(filename)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._slide.close()
+
+    @property
+    def level_count(self) -> int:
+        """The number of levels."""
+        return len(self._downsamples)
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each level."""
+        return tuple((level.size.width, level.size.height) for level in self._slide.info.levels)
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """By how much each level is smaller than level 0."""
+        return self._downsamples
+
+    @cached_property
+    def properties(self) -> Mapping[str, str]:
+        """What OpenSlide says of the source, as far as it holds for this file."""
+        return MappingProxyType(openslide_properties(self._slide))
+
+    @property
+    def associated_images(self) -> Mapping[str, Image.Image]:
+        """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded when asked for."""
+        return _Pictures(shown_images(self._slide), self._picture)
+
+    def get_best_level_for_downsample(self, downsample: float) -> int:
+        """The smallest level that is no smaller than level 0 by this factor."""
+        at_most = [number for number, own in enumerate(self._downsamples) if own <= downsample]
+        return max(at_most, default=0)
+
+    def set_cache(self, cache: TileCache) -> None:  # type: ignore[override]
+        """Keep decoded tiles in this cache.
+
+        Raises:
+            TypeError: it is no `TileCache`; OpenSlide's own holds OpenSlide's tiles alone.
+        """
+        if not isinstance(cache, TileCache):
+            raise TypeError(f"{cache!r} is no wsicomp.TileCache")
+        self._cache = cache
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """A region as RGBA, transparent where there is no slide.
+
+        `location` is in pixels of level 0, `size` in pixels of `level`.
+
+        Raises:
+            SlideAccessError: a tile is damaged, or the size is negative.
+        """
+        x, y = (operator.index(value) for value in location)
+        width, height = (operator.index(value) for value in size)
+        if width < 0 or height < 0:
+            raise SlideAccessError(f"a region of {width} x {height} px", self._slide.info.path)
+        region = np.zeros((height, width, 4), np.uint8)
+        if 0 <= level < self.level_count:
+            self._paint(region, x, y, level)
+        image = Image.fromarray(straight(region), "RGBA")
+        if self._profile is not None:
+            image.info["icc_profile"] = self._profile
+        return image
+
+    def _paint(self, region: Rgba, x: int, y: int, level: int) -> None:
+        downsample = self._downsamples[level]
+        for row in range(0, region.shape[0], _LARGEST_CANVAS_PX):
+            for column in range(0, region.shape[1], _LARGEST_CANVAS_PX):
+                canvas = region[row : row + _LARGEST_CANVAS_PX, column : column + _LARGEST_CANVAS_PX]
+                self._paint_canvas(canvas, int(x + column * downsample), int(y + row * downsample), level)
+
+    def _paint_canvas(self, canvas: Rgba, x: int, y: int, level: int) -> None:
+        downsample = self._downsamples[level]
+        # What lies left of or above the slide is left out in whole pixels of the level.
+        left, top = (int(-value / downsample) if value < 0 else 0 for value in (x, y))
+        canvas = canvas[top:, left:]
+        if not canvas.size:
+            return
+        size = Size(canvas.shape[1], canvas.shape[0])
+        grid = self._slide.info.levels[level].grid
+        found = list(placements(grid, max(0, x) / downsample, max(0, y) / downsample, size))
+        for placement, tile in zip(found, self._tiles(level, found), strict=True):
+            if tile is not _EMPTY:
+                paint(canvas, tile, placement.x, placement.y)
+
+    def _tiles(self, level: int, found: list[Placement]) -> Iterable[Pixels]:
+        indices = [TileIndex(level, placement.column, placement.row) for placement in found]
+        cached = [self._cache.get((self._number, index)) for index in indices]
+        if sum(tile is None for tile in cached) < 2:
+            return (
+                self._tile(index) if tile is None else tile
+                for index, tile in zip(indices, cached, strict=True)
+            )
+        return _executor().map(self._tile, indices)
+
+    def _tile(self, index: TileIndex) -> Pixels:
+        """A tile cut at the level's edge."""
+        key = (self._number, index)
+        tile = self._cache.get(key)
+        if tile is None:
+            tile = self._decoded(index)
+            self._cache.put(key, tile)
+        return tile
+
+    def _decoded(self, index: TileIndex) -> Pixels:
+        slide = self._slide
+        region = slide.info.levels[index.level].grid.region(index.column, index.row)
+        try:
+            if _is_transparent(slide, index):
+                return _EMPTY
+            return slide.read_tile(index)[: region.height, : region.width]
+        except SlideReadError as exc:
+            raise SlideAccessError(exc.message, exc.path, exc.place) from exc
+
+    def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
+        if image is None:
+            raise SlideAccessError("damaged; take the file from a copy", self._slide.info.path, name)
+        strips = []
+        for number, data in enumerate(image.strips):
+            rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
+            tile = EncodedTile(data, image.encoding, Size(image.size.width, rows))
+            try:
+                strips.append(decode_tile(tile))
+            except (ValueError, RuntimeError) as exc:
+                raise SlideAccessError(f"does not decode ({exc})", self._slide.info.path, name) from exc
+        picture = Image.fromarray(np.concatenate(strips)).convert("RGBA")
+        profile = image.icc_profile
+        if profile is None and icc_size_property(name) in self.properties:
+            profile = self._profile  # OpenSlide gives it to an image whose description names the slide's
+        if profile is not None:
+            picture.info["icc_profile"] = profile
+        return picture
+
+
+class _Pictures(Mapping[str, Image.Image]):
+    """Associated images by name; each is decoded anew, as OpenSlide does."""
+
+    def __init__(
+        self,
+        images: Mapping[str, AssociatedImage | None],
+        decode: Callable[[str, AssociatedImage | None], Image.Image],
+    ) -> None:
+        self._images = images
+        self._decode = decode
+
+    def __getitem__(self, name: str) -> Image.Image:
+        return self._decode(name, self._images[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+
+def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
+    """Whether nothing is stored for a tile, in a file in which OpenSlide shows nothing there."""
+    if isinstance(slide, ConvertedSlide):
+        is_empty = slide.action(index) is TileAction.EMPTY
+        return is_empty and slide.provenance.plan.container == "tiff"
+    number = index.row * slide.info.levels[index.level].grid.columns + index.column
+    return slide.info.vendor != "aperio" and not slide.tile_ranges(index.level)[number, 1]
+
+
+_shared_executor: ThreadPoolExecutor | None = None
+
+
+def _executor() -> ThreadPoolExecutor:
+    """The threads that decode, for all slides of this process."""
+    global _shared_executor  # noqa: PLW0603
+    if _shared_executor is None:
+        _shared_executor = ThreadPoolExecutor(available_cores(), thread_name_prefix="wsicomp-tiles")
+    return _shared_executor
+
+
+def _forget_executor() -> None:
+    global _shared_executor  # noqa: PLW0603
+    _shared_executor = None
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process, as a data loader's worker, has none of its parent's threads.
+    os.register_at_fork(after_in_child=_forget_executor)

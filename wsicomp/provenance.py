@@ -1,0 +1,192 @@
+"""What a written file says of its own making: the plan, the mask's figures and digests of all that it holds.
+
+It stands as JSON in the XMP packet of the first image, in both containers. A reader holds every tile
+against its digest, so that damage is told and never shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import SlideReadError
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.slide import AssociatedImage
+
+_DIGEST_BYTES = 8
+_NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+
+
+@dataclass(frozen=True)
+class LevelRecord:
+    """What became of a level's tiles, which are numbered in raster order.
+
+    `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
+    BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
+    stand as in the source, `flawed` were encoded although they decode only in part, `lost` could not be
+    decoded and are background.
+    """
+
+    sha256: str
+    digests: bytes = field(repr=False)
+    kept: tuple[int, ...] = ()
+    flawed: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Where a file keeps what rebuilds its source: `bytes` at `offset`, whose digest is `sha256`."""
+
+    offset: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`levels` has one record for each level of the plan; `mask` is None where glass was kept.
+
+    `properties` are the source's own as OpenSlide has them. `icc_sha256` is over the ICC profile, of no
+    bytes where there is none; `image_sha256` has the digest of each associated image. `restoration` is None
+    unless the source can be rebuilt.
+    """
+
+    plan: ConversionPlan
+    mask: Mapping[str, Any] | None
+    properties: Mapping[str, str]
+    levels: tuple[LevelRecord, ...]
+    icc_sha256: str
+    image_sha256: Mapping[str, str]
+    restoration: Restoration | None = None
+
+    def to_text(self) -> str:
+        """As ASCII JSON."""
+        values = {
+            "plan": self.plan.to_json(),
+            "mask": self.mask,
+            "properties": dict(self.properties),
+            "levels": [
+                asdict(level) | {"digests": base64.b64encode(level.digests).decode()} for level in self.levels
+            ],
+            "icc_sha256": self.icc_sha256,
+            "image_sha256": dict(self.image_sha256),
+            "restoration": None if self.restoration is None else asdict(self.restoration),
+        }
+        return json.dumps(values, separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Provenance:
+        """The provenance that `to_text` wrote.
+
+        Raises:
+            SlideReadError: the text is not such a block.
+        """
+        try:
+            values = json.loads(text)
+            plan = ConversionPlan.from_json(values["plan"])
+            return cls(
+                plan,
+                values["mask"],
+                {str(name): str(value) for name, value in values["properties"].items()},
+                tuple(
+                    _record(level, record)
+                    for level, record in zip(plan.levels, values["levels"], strict=True)
+                ),
+                str(values["icc_sha256"]),
+                {name: str(values["image_sha256"][name]) for name in plan.images},
+                None if values["restoration"] is None else Restoration(**values["restoration"]),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+            raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
+
+
+def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
+    count = plan.grid.count
+    kept, flawed, lost = (
+        tuple(int(number) for number in values[name]) for name in ("kept", "flawed", "lost")
+    )
+    if any(not 0 <= number < count for number in (*kept, *flawed, *lost)):
+        raise ValueError(f"a tile number beyond {count}")
+    digests = base64.b64decode(values["digests"], validate=True)
+    own = int((~np.isin(plan.actions, _NOT_OWN)).sum()) - len(set(lost))
+    if len(digests) != own * _DIGEST_BYTES:
+        raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
+    return LevelRecord(str(values["sha256"]), digests, kept, flawed, lost)
+
+
+class TileLedger:
+    """Looks up what a written level says of one tile: how it came to be, and its digest."""
+
+    def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
+        self._plan = plan
+        self._record = record
+        self._kept = frozenset(record.kept)
+        self._lost = frozenset(record.lost)
+
+    def action(self, index: TileIndex) -> TileAction:
+        """What the plan says of the tile."""
+        return TileAction(self._plan.actions[index.row, index.column])
+
+    def is_kept(self, index: TileIndex) -> bool:
+        """Whether it stands as in the source among tiles that are transcoded."""
+        return self._number(index) in self._kept
+
+    def is_lost(self, index: TileIndex) -> bool:
+        """Whether the source's tile could not be decoded, and this one is background."""
+        return self._number(index) in self._lost
+
+    def is_sound(self, index: TileIndex, data: bytes) -> bool:
+        """Whether these are the bytes that were written for a tile that is neither blank, empty nor lost."""
+        at = int(self._positions[self._number(index)]) * _DIGEST_BYTES
+        return tile_digest(data) == self._record.digests[at : at + _DIGEST_BYTES]
+
+    def _number(self, index: TileIndex) -> int:
+        return index.row * self._plan.grid.columns + index.column
+
+    @cached_property
+    def _positions(self) -> NDArray[np.int32]:
+        own = ~np.isin(self._plan.actions.reshape(-1), _NOT_OWN)
+        own[list(self._lost)] = False
+        return np.cumsum(own, dtype=np.int32) - 1
+
+
+def tile_digest(data: bytes) -> bytes:
+    """8 bytes that tell a tile's bytes from any others, damaged ones for certain enough."""
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+class LevelDigest:
+    """SHA-256 over the byte count (8 bytes, little endian) and the bytes of each tile, in raster order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, tile: bytes) -> None:
+        """Add the next tile."""
+        self._hash.update(len(tile).to_bytes(8, "little"))
+        self._hash.update(tile)
+
+    def hexdigest(self) -> str:
+        """The digest of all tiles so far."""
+        return self._hash.hexdigest()
+
+
+def image_digest(image: AssociatedImage) -> str:
+    """SHA-256 over an associated image as it stands in the file: its strips and what they decode by."""
+    digest = LevelDigest()
+    facts = (image.size.width, image.size.height, image.rows_per_strip, asdict(image.encoding))
+    for part in (repr(facts).encode(), image.icc_profile or b"", image.description.encode("latin-1")):
+        digest.update(part)
+    for strip in image.strips:
+        digest.update(strip)
+    return digest.hexdigest()

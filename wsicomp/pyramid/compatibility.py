@@ -1,0 +1,123 @@
+"""Which programs open a file: rules, measured on the versions that they name, for what a file holds.
+
+`tests/test_other_readers.py` holds each rule against the program where it can be installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsicomp.plan import TileAction
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, JPEGXL, JPEGXL_DNG, WEBP
+
+_JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
+_JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
+_BASELINE = frozenset((1, 5, JPEG, 8, 32946))
+_ZSTD = 50000
+
+
+@dataclass(frozen=True)
+class ReaderVerdict:
+    """Whether a program opens a file: `opens` is "yes", "partly" or "no", `reason` says more in words."""
+
+    reader: str
+    opens: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What decides whether a program opens a file: compressions, those of the first levels, and tiles."""
+
+    in_svs: bool
+    compressions: frozenset[int]
+    first: frozenset[int]
+    has_overview: bool
+    empty_tiles: int
+    kept_tiles: int
+
+
+def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
+    """One verdict for each program, OpenSlide's newest first."""
+    facts = _facts(slide)
+    return (
+        _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
+        _openslide(facts, "OpenSlide 4.0.0", frozenset((_ZSTD,)), "generic"),
+        _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
+        _openslide(facts, "QuPath 0.7", frozenset((_ZSTD,)), "generic"),
+        _libvips(facts),
+        _bioformats(facts),
+        _tifffile(facts),
+    )
+
+
+def _facts(slide: TiffSlide) -> _Facts:
+    if not isinstance(slide, ConvertedSlide):
+        levels = slide.info.levels
+        stored = frozenset(level.encoding.compression for level in levels if level.encoding)
+        absent = sum(len(level.absent) for level in levels)
+        return _Facts(slide.info.vendor == "aperio", stored, stored, False, absent, 0)
+    provenance = slide.provenance
+    plan = provenance.plan
+    return _Facts(
+        plan.container == "svs",
+        frozenset(level.encoding.compression for level in plan.levels),
+        frozenset(level.encoding.compression for level in plan.navigable),
+        len(plan.navigable) < len(plan.levels),
+        sum(level.count(TileAction.EMPTY) for level in plan.levels),
+        sum(
+            len(record.kept)
+            for level, record in zip(plan.levels, provenance.levels, strict=True)
+            if level.encoding.compression in _JPEGXL
+        ),
+    )
+
+
+def _named(compressions: frozenset[int]) -> str:
+    names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", _ZSTD: "Zstandard"}
+    names |= dict.fromkeys(_JPEG2000, "JPEG 2000")
+    return " and ".join(sorted({names.get(number, str(number)) for number in compressions}))
+
+
+def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | None) -> ReaderVerdict:
+    """`stumbles` says over which empty tiles: those of a generic TIFF, or all."""
+    known = _BASELINE | more | (_JPEG2000 if facts.in_svs else frozenset())
+    if unknown := facts.first - known:
+        return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles and (stumbles == "all" or (stumbles == "generic" and not facts.in_svs)):
+        return ReaderVerdict(name, "partly", f"reading any of {facts.empty_tiles} empty tiles fails")
+    if facts.has_overview:
+        return ReaderVerdict(name, "partly", "the levels of the overview alone")
+    return ReaderVerdict(name, "yes")
+
+
+def _libvips(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | _JPEG2000):
+        way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
+        return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
+    if facts.empty_tiles:
+        return ReaderVerdict("libvips", "partly", "libtiff fails at empty tiles")
+    if facts.has_overview:
+        return ReaderVerdict("libvips", "partly", "the levels of the overview alone")
+    return ReaderVerdict("libvips", "yes")
+
+
+def _bioformats(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | {WEBP}):
+        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles:
+        return ReaderVerdict("Bio-Formats", "partly", "empty tiles are black")
+    if facts.has_overview:
+        return ReaderVerdict("Bio-Formats", "partly", "the levels of the overview alone")
+    return ReaderVerdict("Bio-Formats", "yes")
+
+
+def _tifffile(facts: _Facts) -> ReaderVerdict:
+    if facts.kept_tiles:
+        found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
+        return ReaderVerdict("tifffile", "partly", found)
+    if facts.compressions & _JPEGXL:
+        return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
+    return ReaderVerdict("tifffile", "yes")

@@ -1,0 +1,244 @@
+"""Files that wsicomp wrote, read by what they say of their own making.
+
+Every tile is held against the digest that was written with it: damage is an error that names the tile,
+never a picture. Tiles that were packed come back as the source stored them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs import create_transcoder, decode_tile, decode_tile_eighth, tile_format
+from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.provenance import Provenance, TileLedger, image_digest
+from wsicomp.readers.directories import Directory, TiffFile
+from wsicomp.readers.tiff import TiffSlide, associated_image
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo
+
+_BLOCK_BYTES = 1 << 20
+
+
+class ConvertedSlide(TiffSlide):
+    """A file of our own. Its levels and properties are those of the source, as far as they were kept.
+
+    Raises:
+        SlideReadError: an image of the file is not what was written.
+    """
+
+    def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
+        self.provenance = provenance
+        plan = provenance.plan
+        try:
+            self._check_directories(directories)
+            self._levels = [directories[number] for number in _level_directories(plan)]
+            self.file = TiffFile(path)
+            try:
+                self._info = self._describe(path, directories)
+            except BaseException:
+                self.file.close()
+                raise
+        except SlideReadError as exc:
+            raise type(exc)(exc.message, path, exc.place) from exc
+        except OSError as exc:
+            raise SlideReadError(exc.strerror or str(exc), path) from exc
+        self._ledgers = [
+            TileLedger(level, record) for level, record in zip(plan.levels, provenance.levels, strict=True)
+        ]
+
+    def action(self, index: TileIndex) -> TileAction:
+        """How a tile came to be."""
+        return self._ledgers[index.level].action(index)
+
+    def is_kept(self, index: TileIndex) -> bool:
+        """Whether a tile stands as in the source where others are transcoded."""
+        return self._ledgers[index.level].is_kept(index)
+
+    def is_lost(self, index: TileIndex) -> bool:
+        """Whether the source's tile could not be decoded; the file shows background in its place."""
+        return self._ledgers[index.level].is_lost(index)
+
+    def is_sound(self, index: TileIndex, data: bytes) -> bool:
+        """Whether these are the bytes that were written for a tile that is not blank, empty or lost."""
+        return self._ledgers[index.level].is_sound(index, data)
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile as its level's encoding says: as the source stored it, where it was packed without loss.
+
+        Raises:
+            TileReadError: its bytes are not those that were written, or the source's were damaged already.
+        """
+        plan = self.provenance.plan.levels[index.level]
+        action = self._ledgers[index.level].action(index)
+        if action is TileAction.EMPTY:
+            return EncodedTile(b"", plan.shown, plan.tile)
+        if action is TileAction.BLANK:
+            blank = tile_format(plan.shown.compression).encode_uniform
+            return EncodedTile(blank(plan.shown, plan.tile, self._background), plan.shown, plan.tile)
+        data = self._read_sound(index)
+        if action is not TileAction.TRANSCODE or self.is_kept(index):
+            return EncodedTile(data, plan.shown, plan.tile)
+        packed = EncodedTile(data, plan.encoding, plan.tile)
+        try:
+            return create_transcoder(plan.codec).unpack(packed, plan.shown)
+        except (ValueError, RuntimeError) as exc:
+            raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A whole tile's pixels; a blank tile is background."""
+        plan = self.provenance.plan.levels[index.level]
+        action = self._ledgers[index.level].action(index)
+        if action is TileAction.BLANK:
+            return self._blank_tiles[index.level]
+        packed = action is TileAction.TRANSCODE and not self.is_kept(index)
+        if packed and plan.shown.compression != JPEG:
+            return self._decoded(EncodedTile(self._read_sound(index), plan.encoding, plan.tile), index)
+        return self._decode(index, decode_tile)
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels."""
+        return self._decode(index, decode_tile_eighth)
+
+    def open_restoration(self) -> BinaryIO:
+        """What rebuilds the source's file, together with the tiles: a file that stands at its first byte.
+
+        Raises:
+            SlideReadError: there is none, or it is damaged.
+        """
+        kept = self.provenance.restoration
+        if kept is None:
+            raise SlideReadError("does not hold what rebuilds its source", self._info.path)
+        digest, end = hashlib.sha256(), kept.offset + kept.bytes
+        for at in range(kept.offset, end, _BLOCK_BYTES):
+            digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))
+        if digest.hexdigest() != kept.sha256:
+            raise SlideReadError("what rebuilds the source is damaged", self._info.path)
+        file = self._info.path.open("rb")
+        file.seek(kept.offset)
+        return file
+
+    @cached_property
+    def _blank_tiles(self) -> list[Pixels]:
+        tiles = []
+        for level in self.provenance.plan.levels:
+            data = tile_format(level.encoding.compression).encode_uniform(
+                level.encoding, level.tile, self._background
+            )
+            tiles.append(decode_tile(EncodedTile(data, level.encoding, level.tile)))
+        return tiles
+
+    @property
+    def _background(self) -> tuple[int, int, int]:
+        return self.provenance.plan.background
+
+    def _read_sound(self, index: TileIndex) -> bytes:
+        if self.is_lost(index):
+            message = "the source's tile could not be decoded when the file was made; look in the source"
+            raise TileReadError(message, self._info.path, str(index))
+        data = self.read_stored(index)
+        if not self.is_sound(index, data):
+            message = "damaged: its bytes are not those that were written; take the file from a copy"
+            raise TileReadError(message, self._info.path, str(index))
+        return data
+
+    def _check_directories(self, directories: Sequence[Directory]) -> None:
+        planned = self.provenance.plan.directories
+        if len(directories) != len(planned):
+            raise SlideReadError(f"{len(directories)} images, expected {len(planned)}; the file is damaged")
+        for directory, part in zip(directories, planned, strict=True):
+            if isinstance(part, LevelPlan):
+                _check_level(directory, part)
+
+    def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
+        plan, properties = self.provenance.plan, self.provenance.properties
+        images = self._carried_images(directories)
+        icc_profile = directories[0].icc_profile
+        if hashlib.sha256(icc_profile or b"").hexdigest() != self.provenance.icc_sha256:
+            raise SlideReadError("damaged; take the file from a copy", place="ICC profile")
+        vendor = properties.get("openslide.vendor", "generic-tiff")
+        if plan.container == "svs":
+            description = directories[0].description
+        else:
+            description = (
+                plan.description if vendor == "aperio" else properties.get("tiff.ImageDescription", "")
+            )
+        return SlideInfo(
+            path=path,
+            vendor=vendor,
+            levels=tuple(self._level(number) for number in range(len(plan.levels))),
+            mpp=plan.mpp,
+            objective_power=plan.objective_power,
+            icc_profile=icc_profile,
+            description=description,
+            properties=properties,
+            associated_images=images,
+            omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
+        )
+
+    def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
+        images = {}
+        for directory, part in zip(directories, self.provenance.plan.directories, strict=True):
+            if isinstance(part, LevelPlan):
+                continue
+            image = associated_image(self.file, directory) if directory.tile is None else None
+            if image is not None and image_digest(image) == self.provenance.image_sha256[part]:
+                images[part] = image
+        return images
+
+    @property
+    def damaged_images(self) -> tuple[str, ...]:
+        """The associated images of the plan that are not what was written, and so are not shown."""
+        return tuple(name for name in self.provenance.plan.images if name not in self._info.associated_images)
+
+    def _level(self, number: int) -> Level:
+        plan = self.provenance.plan
+        planned = plan.levels[number]
+        empty = np.flatnonzero(planned.actions.reshape(-1) == TileAction.EMPTY.value)
+        size = plan.levels[0].size
+        return Level(
+            planned.size,
+            planned.tile,
+            (size.width / planned.size.width + size.height / planned.size.height) / 2,
+            planned.shown,
+            int(_distinct(self._levels[number].ranges)[:, 1].sum()),
+            tuple(empty.tolist()),
+        )
+
+    @property
+    def _draws_absent_tiles(self) -> bool:
+        return self.provenance.plan.container == "svs"
+
+
+def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.unique(ranges, axis=0)
+
+
+def _level_directories(plan: ConversionPlan) -> list[int]:
+    """For each level the number of its directory in the file."""
+    places = {part.number: at for at, part in enumerate(plan.directories) if isinstance(part, LevelPlan)}
+    return [places[level.number] for level in plan.levels]
+
+
+def _check_level(directory: Directory, plan: LevelPlan) -> None:
+    """Hold a directory against its level: what its tiles decode by, all but what JPEG says itself."""
+    found = (directory.size, directory.tile or Size(0, 0))
+    if found != (plan.size, plan.tile):
+        raise SlideReadError(
+            f"{found[0]} px in tiles of {found[1]}, expected {plan.size} in {plan.tile}; the file is damaged",
+            place=f"level {plan.number}",
+        )
+    stored, planned = directory.encoding, plan.encoding
+    for name in ("compression", "photometric", "predictor", "jpeg_tables"):
+        if getattr(stored, name) != getattr(planned, name):
+            raise SlideReadError(
+                f"its {name.replace('_', ' ')} is not the one that was written; the file is damaged",
+                place=f"level {plan.number}",
+            )

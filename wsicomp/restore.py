@@ -1,0 +1,54 @@
+"""The way back: from a conversion to its source's file, byte for byte."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import SlideReadError
+from wsicomp.outputs import check_output, completed
+from wsicomp.pyramid.restoration import restored_blocks
+from wsicomp.readers import open_slide
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.stages import Progress, Stages
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """The file that was rebuilt: `sha256` is that of the source when it was converted."""
+
+    target: str
+    bytes: int
+    sha256: str
+
+
+def restore_slide(
+    converted: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> RestoreReport:
+    """Rebuild the source of a file that was converted with `restorable`.
+
+    The target appears under its name only when its SHA-256 is that of the source.
+
+    Raises:
+        SlideReadError: the file cannot be read, is damaged, or does not hold what rebuilds its source.
+        SlideWriteError: the target cannot be written, or exists.
+    """
+    converted, target = Path(converted), Path(target)
+    check_output(target, (converted,), overwrite)
+    with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
+        if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
+            raise SlideReadError("holds no source to restore; convert with restorable to make one", converted)
+        with completed(target) as partial, partial.open("wb") as file:
+            for block in restored_blocks(slide, workers or available_cores(), progress):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        source = slide.provenance.plan.source
+    return RestoreReport(str(target), source.bytes, source.sha256)
