@@ -16,6 +16,7 @@ _JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
 _JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
 _BASELINE = frozenset((1, 5, JPEG, 8, 32946))
 _ZSTD = 50000
+_BY_LIBTIFF = frozenset((_ZSTD, WEBP))
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ def _named(compressions: frozenset[int]) -> str:
 def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | None) -> ReaderVerdict:
     """`stumbles` says over which empty tiles: those of a generic TIFF, or all."""
     known = _BASELINE | more | (_JPEG2000 if facts.in_svs else frozenset())
-    if unknown := facts.first - known:
+    unknown = facts.first - known
+    if unknown and unknown <= _BY_LIBTIFF and name == "OpenSlide 3.4":
+        return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
+    if unknown:
         return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
     if facts.empty_tiles and (stumbles == "all" or (stumbles == "generic" and not facts.in_svs)):
         return ReaderVerdict(name, "partly", f"reading any of {facts.empty_tiles} empty tiles fails")
