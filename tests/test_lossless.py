@@ -16,8 +16,10 @@ from tests import tiffs
 from tests.codecs.test_contract import drawn
 from tests.conftest import REAL_SLIDES
 from wsicomp import ConfigError, ConversionConfig, TileReadError
+from wsicomp.codecs import create_transcoder
 from wsicomp.config import create_config, load_preset
 from wsicomp.geometry import Size
+from wsicomp.slide import EncodedTile, TileEncoding
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +190,7 @@ def test_tiles_that_would_not_shrink_stay_as_they_are(tmp_path):
     write_slide(tmp_path / "a.svs", SyntheticSlide(Size(600, 400), seed=1), form)
     report = convert(tmp_path / "a.svs", tmp_path / "b.svs", codec="jpegxl", lossless=True)
     assert report.codec == "copy"
-    assert any("would not be smaller" in note for note in report.notes)
+    assert any("would not make them smaller" in note for note in report.notes)
     assert np.array_equal(whole(tmp_path / "a.svs"), whole(tmp_path / "b.svs"))
 
 
@@ -300,3 +302,89 @@ def test_pixels_of_other_vendors_are_packed_without_loss(tmp_path):
         assert np.array_equal(np.asarray(after.read_region((0, 0), 0, after.dimensions)), whole(slide))
     with pytest.raises(ConfigError, match="pixels alone"):
         convert(slide, tmp_path / "b.tiff", codec="jpeg", lossless=True)
+
+
+def test_glass_of_slides_without_tiles_of_their_own_is_not_painted_where_nothing_may_be_lost(tmp_path):
+    slide = next((path for path in REAL_SLIDES if path.name == "camelyon_overview_jpeg.dcm"), None)
+    if slide is None:
+        pytest.skip("no DICOM slide here")
+    report = convert(slide, tmp_path / "a.tiff", codec="jpegxl", lossless=True, effort=1, glass="white")
+    assert report.levels[0].whitened == 0
+
+
+def test_uncompressed_tiles_have_a_size_that_openslide_reads(tmp_path):
+    form = SyntheticFormat(tile_px=240, downsamples=(1,))
+    write_slide(tmp_path / "a.svs", SyntheticSlide(Size(500, 400), seed=1), form)
+    convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="none")
+    assert np.array_equal(whole(tmp_path / "a.svs"), whole(tmp_path / "b.tiff"))
+
+
+@pytest.mark.parametrize("overview", [{"lossless": True}, {"effort": 1}], ids=str)
+def test_even_a_small_slide_gets_an_overview(overview, tmp_path):
+    form = SyntheticFormat("tiff", downsamples=(1,), tile_px=256)
+    write_slide(tmp_path / "a.tiff", SyntheticSlide(Size(500, 300), seed=1), form)
+    convert(tmp_path / "a.tiff", tmp_path / "b.tiff", codec="jpegxl", overview="jpeg", **overview)
+    with openslide.OpenSlide(tmp_path / "b.tiff") as slide:
+        assert slide.dimensions == (125, 75)
+
+
+@pytest.mark.parametrize("way", [{"codec": "copy"}, {"codec": "jpegxl", "lossless": True}], ids=str)
+def test_levels_are_added_between_those_that_stay(way, tmp_path):
+    form = SyntheticFormat(downsamples=(1, 16), tile_px=128)
+    write_slide(tmp_path / "a.svs", SyntheticSlide(Size(2100, 1700), seed=1), form)
+    report = convert(tmp_path / "a.svs", tmp_path / "b.tiff", levels="full", **way)
+    assert [level.width for level in report.levels] == [2100, 525, 131]
+    run = [sys.executable, "-m", "wsicomp", "verify", tmp_path / "b.tiff", "--against", tmp_path / "a.svs"]
+    assert subprocess.run(run, capture_output=True, check=False).returncode == 0
+
+
+def test_glass_that_was_taken_out_stays_so_in_a_second_conversion(source, tmp_path):
+    plain = {"segmenter": "threshold", "margin_um": 0}
+    convert(source, tmp_path / "empty.tiff", glass="empty", **plain)
+    convert(source, tmp_path / "white.tiff", codec="jpegxl", lossless=True, glass="white", **plain)
+    for name in ("empty.tiff", "white.tiff"):
+        report = convert(tmp_path / name, tmp_path / f"{name}.svs", codec="copy")
+        assert report.levels[0].blank > 0
+        assert report.levels[0].empty == 0
+        with wsicomp.open_slide(tmp_path / name) as slide:
+            before = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
+        after = whole(tmp_path / f"{name}.svs")
+        opaque = before[..., 3] == 255
+        assert (before == after)[opaque].all()
+        assert (after[~opaque] == 255).all()
+        with wsicomp.open_slide(tmp_path / f"{name}.svs") as slide:
+            assert "openslide.quickhash-1" not in slide.properties
+
+
+def test_a_chain_of_conversions_can_be_held_against_its_origin(source, tmp_path):
+    convert(source, tmp_path / "a.tiff", codec="jpegxl", lossless=True)
+    convert(tmp_path / "a.tiff", tmp_path / "b.svs", codec="copy")
+    run = [sys.executable, "-m", "wsicomp", "verify", tmp_path / "b.svs", "--against", source]
+    assert subprocess.run(run, capture_output=True, check=False).returncode == 0
+
+
+def test_what_the_optimiser_dies_of_costs_one_tile(tmp_path):
+    """Damage can make coefficients that no JPEG may have; the library then ends its process."""
+    rng = np.random.default_rng(0)
+    tile = bytes(imagecodecs.jpeg8_encode(drawn(Size(256, 256)), level=90, subsampling="420"))
+    road = create_transcoder("jpeg")
+    encoding = TileEncoding(7, 6, (2, 2))
+    for _ in range(250):
+        data = bytearray(tile)
+        data[int(rng.integers(620, len(data)))] = int(rng.integers(256))
+        road.transcode(EncodedTile(bytes(data), encoding, Size(256, 256)))
+    assert road.transcode(EncodedTile(tile, encoding, Size(256, 256))) is not None
+
+
+def test_a_preset_has_a_name(source, tmp_path):
+    run = [
+        sys.executable,
+        "-m",
+        "wsicomp",
+        "convert",
+        source,
+        tmp_path / "a.tiff",
+        "--preset",
+        "archive-lossless",
+    ]
+    assert "restorable" in subprocess.run(run, capture_output=True, text=True, check=True).stdout

@@ -195,7 +195,7 @@ def test_what_would_not_restore_is_not_kept(tmp_path, monkeypatch):
     from wsicomp.pyramid import restoration
 
     monkeypatch.setattr(restoration, "_read_exactly", lambda stream, count: [bytes(count)])
-    with pytest.raises(VerificationError, match="cannot be rebuilt"):
+    with pytest.raises(VerificationError, match="not-restorable"):
         wsicomp.convert_slide(source, tmp_path / "target.tiff", ConversionConfig(**PACKED))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
 

@@ -29,6 +29,9 @@ CHOICES = {
 MAGNIFICATION, HOLE_UM, SPECK_UM = 2.5, 100.0, 20.0
 """How tissue is looked for unless told otherwise: at 4 um per px, up to these diameters in um."""
 
+UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp")
+"""The codecs whose files OpenSlide cannot open without an overview."""
+
 CODEC_OPTIONS = {"quality": int, "distance": float, "effort": int, "psnr": float, "rate": float}
 """The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
 
@@ -110,6 +113,9 @@ class ConversionConfig:
             raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
 
     def _check_lossless(self) -> None:
+        if self.overview != "none" and self.codec not in UNKNOWN_TO_OPENSLIDE:
+            known = " or ".join(UNKNOWN_TO_OPENSLIDE)
+            raise ConfigError(f"OpenSlide reads codec {self.codec} itself: overview is for codec {known}")
         targets = self.codec_options().keys() - {"effort"}
         if self.lossless and targets:
             raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
@@ -117,7 +123,7 @@ class ConversionConfig:
             raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
         if not self.restorable:
             return
-        if self.codec != "copy" and not (self.codec == "jpegxl" and self.lossless):
+        if self.codec not in ("auto", "copy") and not (self.codec == "jpegxl" and self.lossless):
             raise ConfigError("restorable needs tiles that come back: codec jpegxl with lossless, or copy")
         if self.glass != "keep":
             raise ConfigError(f"restorable keeps every tile: glass is {self.glass!r}, expected 'keep'")
@@ -136,12 +142,27 @@ class ConversionConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
 
 
+def preset_names() -> tuple[str, ...]:
+    """The presets that come with wsicomp, by the names that `load_preset` takes."""
+    return tuple(sorted(path.stem for path in _presets().glob("*.toml") if "tissue" not in path.stem))
+
+
+def _presets() -> Path:
+    """In an installed package beside this module, in a checkout beside the package."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
 def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
     """The fields that a TOML preset sets, ready to be joined by others and given to `create_config`.
+
+    `path` is a file, or the name of a preset that comes with wsicomp.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
+    if os.fspath(path) in preset_names() and not Path(path).exists():
+        path = _presets() / f"{os.fspath(path)}.toml"
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)

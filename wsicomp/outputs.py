@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
 
@@ -123,6 +127,74 @@ def completed_files(folder: Path) -> Iterator[Path]:
         if is_new:
             with suppress(OSError):  # something came to lie there meanwhile
                 folder.rmdir()
+
+
+def open_locked(partial: Path) -> BinaryIO:
+    """Open a partial file for writing from its start, held against every other process.
+
+    Raises:
+        TargetExistsError: another run is writing it.
+        SlideWriteError: the file system refuses, or it is a link or another's file.
+    """
+    busy = TargetExistsError("another run is writing it; wait for that one", partial)
+    try:
+        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(file.fileno())
+        # A run that ended between our open and our lock has made this very file its target.
+        if not os.path.samestat(status, partial.stat()):
+            raise busy
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise SlideWriteError("is there already and is not ours; move it away", partial)
+        file.truncate(0)
+    except SlideWriteError:
+        file.close()
+        raise
+    except (BlockingIOError, FileNotFoundError) as exc:
+        file.close()
+        raise busy from exc
+    except OSError as exc:
+        file.close()
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
+    return file
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
+def sync_directory(folder: Path) -> None:
+    """Have the names in a folder on the disk, so that they are there even if the machine stops."""
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def completed_file(target: Path) -> Iterator[BinaryIO]:
+    """A hidden file, held against other runs, that takes the target's name when the block ends.
+
+    A failure leaves nothing.
+
+    Raises:
+        SlideWriteError: an OSError inside, or another run is writing it.
+    """
+    partial = partial_path(target)
+    with _told_of(target), open_locked(partial) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            partial.replace(target)
+            sync_directory(target.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

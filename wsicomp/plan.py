@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,8 @@ from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import JPEG, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
+_READ_OF_CONFIG = {"glass", "lossless", "deidentify"}
+"""The choices that a reader of the file goes by."""
 
 
 class TileAction(enum.Enum):
@@ -106,9 +109,9 @@ class LevelPlan:
         grid = TileGrid(size, tile)
         if grid.count > _MOST_TILES:
             raise ValueError(f"{grid.count} tiles, expected at most {_MOST_TILES}")
+        if len(values["actions"]) != grid.rows:
+            raise ValueError(f"{len(values['actions'])} rows of actions, expected {grid.rows}")
         rows = [_expanded(row, grid.columns) for row in values["actions"]]
-        if len(rows) != grid.rows:
-            raise ValueError(f"{len(rows)} rows of actions, expected {grid.rows}")
         return cls(
             _natural(values["number"]),
             size,
@@ -146,6 +149,12 @@ def _natural(value: object) -> int:
     return value
 
 
+def _positive(value: object) -> float:
+    if type(value) not in (int, float) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{value!r:.40} is not a length")
+    return float(value)  # type: ignore[arg-type]
+
+
 def _size(values: Any) -> Size:
     width, height = (_natural(value) for value in values)
     if not width or not height:
@@ -162,11 +171,28 @@ def _expanded(row: str, columns: int) -> Actions:
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """Which file was converted. `name` is None where the user asked for no names."""
+    """Which file was converted. `name` is None where the user asked for no names.
+
+    `origin_sha256` is that of the file behind it, where the source is a conversion itself.
+    """
 
     name: str | None
     bytes: int
     sha256: str
+    origin_sha256: str | None = None
+
+
+def _identity(values: Mapping[str, Any]) -> SourceIdentity:
+    name, size = values["name"], values["bytes"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"a source of {size!r:.40} bytes")
+    origin = values["origin_sha256"]
+    return SourceIdentity(
+        None if name is None else str(name),
+        size,
+        str(values["sha256"]),
+        None if origin is None else str(origin),
+    )
 
 
 @dataclass(frozen=True)
@@ -237,15 +263,26 @@ class ConversionPlan:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
         red, green, blue = (_natural(value) for value in values["background"])
+        if max(red, green, blue) > 255:
+            raise ValueError(f"a background of {red}, {green}, {blue}")
+        if values["container"] not in ("svs", "tiff") or type(values["overview"]) is not bool:
+            raise ValueError("no container, or an overview that is neither there nor not")
+        if lacking := _READ_OF_CONFIG - values["config"].keys():
+            raise ValueError(f"no {min(lacking)} in its choices")
         levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
+        if not levels or sum(level.grid.count for level in levels) > _MOST_TILES:
+            raise ValueError(f"{len(levels)} levels, expected some, with at most {_MOST_TILES} tiles in all")
         if [level.number for level in levels] != list(range(len(levels))):
             raise ValueError("levels out of order")
         return cls(
             **{
                 **values,
-                "source": SourceIdentity(**values["source"]),
+                "source": _identity(values["source"]),
                 "background": (red, green, blue),
-                "mpp": None if values["mpp"] is None else Mpp(*map(float, values["mpp"])),
+                "mpp": None if values["mpp"] is None else Mpp(*map(_positive, values["mpp"])),
+                "objective_power": None
+                if values["objective_power"] is None
+                else float(values["objective_power"]),
                 "levels": levels,
                 "images": tuple(str(name) for name in values["images"]),
                 "dropped": tuple(values["dropped"]),

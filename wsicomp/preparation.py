@@ -13,6 +13,7 @@ from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.pyramid.trial import levels_that_shrink
+from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import Slide
 from wsicomp.stages import StageProgress, Stages
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
@@ -56,7 +57,7 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     """
     info = slide.info
     with stages.stage("identify"):
-        identity = identify(info.path, config)
+        identity = identify(slide, config)
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config))
         shrinking = _shrinking(slide, config)
     if config.glass == "keep":
@@ -112,9 +113,14 @@ def _tissue_sha256(config: ConversionConfig) -> str | None:
     return load_weights(config.weights or SHIPPED).sha256
 
 
-def identify(path: Path, config: ConversionConfig) -> SourceIdentity:
-    """Name, size and SHA-256 of a source file; no name where the user wants none."""
-    return SourceIdentity(None if config.deidentify else path.name, path.stat().st_size, file_sha256(path))
+def identify(slide: Slide, config: ConversionConfig) -> SourceIdentity:
+    """Name, size and SHA-256 of a source file, and what it was made from; no name where none is wanted."""
+    path, origin = slide.info.path, None
+    if isinstance(slide, ConvertedSlide):
+        behind = slide.provenance.plan.source
+        origin = behind.origin_sha256 or behind.sha256
+    name = None if config.deidentify else path.name
+    return SourceIdentity(name, path.stat().st_size, file_sha256(path), origin)
 
 
 def file_sha256(path: Path) -> str:

@@ -32,8 +32,8 @@ class LevelRecord:
 
     `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
     BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
-    stand as in the source, `flawed` were encoded although they decode only in part, `lost` could not be
-    decoded and are background.
+    stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
+    not be decoded and are background.
     """
 
     sha256: str
@@ -104,10 +104,17 @@ class Provenance:
                 ),
                 str(values["icc_sha256"]),
                 {name: str(values["image_sha256"][name]) for name in plan.images},
-                None if values["restoration"] is None else Restoration(**values["restoration"]),
+                None if values["restoration"] is None else _restoration(values["restoration"]),
             )
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
+
+
+def _restoration(values: Mapping[str, Any]) -> Restoration:
+    offset, size = values["offset"], values["bytes"]
+    if type(offset) is not int or type(size) is not int or min(offset, size) < 0:
+        raise ValueError("what rebuilds the source is nowhere")
+    return Restoration(offset, size, str(values["sha256"]))
 
 
 def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:

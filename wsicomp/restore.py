@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
-from wsicomp.outputs import check_output, completed
+from wsicomp.outputs import check_output, completed_file
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
@@ -45,10 +45,8 @@ def restore_slide(
     with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError("holds no source to restore; convert with restorable to make one", converted)
-        with completed(target) as partial, partial.open("wb") as file:
+        with completed_file(target) as file:
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
         source = slide.provenance.plan.source
     return RestoreReport(str(target), source.bytes, source.sha256)

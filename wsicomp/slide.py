@@ -69,7 +69,8 @@ class EncodedTile:
 class Level:
     """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
 
-    `absent` are the raster numbers of tiles for which the file stores no bytes.
+    `encoded_bytes` bounds the bytes of its tiles. `absent` are the raster numbers of tiles for which the file
+    stores no bytes, `blank` of those that are nothing but background.
     """
 
     size: Size
@@ -78,6 +79,7 @@ class Level:
     encoding: TileEncoding | None = None
     encoded_bytes: int = 0
     absent: tuple[int, ...] = ()
+    blank: tuple[int, ...] = ()
 
     @property
     def grid(self) -> TileGrid:
@@ -106,7 +108,7 @@ class SlideInfo:
 
     `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
     fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
-    levels nor associated images, and so are not carried on.
+    levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
     """
 
     path: Path
@@ -119,6 +121,7 @@ class SlideInfo:
     properties: Mapping[str, str] = field(repr=False)
     associated_images: Mapping[str, AssociatedImage] = field(repr=False)
     omitted: tuple[str, ...] = ()
+    background: tuple[int, int, int] = WHITE
 
     @property
     def size(self) -> Size:

@@ -208,9 +208,14 @@ def test_the_demo_shows_every_way(capsys, tmp_path):
         "jpeg-keep.svs",
         "jpeg-white.svs",
         "jpeg-empty.tiff",
+        "lossless-white.svs",
+        "lossless-white.tiff",
+        "restorable.tiff",
     ):
         assert name in out
         assert (tmp_path / "demo" / name).exists()
+    assert "gave slide.svs back byte for byte" in out
+    assert (tmp_path / "demo/restored.svs").read_bytes() == (tmp_path / "demo/slide.svs").read_bytes()
     code, _, err = run(capsys, "demo", tmp_path / "demo")
     assert code == 1
     assert "empty directory" in err
@@ -265,7 +270,8 @@ def test_no_output_overwrites_an_input(capsys, source, tmp_path):
     ]
     for arguments in attempts:
         code, out, err = run(capsys, *arguments)
-        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert code in (1, 2)
+        assert (out, err.count("\n")) == ("", 1)
     assert copy.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
 

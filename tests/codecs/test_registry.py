@@ -32,7 +32,7 @@ def test_a_codec_whose_library_is_missing_prints_the_pip_command(monkeypatch):
         ("jpegxl", {"effort": 0}, "1 to 10"),
         ("jpegxl", {"distance": 26.0}, "0.05 to 25"),
         ("jpegxl", {"distance": 1.0, "quality": 90}, "give one of them"),
-        ("jpegxl", {"quality": 100}, "1 to 99"),
+        ("jpegxl", {"quality": 101}, "1 to 100"),
         ("jpeg2000", {"psnr": 40.0, "rate": 10.0}, "give one of them"),
         ("jpeg2000", {"psnr": 5.0}, "20 to 80"),
         ("jpeg2000", {"rate": 0.5}, "1 to 1000"),

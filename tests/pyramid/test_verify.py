@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import openslide
@@ -241,6 +242,18 @@ def test_an_associated_image_that_is_not_the_source_s(tmp_path):
 def test_a_file_whose_provenance_was_taken_out_is_not_good(target):
     tiffs.overwrite_tag(target, xmp.XMP_TAG, b"<x:xmpmeta/>")
     assert codes(target) == {"unreadable"}
+
+
+def test_a_conversion_that_no_longer_rebuilds_its_source(tmp_path):
+    source, target = tiffs.write_tiff(tmp_path / "source.svs", 400, 300), tmp_path / "target.tiff"
+    config = ConversionConfig(codec="copy", glass="keep", restorable=True)
+    convert_slide(source, target, config)
+    with closing(open_slide(target)) as slide:
+        place = slide.provenance.restoration.offset + 40
+    data = bytearray(target.read_bytes())
+    data[place] ^= 1
+    target.write_bytes(data)
+    assert codes(target) == {"not-restorable"}
 
 
 def test_every_code_has_a_broken_file_here():

@@ -1,7 +1,7 @@
 """The command line: one thin module a command, each with `register` and `run`.
 
 This is the only place that prints and exits. A `WsicompError` becomes one line on stderr and exit code 1;
-a mistake in the command line itself is exit code 2.
+a mistake in the command line, or choices that do not go together or with the slide, are exit code 2.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from wsicomp.cli import convert, dataset, demo, evaluate, info, restore, segment, train, verify
-from wsicomp.errors import WsicompError
+from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
 
 _EPILOG = """\
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _stop_on_signals()
     try:
         code: int = options.run(options)
+    except ConfigError as exc:
+        print(f"wsicomp: {exc}", file=sys.stderr)
+        return 2
     except WsicompError as exc:
         print(f"wsicomp: {exc}", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import as_bytes, as_percent, write_json
 from wsicomp.codecs import codec_names, create_codec
-from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset
+from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import ConfigError
 from wsicomp.outcome import ConversionReport
@@ -56,7 +56,10 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")
     parser.add_argument("target", type=Path, help="the file to write")
     parser.add_argument(
-        "--preset", type=Path, metavar="FILE", help="options from a TOML file; others override it"
+        "--preset",
+        type=Path,
+        metavar="PRESET",
+        help=f"options from a TOML file, or from one of {', '.join(preset_names())}; others override it",
     )
 
     default = ConversionConfig()
@@ -82,7 +85,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         "give the source's file back byte for byte, and prove it",
     )
     for name, kind, meaning in (
-        ("quality", int, "of jpeg (default 90), jpegxl or webp (90), 1 to 100"),
+        ("quality", int, "of jpeg, jpegxl or webp, 1 to 100 (default 90)"),
         ("distance", float, "of jpegxl, in just noticeable differences (default 1.0)"),
         ("effort", int, "of jpegxl, 1 to 10: smaller files in more time (default 7)"),
         ("psnr", float, "of jpeg2000, in dB (default 37)"),

@@ -67,6 +67,7 @@ def _describe_conversion(slide: ConvertedSlide) -> dict[str, Any]:
         "stored_as": [compression_label(level.encoding.compression) for level in plan.levels],
         "source_bytes": plan.source.bytes,
         "source_sha256": plan.source.sha256,
+        "origin_sha256": plan.source.origin_sha256,
         "restorable": slide.provenance.restoration is not None,
     }
 
@@ -78,6 +79,8 @@ def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
     made = f"{values['software']}, codec {values['codec']}{loss}, glass {values['glass']}"
     stored = ", ".join(dict.fromkeys(values["stored_as"]))
     source = f"{as_bytes(values['source_bytes'])}, SHA-256 {values['source_sha256']}"
+    if values["origin_sha256"]:
+        source += f", made from SHA-256 {values['origin_sha256']}"
     restorable = "yes, by `wsicomp restore`" if values["restorable"] else "no"
     return [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
 

@@ -12,9 +12,9 @@ from functools import cached_property
 import imagecodecs
 import numpy as np
 import simplejpeg
-from mozjpeg_lossless_optimization import COPY_MARKERS, optimize
 
 from wsicomp.codecs.checks import PartlyDecodedError, check_range, rgb
+from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
     ADOBE_APP,
     APP0,
@@ -164,27 +164,27 @@ class Transcoder:
     def transcode(self, tile: EncodedTile) -> bytes | None:
         """The tile optimised, if that is smaller and decodes to the same pixels."""
         try:
-            whole = optimize(whole_stream(tile.data, tile.encoding), copy=COPY_MARKERS.ALL)
+            before = _decode_strictly(tile)
+            whole = optimize(whole_stream(tile.data, tile.encoding))
             # libjpeg writes an APP0 of its own, and one DQT segment in the place of several.
             own = {marker for marker, _, _ in segments(tile.data)}
             data = without(whole, {APP0, ADOBE_APP, DQT} - own)
             back = EncodedTile(data, self.shown(tile.encoding), tile.size)
-            if len(data) >= len(tile.data) or not np.array_equal(decode(back), decode(tile)):
+            if len(data) >= len(tile.data) or not np.array_equal(_decode_strictly(back), before):
                 return None
-        except (ValueError, RuntimeError):
+        except (ValueError, RuntimeError, OSError):
             return None
         return data
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """The source's stream, with the Huffman tables that it relies on put in."""
+        """The source's stream, with the Huffman tables that it may rely on put in before its own."""
         try:
-            if DHT in {marker for marker, _, _ in segments(tile.data)}:
-                return tile.data
-            shared = has_huffman_tables(tile.data, tile.encoding)
+            tables = only(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
+            if not has_huffman_tables(tile.data, tile.encoding):
+                tables = standard_huffman_tables()
         except ValueError:
             return tile.data
-        tables = only(tile.encoding.jpeg_tables or b"", (DHT,)) if shared else standard_huffman_tables()
-        return _SOI + tables + tile.data[2:]
+        return _SOI + tables + tile.data[2:] if tables else tile.data
 
     def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
         """The optimised tile: there is nothing to unpack."""

@@ -14,6 +14,7 @@ from functools import cache
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.checks import check_range, rgb
@@ -65,7 +66,7 @@ class Codec:
         if (distance is not None) + (quality is not None) + lossless > 1:
             raise ConfigError("distance, quality and lossless are three targets; give one of them")
         if quality is not None:
-            check_range("quality", quality, 1, 99)
+            check_range("quality", quality, 1, 100)
             distance = _distance(quality)
         self.distance = 1.0 if distance is None else distance
         check_range("distance", self.distance, 0.05, 25)
@@ -91,6 +92,7 @@ class Codec:
 def _distance(quality: int) -> float:
     """Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`."""
     if quality >= 30:
+        # At 100 libjxl would go without loss, which is `lossless` here.
         return 0.1 + (100 - quality) * 0.09
     return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
 
@@ -127,6 +129,9 @@ class Transcoder:
         if tile.encoding.compression != JPEG:
             return self._pixels.encode(plain.decode(tile))
         whole = whole_stream(tile.data, tile.encoding)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(whole)
+        if (height, width) != tile.size.shape:
+            raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
         return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 
     def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import AssociatedImage, SlideInfo
@@ -22,7 +21,7 @@ def openslide_properties(slide: TiffSlide) -> dict[str, str]:
     recorded = dict(slide.info.properties)
     own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))
     if isinstance(slide, ConvertedSlide):
-        if not _shows_every_pixel(slide):
+        if not slide.shows_every_pixel:
             recorded.pop(_HASH, None)
         if not _has_the_levels(slide.info, recorded):
             recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
@@ -83,14 +82,3 @@ def _of_images(images: Mapping[str, AssociatedImage | None]) -> Iterator[tuple[s
 def _has_the_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
     own = {name: value for name, value in _own(info) if name.endswith(("width", "height", "-count"))}
     return all(recorded.get(name) == value for name, value in own.items())
-
-
-def _shows_every_pixel(slide: ConvertedSlide) -> bool:
-    """Whether each tile is the source's: its quickhash then says what it said there."""
-    carried = [TileAction.COPY, TileAction.TRANSCODE]
-    if slide.provenance.plan.config["glass"] == "keep":
-        carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
-    return all(
-        level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
-        for level in slide.provenance.plan.levels
-    )

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -224,28 +225,31 @@ class _Pictures(Mapping[str, Image.Image]):
 
 
 def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
-    """Whether nothing is stored for a tile, in a file in which OpenSlide shows nothing there."""
+    """Whether nothing is stored for a tile, and OpenSlide shows nothing there."""
+    if slide.draws_absent_tiles and index.level:
+        return False
     if isinstance(slide, ConvertedSlide):
-        is_empty = slide.action(index) is TileAction.EMPTY
-        return is_empty and slide.provenance.plan.container == "tiff"
+        return slide.action(index) is TileAction.EMPTY
     number = index.row * slide.info.levels[index.level].grid.columns + index.column
-    return slide.info.vendor != "aperio" and not slide.tile_ranges(index.level)[number, 1]
+    return not slide.tile_ranges(index.level)[number, 1]
 
 
 _shared_executor: ThreadPoolExecutor | None = None
+_executor_lock = Lock()
 
 
 def _executor() -> ThreadPoolExecutor:
     """The threads that decode, for all slides of this process."""
     global _shared_executor  # noqa: PLW0603
-    if _shared_executor is None:
-        _shared_executor = ThreadPoolExecutor(available_cores(), thread_name_prefix="wsicomp-tiles")
-    return _shared_executor
+    with _executor_lock:
+        if _shared_executor is None:
+            _shared_executor = ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
+        return _shared_executor
 
 
 def _forget_executor() -> None:
-    global _shared_executor  # noqa: PLW0603
-    _shared_executor = None
+    global _shared_executor, _executor_lock
+    _shared_executor, _executor_lock = None, Lock()
 
 
 if hasattr(os, "register_at_fork"):

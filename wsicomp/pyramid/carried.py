@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, segments, without
+from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, without
+from wsicomp.codecs.text import holds_text
 from wsicomp.geometry import Size
 from wsicomp.readers import aperio
-from wsicomp.slide import JPEG, AssociatedImage
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile
 
 _ASPECT_TOLERANCE = 0.05
 
@@ -23,12 +24,10 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
     return replace(image, description=aperio.deidentify(text)[0], strips=strips)
 
 
-def holds_text(data: bytes) -> bool:
-    """Whether a JPEG tile has a comment, or a header too broken to tell."""
-    try:
-        return any(marker in TEXT_MARKERS for marker, _, _ in segments(data))
-    except ValueError:
-        return True
+def is_nameless(image: AssociatedImage) -> bool:
+    """Whether nothing but the picture is left of an image when `carried_image` has deidentified it."""
+    strips = carried_image("thumbnail", image, deidentify=True).strips
+    return not any(holds_text(EncodedTile(strip, image.encoding, image.size)) for strip in strips)
 
 
 def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:

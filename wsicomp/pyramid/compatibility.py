@@ -38,12 +38,14 @@ class _Facts:
     has_overview: bool
     empty_tiles: int
     kept_tiles: int
+    repacks_jpeg: bool
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
-    """One verdict for each program, OpenSlide's newest first."""
+    """One verdict for each program, our own reader and OpenSlide's newest first."""
     facts = _facts(slide)
     return (
+        ReaderVerdict("wsicomp.open_slide", "yes"),
         _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
         _openslide(facts, "OpenSlide 4.0.0", frozenset((_ZSTD,)), "generic"),
         _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
@@ -59,7 +61,7 @@ def _facts(slide: TiffSlide) -> _Facts:
         levels = slide.info.levels
         stored = frozenset(level.encoding.compression for level in levels if level.encoding)
         absent = sum(len(level.absent) for level in levels)
-        return _Facts(slide.info.vendor == "aperio", stored, stored, False, absent, 0)
+        return _Facts(slide.info.vendor == "aperio", stored, stored, False, absent, 0, False)
     provenance = slide.provenance
     plan = provenance.plan
     return _Facts(
@@ -73,6 +75,7 @@ def _facts(slide: TiffSlide) -> _Facts:
             for level, record in zip(plan.levels, provenance.levels, strict=True)
             if level.encoding.compression in _JPEGXL
         ),
+        any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
     )
 
 
@@ -122,6 +125,6 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
         return ReaderVerdict("tifffile", "partly", found)
-    if facts.compressions & _JPEGXL:
+    if facts.repacks_jpeg:
         return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
     return ReaderVerdict("tifffile", "yes")

@@ -15,7 +15,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
-from wsicomp.pyramid.carried import shows_the_scan
+from wsicomp.pyramid.carried import is_nameless, shows_the_scan
 from wsicomp.readers import aperio
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -42,8 +42,11 @@ _LISTED_BYTES = 32
 """What a tile costs in lists: offset, byte count, and its digest in the provenance."""
 _OVERVIEW_DOWNSAMPLE = 3.5
 """From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
-_UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp")
+_PLAIN_TILE_BYTES = 512
+"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px."""
 _PLAIN = (1, 5, 8, 50000)
+_UNUSUAL = "JPEG with unusual chroma subsampling"
+_ABSENT = "it has tiles without bytes, which OpenSlide fills in format svs alone"
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
 
@@ -79,7 +82,8 @@ def plan_conversion(
         ConfigError: what the user asked for cannot be written from this source.
     """
     ways = _ways(info, config, shrinking)
-    container = _container(info, config, ways)
+    added = [_added(config)] if any(reduction > 1 for _, reduction in _sources(info, config)) else []
+    container = _chosen_container(info, config, [way.encoding for way in (*ways, *added)])
     levels = tuple(_levels(info, config, glass, ways))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
@@ -93,7 +97,7 @@ def plan_conversion(
         container=container,
         codec="copy" if all(way.copies for way in ways) else _codec(config),
         overview=config.overview != "none",
-        background=_background(config, glass),
+        background=_background(info, config, glass),
         big=_bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
         objective_power=info.objective_power,
@@ -131,8 +135,6 @@ def _ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]
     if config.codec in ("auto", "copy"):
         copied = _copied(info, config)
         return copied or [_encoded(_codec(config), config.codec_options())] * len(info.levels)
-    if config.overview != "none" and config.codec not in _UNKNOWN_TO_OPENSLIDE:
-        raise ConfigError(f"OpenSlide reads codec {config.codec} itself: leave overview out")
     if not config.lossless:
         way = _encoded(config.codec, config.codec_options())
         return [_overview(level, config) or way for level in info.levels]
@@ -148,7 +150,7 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[_Way] | None:
     container = _chosen_container(info, config, [level.encoding for level in info.levels])
     for number, level in enumerate(info.levels):
         obstacle = _obstacle(level, container)
-        if obstacle and config.codec == "auto":
+        if obstacle and config.codec == "auto" and not config.restorable:
             return None
         if obstacle:
             place = f"level {number}"
@@ -172,9 +174,12 @@ def _overview(level: Level, config: ConversionConfig) -> _Way | None:
         return None
     if not config.lossless:
         return _encoded("jpeg", {})
-    if _obstacle(level, "tiff") is None and level.encoding and level.encoding.compression == JPEG:
+    obstacle = _obstacle(level, "tiff")
+    if obstacle is None and level.encoding and level.encoding.compression != JPEG:
+        obstacle = "the source's low levels are not JPEG"
+    if obstacle is None:
         return _copy(level)
-    raise ConfigError("an overview of JPEG cannot be lossless: the source's low levels are not JPEG")
+    raise ConfigError(f"an overview of JPEG cannot be lossless: {obstacle}")
 
 
 def _repacked(
@@ -185,6 +190,8 @@ def _repacked(
     sides = (level.tile.width, level.tile.height)
     if level.encoding is not None and not any(side % 16 for side in sides):
         stored = transcoder.encoding(level.encoding) if shrinks else None
+        if config.codec == "jpeg" and _obstacle(level, "tiff") == _UNUSUAL:
+            raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
         if stored is None:
             return _copy(level)
         return _Way(
@@ -195,10 +202,6 @@ def _repacked(
     obstacle = _obstacle(level, "tiff") or "its tiles are of another size"
     wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; take codec jpegxl with lossless alone", info.path)
-
-
-def _container(info: SlideInfo, config: ConversionConfig, ways: list[_Way]) -> str:
-    return _chosen_container(info, config, [way.encoding for way in ways])
 
 
 def _chosen_container(
@@ -225,6 +228,10 @@ def _check_readable(
     stored = {level.encoding.compression for level in levels}
     if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
         raise ConfigError(f"OpenSlide opens no svs with {_codec(config)} in it; take format tiff", info.path)
+    known = {*_IN_SVS, *_PLAIN}
+    holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
+    if container == "tiff" and any(level.encoding.compression in known for level in holes):
+        raise ConfigError(f"{_ABSENT}; take format svs, or codec jpegxl", info.path)
     if container == "tiff" and stored <= set(_APERIO_ONLY):
         reason = "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
         raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
@@ -239,11 +246,11 @@ def _obstacle(level: Level, container: str) -> str | None:
     if container == "tiff" and compression in _APERIO_ONLY:
         return "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
     if container == "tiff" and level.downsample > 1 and level.absent:
-        return "it has tiles without bytes, which OpenSlide fills in format svs alone"
+        return _ABSENT
     if level.tile.width % 16 or level.tile.height % 16:
         return f"tiles of {level.tile} px, expected multiples of 16"
     unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
-    return "JPEG with unusual chroma subsampling" if unusual else None
+    return _UNUSUAL if unusual else None
 
 
 def _levels(
@@ -253,15 +260,17 @@ def _levels(
     for source_level, reduction in _sources(info, config):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
-        tile = level.tile if level.tile.width % 16 == level.tile.height % 16 == 0 else Size(256, 256)
         way = ways[source_level] if reduction == 1 else _added(config)
+        tile = _tile(level, way)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
         )
-        actions = _actions(kinds, grid, way.action)
+        actions = _actions(kinds, grid, way.action, paints=not config.lossless or reduction > 1)
         if way.action is not TileAction.ENCODE:
             actions = _left_absent(actions, level, way.action)
+        if grid == level.grid:
+            actions = _left_blank(actions, level)
         if config.glass == "empty":
             actions = _emptied(actions, corners=not plans)
         plans.append(
@@ -281,6 +290,15 @@ def _levels(
     return plans
 
 
+def _tile(level: Level, way: _Way) -> Size:
+    """The source's tile size, if TIFF and its readers take it."""
+    width, height = level.tile.width, level.tile.height
+    encoded_plain = way.action is TileAction.ENCODE and way.encoding.compression == 1
+    if width % 16 or height % 16 or (encoded_plain and width * height * 3 % _PLAIN_TILE_BYTES):
+        return Size(256, 256)
+    return level.tile
+
+
 def _added(config: ConversionConfig) -> _Way:
     """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
     if config.overview != "none":
@@ -291,11 +309,9 @@ def _added(config: ConversionConfig) -> _Way:
 def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]:
     """(source level, box reduction) of every level of the target, largest first."""
     sources: list[tuple[int, int]] = []
-    has_overview = any(level.downsample >= _OVERVIEW_DOWNSAMPLE for level in info.levels)
-    adds = config.levels == "full" or (config.overview != "none" and not has_overview)
     for number, level in enumerate(info.levels):
         sources.append((number, 1))
-        if not adds:
+        if config.levels == "source":
             continue
         lower = info.levels[number + 1].size.width if number + 1 < len(info.levels) else 0
         reduction = _STEP
@@ -304,7 +320,21 @@ def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]
         ):
             sources.append((number, reduction))
             reduction *= _STEP
+    lacks_overview = config.overview != "none" and not any(
+        info.levels[number].downsample * reduction >= _OVERVIEW_DOWNSAMPLE for number, reduction in sources
+    )
+    if lacks_overview:
+        last = len(info.levels) - 1
+        sources += [(last, _STEP**power) for power in range(1, _overview_levels(info.levels[last].size) + 1)]
     return sources
+
+
+def _overview_levels(size: Size) -> int:
+    """How many levels in steps of four it takes from one of this size to a small one, at least one."""
+    count, side = 1, max(size.width, size.height) / _STEP
+    while side > _SMALLEST_LEVEL_PX:
+        count, side = count + 1, side / _STEP
+    return count
 
 
 def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reduction: int) -> NDArray[np.uint8]:
@@ -330,11 +360,12 @@ def _joined(parts: NDArray[np.uint8]) -> int:
     return int(parts.flat[0]) if (parts == parts.flat[0]).all() else TileKind.MIXED
 
 
-def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction) -> Actions:
+def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction, paints: bool) -> Actions:
+    """`paints` says whether the glass of mixed tiles that are encoded becomes background."""
     actions = np.full((grid.rows, grid.columns), whole.value)
     if kinds is not None:
         actions[kinds == TileKind.GLASS] = TileAction.BLANK.value
-        if whole is TileAction.ENCODE:
+        if whole is TileAction.ENCODE and paints:
             actions[kinds == TileKind.MIXED] = TileAction.MASK_AND_ENCODE.value
     return actions
 
@@ -347,6 +378,13 @@ def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
     return letters.reshape(actions.shape)
 
 
+def _left_blank(actions: Actions, level: Level) -> Actions:
+    """A tile that is nothing but background stays so, as the one that all of them share."""
+    letters = actions.reshape(-1)
+    letters[np.array(level.blank, np.intp)] = TileAction.BLANK.value
+    return letters.reshape(actions.shape)
+
+
 def _emptied(actions: Actions, corners: bool) -> Actions:
     """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
@@ -356,11 +394,13 @@ def _emptied(actions: Actions, corners: bool) -> Actions:
     return emptied
 
 
-def _background(config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
+def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
+    if glass is None:
+        return info.background
     if config.background == "white":
         return WHITE
     if config.background == "auto":
-        return WHITE if glass is None else glass.color.typical
+        return glass.color.typical
     red, green, blue = bytes.fromhex(config.background[1:])
     return red, green, blue
 
@@ -389,7 +429,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     thumbnail = info.associated_images.get("thumbnail")
     wanted = {
         "thumbnail": thumbnail is not None
-        and (not config.deidentify or shows_the_scan(thumbnail, info.size)),
+        and (not config.deidentify or (shows_the_scan(thumbnail, info.size) and is_nameless(thumbnail))),
         "label": config.label and not config.deidentify,
         "macro": config.macro and not config.deidentify,
     }
@@ -410,7 +450,7 @@ def _notes(
         notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
     if config.lossless and any(way.copies for way in ways) and config.overview == "none":
         copied = ", ".join(str(number) for number, way in enumerate(ways) if way.copies)
-        notes.append(f"tiles of level {copied} stay as they are: repacked they would not be smaller")
+        notes.append(f"tiles of level {copied} stay as they are: this road would not make them smaller")
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
     if config.glass != "keep" and plausible_mpp(info) is None:

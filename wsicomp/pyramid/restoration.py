@@ -28,7 +28,7 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.stages import StageProgress
+from wsicomp.stages import StageProgress, untold
 
 _BLOCK_BYTES = 1 << 20
 _PRESET = 3
@@ -89,7 +89,7 @@ def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
     return _Pieces(*np.ascontiguousarray(table[apart].T))
 
 
-def restored_blocks(slide: ConvertedSlide, workers: int, progress: StageProgress) -> Iterator[bytes]:
+def restored_blocks(slide: ConvertedSlide, workers: int, progress: StageProgress = untold) -> Iterator[bytes]:
     """The source's bytes in order, and checked: the last one comes only if all of them are right.
 
     Memory: some tiles for each worker, three numbers for each tile.
@@ -104,6 +104,8 @@ def restored_blocks(slide: ConvertedSlide, workers: int, progress: StageProgress
             yield held
             digest.update(block)
             total, held = total + len(block), block
+            if total > source.bytes:
+                raise ValueError(f"it makes more than the {source.bytes} bytes of the source")
             progress(min(total, source.bytes), source.bytes)
     except (lzma.LZMAError, EOFError, ValueError, LookupError) as exc:
         raise SlideReadError(f"what rebuilds the source is damaged ({exc})", slide.info.path) from exc

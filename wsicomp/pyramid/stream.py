@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from wsicomp.codecs import create_codec, create_transcoder
+from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.pyramid.carried import holds_text
 from wsicomp.pyramid.resample import read_reduced_tile
-from wsicomp.slide import JPEG, Pixels, Slide
+from wsicomp.slide import Pixels, Slide
 from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 
@@ -46,7 +46,7 @@ class Outcome(enum.Enum):
     KEPT = enum.auto()
     """It could not be transcoded, and stands as in the source."""
     FLAWED = enum.auto()
-    """The source's tile decodes only in part, and what there is was encoded."""
+    """The source's tile decodes only in part: what there is was encoded, or it was packed as it is."""
     LOST = enum.auto()
     """The source's tile cannot be decoded, so there is nothing to encode."""
 
@@ -115,16 +115,31 @@ class _TileMaker:
         return self._encoded(index, action)
 
     def _carried(self, index: TileIndex) -> MadeTile:
-        tile = self._slide.read_encoded_tile(index)
-        if self._manner.nameless and tile.encoding.compression == JPEG and holds_text(tile.data):
-            message = "its JPEG holds text that could name a patient; take codec jpeg"
+        try:
+            tile = self._slide.read_encoded_tile(index)
+        except TileReadError:
+            if self._manner.strict:
+                raise
+            return MadeTile(None, Outcome.LOST)
+        if self._manner.nameless and holds_text(tile):
+            message = "the tile holds text that could name a patient; take codec jpeg"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._manner.strict:
             self._slide.read_tile_eighth(index)
         if self._transcoder is None:
             return MadeTile(tile.data)
         packed = self._transcoder.transcode(tile)
-        return MadeTile(self._transcoder.keep(tile), Outcome.KEPT) if packed is None else MadeTile(packed)
+        if packed is None:
+            return MadeTile(self._transcoder.keep(tile), Outcome.KEPT)
+        return MadeTile(packed, Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED)
+
+    def _decodes(self, index: TileIndex) -> bool:
+        """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
+        try:
+            self._slide.read_tile_eighth(index)
+        except TileReadError:
+            return False
+        return True
 
     def _encoded(self, index: TileIndex, action: TileAction) -> MadeTile:
         assert self._codec is not None, "a level with tiles to encode has a codec"

@@ -7,17 +7,15 @@ the atomic rename are ours. It must not decode a tile or decide anything.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import stat
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -25,7 +23,7 @@ from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
-from wsicomp.outputs import partial_path
+from wsicomp.outputs import open_locked, partial_path, sync_directory
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -72,7 +70,7 @@ class PyramidWriter:
 
     def __enter__(self) -> PyramidWriter:
         self._refuse_existing()
-        self._file = _open_locked(self.partial)
+        self._file = open_locked(self.partial)
         try:
             self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
         except OSError as exc:
@@ -222,11 +220,7 @@ class PyramidWriter:
         try:
             self.partial.replace(self._target)
             self._file.close()
-            directory = os.open(self._target.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self._target.parent)
         except OSError as exc:
             raise _refused(exc, self._target) from exc
 
@@ -335,38 +329,6 @@ def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
         values = np.array(tag.value, np.uint64).reshape(-1)
         values[numbers] = values[numbers[0]]
         tag.overwrite(values.tolist())
-
-
-def _open_locked(partial: Path) -> BinaryIO:
-    """Open the partial file for writing from its start, held against every other process."""
-    busy = TargetExistsError("another run is writing it; wait for that one", partial)
-    try:
-        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
-    except OSError as exc:
-        raise _refused(exc, partial) from exc
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(file.fileno())
-        # A run that ended between our open and our lock has made this very file its target.
-        if not os.path.samestat(status, partial.stat()):
-            raise busy
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise SlideWriteError("is there already and is not ours; move it away", partial)
-        file.truncate(0)
-    except SlideWriteError:
-        file.close()
-        raise
-    except (BlockingIOError, FileNotFoundError) as exc:
-        file.close()
-        raise busy from exc
-    except OSError as exc:
-        file.close()
-        raise _refused(exc, partial) from exc
-    return file
-
-
-def _create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:

@@ -14,13 +14,12 @@ from wsicomp.errors import SlideReadError
 from wsicomp.provenance import Provenance
 from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.readers.directories import read_directories
+from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide
 from wsicomp.version import PROGRAM
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
 
 
@@ -58,7 +57,7 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
         vendor = OpenSlide.detect_format(path)
     except OSError as exc:
         raise SlideReadError(exc.strerror or str(exc), path) from exc
-    if magic in _TIFF_MAGIC and vendor in _TIFF_VENDORS:
+    if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
         return open_tiff(path)
     if vendor is None:
         raise SlideReadError(

@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import create_transcoder, decode_tile, decode_tile_eighth, tile_format
-from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.codecs import (
+    can_decode,
+    codec_names,
+    create_transcoder,
+    decode_tile,
+    decode_tile_eighth,
+    tile_format,
+)
+from wsicomp.errors import ConfigError, SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
 from wsicomp.readers.directories import Directory, TiffFile
-from wsicomp.readers.tiff import TiffSlide, associated_image
-from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.readers.tiff import TiffSlide, associated_image, check_level
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _BLOCK_BYTES = 1 << 20
+_UNPACKED_BOUND = 5
+"""Bytes for a pixel that no tile has more of when it is unpacked."""
 
 
 class ConvertedSlide(TiffSlide):
@@ -48,8 +56,11 @@ class ConvertedSlide(TiffSlide):
                 raise
         except SlideReadError as exc:
             raise type(exc)(exc.message, path, exc.place) from exc
+        except ConfigError as exc:
+            raise SlideReadError(exc.message, path) from exc
         except OSError as exc:
             raise SlideReadError(exc.strerror or str(exc), path) from exc
+        self._blanks: dict[int, Pixels] = {}
         self._ledgers = [
             TileLedger(level, record) for level, record in zip(plan.levels, provenance.levels, strict=True)
         ]
@@ -78,11 +89,10 @@ class ConvertedSlide(TiffSlide):
         """
         plan = self.provenance.plan.levels[index.level]
         action = self._ledgers[index.level].action(index)
-        if action is TileAction.EMPTY:
+        if action is TileAction.EMPTY and self.provenance.plan.config["glass"] != "empty":
             return EncodedTile(b"", plan.shown, plan.tile)
-        if action is TileAction.BLANK:
-            blank = tile_format(plan.shown.compression).encode_uniform
-            return EncodedTile(blank(plan.shown, plan.tile, self._background), plan.shown, plan.tile)
+        if action in (TileAction.EMPTY, TileAction.BLANK):
+            return self._blank_tile(plan, plan.shown)
         data = self._read_sound(index)
         if action is not TileAction.TRANSCODE or self.is_kept(index):
             return EncodedTile(data, plan.shown, plan.tile)
@@ -97,7 +107,7 @@ class ConvertedSlide(TiffSlide):
         plan = self.provenance.plan.levels[index.level]
         action = self._ledgers[index.level].action(index)
         if action is TileAction.BLANK:
-            return self._blank_tiles[index.level]
+            return self._blank_pixels(plan)
         packed = action is TileAction.TRANSCODE and not self.is_kept(index)
         if packed and plan.shown.compression != JPEG:
             return self._decoded(EncodedTile(self._read_sound(index), plan.encoding, plan.tile), index)
@@ -125,19 +135,20 @@ class ConvertedSlide(TiffSlide):
         file.seek(kept.offset)
         return file
 
-    @cached_property
-    def _blank_tiles(self) -> list[Pixels]:
-        tiles = []
-        for level in self.provenance.plan.levels:
-            data = tile_format(level.encoding.compression).encode_uniform(
-                level.encoding, level.tile, self._background
+    def _blank_tile(self, plan: LevelPlan, encoding: TileEncoding) -> EncodedTile:
+        encode = tile_format(encoding.compression).encode_uniform
+        try:
+            return EncodedTile(
+                encode(encoding, plan.tile, self.provenance.plan.background), encoding, plan.tile
             )
-            tiles.append(decode_tile(EncodedTile(data, level.encoding, level.tile)))
-        return tiles
+        except ValueError as exc:
+            message = f"no blank tile can be made of its background ({exc})"
+            raise SlideReadError(message, self._info.path, f"level {plan.number}") from exc
 
-    @property
-    def _background(self) -> tuple[int, int, int]:
-        return self.provenance.plan.background
+    def _blank_pixels(self, plan: LevelPlan) -> Pixels:
+        if plan.number not in self._blanks:
+            self._blanks[plan.number] = decode_tile(self._blank_tile(plan, plan.encoding))
+        return self._blanks[plan.number]
 
     def _read_sound(self, index: TileIndex) -> bytes:
         if self.is_lost(index):
@@ -156,6 +167,7 @@ class ConvertedSlide(TiffSlide):
         for directory, part in zip(directories, planned, strict=True):
             if isinstance(part, LevelPlan):
                 _check_level(directory, part)
+                check_level(directory, f"level {part.number}")
 
     def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
         plan, properties = self.provenance.plan, self.provenance.properties
@@ -181,6 +193,7 @@ class ConvertedSlide(TiffSlide):
             properties=properties,
             associated_images=images,
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
+            background=plan.background,
         )
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -201,20 +214,42 @@ class ConvertedSlide(TiffSlide):
     def _level(self, number: int) -> Level:
         plan = self.provenance.plan
         planned = plan.levels[number]
-        empty = np.flatnonzero(planned.actions.reshape(-1) == TileAction.EMPTY.value)
+        letters = planned.actions.reshape(-1)
+        empty = np.flatnonzero(letters == TileAction.EMPTY.value)
+        blank = np.flatnonzero(letters == TileAction.BLANK.value)
+        if plan.config["glass"] == "empty":
+            empty, blank = empty[:0], np.union1d(empty, blank)
         size = plan.levels[0].size
+        stored = int(_distinct(self._levels[number].ranges)[:, 1].sum())
+        if planned.shown != planned.encoding:
+            own = planned.grid.count - len(empty) - len(blank)
+            stored = max(stored, own * planned.tile.width * planned.tile.height * _UNPACKED_BOUND)
         return Level(
             planned.size,
             planned.tile,
             (size.width / planned.size.width + size.height / planned.size.height) / 2,
             planned.shown,
-            int(_distinct(self._levels[number].ranges)[:, 1].sum()),
+            stored,
             tuple(empty.tolist()),
+            tuple(blank.tolist()),
         )
 
     @property
-    def _draws_absent_tiles(self) -> bool:
-        return self.provenance.plan.container == "svs"
+    def draws_absent_tiles(self) -> bool:
+        """Whether an empty tile was so in an SVS, where OpenSlide draws it from the next larger level."""
+        return self.provenance.plan.config["glass"] != "empty" and self._info.vendor == "aperio"
+
+    @property
+    def shows_every_pixel(self) -> bool:
+        """Whether each tile is the source's."""
+        plan = self.provenance.plan
+        carried = [TileAction.COPY, TileAction.TRANSCODE]
+        if plan.config["glass"] == "keep":
+            carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
+        return all(
+            level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
+            for level in plan.levels
+        ) and not any(level.lost for level in self.provenance.levels)
 
 
 def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -235,6 +270,11 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
             f"{found[0]} px in tiles of {found[1]}, expected {plan.size} in {plan.tile}; the file is damaged",
             place=f"level {plan.number}",
         )
+    if not can_decode(plan.shown.compression) or plan.codec not in ("copy", *codec_names()):
+        message = f"codec {plan.codec}, compression {plan.shown.compression}: of another version of wsicomp"
+        raise UnsupportedSlideError(message, place=f"level {plan.number}")
+    if plan.count(TileAction.TRANSCODE):
+        create_transcoder(plan.codec)
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,13 +19,16 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.codecs import can_decode, jpeg
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.xmp import XMP_TAG
 from wsicomp.slide import JPEG, RGB, YCBCR, TileEncoding
 
 # What tifffile logs about a damaged file is said by our own error, in one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF or BigTIFF begins, in either order of bytes."""
 
 _MOST_DIRECTORIES = 1000
 _SAMPLES = 16
@@ -39,6 +43,7 @@ class TiffFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._closed = weakref.finalize(self, os.close, self._file)
         self.bytes = os.fstat(self._file).st_size
 
     def read(self, offset: int, count: int, place: str) -> bytes:
@@ -47,14 +52,19 @@ class TiffFile:
         Raises:
             SlideReadError: it ends before them; `place` is what they are.
         """
-        data = os.pread(self._file, count, offset) if count else b""
+        if not self._closed.alive:
+            raise SlideReadError("the slide is closed", self.path, place)
+        try:
+            data = os.pread(self._file, count, offset) if count else b""
+        except OSError as exc:
+            raise SlideReadError(exc.strerror or str(exc), self.path, place) from exc
         if len(data) != count:
             raise SlideReadError(f"{len(data)} bytes, expected {count}", self.path, place)
         return data
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file; reading afterwards is an error, closing again is none."""
+        self._closed()
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,9 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
         SlideReadError: it cannot be parsed, its chain loops, or a tile would lie beyond the file's end.
     """
     try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                raise UnsupportedSlideError("not a TIFF; expected an SVS or a tiled TIFF")
         with tifffile.TiffFile(path) as tiff:
             directories = tuple(_directory(page, tiff.filehandle.size) for page in _pages(tiff))
     except SlideReadError as exc:

@@ -102,14 +102,15 @@ class TiffSlide:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     @property
-    def _draws_absent_tiles(self) -> bool:
+    def draws_absent_tiles(self) -> bool:
+        """Whether OpenSlide draws a tile without bytes from the next larger level."""
         return self._info.vendor == "aperio"
 
     def _absent_tile(self, index: TileIndex) -> Pixels:
         """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""
         level = self._info.levels[index.level]
         pixels = np.full((*level.tile.shape, 3), 255, np.uint8)
-        if index.level and self._draws_absent_tiles:
+        if index.level and self.draws_absent_tiles:
             region = level.grid.region(index.column, index.row)
             larger = self._info.levels[index.level - 1].size
             scale_x, scale_y = larger.width / level.size.width, larger.height / level.size.height
@@ -127,23 +128,28 @@ class TiffSlide:
         return pixels
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle; every tile that it touches is decoded once, a damaged one in part."""
+        """The pixels of a rectangle; every tile that it touches is decoded once.
+
+        Raises:
+            DamagedTileError: one decodes only in part; the error holds all of the rectangle that there is.
+        """
+        damage: DamagedTileError | None = None
         tile = self._info.levels[level].tile
         pixels = np.empty((*region.size.shape, 3), np.uint8)
         for row in range(region.y // tile.height, -(-(region.y + region.height) // tile.height)):
             for column in range(region.x // tile.width, -(-(region.x + region.width) // tile.width)):
                 x, y = column * tile.width - region.x, row * tile.height - region.y
-                source = self._salvaged(TileIndex(level, column, row))[max(0, -y) :, max(0, -x) :]
+                try:
+                    whole = self.read_tile(TileIndex(level, column, row))
+                except DamagedTileError as exc:
+                    whole, damage = exc.pixels, exc
+                source = whole[max(0, -y) :, max(0, -x) :]
                 target = pixels[max(0, y) : y + tile.height, max(0, x) : x + tile.width]
                 target[:] = source[: target.shape[0], : target.shape[1]]
+        if damage is not None:
+            damage.pixels = pixels
+            raise damage
         return pixels
-
-    def _salvaged(self, index: TileIndex) -> Pixels:
-        try:
-            return self.read_tile(index)
-        except DamagedTileError as exc:
-            pixels: Pixels = exc.pixels
-            return pixels
 
     def close(self) -> None:
         """Close the file."""

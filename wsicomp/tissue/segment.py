@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from wsicomp.concurrency import ordered_map
+from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
@@ -20,6 +21,7 @@ from wsicomp.tissue.scale import box_reduced
 _SMALLEST_SIDE_PX = 1024
 _LARGEST_SIDE_PX = 2048
 _BLOCK_PX = 512
+_TISSUE = (200, 120, 170)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
 
     Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px.
 
+    What cannot be decoded looks like tissue, which stays.
+
     Raises:
-        TileReadError: a tile of that level cannot be decoded.
+        TileReadError: nothing at all can be decoded.
     """
     levels = slide.info.levels
     number = _overview_level(levels)
@@ -64,17 +68,59 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
     pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
     blocks = list(_blocks(levels[number], factor))
 
+    failures: list[TileReadError] = []
+
     def reduced(block: Region) -> Pixels:
-        return box_reduced(slide.read_region(number, block), factor)
+        return box_reduced(_read(slide, number, block, failures), factor)
 
     with closing(ordered_map(reduced, blocks, workers)) as parts:
         for done, (block, part) in enumerate(zip(blocks, parts, strict=True), 1):
             y, x = block.y // factor, block.x // factor
             pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
             progress(done, len(blocks))
+    if len(failures) == len(blocks):
+        raise failures[0]
     scale_x = factor * levels[0].size.width / size.width
     scale_y = factor * levels[0].size.height / size.height
     return Overview(pixels, levels[0].size, scale_x, scale_y)
+
+
+def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:
+    """A block; if it cannot be read as a whole, its tiles one by one. One failure if nothing can."""
+    try:
+        return _read_partly(slide, level, block)
+    except TileReadError as exc:
+        failure = exc
+    pixels = np.full((*block.size.shape, 3), _TISSUE, np.uint8)
+    is_read = False
+    for part in _parts(block, slide.info.levels[level].tile):
+        with suppress(TileReadError):
+            y, x = part.y - block.y, part.x - block.x
+            pixels[y : y + part.height, x : x + part.width] = _read_partly(slide, level, part)
+            is_read = True
+    if not is_read:
+        failures.append(failure)
+    return pixels
+
+
+def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
+    try:
+        return slide.read_region(level, region)
+    except DamagedTileError as exc:
+        pixels: Pixels = exc.pixels
+        return pixels
+
+
+def _parts(block: Region, tile: Size) -> Iterator[Region]:
+    """The parts of a block that lie in one tile each."""
+    for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
+        for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
+            x, y = max(left, block.x), max(top, block.y)
+            right, bottom = (
+                min(left + tile.width, block.x + block.width),
+                min(top + tile.height, block.y + block.height),
+            )
+            yield Region(x, y, right - x, bottom - y)
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:
