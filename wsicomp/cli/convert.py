@@ -24,7 +24,7 @@ Convert a whole-slide image into a smaller one.
 
 Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
 wherever the source's tiles can be copied), are repacked without loss (--lossless, with codec jpegxl a fifth
-to a third smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears only
+to a half smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears only
 when it is complete and verified; SOURCE is never touched."""
 
 _EPILOG = """\
