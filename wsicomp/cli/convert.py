@@ -211,6 +211,9 @@ def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig
         config = create_config(preset | {name: value for name, value in given.items() if name in fields})
         if config.codec not in _CODECS:
             raise ConfigError(f"codec is {config.codec!r}, expected one of {', '.join(_CODECS)}")
+        others = config.codec_options().keys() - {"quality"}
+        if config.codec == "auto" and others:
+            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
         if config.codec != "copy":
             create_codec("jpeg" if config.codec == "auto" else config.codec, config.codec_options())
     except ConfigError as exc:
