@@ -2,7 +2,7 @@
 
 import multiprocessing
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import imagecodecs
 import numpy as np
@@ -117,8 +117,8 @@ def test_a_slide_goes_to_other_processes(folder):
         with pickle.loads(pickle.dumps(slide)) as again:
             assert np.array_equal(whole(again), expected)
         context = multiprocessing.get_context("fork")
-        with context.Pool(2) as pool:
-            sums = pool.map(_Sum(slide), [(0, 0), (100, 50)])
+        with ProcessPoolExecutor(2, context) as pool:
+            sums = list(pool.map(_Sum(slide), [(0, 0), (100, 50)]))
     assert sums[0] == int(expected[:200, :300].sum())
     assert repr(slide).startswith("WsicompSlide(")
 

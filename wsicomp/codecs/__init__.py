@@ -178,10 +178,14 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
         UnknownCodecError, CodecUnavailableError: as `create_codec`.
         ConfigError: the codec has none; the message lists those that have.
     """
-    module = _load(name)
-    if not hasattr(module, "Transcoder"):
+    if not has_transcoder(name):
         raise ConfigError(f"codec {name} cannot repack a source's tiles without loss; take jpegxl or jpeg")
-    return cast(TileTranscoder, module.Transcoder(exact))
+    return cast(TileTranscoder, _load(name).Transcoder(exact))
+
+
+def has_transcoder(name: str) -> bool:
+    """Whether a codec is a lossless road."""
+    return hasattr(_load(name), "Transcoder")
 
 
 def _load(name: str) -> ModuleType:

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import Options, TileTranscoder, create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.carried import is_nameless, shows_the_scan
+from wsicomp.pyramid.ways import (
+    OVERVIEW_DOWNSAMPLE,
+    Way,
+    added_way,
+    check_readable,
+    chosen_container,
+    codec_name,
+    source_ways,
+    tile_size,
+)
 from wsicomp.readers import aperio
 from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
     WHITE,
     Level,
     SlideInfo,
-    TileEncoding,
 )
 from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
 from wsicomp.tissue.scale import plausible_mpp
 from wsicomp.version import SOFTWARE
 
-_APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
-_IN_SVS = (JPEG, *_APERIO_ONLY)
-_IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _CLASSIC_TIFF_BYTES = 4_000_000_000
 _ENCODED_BOUND = 1.5
 """Encoded bytes for a byte of pixels that every codec stays below, JPEG of noise at quality 100 too."""
@@ -40,13 +40,6 @@ _TABLES_BYTES = 500
 """What a JPEG tile can grow by when it gets Huffman tables of its own."""
 _LISTED_BYTES = 32
 """What a tile costs in lists: offset, byte count, and its digest in the provenance."""
-_OVERVIEW_DOWNSAMPLE = 3.5
-"""From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
-_PLAIN_TILE_BYTES = 512
-"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px."""
-_PLAIN = (1, 5, 8, 50000)
-_UNUSUAL = "JPEG with unusual chroma subsampling"
-_ABSENT = "it has tiles without bytes, which OpenSlide fills in format svs alone"
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
 
@@ -81,21 +74,21 @@ def plan_conversion(
     Raises:
         ConfigError: what the user asked for cannot be written from this source.
     """
-    ways = _ways(info, config, shrinking)
-    added = [_added(config)] if any(reduction > 1 for _, reduction in _sources(info, config)) else []
-    container = _chosen_container(info, config, [way.encoding for way in (*ways, *added)])
+    ways = source_ways(info, config, shrinking)
+    added = [added_way(config)] if any(reduction > 1 for _, reduction in _sources(info, config)) else []
+    container = chosen_container(info, config, [way.encoding for way in (*ways, *added)])
     levels = tuple(_levels(info, config, glass, ways))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
-    _check_readable(info, config, container, levels)
+    check_readable(info, config, container, levels)
     return ConversionPlan(
         software=SOFTWARE,
         digest=digest,
         source=identity,
         config=config.lasting(),
         container=container,
-        codec="copy" if all(way.copies for way in ways) else _codec(config),
+        codec="copy" if all(way.copies for way in ways) else codec_name(config),
         overview=config.overview != "none",
         background=_background(info, config, glass),
         big=_bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
@@ -109,159 +102,15 @@ def plan_conversion(
     )
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How the tiles of a source level come into the target."""
-
-    codec: str
-    options: Mapping[str, int | float | bool]
-    encoding: TileEncoding
-    shown: TileEncoding
-    action: TileAction
-
-    @property
-    def copies(self) -> bool:
-        return self.action is TileAction.COPY
-
-
-def _codec(config: ConversionConfig) -> str:
-    """The codec of what is not copied."""
-    return "jpeg" if config.codec in ("auto", "copy") else config.codec
-
-
-def _ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[_Way]:
-    if config.codec == "copy" and config.codec_options():
-        raise ConfigError(f"codec copy takes no {next(iter(config.codec_options()))}; leave it out")
-    if config.codec in ("auto", "copy"):
-        copied = _copied(info, config)
-        return copied or [_encoded(_codec(config), config.codec_options())] * len(info.levels)
-    if not config.lossless:
-        way = _encoded(config.codec, config.codec_options())
-        return [_overview(level, config) or way for level in info.levels]
-    transcoder = create_transcoder(config.codec, config.restorable)
-    return [
-        _overview(level, config) or _repacked(info, number, config, transcoder, shrinking[number])
-        for number, level in enumerate(info.levels)
-    ]
-
-
-def _copied(info: SlideInfo, config: ConversionConfig) -> list[_Way] | None:
-    """All levels copied, or none: a mixture would open nowhere. None where auto finds that it cannot be."""
-    container = _chosen_container(info, config, [level.encoding for level in info.levels])
-    for number, level in enumerate(info.levels):
-        obstacle = _obstacle(level, container)
-        if obstacle and config.codec == "auto" and not config.restorable:
-            return None
-        if obstacle:
-            place = f"level {number}"
-            raise ConfigError(f"its tiles cannot be copied: {obstacle}; take codec jpeg", info.path, place)
-    return [_copy(level) for level in info.levels]
-
-
-def _copy(level: Level) -> _Way:
-    assert level.encoding is not None, "what is copied is encoded"
-    return _Way("copy", {}, level.encoding, level.encoding, TileAction.COPY)
-
-
-def _encoded(name: str, options: Options) -> _Way:
-    codec = create_codec(name, options)
-    return _Way(name, codec.config(), codec.encoding, codec.encoding, TileAction.ENCODE)
-
-
-def _overview(level: Level, config: ConversionConfig) -> _Way | None:
-    """A low level as JPEG, where a file is to have such an overview."""
-    if config.overview == "none" or level.downsample < _OVERVIEW_DOWNSAMPLE:
-        return None
-    if not config.lossless:
-        return _encoded("jpeg", {})
-    obstacle = _obstacle(level, "tiff")
-    if obstacle is None and level.encoding and level.encoding.compression != JPEG:
-        obstacle = "the source's low levels are not JPEG"
-    if obstacle is None:
-        return _copy(level)
-    raise ConfigError(f"an overview of JPEG cannot be lossless: {obstacle}")
-
-
-def _repacked(
-    info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, shrinks: bool
-) -> _Way:
-    """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
-    level = info.levels[number]
-    sides = (level.tile.width, level.tile.height)
-    if level.encoding is not None and not any(side % 16 for side in sides):
-        stored = transcoder.encoding(level.encoding) if shrinks else None
-        if config.codec == "jpeg" and _obstacle(level, "tiff") == _UNUSUAL:
-            raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
-        if stored is None:
-            return _copy(level)
-        return _Way(
-            config.codec, {"lossless": True}, stored, transcoder.shown(level.encoding), TileAction.TRANSCODE
-        )
-    if config.codec == "jpegxl" and not config.restorable:
-        return _encoded(config.codec, config.codec_options() | {"lossless": True})
-    obstacle = _obstacle(level, "tiff") or "its tiles are of another size"
-    wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
-    raise ConfigError(f"it cannot {wanted}: {obstacle}; take codec jpegxl with lossless alone", info.path)
-
-
-def _chosen_container(
-    info: SlideInfo, config: ConversionConfig, encodings: Sequence[TileEncoding | None]
-) -> str:
-    """SVS where the source is one, or where only an SVS may hold the codec; the format that was asked for."""
-    stored = {None if encoding is None else encoding.compression for encoding in encodings}
-    if config.format != "auto":
-        return config.format
-    if config.glass == "empty" or config.overview != "none":
-        return "tiff"
-    only_in_svs = stored <= set(_APERIO_ONLY)
-    return "svs" if only_in_svs or (info.vendor == "aperio" and stored <= set(_IN_SVS)) else "tiff"
-
-
-def _check_readable(
-    info: SlideInfo, config: ConversionConfig, container: str, levels: tuple[LevelPlan, ...]
-) -> None:
-    """Refuse a container in which OpenSlide would not read what it could read in the other.
-
-    Raises:
-        ConfigError: it is so.
-    """
-    stored = {level.encoding.compression for level in levels}
-    if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
-        raise ConfigError(f"OpenSlide opens no svs with {_codec(config)} in it; take format tiff", info.path)
-    known = {*_IN_SVS, *_PLAIN}
-    holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
-    if container == "tiff" and any(level.encoding.compression in known for level in holes):
-        raise ConfigError(f"{_ABSENT}; take format svs, or codec jpegxl", info.path)
-    if container == "tiff" and stored <= set(_APERIO_ONLY):
-        reason = "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
-        raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
-
-
-def _obstacle(level: Level, container: str) -> str | None:
-    if level.encoding is None:
-        return "OpenSlide hands out this vendor's pixels alone"
-    compression = level.encoding.compression
-    if container == "svs" and compression not in _IN_SVS:
-        return f"OpenSlide's aperio driver does not read compression {compression}"
-    if container == "tiff" and compression in _APERIO_ONLY:
-        return "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
-    if container == "tiff" and level.downsample > 1 and level.absent:
-        return _ABSENT
-    if level.tile.width % 16 or level.tile.height % 16:
-        return f"tiles of {level.tile} px, expected multiples of 16"
-    unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
-    return _UNUSUAL if unusual else None
-
-
 def _levels(
-    info: SlideInfo, config: ConversionConfig, glass: Glass | None, ways: list[_Way]
+    info: SlideInfo, config: ConversionConfig, glass: Glass | None, ways: list[Way]
 ) -> list[LevelPlan]:
     plans: list[LevelPlan] = []
     for source_level, reduction in _sources(info, config):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
-        way = ways[source_level] if reduction == 1 else _added(config)
-        tile = _tile(level, way)
+        way = ways[source_level] if reduction == 1 else added_way(config)
+        tile = tile_size(level, way)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
@@ -290,22 +139,6 @@ def _levels(
     return plans
 
 
-def _tile(level: Level, way: _Way) -> Size:
-    """The source's tile size, if TIFF and its readers take it."""
-    width, height = level.tile.width, level.tile.height
-    encoded_plain = way.action is TileAction.ENCODE and way.encoding.compression == 1
-    if width % 16 or height % 16 or (encoded_plain and width * height * 3 % _PLAIN_TILE_BYTES):
-        return Size(256, 256)
-    return level.tile
-
-
-def _added(config: ConversionConfig) -> _Way:
-    """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
-    if config.overview != "none":
-        return _encoded("jpeg", {})
-    return _encoded(_codec(config), config.codec_options())
-
-
 def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]:
     """(source level, box reduction) of every level of the target, largest first."""
     sources: list[tuple[int, int]] = []
@@ -321,7 +154,7 @@ def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]
             sources.append((number, reduction))
             reduction *= _STEP
     lacks_overview = config.overview != "none" and not any(
-        info.levels[number].downsample * reduction >= _OVERVIEW_DOWNSAMPLE for number, reduction in sources
+        info.levels[number].downsample * reduction >= OVERVIEW_DOWNSAMPLE for number, reduction in sources
     )
     if lacks_overview:
         last = len(info.levels) - 1
@@ -442,7 +275,7 @@ def _notes(
     container: str,
     glass: Glass | None,
     images: tuple[str, ...],
-    ways: list[_Way],
+    ways: list[Way],
 ) -> list[str]:
     notes = []
     if config.codec == "auto" and ways[0].copies and config.codec_options():

@@ -20,13 +20,14 @@ from wsicomp.codecs import (
     create_transcoder,
     decode_tile,
     decode_tile_eighth,
+    has_transcoder,
     tile_format,
 )
-from wsicomp.errors import ConfigError, SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
-from wsicomp.readers.directories import Directory, TiffFile
+from wsicomp.readers.directories import Directory
 from wsicomp.readers.tiff import TiffSlide, associated_image, check_level
 from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
@@ -44,25 +45,11 @@ class ConvertedSlide(TiffSlide):
 
     def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
         self.provenance = provenance
-        plan = provenance.plan
-        try:
-            self._check_directories(directories)
-            self._levels = [directories[number] for number in _level_directories(plan)]
-            self.file = TiffFile(path)
-            try:
-                self._info = self._describe(path, directories)
-            except BaseException:
-                self.file.close()
-                raise
-        except SlideReadError as exc:
-            raise type(exc)(exc.message, path, exc.place) from exc
-        except ConfigError as exc:
-            raise SlideReadError(exc.message, path) from exc
-        except OSError as exc:
-            raise SlideReadError(exc.strerror or str(exc), path) from exc
+        super().__init__(path, directories)
         self._blanks: dict[int, Pixels] = {}
         self._ledgers = [
-            TileLedger(level, record) for level, record in zip(plan.levels, provenance.levels, strict=True)
+            TileLedger(level, record)
+            for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
         ]
 
     def action(self, index: TileIndex) -> TileAction:
@@ -160,14 +147,18 @@ class ConvertedSlide(TiffSlide):
             raise TileReadError(message, self._info.path, str(index))
         return data
 
-    def _check_directories(self, directories: Sequence[Directory]) -> None:
-        planned = self.provenance.plan.directories
-        if len(directories) != len(planned):
-            raise SlideReadError(f"{len(directories)} images, expected {len(planned)}; the file is damaged")
-        for directory, part in zip(directories, planned, strict=True):
+    def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
+        plan = self.provenance.plan
+        if len(directories) != len(plan.directories):
+            found = f"{len(directories)} images, expected {len(plan.directories)}"
+            raise SlideReadError(f"{found}; the file is damaged")
+        levels = {}
+        for directory, part in zip(directories, plan.directories, strict=True):
             if isinstance(part, LevelPlan):
                 _check_level(directory, part)
                 check_level(directory, f"level {part.number}")
+                levels[part.number] = directory
+        return [levels[level.number] for level in plan.levels]
 
     def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
         plan, properties = self.provenance.plan, self.provenance.properties
@@ -256,12 +247,6 @@ def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(ranges, axis=0)
 
 
-def _level_directories(plan: ConversionPlan) -> list[int]:
-    """For each level the number of its directory in the file."""
-    places = {part.number: at for at, part in enumerate(plan.directories) if isinstance(part, LevelPlan)}
-    return [places[level.number] for level in plan.levels]
-
-
 def _check_level(directory: Directory, plan: LevelPlan) -> None:
     """Hold a directory against its level: what its tiles decode by, all but what JPEG says itself."""
     found = (directory.size, directory.tile or Size(0, 0))
@@ -273,8 +258,8 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
     if not can_decode(plan.shown.compression) or plan.codec not in ("copy", *codec_names()):
         message = f"codec {plan.codec}, compression {plan.shown.compression}: of another version of wsicomp"
         raise UnsupportedSlideError(message, place=f"level {plan.number}")
-    if plan.count(TileAction.TRANSCODE):
-        create_transcoder(plan.codec)
+    if plan.count(TileAction.TRANSCODE) and not has_transcoder(plan.codec):
+        raise UnsupportedSlideError(f"codec {plan.codec} packs no tiles", place=f"level {plan.number}")
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):

@@ -37,7 +37,7 @@ class TiffSlide:
 
     def __init__(self, path: Path, directories: Sequence[Directory]) -> None:
         try:
-            self._levels = _checked_levels(directories)
+            self._levels = self._chosen_levels(directories)
             self.file = TiffFile(path)
             try:
                 self._info = self._describe(path, directories)
@@ -48,6 +48,14 @@ class TiffSlide:
             raise type(exc)(exc.message, path, exc.place) from exc
         except OSError as exc:
             raise SlideReadError(exc.strerror or str(exc), path) from exc
+
+    def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
+        if directories[0].tile is None:
+            raise UnsupportedSlideError("the first image is stored in strips, expected tiles")
+        levels = shown_levels(directories)
+        for number, directory in enumerate(levels):
+            check_level(directory, f"level {number}")
+        return levels
 
     @property
     def info(self) -> SlideInfo:
@@ -187,15 +195,6 @@ class TiffSlide:
             int(directory.ranges[:, 1].sum()),
             tuple(np.flatnonzero(directory.ranges[:, 1] == 0).tolist()),
         )
-
-
-def _checked_levels(directories: Sequence[Directory]) -> list[Directory]:
-    if directories[0].tile is None:
-        raise UnsupportedSlideError("the first image is stored in strips, expected tiles")
-    levels = shown_levels(directories)
-    for number, directory in enumerate(levels):
-        check_level(directory, f"level {number}")
-    return levels
 
 
 def check_level(directory: Directory, place: str) -> None:

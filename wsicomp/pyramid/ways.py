@@ -1,0 +1,197 @@
+"""How the tiles of each source level come into the target: copied, repacked, or encoded, and as what.
+
+A mixture of copied and encoded levels would open nowhere, so codec copy takes all levels or none; on a
+lossless road each level goes its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wsicomp.codecs import Options, TileTranscoder, create_codec, create_transcoder
+from wsicomp.config import ConversionConfig
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import Size
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, Level, SlideInfo, TileEncoding
+
+_APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
+_IN_SVS = (JPEG, *_APERIO_ONLY)
+_IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
+_PLAIN_TILE_BYTES = 512
+"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px."""
+_PLAIN = (1, 5, 8, 50000)
+_UNUSUAL = "JPEG with unusual chroma subsampling"
+_ABSENT = "it has tiles without bytes, which OpenSlide fills in format svs alone"
+OVERVIEW_DOWNSAMPLE = 3.5
+"""From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the tiles of a source level come into the target, in the terms of `LevelPlan`."""
+
+    codec: str
+    options: Mapping[str, int | float | bool]
+    encoding: TileEncoding
+    shown: TileEncoding
+    action: TileAction
+
+    @property
+    def copies(self) -> bool:
+        return self.action is TileAction.COPY
+
+
+def codec_name(config: ConversionConfig) -> str:
+    """The codec of what is not copied."""
+    return "jpeg" if config.codec in ("auto", "copy") else config.codec
+
+
+def source_ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[Way]:
+    """One way for each level of the source.
+
+    `shrinking` says of each whether the lossless road makes its tiles smaller.
+
+    Raises:
+        ConfigError: what the user asked for cannot be made of this source.
+    """
+    if config.codec == "copy" and config.codec_options():
+        raise ConfigError(f"codec copy takes no {next(iter(config.codec_options()))}; leave it out")
+    if config.codec in ("auto", "copy"):
+        copied = _copied(info, config)
+        return copied or [_encoded(codec_name(config), config.codec_options())] * len(info.levels)
+    if not config.lossless:
+        way = _encoded(config.codec, config.codec_options())
+        return [_overview(level, config) or way for level in info.levels]
+    transcoder = create_transcoder(config.codec, config.restorable)
+    return [
+        _overview(level, config) or _repacked(info, number, config, transcoder, shrinking[number])
+        for number, level in enumerate(info.levels)
+    ]
+
+
+def _copied(info: SlideInfo, config: ConversionConfig) -> list[Way] | None:
+    """All levels copied, or none: a mixture would open nowhere. None where auto finds that it cannot be."""
+    container = chosen_container(info, config, [level.encoding for level in info.levels])
+    for number, level in enumerate(info.levels):
+        obstacle = _obstacle(level, container)
+        if obstacle and config.codec == "auto" and not config.restorable:
+            return None
+        if obstacle:
+            place = f"level {number}"
+            raise ConfigError(f"its tiles cannot be copied: {obstacle}; take codec jpeg", info.path, place)
+    return [_copy(level) for level in info.levels]
+
+
+def _copy(level: Level) -> Way:
+    assert level.encoding is not None, "what is copied is encoded"
+    return Way("copy", {}, level.encoding, level.encoding, TileAction.COPY)
+
+
+def _encoded(name: str, options: Options) -> Way:
+    codec = create_codec(name, options)
+    return Way(name, codec.config(), codec.encoding, codec.encoding, TileAction.ENCODE)
+
+
+def _overview(level: Level, config: ConversionConfig) -> Way | None:
+    """A low level as JPEG, where a file is to have such an overview."""
+    if config.overview == "none" or level.downsample < OVERVIEW_DOWNSAMPLE:
+        return None
+    if not config.lossless:
+        return _encoded("jpeg", {})
+    obstacle = _obstacle(level, "tiff")
+    if obstacle is None and level.encoding and level.encoding.compression != JPEG:
+        obstacle = "the source's low levels are not JPEG"
+    if obstacle is None:
+        return _copy(level)
+    raise ConfigError(f"an overview of JPEG cannot be lossless: {obstacle}")
+
+
+def _repacked(
+    info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, shrinks: bool
+) -> Way:
+    """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
+    level = info.levels[number]
+    sides = (level.tile.width, level.tile.height)
+    if level.encoding is not None and not any(side % 16 for side in sides):
+        stored = transcoder.encoding(level.encoding) if shrinks else None
+        if config.codec == "jpeg" and _obstacle(level, "tiff") == _UNUSUAL:
+            raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
+        if stored is None:
+            return _copy(level)
+        return Way(
+            config.codec, {"lossless": True}, stored, transcoder.shown(level.encoding), TileAction.TRANSCODE
+        )
+    if config.codec == "jpegxl" and not config.restorable:
+        return _encoded(config.codec, config.codec_options() | {"lossless": True})
+    obstacle = _obstacle(level, "tiff") or "its tiles are of another size"
+    wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
+    raise ConfigError(f"it cannot {wanted}: {obstacle}; take codec jpegxl with lossless alone", info.path)
+
+
+def chosen_container(
+    info: SlideInfo, config: ConversionConfig, encodings: Sequence[TileEncoding | None]
+) -> str:
+    """SVS where the source is one, or where only an SVS may hold the codec; the format that was asked for."""
+    stored = {None if encoding is None else encoding.compression for encoding in encodings}
+    if config.format != "auto":
+        return config.format
+    if config.glass == "empty" or config.overview != "none":
+        return "tiff"
+    only_in_svs = stored <= set(_APERIO_ONLY)
+    return "svs" if only_in_svs or (info.vendor == "aperio" and stored <= set(_IN_SVS)) else "tiff"
+
+
+def check_readable(
+    info: SlideInfo, config: ConversionConfig, container: str, levels: tuple[LevelPlan, ...]
+) -> None:
+    """Refuse a container in which OpenSlide would not read what it could read in the other.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    stored = {level.encoding.compression for level in levels}
+    if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
+        raise ConfigError(
+            f"OpenSlide opens no svs with {codec_name(config)} in it; take format tiff", info.path
+        )
+    known = {*_IN_SVS, *_PLAIN}
+    holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
+    if container == "tiff" and any(level.encoding.compression in known for level in holes):
+        raise ConfigError(f"{_ABSENT}; take format svs, or codec jpegxl", info.path)
+    if container == "tiff" and stored <= set(_APERIO_ONLY):
+        reason = "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
+        raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
+
+
+def _obstacle(level: Level, container: str) -> str | None:
+    if level.encoding is None:
+        return "OpenSlide hands out this vendor's pixels alone"
+    compression = level.encoding.compression
+    if container == "svs" and compression not in _IN_SVS:
+        return f"OpenSlide's aperio driver does not read compression {compression}"
+    if container == "tiff" and compression in _APERIO_ONLY:
+        return "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
+    if container == "tiff" and level.downsample > 1 and level.absent:
+        return _ABSENT
+    if level.tile.width % 16 or level.tile.height % 16:
+        return f"tiles of {level.tile} px, expected multiples of 16"
+    unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
+    return _UNUSUAL if unusual else None
+
+
+def tile_size(level: Level, way: Way) -> Size:
+    """The source's tile size, if TIFF and its readers take it."""
+    width, height = level.tile.width, level.tile.height
+    encoded_plain = way.action is TileAction.ENCODE and way.encoding.compression == 1
+    if width % 16 or height % 16 or (encoded_plain and width * height * 3 % _PLAIN_TILE_BYTES):
+        return Size(256, 256)
+    return level.tile
+
+
+def added_way(config: ConversionConfig) -> Way:
+    """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
+    if config.overview != "none":
+        return _encoded("jpeg", {})
+    return _encoded(codec_name(config), config.codec_options())
