@@ -93,8 +93,16 @@ def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | N
         return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
     if unknown:
         return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
-    if facts.empty_tiles and (stumbles == "all" or (stumbles == "generic" and not facts.in_svs)):
-        return ReaderVerdict(name, "partly", f"reading any of {facts.empty_tiles} empty tiles fails")
+    fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
+    return _what_it_knows(
+        facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
+    )
+
+
+def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
+    """Of a program that knows the codecs of the first levels; `when_empty` is what empty tiles do to it."""
+    if facts.empty_tiles and when_empty is not None:
+        return ReaderVerdict(name, "partly", when_empty)
     if facts.has_overview:
         return ReaderVerdict(name, "partly", "the levels of the overview alone")
     return ReaderVerdict(name, "yes")
@@ -104,21 +112,13 @@ def _libvips(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & (_JPEGXL | _JPEG2000):
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
         return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
-    if facts.empty_tiles:
-        return ReaderVerdict("libvips", "partly", "libtiff fails at empty tiles")
-    if facts.has_overview:
-        return ReaderVerdict("libvips", "partly", "the levels of the overview alone")
-    return ReaderVerdict("libvips", "yes")
+    return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & (_JPEGXL | {WEBP}):
         return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}")
-    if facts.empty_tiles:
-        return ReaderVerdict("Bio-Formats", "partly", "empty tiles are black")
-    if facts.has_overview:
-        return ReaderVerdict("Bio-Formats", "partly", "the levels of the overview alone")
-    return ReaderVerdict("Bio-Formats", "yes")
+    return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
 
 
 def _tifffile(facts: _Facts) -> ReaderVerdict:

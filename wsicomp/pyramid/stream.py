@@ -131,7 +131,8 @@ class _TileMaker:
         packed = self._transcoder.transcode(tile)
         if packed is None:
             return MadeTile(self._transcoder.keep(tile), Outcome.KEPT)
-        return MadeTile(packed, Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED)
+        is_sound = self._manner.strict or self._decodes(index)  # strict has looked already
+        return MadeTile(packed, Outcome.AS_PLANNED if is_sound else Outcome.FLAWED)
 
     def _decodes(self, index: TileIndex) -> bool:
         """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
