@@ -29,10 +29,24 @@ CHOICES = {
 MAGNIFICATION, HOLE_UM, SPECK_UM = 2.5, 100.0, 20.0
 """How tissue is looked for unless told otherwise: at 4 um per px, up to these diameters in um."""
 
-UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp")
+NEURAL_CODECS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
+"""The codecs whose tiles only the model that made them can read."""
+
+UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp", *NEURAL_CODECS)
 """The codecs whose files OpenSlide cannot open without an overview."""
 
-CODEC_OPTIONS = {"quality": int, "distance": float, "effort": int, "psnr": float, "rate": float}
+CODEC_OPTIONS = {
+    "quality": int,
+    "distance": float,
+    "effort": int,
+    "psnr": float,
+    "rate": float,
+    "model": str,
+    "min_ssim": float,
+    "min_psnr": float,
+    "max_color_shift": float,
+    "device": str,
+}
 """The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
 
 _RANGES = {
@@ -52,14 +66,17 @@ class ConversionConfig:
 
     `codec` is "copy" (tissue tiles byte for byte), a codec's name, or "auto": copy wherever the source's
     tiles can be copied, else jpeg. `quality`, `distance`, `effort`, `psnr` and `rate` are the codec's own
-    options. `lossless` repacks the source's own tiles with codec jpegxl or jpeg; `restorable` keeps what
-    rebuilds the source's file byte for byte. `overview` "jpeg" stores the levels from downsample 4 on as
-    JPEG, first in the file, so that readers without the codec find their way. `strict` ends the conversion
-    at the first damaged tile of the source. `mask` is a tissue mask file that takes
-    the segmenter's place. `weights` is the manifest of another network for segmenter "unet", which reads the
-    slide at `magnification` (2.5 is 4 um per px), fills holes in tissue and drops specks of tissue smaller
-    than discs of `hole_um` and `speck_um`. `margin_um` is kept around the mask, in micrometres. `background`
-    is the colour that glass becomes: "white", "auto" (the slide's own glass) or "#RRGGBB".
+    options, and so are those of neural codecs: `model` is a name or a file, `min_ssim`, `min_psnr` (dB) and
+    `max_color_shift` (grey levels) say how true a tile must be to be stored that way, `device` is "auto",
+    "cpu" or "cuda". `embed_model` puts the model's decoder into the file. `lossless` repacks the source's
+    own tiles with codec jpegxl or jpeg; `restorable` keeps what rebuilds the source's file byte for byte.
+    `overview` "jpeg" stores the levels from downsample 4 on as JPEG, first in the file, so that readers
+    without the codec find their way. `strict` ends the conversion at the first damaged tile of the source.
+    `mask` is a tissue mask file that takes the segmenter's place. `weights` is the manifest of another
+    network for segmenter "unet", which reads the slide at `magnification` (2.5 is 4 um per px), fills holes
+    in tissue and drops specks of tissue smaller than discs of `hole_um` and `speck_um`. `margin_um` is kept
+    around the mask, in micrometres. `background` is the colour that glass becomes: "white", "auto" (the
+    slide's own glass) or "#RRGGBB".
     """
 
     codec: str = "auto"
@@ -68,6 +85,12 @@ class ConversionConfig:
     effort: int | None = None
     psnr: float | None = None
     rate: float | None = None
+    model: str | None = None
+    min_ssim: float | None = None
+    min_psnr: float | None = None
+    max_color_shift: float | None = None
+    device: str | None = None
+    embed_model: bool = False
     lossless: bool = False
     restorable: bool = False
     overview: str = "none"
@@ -113,6 +136,8 @@ class ConversionConfig:
             raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
 
     def _check_lossless(self) -> None:
+        if self.embed_model and self.codec not in NEURAL_CODECS:
+            raise ConfigError(f"codec {self.codec} has no model to embed; leave embed-model out")
         if self.overview != "none" and self.codec not in UNKNOWN_TO_OPENSLIDE:
             known = " or ".join(UNKNOWN_TO_OPENSLIDE)
             raise ConfigError(f"OpenSlide reads codec {self.codec} itself: overview is for codec {known}")
@@ -132,13 +157,13 @@ class ConversionConfig:
         if not self.verify:
             raise ConfigError("restorable is a promise that only verifying can make; leave no-verify out")
 
-    def codec_options(self) -> dict[str, int | float]:
+    def codec_options(self) -> dict[str, int | float | str]:
         """The codec's own options, those that were given."""
         return {name: getattr(self, name) for name in CODEC_OPTIONS if getattr(self, name) is not None}
 
     def lasting(self) -> dict[str, str | int | float | bool | None]:
         """The choices that shape the target's bytes, as JSON values, without those that name files."""
-        passing = {"mask", "weights", "workers", "overwrite", "verify", "strict"}
+        passing = {"mask", "weights", "model", "device", "workers", "overwrite", "verify", "strict"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
 
 

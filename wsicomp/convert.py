@@ -63,7 +63,9 @@ def convert_slide(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages)
-        with PyramidWriter(target, prepared.plan, slide.info.icc_profile, config.overwrite) as writer:
+        with PyramidWriter(
+            target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
+        ) as writer:
             with stages.stage("write") as progress:
                 provenance = _write(writer, slide, prepared, config, progress)
             found = None

@@ -13,6 +13,7 @@
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library is not installed
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
+    ├── UnknownModelError (LookupError)       a codec's model that is not on this machine
     ├── WeightsError (ValueError)             a trained network that is not what its manifest says
     ├── TrainingError (ValueError)            labels or patches that nothing can be learnt from
     └── VerificationError                     a written file that differs from its plan or its source
@@ -93,6 +94,10 @@ class VerificationError(WsicompError):
 
 class MissingExtraError(WsicompError, ImportError):
     """A command needs an extra that is not installed; the message prints the pip command."""
+
+
+class UnknownModelError(WsicompError, LookupError):
+    """A codec's model that is not here; the message says which, its hash, and where it was looked for."""
 
 
 class WeightsError(WsicompError, ValueError):

@@ -9,11 +9,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.preparation import Prepared
-from wsicomp.provenance import LevelRecord, Provenance
+from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
+
+
+@dataclass(frozen=True)
+class GuardedReport:
+    """What a guarded codec made of a level's tiles, in the terms of `provenance.Guarded`.
+
+    `fell_back_tiles` are the places of those that fell back.
+    """
+
+    tiles: int
+    refined: int
+    sparse: int
+    fell_back: int
+    fell_back_tiles: tuple[str, ...]
+    mean_ssim: float
+    least_ssim: float
+    mean_psnr: float | None
+    least_psnr: float | None
+    most_color_shift: float
 
 
 @dataclass(frozen=True)
@@ -21,7 +41,7 @@ class LevelReport:
     """How many tiles of a level came to be in which way.
 
     `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
-    background.
+    background. `guarded` is None where the codec has no guard.
     """
 
     width: int
@@ -34,6 +54,7 @@ class LevelReport:
     whitened: int
     blank: int
     empty: int
+    guarded: GuardedReport | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,8 @@ class ConversionReport:
     `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
     the guard kept, `flawed_tiles` damaged tiles of the source that stand as they were or were encoded as
     far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
-    that the source was rebuilt from the target and is replaceable by it. `dropped` names the images and
+    that the source was rebuilt from the target and is replaceable by it. `model` is the name of that by which
+    neural tiles are read, and its SHA-256. `dropped` names the images and
     fields that were left out. `elapsed_s` has an entry for each stage.
     """
 
@@ -65,6 +87,7 @@ class ConversionReport:
     flawed_tiles: int
     lost_tiles: int
     restorable: bool
+    model: str | None
     elapsed_s: Mapping[str, float]
     peak_memory_bytes: int
 
@@ -107,6 +130,7 @@ def describe_conversion(
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
         restorable=provenance.restoration is not None,
+        model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
@@ -138,7 +162,15 @@ def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
         whitened=counts[TileAction.MASK_AND_ENCODE],
         blank=counts[TileAction.BLANK],
         empty=counts[TileAction.EMPTY],
+        guarded=None if record.guarded is None else _describe_guarded(level, record.guarded),
     )
+
+
+def _describe_guarded(level: LevelPlan, guarded: Guarded) -> GuardedReport:
+    columns = level.grid.columns
+    places = [TileIndex(level.number, number % columns, number // columns) for number in guarded.fell_back]
+    counts = {"fell_back": len(places), "fell_back_tiles": tuple(map(str, places))}
+    return GuardedReport(**{**vars(guarded), **counts})
 
 
 def _peak_memory_bytes() -> int:

@@ -62,7 +62,7 @@ class LevelPlan:
     source_level: int
     reduction: int
     codec: str
-    options: Mapping[str, int | float | bool]
+    options: Mapping[str, int | float | bool | str]
     encoding: TileEncoding
     shown: TileEncoding
     actions: Actions = field(repr=False)
@@ -202,7 +202,8 @@ class ConversionPlan:
     `overview` says whether the levels from downsample 4 on are JPEG, and first in the file, for the sake of
     readers that do not know the codec. `digest` identifies source, choices and software.
     `images` are the associated images that are carried on, `dropped` names what `deidentify` left out.
-    `notes` say in words what the user should know.
+    `notes` say in words what the user should know. `model` is the card of the model by which neural tiles are
+    read, with its `name` and `sha256`, and whether it is `embedded`.
     """
 
     software: str
@@ -221,6 +222,7 @@ class ConversionPlan:
     images: tuple[str, ...]
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
+    model: Mapping[str, Any] | None = None
 
     @property
     def directories(self) -> tuple[LevelPlan | str, ...]:
@@ -253,6 +255,7 @@ class ConversionPlan:
             "images": list(self.images),
             "dropped": list(self.dropped),
             "notes": list(self.notes),
+            "model": None if self.model is None else dict(self.model),
         }
 
     @classmethod
@@ -272,6 +275,8 @@ class ConversionPlan:
         levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
         if not levels or sum(level.grid.count for level in levels) > _MOST_TILES:
             raise ValueError(f"{len(levels)} levels, expected some, with at most {_MOST_TILES} tiles in all")
+        if values.get("model") is not None and not _names_a_model(values["model"]):
+            raise ValueError("a model without a name or digest")
         if [level.number for level in levels] != list(range(len(levels))):
             raise ValueError("levels out of order")
         return cls(
@@ -289,3 +294,11 @@ class ConversionPlan:
                 "notes": tuple(values["notes"]),
             }
         )
+
+
+def _names_a_model(values: Any) -> bool:
+    return (
+        isinstance(values["name"], str)
+        and re.fullmatch("[0-9a-f]{64}", values["sha256"]) is not None
+        and type(values["embedded"]) is bool
+    )

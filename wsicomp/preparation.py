@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from wsicomp.codecs import create_transcoder
-from wsicomp.config import ConversionConfig
+from wsicomp.codecs import ModelCodec, create_codec, create_transcoder
+from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import SlideReadError
 from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
@@ -31,6 +32,7 @@ class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
     Where glass is kept there is nothing else; `tissue` is the mask without its margin, `mask` with it.
+    `embedded_model` is what the file is to carry of a neural codec's model.
     """
 
     plan: ConversionPlan
@@ -38,6 +40,7 @@ class Prepared:
     tissue: TissueMask | None = None
     mask: TissueMask | None = None
     survey: GlassSurvey | None = None
+    embedded_model: bytes | None = None
 
     @property
     def rescued_tiles(self) -> int:
@@ -58,10 +61,15 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     info = slide.info
     with stages.stage("identify"):
         identity = identify(slide, config)
-        digest = conversion_digest(identity.sha256, config, _tissue_sha256(config))
+        codec = _model_codec(config)
+        model = None if codec is None else codec.describe()
+        sha256 = None if model is None else str(model["sha256"])
+        embedded = codec.decoder() if codec is not None and config.embed_model else None
+        digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), sha256)
         shrinking = _shrinking(slide, config)
     if config.glass == "keep":
-        return Prepared(plan_conversion(info, identity, digest, config, None, shrinking))
+        plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
+        return Prepared(plan, embedded_model=embedded)
     tissue, color = look(slide, config, stages)
     margin_px = margin_in_px(info, config.margin_um)
     mask = tissue.dilated(margin_px)
@@ -69,8 +77,15 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
     glass = Glass(survey, color, tissue.notes)
-    plan = plan_conversion(info, identity, digest, config, glass, shrinking)
-    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey)
+    plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
+    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded)
+
+
+def _model_codec(config: ConversionConfig) -> ModelCodec | None:
+    """The codec, if it has a model."""
+    if config.codec not in NEURAL_CODECS:
+        return None
+    return cast(ModelCodec, create_codec(config.codec, config.codec_options()))
 
 
 def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:

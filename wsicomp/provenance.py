@@ -27,13 +27,34 @@ _NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
+class Guarded:
+    """What a guarded codec made of a level's tiles, each of which it held against its pixels.
+
+    `refined` tiles took more quality than was asked for, `sparse` ones are smaller by another codec.
+    `fell_back` are those that were not true enough at any quality, and are by another codec. The means and
+    the worst are over all guarded tiles: SSIM, PSNR in dB (lossless ones left out), and the shift of colour
+    of 16 x 16 px in grey levels. A worst PSNR or mean is None where all tiles are lossless.
+    """
+
+    tiles: int
+    refined: int
+    sparse: int
+    fell_back: tuple[int, ...]
+    mean_ssim: float
+    least_ssim: float
+    mean_psnr: float | None
+    least_psnr: float | None
+    most_color_shift: float
+
+
+@dataclass(frozen=True)
 class LevelRecord:
     """What became of a level's tiles, which are numbered in raster order.
 
     `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
     BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
     stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
-    not be decoded and are background.
+    not be decoded and are background. `guarded` is None where the codec has no guard.
     """
 
     sha256: str
@@ -41,6 +62,7 @@ class LevelRecord:
     kept: tuple[int, ...] = ()
     flawed: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
+    guarded: Guarded | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +150,22 @@ def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
     own = int((~np.isin(plan.actions, _NOT_OWN)).sum()) - len(set(lost))
     if len(digests) != own * _DIGEST_BYTES:
         raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
-    return LevelRecord(str(values["sha256"]), digests, kept, flawed, lost)
+    guarded = values.get("guarded")
+    return LevelRecord(
+        str(values["sha256"]),
+        digests,
+        kept,
+        flawed,
+        lost,
+        None if guarded is None else _guarded(guarded, count),
+    )
+
+
+def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
+    fell_back = tuple(int(number) for number in values["fell_back"])
+    if any(not 0 <= number < count for number in fell_back):
+        raise ValueError(f"a tile number beyond {count}")
+    return Guarded(**{**values, "fell_back": fell_back})
 
 
 class TileLedger:

@@ -31,6 +31,8 @@ JPEGXL_DNG = 52546
 """TIFF Compression of JPEG XL tiles by DNG 1.7; read, never written."""
 WEBP = 50001
 """TIFF Compression of WebP tiles."""
+NEURAL = 61453
+"""TIFF Compression of neural tiles: private and ours (TIFF 6.0 leaves 32768 and up to anyone)."""
 
 RGB = 2
 """TIFF PhotometricInterpretation of RGB samples."""

@@ -13,7 +13,7 @@ from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import ConfigError
-from wsicomp.outcome import ConversionReport
+from wsicomp.outcome import ConversionReport, GuardedReport
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, TileAction
 
@@ -37,6 +37,8 @@ examples:
                                                              gives back slide.svs byte for byte
   wsicomp convert slide.svs b.tiff --codec jpegxl --distance 1.5 --overview jpeg
                                                              lossy; other readers see the lower levels
+  wsicomp convert slide.svs c.tiff --codec bmshj2018-factorized --embed-model --overview jpeg
+                                                             lossy by a neural network, each tile checked
   wsicomp convert slide.svs small.svs --dry-run              say what would be done, write nothing
   wsicomp convert slide.svs small.svs --mask tissue.geojson  outlines from QuPath instead of a segmenter
   wsicomp convert slide.svs small.svs --deidentify           no label, no macro, no names in the text
@@ -85,7 +87,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         "give the source's file back byte for byte, and prove it",
     )
     for name, kind, meaning in (
-        ("quality", int, "of jpeg, jpegxl or webp, 1 to 100 (default 90)"),
+        ("quality", int, "of jpeg, jpegxl or webp, 1 to 100 (default 90); of a model, its steps from 1"),
         ("distance", float, "of jpegxl, in just noticeable differences (default 1.0)"),
         ("effort", int, "of jpegxl, 1 to 10: smaller files in more time (default 7)"),
         ("psnr", float, "of jpeg2000, in dB (default 37)"),
@@ -98,6 +100,8 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="jpeg: store the levels from downsample 4 on as JPEG, and first, so that readers without "
         "the codec open the file and find their way",
     )
+
+    _add_neural_options(parser)
 
     glass = parser.add_argument_group("what becomes of glass")
     glass.add_argument(
@@ -113,6 +117,31 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     )
     glass.add_argument(
         "--background", metavar="COLOR", help="white (default), auto (the slide's own glass), #RRGGBB"
+    )
+
+
+def _add_neural_options(parser: argparse.ArgumentParser) -> None:
+    neural = parser.add_argument_group(
+        "neural codecs", "need pip install 'wsicomp[neural]'; only wsicomp opens their levels"
+    )
+    neural.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a model of the codec: a file (.safetensors, or a checkpoint of CompressAI's), the name of one "
+        "that ships or that a folder in WSICOMP_MODELS holds, or of one of CompressAI's, which is "
+        "fetched, as mbt2018-mean-mse-7; codec bmshj2018-factorized has one (default he-compact)",
+    )
+    for name, meaning in (
+        ("min-ssim", "a tile with less SSIM is stored finer, or else as JPEG XL (default 0.95)"),
+        ("min-psnr", "so is one with less PSNR, in dB (default 25)"),
+        ("max-color-shift", "and one with a block of 16 px whose mean is more grey levels off (default 6)"),
+    ):
+        neural.add_argument(f"--{name}", type=float, metavar="F", help=meaning)
+    neural.add_argument("--device", help="auto (a GPU where torch finds one; default), cpu or cuda")
+    neural.add_argument(
+        "--embed-model",
+        action="store_true",
+        help="carry the model's decoder in the file: it can be opened where the model is not, in 20 years",
     )
 
 
@@ -252,6 +281,7 @@ def _report_text(report: ConversionReport) -> str:
         }
         text = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
         lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
+        lines += _guarded_text(level.guarded)
     if report.rescued_tiles:
         lines.append(
             f"  tiles of all levels that the mask called glass and the guard kept: {report.rescued_tiles}"
@@ -266,6 +296,17 @@ def _report_text(report: ConversionReport) -> str:
     if report.restorable:
         lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
     return "\n".join([*lines, *_remarks(report.dropped, report.notes)])
+
+
+def _guarded_text(guarded: GuardedReport | None) -> list[str]:
+    if guarded is None:
+        return []
+    counts = {"finer": guarded.refined, "sparse, as JPEG XL": guarded.sparse, "fell back": guarded.fell_back}
+    more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+    return [
+        f"    {guarded.tiles} held against their pixels{more}: SSIM {guarded.mean_ssim:.4f}, at least "
+        f"{guarded.least_ssim:.4f}; mean colours within {guarded.most_color_shift:.1f} grey levels"
+    ]
 
 
 def _remarks(dropped: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:

@@ -41,6 +41,11 @@ def register(commands: Subparsers) -> None:
         metavar="P",
         help="a magnification to cut at; may come again (default 1.25, 2.5, 5, 10 and 20)",
     )
+    build.add_argument(
+        "--dense",
+        action="store_true",
+        help="every patch at 20x and 40x too, as codecs want it; else every 4th and 8th",
+    )
     build.add_argument("--split", metavar="NAME", help="only rows of this split")
     build.add_argument("--overwrite", action="store_true", help="replace PATCHES if it exists")
     build.set_defaults(run=run_build)
@@ -67,7 +72,7 @@ def run_build(options: argparse.Namespace) -> int:
     if not all(0.1 <= power <= 40 for power in powers):
         raise TrainingError("a power out of range, expected 0.1 to 40")
     with progress_bars() as show:
-        summary = build_patch_set(rows, options.target, powers, Stages(show))
+        summary = build_patch_set(rows, options.target, powers, Stages(show), options.dense)
     counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
     print(f"{options.target}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}")
     return 0

@@ -1,15 +1,17 @@
-"""`wsicomp evaluate`: how well tissue is found, on labelled slides of your own."""
+"""`wsicomp evaluate`: how well tissue is found and how true codecs are, on data of your own."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
+from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.outputs import check_empty, completed_files
 from wsicomp.stages import Stages
@@ -28,6 +30,14 @@ Measure the tissue network beside the colour threshold on labelled slides.
 TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv
 (tissue that a conversion would lose, glass that it would keep; pictures in tiles of 128 um), brightness.csv
 and .png with --brightness, and index.html with a picture a slide."""
+
+_CODEC_DESCRIPTION = """\
+Measure codec models beside JPEG, JPEG XL and JPEG 2000 on tissue, each over its range of qualities.
+
+PATCHES are patch sets of `wsicomp dataset build --dense`; their tiles of tissue are measured at each
+magnification. FOLDER gets curves.csv and .png (bits per pixel, SSIM, MS-SSIM, PSNR, colour), equal-ssim.csv
+(bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html with the worst tiles of
+each model. Needs pip install 'wsicomp[neural,train]'."""
 
 
 def register(commands: Subparsers) -> None:
@@ -61,6 +71,29 @@ def register(commands: Subparsers) -> None:
     )
     tissue.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
     tissue.set_defaults(run=run_tissue)
+
+    codec = add_command(kinds, "codec", "how true neural tiles are, and how small", _CODEC_DESCRIPTION)
+    codec.add_argument("patches", type=Path, nargs="+", metavar="PATCHES", help="HDF5 patch sets")
+    codec.add_argument("folder", type=Path, help="where the measurements go")
+    codec.add_argument(
+        "--split", default="test", metavar="NAME", help="the rows to measure on (default test)"
+    )
+    codec.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="a model's name or file; may come again (default he-compact)",
+    )
+    codec.add_argument(
+        "--ssim",
+        type=float,
+        action="append",
+        metavar="F",
+        help="compare at this mean SSIM; may come again (default 0.955)",
+    )
+    codec.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    codec.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
+    codec.set_defaults(run=run_codec)
 
 
 def run_tissue(options: argparse.Namespace) -> int:
@@ -98,6 +131,40 @@ def run_tissue(options: argparse.Namespace) -> int:
             (options.folder / name).unlink(missing_ok=True)
     _print(found)
     print(f"\nlook at {options.folder / PAGE}")
+    return 0
+
+
+def run_codec(options: argparse.Namespace) -> int:
+    """Measure, write, and print what each model saves."""
+    from wsicomp.training.extras import require
+
+    require("torch", "h5py", "matplotlib")
+    from wsicomp.codecs.neural.store import model_named
+    from wsicomp.training.codec import evaluate as measuring
+    from wsicomp.training.codec.page import PAGE, equal_rows, write_codec_evaluation
+    from wsicomp.training.patches import open_patch_set
+
+    models = {name: model_named(name).card.architecture for name in options.model or ["he-compact"]}
+    check_empty(options.folder, options.overwrite)
+    with ExitStack() as stack:
+        sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
+        tiles = measuring.tissue_tiles(sets, options.split)
+    codecs = list(measuring.measured_codecs(models, options.device))
+    with completed_files(options.folder) as hidden:
+        with progress_bars() as show, Stages(show).stage("measure") as progress:
+            found = measuring.measure(codecs, tiles, available_cores(), progress)
+        points = measuring.curves(found)
+        comparisons = measuring.at_equal_ssim(points, options.ssim or [0.955])
+        worst = []
+        for name in models:
+            own = [(setting, codec) for label, setting, codec in codecs if label == Path(name).stem]
+            setting, codec = own[len(own) // 2]
+            label = Path(name).stem
+            worst.append((f"{label}, {setting}", codec, measuring.worst(found, tiles, label, setting, 8)))
+        write_codec_evaluation(hidden, found, points, comparisons, worst)
+    for row in equal_rows(comparisons):
+        print("  ".join(f"{cell:>10}" for cell in row))
+    print(f"\n{len(tiles)} tiles; look at {options.folder / PAGE}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`wsicomp train`: the tissue network, from patch sets."""
+"""`wsicomp train`: the tissue network and codec models, from patch sets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wsicomp.cli.parsers import Subparsers, add_command
 
 if TYPE_CHECKING:
+    from wsicomp.training.codec.fit import Report
     from wsicomp.training.fit import Epoch
 
 _DESCRIPTION = """\
@@ -29,10 +30,26 @@ examples:
   wsicomp convert slide.svs small.svs --weights runs/unet/tissue-unet.json
 """
 
+_CODEC_DESCRIPTION = """\
+Train a codec model as a TOML file says, and write it as one safetensors file.
+
+Everything goes into FOLDER: curves.csv and curves.png after every report, the model when it is done. A run
+that was stopped goes on where it was when the same command is given again. Runs on a GPU where torch finds
+one. Needs pip install 'wsicomp[neural,train]'."""
+
+_CODEC_EPILOG = """\
+examples:
+  wsicomp dataset build fields/table.tsv fields.h5 --power 40 --power 20 --power 10 --dense
+  wsicomp train codec configs/codec-compact.toml runs/codec --name mine
+  wsicomp convert slide.svs small.tiff --codec bmshj2018-factorized --model runs/codec/mine.safetensors
+"""
+
 
 def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("train", help="train the tissue network", description=__doc__)
+    parser = commands.add_parser(
+        "train", help="train the tissue network or a codec model", description=__doc__
+    )
     networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
     tissue = add_command(
         networks, "tissue", "the U-Net that tells tissue from glass", _DESCRIPTION, epilog=_EPILOG
@@ -48,6 +65,14 @@ def register(commands: Subparsers) -> None:
     )
     tissue.add_argument("--epochs", type=int, metavar="N", help="at most, instead of what CONFIG says")
     tissue.set_defaults(run=run_tissue)
+    codec = add_command(
+        networks, "codec", "a model for neural tiles", _CODEC_DESCRIPTION, epilog=_CODEC_EPILOG
+    )
+    codec.add_argument("settings", type=Path, metavar="CONFIG", help="the run's TOML file")
+    codec.add_argument("folder", type=Path, metavar="FOLDER", help="where the run lives")
+    codec.add_argument("--name", default="codec", help="of the model (default codec)")
+    codec.add_argument("--iterations", type=int, metavar="N", help="instead of what CONFIG says")
+    codec.set_defaults(run=run_codec)
 
 
 def run_tissue(options: argparse.Namespace) -> int:
@@ -75,4 +100,31 @@ def run_tissue(options: argparse.Namespace) -> int:
         manifests = cross_validate(settings, options.folder, options.name, options.folds, show)
     for manifest in manifests:
         print(manifest)
+    return 0
+
+
+def run_codec(options: argparse.Namespace) -> int:
+    """Train, or go on, and export."""
+    from wsicomp.training.extras import require
+
+    require("torch", "compressai", "h5py", "matplotlib")
+    from wsicomp.training.codec.export import export_codec
+    from wsicomp.training.codec.fit import fit_codec
+    from wsicomp.training.codec.settings import load_codec_settings
+    from wsicomp.training.export import check_name
+
+    check_name(options.name)
+    settings = load_codec_settings(options.settings)
+    if options.iterations is not None:
+        settings = replace(settings, iterations=max(1, options.iterations))
+
+    def show(report: Report) -> None:
+        print(
+            f"iteration {report.iteration} of {settings.iterations}: loss {report.loss:.4f}; validation loss "
+            f"{report.validation_loss:.4f}, {report.validation_bits_per_pixel:.3f} bits per pixel, SSIM "
+            f"{report.validation_ssim:.4f}, PSNR {report.validation_psnr:.2f} dB; {report.elapsed_s:.0f} s",
+            flush=True,
+        )
+
+    print(export_codec(fit_codec(settings, options.folder, show), settings, options.folder, options.name))
     return 0

@@ -7,28 +7,31 @@ a module with the functions of `TileFormat` and, if it can be written too, a cla
 
 from __future__ import annotations
 
+import enum
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
+from wsicomp.quality import Fidelity
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,
     JPEG,
     JPEGXL,
     JPEGXL_DNG,
+    NEURAL,
     WEBP,
     EncodedTile,
     Pixels,
     TileEncoding,
 )
 
-Options: TypeAlias = Mapping[str, int | float | bool]
+Options: TypeAlias = Mapping[str, int | float | bool | str]
 """The arguments of a codec's constructor that differ from its defaults."""
 
 
@@ -55,6 +58,48 @@ class TileCodec(Protocol):
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
         """
+        ...
+
+
+class Resort(enum.Enum):
+    """How a guarded codec came to a tile."""
+
+    NONE = enum.auto()
+    """As its options ask."""
+    REFINED = enum.auto()
+    """With more quality than they ask for: else the tile would not have been true enough."""
+    SPARSE = enum.auto()
+    """By another codec: there is so little on the tile that it is smaller."""
+    FELL_BACK = enum.auto()
+    """By another codec: at no quality was the tile true enough."""
+
+
+class Encoded(NamedTuple):
+    """A tile's bytes. A guarded codec, which holds each tile against its pixels, says how true it is."""
+
+    data: bytes
+    fidelity: Fidelity | None = None
+    resort: Resort = Resort.NONE
+
+
+@runtime_checkable
+class ModelCodec(Protocol):
+    """A guarded codec whose tiles only its model can read; faster with many of them at once."""
+
+    def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
+        """The tiles, each as `TileCodec.encode` would give it.
+
+        Raises:
+            ValueError: as `TileCodec.encode`.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """The model by which its tiles are read, as JSON values, with its `name` and `sha256`."""
+        ...
+
+    def decoder(self) -> bytes:
+        """The part of the model that reading needs, as a file."""
         ...
 
 
@@ -118,15 +163,33 @@ class TileFormat(Protocol):
 
 @dataclass(frozen=True)
 class _Module:
-    """A module of this package: the name of the codec that it offers, and the TIFF compressions it reads."""
+    """A module of this package: the name of the codec that it offers, and the TIFF compressions it reads.
+
+    `factory` is the codec's class in it, `extra` the one of our extras that it needs.
+    """
 
     module: str
     codec: str
     compressions: tuple[int, ...]
     label: str
+    factory: str = "Codec"
+    extra: str = ""
 
     def load(self) -> ModuleType:
-        return import_module(f"wsicomp.codecs.{self.module}")
+        try:
+            return import_module(f"wsicomp.codecs.{self.module}")
+        except ImportError as exc:
+            package = f"'wsicomp[{self.extra}]'" if self.extra else "wsicomp"
+            raise CodecUnavailableError(
+                f"codec {self.codec} needs {exc.name}: pip install {package}"
+            ) from exc
+
+    def codec_class(self) -> Any:
+        return getattr(self.load(), self.factory)
+
+
+def _neural(codec: str, factory: str) -> _Module:
+    return _Module("neural", codec, (NEURAL,), "neural", factory, "neural")
 
 
 _MODULES = (
@@ -135,6 +198,10 @@ _MODULES = (
     _Module("jpeg2000", "jpeg2000", (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB), "JPEG 2000"),
     _Module("webp", "webp", (WEBP,), "WebP"),
     _Module("plain", "none", (1, 5, 8, 32946, 50000), "plain"),
+    _neural("bmshj2018-factorized", "Factorized"),
+    _neural("bmshj2018-hyperprior", "Hyperprior"),
+    _neural("mbt2018-mean", "MeanHyperprior"),
+    _neural("elic2022-chandelier", "Chandelier"),
 )
 
 _BY_CODEC = {module.codec: module for module in _MODULES}
@@ -152,7 +219,7 @@ def codec_options(name: str) -> tuple[str, ...]:
     Raises:
         UnknownCodecError, CodecUnavailableError: as `create_codec`.
     """
-    return tuple(inspect.signature(_load(name).Codec).parameters)
+    return tuple(inspect.signature(_module(name).codec_class()).parameters)
 
 
 def create_codec(name: str, options: Options | None = None) -> TileCodec:
@@ -168,7 +235,7 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
         if option not in known:
             takes = ", ".join(known) or "no options"
             raise ConfigError(f"codec {name} takes no {option}; it takes {takes}")
-    return cast(TileCodec, _load(name).Codec(**dict(options or {})))
+    return cast(TileCodec, _module(name).codec_class()(**dict(options or {})))
 
 
 def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
@@ -180,21 +247,30 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
     """
     if not has_transcoder(name):
         raise ConfigError(f"codec {name} cannot repack a source's tiles without loss; take jpegxl or jpeg")
-    return cast(TileTranscoder, _load(name).Transcoder(exact))
+    return cast(TileTranscoder, _module(name).load().Transcoder(exact))
 
 
 def has_transcoder(name: str) -> bool:
     """Whether a codec is a lossless road."""
-    return hasattr(_load(name), "Transcoder")
+    module = _module(name)
+    return not module.extra and hasattr(module.load(), "Transcoder")
 
 
-def _load(name: str) -> ModuleType:
+def _module(name: str) -> _Module:
     if name not in _BY_CODEC:
         raise UnknownCodecError(f"unknown codec {name!r}; known are {', '.join(_BY_CODEC)}")
-    try:
-        return _BY_CODEC[name].load()
-    except ImportError as exc:
-        raise CodecUnavailableError(f"codec {name} needs {exc.name}: pip install wsicomp") from exc
+    return _BY_CODEC[name]
+
+
+def encode_tiles(codec: TileCodec, tiles: Sequence[Pixels]) -> list[Encoded]:
+    """Many tiles, in batches where the codec has them.
+
+    Raises:
+        ValueError: as `TileCodec.encode`.
+    """
+    if isinstance(codec, ModelCodec):
+        return codec.encode_batch(tiles)
+    return [Encoded(codec.encode(tile)) for tile in tiles]
 
 
 def can_decode(compression: int) -> bool:
@@ -219,6 +295,31 @@ def tile_format(compression: int) -> TileFormat:
         known = ", ".join(str(number) for number in sorted(_BY_COMPRESSION))
         raise UnsupportedSlideError(f"unknown TIFF compression {compression}; expected one of {known}")
     return cast(TileFormat, _BY_COMPRESSION[compression].load())
+
+
+def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
+    """The pixels of tiles of one compression, in batches where their format has them.
+
+    Raises:
+        ValueError, RuntimeError: as `decode_tile`.
+    """
+    if not tiles:
+        return []
+    found = tile_format(tiles[0].encoding.compression)
+    if hasattr(found, "decode_batch"):
+        return cast(list[Pixels], found.decode_batch(tiles))
+    return [found.decode(tile) for tile in tiles]
+
+
+def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> None:
+    """Have the model at hand by which tiles are read: one that a slide carries, or one of this machine.
+
+    Raises:
+        CodecUnavailableError: the codec's library is not installed.
+        UnknownModelError: the model is not here.
+        WeightsError: what the slide carries is damaged, or another model.
+    """
+    _module(codec).load().require_model(name, sha256, embedded)
 
 
 def decode_tile_eighth(tile: EncodedTile) -> Pixels:

@@ -30,13 +30,15 @@ def open_slide(path: str | os.PathLike[str]) -> AbstractSlide:
     without loss, the very pixels. Everything else is an `openslide.OpenSlide`.
 
     Raises:
-        SlideAccessError: nothing here reads the file, or it is damaged. It is an `OpenSlideError` too.
+        SlideAccessError: nothing here reads the file, it is damaged, or the model that its neural tiles
+            need is not on this machine. It is an `OpenSlideError` too.
     """
     path = Path(path)
     try:
         if _may_be_ours(path):
             slide = open_tiff(path)
             if isinstance(slide, ConvertedSlide):
+                slide.require_model()
                 return WsicompSlide(slide)
             slide.close()
         return OpenSlide(path)

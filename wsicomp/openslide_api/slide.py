@@ -162,7 +162,33 @@ class WsicompSlide(AbstractSlide):
                 self._tile(index) if tile is None else tile
                 for index, tile in zip(indices, cached, strict=True)
             )
+        slide = self._slide
+        if isinstance(slide, ConvertedSlide) and slide.is_neural(level):
+            return self._tiles_at_once(slide, indices, cached)
         return _executor().map(self._tile, indices)
+
+    def _tiles_at_once(
+        self, slide: ConvertedSlide, indices: list[TileIndex], cached: list[Pixels | None]
+    ) -> Iterator[Pixels]:
+        """Those that are not in the cache, decoded together."""
+        missing = [
+            index
+            for index, tile in zip(indices, cached, strict=True)
+            if tile is None and not _is_transparent(slide, index)
+        ]
+        try:
+            decoded = dict(zip(missing, slide.read_tiles(missing), strict=True))
+        except SlideReadError as exc:
+            raise SlideAccessError(exc.message, exc.path, exc.place) from exc
+        for index, tile in zip(indices, cached, strict=True):
+            found = _EMPTY
+            if tile is not None:
+                found = tile
+            elif index in decoded:
+                region = slide.info.levels[index.level].grid.region(index.column, index.row)
+                found = decoded[index][: region.height, : region.width]
+                self._cache.put((self._number, index), found)
+            yield found
 
     def _tile(self, index: TileIndex) -> Pixels:
         """A tile cut at the level's edge."""

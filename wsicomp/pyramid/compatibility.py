@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, JPEGXL, JPEGXL_DNG, WEBP
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, JPEGXL, JPEGXL_DNG, NEURAL, WEBP
 
 _JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
 _JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
@@ -81,6 +81,7 @@ def _facts(slide: TiffSlide) -> _Facts:
 
 def _named(compressions: frozenset[int]) -> str:
     names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", _ZSTD: "Zstandard"}
+    names[NEURAL] = "neural tiles"
     names |= dict.fromkeys(_JPEG2000, "JPEG 2000")
     return " and ".join(sorted({names.get(number, str(number)) for number in compressions}))
 
@@ -109,19 +110,23 @@ def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVe
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | _JPEG2000):
+    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
         return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
     return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {WEBP}):
+    if unknown := facts.first & (_JPEGXL | {WEBP, NEURAL}):
         return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}")
     return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
 
 
 def _tifffile(facts: _Facts) -> ReaderVerdict:
+    if NEURAL in facts.first:
+        return ReaderVerdict("tifffile", "no", "it does not read neural tiles")
+    if NEURAL in facts.compressions:
+        return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
         found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
         return ReaderVerdict("tifffile", "partly", found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,11 @@ class Glass:
     notes: tuple[str, ...] = ()
 
 
-def conversion_digest(source_sha256: str, config: ConversionConfig, tissue_sha256: str | None) -> str:
-    """SHA-256 over all that shapes the target's bytes: source, choices, software, mask file or network."""
-    facts = [SOFTWARE, source_sha256, tissue_sha256, config.lasting()]
+def conversion_digest(
+    source_sha256: str, config: ConversionConfig, tissue_sha256: str | None, model_sha256: str | None = None
+) -> str:
+    """SHA-256 over all that shapes the target's bytes: source, choices, software, mask or network, model."""
+    facts = [SOFTWARE, source_sha256, tissue_sha256, model_sha256, config.lasting()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -66,10 +69,12 @@ def plan_conversion(
     config: ConversionConfig,
     glass: Glass | None,
     shrinking: tuple[bool, ...] = (),
+    model: Mapping[str, object] | None = None,
 ) -> ConversionPlan:
     """Decide everything. `glass` is None where glass is kept.
 
-    `shrinking` says of each source level whether the lossless road makes its tiles smaller.
+    `shrinking` says of each source level whether the lossless road makes its tiles smaller. `model` is what
+    a neural codec says of its model.
 
     Raises:
         ConfigError: what the user asked for cannot be written from this source.
@@ -99,6 +104,7 @@ def plan_conversion(
         images=images,
         dropped=dropped,
         notes=tuple(_notes(info, config, container, glass, images, ways)),
+        model=None if model is None else {**model, "embedded": config.embed_model},
     )
 
 

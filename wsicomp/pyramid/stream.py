@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsicomp.codecs import create_codec, create_transcoder
+from wsicomp.codecs import Encoded, create_codec, create_transcoder, encode_tiles
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
@@ -52,10 +52,14 @@ class Outcome(enum.Enum):
 
 
 class MadeTile(NamedTuple):
-    """A tile of the target. `data` is None for background, and empty where nothing is stored."""
+    """A tile of the target. `data` is None for background, and empty where nothing is stored.
+
+    `encoded` says more of a tile that was encoded anew.
+    """
 
     data: bytes | None
     outcome: Outcome = Outcome.AS_PLANNED
+    encoded: Encoded | None = None
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,26 @@ class Manner:
 def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:
     """Every tile in raster order.
 
-    Memory: at most `2 * workers` batches of 32 encoded tiles, and one decoded tile a worker.
+    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker.
 
     Raises:
         SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
     """
     make = _TileMaker(slide, plan, manner)
 
-    def convert(batch: list[TileIndex]) -> list[MadeTile]:
-        return [make.tile(index) for index in batch]
-
-    with closing(ordered_map(convert, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
+    with closing(ordered_map(make.tiles, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
         for batch in batches:
             yield from batch
+
+
+class _ToEncode(NamedTuple):
+    """A tile's pixels, all but encoded."""
+
+    pixels: Pixels
+    outcome: Outcome
+
+    def done(self, encoded: Encoded) -> MadeTile:
+        return MadeTile(encoded.data, self.outcome, encoded)
 
 
 class _TileMaker:
@@ -103,8 +114,17 @@ class _TileMaker:
         elif plan.codec != "copy":
             self._codec = create_codec(plan.codec, plan.options)
 
-    def tile(self, index: TileIndex) -> MadeTile:
-        """What the plan says of it."""
+    def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
+        """What the plan says of each; those to encode go through the codec together."""
+        found = [self._begun(index) for index in indices]
+        pending = [tile for tile in found if isinstance(tile, _ToEncode)]
+        if not pending:
+            return [tile for tile in found if isinstance(tile, MadeTile)]
+        assert self._codec is not None, "a level with tiles to encode has a codec"
+        encoded = iter(encode_tiles(self._codec, [tile.pixels for tile in pending]))
+        return [tile if isinstance(tile, MadeTile) else tile.done(next(encoded)) for tile in found]
+
+    def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = TileAction(self._plan.actions[index.row, index.column])
         if action is TileAction.BLANK:
             return MadeTile(None)
@@ -112,7 +132,7 @@ class _TileMaker:
             return MadeTile(b"")
         if action in (TileAction.COPY, TileAction.TRANSCODE):
             return self._carried(index)
-        return self._encoded(index, action)
+        return self._to_encode(index, action)
 
     def _carried(self, index: TileIndex) -> MadeTile:
         try:
@@ -142,8 +162,7 @@ class _TileMaker:
             return False
         return True
 
-    def _encoded(self, index: TileIndex, action: TileAction) -> MadeTile:
-        assert self._codec is not None, "a level with tiles to encode has a codec"
+    def _to_encode(self, index: TileIndex, action: TileAction) -> MadeTile | _ToEncode:
         outcome = Outcome.AS_PLANNED
         try:
             pixels = self._pixels(index)
@@ -156,7 +175,7 @@ class _TileMaker:
         whitening = self._manner.whitening
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
             pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
-        return MadeTile(self._codec.encode(pixels), outcome)
+        return _ToEncode(pixels, outcome)
 
     def _pixels(self, index: TileIndex) -> Pixels:
         level = self._slide.info.levels[self._plan.source_level]

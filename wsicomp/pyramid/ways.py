@@ -6,7 +6,7 @@ lossless road each level goes its own way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wsicomp.codecs import Options, TileTranscoder, create_codec, create_transcoder
@@ -33,7 +33,7 @@ class Way:
     """How the tiles of a source level come into the target, in the terms of `LevelPlan`."""
 
     codec: str
-    options: Mapping[str, int | float | bool]
+    options: Options
     encoding: TileEncoding
     shown: TileEncoding
     action: TileAction

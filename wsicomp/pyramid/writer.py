@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import struct
 from array import array
@@ -21,11 +22,12 @@ import numpy as np
 import tifffile
 from tifffile import DATATYPE
 
-from wsicomp.codecs import tile_format
+from wsicomp.codecs import Resort, tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.outputs import open_locked, partial_path, sync_directory
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
+    Guarded,
     LevelDigest,
     LevelRecord,
     Provenance,
@@ -35,16 +37,26 @@ from wsicomp.provenance import (
 )
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.stream import MadeTile, Outcome
+from wsicomp.quality import Fidelity
 from wsicomp.readers import aperio, xmp
-from wsicomp.readers.directories import TiffFile, read_directories
+from wsicomp.readers.directories import MODEL_TAG, TiffFile, read_directories
 from wsicomp.readers.tiff import associated_image
-from wsicomp.slide import APERIO_JPEG2000_RGB, JPEG, RGB, YCBCR, AssociatedImage, TileEncoding
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    JPEG,
+    JPEGXL,
+    NEURAL,
+    RGB,
+    YCBCR,
+    AssociatedImage,
+    TileEncoding,
+)
 from wsicomp.version import SOFTWARE
 
 _NODATA_TAG = 42113
 _NODATA = b"255\0"
 _SUBFILE_TYPES = {"label": 1, "macro": 9, "thumbnail": 0}
-_TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
+_COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 
 
 class PyramidWriter:
@@ -59,13 +71,19 @@ class PyramidWriter:
     """
 
     def __init__(
-        self, target: Path, plan: ConversionPlan, icc_profile: bytes | None, overwrite: bool
+        self,
+        target: Path,
+        plan: ConversionPlan,
+        icc_profile: bytes | None,
+        overwrite: bool,
+        model: bytes | None = None,
     ) -> None:
         self.partial = partial_path(target)
         self._target = target
         self._plan = plan
         self._icc_profile = icc_profile
         self._overwrite = overwrite
+        self._model = model
         self._pages: list[_WrittenLevel | None] = []
 
     def __enter__(self) -> PyramidWriter:
@@ -106,6 +124,8 @@ class PyramidWriter:
         if first:
             packet = xmp.wrap("{}")
             tags.append((xmp.XMP_TAG, DATATYPE.BYTE, len(packet), packet, True))
+        if first and self._model is not None:
+            tags.append((MODEL_TAG, DATATYPE.UNDEFINED, len(self._model), self._model, True))
         if plan.count(TileAction.EMPTY):
             tags.append((_NODATA_TAG, DATATYPE.ASCII, len(_NODATA), _NODATA, True))
         level = _WrittenLevel(plan, self._plan.background)
@@ -180,6 +200,8 @@ class PyramidWriter:
                     assert isinstance(page, tifffile.TiffPage)
                     if written is not None and len(written.blank) > 1:
                         _share_blank_tile(page, written.blank)
+                    if written is not None and written.plan.encoding.compression == NEURAL:
+                        page.tags[_COMPRESSION].overwrite(NEURAL)
                 provenance = Provenance(
                     self._plan,
                     mask,
@@ -238,7 +260,8 @@ class PyramidWriter:
                 data,
                 dtype=np.uint8,
                 photometric=encoding.photometric,
-                compression=encoding.compression,
+                # tifffile writes only compressions that it knows; `finish` puts ours in place.
+                compression=JPEGXL if encoding.compression == NEURAL else encoding.compression,
                 predictor=encoding.predictor,
                 software=SOFTWARE,
                 metadata=None,
@@ -291,6 +314,7 @@ class _WrittenLevel:
         self._all = LevelDigest()
         self._digests = bytearray()
         self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
+        self._guarded = _GuardedTiles()
 
     def add(self, tile: MadeTile) -> bytes:
         """The bytes to store for the next tile; of all blank ones the first is stored for all.
@@ -302,6 +326,8 @@ class _WrittenLevel:
         self._all.update(data)
         if tile.outcome is not Outcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
+        if tile.encoded is not None and tile.encoded.fidelity is not None:
+            self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
         if tile.data is None:
             self.blank.append(self.count)
         elif data:
@@ -316,9 +342,48 @@ class _WrittenLevel:
 
     def record(self) -> LevelRecord:
         """What there is to say once all tiles have passed."""
-        others = (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
+        kept, flawed, lost = (
+            tuple(self._others[outcome]) for outcome in (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
+        )
         return LevelRecord(
-            self._all.hexdigest(), bytes(self._digests), *(tuple(self._others[outcome]) for outcome in others)
+            self._all.hexdigest(), bytes(self._digests), kept, flawed, lost, self._guarded.record()
+        )
+
+
+class _GuardedTiles:
+    """The figures of the tiles that a guarded codec made."""
+
+    def __init__(self) -> None:
+        self._fell_back: list[int] = []
+        self._resorts = dict.fromkeys(Resort, 0)
+        self._ssim, self._psnr = array("f"), array("f")
+        self._color_shift = 0.0
+
+    def add(self, number: int, found: Fidelity, resort: Resort) -> None:
+        """The next guarded tile, with its number in the level."""
+        self._resorts[resort] += 1
+        if resort is Resort.FELL_BACK:
+            self._fell_back.append(number)
+        self._ssim.append(found.ssim)
+        if math.isfinite(found.psnr):
+            self._psnr.append(found.psnr)
+        self._color_shift = max(self._color_shift, found.color_shift)
+
+    def record(self) -> Guarded | None:
+        """What there is to say; None if there were none."""
+        if not self._ssim:
+            return None
+        psnr = np.asarray(self._psnr) if self._psnr else None
+        return Guarded(
+            len(self._ssim),
+            self._resorts[Resort.REFINED],
+            self._resorts[Resort.SPARSE],
+            tuple(self._fell_back),
+            float(np.mean(self._ssim)),
+            float(np.min(self._ssim)),
+            None if psnr is None else float(psnr.mean()),
+            None if psnr is None else float(psnr.min()),
+            self._color_shift,
         )
 
 

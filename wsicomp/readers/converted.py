@@ -7,7 +7,7 @@ never a picture. Tiles that were packed come back as the source stored them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,16 +20,25 @@ from wsicomp.codecs import (
     create_transcoder,
     decode_tile,
     decode_tile_eighth,
+    decode_tiles,
     has_transcoder,
+    require_model,
     tile_format,
 )
-from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.errors import (
+    CodecUnavailableError,
+    SlideReadError,
+    TileReadError,
+    UnknownModelError,
+    UnsupportedSlideError,
+    WeightsError,
+)
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
 from wsicomp.readers.directories import Directory
 from wsicomp.readers.tiff import TiffSlide, associated_image, check_level
-from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _BLOCK_BYTES = 1 << 20
 _UNPACKED_BOUND = 5
@@ -46,6 +55,8 @@ class ConvertedSlide(TiffSlide):
     def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
         self.provenance = provenance
         super().__init__(path, directories)
+        self._model_range = directories[0].model_range
+        self._has_model = provenance.plan.model is None
         self._blanks: dict[int, Pixels] = {}
         self._ledgers = [
             TileLedger(level, record)
@@ -103,6 +114,49 @@ class ConvertedSlide(TiffSlide):
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
         """The means of a tile's blocks of 8 x 8 pixels."""
         return self._decode(index, decode_tile_eighth)
+
+    def is_neural(self, level: int) -> bool:
+        """Whether tiles of a level are best read many at once."""
+        return self.provenance.plan.levels[level].encoding.compression == NEURAL
+
+    def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
+        """The pixels of tiles of one level that is neural, its model's part in batches.
+
+        Raises:
+            SlideReadError: as `read_tile`, of the first one that cannot be read.
+        """
+        tiles = [self.read_encoded_tile(index) for index in indices]
+        try:
+            self.require_model()
+            return decode_tiles(tiles)
+        except (ValueError, RuntimeError):
+            return [self.read_tile(index) for index in indices]
+
+    def require_model(self) -> None:
+        """Have the model at hand by which neural tiles are read, if there are any.
+
+        Raises:
+            UnsupportedSlideError: it is not here, or its library is not installed.
+        """
+        model = self.provenance.plan.model
+        if self._has_model or model is None:
+            return
+        embedded = None
+        if model["embedded"]:
+            offset, count = self._model_range or (0, 0)
+            embedded = self.file.read(offset, count, "the model that it carries")
+        try:
+            require_model(model["architecture"], model["name"], model["sha256"], embedded)
+        except (CodecUnavailableError, UnknownModelError, WeightsError) as exc:
+            raise UnsupportedSlideError(exc.message, self._info.path) from exc
+        self._has_model = True
+
+    def _decoded(
+        self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
+    ) -> Pixels:
+        if tile.encoding.compression == NEURAL:
+            self.require_model()
+        return super()._decoded(tile, index, decoder)
 
     def open_restoration(self) -> BinaryIO:
         """What rebuilds the source's file, together with the tiles: a file that stands at its first byte.

@@ -30,6 +30,9 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF or BigTIFF begins, in either order of bytes."""
 
+MODEL_TAG = 65453
+"""The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
+
 _MOST_DIRECTORIES = 1000
 _SAMPLES = 16
 _MANY_TILES = 50_000
@@ -72,7 +75,7 @@ class Directory:
     """One image of a TIFF. `tile` is None for one in strips of `rows_per_strip` rows.
 
     `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
-    stored. `mpp` is what X- and YResolution state.
+    stored. `mpp` is what X- and YResolution state. `model_range` is offset and byte count of a model.
     """
 
     size: Size
@@ -90,6 +93,7 @@ class Directory:
     icc_profile: bytes | None = field(repr=False)
     xmp: bytes | None = field(repr=False)
     mpp: Mpp | None
+    model_range: tuple[int, int] | None = None
 
     @property
     def is_rgb(self) -> bool:
@@ -188,6 +192,7 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         icc_profile=_icc_profile(page),
         xmp=xmp if isinstance(xmp, bytes) else None,
         mpp=_resolution(page),
+        model_range=_model_range(page),
     )
 
 
@@ -226,6 +231,11 @@ def _text(page: tifffile.TiffPage) -> str:
     file = page.parent.filehandle
     file.seek(tag.valueoffset)
     return file.read(tag.count).rstrip(b"\0").decode("latin-1")
+
+
+def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
+    tag = page.tags.get(MODEL_TAG)
+    return None if tag is None or tag.dtype not in (1, 7) else (tag.valueoffset, tag.count)
 
 
 def _icc_profile(page: tifffile.TiffPage) -> bytes | None:

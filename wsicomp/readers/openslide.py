@@ -75,7 +75,7 @@ class OpenSlideSlide:
 def _on_white(rgba: Pixels) -> Pixels:
     opaque = rgba[..., 3:] == 255
     if opaque.all():
-        return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
     # read_region gives straight alpha, so a transparent pixel's colour counts by its alpha.
     alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -28,7 +28,7 @@ def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
     first = (1 - t) ** 3
     second = 3 * t**3 - 6 * t**2 + 4
     third = -3 * t**3 + 3 * t**2 + 3 * t + 1
-    return np.stack([first, second, third, t**3], axis=-1) / 6
+    return np.asarray(np.stack([first, second, third, t**3], axis=-1) / 6)
 
 
 def spline_matrix(positions: NDArray[np.float64], knots: int, *, periodic: bool = False) -> Floats:
@@ -59,7 +59,7 @@ def product(*matrices: Floats) -> Floats:
     return result
 
 
-def open_noise(rng: np.random.Generator, shape: tuple[int, int], wavelength: float) -> Floats:
+def open_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> Floats:
     """Smooth noise of the given shape, mean about 0 and spread about 1; `wavelength` in samples."""
     axes = []
     for count in shape:

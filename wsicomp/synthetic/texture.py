@@ -122,7 +122,8 @@ class Pyramid:
     def through(self, maps: Maps) -> Image:
         """The image as read through the maps of a pyramid of the same geometry."""
         image = self.mips[maps.mip]
-        return cv2.remap(image, maps.whole, maps.fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        mapped = cv2.remap(image, maps.whole, maps.fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        return np.asarray(mapped)
 
     def _mip(self, downsample: int) -> tuple[int, float]:
         """The mip that a level reads, and how many of its pixels one pixel of the level spans."""

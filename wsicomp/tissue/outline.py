@@ -15,7 +15,7 @@ from wsicomp.slide import Level, Pixels
 Color = tuple[int, int, int]
 
 
-def resized(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def resized(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask at another (rows, columns), nearest neighbour."""
     size = shape[1], shape[0]
     flags = np.ascontiguousarray(mask).view(np.uint8)

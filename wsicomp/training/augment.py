@@ -190,7 +190,8 @@ def _hue_saturation(sample: Sample, rng: Random) -> None:
 def _lay(sample: Sample, cover: Floats, color: tuple[float, ...]) -> None:
     """Lay something of a colour on the slide; `cover` is how much of each pixel it hides, 0 to 1."""
     share = cover[..., None]
-    sample.image = sample.image * (1 - share) + np.asarray(color, np.float32) * share
+    bare = np.float32(1) - share
+    sample.image = np.asarray(sample.image * bare + np.asarray(color, np.float32) * share, np.float32)
     sample.labels[(cover > _OPAQUE) & (sample.labels == TISSUE)] = IGNORED
 
 

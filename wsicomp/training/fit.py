@@ -11,14 +11,12 @@ A run folder holds
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle
 from operator import itemgetter
 from pathlib import Path
@@ -30,13 +28,14 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideWriteError, TrainingError
-from wsicomp.outputs import completed, made_folder
+from wsicomp.outputs import completed
 from wsicomp.tissue.light import Light, in_even_light
 from wsicomp.training.augment import augmented
 from wsicomp.training.brightness import brightened
 from wsicomp.training.labels import IGNORED, TISSUE, targets
 from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
-from wsicomp.training.sampling import epoch_patches, learns_from
+from wsicomp.training.run import resumed, write_state, write_table
+from wsicomp.training.sampling import Split, epoch_patches, learns_from
 from wsicomp.training.settings import TrainingSettings
 
 Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -44,7 +43,6 @@ Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _VALIDATION_PATCHES = 64
 _VALIDATION_ADDED = (0, -75, 0, 75)
 _AUGMENTING_THREADS = 2
-_SETTINGS, _STATE = "settings.json", "state.json"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, BadZipFile)
 
 
@@ -76,7 +74,7 @@ class Fitted:
 class Samples:
     """The patches of several patch sets, told apart into those to learn from and those to validate with."""
 
-    def __init__(self, sets: Sequence[PatchSet], settings: TrainingSettings) -> None:
+    def __init__(self, sets: Sequence[PatchSet], settings: Split) -> None:
         sources: list[PatchSource] = []
         self._read: list[Callable[[], Crop]] = []
         patches: list[Patch] = []
@@ -129,7 +127,7 @@ def fit(
 
     from wsicomp.training.network import build_unet, loss_named
 
-    epochs = _resumed(settings, made_folder(folder))
+    epochs = resumed(folder, settings.to_json(), settings.patches, Epoch)
     with ExitStack() as stack:
         samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
         keras.utils.set_random_seed(settings.seed)
@@ -225,38 +223,6 @@ def _validate(model: Any, samples: Samples) -> tuple[float, float]:
     return float(np.mean(losses)), float(np.mean(dices))
 
 
-def _resumed(settings: TrainingSettings, folder: Path) -> list[Epoch]:
-    """The epochs that a run folder has behind it; writes the settings into a new one.
-
-    Where no epoch has ended, other settings may take the place of those that were told first.
-    """
-    told, state = folder / _SETTINGS, folder / _STATE
-    if not told.exists() and any(folder.iterdir()):
-        raise TrainingError("is not empty, and holds no run; name another folder", folder)
-    asked = settings.to_json() | {"patches_sha256": [_sha256(path) for path in settings.patches]}
-    try:
-        epochs = [Epoch(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
-        if epochs and json.loads(told.read_text("utf-8")) != asked:
-            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
-    except TrainingError:
-        raise
-    except (OSError, ValueError, TypeError) as exc:
-        raise TrainingError(
-            f"holds no run that can go on ({type(exc).__name__}); name another", folder
-        ) from exc
-    with completed(told) as partial:
-        partial.write_text(json.dumps(asked, indent=1), "utf-8")
-    return epochs
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise TrainingError(f"cannot be read ({exc.strerror or exc})", path) from exc
-
-
 def _last(folder: Path, epochs: Sequence[Epoch], kind: str) -> Path:
     return folder / f"last-{len(epochs) % 2}.{kind}"
 
@@ -274,8 +240,7 @@ def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> 
             shutil.copyfile(network, _best_network(folder, epochs))
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", network) from exc
-    with completed(folder / _STATE) as partial:
-        partial.write_text(json.dumps([asdict(epoch) for epoch in epochs], indent=1), "utf-8")
+    write_state(folder, epochs)
     if epochs[-1] is _best(epochs) and epochs[:-1]:
         _best_network(folder, epochs[:-1]).unlink(missing_ok=True)
     _write_curves(folder, epochs)
@@ -308,10 +273,7 @@ def _told_if_damaged(path: Path) -> Iterator[None]:
 
 
 def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
-    names = list(asdict(epochs[0]))
-    rows = [",".join(f"{getattr(epoch, name):.6g}" for name in names) for epoch in epochs]
-    with completed(folder / "curves.csv") as partial:
-        partial.write_text("\n".join([",".join(names), *rows]) + "\n", "utf-8")
+    write_table(folder / "curves.csv", epochs)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")

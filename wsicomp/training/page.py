@@ -17,7 +17,7 @@ from wsicomp.training.evaluate import Evaluation, Score, SweepPoint, TileCost
 SCORES, COSTS, SWEEP = "scores.csv", "tiles.csv", "brightness.csv"
 PAGE, FIGURE = "index.html", "brightness.png"
 
-_STYLE = """\
+STYLE = """\
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em;
   color: #222 }
 table { border-collapse: collapse; margin: 1em 0 }
@@ -121,7 +121,7 @@ def _page(evaluation: Evaluation) -> str:
     ]
     parts = [
         "<!doctype html><meta charset=utf-8><title>Tissue segmentation, measured</title>",
-        f"<style>{_STYLE}</style><h1>Tissue segmentation, measured</h1>",
+        f"<style>{STYLE}</style><h1>Tissue segmentation, measured</h1>",
         _table(head, means),
         '<p><span class="true">true outline</span>, <span class="found">outline found</span>, '
         '<span class="removed">tiles that a conversion would blank</span>; worst first.</p>',

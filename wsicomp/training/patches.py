@@ -68,13 +68,13 @@ class PatchSource:
 
 
 def build_patch_set(
-    rows: Sequence[LabelledSlide], target: Path, powers: Sequence[float], stages: Stages
+    rows: Sequence[LabelledSlide], target: Path, powers: Sequence[float], stages: Stages, dense: bool = False
 ) -> PatchSetSummary:
     """Cut every labelled slide into patches without overlap at every power that its scale allows.
 
     A slide coarser than the lowest power enters there once, as it is. Patches at the right and lower edge
-    move inwards; a picture smaller than a patch is padded with its edge, which does not score. `target`
-    appears when it is complete.
+    move inwards; a picture smaller than a patch is padded with its edge, which does not score. High powers
+    are thinned out unless `dense`. `target` appears when it is complete.
 
     Raises:
         SlideReadError: a slide cannot be read.
@@ -93,7 +93,12 @@ def build_patch_set(
                     with closing(truth.slide):
                         writer.lights.append(find_light(read_overview(truth.slide, 1, untold)))
                         for scale, power in _scales(truth, powers):
-                            writer.extend(number, power, scale.mpp, _cut(truth, scale, power))
+                            writer.extend(
+                                number,
+                                power,
+                                scale.mpp,
+                                _cut(truth, scale, 1 if dense else THINNED.get(power, 1)),
+                            )
                     progress(number + 1, len(rows))
             if not writer.patches:
                 raise TrainingError("not one patch could be cut: no picture scores at these powers", target)
@@ -147,9 +152,9 @@ def _scales(truth: Truth, powers: Sequence[float]) -> Iterator[tuple[ReadingScal
     return iter(reached or scales[:1])
 
 
-def _cut(truth: Truth, scale: ReadingScale, power: float) -> Iterator[tuple[Pixels, Labels, int, int]]:
+def _cut(truth: Truth, scale: ReadingScale, every: int) -> Iterator[tuple[Pixels, Labels, int, int]]:
     grid = TileGrid(scale.size, Size(PATCH_PX, PATCH_PX))
-    for index in list(grid.raster(0))[:: THINNED.get(power, 1)]:
+    for index in list(grid.raster(0))[::every]:
         region = patch_region(scale.size, index.column * PATCH_PX, index.row * PATCH_PX)
         labels = truth.at(scale, region)
         if (labels != IGNORED).mean() < _LEAST_SCORED:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import TrainingError
 from wsicomp.training.augment import REACHES, Augmentation
+from wsicomp.training.toml import load_toml
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -79,68 +78,13 @@ def load_settings(path: Path) -> TrainingSettings:
     Raises:
         TrainingError: it cannot be read, or a setting is unknown or out of its range.
     """
+    settings = load_toml(path, TrainingSettings)
+    settings = replace(settings, patches=tuple(Path(name) for name in settings.patches))
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise TrainingError(f"cannot be read ({exc.strerror})", path) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise TrainingError(f"not TOML ({exc})", path) from exc
-    try:
-        parts = {
-            "network": _filled(NetworkSettings, _table(values, "network"), "network."),
-            "augmentation": _filled(Augmentation, _table(values, "augmentation"), "augmentation."),
-        }
-        settings: TrainingSettings = _filled(TrainingSettings, values | parts, "")
-        settings = replace(settings, patches=tuple(Path(name) for name in settings.patches))
         _check(settings)
     except TrainingError as exc:
         raise TrainingError(exc.message, path) from exc
     return settings
-
-
-def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table = values.get(name, {})
-    if not isinstance(table, Mapping):
-        raise TrainingError(f"{name} is {table!r}, expected a table")
-    return table
-
-
-def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    known = {entry.name: entry for entry in fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise TrainingError(f"unknown setting {prefix}{unknown[0]}; known are {', '.join(known)}")
-    default = kind()
-    return kind(
-        **{name: _checked(f"{prefix}{name}", value, getattr(default, name)) for name, value in values.items()}
-    )
-
-
-def _checked(name: str, value: Any, like: Any) -> Any:
-    """The value if it is of the kind of `like`, a default."""
-    if isinstance(like, tuple):
-        kind = int if name == "network.filters" else str
-        if not isinstance(value, list) or not all(type(part) is kind for part in value):
-            raise TrainingError(f"{name} is {value!r}, expected a list of {kind.__name__}")
-        return tuple(value)
-    if isinstance(like, float):
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise TrainingError(f"{name} is {value!r}, expected a number from 0")
-        return float(value)
-    if isinstance(like, Mapping):
-        if not isinstance(value, Mapping):
-            raise TrainingError(f"{name} is {value!r}, expected a table")
-        return {_power(key): _checked(f"{name}.{key}", weight, 0.0) for key, weight in value.items()}
-    if type(value) is not type(like) and not isinstance(like, NetworkSettings | Augmentation):
-        raise TrainingError(f"{name} is {value!r}, expected {type(like).__name__}")
-    return value
-
-
-def _power(key: str) -> str:
-    try:
-        return f"{float(key):g}"
-    except ValueError:
-        raise TrainingError(f"power_weights names {key!r}, expected a magnification as 2.5") from None
 
 
 def _check(settings: TrainingSettings) -> None:

@@ -1,0 +1,201 @@
+"""The neural codec: tiles through a model, each one decoded and held against its pixels before it counts.
+
+A tile that the model does not do well falls back: first to the model's finer steps, then to JPEG XL. A tile
+with so little on it that JPEG XL is smaller is JPEG XL, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from wsicomp.codecs import Encoded, Options, Resort, jpegxl
+from wsicomp.codecs.checks import check_range, rgb
+from wsicomp.codecs.neural import runtime, store
+from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import Size
+from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
+from wsicomp.slide import NEURAL, RGB, EncodedTile, Pixels, TileEncoding
+
+_FALLBACK_DISTANCES = (1.0, 0.5, 0.2)
+_EXACT = Fidelity(1.0, math.inf, 0.0)
+_SPARSE_BITS = 0.4
+"""Bits per pixel under which JPEG XL may be smaller, and is tried."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How true a tile must be: SSIM and PSNR (dB) at least, shift of colour (grey levels) at most."""
+
+    min_ssim: float
+    min_psnr: float
+    max_color_shift: float
+
+    def passes(self, found: Fidelity) -> bool:
+        """Whether a decoded tile may stand."""
+        return (
+            found.ssim >= self.min_ssim
+            and found.psnr >= self.min_psnr
+            and found.color_shift <= self.max_color_shift
+        )
+
+
+class NeuralCodec:
+    """Tiles as payloads of one model.
+
+    `model` is a file, a name that `store.find_model` knows, or a digest; the default is the one that ships.
+    `quality` counts the model's steps from 1, the coarsest. No tile stands that decodes below `min_ssim` or
+    `min_psnr`, or with a block of 16 px whose mean is `max_color_shift` grey levels off.
+    """
+
+    architecture = ""
+    lossless = False
+    encoding = TileEncoding(NEURAL, RGB)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        quality: int | None = None,
+        min_ssim: float = 0.95,
+        min_psnr: float = 25.0,
+        max_color_shift: float = 6.0,
+        device: str = "auto",
+    ) -> None:
+        check_range("min_ssim", min_ssim, 0, 1)
+        check_range("min_psnr", min_psnr, 0, 100)
+        check_range("max_color_shift", max_color_shift, 0, 255)
+        self._guard = Guard(min_ssim, min_psnr, max_color_shift)
+        self._device = runtime.chosen_device(device)
+        self.model = store.find_model(self.architecture, model)
+        if not self.model.can_encode:
+            raise ConfigError(f"model {self.model.card.name} is a decoder alone; name the whole model")
+        steps = len(self.model.card.steps)
+        if quality is not None:
+            check_range(f"quality of model {self.model.card.name}", quality, 1, steps)
+        self._step = self.model.card.step if quality is None else quality - 1
+        self._network = runtime.network(self.model, self._device)
+
+    def config(self) -> Options:
+        """The model by its digest, its step, the guard, and the device that it runs on here."""
+        return {
+            "model": self.model.digest,
+            "quality": self._step + 1,
+            "min_ssim": self._guard.min_ssim,
+            "min_psnr": self._guard.min_psnr,
+            "max_color_shift": self._guard.max_color_shift,
+            "device": self._device,
+        }
+
+    def describe(self) -> Mapping[str, object]:
+        """The model's card and digest."""
+        return {**self.model.card.to_json(), "sha256": self.model.digest}
+
+    def decoder(self) -> bytes:
+        """The model without its encoder."""
+        return self.model.to_bytes(encoder=False)
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The tile as a payload, or as JPEG XL where that is better."""
+        return self.encode_batch([pixels])[0].data
+
+    def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
+        """The same of many, the model's part in batches."""
+        tiles = [rgb(tile) for tile in tiles]
+        found: list[Encoded] = []
+        batch = runtime.BATCH_TILES[self._device]
+        for start in range(0, len(tiles), batch):
+            part = tiles[start : start + batch]
+            if len({tile.shape for tile in part}) == 1:
+                found += self._encode_alike(part)
+            else:
+                found += [tile for single in part for tile in self._encode_alike([single])]
+        return found
+
+    def _encode_alike(self, tiles: list[Pixels]) -> list[Encoded]:
+        shape = tiles[0].shape
+        if min(shape[:2]) < LEAST_SIDE_PX or max(shape[:2]) > LARGEST_SIDE_PX:
+            return [self._fall_back(tile) for tile in tiles]
+        passed: dict[int, Encoded] = {}
+        pending = list(range(len(tiles)))
+        with torch.inference_mode():
+            latents = self._network.analyse(runtime.pictures(tiles, self._network.multiple_px))
+            for step in self._attempts():
+                made = self._attempt([tiles[number] for number in pending], latents[pending], step)
+                passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
+                pending = [number for number in pending if number not in passed]
+                if not pending:
+                    break
+        return [
+            self._cheapest(tile, passed[number]) if number in passed else self._fall_back(tile)
+            for number, tile in enumerate(tiles)
+        ]
+
+    def _attempts(self) -> list[int]:
+        """The step that was chosen, and finer ones that may help where it does not."""
+        finest = len(self.model.card.steps) - 1
+        return sorted({self._step, (self._step + finest + 1) // 2, finest})
+
+    def _attempt(self, tiles: list[Pixels], latents: torch.Tensor, step: int) -> list[Encoded | None]:
+        """Payloads of tiles at a step; None for those that the guard refuses."""
+        size = Size(tiles[0].shape[1], tiles[0].shape[0])
+        written = self._network.write(latents, step)
+        decoded = runtime.pixels_of(self._network.synthesise(written.latents), size)
+        made: list[Encoded | None] = []
+        for tile, back, strings in zip(tiles, decoded, written.strings, strict=True):
+            found = fidelity(tile, back)
+            data = Payload(self.model.key, size, step, strings).pack()
+            resort = Resort.NONE if step == self._step else Resort.REFINED
+            made.append(Encoded(data, found, resort) if self._guard.passes(found) else None)
+        return made
+
+    def _cheapest(self, tile: Pixels, neural: Encoded) -> Encoded:
+        """The smaller one of a payload that passed and JPEG XL, where little is on the tile."""
+        if len(neural.data) * 8 > _SPARSE_BITS * tile.shape[0] * tile.shape[1]:
+            return neural
+        other = self._as_jpegxl(tile, _FALLBACK_DISTANCES[0], Resort.SPARSE)
+        smaller = len(other.data) < len(neural.data)
+        return other if smaller and other.fidelity and self._guard.passes(other.fidelity) else neural
+
+    def _fall_back(self, tile: Pixels) -> Encoded:
+        """JPEG XL, as coarse as the guard lets it be."""
+        for distance in _FALLBACK_DISTANCES:
+            if min(tile.shape[:2]) < LEAST_SIDE_PX:
+                break
+            made = self._as_jpegxl(tile, distance, Resort.FELL_BACK)
+            if made.fidelity and self._guard.passes(made.fidelity):
+                return made
+        return Encoded(jpegxl.Codec(lossless=True).encode(tile), _EXACT, Resort.FELL_BACK)
+
+    def _as_jpegxl(self, tile: Pixels, distance: float, resort: Resort) -> Encoded:
+        data = jpegxl.Codec(distance=distance).encode(tile)
+        size = Size(tile.shape[1], tile.shape[0])
+        back = jpegxl.decode(EncodedTile(data, TileEncoding(NEURAL, RGB), size))
+        return Encoded(data, fidelity(tile, back), resort)
+
+
+class Factorized(NeuralCodec):
+    """bmshj2018-factorized."""
+
+    architecture = "bmshj2018-factorized"
+
+
+class Hyperprior(NeuralCodec):
+    """bmshj2018-hyperprior."""
+
+    architecture = "bmshj2018-hyperprior"
+
+
+class MeanHyperprior(NeuralCodec):
+    """mbt2018-mean."""
+
+    architecture = "mbt2018-mean"
+
+
+class Chandelier(NeuralCodec):
+    """elic2022-chandelier."""
+
+    architecture = "elic2022-chandelier"

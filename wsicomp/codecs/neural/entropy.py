@@ -1,0 +1,244 @@
+"""Integers to bytes and back by tables of integers alone: the same on every machine.
+
+Nothing that decoding goes by is a floating-point result that could differ: tables are stored with the model
+as frequencies that add up to 2^16, and which table a symbol takes is an integer, too. The coder is
+constriction's asymmetric numeral system: 32-bit words, 64 bits of state, and memory-safe on whatever bytes
+it is given.
+
+Source: CompressAI's `EntropyModel`, whose kind of tables these are; Duda 2009 and Bamler 2022 (the coder).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+PRECISION = 16
+"""Frequencies of a table add up to 2 to this power."""
+
+Integers = NDArray[np.int32]
+
+_COUNT = struct.Struct("<I")
+_LEAST, _MOST = -(1 << 15), (1 << 15) - 1
+_TOTAL = 1 << PRECISION
+
+
+@dataclass(frozen=True)
+class SymbolTables:
+    """How likely symbols are, in several tables.
+
+    `frequencies` has an array for each table, the last one of which stands for all values that have none of
+    their own. The first one is that of the value in `offsets`.
+
+    Raises:
+        ValueError: they are no such tables.
+    """
+
+    frequencies: tuple[Integers, ...] = field(repr=False)
+    offsets: Integers = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.frequencies or self.offsets.shape != (len(self.frequencies),):
+            raise ValueError("tables that are no tables")
+        if np.abs(self.offsets.astype(np.int64)).max() > _MOST:
+            raise ValueError("a table of values beyond 16 bits")
+        for table in self.frequencies:
+            if table.ndim != 1 or len(table) < 2 or table.min() < 1 or int(table.sum()) != _TOTAL:
+                raise ValueError("a table whose frequencies do not add up")
+
+    @classmethod
+    def from_flat(cls, flat: NDArray[Any], lengths: NDArray[Any], offsets: NDArray[Any]) -> SymbolTables:
+        """Tables one after another, each of so many frequencies.
+
+        Raises:
+            ValueError: they are no such tables.
+        """
+        if lengths.ndim != 1 or int(lengths.astype(np.int64).sum()) != len(flat):
+            raise ValueError("tables that are longer or shorter than they say")
+        parts = np.split(flat.astype(np.int32), np.cumsum(lengths.astype(np.int64))[:-1])
+        return cls(tuple(parts), offsets.astype(np.int32))
+
+    @classmethod
+    def from_cdf(cls, cdf: NDArray[Any], lengths: NDArray[Any], offsets: NDArray[Any]) -> SymbolTables:
+        """CompressAI's buffers: rows of cumulated frequencies, of which a table has so many.
+
+        Raises:
+            ValueError: they are no such tables.
+        """
+        if cdf.ndim != 2 or lengths.shape != (len(cdf),) or (lengths > cdf.shape[1]).any():
+            raise ValueError("tables that are no tables")
+        rows = tuple(np.diff(row[:length]).astype(np.int32) for row, length in zip(cdf, lengths, strict=True))
+        return cls(rows, offsets.astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.frequencies)
+
+    @cached_property
+    def _last(self) -> Integers:
+        """The symbol of each table that stands for all other values."""
+        return np.array([len(table) - 1 for table in self.frequencies], np.int32)
+
+    @cached_property
+    def _models(self) -> list[Any]:
+        categorical = constriction.stream.model.Categorical
+        return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
+
+    def encode(self, values: Integers, indexes: Integers) -> bytes:
+        """Values, cut to 16 bits, as a string; `indexes` says which table each one takes.
+
+        The string has 4 bytes with the number of values that are beyond their table, 2 bytes for each of
+        them, then the coder's words, all little endian. Values that share a table are coded together, in
+        the order of the tables.
+        """
+        order, groups = _grouped(indexes.reshape(-1))
+        values = np.clip(values.reshape(-1)[order], _LEAST, _MOST)
+        tables = indexes.reshape(-1)[order]
+        last = self._last[tables]
+        symbols = values - self.offsets[tables]
+        beyond = (symbols < 0) | (symbols >= last)
+        symbols = np.where(beyond, last, symbols).astype(np.int32)
+        coder = constriction.stream.stack.AnsCoder()
+        for table, start, end in reversed(groups):
+            coder.encode_reverse(symbols[start:end], self._models[table])
+        words: NDArray[np.uint32] = coder.get_compressed()
+        escaped = values[beyond].astype("<i2").tobytes()
+        return b"".join((_COUNT.pack(len(escaped) // 2), escaped, words.astype("<u4").tobytes()))
+
+    def decode(self, string: bytes, indexes: Integers) -> Integers:
+        """The values that were encoded, in the shape of `indexes`.
+
+        Raises:
+            ValueError: the string is not that of as many values.
+        """
+        count = _COUNT.unpack_from(string)[0] if len(string) >= _COUNT.size else len(string)
+        start = _COUNT.size + 2 * count
+        if start > len(string) or (len(string) - start) % 4:
+            raise ValueError(f"a string of {len(string)} bytes: damaged")
+        escaped, coded = np.frombuffer(string[_COUNT.size : start], "<i2"), string[start:]
+        order, groups = _grouped(indexes.reshape(-1))
+        coder = constriction.stream.stack.AnsCoder(np.frombuffer(coded, "<u4").astype(np.uint32))
+        symbols = np.empty(indexes.size, np.int32)
+        for table, first, end in groups:
+            symbols[first:end] = coder.decode(self._models[table], end - first)
+        if not coder.is_empty():
+            raise ValueError("coded bytes are left over: damaged, or of another model")
+        tables = indexes.reshape(-1)[order]
+        beyond = symbols == self._last[tables]
+        if int(beyond.sum()) != count:
+            raise ValueError(f"{int(beyond.sum())} values beyond the tables, {count} stored: damaged")
+        symbols += self.offsets[tables]
+        symbols[beyond] = escaped
+        values = np.empty_like(symbols)
+        values[order] = symbols
+        return values.reshape(indexes.shape)
+
+    def estimates(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """About how many bits a value costs by each table: if 0, more if not, more for each step away."""
+        found = []
+        for table, offset in zip(self.frequencies, self.offsets, strict=True):
+            likely = table / _TOTAL
+            values = np.abs(np.arange(len(table)) + offset).astype(np.float64)
+            features = np.stack([np.ones_like(values), values > 0, values], axis=1)
+            weight = np.sqrt(likely)[:, None]
+            bits = -np.log2(likely)[:, None]
+            found.append(np.linalg.lstsq(features * weight, bits * weight, rcond=None)[0][:, 0])
+        base, other, each = np.array(found, np.float32).T
+        return base, other, each
+
+
+@dataclass(frozen=True)
+class ClassedTables:
+    """Tables for the latents of a factorised prior, by channel and by the class of their place.
+
+    A class says what kind of tissue a place of 16 x 16 px shows, glass or dense nuclei: the encoder sends the
+    one that makes the latents there the shortest. `of` is (classes, channels): the table that each takes in
+    `tables`. `classes` is a table of the classes themselves, None where there is but one.
+
+    Raises:
+        ValueError: they do not go together.
+    """
+
+    tables: SymbolTables
+    of: Integers
+    classes: SymbolTables | None
+
+    def __post_init__(self) -> None:
+        if (
+            self.of.ndim != 2
+            or not self.of.size
+            or not 0 <= self.of.min() <= self.of.max() < len(self.tables)
+        ):
+            raise ValueError("classes that name no tables")
+        known = 1 if self.classes is None else len(self.classes.frequencies[0]) - 1
+        if known != len(self.of) or (self.classes is not None and len(self.classes) != 1):
+            raise ValueError(f"{known} classes, expected {len(self.of)}")
+
+    @property
+    def channels(self) -> int:
+        """How many channels the latents have."""
+        return int(self.of.shape[1])
+
+    def encode(self, values: Integers) -> tuple[bytes, ...]:
+        """Latents (channels, rows, columns) as a string of classes, if there are any, and one of values."""
+        if self.classes is None:
+            return (self.tables.encode(values, self._indexes(np.zeros(values.shape[1:], np.int32))),)
+        kinds = self._chosen(values)
+        string = self.classes.encode(kinds, np.zeros_like(kinds))
+        return (string, self.tables.encode(values, self._indexes(kinds)))
+
+    def decode(self, strings: Sequence[bytes], shape: tuple[int, int]) -> Integers:
+        """The latents, of so many rows and columns.
+
+        Raises:
+            ValueError: the strings are not those of such latents.
+        """
+        expected = 1 if self.classes is None else 2
+        if len(strings) != expected:
+            raise ValueError(f"{len(strings)} strings, expected {expected}")
+        kinds = np.zeros(shape, np.int32)
+        if self.classes is not None:
+            kinds = self.classes.decode(strings[0], kinds)
+            if kinds.min() < 0 or kinds.max() >= len(self.of):
+                raise ValueError("a class that the model does not have")
+        return self.tables.decode(strings[-1], self._indexes(kinds))
+
+    def _indexes(self, kinds: Integers) -> Integers:
+        return np.moveaxis(self.of[kinds], -1, 0)
+
+    def _chosen(self, values: Integers) -> Integers:
+        """(rows, columns): the class of each place, by what its latents are estimated to cost."""
+        base, weights = self._costs
+        magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float32)
+        features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, _FAR)])
+        costs = base[:, None] + weights @ features
+        return np.asarray(costs.argmin(0), np.int32).reshape(values.shape[1:])
+
+    @cached_property
+    def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(classes,) bits of the class and of zeros, and (classes, 2 * channels) bits of what is not zero."""
+        assert self.classes is not None, "there are classes to choose from"
+        base, other, each = self.tables.estimates()
+        own = -np.log2(self.classes.frequencies[0][:-1] / _TOTAL).astype(np.float32)
+        return own + base[self.of].sum(1), np.concatenate([other[self.of], each[self.of]], axis=1)
+
+
+_FAR = 32.0
+"""Values beyond this cost no more when a class is chosen."""
+
+
+def _grouped(indexes: Integers) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:
+    """An order in which equal indexes stand together, and (index, start, end) of each group."""
+    order = np.argsort(indexes.astype(np.int16), kind="stable")
+    ordered = indexes[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    ends = np.append(starts[1:], len(ordered))
+    return order, [
+        (int(ordered[start]), int(start), int(end)) for start, end in zip(starts, ends, strict=True)
+    ]

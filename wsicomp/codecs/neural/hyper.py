@@ -1,0 +1,121 @@
+"""CompressAI's networks with side information: transforms as they are, all that decoding goes by made exact.
+
+Which table each symbol takes, and what its mean is, comes out of networks over what was decoded before. Those
+networks run as `exact` has them, so that every machine reads what any other wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from compressai.latent_codecs import GaussianConditionalLatentCodec, HyperLatentCodec, HyperpriorLatentCodec
+from compressai.models import CompressionModel, Elic2022Chandelier, MeanScaleHyperprior, ScaleHyperprior
+from torch import Tensor, nn
+
+from wsicomp.codecs.neural.exact import make_exact
+from wsicomp.codecs.neural.model import Model, is_encoder
+from wsicomp.codecs.neural.networks import Written, as_torch, encoder, placed, ready
+
+_CLASSES: dict[str, type[CompressionModel]] = {
+    "bmshj2018-hyperprior": ScaleHyperprior,
+    "mbt2018-mean": MeanScaleHyperprior,
+    "elic2022-chandelier": Elic2022Chandelier,
+}
+_MOST_CHANNELS = 1024
+_LATENT_PX = 16
+
+
+class HyperNetwork:
+    """bmshj2018-hyperprior, mbt2018-mean or elic2022-chandelier.
+
+    `settings` has `N` and `M`, and for the last one `groups`: channels of the transforms, of the latents,
+    and of each group of latents. Such a model has one step.
+    """
+
+    multiple_px = 64
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        net = _net(model)
+        self._device = device
+        self._groups = getattr(net, "groups", None)
+        self._analysis = ready(net.g_a, device) if model.can_encode else None
+        self._synthesis = ready(net.g_s, device)
+        codec = _latent_codec(net)
+        side = ready(codec.hyper.h_a, device)
+        self._codec = cast(Any, make_exact(codec.eval().requires_grad_(False)))
+        self._codec.hyper.h_a = _OnDevice(side, device)
+
+    def analyse(self, pictures: Tensor) -> Tensor:
+        return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)))
+
+    def write(self, latents: Tensor, step: int) -> Written:  # noqa: ARG002
+        encoder(self._analysis)
+        written = self._codec.compress(latents.cpu())
+        return Written(list(zip(*written["strings"], strict=True)), written["y_hat"].float())
+
+    def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:  # noqa: ARG002
+        rows, columns = size[0] // _LATENT_PX, size[1] // _LATENT_PX
+        count = 2 if self._groups is None else 2 * len(self._groups) + 1
+        if any(len(item) != count for item in strings):
+            raise ValueError(f"expected {count} strings")
+        shapes: Any = (rows, columns)
+        if self._groups is not None:
+            shapes = [(channels, rows, columns) for channels in self._groups]
+        side = (rows // 4, columns // 4)
+        by_place = [list(column) for column in zip(*strings, strict=True)]
+        found = self._codec.decompress(by_place, {"y": shapes, "hyper": side})
+        return cast(Tensor, found["y_hat"].float())
+
+    def synthesise(self, latents: Tensor) -> Tensor:
+        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+
+
+def _net(model: Model) -> Any:
+    settings = dict(model.card.settings)
+    sides = [settings["N"], settings["M"], *settings.get("groups", ())]
+    if any(type(side) is not int or not 0 < side <= _MOST_CHANNELS for side in sides):
+        raise ValueError(f"settings {settings}")
+    if len(model.card.steps) != 1:
+        raise ValueError(f"{len(model.card.steps)} steps, expected 1")
+    net = _CLASSES[model.card.architecture](**settings)
+    state = as_torch(model)
+    lacking = [name for name in net.state_dict() if name not in state and not is_encoder(name)]
+    if lacking:
+        raise ValueError(f"no tensor {lacking[0]}")
+    own = {name: tensor for name, tensor in net.state_dict().items() if name not in state}
+    net.load_state_dict(state | own)
+    return net
+
+
+def _latent_codec(net: Any) -> Any:
+    """All between the transforms, the same kind of object for each architecture."""
+    if isinstance(net, Elic2022Chandelier):
+        return net.latent_codec
+    scale_only = not isinstance(net, MeanScaleHyperprior)
+    side = nn.Sequential(_Magnitude(), net.h_a) if scale_only else net.h_a
+    return HyperpriorLatentCodec(
+        {
+            "y": GaussianConditionalLatentCodec(
+                gaussian_conditional=net.gaussian_conditional,
+                chunks=("scales",) if scale_only else ("scales", "means"),
+            ),
+            "hyper": HyperLatentCodec(entropy_bottleneck=net.entropy_bottleneck, h_a=side, h_s=net.h_s),
+        }
+    )
+
+
+class _Magnitude(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values.abs()
+
+
+class _OnDevice(nn.Module):
+    """A part of the encoder, where the encoder is."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self._module, self._device = module, device
+
+    def forward(self, values: Tensor) -> Tensor:
+        return cast(Tensor, self._module(placed(values, self._device)))

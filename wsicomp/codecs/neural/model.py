@@ -1,0 +1,227 @@
+"""Model files: what a network is, its tensors, and the digest by which tiles and slides name it.
+
+A model is one safetensors file, which holds numbers and text and cannot run code. Its metadata has the card
+as JSON. What decides how tiles decode (all tensors but the encoder's) has a SHA-256, the model's digest, so
+that the encoder can be left out where a slide carries its own decoder.
+
+Source: the safetensors format, 8 bytes of header length, a JSON header, then the tensors' bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
+from wsicomp.errors import WeightsError
+
+FORMAT = "wsicomp codec model 1"
+SUFFIX = ".safetensors"
+_CARD, _DIGEST = "wsicomp", "sha256"
+"""The keys of the metadata: the card as JSON, and the digest, which a reader computes anew."""
+_MOST_BYTES = 1 << 30
+_MOST_HEADER = 1 << 24
+_MOST_STEPS = 64
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model says of itself.
+
+    `settings` are the arguments of its architecture. `steps` are the quantisation steps that it can be
+    used with, from coarse to fine; `step` is the index of the one to take unless told otherwise.
+    """
+
+    name: str
+    architecture: str
+    settings: Mapping[str, Any]
+    steps: tuple[float, ...]
+    step: int
+    quality: str
+    trained_on: str
+    licence: str
+    software: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"format": FORMAT, **asdict(self), "steps": list(self.steps)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A card and its tensors by the names that CompressAI gives them. `digest` is hexadecimal."""
+
+    card: ModelCard
+    tensors: Tensors = field(repr=False)
+    digest: str
+
+    @property
+    def key(self) -> bytes:
+        """The first bytes of the digest, by which tiles name their model."""
+        return bytes.fromhex(self.digest)[:8]
+
+    @property
+    def can_encode(self) -> bool:
+        """Whether the encoder is there."""
+        return any(is_encoder(name) for name in self.tensors)
+
+    def to_bytes(self, encoder: bool = True) -> bytes:
+        """The file; without its encoder it still decodes."""
+        kept = {
+            name: np.ascontiguousarray(tensor)
+            for name, tensor in self.tensors.items()
+            if encoder or not is_encoder(name)
+        }
+        metadata = {_CARD: json.dumps(self.card.to_json(), sort_keys=True), _DIGEST: self.digest}
+        return bytes(safetensors.numpy.save(kept, metadata))
+
+
+def is_encoder(name: str) -> bool:
+    """Whether only encoding needs the tensor, by the name that CompressAI gives it."""
+    return name.startswith("g_a.") or ".h_a." in f".{name}"
+
+
+def create_model(card: ModelCard, tensors: Tensors) -> Model:
+    """A model of these tensors, with its digest."""
+    return Model(card, dict(tensors), _digest(card, tensors))
+
+
+def _digest(card: ModelCard, tensors: Tensors) -> str:
+    """SHA-256 over what decides how tiles decode: architecture and its settings, steps, decoder's tensors."""
+    decisive = [card.architecture, dict(card.settings), list(card.steps)]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for name in sorted(tensors):
+        if not is_encoder(name):
+            tensor = tensors[name]
+            digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+            digest.update(np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def table_tensors(step: int, found: ClassedTables) -> Tensors:
+    """The tables of a step as tensors of a model, from which `read_tables` makes them again."""
+    tensors = {
+        "frequencies": np.concatenate(found.tables.frequencies).astype(np.uint16),
+        "lengths": np.array([len(table) for table in found.tables.frequencies], np.uint16),
+        "offsets": found.tables.offsets.astype(np.int16),
+        "of": found.of.astype(np.uint16),
+    }
+    if found.classes is not None:
+        tensors["classes"] = found.classes.frequencies[0].astype(np.uint16)
+    return {f"tables.{step}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def read_tables(tensors: Tensors, step: int) -> ClassedTables:
+    """The tables of a step.
+
+    Raises:
+        ValueError, LookupError: the tensors are no such tables.
+    """
+    flat, lengths, offsets, of = (
+        tensors[f"tables.{step}.{name}"] for name in ("frequencies", "lengths", "offsets", "of")
+    )
+    classes = tensors.get(f"tables.{step}.classes")
+    kinds = None if classes is None else SymbolTables((classes.astype(np.int32),), np.zeros(1, np.int32))
+    return ClassedTables(SymbolTables.from_flat(flat, lengths, offsets), of.astype(np.int32), kinds)
+
+
+def read_model(path: Path) -> Model:
+    """The model in a file.
+
+    Raises:
+        WeightsError: it cannot be read, or is no model.
+    """
+    return parse_model(_read(path, _MOST_BYTES), path)
+
+
+def read_card(path: Path) -> ModelCard:
+    """A model file's card alone, without its tensors.
+
+    Raises:
+        WeightsError: it cannot be read, or is no model.
+    """
+    return _card(_header_of(path), path)
+
+
+def claimed_digest(path: Path) -> str:
+    """The digest that a model file says it has, to find one among many; only loading it shows whether it has.
+
+    Raises:
+        WeightsError: it cannot be read, or is no model.
+    """
+    return _metadata(_header_of(path), path).get(_DIGEST, "")
+
+
+def _header_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
+
+
+def parse_model(data: bytes, path: Path | None = None) -> Model:
+    """The model in a file's bytes.
+
+    Raises:
+        WeightsError: they are no model.
+    """
+    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
+        message = "a pickle, which could run code when it is loaded; expected safetensors"
+        raise WeightsError(message, path)
+    card = _card(data[8 : 8 + min(int.from_bytes(data[:8], "little"), _MOST_HEADER)], path)
+    try:
+        tensors = safetensors.numpy.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as exc:
+        raise WeightsError(f"damaged ({exc})", path) from exc
+    return create_model(card, tensors)
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        if path.stat().st_size > most:
+            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {most}", path)
+        return path.read_bytes()
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
+
+
+def _metadata(header: bytes, path: Path | None) -> dict[str, str]:
+    try:
+        found = json.loads(header)["__metadata__"]
+        return {str(name): str(text) for name, text in found.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise WeightsError(f"not a codec model ({type(exc).__name__})", path) from exc
+
+
+def _card(header: bytes, path: Path | None) -> ModelCard:
+    metadata = _metadata(header, path)
+    try:
+        values = json.loads(metadata[_CARD])
+        found = values.pop("format")
+        if found != FORMAT:
+            raise WeightsError(f"format {found!r:.60}, expected {FORMAT!r}", path)
+        steps = tuple(float(step) for step in values.pop("steps"))
+        card = ModelCard(**values, steps=steps)
+        texts = (card.name, card.architecture, card.quality, card.trained_on, card.licence, card.software)
+        sound = all(isinstance(text, str) for text in texts) and isinstance(card.settings, dict)
+        sound = sound and 0 < len(steps) <= _MOST_STEPS and all(0 < step < math.inf for step in steps)
+        if not sound or type(card.step) is not int or not 0 <= card.step < len(steps):
+            raise ValueError("values out of range")
+    except WeightsError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise WeightsError(f"not a codec model ({type(exc).__name__}: {exc})"[:200], path) from exc
+    return card

@@ -1,0 +1,212 @@
+"""The architectures: from a model's tensors to something that turns pixels into strings and back.
+
+A `Network` has four parts: `analyse` and `synthesise` are floating-point transforms that run on any device;
+`write` and `read` turn latents into strings and back, in integers or exact arithmetic, on the CPU. Between
+`write` on one machine and `read` on another nothing depends on either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsicomp.codecs.neural.model import Model, read_tables
+from wsicomp.errors import WeightsError
+
+
+class Written(NamedTuple):
+    """The strings of each item of a batch, and the latents as a reader will have them, float32."""
+
+    strings: list[tuple[bytes, ...]]
+    latents: Tensor
+
+
+class Network(Protocol):
+    """A model ready to run. Pictures are (items, 3, rows, columns) from 0 to 1."""
+
+    multiple_px: int
+    """What sides of pictures must be a multiple of."""
+
+    def analyse(self, pictures: Tensor) -> Tensor:
+        """Latents, not yet quantised."""
+        ...
+
+    def write(self, latents: Tensor, step: int) -> Written:
+        """The latents quantised by the model's step of that number, and as strings."""
+        ...
+
+    def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
+        """The latents of pictures of `size` rows and columns, from their strings.
+
+        Raises:
+            ValueError: the strings are not those of such pictures.
+        """
+        ...
+
+    def synthesise(self, latents: Tensor) -> Tensor:
+        """Pictures, which may reach a little beyond 0 and 1."""
+        ...
+
+
+def build_network(model: Model, device: str) -> Network:
+    """The model on a device, with its encoder if it has one.
+
+    Raises:
+        WeightsError: its tensors are not those of its architecture.
+    """
+    build = ARCHITECTURES.get(model.card.architecture)
+    if build is None:
+        known = ", ".join(ARCHITECTURES)
+        raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
+    try:
+        return build(model, torch.device(device))
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
+
+
+class _Gdn(nn.Module):
+    """Generalised divisive normalisation, or its inverse, or the cheaper one of Johnston et al. 2019.
+
+    Source: Balle et al. 2016; CompressAI's `GDN` and `GDN1`, whose stored parameters these are.
+    """
+
+    beta: Tensor
+    gamma: Tensor
+
+    def __init__(self, beta: Tensor, gamma: Tensor, kind: str, inverse: bool) -> None:
+        super().__init__()
+        pedestal = 2.0**-36
+        floor = (1e-6 + pedestal) ** 0.5
+        self.register_buffer("beta", beta.clamp(min=floor) ** 2 - pedestal)
+        gamma = gamma.clamp(min=pedestal**0.5) ** 2 - pedestal
+        self.register_buffer("gamma", gamma[:, :, None, None].contiguous())
+        self._kind, self._inverse = kind, inverse
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self._kind == "gdn1":
+            norm = functional.conv2d(inputs.abs(), self.gamma, self.beta)
+            return inputs * norm if self._inverse else inputs / norm
+        norm = functional.conv2d(inputs * inputs, self.gamma, self.beta)
+        return inputs * (norm.sqrt() if self._inverse else norm.rsqrt())
+
+
+def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequential:
+    """The encoder or decoder of the first three architectures, whose tensors say how wide it is."""
+    inverse = prefix == "g_s."
+    layers: list[nn.Module] = []
+    for number in range(0, 7, 2):
+        weight, bias = (tensors[f"{prefix}{number}.{name}"] for name in ("weight", "bias"))
+        if number:
+            layers.append(_nonlinearity(tensors, f"{prefix}{number - 1}.", kind, inverse))
+        side = weight.shape[-1]
+        conv: nn.Module
+        if inverse:
+            inputs, outputs = weight.shape[:2]
+            conv = nn.ConvTranspose2d(inputs, outputs, side, 2, side // 2, output_padding=1)
+        else:
+            outputs, inputs = weight.shape[:2]
+            conv = nn.Conv2d(inputs, outputs, side, 2, side // 2)
+        conv.load_state_dict({"weight": weight, "bias": bias})
+        layers.append(conv)
+    return nn.Sequential(*layers)
+
+
+def _nonlinearity(tensors: Mapping[str, Tensor], prefix: str, kind: str, inverse: bool) -> nn.Module:
+    if kind == "relu":
+        return nn.ReLU(inplace=True)
+    return _Gdn(tensors[f"{prefix}beta"], tensors[f"{prefix}gamma"], kind, inverse)
+
+
+def as_torch(model: Model) -> dict[str, Tensor]:
+    """The tensors; those kept in half precision as float32."""
+    tensors = {}
+    for name, tensor in model.tensors.items():
+        found = torch.from_numpy(np.ascontiguousarray(tensor))
+        tensors[name] = found.float() if found.is_floating_point() else found
+    return tensors
+
+
+class _Factorized:
+    """bmshj2018-factorized: tables by channel and class for each step, and nothing else decides.
+
+    `settings` has the kind of `nonlinearity`: gdn, gdn1 or relu.
+    """
+
+    multiple_px = 16
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        tensors = as_torch(model)
+        kind = model.card.settings["nonlinearity"]
+        if kind not in ("gdn", "gdn1", "relu"):
+            raise ValueError(f"nonlinearity {kind!r}")
+        self._device = device
+        self._analysis = ready(_transform(tensors, "g_a.", kind), device) if model.can_encode else None
+        self._synthesis = ready(_transform(tensors, "g_s.", kind), device)
+        self._steps = model.card.steps
+        self._medians = tensors["medians"].double()[None, :, None, None]
+        self._tables = [read_tables(model.tensors, step) for step in range(len(self._steps))]
+        channels = tensors["g_s.0.weight"].shape[0]
+        if self._medians.shape[1] != channels or any(table.channels != channels for table in self._tables):
+            raise ValueError(f"tables of other than {channels} channels")
+
+    def analyse(self, pictures: Tensor) -> Tensor:
+        return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)))
+
+    def write(self, latents: Tensor, step: int) -> Written:
+        values = torch.round((latents.cpu().double() - self._medians) / self._steps[step])
+        values = values.clamp(-(1 << 15), (1 << 15) - 1).int()
+        strings = [self._tables[step].encode(item.numpy()) for item in values]
+        return Written(strings, self._latents(values, step))
+
+    def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
+        shape = (size[0] // self.multiple_px, size[1] // self.multiple_px)
+        values = [torch.from_numpy(self._tables[step].decode(item, shape)) for item in strings]
+        return self._latents(torch.stack(values), step)
+
+    def synthesise(self, latents: Tensor) -> Tensor:
+        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+
+    def _latents(self, values: Tensor, step: int) -> Tensor:
+        return (values.double() * self._steps[step] + self._medians).float()
+
+
+def ready(module: nn.Module, device: torch.device) -> nn.Module:
+    """For inference on the device, in the layout that convolutions are fastest in."""
+    prepared: Any = module.eval().requires_grad_(False)
+    return cast(nn.Module, prepared.to(device, memory_format=torch.channels_last))
+
+
+def placed(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device, in the layout that convolutions are fastest in."""
+    return tensor.to(device, torch.float32).contiguous(memory_format=torch.channels_last)
+
+
+def encoder(module: nn.Module | None) -> nn.Module:
+    """The encoder of a model that has one.
+
+    Raises:
+        WeightsError: it has none.
+    """
+    if module is None:
+        raise WeightsError("a decoder alone, as slides carry it; to encode take the whole model")
+    return module
+
+
+def _hyper(model: Model, device: torch.device) -> Network:
+    from wsicomp.codecs.neural.hyper import HyperNetwork  # noqa: PLC0415 - CompressAI loads in seconds
+
+    return HyperNetwork(model, device)
+
+
+ARCHITECTURES: Mapping[str, Callable[[Model, torch.device], Network]] = {
+    "bmshj2018-factorized": _Factorized,
+    "bmshj2018-hyperprior": _hyper,
+    "mbt2018-mean": _hyper,
+    "elic2022-chandelier": _hyper,
+}

@@ -1,0 +1,119 @@
+"""Running models: pixels to latents and back on a device, in batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsicomp.codecs.neural import store
+from wsicomp.codecs.neural.model import Model
+from wsicomp.codecs.neural.networks import Network, build_network
+from wsicomp.codecs.neural.payload import Payload
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import Size
+from wsicomp.slide import Pixels
+
+DEVICES = ("auto", "cpu", "cuda")
+BATCH_TILES = {"cpu": 2, "cuda": 64}
+"""Tiles at once: on a CPU no more than its cache holds."""
+
+_networks: dict[tuple[str, str], Network] = {}
+_lock = Lock()
+
+
+def chosen_device(name: str = "auto") -> str:
+    """Cpu or cuda; auto is cuda where there is one, unless WSICOMP_DEVICE says otherwise.
+
+    Raises:
+        ConfigError: no such device.
+    """
+    if name == "auto":
+        name = os.environ.get("WSICOMP_DEVICE", "auto")
+    if name not in DEVICES:
+        raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', and torch finds none here; take auto or cpu")
+    return name
+
+
+def network(model: Model, device: str) -> Network:
+    """The model on a device, kept for the next tiles.
+
+    Raises:
+        WeightsError: its tensors are not those of its architecture.
+    """
+    key = (f"{model.digest}{model.can_encode}", device)
+    with _lock:
+        if key not in _networks:
+            _networks[key] = build_network(model, device)
+        return _networks[key]
+
+
+def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
+    """Tiles of one size as (items, 3, rows, columns) from 0 to 1, their edges repeated up to the multiple."""
+    stacked = np.stack(tiles)
+    rows, columns = padded(stacked.shape[1:3], multiple_px)
+    padding = ((0, 0), (0, rows - stacked.shape[1]), (0, columns - stacked.shape[2]), (0, 0))
+    stacked = np.pad(stacked, padding, mode="edge")
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+
+
+def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
+    """Rows and columns rounded up to the multiple."""
+    rows, columns = (-(-side // multiple_px) * multiple_px for side in shape)
+    return rows, columns
+
+
+def pixels_of(decoded: Tensor, size: Size) -> list[Pixels]:
+    """Pictures as tiles of that size."""
+    levels = decoded.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(tile[: size.height, : size.width]) for tile in levels]
+
+
+def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
+    """The pixels of neural tiles, those of one model, size and step in one batch.
+
+    Raises:
+        ValueError: a payload's strings are not those of such a tile.
+        UnknownModelError: a tile's model is not here.
+    """
+    found: list[Pixels | None] = [None] * len(payloads)
+    alike: dict[tuple[bytes, Size, int], list[int]] = {}
+    for number, payload in enumerate(payloads):
+        alike.setdefault((payload.model, payload.size, payload.step), []).append(number)
+    for (key, size, step), numbers in alike.items():
+        net, steps = _network_of(key, device)
+        if step >= steps:
+            raise ValueError(f"step {step}, and the model has {steps}")
+        for start in range(0, len(numbers), BATCH_TILES[device]):
+            batch = numbers[start : start + BATCH_TILES[device]]
+            with torch.inference_mode():
+                strings = [payloads[number].strings for number in batch]
+                latents = net.read(strings, padded(size.shape, net.multiple_px), step)
+                tiles = pixels_of(net.synthesise(latents), size)
+            for number, tile in zip(batch, tiles, strict=True):
+                found[number] = tile
+    return [tile for tile in found if tile is not None]
+
+
+def read_latents(payload: Payload) -> Tensor:
+    """The latents of a tile, (channels, rows, columns) float32, the same on every machine.
+
+    Raises:
+        ValueError, UnknownModelError: as `decode_payloads`.
+    """
+    net, _ = _network_of(payload.model, "cpu")
+    with torch.inference_mode():
+        return net.read([payload.strings], padded(payload.size.shape, net.multiple_px), payload.step)[0]
+
+
+def _network_of(key: bytes, device: str) -> tuple[Network, int]:
+    model = store.model_of(key)
+    return network(model, device), len(model.card.steps)

@@ -1,0 +1,133 @@
+"""Where models are found: by name or file to encode, by digest to decode.
+
+A slide may carry its own decoder; other models are those that ship, those in the folders that the variable
+WSICOMP_MODELS lists, and those that were fetched before. A model counts by its digest alone, which is
+computed from its tensors, so that it does not matter where it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from threading import RLock
+
+from wsicomp.codecs.neural import zoo
+from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
+from wsicomp.errors import ConfigError, UnknownModelError, WeightsError
+
+SHIPPED = Path(__file__).parents[2] / "models"
+DEFAULTS = {"bmshj2018-factorized": "he-compact"}
+"""The model that each architecture takes unless told otherwise."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+_known: dict[bytes, Model] = {}
+_lock = RLock()
+
+
+def folders() -> tuple[Path, ...]:
+    """Where models are looked for: those that ship, WSICOMP_MODELS, and what was fetched."""
+    own = [Path(name) for name in os.environ.get("WSICOMP_MODELS", "").split(os.pathsep) if name]
+    return (SHIPPED, *own, zoo.cache_folder())
+
+
+def find_model(architecture: str, name: str | None) -> Model:
+    """The model to encode with: one that `model_named` finds, or the one that ships for the architecture.
+
+    Raises:
+        ConfigError: none was named where none ships, or it is of another architecture.
+        UnknownModelError, WeightsError: as `model_named`.
+    """
+    name = name or DEFAULTS.get(architecture)
+    if name is None:
+        example = f"a file, or {architecture}-mse-7" if architecture in zoo.architectures() else "a file"
+        raise ConfigError(f"no model ships for codec {architecture}; name one with --model: {example}")
+    model = model_named(name, architecture)
+    if model.card.architecture != architecture:
+        found = model.card.architecture
+        raise ConfigError(f"model {model.card.name} is for codec {found}, not {architecture}")
+    return model
+
+
+def model_named(name: str, architecture: str | None = None) -> Model:
+    """A model by a file, by the name of one in `folders` or of one of CompressAI's, or by its digest.
+
+    A checkpoint of CompressAI's does not say what it is: of it, `architecture` does.
+
+    Raises:
+        ConfigError: a checkpoint, and no architecture.
+        UnknownModelError: there is none of that name, or it cannot be fetched.
+        WeightsError: it is damaged, or could run code.
+    """
+    if _DIGEST.fullmatch(name):
+        return model_of(bytes.fromhex(name))
+    path = Path(name)
+    if path.suffix == SUFFIX:
+        return remember(read_model(path))
+    if path.suffix or path.name != name:
+        if architecture is None:
+            raise ConfigError(
+                f"{name} does not say its architecture; give a {SUFFIX} file, or the codec with it"
+            )
+        return remember(zoo.read_checkpoint(path, architecture))
+    for file in _files():
+        if file.stem == name:
+            return remember(read_model(file))
+    if zoo.is_known(name):
+        return remember(zoo.fetch(name))
+    there = sorted({file.stem for file in _files()})
+    raise UnknownModelError(f"unknown model {name!r}; there are {', '.join(there) or 'none'} in {_places()}")
+
+
+def remember(model: Model) -> Model:
+    """Keep a model for the tiles of this process that name it; one that encodes, too, is worth more."""
+    with _lock:
+        found = _known.get(model.key)
+        if found is None or model.can_encode > found.can_encode:
+            _known[model.key] = found = model
+        return found
+
+
+def embed(data: bytes) -> Model:
+    """The decoder that a slide carries.
+
+    Raises:
+        WeightsError: it is damaged, or no model.
+    """
+    return remember(parse_model(data))
+
+
+def model_of(key: bytes, name: str = "") -> Model:
+    """The model with which tiles were made; `key` is the beginning of its digest, or all of it.
+
+    Raises:
+        UnknownModelError: there is none; the message says which, and where it was looked for.
+    """
+    with _lock:
+        if key[:8] in _known:
+            return _known[key[:8]]
+        for file in _files():
+            try:
+                if claimed_digest(file).startswith(key.hex()):
+                    model = read_model(file)
+                    if model.digest.startswith(key.hex()):
+                        return remember(model)
+            except WeightsError:
+                continue  # another file may be the one
+    called = f"model {name} (SHA-256 {key.hex()})" if name else f"the model with SHA-256 {key.hex()}..."
+    raise UnknownModelError(
+        f"{called} is not here; looked in {_places()}; put its {SUFFIX} file into a folder that "
+        "WSICOMP_MODELS names"
+    )
+
+
+def _files() -> Iterator[Path]:
+    for folder in folders():
+        if folder.is_dir():
+            yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def _places() -> str:
+    return ", ".join(str(folder) for folder in folders())

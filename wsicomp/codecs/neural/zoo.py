@@ -1,0 +1,152 @@
+"""CompressAI's pretrained networks, fetched by name where the machine can, and its checkpoint files.
+
+A checkpoint is a pickle: torch reads it with `weights_only`, which refuses everything but tensors, and what
+comes out is kept as a model of our own. The names are ARCHITECTURE-METRIC-QUALITY, as mbt2018-mean-mse-7.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+
+from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
+from wsicomp.codecs.neural.model import (
+    SUFFIX,
+    Model,
+    ModelCard,
+    create_model,
+    read_model,
+    table_tensors,
+)
+from wsicomp.errors import UnknownModelError, WeightsError
+from wsicomp.outputs import completed
+from wsicomp.version import SOFTWARE
+
+_NAME = re.compile(r"(bmshj2018-factorized|bmshj2018-hyperprior|mbt2018-mean)-(mse|ms-ssim)-([1-8])")
+_MOST_BYTES = 1 << 30
+
+
+def architectures() -> tuple[str, ...]:
+    """Those that CompressAI has pretrained networks of."""
+    return ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
+
+
+def is_known(name: str) -> bool:
+    """Whether it is the name of one of CompressAI's networks."""
+    return _NAME.fullmatch(name) is not None
+
+
+def cache_folder() -> Path:
+    """Where fetched models are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "wsicomp" / "models"
+
+
+def fetch(name: str) -> Model:
+    """One of CompressAI's networks, from its host, its hash checked; next time from the cache.
+
+    Raises:
+        UnknownModelError: it cannot be fetched; the message says what to do.
+        WeightsError: what came is not what was to come.
+    """
+    import torch.hub  # noqa: PLC0415
+    from compressai.zoo.image import model_urls  # noqa: PLC0415
+
+    match = _NAME.fullmatch(name)
+    assert match is not None, "the caller has asked"
+    architecture, metric, quality = match.groups()
+    url = model_urls[architecture][metric][int(quality)]
+    try:
+        # The file's name ends in the first 8 digits of its SHA-256, which check_hash compares.
+        state = torch.hub.load_state_dict_from_url(
+            url, str(cache_folder() / "downloads"), "cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except (URLError, OSError) as exc:
+        reason = getattr(exc, "reason", None) or exc
+        raise UnknownModelError(
+            f"model {name} cannot be fetched ({reason}); fetch {url} where there is a network, "
+            "and give that file with --model"
+        ) from exc
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
+        raise WeightsError(f"what {url} sent is not what it names ({_line(exc)})") from exc
+    model = _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    path = cache_folder() / f"{name}{SUFFIX}"
+    with completed(path) as partial:
+        partial.write_bytes(model.to_bytes())
+    return read_model(path)
+
+
+def read_checkpoint(path: Path, architecture: str) -> Model:
+    """A checkpoint of CompressAI's, as a model.
+
+    Raises:
+        WeightsError: it cannot be read, could run code, or is no network of that architecture.
+    """
+    import torch  # noqa: PLC0415
+
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {_MOST_BYTES}", path)
+        state = torch.load(path, "cpu", weights_only=True)
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror or exc})", path) from exc
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:
+        message = f"not a checkpoint of nothing but weights; refused ({_line(exc)})"
+        raise WeightsError(message, path) from exc
+    name = path.name.split(".")[0]
+    return _model(state, architecture, name, "as its checkpoint was trained", path)
+
+
+def _model(state: Any, architecture: str, name: str, quality: str, path: Path | None = None) -> Model:
+    import torch  # noqa: PLC0415
+    from compressai.zoo.pretrained import load_pretrained  # noqa: PLC0415
+
+    try:
+        state = load_pretrained(dict(state.get("state_dict", state)))
+        if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+            raise WeightsError("holds other things than tensors", path)
+        if any(name.endswith("_quantized_cdf") and not tensor.numel() for name, tensor in state.items()):
+            raise WeightsError("has no tables; call the network's update() and save it again", path)
+        tensors = {key: tensor.numpy() for key, tensor in state.items()}
+        settings: dict[str, Any]
+        if architecture == "bmshj2018-factorized":
+            settings, tensors = {"nonlinearity": "gdn"}, _factorized_tensors(tensors)
+        else:
+            settings = _settings(tensors, architecture)
+    except (LookupError, AttributeError, TypeError, ValueError) as exc:
+        raise WeightsError(f"no network {architecture} ({_line(exc)})", path) from exc
+    card = ModelCard(name, architecture, settings, (1.0,), 0, quality, "not stated", "not stated", SOFTWARE)
+    return create_model(card, tensors)
+
+
+def _factorized_tensors(state: dict[str, Any]) -> dict[str, Any]:
+    """A factorised prior's state as a model keeps it: transforms, medians, and a table for each channel."""
+    tensors = {name: tensor for name, tensor in state.items() if name.startswith(("g_a.", "g_s."))}
+    tensors = {name: tensor for name, tensor in tensors.items() if "reparam" not in name}
+    buffers = (state[f"entropy_bottleneck.{name}"] for name in ("_quantized_cdf", "_cdf_length", "_offset"))
+    tables = SymbolTables.from_cdf(*buffers)
+    of = np.arange(len(tables), dtype=np.int32)[None]
+    tensors |= table_tensors(0, ClassedTables(tables, of, None))
+    return tensors | {"medians": state["entropy_bottleneck.quantiles"][:, 0, 1].copy()}
+
+
+def _settings(tensors: dict[str, Any], architecture: str) -> dict[str, Any]:
+    last = max(int(name.split(".")[1]) for name in tensors if name.startswith("g_s."))
+    channels = int(tensors[f"g_s.{last}.weight"].shape[0])
+    if architecture != "elic2022-chandelier":
+        return {"N": channels, "M": int(tensors["g_s.0.weight"].shape[0])}
+    groups: list[int] = []
+    while (name := f"latent_codec.y.latent_codec.y{len(groups)}.context_prediction.weight") in tensors:
+        groups.append(int(tensors[name].shape[1]))
+    return {"N": channels, "M": sum(groups), "groups": groups}
+
+
+def _line(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:160]

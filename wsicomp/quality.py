@@ -1,0 +1,134 @@
+"""How far a picture is from another: SSIM, MS-SSIM, PSNR, and the local shift of colour that they miss.
+
+Source: Wang et al. 2004 (SSIM: Gaussian window of 11 px, sigma 1.5, K 0.01 and 0.03, the mean over the three
+channels) and Wang et al. 2003 (MS-SSIM: five scales and their weights).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.slide import Pixels
+
+LEAST_SIDE_PX = 11
+"""The smallest side of pictures that have an SSIM: its window's."""
+_WINDOW_PX, _SIGMA = LEAST_SIDE_PX, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+COLOR_BLOCK_PX = 16
+"""The side of the blocks whose mean colours are compared: 4 um at 40x, about a nucleus."""
+
+_Planes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How true a decoded picture is.
+
+    `psnr` is in dB, infinite for equal pictures. `color_shift` is the largest difference, in grey levels of
+    any channel, between the mean colours of blocks of 16 x 16 px: brown spots that SSIM does not see.
+    """
+
+    ssim: float
+    psnr: float
+    color_shift: float
+
+
+def fidelity(first: Pixels, second: Pixels) -> Fidelity:
+    """All that a guard goes by, of two pictures of (rows, columns, 3) uint8, 11 px or more a side."""
+    return Fidelity(ssim(first, second), psnr(first, second), color_shift(first, second))
+
+
+def ssim(first: Pixels, second: Pixels) -> float:
+    """The mean structural similarity, at most 1.
+
+    Raises:
+        ValueError: the shapes differ, or a side is under 11 px.
+    """
+    _check(first, second, _WINDOW_PX)
+    return float(_similarity(first.astype(np.float32), second.astype(np.float32))[0])
+
+
+def ms_ssim(first: Pixels, second: Pixels) -> float:
+    """The structural similarity over five scales, at most 1.
+
+    Raises:
+        ValueError: the shapes differ, or a side is under 176 px.
+    """
+    _check(first, second, _WINDOW_PX << (len(_SCALE_WEIGHTS) - 1))
+    here, there = first.astype(np.float32), second.astype(np.float32)
+    parts = []
+    for scale in range(len(_SCALE_WEIGHTS)):
+        if scale:
+            here, there = _halved(here), _halved(there)
+        parts.append(_channel_similarity(here, there))
+    contrasts = [np.maximum(contrast, 0) for _, contrast in parts[:-1]]
+    factors = [*contrasts, np.maximum(parts[-1][0], 0)]
+    channels = np.prod([factor**weight for factor, weight in zip(factors, _SCALE_WEIGHTS, strict=True)], 0)
+    return float(channels.mean())
+
+
+def psnr(first: Pixels, second: Pixels) -> float:
+    """The peak signal-to-noise ratio in dB over all samples.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _check(first, second, 1)
+    error = cv2.norm(first, second, cv2.NORM_L2SQR) / first.size
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def color_shift(first: Pixels, second: Pixels) -> float:
+    """The largest difference between mean colours of blocks, in grey levels of one channel.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _check(first, second, 1)
+    difference = first.astype(np.float32) - second
+    rows, columns = (-(-side // COLOR_BLOCK_PX) for side in first.shape[:2])
+    padding = rows * COLOR_BLOCK_PX - first.shape[0], columns * COLOR_BLOCK_PX - first.shape[1]
+    difference = np.pad(difference, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
+    means = cv2.resize(difference, (columns, rows), interpolation=cv2.INTER_AREA)
+    return float(np.abs(means).max())
+
+
+def _similarity(first: _Planes, second: _Planes) -> tuple[float, float]:
+    channels, contrasts = _channel_similarity(first, second)
+    return float(channels.mean()), float(contrasts.mean())
+
+
+def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """SSIM, and its contrast and structure term alone, of each channel."""
+    mean_1, mean_2 = _window_mean(first), _window_mean(second)
+    product = mean_1 * mean_2
+    squares = mean_1 * mean_1 + mean_2 * mean_2
+    covariance = _window_mean(first * second) - product
+    variances = _window_mean(first * first + second * second) - squares
+    contrast = (2 * covariance + _C2) / (variances + _C2)
+    whole = contrast * (2 * product + _C1) / (squares + _C1)
+    return whole.mean((0, 1), dtype=np.float64), contrast.mean((0, 1), dtype=np.float64)
+
+
+def _window_mean(planes: _Planes) -> _Planes:
+    """Gaussian means where the whole window lies inside."""
+    edge = _WINDOW_PX // 2
+    blurred = cv2.GaussianBlur(planes, (_WINDOW_PX, _WINDOW_PX), _SIGMA)
+    return np.asarray(blurred[edge : planes.shape[0] - edge, edge : planes.shape[1] - edge], np.float32)
+
+
+def _halved(planes: _Planes) -> _Planes:
+    size = planes.shape[1] // 2, planes.shape[0] // 2
+    halved = cv2.resize(planes[: size[1] * 2, : size[0] * 2], size, interpolation=cv2.INTER_AREA)
+    return np.asarray(halved, np.float32)
+
+
+def _check(first: Pixels, second: Pixels, least_px: int) -> None:
+    if first.shape != second.shape or min(first.shape[:2]) < least_px:
+        raise ValueError(f"shapes {first.shape} and {second.shape}, expected equal, {least_px} px or more")

@@ -1,0 +1,272 @@
+"""Training a codec: seeded, resumable after any report, on a GPU where torch finds one.
+
+A run folder holds settings.json, state.json and curves.csv (a row a report), curves.png, and last-0.pt and
+last-1.pt: network and optimiser after the last even and the last odd report, nothing but tensors.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.outputs import completed
+from wsicomp.slide import Pixels
+from wsicomp.training.codec.crops import Crops, CropSource
+from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, ssim
+from wsicomp.training.codec.settings import CodecSettings
+from wsicomp.training.fit import Samples
+from wsicomp.training.patches import PatchSource, open_patch_set
+from wsicomp.training.run import resumed, write_state, write_table
+from wsicomp.training.sampling import learns_from
+
+Figures = tuple[float, float, float, float]
+"""Loss, bits per pixel, SSIM, and the mean squared error or, of many, their PSNR."""
+
+_CLIP = 1.0
+_WARM_UP = 500
+_AUXILIARY_RATE = 1e-3
+_LAST_SHARE = 0.01
+"""Of the learning rate, at the end of a cosine schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One row of the curves: means over the iterations since the last, and over the validation crops."""
+
+    iteration: int
+    learning_rate: float
+    loss: float
+    bits_per_pixel: float
+    ssim: float
+    psnr: float
+    validation_loss: float
+    validation_bits_per_pixel: float
+    validation_ssim: float
+    validation_psnr: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class FittedCodec:
+    """A trained network, on the CPU, with what it was trained on and how that went.
+
+    `tiles` are pictures to count its latents on, out of the `patches` that were learnt from.
+    """
+
+    net: Any
+    tiles: Sequence[Pixels]
+    patches: int
+    reports: tuple[Report, ...]
+    learnt_from: tuple[PatchSource, ...]
+
+
+def fit_codec(
+    settings: CodecSettings, folder: Path, on_report: Callable[[Report], None] | None = None
+) -> FittedCodec:
+    """Train, or go on where `folder` left off; the same settings and seed give the same crops.
+
+    Raises:
+        TrainingError: a patch set cannot be read, nothing can be learnt, or `folder` holds another run.
+    """
+    reports = resumed(folder, settings.to_json(), settings.patches, Report)
+    with ExitStack() as stack:
+        samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
+        source = CropSource(samples, settings)
+        run = _Run(settings)
+        if reports:
+            run.load(_last(folder, reports))
+        validation = np.stack(source.validation()).astype(np.float32) / 255
+        while not reports or reports[-1].iteration < settings.iterations:
+            start = time.monotonic()
+            learnt = run.learn(source, len(reports))
+            tested = run.validate(validation)
+            spent = time.monotonic() - start + (reports[-1].elapsed_s if reports else 0)
+            reports.append(Report(run.iteration, run.rate, *learnt, *tested, spent))
+            _save(run, folder, reports)
+            if on_report is not None:
+                on_report(reports[-1])
+        tiles = list(source.tiles())
+        learnt_from = tuple(entry for entry in samples.sources if learns_from(settings, entry))
+    return FittedCodec(run.net.to("cpu").eval(), tiles, len(samples.learning), tuple(reports), learnt_from)
+
+
+class _Run:
+    """Network, optimisers, and how far they are."""
+
+    def __init__(self, settings: CodecSettings) -> None:
+        torch.manual_seed(settings.seed)
+        self._settings = settings
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = build(settings.network).to(self._device, memory_format=torch.channels_last)
+        named = dict(self.net.named_parameters())
+        quantiles = [value for name, value in named.items() if name.endswith(".quantiles")]
+        self._main = [value for name, value in named.items() if not name.endswith(".quantiles")]
+        self._optimizer = torch.optim.Adam(self._main, settings.learning_rate)
+        self._auxiliary = torch.optim.Adam(quantiles, _AUXILIARY_RATE)
+        self.iteration = 0
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of this iteration."""
+        share = min(1.0, (self.iteration + 1) / _WARM_UP)
+        if self._settings.schedule == "cosine":
+            turn = math.cos(math.pi * min(1.0, self.iteration / self._settings.iterations))
+            share *= _LAST_SHARE + (1 - _LAST_SHARE) * (1 + turn) / 2
+        return self._settings.learning_rate * share
+
+    @property
+    def _half(self) -> bool:
+        settings = self._settings
+        early = self.iteration < settings.precision_share * settings.iterations
+        return settings.precision == "bfloat16" and early
+
+    def learn(self, source: CropSource, report: int) -> Figures:
+        """The iterations up to the next report: mean loss, bits per pixel, SSIM, and PSNR."""
+        torch.manual_seed(self._settings.seed * 1_000_003 + report)
+        self.net.train()
+        rows = []
+        for crops in source.batches(report):
+            if self.iteration >= self._settings.iterations:
+                break
+            rows.append(self._learn_batch(crops))
+            self.iteration += 1
+            if not math.isfinite(rows[-1][0]):
+                message = f"the loss is {rows[-1][0]} in iteration {self.iteration}; lower the learning rate"
+                raise TrainingError(message)
+        return _means(rows)
+
+    def _learn_batch(self, crops: Crops) -> Figures:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.rate
+        pictures = self._placed(crops)
+        steps = self._steps(len(crops))
+        passed = forward(self.net, pictures, steps, self._half)
+        losses = self._losses(passed, pictures, steps)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._main, _CLIP)
+        self._optimizer.step()
+        self._auxiliary.zero_grad(set_to_none=True)
+        self.net.aux_loss().backward()
+        self._auxiliary.step()
+        return _figures(losses, passed, pictures)
+
+    def validate(self, validation: Crops) -> Figures:
+        """The same of validation crops, at a step of 1, without augmentation."""
+        self.net.eval()
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(validation), self._settings.batch):
+                pictures = self._placed(validation[start : start + self._settings.batch])
+                steps = None if self._steps(1) is None else torch.ones(len(pictures), device=self._device)
+                passed = forward(self.net, pictures, steps, half=False)
+                rows.append(_figures(self._losses(passed, pictures, steps), passed, pictures))
+        return _means(rows)
+
+    def _losses(self, passed: Passed, pictures: Tensor, steps: Tensor | None) -> Tensor:
+        weight = 1.0 if steps is None else steps**-2
+        return passed.bits + weight * distortion(passed.pictures, pictures, self._settings.distortion)
+
+    def _placed(self, crops: Crops) -> Tensor:
+        pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self._device)
+        return pictures.contiguous(memory_format=torch.channels_last)
+
+    def _steps(self, count: int) -> Tensor | None:
+        """A quantisation step for each crop; none where the architecture has but one."""
+        if self._settings.network.architecture != "bmshj2018-factorized":
+            return None
+        reach = math.log(self._settings.step_range)
+        return torch.exp(torch.empty(count, device=self._device).uniform_(-reach, reach))
+
+    def state(self) -> dict[str, Any]:
+        """All that going on needs."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "auxiliary": self._auxiliary.state_dict(),
+            "iteration": self.iteration,
+        }
+
+    def load(self, path: Path) -> None:
+        """Go on from a state that was saved.
+
+        Raises:
+            TrainingError: it is damaged.
+        """
+        try:
+            state = torch.load(path, self._device, weights_only=True)
+            self.net.load_state_dict(state["net"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._auxiliary.load_state_dict(state["auxiliary"])
+            self.iteration = int(state["iteration"])
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            LookupError,
+            TypeError,
+            EOFError,
+            pickle.PickleError,
+        ) as exc:
+            raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
+
+
+def _figures(losses: Tensor, passed: Passed, pictures: Tensor) -> Figures:
+    found = passed.pictures.detach().clamp(0, 1)
+    similar = ssim(found, pictures)
+    error = (found - pictures).square().mean()
+    return losses.mean().item(), passed.bits.mean().item(), similar.mean().item(), error.item()
+
+
+def _means(rows: Sequence[Figures]) -> Figures:
+    loss, bits, similar, error = np.mean(rows, axis=0).tolist()
+    return loss, bits, similar, decibels(error)
+
+
+def _last(folder: Path, reports: Sequence[Report]) -> Path:
+    return folder / f"last-{len(reports) % 2}.pt"
+
+
+def _save(run: _Run, folder: Path, reports: Sequence[Report]) -> None:
+    """Over the file of the report before last, `state.json` after it: a run killed here can go on."""
+    path = _last(folder, reports)
+    try:
+        torch.save(run.state(), path)
+    except (OSError, RuntimeError) as exc:
+        raise SlideWriteError(f"cannot be written ({exc})", path) from exc
+    write_state(folder, reports)
+    write_table(folder / "curves.csv", reports)
+    _draw_curves(folder / "curves.png", reports)
+
+
+def _draw_curves(path: Path, reports: Sequence[Report]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    panels = figure.subplots(1, 3)
+    at = [report.iteration for report in reports]
+    for axes, name, label in zip(
+        panels,
+        ("loss", "bits_per_pixel", "ssim"),
+        ("loss", "bits per pixel (estimated)", "SSIM"),
+        strict=True,
+    ):
+        axes.plot(at, [getattr(report, name) for report in reports], label="training, augmented")
+        axes.plot(at, [getattr(report, f"validation_{name}") for report in reports], label="validation")
+        axes.set(xlabel="iteration", ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yscale("log")
+    panels[0].legend(frameon=False)
+    with completed(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")

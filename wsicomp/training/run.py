@@ -1,0 +1,74 @@
+"""The folder of a training run: what was asked for, and every step of the way, so that it can go on.
+
+`settings.json` has the settings and digests of the patch sets, `state.json` a row for each epoch or report so
+far. A row is written after the files that it speaks of, so that a run killed at any moment can go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wsicomp.errors import TrainingError
+from wsicomp.outputs import completed, made_folder
+
+Row = TypeVar("Row")
+
+_SETTINGS, _STATE = "settings.json", "state.json"
+
+
+def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], kind: type[Row]) -> list[Row]:
+    """The rows that a run folder has behind it; writes the settings into a new one.
+
+    Where there is no row yet, other settings may take the place of those that were told first.
+
+    Raises:
+        TrainingError: the folder holds another run, or something else.
+    """
+    told, state = made_folder(folder) / _SETTINGS, folder / _STATE
+    if not told.exists() and any(folder.iterdir()):
+        raise TrainingError("is not empty, and holds no run; name another folder", folder)
+    asked = {**settings, "patches_sha256": [_sha256(path) for path in patches]}
+    try:
+        rows = [kind(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+        if rows and json.loads(told.read_text("utf-8")) != asked:
+            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
+    except TrainingError:
+        raise
+    except (OSError, ValueError, TypeError) as exc:
+        raise TrainingError(
+            f"holds no run that can go on ({type(exc).__name__}); name another", folder
+        ) from exc
+    with completed(told) as partial:
+        partial.write_text(json.dumps(asked, indent=1), "utf-8")
+    return rows
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise TrainingError(f"cannot be read ({exc.strerror or exc})", path) from exc
+
+
+def write_state(folder: Path, rows: Sequence[Any]) -> None:
+    """Say how far the run is."""
+    with completed(folder / _STATE) as partial:
+        partial.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
+
+
+def write_table(path: Path, rows: Sequence[Any]) -> None:
+    """Rows of one dataclass as CSV."""
+    names = list(asdict(rows[0]))
+    lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
+    with completed(path) as partial:
+        partial.write_text("\n".join([",".join(names), *lines]) + "\n", "utf-8")
+
+
+def _cell(value: object) -> str:
+    return str(value) if isinstance(value, str) else f"{value:.6g}"
