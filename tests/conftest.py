@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+with contextlib.suppress(ImportError):
+    import torch  # noqa: F401 - in one process with TensorFlow, it must come first
 
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")

@@ -1,7 +1,8 @@
 """Checking a written file as data: every finding is a `Problem` with a stable code.
 
 The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
-for its pixels: those differ from the source by design.
+for its pixels, which differ from the source by design; but neural tiles must be as true to it as their guard
+asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.restoration import restored_blocks
+from wsicomp.quality import LEAST_SIDE_PX, fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
@@ -42,12 +44,15 @@ CODES = {
     "associated-differs": "a label, macro or thumbnail is not the source's",
     "not-restorable": "the source's file can no longer be rebuilt from it",
     "source-differs": "the file was not made from this source, or does not say from which",
+    "tile-unfaithful": "a neural tile is not as true to the source as its guard asks for",
     "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
 }
 """Every code that a `Problem` can have, with its meaning."""
 
 _MPP_TOLERANCE = 1e-3
 _BLANK_TOLERANCE = 8
+_SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
+"""Machines round neural tiles differently, by a grey level at most."""
 
 
 @dataclass(frozen=True)
@@ -343,10 +348,41 @@ class _ConvertedTileCheck(_TileCheck):
         elif self._is_carried(index, action):
             yield from self._check_carried(index, data)
             self._note_flaws(index)
+        elif action is TileAction.ENCODE and self._is_comparable:
+            yield from self._check_fidelity(index)
         elif action is not TileAction.TRANSCODE:
             yield from self._check_decoding(index)
         elif not self._is_fresh:
             yield from self._check_transcoded(index)
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether a guarded tile's pixels can be held against the source's once more."""
+        guarded = self._converted.provenance.levels[self._plan.number].guarded
+        if guarded is None or self._source is None or self._is_fresh or self._plan.reduction > 1:
+            return False
+        return self._plan.tile == self._source.info.levels[self._plan.source_level].tile
+
+    def _check_fidelity(self, index: TileIndex) -> Iterator[Problem]:
+        assert self._source is not None, "there is something to compare with"
+        try:
+            tile = self._slide.read_tile(index)
+        except SlideReadError as exc:
+            yield Problem("tile-damaged", str(index), exc.message)
+            return
+        if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
+            return
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile)
+        options = self._plan.options
+        limits = (
+            ("SSIM", found.ssim, float(options["min_ssim"]) - _SSIM_TOLERANCE),
+            ("PSNR", found.psnr, float(options["min_psnr"]) - _PSNR_TOLERANCE),
+            ("shift of colour", -found.color_shift, -float(options["max_color_shift"]) - _SHIFT_TOLERANCE),
+        )
+        for name, value, least in limits:
+            if value < least:
+                message = f"{name} {abs(value):.3f} on this machine, beyond what the guard lets stand"
+                yield Problem("tile-unfaithful", str(index), message)
 
     def _in_source(self, index: TileIndex) -> TileIndex:
         return TileIndex(self._plan.source_level, index.column, index.row)

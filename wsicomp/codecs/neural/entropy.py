@@ -235,6 +235,8 @@ _FAR = 32.0
 
 def _grouped(indexes: Integers) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:
     """An order in which equal indexes stand together, and (index, start, end) of each group."""
+    if not indexes.size:
+        return np.empty(0, np.intp), []
     order = np.argsort(indexes.astype(np.int16), kind="stable")
     ordered = indexes[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))

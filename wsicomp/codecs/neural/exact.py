@@ -29,8 +29,8 @@ _INPUT_LIMIT = 4096.0
 _SUM_BITS = 53
 _MOST_WEIGHT_BITS = 24
 _LEAST_WEIGHT_BITS = 8
-MEAN_BITS = 8
-"""Means are multiples of 2 to minus this, so that latents with them are exact in float32, too."""
+_MEAN_BITS, _MEAN_LIMIT = 8, 16384.0
+"""Means are multiples of 2 to minus 8, and so small that latents with them are exact in float32, too."""
 
 
 def on_grid(values: Tensor, bits: int) -> Tensor:
@@ -146,7 +146,9 @@ class ExactGaussian(nn.Module):
 
 
 def _rounded_means(means: Tensor | None) -> Tensor:
-    return torch.zeros(1, dtype=torch.float64) if means is None else on_grid(means, MEAN_BITS)
+    if means is None:
+        return torch.zeros(1, dtype=torch.float64)
+    return on_grid(means.clamp(-_MEAN_LIMIT, _MEAN_LIMIT), _MEAN_BITS)
 
 
 def _tables(model: EntropyBottleneck | GaussianConditional) -> SymbolTables:

@@ -18,6 +18,8 @@ from torch.nn import functional
 from wsicomp.codecs.neural.model import Model, read_tables
 from wsicomp.errors import WeightsError
 
+_SAMPLES, _KERNEL_PX = 3, 5
+
 
 class Written(NamedTuple):
     """The strings of each item of a batch, and the latents as a reader will have them, float32."""
@@ -97,30 +99,39 @@ class _Gdn(nn.Module):
 
 
 def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequential:
-    """The encoder or decoder of the first three architectures, whose tensors say how wide it is."""
+    """The encoder or decoder of a factorised prior, whose tensors say how wide it is.
+
+    Raises:
+        ValueError, LookupError: they do not follow one another.
+    """
     inverse = prefix == "g_s."
     layers: list[nn.Module] = []
+    channels = tensors[f"{prefix}0.weight"].shape[0] if inverse else _SAMPLES
     for number in range(0, 7, 2):
         weight, bias = (tensors[f"{prefix}{number}.{name}"] for name in ("weight", "bias"))
         if number:
             layers.append(_nonlinearity(tensors, f"{prefix}{number - 1}.", kind, inverse))
-        side = weight.shape[-1]
-        conv: nn.Module
-        if inverse:
-            inputs, outputs = weight.shape[:2]
-            conv = nn.ConvTranspose2d(inputs, outputs, side, 2, side // 2, output_padding=1)
-        else:
-            outputs, inputs = weight.shape[:2]
-            conv = nn.Conv2d(inputs, outputs, side, 2, side // 2)
+        inputs, outputs = weight.shape[:2] if inverse else weight.shape[1::-1]
+        if inputs != channels or weight.shape[2:] != (_KERNEL_PX, _KERNEL_PX):
+            raise ValueError(f"{prefix}{number}.weight of {tuple(weight.shape)}")
+        build = nn.ConvTranspose2d if inverse else nn.Conv2d
+        more = {"output_padding": 1} if inverse else {}
+        conv = build(inputs, outputs, _KERNEL_PX, 2, _KERNEL_PX // 2, **more)
         conv.load_state_dict({"weight": weight, "bias": bias})
         layers.append(conv)
+        channels = outputs
+    if inverse and channels != _SAMPLES:
+        raise ValueError(f"pictures of {channels} samples")
     return nn.Sequential(*layers)
 
 
 def _nonlinearity(tensors: Mapping[str, Tensor], prefix: str, kind: str, inverse: bool) -> nn.Module:
     if kind == "relu":
         return nn.ReLU(inplace=True)
-    return _Gdn(tensors[f"{prefix}beta"], tensors[f"{prefix}gamma"], kind, inverse)
+    beta, gamma = tensors[f"{prefix}beta"], tensors[f"{prefix}gamma"]
+    if gamma.shape != (len(beta), len(beta)):
+        raise ValueError(f"{prefix}gamma of {tuple(gamma.shape)}")
+    return _Gdn(beta, gamma, kind, inverse)
 
 
 def as_torch(model: Model) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -94,7 +95,9 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise WeightsError(f"{path.stat().st_size} bytes, expected at most {_MOST_BYTES}", path)
-        state = torch.load(path, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch says of pickles that it then refuses
+            state = torch.load(path, "cpu", weights_only=True)
     except OSError as exc:
         raise WeightsError(f"cannot be read ({exc.strerror or exc})", path) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:

@@ -1,0 +1,195 @@
+"""No tile stands that the model does not do well: it is refined, or falls back, and both are told."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.codecs.test_contract import drawn
+from wsicomp.codecs import Resort, create_codec, decode_tile, decode_tiles, encode_tiles
+from wsicomp.codecs.neural import codec as neural
+from wsicomp.codecs.neural.payload import is_payload, unpack
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import Size
+from wsicomp.quality import Fidelity, fidelity, psnr, ssim
+from wsicomp.slide import EncodedTile
+
+NAME = "bmshj2018-factorized"
+LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
+SIZE = Size(256, 256)
+
+
+def coded(options, pixels):
+    codec = create_codec(NAME, options)
+    (made,) = encode_tiles(codec, [pixels])
+    back = decode_tile(EncodedTile(made.data, codec.encoding, Size(pixels.shape[1], pixels.shape[0])))
+    return made, back
+
+
+def test_a_tile_that_is_true_enough_is_a_payload_at_the_step_that_was_asked_for():
+    made, back = coded({**LAX, "quality": 2}, drawn(SIZE))
+    assert made.resort is Resort.NONE
+    assert is_payload(made.data)
+    assert unpack(made.data).step == 1
+    assert made.fidelity == fidelity(drawn(SIZE), back)
+
+
+@pytest.mark.parametrize("limit", [{"min_ssim": 0.9999}, {"min_psnr": 70.0}, {"max_color_shift": 0.01}])
+def test_a_tile_that_is_not_true_enough_at_any_step_is_jpeg_xl_that_is(limit):
+    made, back = coded({**LAX, **limit}, drawn(SIZE))
+    assert made.resort is Resort.FELL_BACK
+    assert not is_payload(made.data)
+    assert made.data[:2] == b"\xff\x0a"
+    found = fidelity(drawn(SIZE), back)
+    assert neural.Guard(**{**LAX, **limit}).passes(found)
+
+
+def test_a_tile_is_refined_before_it_falls_back():
+    coarse, _ = coded({**LAX, "quality": 1}, drawn(SIZE))
+    finest = len(create_codec(NAME).model.card.steps)
+    fine, _ = coded({**LAX, "quality": finest}, drawn(SIZE))
+    between = (coarse.fidelity.psnr + fine.fidelity.psnr) / 2
+    made, back = coded({**LAX, "quality": 1, "min_psnr": between}, drawn(SIZE))
+    assert made.resort is Resort.REFINED
+    assert unpack(made.data).step > 0
+    assert psnr(drawn(SIZE), back) >= between
+
+
+def test_a_brown_spot_that_ssim_does_not_see_is_a_shift_of_colour():
+    pixels = drawn(SIZE)
+    spoilt = pixels.astype(np.int16)
+    spoilt[64:80, 96:112] += np.array([12, 2, -14], np.int16)
+    spoilt = np.clip(spoilt, 0, 255).astype(np.uint8)
+    found = fidelity(pixels, spoilt)
+    assert found.ssim > 0.99
+    assert found.color_shift > 10
+    assert not neural.Guard(0.95, 25.0, 6.0).passes(found)
+
+
+def test_a_tile_with_nothing_on_it_goes_where_it_is_cheapest():
+    pixels = np.full((256, 256, 3), (236, 232, 238), np.uint8)
+    made, back = coded({}, pixels)
+    assert made.resort in (Resort.SPARSE, Resort.FELL_BACK)
+    assert len(made.data) < 200
+    assert ssim(pixels, back) > 0.99
+
+
+def test_noise_falls_back_and_is_still_true():
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    made, back = coded({"min_ssim": 0.98}, pixels)
+    assert made.resort is Resort.FELL_BACK
+    assert ssim(pixels, back) >= 0.98
+
+
+def test_a_tile_too_small_to_compare_is_lossless():
+    pixels = drawn(Size(16, 8))
+    made, back = coded({}, pixels)
+    assert made.fidelity == Fidelity(1.0, math.inf, 0.0)
+    assert (back == pixels).all()
+
+
+@pytest.mark.parametrize("size", [Size(240, 240), Size(512, 256), Size(100, 70), Size(17, 33)])
+def test_tiles_of_any_size_come_back_in_it(size):
+    made, back = coded(LAX, drawn(size))
+    assert back.shape == (*size.shape, 3)
+    assert made.fidelity.psnr == pytest.approx(psnr(drawn(size), back))
+
+
+def test_a_batch_is_what_its_tiles_are_each_alone():
+    codec = create_codec(NAME, LAX)
+    tiles = [drawn(size, seed) for seed, size in enumerate([SIZE] * 5 + [Size(64, 48)] * 2 + [SIZE])]
+    together = encode_tiles(codec, tiles)
+    alone = [encode_tiles(codec, [tile])[0] for tile in tiles]
+    for one, other in zip(together, alone, strict=True):
+        assert one.fidelity.psnr == pytest.approx(other.fidelity.psnr, abs=0.05)
+    stored = [
+        EncodedTile(made.data, codec.encoding, Size(tile.shape[1], tile.shape[0]))
+        for made, tile in zip(together, tiles, strict=True)
+    ]
+    for back, tile in zip(decode_tiles(stored), stored, strict=True):
+        assert np.abs(back.astype(int) - decode_tile(tile)).max() <= 1
+
+
+def test_a_jpeg_stream_stands_for_a_tile_too():
+    import imagecodecs
+
+    pixels = drawn(SIZE)
+    data = imagecodecs.jpeg8_encode(pixels, level=95)
+    back = decode_tile(EncodedTile(data, create_codec(NAME).encoding, SIZE))
+    assert psnr(pixels, back) > 30
+
+
+def test_a_payload_of_another_size_is_refused():
+    made, _ = coded(LAX, drawn(SIZE))
+    with pytest.raises(ValueError, match="expected 240"):
+        decode_tile(EncodedTile(made.data, create_codec(NAME).encoding, Size(240, 256)))
+
+
+def test_two_thousand_damages_give_an_error_or_the_right_pixels():
+    rng = np.random.default_rng(0)
+    codec = create_codec(NAME, LAX)
+    pixels = drawn(Size(64, 64))
+    data = codec.encode(pixels)
+    assert is_payload(data)
+    right = decode_tile(EncodedTile(data, codec.encoding, Size(64, 64)))
+    errors = 0
+    for _ in range(2000):
+        try:
+            back = decode_tile(EncodedTile(damaged(data, rng), codec.encoding, Size(64, 64)))
+        except (ValueError, RuntimeError):
+            errors += 1
+            continue
+        assert (back == right).all()
+    assert errors > 1900
+
+
+def test_damages_with_a_right_checksum_end_no_process():
+    import zlib
+
+    rng = np.random.default_rng(1)
+    codec = create_codec(NAME, LAX)
+    data = codec.encode(drawn(Size(64, 64)))
+    for _ in range(500):
+        forged = bytearray(damaged(data, rng))
+        forged[:4] = data[:4]
+        forged[8:16] = data[8:16]
+        forged[4:8] = zlib.crc32(forged[8:]).to_bytes(4, "little")
+        try:
+            back = decode_tile(EncodedTile(bytes(forged), codec.encoding, Size(64, 64)))
+        except (ValueError, RuntimeError):
+            continue
+        assert back.shape == (64, 64, 3)
+
+
+def damaged(data, rng):
+    """The bytes with some changed, cut, doubled, or others put in."""
+    found = bytearray(data)
+    kind = rng.integers(5)
+    at, other = sorted(rng.integers(0, len(found), 2).tolist())
+    if kind == 0:
+        found[at] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        found = found[:at]
+    elif kind == 2:
+        del found[at : other + 1]
+    elif kind == 3:
+        found[at:at] = rng.integers(0, 256, int(rng.integers(1, 40))).astype(np.uint8).tobytes()
+    else:
+        found[at : other + 1] = rng.integers(0, 256, other + 1 - at).astype(np.uint8).tobytes()
+    return bytes(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_ssim": 1.1}, "min_ssim is 1.1"),
+        ({"min_psnr": -1.0}, "min_psnr is -1"),
+        ({"max_color_shift": 256.0}, "max_color_shift is 256"),
+        ({"quality": 0}, "quality of model"),
+        ({"quality": 99}, "quality of model"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        create_codec(NAME, options)
