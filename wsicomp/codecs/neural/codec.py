@@ -16,6 +16,7 @@ from wsicomp.codecs import Encoded, Options, Resort, jpegxl
 from wsicomp.codecs.checks import check_range, rgb
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload
+from wsicomp.concurrency import batched
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
@@ -102,13 +103,24 @@ class NeuralCodec:
         """The tile as a payload, or as JPEG XL where that is better."""
         return self.encode_batch([pixels])[0].data
 
+    def payloads(self, tiles: Sequence[Pixels]) -> list[bytes]:
+        """Tiles of one size at the chosen step, unguarded: to measure the model, not to keep."""
+        size = Size(tiles[0].shape[1], tiles[0].shape[0])
+        found = []
+        for batch in batched(tiles, runtime.BATCH_TILES[self._device]):
+            with torch.inference_mode():
+                pictures = runtime.pictures(batch, self._network.multiple_px)
+                written = self._network.write(self._network.analyse(pictures), self._step)
+            found += [
+                Payload(self.model.key, size, self._step, strings).pack() for strings in written.strings
+            ]
+        return found
+
     def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
         """The same of many, the model's part in batches."""
         tiles = [rgb(tile) for tile in tiles]
         found: list[Encoded] = []
-        batch = runtime.BATCH_TILES[self._device]
-        for start in range(0, len(tiles), batch):
-            part = tiles[start : start + batch]
+        for part in batched(tiles, runtime.BATCH_TILES[self._device]):
             if len({tile.shape for tile in part}) == 1:
                 found += self._encode_alike(part)
             else:

@@ -60,9 +60,10 @@ def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
     """Tiles of one size as (items, 3, rows, columns) from 0 to 1, their edges repeated up to the multiple."""
     stacked = np.stack(tiles)
     rows, columns = padded(stacked.shape[1:3], multiple_px)
-    padding = ((0, 0), (0, rows - stacked.shape[1]), (0, columns - stacked.shape[2]), (0, 0))
-    stacked = np.pad(stacked, padding, mode="edge")
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+    if (rows, columns) != stacked.shape[1:3]:
+        padding = ((0, 0), (0, rows - stacked.shape[1]), (0, columns - stacked.shape[2]), (0, 0))
+        stacked = np.pad(stacked, padding, mode="edge")
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255)
 
 
 def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
@@ -73,7 +74,7 @@ def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
 
 def pixels_of(decoded: Tensor, size: Size) -> list[Pixels]:
     """Pictures as tiles of that size."""
-    levels = decoded.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    levels = decoded.clamp_(0, 1).mul_(255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [np.ascontiguousarray(tile[: size.height, : size.width]) for tile in levels]
 
 

@@ -1,0 +1,152 @@
+"""Tiles of 256 x 256 px a second: our neural codec, CompressAI in a loop with the same weights, JPEG XL.
+
+    scripts/bench-codec [--model NAME] [--device cpu] [PICTURE_OR_SLIDE ...]
+
+Everything runs in turn, in rounds, and the fastest round of each counts. CompressAI does what its examples do:
+one tile after another through `compress` and `decompress`, torch's own threads at work; its tables are those
+of our commonest class, in the form that it keeps them in.
+"""
+
+import argparse
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from wsicomp.codecs import create_codec, decode_tiles, encode_tiles
+from wsicomp.concurrency import available_cores, batched, ordered_map
+from wsicomp.geometry import Region, Size
+from wsicomp.readers import open_slide
+from wsicomp.slide import EncodedTile
+from wsicomp.synthetic import SyntheticSlide
+from wsicomp.training.codec.network import build
+from wsicomp.training.codec.settings import CodecNetwork
+
+SIDE = 256
+LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
+
+
+def tiles_of(paths, count):
+    """Tissue of slides, or of a drawn one."""
+    found = []
+    if not paths:
+        slide = SyntheticSlide(Size(4096, 4096), seed=1, tissue_fraction=0.9)
+        return [
+            slide.render(Region(x, y, SIDE, SIDE))
+            for y in range(1024, 3072, SIDE)
+            for x in range(1024, 3072, SIDE)
+        ][:count]
+    for path in paths:
+        with closing(open_slide(path)) as slide:
+            size = slide.info.levels[0].size
+            for y in range(size.height // 4, 3 * size.height // 4 - SIDE, SIDE):
+                for x in range(size.width // 4, 3 * size.width // 4 - SIDE, SIDE):
+                    found.append(slide.read_region(0, Region(x, y, SIDE, SIDE)))
+    step = max(1, len(found) // count)
+    return found[::step][:count]
+
+
+def compressai_net(model):
+    """CompressAI's network of the same weights."""
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.tensors.items()}
+    channels, latents = tensors["g_a.0.weight"].shape[0], tensors["g_a.6.weight"].shape[0]
+    kind = model.card.settings["nonlinearity"]
+    net = build(CodecNetwork(channels=channels, latents=latents, nonlinearity=kind)).eval()
+    weights = {name: tensor.float() for name, tensor in tensors.items() if name.startswith(("g_a.", "g_s."))}
+    net.load_state_dict(weights, strict=False)
+    step = model.card.step
+    lengths = tensors[f"tables.{step}.lengths"].long()
+    parts = torch.split(tensors[f"tables.{step}.frequencies"].int(), lengths.tolist())
+    classes = tensors.get(f"tables.{step}.classes")
+    commonest = 0 if classes is None else int(classes[:-1].int().argmax())
+    of = tensors[f"tables.{step}.of"].int()[commonest].tolist()
+    width = int(lengths.max()) + 1
+    cdf = torch.zeros(latents, width, dtype=torch.int32)
+    for row, number in zip(cdf, of, strict=True):
+        row[1 : len(parts[number]) + 1] = parts[number].cumsum(0)
+    bottleneck = net.entropy_bottleneck
+    bottleneck._quantized_cdf = cdf
+    bottleneck._cdf_length = (lengths[of] + 1).int()
+    bottleneck._offset = tensors[f"tables.{step}.offsets"].int()[of]
+    with torch.no_grad():
+        bottleneck.quantiles[:, 0, 1] = tensors["medians"]
+    return net
+
+
+def fastest(function, rounds):
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        result = function()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("--model", default="he-compact")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--tiles", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    tiles = tiles_of(options.paths, options.tiles)
+    cores = available_cores()
+    codec = create_codec("bmshj2018-factorized", {"model": options.model, "device": options.device, **LAX})
+    guarded = create_codec("bmshj2018-factorized", {"model": options.model, "device": options.device})
+    other = create_codec("jpegxl", {"effort": 7})
+    net = compressai_net(codec.model)
+    pictures = [torch.from_numpy(tile).permute(2, 0, 1)[None].float() / 255 for tile in tiles]
+    size = Size(SIDE, SIDE)
+
+    def spread(function, items):
+        return [found for part in ordered_map(function, batched(items, 16), cores) for found in part]
+
+    def loop_compress():
+        with torch.no_grad():
+            return [net.compress(picture) for picture in pictures]
+
+    rows = {}
+    rows["CompressAI compress"], packed = fastest(loop_compress, options.rounds)
+
+    def loop_decompress():
+        with torch.no_grad():
+            return [net.decompress(**tile)["x_hat"] for tile in packed]
+
+    rows["CompressAI decompress"], _ = fastest(loop_decompress, options.rounds)
+    rows["ours, encode"], payloads = fastest(lambda: spread(codec.payloads, tiles), options.rounds)
+    rows["ours, encode, decode and guard"], made = fastest(
+        lambda: spread(lambda part: encode_tiles(guarded, part), tiles), options.rounds
+    )
+    stored = [EncodedTile(payload, codec.encoding, size) for payload in payloads]
+    rows["ours, decode"], _ = fastest(lambda: spread(decode_tiles, stored), options.rounds)
+    rows["JPEG XL effort 7, encode"], _ = fastest(
+        lambda: spread(lambda part: encode_tiles(other, part), tiles), options.rounds
+    )
+    table = Table(
+        title=f"{len(tiles)} tiles of {SIDE} x {SIDE} px, {codec.config()['device']}, {cores} cores"
+    )
+    for name in ("", "tiles a second", "ms a tile", "times CompressAI"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, seconds in rows.items():
+        base = rows[
+            "CompressAI decompress"
+            if "ours, decode" in name or "decompress" in name
+            else "CompressAI compress"
+        ]
+        table.add_row(
+            name, f"{len(tiles) / seconds:.1f}", f"{seconds / len(tiles) * 1e3:.1f}", f"{base / seconds:.2f}x"
+        )
+    Console(width=100).print(table)
+    fell_back = sum(tile.resort.name == "FELL_BACK" for tile in made)
+    Console().print(f"{fell_back} of {len(made)} guarded tiles fell back")
+
+
+if __name__ == "__main__":
+    main()
