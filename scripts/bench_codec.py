@@ -2,15 +2,17 @@
 
     scripts/bench-codec [--model NAME] [--device cpu] [PICTURE_OR_SLIDE ...]
 
-Everything runs in turn, in rounds, and the fastest round of each counts. CompressAI does what its examples do:
-one tile after another through `compress` and `decompress`, torch's own threads at work; its tables are those
-of our commonest class, in the form that it keeps them in.
+Everything runs in turn, in rounds, and the fastest round of each counts. CompressAI does what its examples
+do: one tile after another through `compress` and `decompress`, torch's own threads at work; its tables are
+those of our commonest class, in the form that it keeps them in.
 """
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from wsicomp.codecs import create_codec, decode_tiles, encode_tiles
+from wsicomp.codecs.neural.model import Model
 from wsicomp.concurrency import available_cores, batched, ordered_map
 from wsicomp.geometry import Region, Size
 from wsicomp.readers import open_slide
-from wsicomp.slide import EncodedTile
+from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.training.codec.network import build
 from wsicomp.training.codec.settings import CodecNetwork
@@ -30,9 +33,9 @@ SIDE = 256
 LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
 
 
-def tiles_of(paths, count):
+def tiles_of(paths: list[Path], count: int) -> list[Pixels]:
     """Tissue of slides, or of a drawn one."""
-    found = []
+    found: list[Pixels] = []
     if not paths:
         slide = SyntheticSlide(Size(4096, 4096), seed=1, tissue_fraction=0.9)
         return [
@@ -44,13 +47,13 @@ def tiles_of(paths, count):
         with closing(open_slide(path)) as slide:
             size = slide.info.levels[0].size
             for y in range(size.height // 4, 3 * size.height // 4 - SIDE, SIDE):
-                for x in range(size.width // 4, 3 * size.width // 4 - SIDE, SIDE):
-                    found.append(slide.read_region(0, Region(x, y, SIDE, SIDE)))
+                row = range(size.width // 4, 3 * size.width // 4 - SIDE, SIDE)
+                found += [slide.read_region(0, Region(x, y, SIDE, SIDE)) for x in row]
     step = max(1, len(found) // count)
     return found[::step][:count]
 
 
-def compressai_net(model):
+def compressai_net(model: Model) -> Any:
     """CompressAI's network of the same weights."""
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.tensors.items()}
     channels, latents = tensors["g_a.0.weight"].shape[0], tensors["g_a.6.weight"].shape[0]
@@ -77,7 +80,8 @@ def compressai_net(model):
     return net
 
 
-def fastest(function, rounds):
+def fastest(function: Callable[[], Any], rounds: int) -> tuple[float, Any]:
+    """Seconds of the fastest round, and what came of the last."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -86,7 +90,7 @@ def fastest(function, rounds):
     return min(times), result
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -105,17 +109,17 @@ def main():
     pictures = [torch.from_numpy(tile).permute(2, 0, 1)[None].float() / 255 for tile in tiles]
     size = Size(SIDE, SIDE)
 
-    def spread(function, items):
+    def spread(function: Callable[[list[Any]], list[Any]], items: Sequence[Any]) -> list[Any]:
         return [found for part in ordered_map(function, batched(items, 16), cores) for found in part]
 
-    def loop_compress():
+    def loop_compress() -> list[Any]:
         with torch.no_grad():
             return [net.compress(picture) for picture in pictures]
 
     rows = {}
     rows["CompressAI compress"], packed = fastest(loop_compress, options.rounds)
 
-    def loop_decompress():
+    def loop_decompress() -> list[Any]:
         with torch.no_grad():
             return [net.decompress(**tile)["x_hat"] for tile in packed]
 

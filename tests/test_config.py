@@ -6,7 +6,7 @@ from wsicomp import ConfigError, ConversionConfig
 from wsicomp.config import create_config, load_preset
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
-PRESETS = [path for path in CONFIGS if not path.name.startswith("tissue-")]
+PRESETS = [path for path in CONFIGS if not path.name.startswith(("tissue-", "codec-"))]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,9 @@ CODEC_OPTIONS = {
 }
 """The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
 
+_OF_TRAINING = ("tissue-", "codec-")
+"""How the names of files in configs/ begin that are not presets of conversions."""
+
 _RANGES = {
     "margin_um": (0, 10_000),
     "magnification": (0.5, 40),
@@ -169,7 +172,8 @@ class ConversionConfig:
 
 def preset_names() -> tuple[str, ...]:
     """The presets that come with wsicomp, by the names that `load_preset` takes."""
-    return tuple(sorted(path.stem for path in _presets().glob("*.toml") if "tissue" not in path.stem))
+    stems = (path.stem for path in _presets().glob("*.toml"))
+    return tuple(sorted(stem for stem in stems if not stem.startswith(_OF_TRAINING)))
 
 
 def _presets() -> Path:

@@ -95,7 +95,7 @@ class _Gdn(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """In place and by strips, which stay in a core's cache: a third of the time of doing it at once."""
-        strips = inputs.split(max(1, _STRIP // (inputs.shape[1] * inputs.shape[3])), 2)
+        strips = torch.split(inputs, max(1, _STRIP // (inputs.shape[1] * inputs.shape[3])), 2)
         for strip in strips if inputs.device.type == "cpu" else (inputs,):
             self._normalise(strip)
         return inputs
