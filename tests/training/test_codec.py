@@ -139,9 +139,8 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     if not (folder / "whole").is_dir():
         assert main(["train", "codec", "tiny.toml", "whole", "--name", "small"]) == 0
-    monkeypatch.setattr(
-        "wsicomp.training.codec.evaluate.SWEEPS", {"jpeg": [{"quality": 50}, {"quality": 90}]}
-    )
+    sweeps = {"jpeg": [{"quality": 50}, {"quality": 90}], "jpegxl": [{"distance": 2.0, "effort": 1}]}
+    monkeypatch.setattr("wsicomp.training.codec.evaluate.SWEEPS", sweeps)
     shutil.rmtree(folder / "measured", ignore_errors=True)
     code = main(["evaluate", "codec", "drawn.h5", "measured", "--model", "whole/small.safetensors"])
     assert code == 0
