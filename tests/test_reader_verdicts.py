@@ -32,6 +32,8 @@ KINDS = {
     "jpeg2000.svs": {"codec": "jpeg2000", "glass": "keep"},
     "webp.tiff": {"codec": "webp", "glass": "keep"},
     "none.tiff": {"codec": "none", "glass": "keep"},
+    "neural.tiff": {"codec": "bmshj2018-factorized", "glass": "keep"},
+    "neural-overview.tiff": {"codec": "bmshj2018-factorized", "glass": "keep", "overview": "jpeg"},
     "empty.tiff": {"glass": "empty", "segmenter": "threshold", "margin_um": 0},
 }
 
@@ -86,8 +88,9 @@ def by_bioformats(path, folder):
 
 def by_tifffile(path, folder):
     with tifffile.TiffFile(path) as tiff:
-        pages = [page.asarray() for page in tiff.pages if page.is_tiled]
-    return max(pages, key=lambda page: page.size)
+        pages = [page for page in tiff.pages if page.is_tiled]
+        known = [page for page in pages if page.compression in tifffile.TIFF.DECOMPRESSORS]
+        return max(known, key=lambda page: page.imagewidth).asarray()
 
 
 def by_command(command, folder, environment=None):

@@ -117,6 +117,8 @@ def _libvips(facts: _Facts) -> ReaderVerdict:
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
+    if NEURAL in facts.compressions:
+        return ReaderVerdict("Bio-Formats", "no", "a compression that it does not know anywhere stops it")
     if unknown := facts.first & (_JPEGXL | {WEBP, NEURAL}):
         return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}")
     return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
