@@ -17,7 +17,7 @@ from openslide import AbstractSlide, OpenSlide, OpenSlideError
 from PIL import Image
 
 from wsicomp.codecs import decode_tile
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.openslide_api.cache import TileCache
@@ -30,6 +30,9 @@ from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_CANVAS_PX = 4096
 """OpenSlide paints a region in canvases of this side, each of whose corners is a whole level-0 pixel."""
+
+_LEAST_BATCH = 4
+"""As many neural tiles are decoded at once by a thread."""
 
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 
@@ -176,8 +179,10 @@ class WsicompSlide(AbstractSlide):
             for index, tile in zip(indices, cached, strict=True)
             if tile is None and not _is_transparent(slide, index)
         ]
+        share = max(_LEAST_BATCH, -(-len(missing) // available_cores()))
         try:
-            decoded = dict(zip(missing, slide.read_tiles(missing), strict=True))
+            tiles = itertools.chain.from_iterable(_executor().map(slide.read_tiles, batched(missing, share)))
+            decoded = dict(zip(missing, tiles, strict=True))
         except SlideReadError as exc:
             raise SlideAccessError(exc.message, exc.path, exc.place) from exc
         for index, tile in zip(indices, cached, strict=True):
