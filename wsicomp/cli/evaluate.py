@@ -91,6 +91,13 @@ def register(commands: Subparsers) -> None:
         metavar="F",
         help="compare at this mean SSIM; may come again (default 0.955)",
     )
+    codec.add_argument(
+        "--tiles",
+        type=int,
+        default=200,
+        metavar="N",
+        help="at most so many of each magnification, spread over all (default 200)",
+    )
     codec.add_argument("--device", default="auto", help="auto, cpu or cuda")
     codec.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
     codec.set_defaults(run=run_codec)
@@ -144,11 +151,13 @@ def run_codec(options: argparse.Namespace) -> int:
     from wsicomp.training.codec.page import PAGE, equal_rows, write_codec_evaluation
     from wsicomp.training.patches import open_patch_set
 
+    if options.tiles < 1 or not all(0 < target < 1 for target in options.ssim or ()):
+        raise TrainingError("expected 1 tile or more, and an SSIM between 0 and 1")
     models = {name: model_named(name).card.architecture for name in options.model or ["he-compact"]}
     check_empty(options.folder, options.overwrite)
     with ExitStack() as stack:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
-        tiles = measuring.tissue_tiles(sets, options.split)
+        tiles = measuring.tissue_tiles(sets, options.split, options.tiles)
     codecs = list(measuring.measured_codecs(models, options.device))
     with completed_files(options.folder) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:

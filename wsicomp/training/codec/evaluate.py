@@ -105,8 +105,8 @@ class Comparison:
         return None if here is None or there is None else 1 - here / there
 
 
-def tissue_tiles(sets: Sequence[PatchSet], split: str | None) -> list[TissueTile]:
-    """Tiles of tissue of the sources of a split.
+def tissue_tiles(sets: Sequence[PatchSet], split: str | None, most: int = 1 << 30) -> list[TissueTile]:
+    """Tiles of tissue of the sources of a split, at most so many of each magnification, spread over all.
 
     Raises:
         TrainingError: there is none.
@@ -127,7 +127,8 @@ def tissue_tiles(sets: Sequence[PatchSet], split: str | None) -> list[TissueTile
                         tiles.append(TissueTile(patch.power, source.group, name, pixels[place].copy()))
     if not tiles:
         raise TrainingError(f"no tile of tissue of split {split!r} to measure on")
-    return tiles
+    by_power = [[tile for tile in tiles if tile.power == power] for power in {tile.power for tile in tiles}]
+    return [tile for alike in by_power for tile in alike[:: -(-len(alike) // most)]]
 
 
 def measured_codecs(models: Mapping[str, str], device: str) -> Iterator[tuple[str, str, TileCodec]]:

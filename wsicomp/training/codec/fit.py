@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ def fit_codec(
         run = _Run(settings)
         if reports:
             run.load(_last(folder, reports))
+        elif settings.begin_with:
+            run.begin_with(Path(settings.begin_with))
         validation = np.stack(source.validation()).astype(np.float32) / 255
         while not reports or reports[-1].iteration < settings.iterations:
             start = time.monotonic()
@@ -198,28 +200,41 @@ class _Run:
             "iteration": self.iteration,
         }
 
+    def begin_with(self, folder: Path) -> None:
+        """Take over what another run has learnt, tensor by tensor where the shapes are the same.
+
+        Raises:
+            TrainingError: the folder holds no run, or a damaged one.
+        """
+        newest = max(folder.glob("last-*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+        if newest is None:
+            raise TrainingError("holds no run to begin with", folder)
+        with _told_if_damaged(newest):
+            theirs = torch.load(newest, self._device, weights_only=True)["net"]
+            own = self.net.state_dict()
+            same = {name: value for name, value in theirs.items() if own[name].shape == value.shape}
+            self.net.load_state_dict(same, strict=False)
+
     def load(self, path: Path) -> None:
         """Go on from a state that was saved.
 
         Raises:
             TrainingError: it is damaged.
         """
-        try:
+        with _told_if_damaged(path):
             state = torch.load(path, self._device, weights_only=True)
             self.net.load_state_dict(state["net"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._auxiliary.load_state_dict(state["auxiliary"])
             self.iteration = int(state["iteration"])
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            LookupError,
-            TypeError,
-            EOFError,
-            pickle.PickleError,
-        ) as exc:
-            raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
+
+
+@contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, pickle.PickleError) as exc:
+        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
 
 
 def _figures(losses: Tensor, passed: Passed, pictures: Tensor) -> Figures:

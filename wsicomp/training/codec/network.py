@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from compressai.layers import GDN, GDN1
 from compressai.models import Elic2022Chandelier, FactorizedPrior, MeanScaleHyperprior, ScaleHyperprior
+from compressai.models.utils import conv, deconv
 from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wsicomp.training.codec.settings import CodecNetwork, Distortion
 
+_SAMPLES = 3
 _WINDOW_PX, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 _COLOR_BLOCK_PX = 16
@@ -32,8 +35,7 @@ def build(settings: CodecNetwork) -> Any:
     size = (settings.channels, settings.latents)
     if settings.architecture == "bmshj2018-factorized":
         net = FactorizedPrior(*size)
-        if settings.nonlinearity != "gdn":
-            _replace_gdn(net, settings.nonlinearity)
+        net.g_a, net.g_s = _transforms(settings)
         return net
     if settings.architecture == "elic2022-chandelier":
         return Elic2022Chandelier(*size, groups=list(settings.groups) if sum(settings.groups) else None)
@@ -41,12 +43,22 @@ def build(settings: CodecNetwork) -> Any:
     return kinds[settings.architecture](*size)
 
 
-def _replace_gdn(net: Any, kind: str) -> None:
-    for transform in (net.g_a, net.g_s):
-        for name, layer in transform.named_children():
-            if isinstance(layer, GDN):
-                cheaper = GDN1(layer.beta.numel(), inverse=layer.inverse) if kind == "gdn1" else nn.ReLU()
-                setattr(transform, name, cheaper)
+def _transforms(settings: CodecNetwork) -> tuple[nn.Sequential, nn.Sequential]:
+    """The encoder and decoder of a factorised prior, each with its own width at each scale."""
+    widths = (_SAMPLES, *settings.hidden, settings.latents)
+    analysis: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        analysis += [conv(inputs, outputs), _nonlinearity(settings.nonlinearity, outputs, inverse=False)]
+    synthesis: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[::-1]):
+        synthesis += [deconv(inputs, outputs), _nonlinearity(settings.nonlinearity, outputs, inverse=True)]
+    return nn.Sequential(*analysis[:-1]), nn.Sequential(*synthesis[:-1])
+
+
+def _nonlinearity(kind: str, channels: int, inverse: bool) -> nn.Module:
+    if kind == "relu":
+        return nn.ReLU(inplace=True)
+    return (GDN1 if kind == "gdn1" else GDN)(channels, inverse=inverse)
 
 
 def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Passed:

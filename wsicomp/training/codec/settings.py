@@ -21,7 +21,8 @@ _SSIM_PX, _MS_SSIM_PX = 32, 192
 class CodecNetwork:
     """An architecture of CompressAI: channels of its transforms, and of its latents.
 
-    `nonlinearity` is that of the factorised one. `groups` are the channels of each group of latents of
+    `nonlinearity` is that of the factorised one, and `widths` the channels of its three hidden layers, from
+    full size down, where they are not all `channels`. `groups` are the channels of each group of latents of
     elic2022-chandelier, whose own are taken where it is empty.
     """
 
@@ -29,7 +30,13 @@ class CodecNetwork:
     channels: int = 192
     latents: int = 320
     nonlinearity: str = "gdn"
+    widths: tuple[int, ...] = (0,)
     groups: tuple[int, ...] = (0,)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """The channels of each hidden layer of the factorised one."""
+        return self.widths if sum(self.widths) else (self.channels,) * 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,8 @@ class CodecSettings:
 
     Which sources are learnt from is as for the tissue network. A run takes `batch` crops of `crop_px` from
     `patches` in each of `iterations`, in proportion to `power_weights`; at least `least_tissue` of a crop is
-    tissue. `step_range` trains one network for many qualities: the quantisation step of each crop is drawn
+    tissue. `begin_with` is another run's folder whose network is begun with, as far as its tensors have the same
+    shapes. `step_range` trains one network for many qualities: the quantisation step of each crop is drawn
     between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as much. `precision` is that
     of the first `precision_share` of the run, the rest is in float32. Every `report_every` iterations the
     run is measured and saved. A factorised prior is exported with `tables` of symbols in all, by channel and
@@ -81,6 +89,7 @@ class CodecSettings:
     report_every: int = 1000
     learning_rate: float = 1e-4
     schedule: str = "constant"
+    begin_with: str = ""
     precision: str = "float32"
     precision_share: float = 0.9
     step_range: float = 1.0
@@ -126,6 +135,14 @@ def _check(settings: CodecSettings) -> None:
             all(4 <= count <= 1024 for count in (network.channels, network.latents))
         ),
         "network.groups add up to network.latents": sum(network.groups) in (0, network.latents),
+        "network.widths are three, of 4 to 1024, of bmshj2018-factorized": (
+            not sum(network.widths)
+            or (
+                is_factorized
+                and len(network.widths) == 3
+                and 4 <= min(network.widths) <= max(network.widths) <= 1024
+            )
+        ),
         "only bmshj2018-factorized takes a network.nonlinearity or a step_range": (
             is_factorized or (network.nonlinearity == "gdn" and settings.step_range == 1)
         ),
