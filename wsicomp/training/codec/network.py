@@ -58,7 +58,8 @@ def _transforms(settings: CodecNetwork) -> tuple[nn.Sequential, nn.Sequential]:
 def _nonlinearity(kind: str, channels: int, inverse: bool) -> nn.Module:
     if kind == "relu":
         return nn.ReLU(inplace=True)
-    return (GDN1 if kind == "gdn1" else GDN)(channels, inverse=inverse)
+    gdn: type[nn.Module] = GDN1 if kind == "gdn1" else GDN
+    return gdn(channels, inverse=inverse)
 
 
 def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Passed:

@@ -69,12 +69,12 @@ class CodecSettings:
 
     Which sources are learnt from is as for the tissue network. A run takes `batch` crops of `crop_px` from
     `patches` in each of `iterations`, in proportion to `power_weights`; at least `least_tissue` of a crop is
-    tissue. `begin_with` is another run's folder whose network is begun with, as far as its tensors have the same
-    shapes. `step_range` trains one network for many qualities: the quantisation step of each crop is drawn
-    between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as much. `precision` is that
-    of the first `precision_share` of the run, the rest is in float32. Every `report_every` iterations the
-    run is measured and saved. A factorised prior is exported with `tables` of symbols in all, by channel and
-    by one of `classes` that the encoder chooses for each place.
+    tissue. `begin_with` is another run's folder, whose network is begun with as far as its tensors have the
+    same shapes. `step_range` trains one network for many qualities: the quantisation step of each crop is
+    drawn between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as much. `precision` is
+    that of the first `precision_share` of the run, the rest is in float32. Every `report_every` iterations
+    the run is measured and saved. A factorised prior is exported with `tables` of symbols in all, by channel
+    and by one of `classes` that the encoder chooses for each place.
     """
 
     patches: tuple[Path, ...] = ()
