@@ -31,13 +31,13 @@ from wsicomp.training.codec.settings import (
     CodecNetwork,
     CodecSettings,
     Distortion,
-    load_codec_settings,
 )
 from wsicomp.training.codec.tables import Classes, classed_tables, frequency_table
 from wsicomp.training.draw import draw_slides
 from wsicomp.training.fit import Samples
 from wsicomp.training.labels import TISSUE
 from wsicomp.training.patches import build_patch_set, open_patch_set
+from wsicomp.training.run_settings import load_settings
 from wsicomp.training.table import read_table
 
 TINY = """
@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
 
 
 def settings_of(folder, **changes):
-    found = load_codec_settings(folder / "tiny.toml")
+    found = load_settings(folder / "tiny.toml", CodecSettings)
     return dataclasses.replace(found, patches=(folder / "drawn.h5",), **changes)
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, ca
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        fit.fit_codec(load_codec_settings(folder / "half.toml"), folder / "halves", stop)
+        fit.fit_codec(load_settings(folder / "half.toml", CodecSettings), folder / "halves", stop)
     assert len(json.loads((folder / "halves/state.json").read_text())) == 1
     assert main(["train", "codec", "half.toml", "halves", "--name", "small"]) == 0
     first, second = (read_model(folder / run / "small.safetensors") for run in ("whole", "halves"))
@@ -185,7 +185,7 @@ def test_every_architecture_trains_a_step_and_becomes_a_model(folder, architectu
 
 def test_shipped_settings_are_sound():
     for path in sorted((ROOT / "configs").glob("codec-*.toml")):
-        assert load_codec_settings(path).patches
+        assert load_settings(path, CodecSettings).patches
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_settings_out_of_range_are_refused(tmp_path, line, message):
     first = "" if line.startswith("patches") else 'patches = ["a.h5"]\n'
     path.write_text(first + line)
     with pytest.raises(TrainingError, match=message):
-        load_codec_settings(path)
+        load_settings(path, CodecSettings)
 
 
 def test_crops_are_the_same_for_a_seed_and_hold_tissue(folder):

@@ -25,8 +25,9 @@ from wsicomp.training.export import check_name
 from wsicomp.training.fit import _spread
 from wsicomp.training.labels import GLASS, IGNORED, TISSUE, open_truth
 from wsicomp.training.patches import Patch, PatchSource, build_patch_set
+from wsicomp.training.run_settings import load_settings
 from wsicomp.training.sampling import epoch_patches, folds, learns_from
-from wsicomp.training.settings import NetworkSettings, TrainingSettings, load_settings
+from wsicomp.training.settings import NetworkSettings, TrainingSettings
 from wsicomp.training.table import ALL_GLASS, LabelledSlide, read_table
 
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
@@ -143,7 +144,7 @@ def test_folds_hold_every_group_once():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("tissue-*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_training_config_is_one(path):
-    assert load_settings(path).patches
+    assert load_settings(path, TrainingSettings).patches
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_every_shipped_training_config_is_one(path):
 def test_settings_that_are_wrong_are_refused(tmp_path, text, told):
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(TrainingError, match=told):
-        load_settings(tmp_path / "run.toml")
+        load_settings(tmp_path / "run.toml", TrainingSettings)
 
 
 SETTINGS = """

@@ -79,11 +79,12 @@ def run_tissue(options: argparse.Namespace) -> int:
     """Train, or go on, and export."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
-    from wsicomp.training.settings import load_settings
+    from wsicomp.training.run_settings import load_settings
+    from wsicomp.training.settings import TrainingSettings
     from wsicomp.training.tissue import cross_validate, train_tissue
 
     require("keras", "h5py", "matplotlib")
-    settings = load_settings(options.settings)
+    settings = load_settings(options.settings, TrainingSettings)
     if options.epochs is not None:
         settings = replace(settings, epochs=max(1, options.epochs))
     start = time.monotonic()
@@ -110,11 +111,12 @@ def run_codec(options: argparse.Namespace) -> int:
     require("torch", "compressai", "h5py", "matplotlib")
     from wsicomp.training.codec.export import export_codec
     from wsicomp.training.codec.fit import fit_codec
-    from wsicomp.training.codec.settings import load_codec_settings
+    from wsicomp.training.codec.settings import CodecSettings
     from wsicomp.training.export import check_name
+    from wsicomp.training.run_settings import load_settings
 
     check_name(options.name)
-    settings = load_codec_settings(options.settings)
+    settings = load_settings(options.settings, CodecSettings)
     if options.iterations is not None:
         settings = replace(settings, iterations=max(1, options.iterations))
 

@@ -35,7 +35,8 @@ from wsicomp.training.brightness import brightened
 from wsicomp.training.labels import IGNORED, TISSUE, targets
 from wsicomp.training.patches import Patch, PatchSet, PatchSource, open_patch_set
 from wsicomp.training.run import resumed, write_state, write_table
-from wsicomp.training.sampling import Split, epoch_patches, learns_from
+from wsicomp.training.run_settings import RunSettings
+from wsicomp.training.sampling import epoch_patches, learns_from
 from wsicomp.training.settings import TrainingSettings
 
 Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -74,7 +75,7 @@ class Fitted:
 class Samples:
     """The patches of several patch sets, told apart into those to learn from and those to validate with."""
 
-    def __init__(self, sets: Sequence[PatchSet], settings: Split) -> None:
+    def __init__(self, sets: Sequence[PatchSet], settings: RunSettings) -> None:
         sources: list[PatchSource] = []
         self._read: list[Callable[[], Crop]] = []
         patches: list[Patch] = []

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from wsicomp.errors import TrainingError
 from wsicomp.training.patches import Patch, PatchSource
+from wsicomp.training.run_settings import RunSettings
 
 Random = np.random.Generator
-
-
-class Split(Protocol):
-    """The settings that say which sources train and which validate; those of every network have them."""
-
-    @property
-    def validation_groups(self) -> tuple[str, ...]: ...
-    @property
-    def held_out_groups(self) -> tuple[str, ...]: ...
-    @property
-    def spare_test(self) -> bool: ...
-    @property
-    def licensed_only(self) -> bool: ...
-    @property
-    def seed(self) -> int: ...
 
 
 def epoch_patches(
@@ -62,7 +47,7 @@ def _endless(patches: Sequence[Patch], rng: Random) -> Iterator[Patch]:
             yield turns[source].pop()
 
 
-def learns_from(settings: Split, source: PatchSource) -> bool:
+def learns_from(settings: RunSettings, source: PatchSource) -> bool:
     """Whether a source is learnt from: not validated with, not held out, licensed where that is asked."""
     if settings.spare_test and source.split == "test":
         return False

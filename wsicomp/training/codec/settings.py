@@ -1,15 +1,10 @@
-"""What a codec training run is told: one TOML file, checked once."""
+"""What a codec training run is told."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
-from wsicomp.errors import TrainingError
-from wsicomp.training.toml import load_toml
+from wsicomp.training.run_settings import RunSettings
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
 NONLINEARITIES = ("gdn", "gdn1", "relu")
@@ -64,31 +59,20 @@ class CodecAugmentation:
 
 
 @dataclass(frozen=True)
-class CodecSettings:
+class CodecSettings(RunSettings):
     """A whole run. With its defaults, that of the method's study for factorised priors at quality 7.
 
-    Which sources are learnt from is as for the tissue network. A run takes `batch` crops of `crop_px` from
-    `patches` in each of `iterations`, in proportion to `power_weights`; at least `least_tissue` of a crop is
-    tissue. `begin_with` is another run's folder, whose network is begun with as far as its tensors have the
-    same shapes. `step_range` trains one network for many qualities: the quantisation step of each crop is
-    drawn between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as much. `precision` is
-    that of the first `precision_share` of the run, the rest is in float32. Every `report_every` iterations
-    the run is measured and saved. A factorised prior is exported with `tables` of symbols in all, by channel
-    and by one of `classes` that the encoder chooses for each place.
+    It takes `iterations` batches; at least `least_tissue` of a crop is tissue. `begin_with` is another run's
+    folder, whose network is begun with as far as its tensors have the same shapes. `step_range` trains one
+    network for many qualities: the quantisation step of each crop is drawn between 1 / step_range and
+    step_range, and its distortion weighs 1 / step^2 as much. `precision` is that of the first
+    `precision_share` of the run, the rest is in float32. Every `report_every` iterations the run is measured
+    and saved. A factorised prior is exported with `tables` of symbols in all, by channel and by one of
+    `classes` that the encoder chooses for each place.
     """
 
-    patches: tuple[Path, ...] = ()
-    validation_groups: tuple[str, ...] = ()
-    held_out_groups: tuple[str, ...] = ()
-    spare_test: bool = True
-    licensed_only: bool = True
-    seed: int = 1
-    crop_px: int = 256
-    batch: int = 8
     iterations: int = 850_000
     report_every: int = 1000
-    learning_rate: float = 1e-4
-    schedule: str = "constant"
     begin_with: str = ""
     precision: str = "float32"
     precision_share: float = 0.9
@@ -96,79 +80,54 @@ class CodecSettings:
     least_tissue: float = 0.4
     classes: int = 1
     tables: int = 192
-    power_weights: Mapping[str, float] = field(default_factory=dict)
     network: CodecNetwork = field(default_factory=CodecNetwork)
     distortion: Distortion = field(default_factory=Distortion)
     augmentation: CodecAugmentation = field(default_factory=CodecAugmentation)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return plain
+    def expectations(self) -> dict[str, bool]:
+        """What is expected of the values, in words, and whether it holds."""
+        network, distortion = self.network, self.distortion
+        is_factorized = network.architecture == ARCHITECTURES[0]
+        multiple = 16 if is_factorized else 64
+        least_px = max(_SSIM_PX * (distortion.ssim > 0), _MS_SSIM_PX * (distortion.ms_ssim > 0))
+        return super().expectations() | {
+            f"network.architecture is one of {', '.join(ARCHITECTURES)}": (
+                network.architecture in ARCHITECTURES
+            ),
+            f"network.nonlinearity is one of {', '.join(NONLINEARITIES)}": (
+                network.nonlinearity in NONLINEARITIES
+            ),
+            "network.channels and network.latents are 4 to 1024": (
+                _within((network.channels, network.latents), 4, 1024)
+            ),
+            "network.groups add up to network.latents": sum(network.groups) in (0, network.latents),
+            "network.widths are three, of 4 to 1024, of bmshj2018-factorized": (
+                not sum(network.widths)
+                or (is_factorized and len(network.widths) == 3 and _within(network.widths, 4, 1024))
+            ),
+            "only bmshj2018-factorized takes a network.nonlinearity or a step_range": (
+                is_factorized or (network.nonlinearity == "gdn" and self.step_range == 1)
+            ),
+            f"precision is one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
+            "precision_share and least_tissue are at most 1": (
+                max(self.precision_share, self.least_tissue) <= 1
+            ),
+            "step_range is 1 to 4": 1 <= self.step_range <= 4,
+            f"crop_px is a multiple of {multiple}, {multiple} to 512": (
+                self.crop_px % multiple == 0 and multiple <= self.crop_px <= 512
+            ),
+            f"crop_px is {_SSIM_PX} or more with distortion.ssim, {_MS_SSIM_PX} with distortion.ms_ssim": (
+                self.crop_px >= least_px
+            ),
+            "classes is 1 to 64, and tables 2 to 1024": (
+                1 <= self.classes <= 64 and 2 <= self.tables <= 1024
+            ),
+            "distortion has a weight": max(asdict(distortion).values()) > 0,
+            "iterations and report_every are 1 or more": min(self.iterations, self.report_every) >= 1,
+            "learning_rate is above 0": self.learning_rate > 0,
+            "augmentation's probabilities are at most 1": max(asdict(self.augmentation).values()) <= 1,
+        }
 
 
-def load_codec_settings(path: Path) -> CodecSettings:
-    """A codec training run's TOML file; its paths count from where the command runs.
-
-    Raises:
-        TrainingError: it cannot be read, or a setting is unknown or out of its range.
-    """
-    settings = load_toml(path, CodecSettings)
-    settings = replace(settings, patches=tuple(Path(name) for name in settings.patches))
-    try:
-        _check(settings)
-    except TrainingError as exc:
-        raise TrainingError(exc.message, path) from exc
-    return settings
-
-
-def _check(settings: CodecSettings) -> None:
-    network, distortion = settings.network, settings.distortion
-    is_factorized = network.architecture == ARCHITECTURES[0]
-    multiple = 16 if is_factorized else 64
-    weights = settings.power_weights.values()
-    expected = {
-        "patches names at least one patch set; make one with `wsicomp dataset build`": bool(settings.patches),
-        f"network.architecture is one of {', '.join(ARCHITECTURES)}": network.architecture in ARCHITECTURES,
-        f"network.nonlinearity is one of {', '.join(NONLINEARITIES)}": network.nonlinearity in NONLINEARITIES,
-        "network.channels and network.latents are 4 to 1024": (
-            all(4 <= count <= 1024 for count in (network.channels, network.latents))
-        ),
-        "network.groups add up to network.latents": sum(network.groups) in (0, network.latents),
-        "network.widths are three, of 4 to 1024, of bmshj2018-factorized": (
-            not sum(network.widths)
-            or (
-                is_factorized
-                and len(network.widths) == 3
-                and 4 <= min(network.widths) <= max(network.widths) <= 1024
-            )
-        ),
-        "only bmshj2018-factorized takes a network.nonlinearity or a step_range": (
-            is_factorized or (network.nonlinearity == "gdn" and settings.step_range == 1)
-        ),
-        "precision is float32 or bfloat16": settings.precision in PRECISIONS,
-        "schedule is constant or cosine": settings.schedule in ("constant", "cosine"),
-        "precision_share and least_tissue are at most 1": max(settings.precision_share, settings.least_tissue)
-        <= 1,
-        "step_range is 1 to 4": 1 <= settings.step_range <= 4,
-        f"crop_px is a multiple of {multiple}, {multiple} to 512": (
-            settings.crop_px % multiple == 0 and multiple <= settings.crop_px <= 512
-        ),
-        f"crop_px is {_SSIM_PX} or more with distortion.ssim, {_MS_SSIM_PX} with distortion.ms_ssim": (
-            settings.crop_px >= max(_SSIM_PX * (distortion.ssim > 0), _MS_SSIM_PX * (distortion.ms_ssim > 0))
-        ),
-        "classes is 1 to 64, and tables 2 to 1024": (
-            1 <= settings.classes <= 64 and 2 <= settings.tables <= 1024
-        ),
-        "distortion has a weight": max(asdict(distortion).values()) > 0,
-        "batch, iterations and report_every are 1 or more": (
-            min(settings.batch, settings.iterations, settings.report_every) >= 1
-        ),
-        "learning_rate is above 0": settings.learning_rate > 0,
-        "seed is 0 or more": settings.seed >= 0,
-        "power_weights are not all 0": not weights or any(weights),
-        "augmentation's probabilities are at most 1": max(asdict(settings.augmentation).values()) <= 1,
-    }
-    for message, holds in expected.items():
-        if not holds:
-            raise TrainingError(f"expected: {message}")
+def _within(values: tuple[int, ...], least: int, most: int) -> bool:
+    return least <= min(values) <= max(values) <= most

@@ -1,24 +1,67 @@
-"""Settings of training runs in TOML files: read once, every value held against its default's type."""
+"""What every training run is told: one TOML file, read once, every value held against its default's type."""
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from wsicomp.errors import TrainingError
 
-Settings = TypeVar("Settings")
+SCHEDULES = ("constant", "cosine")
 
 
-def load_toml(path: Path, kind: type[Settings]) -> Settings:
-    """A dataclass of settings from a TOML file; fields that are dataclasses themselves are its tables.
+@dataclass(frozen=True)
+class RunSettings:
+    """What the runs of all networks have in common.
+
+    `patches` are patch sets. Sources of `validation_groups` are validated with and not learnt from. Neither
+    are those of `held_out_groups`, with `spare_test` those of split "test", and with `licensed_only` those
+    whose table says that weights may not train on them. Crops of `crop_px` are drawn in proportion to
+    `power_weights` (equal where it is empty), `batch` at a time.
+    """
+
+    patches: tuple[Path, ...] = ()
+    validation_groups: tuple[str, ...] = ()
+    held_out_groups: tuple[str, ...] = ()
+    spare_test: bool = True
+    licensed_only: bool = True
+    seed: int = 1
+    crop_px: int = 256
+    batch: int = 8
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    power_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def expectations(self) -> dict[str, bool]:
+        """What is expected of the values, in words, and whether it holds."""
+        weights = self.power_weights.values()
+        return {
+            "patches names at least one patch set; make one with `wsicomp dataset build`": bool(self.patches),
+            f"schedule is one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
+            "batch is 1 or more": self.batch >= 1,
+            "seed is 0 or more": self.seed >= 0,
+            "power_weights are not all 0": not weights or any(weights),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+def load_settings(path: Path, kind: type[Settings]) -> Settings:
+    """A run's TOML file; fields that are dataclasses are its tables, paths count from where the command runs.
 
     Raises:
-        TrainingError: it cannot be read, or a setting is unknown or of the wrong type.
+        TrainingError: it cannot be read, or a setting is unknown, of the wrong type or out of its range.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
@@ -27,9 +70,14 @@ def load_toml(path: Path, kind: type[Settings]) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise TrainingError(f"not TOML ({exc})", path) from exc
     try:
-        return cast(Settings, _filled(kind, values, ""))
+        filled = cast(Settings, _filled(kind, values, ""))
     except TrainingError as exc:
         raise TrainingError(exc.message, path) from exc
+    settings = replace(filled, patches=tuple(Path(name) for name in filled.patches))
+    for message, holds in settings.expectations().items():
+        if not holds:
+            raise TrainingError(f"expected: {message}", path)
+    return settings
 
 
 def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
