@@ -22,7 +22,7 @@ from wsicomp.errors import (
 )
 from wsicomp.openslide_api import SlideAccessError, TileCache, WsicompSlide, open_slide
 from wsicomp.outcome import ConversionReport
-from wsicomp.pyramid.verify import Problem
+from wsicomp.pyramid.problems import Problem
 from wsicomp.restore import RestoreReport, restore_slide
 from wsicomp.version import __version__
 

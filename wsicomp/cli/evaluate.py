@@ -44,6 +44,11 @@ def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("evaluate", help="measure on labelled slides", description=__doc__)
     kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    _register_tissue(kinds)
+    _register_codec(kinds)
+
+
+def _register_tissue(kinds: Subparsers) -> None:
     tissue = add_command(kinds, "tissue", "how well tissue is told from glass", _DESCRIPTION)
     tissue.add_argument("table", type=Path, help="the table of labelled slides")
     tissue.add_argument("folder", type=Path, help="where the measurements go")
@@ -72,6 +77,8 @@ def register(commands: Subparsers) -> None:
     tissue.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
     tissue.set_defaults(run=run_tissue)
 
+
+def _register_codec(kinds: Subparsers) -> None:
     codec = add_command(kinds, "codec", "how true neural tiles are, and how small", _CODEC_DESCRIPTION)
     codec.add_argument("patches", type=Path, nargs="+", metavar="PATCHES", help="HDF5 patch sets")
     codec.add_argument("folder", type=Path, help="where the measurements go")

@@ -13,7 +13,8 @@ from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
 from wsicomp.preparation import file_sha256
-from wsicomp.pyramid.verify import CODES, verify_slide
+from wsicomp.pyramid.problems import CODES
+from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide
 from wsicomp.stages import Stages
 

@@ -7,7 +7,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from openslide import OpenSlide, OpenSlideError
 
-from wsicomp.codecs import create_transcoder, decode_tile
+from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
@@ -23,48 +23,17 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
+from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.restoration import restored_blocks
-from wsicomp.quality import LEAST_SIDE_PX, fidelity
+from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
 
-CODES = {
-    "unreadable": "the file, or its provenance block, cannot be parsed",
-    "openslide-refuses": "OpenSlide does not open the file or does not read a level",
-    "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
-    "level-differs": "the levels are not those of the source",
-    "tile-damaged": "a tile's bytes are not those that were written, or do not decode to its size",
-    "tile-missing": "a tile that should hold a picture is empty",
-    "tile-not-blank": "a tile that should be blank holds something else",
-    "tiles-changed": "a level's tiles are not those that were written",
-    "property-differs": "um per px, objective power, ICC profile or vendor are not the source's",
-    "associated-differs": "a label, macro or thumbnail is not the source's",
-    "not-restorable": "the source's file can no longer be rebuilt from it",
-    "source-differs": "the file was not made from this source, or does not say from which",
-    "tile-unfaithful": "a neural tile is not as true to the source as its guard asks for",
-    "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
-}
-"""Every code that a `Problem` can have, with its meaning."""
-
 _MPP_TOLERANCE = 1e-3
 _BLANK_TOLERANCE = 8
-_SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
-"""Machines round neural tiles differently, by a grey level at most."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A finding: what kind, where in the file, and what was found."""
-
-    code: str
-    place: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.place}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -140,14 +109,10 @@ def _check_restoration(slide: ConvertedSlide, workers: int) -> Iterator[Problem]
         yield Problem("not-restorable", exc.place or "file", exc.message)
 
 
-def _places(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
-    return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
-
-
 def _lost(slide: TiffSlide) -> Iterator[str]:
     if isinstance(slide, ConvertedSlide):
         for number, record in enumerate(slide.provenance.levels):
-            yield from _places(number, slide.info.levels[number].grid.columns, record.lost)
+            yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)
 
 
 def _check_openslide(
@@ -269,9 +234,9 @@ def _check_tiles(
     done = 0
     for number, level in enumerate(slide.info.levels):
         if isinstance(slide, ConvertedSlide):
-            check: _TileCheck = _ConvertedTileCheck(slide, number, source, is_fresh)
+            check: TileCheck = ConvertedTileCheck(slide, number, source, is_fresh)
         else:
-            check = _TileCheck(slide)
+            check = TileCheck(slide)
         digest = LevelDigest()
         with closing(ordered_map(check.batch, batched(level.grid.raster(number)), workers)) as batches:
             for tiles, found in batches:
@@ -285,140 +250,6 @@ def _check_tiles(
             message = "SHA-256 is not that of the written tiles"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, flawed
-
-
-class _TileCheck:
-    """Checks batches of one level's tiles; in a file of another program each must decode.
-
-    `flawed` gathers the tiles that were damaged in the source already and stand as they were.
-    """
-
-    def __init__(self, slide: TiffSlide) -> None:
-        self.flawed: list[str] = []
-        self._slide = slide
-
-    def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
-        """The batch's bytes, and what is wrong with them."""
-        data, problems = [], []
-        for index in indices:
-            try:
-                tile = self._slide.read_stored(index)
-            except SlideReadError as exc:
-                problems.append(Problem("tile-damaged", str(index), exc.message))
-                continue
-            data.append(tile)
-            problems += self._check(index, tile)
-        return data, problems
-
-    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
-        if data:
-            yield from self._check_decoding(index)
-
-    def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
-        try:
-            self._slide.read_tile_eighth(index)
-        except SlideReadError as exc:
-            yield Problem("tile-damaged", str(index), exc.message)
-
-
-class _ConvertedTileCheck(_TileCheck):
-    """Holds tiles to their digests, to their plan and, where there is one, to their source."""
-
-    def __init__(self, slide: ConvertedSlide, number: int, source: Slide | None, is_fresh: bool) -> None:
-        super().__init__(slide)
-        self._converted = slide
-        self._plan = slide.provenance.plan.levels[number]
-        self.flawed += _places(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
-        self._source = source
-        self._is_fresh = is_fresh
-        self._transcoder = (
-            create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
-        )
-
-    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
-        action = self._converted.action(index)
-        if action in (TileAction.BLANK, TileAction.EMPTY) or self._converted.is_lost(index):
-            return
-        if not data:
-            yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
-        elif not self._converted.is_sound(index, data):
-            yield Problem("tile-damaged", str(index), "its bytes are not those that were written")
-            if self._is_carried(index, action):
-                yield from self._check_carried(index, data)
-        elif self._is_carried(index, action):
-            yield from self._check_carried(index, data)
-            self._note_flaws(index)
-        elif action is TileAction.ENCODE and self._is_comparable:
-            yield from self._check_fidelity(index)
-        elif action is not TileAction.TRANSCODE:
-            yield from self._check_decoding(index)
-        elif not self._is_fresh:
-            yield from self._check_transcoded(index)
-
-    @property
-    def _is_comparable(self) -> bool:
-        """Whether a guarded tile's pixels can be held against the source's once more."""
-        guarded = self._converted.provenance.levels[self._plan.number].guarded
-        if guarded is None or self._source is None or self._is_fresh or self._plan.reduction > 1:
-            return False
-        return self._plan.tile == self._source.info.levels[self._plan.source_level].tile
-
-    def _check_fidelity(self, index: TileIndex) -> Iterator[Problem]:
-        assert self._source is not None, "there is something to compare with"
-        try:
-            tile = self._slide.read_tile(index)
-        except SlideReadError as exc:
-            yield Problem("tile-damaged", str(index), exc.message)
-            return
-        if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
-            return
-        found = fidelity(self._source.read_tile(self._in_source(index)), tile)
-        options = self._plan.options
-        limits = (
-            ("SSIM", found.ssim, float(options["min_ssim"]) - _SSIM_TOLERANCE),
-            ("PSNR", found.psnr, float(options["min_psnr"]) - _PSNR_TOLERANCE),
-            ("shift of colour", -found.color_shift, -float(options["max_color_shift"]) - _SHIFT_TOLERANCE),
-        )
-        for name, value, least in limits:
-            if value < least:
-                message = f"{name} {abs(value):.3f} on this machine, beyond what the guard lets stand"
-                yield Problem("tile-unfaithful", str(index), message)
-
-    def _in_source(self, index: TileIndex) -> TileIndex:
-        return TileIndex(self._plan.source_level, index.column, index.row)
-
-    def _is_carried(self, index: TileIndex, action: TileAction) -> bool:
-        return action is TileAction.COPY or self._converted.is_kept(index)
-
-    def _check_carried(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
-        if self._source is None:
-            return
-        tile = self._source.read_encoded_tile(self._in_source(index))
-        kept = tile.data if self._transcoder is None else self._transcoder.keep(tile)
-        if kept != data:
-            yield Problem("tile-differs", str(index), "not the source's bytes")
-
-    def _note_flaws(self, index: TileIndex) -> None:
-        try:
-            self._slide.read_tile_eighth(index)
-        except SlideReadError:
-            self.flawed.append(str(index))
-
-    def _check_transcoded(self, index: TileIndex) -> Iterator[Problem]:
-        try:
-            tile = self._slide.read_encoded_tile(index)
-            if self._source is None:
-                if str(index) not in self.flawed:
-                    self._slide.read_tile_eighth(index)
-                return
-            original = self._source.read_encoded_tile(self._in_source(index))
-            same = tile.data == original.data
-            same = same or np.array_equal(decode_tile(tile), decode_tile(original))
-        except (SlideReadError, ValueError, RuntimeError) as exc:
-            yield Problem("tile-damaged", str(index), str(exc))
-            return
-        if not same:
-            yield Problem("tile-differs", str(index), "not the source's pixels")
 
 
 def _as_text(number: float | None) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import struct
 from array import array
@@ -22,12 +21,11 @@ import numpy as np
 import tifffile
 from tifffile import DATATYPE
 
-from wsicomp.codecs import Resort, tile_format
+from wsicomp.codecs import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.outputs import open_locked, partial_path, sync_directory
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
-    Guarded,
     LevelDigest,
     LevelRecord,
     Provenance,
@@ -36,8 +34,8 @@ from wsicomp.provenance import (
     tile_digest,
 )
 from wsicomp.pyramid.carried import carried_image
+from wsicomp.pyramid.guarded import GuardedTiles
 from wsicomp.pyramid.stream import MadeTile, Outcome
-from wsicomp.quality import Fidelity
 from wsicomp.readers import aperio, xmp
 from wsicomp.readers.directories import MODEL_TAG, TiffFile, read_directories
 from wsicomp.readers.tiff import associated_image
@@ -314,7 +312,7 @@ class _WrittenLevel:
         self._all = LevelDigest()
         self._digests = bytearray()
         self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
-        self._guarded = _GuardedTiles()
+        self._guarded = GuardedTiles()
 
     def add(self, tile: MadeTile) -> bytes:
         """The bytes to store for the next tile; of all blank ones the first is stored for all.
@@ -347,43 +345,6 @@ class _WrittenLevel:
         )
         return LevelRecord(
             self._all.hexdigest(), bytes(self._digests), kept, flawed, lost, self._guarded.record()
-        )
-
-
-class _GuardedTiles:
-    """The figures of the tiles that a guarded codec made."""
-
-    def __init__(self) -> None:
-        self._fell_back: list[int] = []
-        self._resorts = dict.fromkeys(Resort, 0)
-        self._ssim, self._psnr = array("f"), array("f")
-        self._color_shift = 0.0
-
-    def add(self, number: int, found: Fidelity, resort: Resort) -> None:
-        """The next guarded tile, with its number in the level."""
-        self._resorts[resort] += 1
-        if resort is Resort.FELL_BACK:
-            self._fell_back.append(number)
-        self._ssim.append(found.ssim)
-        if math.isfinite(found.psnr):
-            self._psnr.append(found.psnr)
-        self._color_shift = max(self._color_shift, found.color_shift)
-
-    def record(self) -> Guarded | None:
-        """What there is to say; None if there were none."""
-        if not self._ssim:
-            return None
-        psnr = np.asarray(self._psnr) if self._psnr else None
-        return Guarded(
-            len(self._ssim),
-            self._resorts[Resort.REFINED],
-            self._resorts[Resort.SPARSE],
-            tuple(self._fell_back),
-            float(np.mean(self._ssim)),
-            float(np.min(self._ssim)),
-            None if psnr is None else float(psnr.mean()),
-            None if psnr is None else float(psnr.min()),
-            self._color_shift,
         )
 
 

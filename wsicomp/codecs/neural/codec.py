@@ -20,7 +20,7 @@ from wsicomp.concurrency import batched
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
-from wsicomp.slide import NEURAL, RGB, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
 
 _FALLBACK_DISTANCES = (1.0, 0.5, 0.2)
 _EXACT = Fidelity(1.0, math.inf, 0.0)
@@ -174,9 +174,8 @@ class NeuralCodec:
 
     def _fall_back(self, tile: Pixels) -> Encoded:
         """JPEG XL, as coarse as the guard lets it be."""
-        for distance in _FALLBACK_DISTANCES:
-            if min(tile.shape[:2]) < LEAST_SIDE_PX:
-                break
+        is_measurable = min(tile.shape[:2]) >= LEAST_SIDE_PX
+        for distance in _FALLBACK_DISTANCES if is_measurable else ():
             made = self._as_jpegxl(tile, distance, Resort.FELL_BACK)
             if made.fidelity and self._guard.passes(made.fidelity):
                 return made
@@ -185,7 +184,7 @@ class NeuralCodec:
     def _as_jpegxl(self, tile: Pixels, distance: float, resort: Resort) -> Encoded:
         data = jpegxl.Codec(distance=distance).encode(tile)
         size = Size(tile.shape[1], tile.shape[0])
-        back = jpegxl.decode(EncodedTile(data, TileEncoding(NEURAL, RGB), size))
+        back = jpegxl.decode(EncodedTile(data, TileEncoding(JPEGXL, RGB), size))
         return Encoded(data, fidelity(tile, back), resort)
 
 

@@ -1,0 +1,49 @@
+"""What a guarded codec makes of a level, gathered while its tiles pass."""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+import numpy as np
+
+from wsicomp.codecs import Resort
+from wsicomp.provenance import Guarded
+from wsicomp.quality import Fidelity
+
+
+class GuardedTiles:
+    """The figures of the tiles that a guarded codec made."""
+
+    def __init__(self) -> None:
+        self._fell_back: list[int] = []
+        self._resorts = dict.fromkeys(Resort, 0)
+        self._ssim, self._psnr = array("f"), array("f")
+        self._color_shift = 0.0
+
+    def add(self, number: int, found: Fidelity, resort: Resort) -> None:
+        """The next guarded tile, with its number in the level."""
+        self._resorts[resort] += 1
+        if resort is Resort.FELL_BACK:
+            self._fell_back.append(number)
+        self._ssim.append(found.ssim)
+        if math.isfinite(found.psnr):
+            self._psnr.append(found.psnr)
+        self._color_shift = max(self._color_shift, found.color_shift)
+
+    def record(self) -> Guarded | None:
+        """What there is to say; None if there were none."""
+        if not self._ssim:
+            return None
+        psnr = np.asarray(self._psnr) if self._psnr else None
+        return Guarded(
+            len(self._ssim),
+            self._resorts[Resort.REFINED],
+            self._resorts[Resort.SPARSE],
+            tuple(self._fell_back),
+            float(np.mean(self._ssim)),
+            float(np.min(self._ssim)),
+            None if psnr is None else float(psnr.mean()),
+            None if psnr is None else float(psnr.min()),
+            self._color_shift,
+        )

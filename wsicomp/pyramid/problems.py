@@ -1,0 +1,35 @@
+"""What can be wrong with a written file, each kind with a stable code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CODES = {
+    "unreadable": "the file, or its provenance block, cannot be parsed",
+    "openslide-refuses": "OpenSlide does not open the file or does not read a level",
+    "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
+    "level-differs": "the levels are not those of the source",
+    "tile-damaged": "a tile's bytes are not those that were written, or do not decode to its size",
+    "tile-missing": "a tile that should hold a picture is empty",
+    "tile-not-blank": "a tile that should be blank holds something else",
+    "tiles-changed": "a level's tiles are not those that were written",
+    "property-differs": "um per px, objective power, ICC profile or vendor are not the source's",
+    "associated-differs": "a label, macro or thumbnail is not the source's",
+    "not-restorable": "the source's file can no longer be rebuilt from it",
+    "source-differs": "the file was not made from this source, or does not say from which",
+    "tile-unfaithful": "a neural tile is not as true to the source as its guard asks for",
+    "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
+}
+"""Every code that a `Problem` can have, with its meaning."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A finding: what kind, where in the file, and what was found."""
+
+    code: str
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.place}: {self.message}"

@@ -1,0 +1,159 @@
+"""Checking a written file's tiles, batch by batch: their bytes, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from wsicomp.codecs import create_transcoder, decode_tile
+from wsicomp.errors import SlideReadError
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import TileAction
+from wsicomp.pyramid.problems import Problem
+from wsicomp.quality import LEAST_SIDE_PX, fidelity
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import Slide
+
+_SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
+"""Machines round neural tiles differently, by a grey level at most."""
+
+
+def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
+    """How the tiles of a level that have these numbers are called."""
+    return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
+
+
+class TileCheck:
+    """Checks batches of one level's tiles; in a file of another program each must decode.
+
+    `flawed` gathers the tiles that were damaged in the source already and stand as they were.
+    """
+
+    def __init__(self, slide: TiffSlide) -> None:
+        self.flawed: list[str] = []
+        self._slide = slide
+
+    def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
+        """The batch's bytes, and what is wrong with them."""
+        data, problems = [], []
+        for index in indices:
+            try:
+                tile = self._slide.read_stored(index)
+            except SlideReadError as exc:
+                problems.append(Problem("tile-damaged", str(index), exc.message))
+                continue
+            data.append(tile)
+            problems += self._check(index, tile)
+        return data, problems
+
+    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        if data:
+            yield from self._check_decoding(index)
+
+    def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
+        try:
+            self._slide.read_tile_eighth(index)
+        except SlideReadError as exc:
+            yield Problem("tile-damaged", str(index), exc.message)
+
+
+class ConvertedTileCheck(TileCheck):
+    """Holds tiles to their digests, to their plan and, where there is one, to their source."""
+
+    def __init__(self, slide: ConvertedSlide, number: int, source: Slide | None, is_fresh: bool) -> None:
+        super().__init__(slide)
+        self._converted = slide
+        self._plan = slide.provenance.plan.levels[number]
+        self.flawed += tile_names(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
+        self._source = source
+        self._is_fresh = is_fresh
+        self._transcoder = (
+            create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
+        )
+
+    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        action = self._converted.action(index)
+        if action in (TileAction.BLANK, TileAction.EMPTY) or self._converted.is_lost(index):
+            return
+        if not data:
+            yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
+        elif not self._converted.is_sound(index, data):
+            yield Problem("tile-damaged", str(index), "its bytes are not those that were written")
+            if self._is_carried(index, action):
+                yield from self._check_carried(index, data)
+        elif self._is_carried(index, action):
+            yield from self._check_carried(index, data)
+            self._note_flaws(index)
+        elif action is TileAction.ENCODE and self._is_comparable:
+            yield from self._check_fidelity(index)
+        elif action is not TileAction.TRANSCODE:
+            yield from self._check_decoding(index)
+        elif not self._is_fresh:
+            yield from self._check_transcoded(index)
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether a guarded tile's pixels can be held against the source's once more."""
+        guarded = self._converted.provenance.levels[self._plan.number].guarded
+        if guarded is None or self._source is None or self._is_fresh or self._plan.reduction > 1:
+            return False
+        return self._plan.tile == self._source.info.levels[self._plan.source_level].tile
+
+    def _check_fidelity(self, index: TileIndex) -> Iterator[Problem]:
+        assert self._source is not None, "there is something to compare with"
+        try:
+            tile = self._slide.read_tile(index)
+        except SlideReadError as exc:
+            yield Problem("tile-damaged", str(index), exc.message)
+            return
+        if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
+            return
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile)
+        options = self._plan.options
+        limits = (
+            ("SSIM", found.ssim, float(options["min_ssim"]) - _SSIM_TOLERANCE),
+            ("PSNR", found.psnr, float(options["min_psnr"]) - _PSNR_TOLERANCE),
+            ("shift of colour", -found.color_shift, -float(options["max_color_shift"]) - _SHIFT_TOLERANCE),
+        )
+        for name, value, least in limits:
+            if value < least:
+                message = f"{name} {abs(value):.3f} on this machine, beyond what the guard lets stand"
+                yield Problem("tile-unfaithful", str(index), message)
+
+    def _in_source(self, index: TileIndex) -> TileIndex:
+        return TileIndex(self._plan.source_level, index.column, index.row)
+
+    def _is_carried(self, index: TileIndex, action: TileAction) -> bool:
+        return action is TileAction.COPY or self._converted.is_kept(index)
+
+    def _check_carried(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        if self._source is None:
+            return
+        tile = self._source.read_encoded_tile(self._in_source(index))
+        kept = tile.data if self._transcoder is None else self._transcoder.keep(tile)
+        if kept != data:
+            yield Problem("tile-differs", str(index), "not the source's bytes")
+
+    def _note_flaws(self, index: TileIndex) -> None:
+        try:
+            self._slide.read_tile_eighth(index)
+        except SlideReadError:
+            self.flawed.append(str(index))
+
+    def _check_transcoded(self, index: TileIndex) -> Iterator[Problem]:
+        try:
+            tile = self._slide.read_encoded_tile(index)
+            if self._source is None:
+                if str(index) not in self.flawed:
+                    self._slide.read_tile_eighth(index)
+                return
+            original = self._source.read_encoded_tile(self._in_source(index))
+            same = tile.data == original.data
+            same = same or np.array_equal(decode_tile(tile), decode_tile(original))
+        except (SlideReadError, ValueError, RuntimeError) as exc:
+            yield Problem("tile-damaged", str(index), str(exc))
+            return
+        if not same:
+            yield Problem("tile-differs", str(index), "not the source's pixels")
