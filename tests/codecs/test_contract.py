@@ -28,8 +28,12 @@ SIZES = [Size(256, 256), Size(240, 240), Size(48, 32), Size(16, 16)]
 
 @pytest.fixture(params=OPTIONS, ids=lambda param: f"{param[0]}-{param[1]}")
 def codec(request):
-    name, options = request.param
-    if name in SETTINGS:  # no model ships for these: an untrained one makes the guard do its work
+    return created(*request.param)
+
+
+def created(name, options):
+    """The codec; where no model ships for it with an untrained one, which makes the guard do its work."""
+    if name in SETTINGS:
         options = {"model": store.remember(model(name)).digest}
     return create_codec(name, options)
 

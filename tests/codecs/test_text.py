@@ -3,8 +3,8 @@
 import imagecodecs
 import pytest
 
-from tests.codecs.test_contract import drawn
-from wsicomp.codecs import codec_names, create_codec
+from tests.codecs.test_contract import created, drawn
+from wsicomp.codecs import codec_names
 from wsicomp.codecs.text import holds_text
 from wsicomp.geometry import Size
 from wsicomp.slide import APERIO_JPEG2000_RGB, JPEG, JPEGXL, RGB, WEBP, YCBCR, EncodedTile, TileEncoding
@@ -64,5 +64,5 @@ def test_pictures_are_no_words(name):
 
 @pytest.mark.parametrize("name", codec_names())
 def test_no_codec_of_ours_writes_words(name):
-    codec = create_codec(name)
+    codec = created(name, {})
     assert not holds_text(EncodedTile(codec.encode(drawn(SIZE)), codec.encoding, SIZE))

@@ -236,7 +236,14 @@ def test_a_checkpoint_of_compressai_becomes_a_model(fresh, architecture, tmp_pat
     assert found.card.architecture == architecture
     pixels = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        assert torch.allclose(build_network(found, "cpu").analyse(pixels), net.g_a(pixels), atol=1e-3)
+        built, latents = build_network(found, "cpu"), net.g_a(pixels)
+        assert farthest(built.analyse(pixels), latents) < 0.02  # an encoder may work in half precision
+        assert farthest(built.synthesise(latents), net.g_s(latents)) < 1e-4
+
+
+def farthest(found, expected):
+    """The largest difference, as a part of the largest value."""
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 def test_a_checkpoint_without_tables_says_what_to_do(fresh, tmp_path):
