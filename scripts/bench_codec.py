@@ -56,9 +56,11 @@ def tiles_of(paths: list[Path], count: int) -> list[Pixels]:
 def compressai_net(model: Model) -> Any:
     """CompressAI's network of the same weights."""
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.tensors.items()}
-    channels, latents = tensors["g_a.0.weight"].shape[0], tensors["g_a.6.weight"].shape[0]
+    *widths, latents = (len(tensors[f"g_a.{layer}.weight"]) for layer in (0, 2, 4, 6))
     kind = model.card.settings["nonlinearity"]
-    net = build(CodecNetwork(channels=channels, latents=latents, nonlinearity=kind)).eval()
+    net = build(
+        CodecNetwork(channels=widths[0], widths=tuple(widths), latents=latents, nonlinearity=kind)
+    ).eval()
     weights = {name: tensor.float() for name, tensor in tensors.items() if name.startswith(("g_a.", "g_s."))}
     net.load_state_dict(weights, strict=False)
     step = model.card.step

@@ -12,12 +12,15 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+import torch
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
 from tests.conftest import REAL_SLIDES
-from wsicomp import ConfigError, ConversionConfig, SlideAccessError
-from wsicomp.codecs.neural import store
+from tests.pyramid.test_verify import edit_provenance
+from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError
+from wsicomp.codecs.neural import runtime, store
+from wsicomp.codecs.neural.model import create_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.pyramid.verify import verify_slide
@@ -231,11 +234,69 @@ def test_a_neural_file_becomes_a_slide_for_every_program(converted, tmp_path):
         assert ssim(whole(slide), whole(neural)) > 0.95
 
 
-def test_a_file_of_another_codec_s_model_is_named_in_the_digest(source, tmp_path):
+def test_equal_digests_mean_equal_bytes_and_another_encoder_is_another_digest(source, tmp_path):
     first = convert(source, tmp_path / "a.tiff", **LAX)
     second = convert(source, tmp_path / "b.tiff", **LAX)
     assert first.digest == second.digest
     assert (tmp_path / "a.tiff").read_bytes() == (tmp_path / "b.tiff").read_bytes()
+    own = store.find_model(CODEC, None)
+    tensors = {name: tensor * 0 if name == "g_a.0.bias" else tensor for name, tensor in own.tensors.items()}
+    (tmp_path / "other.safetensors").write_bytes(create_model(own.card, tensors).to_bytes())
+    third = convert(source, tmp_path / "c.tiff", model=str(tmp_path / "other.safetensors"), **LAX)
+    assert third.model == first.model
+    assert third.digest != first.digest
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_no_damage_of_tiles(converted, tmp_path, monkeypatch):
+    monkeypatch.setenv("WSICOMP_DEVICE", "cuda")
+    with pytest.raises(SlideAccessError, match="torch finds none here"):
+        wsicomp.open_slide(converted[0])
+    config = ConversionConfig(codec="jpeg", glass="keep")
+    with pytest.raises(SlideReadError, match="torch finds none here"):
+        wsicomp.convert_slide(converted[0], tmp_path / "a.svs", config)
+    assert not list(tmp_path.iterdir())
+    problems = verify_slide(converted[0], None, None, 2, untold).problems
+    assert {problem.code for problem in problems} == {"unreadable"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError()])
+def test_a_model_that_cannot_run_is_no_damage_of_tiles(converted, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(runtime, "pixels_of", fail)
+    with pytest.raises(SlideReadError, match=r"level 0.*cannot run"):
+        wsicomp.convert_slide(converted[0], tmp_path / "a.svs", ConversionConfig(codec="jpeg", glass="keep"))
+    assert not list(tmp_path.iterdir())
+    with wsicomp.open_slide(converted[0]) as slide, pytest.raises(SlideAccessError, match="cannot run"):
+        slide.read_region((0, 0), 0, (600, 300))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plan: plan.update(model=None),
+        lambda plan: plan["model"].pop("architecture"),
+        lambda plan: plan["model"].update(architecture="jpeg"),
+        lambda plan: plan["model"].update(sha256="0"),
+        lambda plan: plan["levels"][0]["options"].pop("min_ssim"),
+        lambda plan: plan["levels"][0]["options"].update(max_color_shift="6"),
+    ],
+)
+def test_provenance_that_says_nonsense_of_its_model_is_refused(converted, tmp_path, change):
+    path = tmp_path / "a.tiff"
+    shutil.copy(converted[0], path)
+    edit_provenance(path, lambda values: change(values["plan"]))
+    with pytest.raises(SlideAccessError):
+        wsicomp.open_slide(path)
+    assert {problem.code for problem in verify_slide(path, None, None, 2, untold).problems} == {"unreadable"}
+
+
+def test_verify_says_what_our_reader_needs(converted):
+    verdict = verify_slide(converted[0], None, None, 2, untold).readers[0]
+    assert verdict.opens == "yes"
+    assert "model he-compact" in verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.config import NEURAL_CODECS
 from wsicomp.geometry import Mpp, Size, TileGrid
-from wsicomp.slide import JPEG, Level, TileEncoding
+from wsicomp.slide import JPEG, NEURAL, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
 _READ_OF_CONFIG = {"glass", "lossless", "deidentify"}
@@ -276,7 +277,10 @@ class ConversionPlan:
         if not levels or sum(level.grid.count for level in levels) > _MOST_TILES:
             raise ValueError(f"{len(levels)} levels, expected some, with at most {_MOST_TILES} tiles in all")
         if values.get("model") is not None and not _names_a_model(values["model"]):
-            raise ValueError("a model without a name or digest")
+            raise ValueError("a model without a name, an architecture or a digest")
+        for level in levels:
+            if level.encoding.compression == NEURAL and not (values.get("model") and _is_guarded(level)):
+                raise ValueError("neural tiles without a model or a guard")
         if [level.number for level in levels] != list(range(len(levels))):
             raise ValueError("levels out of order")
         return cls(
@@ -296,9 +300,16 @@ class ConversionPlan:
         )
 
 
+def _is_guarded(level: LevelPlan) -> bool:
+    return all(
+        type(level.options.get(name)) in (int, float) for name in ("min_ssim", "min_psnr", "max_color_shift")
+    )
+
+
 def _names_a_model(values: Any) -> bool:
     return (
         isinstance(values["name"], str)
+        and values["architecture"] in NEURAL_CODECS
         and re.fullmatch("[0-9a-f]{64}", values["sha256"]) is not None
         and type(values["embedded"]) is bool
     )

@@ -63,9 +63,8 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
         identity = identify(slide, config)
         codec = _model_codec(config)
         model = None if codec is None else codec.describe()
-        sha256 = None if model is None else str(model["sha256"])
         embedded = codec.decoder() if codec is not None and config.embed_model else None
-        digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), sha256)
+        digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)

@@ -51,7 +51,8 @@ def ssim(first: Pixels, second: Pixels) -> float:
         ValueError: the shapes differ, or a side is under 11 px.
     """
     _check(first, second, _WINDOW_PX)
-    return float(_similarity(first.astype(np.float32), second.astype(np.float32))[0])
+    channels, _ = _channel_similarity(first.astype(np.float32), second.astype(np.float32))
+    return float(channels.mean())
 
 
 def ms_ssim(first: Pixels, second: Pixels) -> float:
@@ -97,11 +98,6 @@ def color_shift(first: Pixels, second: Pixels) -> float:
     difference = np.pad(difference, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
     means = cv2.resize(difference, (columns, rows), interpolation=cv2.INTER_AREA)
     return float(np.abs(means).max())
-
-
-def _similarity(first: _Planes, second: _Planes) -> tuple[float, float]:
-    channels, contrasts = _channel_similarity(first, second)
-    return float(channels.mean()), float(contrasts.mean())
 
 
 def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

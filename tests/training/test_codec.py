@@ -111,11 +111,12 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, ca
             assert np.allclose(tensor, second.tensors[name], atol=1e-3), name
     names = {path.name for path in (folder / "whole").iterdir()}
     wanted = {"settings.json", "state.json", "curves.csv", "curves.png", "last-0.pt", "last-1.pt"}
-    assert names == {*wanted, "small.safetensors"}
+    assert names == {*wanted, "small.safetensors", "learnt-from.csv"}
     assert first.card.steps[0] > 1 > first.card.steps[-1]
     assert first.card.steps[first.card.step] == 1
-    assert "drawn-102" not in first.card.trained_on
-    assert "drawn-101" not in first.card.trained_on
+    assert "drawn-" not in first.card.trained_on
+    learnt_from = (folder / "whole/learnt-from.csv").read_text()
+    assert [name in learnt_from for name in ("drawn-100", "drawn-101", "drawn-102")] == [True, False, False]
 
 
 def test_another_run_s_folder_is_refused(folder, monkeypatch, capsys):
@@ -124,6 +125,25 @@ def test_another_run_s_folder_is_refused(folder, monkeypatch, capsys):
         assert main(["train", "codec", "tiny.toml", "whole", "--name", "small"]) == 0
     assert main(["train", "codec", "tiny.toml", "whole", "--iterations", "6"]) == 1
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_run_may_begin_with_what_another_has_learnt(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    if not (folder / "whole").is_dir():
+        assert main(["train", "codec", "tiny.toml", "whole", "--name", "small"]) == 0
+    from wsicomp.training.codec import fit
+
+    wider = CodecNetwork(channels=8, latents=12, widths=(8, 8, 16), nonlinearity="relu")
+    run = fit._Run(settings_of(folder, network=wider))
+    fresh = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
+    run.begin_with(folder / "whole")
+    theirs = torch.load(folder / "whole/last-0.pt", weights_only=True)["net"]
+    own = run.net.state_dict()
+    assert torch.equal(own["g_a.0.weight"], theirs["g_a.0.weight"])
+    assert not torch.equal(own["g_a.0.weight"], fresh["g_a.0.weight"])
+    assert torch.equal(own["g_a.4.weight"], fresh["g_a.4.weight"]), "of another shape"
+    with pytest.raises(TrainingError, match="no run to begin with"):
+        run.begin_with(folder / "drawn")
 
 
 def test_a_damaged_checkpoint_is_told(folder, monkeypatch, capsys):
@@ -152,6 +172,10 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     page = (folder / "measured/index.html").read_text()
     assert "worst tiles" in page
     assert main(["evaluate", "codec", "drawn.h5", "measured", "--model", "whole/small.safetensors"]) == 1
+    twice = ["--model", "whole/small.safetensors", "--model", "halves/small.safetensors"]
+    capsys.readouterr()
+    assert main(["evaluate", "codec", "drawn.h5", "twice", *twice]) == 1
+    assert "two models of one name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])

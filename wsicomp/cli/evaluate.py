@@ -161,6 +161,8 @@ def run_codec(options: argparse.Namespace) -> int:
     if options.tiles < 1 or not all(0 < target < 1 for target in options.ssim or ()):
         raise TrainingError("expected 1 tile or more, and an SSIM between 0 and 1")
     models = {name: model_named(name).card.architecture for name in options.model or ["he-compact"]}
+    if len({Path(name).stem for name in models}) < len(models):
+        raise TrainingError("two models of one name; rename one of the files, so that the curves say which")
     check_empty(options.folder, options.overwrite)
     with ExitStack() as stack:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
@@ -39,13 +41,14 @@ class _Facts:
     empty_tiles: int
     kept_tiles: int
     repacks_jpeg: bool
+    model: str = ""
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     """One verdict for each program, our own reader and OpenSlide's newest first."""
     facts = _facts(slide)
     return (
-        ReaderVerdict("wsicomp.open_slide", "yes"),
+        _ours(facts),
         _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
         _openslide(facts, "OpenSlide 4.0.0", frozenset((_ZSTD,)), "generic"),
         _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
@@ -76,7 +79,19 @@ def _facts(slide: TiffSlide) -> _Facts:
             if level.encoding.compression in _JPEGXL
         ),
         any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
+        "" if plan.model is None else _model_text(plan.model),
     )
+
+
+def _model_text(model: Mapping[str, Any]) -> str:
+    if model["embedded"]:
+        return "the model that it carries"
+    return f"model {model['name']} (SHA-256 {model['sha256'][:16]}...), which it does not carry"
+
+
+def _ours(facts: _Facts) -> ReaderVerdict:
+    needs = f"with the extra neural, by {facts.model}" if facts.model else ""
+    return ReaderVerdict("wsicomp.open_slide", "yes", needs)
 
 
 def _named(compressions: frozenset[int]) -> str:

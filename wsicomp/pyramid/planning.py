@@ -55,10 +55,13 @@ class Glass:
 
 
 def conversion_digest(
-    source_sha256: str, config: ConversionConfig, tissue_sha256: str | None, model_sha256: str | None = None
+    source_sha256: str,
+    config: ConversionConfig,
+    tissue_sha256: str | None,
+    model: Mapping[str, object] | None = None,
 ) -> str:
     """SHA-256 over all that shapes the target's bytes: source, choices, software, mask or network, model."""
-    facts = [SOFTWARE, source_sha256, tissue_sha256, model_sha256, config.lasting()]
+    facts = [SOFTWARE, source_sha256, tissue_sha256, model, config.lasting()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

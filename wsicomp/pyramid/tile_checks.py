@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from wsicomp.codecs import create_transcoder, decode_tile
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.pyramid.problems import Problem
@@ -55,7 +55,7 @@ class TileCheck:
     def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
         try:
             self._slide.read_tile_eighth(index)
-        except SlideReadError as exc:
+        except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
 
 
@@ -105,7 +105,7 @@ class ConvertedTileCheck(TileCheck):
         assert self._source is not None, "there is something to compare with"
         try:
             tile = self._slide.read_tile(index)
-        except SlideReadError as exc:
+        except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
             return
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:

@@ -74,6 +74,8 @@ def verify_slide(
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
         plan = slide.provenance.plan if isinstance(slide, ConvertedSlide) else None
+        if isinstance(slide, ConvertedSlide):
+            slide.require_model()
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(_check_openslide(path, slide, plan, newest))

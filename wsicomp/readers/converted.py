@@ -129,14 +129,14 @@ class ConvertedSlide(TiffSlide):
         try:
             self.require_model()
             return decode_tiles(tiles)
-        except (ValueError, RuntimeError):
-            return [self.read_tile(index) for index in indices]
+        except (ValueError, RuntimeError, SlideReadError, UnknownModelError):
+            return [self.read_tile(index) for index in indices]  # says which one it is
 
     def require_model(self) -> None:
         """Have the model at hand by which neural tiles are read, if there are any.
 
         Raises:
-            UnsupportedSlideError: it is not here, or its library is not installed.
+            UnsupportedSlideError: it is not here or cannot run here, or its library is not installed.
         """
         model = self.provenance.plan.model
         if self._has_model or model is None:
@@ -147,7 +147,7 @@ class ConvertedSlide(TiffSlide):
             embedded = self.file.read(offset, count, "the model that it carries")
         try:
             require_model(model["architecture"], model["name"], model["sha256"], embedded)
-        except (CodecUnavailableError, UnknownModelError, WeightsError) as exc:
+        except (CodecUnavailableError, UnknownModelError, WeightsError, SlideReadError) as exc:
             raise UnsupportedSlideError(exc.message, self._info.path) from exc
         self._has_model = True
 

@@ -34,6 +34,7 @@ MODEL_TAG = 65453
 """The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
 
 _MOST_DIRECTORIES = 1000
+_MOST_MODEL_BYTES = 1 << 29
 _SAMPLES = 16
 _MANY_TILES = 50_000
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
@@ -235,7 +236,9 @@ def _text(page: tifffile.TiffPage) -> str:
 
 def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
     tag = page.tags.get(MODEL_TAG)
-    return None if tag is None or tag.dtype not in (1, 7) else (tag.valueoffset, tag.count)
+    if tag is None or tag.dtype not in (1, 7) or tag.count > _MOST_MODEL_BYTES:
+        return None
+    return tag.valueoffset, tag.count
 
 
 def _icc_profile(page: tifffile.TiffPage) -> bytes | None:

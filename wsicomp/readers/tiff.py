@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg
 from wsicomp.codecs.checks import PartlyDecodedError
 from wsicomp.codecs.reduce import eighth
-from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.errors import (
+    CodecUnavailableError,
+    DamagedTileError,
+    SlideReadError,
+    TileReadError,
+    UnknownModelError,
+    UnsupportedSlideError,
+)
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import Directory, TiffFile, is_readable, shown_levels, stored_encoding
@@ -106,6 +113,10 @@ class TiffSlide:
             error = DamagedTileError(f"it decodes only in part ({exc})", self._info.path, str(index))
             error.pixels = exc.pixels
             raise error from exc
+        except (CodecUnavailableError, UnknownModelError) as exc:
+            raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
+        except SlideReadError as exc:
+            raise SlideReadError(exc.message, self._info.path, str(index)) from exc
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 

@@ -29,23 +29,38 @@ def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], 
     Raises:
         TrainingError: the folder holds another run, or something else.
     """
-    told, state = made_folder(folder) / _SETTINGS, folder / _STATE
+    told = made_folder(folder) / _SETTINGS
     if not told.exists() and any(folder.iterdir()):
         raise TrainingError("is not empty, and holds no run; name another folder", folder)
     asked = {**settings, "patches_sha256": [_sha256(path) for path in patches]}
+    rows = rows_of(folder, kind)
     try:
-        rows = [kind(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
         if rows and json.loads(told.read_text("utf-8")) != asked:
             raise TrainingError("holds a run with other settings or patches; name another folder", folder)
     except TrainingError:
         raise
-    except (OSError, ValueError, TypeError) as exc:
-        raise TrainingError(
-            f"holds no run that can go on ({type(exc).__name__}); name another", folder
-        ) from exc
+    except (OSError, ValueError) as exc:
+        raise _cannot_go_on(exc, folder) from exc
     with completed(told) as partial:
         partial.write_text(json.dumps(asked, indent=1), "utf-8")
     return rows
+
+
+def rows_of(folder: Path, kind: type[Row]) -> list[Row]:
+    """The rows that a run folder has behind it, none where there is no run.
+
+    Raises:
+        TrainingError: it holds something else.
+    """
+    state = folder / _STATE
+    try:
+        return [kind(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+    except (OSError, ValueError, TypeError) as exc:
+        raise _cannot_go_on(exc, folder) from exc
+
+
+def _cannot_go_on(exc: Exception, folder: Path) -> TrainingError:
+    return TrainingError(f"holds no run that can go on ({type(exc).__name__}); name another", folder)
 
 
 def _sha256(path: Path) -> str:

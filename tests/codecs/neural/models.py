@@ -103,7 +103,7 @@ def digest(latents):
 
 
 def payload_of(found, pixels):
-    """A payload of the network's own making, whatever its picture looks like."""
+    """A payload of the network's own making, whatever its picture looks like, and its latents unquantised."""
     import torch
 
     from wsicomp.codecs.neural import runtime
@@ -114,17 +114,20 @@ def payload_of(found, pixels):
     net = build_network(found, "cpu")
     with torch.inference_mode():
         latents = net.analyse(runtime.pictures([pixels], net.multiple_px))
-        written = net.write(latents, 0)
+        (strings,) = net.write(latents, 0)
     size = Size(pixels.shape[1], pixels.shape[0])
-    return Payload(found.key, size, 0, written.strings[0]), written.latents[0]
+    return Payload(found.key, size, 0, strings), latents[0]
 
 
 def main():
+    from wsicomp.codecs.neural import runtime, store
+
     values = {}
     for architecture in ARCHITECTURES:
         tables = fresh_tables(architecture)
         values |= {f"{architecture}/{name}": array for name, array in tables.items()}
-        payload, latents = payload_of(model(architecture, tables), picture())
+        payload, _ = payload_of(store.remember(model(architecture, tables)), picture())
+        latents = runtime.read_latents(payload)
         values[f"{architecture}/payload"] = np.frombuffer(payload.pack(), np.uint8)
         values[f"{architecture}/latents"] = np.array(digest(latents))
         lengths = [len(string) for string in payload.strings]

@@ -71,15 +71,16 @@ def test_the_batch_changes_nothing(golden, batch):
 def test_what_was_written_is_what_is_read(golden):
     found, _, _ = golden
     for seed in range(3):
-        tile, written = payload_of(found, picture((64, 128), seed))
-        assert digest(runtime.read_latents(tile)) == digest(written)
+        tile, latents = payload_of(found, picture((64, 128), seed))
+        off = (runtime.read_latents(tile) - latents).abs().max()
+        assert 0 < off <= 0.5 + 1e-3  # quantised by steps of 1
 
 
 def test_a_decoder_without_its_encoder_reads_the_same(golden):
     from wsicomp.codecs.neural.model import parse_model
 
     found, tile, expected = golden
-    decoder = parse_model(found.to_bytes(encoder=False))
+    decoder = parse_model(found.decoder().to_bytes())
     assert decoder.digest == found.digest
     assert not decoder.can_encode
     net = build_network(decoder, "cpu")
@@ -158,7 +159,7 @@ def test_a_payload_made_on_a_gpu_is_read_on_the_cpu(golden):
     found, _, _ = golden
     net = build_network(found, "cuda")
     with torch.inference_mode():
-        latents = net.analyse(runtime.pictures([picture()], net.multiple_px))
-        written = net.write(latents, 0)
-        read = build_network(found, "cpu").read(written.strings, (128, 192), 0)
-    assert torch.equal(read, written.latents)
+        strings = net.write(net.analyse(runtime.pictures([picture()], net.multiple_px)), 0)
+        there = net.read(strings, (128, 192), 0)
+        here = build_network(found, "cpu").read(strings, (128, 192), 0)
+    assert torch.equal(here, there)

@@ -8,8 +8,9 @@ import pytest
 from tests.codecs.test_contract import drawn
 from wsicomp.codecs import Resort, create_codec, decode_tile, decode_tiles, encode_tiles
 from wsicomp.codecs.neural import codec as neural
+from wsicomp.codecs.neural.entropy import ClassedTables
 from wsicomp.codecs.neural.payload import is_payload, unpack
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import Fidelity, fidelity, psnr, ssim
 from wsicomp.slide import EncodedTile
@@ -42,6 +43,25 @@ def test_a_tile_that_is_not_true_enough_at_any_step_is_jpeg_xl_that_is(limit):
     assert made.data[:2] == b"\xff\x0a"
     found = fidelity(drawn(SIZE), back)
     assert neural.Guard(**{**LAX, **limit}).passes(found)
+
+
+def test_the_guard_sees_what_a_reader_will_not_what_the_encoder_meant(monkeypatch):
+    written = ClassedTables.encode
+    monkeypatch.setattr(ClassedTables, "encode", lambda self, values: written(self, values // 2))
+    made, back = coded({}, drawn(SIZE))
+    assert made.resort is Resort.FELL_BACK
+    assert ssim(drawn(SIZE), back) >= 0.95
+
+
+def test_lossless_jpeg_xl_that_is_not_is_an_error(monkeypatch):
+    monkeypatch.setattr(neural, "_from_jpegxl", lambda data, like: like ^ 1)
+    with pytest.raises(SlideWriteError, match="lossless"):
+        coded({}, drawn(Size(16, 8)))
+
+
+def test_a_tile_larger_than_networks_are_given_is_jpeg_xl():
+    made, _ = coded(LAX, np.zeros((16, 2049, 3), np.uint8))
+    assert made.resort is Resort.FELL_BACK
 
 
 def test_a_tile_is_refined_before_it_falls_back():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from tests.codecs.neural.models import model, network
@@ -58,13 +59,13 @@ def test_the_digest_is_of_the_decoder_and_what_it_goes_by(factorized):
 
 @pytest.mark.parametrize("at", [0, 3, 7, 20, 200, -1, -2000])
 def test_a_damaged_model_is_no_model_or_another_one(factorized, at):
-    data = bytearray(factorized.to_bytes())
+    data = bytearray(factorized.decoder().to_bytes())
     data[at] ^= 0x41
     try:
         found = parse_model(bytes(data))
     except WeightsError:
         return
-    assert found.digest != factorized.digest or found.can_encode
+    assert found.digest != factorized.digest or found.card != factorized.card
 
 
 class Evil:
@@ -112,11 +113,10 @@ def test_what_is_no_model_is_refused(tmp_path, data, fresh):
         {"settings": []},
         {"name": 3},
         {"more": 1},
+        {"steps": [10**400]},
     ],
 )
 def test_a_card_that_says_nonsense_is_refused(factorized, changed):
-    import safetensors.numpy
-
     card = json.dumps(factorized.card.to_json() | changed)
     data = safetensors.numpy.save(dict(factorized.tensors), {"wsicomp": card})
     with pytest.raises(WeightsError):
@@ -128,6 +128,7 @@ def test_a_card_that_says_nonsense_is_refused(factorized, changed):
     [
         ("g_s.0.weight", np.zeros((12, 8), np.float32)),
         ("g_s.6.weight", np.zeros((7, 3, 5, 5), np.float32)),
+        ("g_s.2.weight", np.zeros((8, 20_000, 5, 5), np.int8)),
         ("medians", np.zeros(3, np.float32)),
         ("tables.0.of", np.full((1, 12), 99, np.uint16)),
         ("tables.0.lengths", np.full(12, 1, np.uint16)),
@@ -148,11 +149,39 @@ def test_a_model_that_lacks_a_tensor_is_refused():
             build_network(create_model(found.card, tensors), "cpu")
 
 
-@pytest.mark.parametrize("settings", [{"N": 10**9, "M": 12}, {"N": -1, "M": 12}, {"N": "8", "M": 12}, {}])
-def test_sizes_from_a_file_are_not_trusted(settings):
-    found = model("mbt2018-mean")
-    with pytest.raises(WeightsError, match="mbt2018-mean"):
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("mbt2018-mean", {"N": 10**9, "M": 12}),
+        ("mbt2018-mean", {"N": 512, "M": 512}),
+        ("mbt2018-mean", {"N": -1, "M": 12}),
+        ("mbt2018-mean", {"N": "8", "M": 12}),
+        ("mbt2018-mean", {}),
+        ("elic2022-chandelier", {"N": 8, "M": 512, "groups": [1] * 512}),
+        ("elic2022-chandelier", {"N": 8, "M": 12, "groups": [12]}),
+    ],
+)
+def test_sizes_from_a_file_are_not_trusted(architecture, settings):
+    found = model(architecture)
+    with pytest.raises(WeightsError, match=architecture):
         build_network(create_model(replace(found.card, settings=settings), found.tensors), "cpu")
+
+
+def test_as_many_tables_as_channels():
+    found = model("mbt2018-mean")
+    tensors = {
+        name: tensor[:3] if "entropy_bottleneck._" in name else tensor
+        for name, tensor in found.tensors.items()
+    }
+    with pytest.raises(WeightsError, match="3 tables for 8 channels"):
+        build_network(create_model(found.card, tensors), "cpu")
+
+
+def test_a_card_nested_beyond_reason_is_refused(factorized):
+    card = json.dumps(factorized.card.to_json() | {"settings": {"nonlinearity": "deep"}})
+    card = card.replace('"deep"', "[" * 990 + "]" * 990)
+    with pytest.raises(WeightsError):
+        parse_model(safetensors.numpy.save(dict(factorized.tensors), {"wsicomp": card}))
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are_and_where(
@@ -199,15 +228,59 @@ def test_a_file_that_claims_another_model_s_digest_is_not_taken_for_it(
 
 
 def test_a_whole_model_takes_the_place_of_a_decoder_alone(fresh, factorized):
-    decoder = store.embed(factorized.to_bytes(encoder=False))
-    assert not decoder.can_encode
-    assert store.remember(factorized).can_encode
-    assert store.embed(factorized.to_bytes(encoder=False)).can_encode
+    assert not store.embed(factorized.decoder().to_bytes()).can_encode
+    assert not store.model_of(factorized.key).can_encode
+    store.remember(factorized)
+    store.embed(factorized.decoder().to_bytes())
+    assert store.model_of(factorized.key).can_encode
+
+
+def other_encoder(found):
+    """A model with the same digest, and another encoder and card."""
+    zeros = {
+        name: np.zeros_like(tensor) if name.startswith("g_a.") else tensor
+        for name, tensor in found.tensors.items()
+    }
+    return create_model(replace(found.card, name="another"), zeros)
+
+
+def test_what_a_slide_carries_is_never_encoded_with(fresh, factorized, file):
+    theirs = other_encoder(factorized)
+    assert theirs.digest == factorized.digest
+    store.embed(theirs.to_bytes())
+    own = store.find_model("bmshj2018-factorized", str(file))
+    assert own.card == factorized.card
+    assert own.encoder_digest == factorized.encoder_digest
+
+
+def test_of_two_encoders_of_one_decoder_the_one_that_is_named_is_taken(fresh, file, factorized, tmp_path):
+    path = tmp_path / "another.safetensors"
+    path.write_bytes(other_encoder(factorized).to_bytes())
+    tile = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    lax = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
+    first, second, again = (
+        create_codec("bmshj2018-factorized", {"model": str(name), **lax}) for name in (file, path, file)
+    )
+    assert first.payloads([tile]) == again.payloads([tile]) != second.payloads([tile])
+    assert first.describe()["sha256"] == second.describe()["sha256"]
+    assert first.describe()["encoder_sha256"] != second.describe()["encoder_sha256"]
+
+
+def test_a_name_with_a_dot_is_a_name_too(fresh, tmp_path, monkeypatch, factorized):
+    (tmp_path / "mine.v2.safetensors").write_bytes(factorized.to_bytes())
+    monkeypatch.setenv("WSICOMP_MODELS", str(tmp_path))
+    assert store.find_model("bmshj2018-factorized", "mine.v2").digest == factorized.digest
+
+
+def test_another_model_whose_digest_begins_alike_is_not_taken(fresh, factorized):
+    store.remember(factorized)
+    with pytest.raises(UnknownModelError):
+        store.model_of(factorized.key + bytes(24))
 
 
 def test_a_decoder_alone_is_refused_to_encode_with(fresh, factorized, tmp_path):
     path = tmp_path / "half.safetensors"
-    path.write_bytes(factorized.to_bytes(encoder=False))
+    path.write_bytes(factorized.decoder().to_bytes())
     with pytest.raises(ConfigError, match="decoder alone"):
         create_codec("bmshj2018-factorized", {"model": str(path)})
 
@@ -244,6 +317,25 @@ def test_a_checkpoint_of_compressai_becomes_a_model(fresh, architecture, tmp_pat
 def farthest(found, expected):
     """The largest difference, as a part of the largest value."""
     return float((found - expected).abs().max() / expected.abs().max())
+
+
+def test_a_checkpoint_of_parameters_is_one_of_tensors(fresh, tmp_path):
+    net = network("mbt2018-mean")
+    net.update(force=True)
+    path = tmp_path / "parameters.pth"
+    torch.save(dict(net.state_dict()) | dict(net.named_parameters()), path)
+    assert store.find_model("mbt2018-mean", str(path)).card.name == "parameters"
+
+
+@pytest.mark.parametrize("architecture", ["bmshj2018-factorized", "mbt2018-mean"])
+def test_a_checkpoint_that_claims_to_be_huge_is_refused(fresh, tmp_path, architecture):
+    net = network(architecture)
+    net.update(force=True)
+    path = tmp_path / "huge.pth"
+    torch.save(net.state_dict() | {"g_a.0.bias": torch.zeros(1).expand(100_000, 100_000)}, path)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(WeightsError, match="more than"):
+        store.find_model(architecture, str(path))
 
 
 def test_a_checkpoint_without_tables_says_what_to_do(fresh, tmp_path):

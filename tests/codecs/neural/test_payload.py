@@ -13,8 +13,8 @@ TILE = Payload(b"modelkey", Size(256, 240), 3, (b"classes", b"", b"latents" * 40
 
 @given(
     st.binary(min_size=8, max_size=8),
-    st.integers(1, 4096),
-    st.integers(1, 4096),
+    st.integers(1, 2048),
+    st.integers(1, 2048),
     st.integers(0, 255),
     st.lists(st.binary(max_size=200), max_size=20),
 )

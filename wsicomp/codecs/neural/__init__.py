@@ -12,9 +12,9 @@ from wsicomp.codecs import jpeg, jpegxl
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior
 from wsicomp.codecs.neural.payload import is_payload, unpack
-from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads
+from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network
 from wsicomp.codecs.reduce import eighth
-from wsicomp.errors import WeightsError
+from wsicomp.errors import ConfigError, SlideReadError, WeightsError
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
@@ -34,20 +34,41 @@ _SOI = b"\xff\xd8"
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as the model gives them; they can differ by a grey level from machine to machine."""
+    """The pixels as the model gives them; they can differ by a grey level from machine to machine.
+
+    Raises:
+        ValueError, RuntimeError: the bytes are no such tile.
+        UnknownModelError, SlideReadError: its model is not here, or cannot run here.
+    """
     return decode_batch([tile])[0]
 
 
 def decode_batch(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """The pixels of many tiles, the model's part in batches."""
+    """The pixels of many tiles, the model's part in batches.
+
+    Raises:
+        ValueError, RuntimeError, UnknownModelError, SlideReadError: as `decode`.
+    """
     neural = [number for number, tile in enumerate(tiles) if is_payload(tile.data)]
     payloads = []
     for number in neural:
         payloads.append(unpack(tiles[number].data))
         if payloads[-1].size != tiles[number].size:
             raise ValueError(f"a neural tile of {payloads[-1].size} px, expected {tiles[number].size}")
-    found = dict(zip(neural, decode_payloads(payloads, chosen_device()), strict=True)) if payloads else {}
+    found = dict(zip(neural, decode_payloads(payloads, _device()), strict=True)) if payloads else {}
     return [found[number] if number in found else _fallen_back(tile) for number, tile in enumerate(tiles)]
+
+
+def _device() -> str:
+    """Where tiles are decoded. That it cannot be had is no fault of theirs.
+
+    Raises:
+        SlideReadError: it cannot.
+    """
+    try:
+        return chosen_device()
+    except ConfigError as exc:
+        raise SlideReadError(f"{exc.message}, as WSICOMP_DEVICE says") from exc
 
 
 def _fallen_back(tile: EncodedTile) -> Pixels:
@@ -57,16 +78,21 @@ def _fallen_back(tile: EncodedTile) -> Pixels:
 
 
 def require_model(name: str, sha256: str, embedded: bytes | None) -> None:
-    """Have a model at hand, from a slide that carries it or from where models are kept.
+    """Have a model ready to run, from a slide that carries it or from where models are kept.
 
     Raises:
         UnknownModelError: it is not here.
         WeightsError: what the slide carries is damaged, or another model.
+        SlideReadError: the device that was asked for cannot be had.
     """
     if embedded is None:
-        store.model_of(bytes.fromhex(sha256), name)
-    elif store.embed(embedded).digest != sha256:
-        raise WeightsError(f"the model that it carries is not {name} (SHA-256 {sha256}); the file is damaged")
+        model = store.model_of(bytes.fromhex(sha256), name)
+    else:
+        model = store.embed(embedded)
+        if model.digest != sha256:
+            message = f"the model that it carries is not {name} (SHA-256 {sha256}); the file is damaged"
+            raise WeightsError(message)
+    network(model, _device())
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:

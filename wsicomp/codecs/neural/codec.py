@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import torch
 
 from wsicomp.codecs import Encoded, Options, Resort, jpegxl
 from wsicomp.codecs.checks import check_range, rgb
 from wsicomp.codecs.neural import runtime, store
-from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload
-from wsicomp.concurrency import batched
-from wsicomp.errors import ConfigError
+from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
+from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.slide import JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
@@ -92,12 +93,13 @@ class NeuralCodec:
         }
 
     def describe(self) -> Mapping[str, object]:
-        """The model's card and digest."""
-        return {**self.model.card.to_json(), "sha256": self.model.digest}
+        """The model's card and digests."""
+        digests = {"sha256": self.model.digest, "encoder_sha256": self.model.encoder_digest}
+        return {**self.model.card.to_json(), **digests}
 
     def decoder(self) -> bytes:
         """The model without its encoder."""
-        return self.model.to_bytes(encoder=False)
+        return self.model.decoder().to_bytes()
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as a payload, or as JPEG XL where that is better."""
@@ -105,36 +107,36 @@ class NeuralCodec:
 
     def payloads(self, tiles: Sequence[Pixels]) -> list[bytes]:
         """Tiles of one size at the chosen step, unguarded: to measure the model, not to keep."""
-        size = Size(tiles[0].shape[1], tiles[0].shape[0])
+        size = _size(tiles[0])
         found = []
-        for batch in batched(tiles, runtime.BATCH_TILES[self._device]):
+        for batch in runtime.in_batches(tiles, size, self._device):
             with torch.inference_mode():
-                pictures = runtime.pictures(batch, self._network.multiple_px)
-                written = self._network.write(self._network.analyse(pictures), self._step)
-            found += [
-                Payload(self.model.key, size, self._step, strings).pack() for strings in written.strings
-            ]
+                found += self._packed(self._latents(batch), size, self._step)
         return found
 
     def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
         """The same of many, the model's part in batches."""
-        tiles = [rgb(tile) for tile in tiles]
         found: list[Encoded] = []
-        for part in batched(tiles, runtime.BATCH_TILES[self._device]):
-            if len({tile.shape for tile in part}) == 1:
-                found += self._encode_alike(part)
-            else:
-                found += [tile for single in part for tile in self._encode_alike([single])]
+        for size, alike in groupby((rgb(tile) for tile in tiles), _size):
+            if not LEAST_SIDE_PX <= min(size.shape) <= max(size.shape) <= LARGEST_SIDE_PX:
+                found += [self._fall_back(tile) for tile in alike]
+                continue
+            for batch in runtime.in_batches(list(alike), size, self._device):
+                found += self._encode_alike(batch)
         return found
 
+    def _latents(self, tiles: list[Pixels]) -> torch.Tensor:
+        return self._network.analyse(runtime.pictures(tiles, self._network.multiple_px))
+
+    def _packed(self, latents: torch.Tensor, size: Size, step: int) -> list[bytes]:
+        strings = self._network.write(latents, step)
+        return [Payload(self.model.key, size, step, item).pack() for item in strings]
+
     def _encode_alike(self, tiles: list[Pixels]) -> list[Encoded]:
-        shape = tiles[0].shape
-        if min(shape[:2]) < LEAST_SIDE_PX or max(shape[:2]) > LARGEST_SIDE_PX:
-            return [self._fall_back(tile) for tile in tiles]
         passed: dict[int, Encoded] = {}
         pending = list(range(len(tiles)))
         with torch.inference_mode():
-            latents = self._network.analyse(runtime.pictures(tiles, self._network.multiple_px))
+            latents = self._latents(tiles)
             for step in self._attempts():
                 made = self._attempt([tiles[number] for number in pending], latents[pending], step)
                 passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
@@ -152,14 +154,12 @@ class NeuralCodec:
         return sorted({self._step, (self._step + finest + 1) // 2, finest})
 
     def _attempt(self, tiles: list[Pixels], latents: torch.Tensor, step: int) -> list[Encoded | None]:
-        """Payloads of tiles at a step; None for those that the guard refuses."""
-        size = Size(tiles[0].shape[1], tiles[0].shape[0])
-        written = self._network.write(latents, step)
-        decoded = runtime.pixels_of(self._network.synthesise(written.latents), size)
+        """Payloads of tiles at a step, read back as a reader will; None for those that the guard refuses."""
+        packed = self._packed(latents, _size(tiles[0]), step)
+        decoded = runtime.decode_payloads([unpack(data) for data in packed], self._device)
         made: list[Encoded | None] = []
-        for tile, back, strings in zip(tiles, decoded, written.strings, strict=True):
+        for tile, back, data in zip(tiles, decoded, packed, strict=True):
             found = fidelity(tile, back)
-            data = Payload(self.model.key, size, step, strings).pack()
             resort = Resort.NONE if step == self._step else Resort.REFINED
             made.append(Encoded(data, found, resort) if self._guard.passes(found) else None)
         return made
@@ -179,13 +179,22 @@ class NeuralCodec:
             made = self._as_jpegxl(tile, distance, Resort.FELL_BACK)
             if made.fidelity and self._guard.passes(made.fidelity):
                 return made
-        return Encoded(jpegxl.Codec(lossless=True).encode(tile), _EXACT, Resort.FELL_BACK)
+        data = jpegxl.Codec(lossless=True).encode(tile)
+        if not np.array_equal(tile, _from_jpegxl(data, tile)):
+            raise SlideWriteError("lossless JPEG XL did not give a tile back; libjxl is at fault")
+        return Encoded(data, _EXACT, Resort.FELL_BACK)
 
     def _as_jpegxl(self, tile: Pixels, distance: float, resort: Resort) -> Encoded:
         data = jpegxl.Codec(distance=distance).encode(tile)
-        size = Size(tile.shape[1], tile.shape[0])
-        back = jpegxl.decode(EncodedTile(data, TileEncoding(JPEGXL, RGB), size))
-        return Encoded(data, fidelity(tile, back), resort)
+        return Encoded(data, fidelity(tile, _from_jpegxl(data, tile)), resort)
+
+
+def _size(tile: Pixels) -> Size:
+    return Size(tile.shape[1], tile.shape[0])
+
+
+def _from_jpegxl(data: bytes, like: Pixels) -> Pixels:
+    return jpegxl.decode(EncodedTile(data, TileEncoding(JPEGXL, RGB), _size(like)))
 
 
 class Factorized(NeuralCodec):

@@ -90,6 +90,8 @@ class ExactBottleneck(nn.Module):
         super().__init__()
         self._tables = _tables(bottleneck)
         self._medians = bottleneck.quantiles[:, 0, 1].detach().cpu().double()[None, :, None, None]
+        if self._medians.shape[1] != len(self._tables):
+            raise ValueError(f"{len(self._tables)} tables for {self._medians.shape[1]} channels")
 
     def compress(self, values: Tensor) -> list[bytes]:
         """A string for each item of a batch (items, channels, rows, columns)."""

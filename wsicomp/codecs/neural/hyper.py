@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import Written, as_torch, encoder, placed, ready
+from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, encoder, placed, ready
 
 _CLASSES: dict[str, type[CompressionModel]] = {
     "bmshj2018-hyperprior": ScaleHyperprior,
     "mbt2018-mean": MeanScaleHyperprior,
     "elic2022-chandelier": Elic2022Chandelier,
 }
-_MOST_CHANNELS = 1024
+_MOST_GROUPS = 16
+"""With the most channels, of 163 million parameters: what a card alone can make a machine set aside."""
 _LATENT_PX = 16
 
 
@@ -49,10 +50,9 @@ class HyperNetwork:
     def analyse(self, pictures: Tensor) -> Tensor:
         return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)))
 
-    def write(self, latents: Tensor, step: int) -> Written:  # noqa: ARG002
+    def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:  # noqa: ARG002
         encoder(self._analysis)
-        written = self._codec.compress(latents.cpu())
-        return Written(list(zip(*written["strings"], strict=True)), written["y_hat"].float())
+        return list(zip(*self._codec.compress(latents.cpu())["strings"], strict=True))
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:  # noqa: ARG002
         rows, columns = size[0] // _LATENT_PX, size[1] // _LATENT_PX
@@ -73,9 +73,12 @@ class HyperNetwork:
 
 def _net(model: Model) -> Any:
     settings = dict(model.card.settings)
-    sides = [settings["N"], settings["M"], *settings.get("groups", ())]
-    if any(type(side) is not int or not 0 < side <= _MOST_CHANNELS for side in sides):
+    groups = settings.get("groups", ())
+    sides = [settings["N"], settings["M"], *groups]
+    if len(groups) > _MOST_GROUPS or any(type(side) is not int for side in sides):
         raise ValueError(f"settings {settings}")
+    if not 0 < min(sides) <= max(sides) <= MOST_CHANNELS:
+        raise ValueError(f"channels of {min(sides)} to {max(sides)}, expected 1 to {MOST_CHANNELS}")
     if len(model.card.steps) != 1:
         raise ValueError(f"{len(model.card.steps)} steps, expected 1")
     net = _CLASSES[model.card.architecture](**settings)

@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
 _CARD, _DIGEST = "wsicomp", "sha256"
 """The keys of the metadata: the card as JSON, and the digest, which a reader computes anew."""
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 1 << 29
 _MOST_HEADER = 1 << 24
 _MOST_STEPS = 64
 
@@ -77,15 +78,21 @@ class Model:
         """Whether the encoder is there."""
         return any(is_encoder(name) for name in self.tensors)
 
-    def to_bytes(self, encoder: bool = True) -> bytes:
-        """The file; without its encoder it still decodes."""
-        kept = {
-            name: np.ascontiguousarray(tensor)
-            for name, tensor in self.tensors.items()
-            if encoder or not is_encoder(name)
-        }
+    @cached_property
+    def encoder_digest(self) -> str:
+        """SHA-256 of the encoder's tensors, hexadecimal: with `digest` it says which bytes come of a tile."""
+        return _tensors_digest({name: tensor for name, tensor in self.tensors.items() if is_encoder(name)})
+
+    def decoder(self) -> Model:
+        """The same without its encoder."""
+        kept = {name: tensor for name, tensor in self.tensors.items() if not is_encoder(name)}
+        return Model(self.card, kept, self.digest)
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
         metadata = {_CARD: json.dumps(self.card.to_json(), sort_keys=True), _DIGEST: self.digest}
-        return bytes(safetensors.numpy.save(kept, metadata))
+        return bytes(safetensors.numpy.save(tensors, metadata))
 
 
 def is_encoder(name: str) -> bool:
@@ -101,12 +108,16 @@ def create_model(card: ModelCard, tensors: Tensors) -> Model:
 def _digest(card: ModelCard, tensors: Tensors) -> str:
     """SHA-256 over what decides how tiles decode: architecture and its settings, steps, decoder's tensors."""
     decisive = [card.architecture, dict(card.settings), list(card.steps)]
-    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    decoder = {name: tensor for name, tensor in tensors.items() if not is_encoder(name)}
+    return _tensors_digest(decoder, json.dumps(decisive, sort_keys=True))
+
+
+def _tensors_digest(tensors: Tensors, text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        if not is_encoder(name):
-            tensor = tensors[name]
-            digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-            digest.update(np.ascontiguousarray(tensor).tobytes())
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
     return digest.hexdigest()
 
 
@@ -143,16 +154,12 @@ def read_model(path: Path) -> Model:
     Raises:
         WeightsError: it cannot be read, or is no model.
     """
-    return parse_model(_read(path, _MOST_BYTES), path)
-
-
-def read_card(path: Path) -> ModelCard:
-    """A model file's card alone, without its tensors.
-
-    Raises:
-        WeightsError: it cannot be read, or is no model.
-    """
-    return _card(_header_of(path), path)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {_MOST_BYTES}", path)
+        return parse_model(path.read_bytes(), path)
+    except OSError as exc:
+        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
 
 
 def claimed_digest(path: Path) -> str:
@@ -181,21 +188,13 @@ def parse_model(data: bytes, path: Path | None = None) -> Model:
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
         message = "a pickle, which could run code when it is loaded; expected safetensors"
         raise WeightsError(message, path)
+    if len(data) > _MOST_BYTES:
+        raise WeightsError(f"{len(data)} bytes, expected at most {_MOST_BYTES}", path)
     card = _card(data[8 : 8 + min(int.from_bytes(data[:8], "little"), _MOST_HEADER)], path)
     try:
-        tensors = safetensors.numpy.load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as exc:
+        return create_model(card, safetensors.numpy.load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise WeightsError(f"damaged ({exc})", path) from exc
-    return create_model(card, tensors)
-
-
-def _read(path: Path, most: int) -> bytes:
-    try:
-        if path.stat().st_size > most:
-            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {most}", path)
-        return path.read_bytes()
-    except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
 
 
 def _metadata(header: bytes, path: Path | None) -> dict[str, str]:
@@ -222,6 +221,6 @@ def _card(header: bytes, path: Path | None) -> ModelCard:
             raise ValueError("values out of range")
     except WeightsError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise WeightsError(f"not a codec model ({type(exc).__name__}: {exc})"[:200], path) from exc
     return card

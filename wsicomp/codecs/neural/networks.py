@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,16 +19,12 @@ from torch.nn import functional
 from wsicomp.codecs.neural.model import Model, read_tables
 from wsicomp.errors import WeightsError
 
+MOST_CHANNELS = 512
+"""The widest layer: with the largest side of a tile it bounds the memory that a model can ask for."""
+
 _SAMPLES, _KERNEL_PX = 3, 5
 _STRIP = 1 << 17
 """The numbers of a strip of latents: half a megabyte."""
-
-
-class Written(NamedTuple):
-    """The strings of each item of a batch, and the latents as a reader will have them, float32."""
-
-    strings: list[tuple[bytes, ...]]
-    latents: Tensor
 
 
 class Network(Protocol):
@@ -41,8 +37,8 @@ class Network(Protocol):
         """Latents, not yet quantised."""
         ...
 
-    def write(self, latents: Tensor, step: int) -> Written:
-        """The latents quantised by the model's step of that number, and as strings."""
+    def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
+        """The strings of each item, its latents quantised by the model's step of that number."""
         ...
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
@@ -70,7 +66,7 @@ def build_network(model: Model, device: str) -> Network:
         raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
     try:
         return build(model, torch.device(device))
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as exc:
+    except Exception as exc:  # whatever a file can make torch say
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
 
@@ -143,12 +139,14 @@ def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequ
     inverse = prefix == "g_s."
     layers: list[nn.Module] = []
     channels = tensors[f"{prefix}0.weight"].shape[0] if inverse else _SAMPLES
+    if channels > MOST_CHANNELS:
+        raise ValueError(f"{channels} latents")
     for number in range(0, 7, 2):
         weight, bias = (tensors[f"{prefix}{number}.{name}"] for name in ("weight", "bias"))
         if number:
             layers.append(_nonlinearity(tensors, f"{prefix}{number - 1}.", kind, inverse))
         inputs, outputs = weight.shape[:2] if inverse else weight.shape[1::-1]
-        if inputs != channels or weight.shape[2:] != (_KERNEL_PX, _KERNEL_PX):
+        if inputs != channels or outputs > MOST_CHANNELS or weight.shape[2:] != (_KERNEL_PX, _KERNEL_PX):
             raise ValueError(f"{prefix}{number}.weight of {tuple(weight.shape)}")
         if inverse and outputs == _SAMPLES:
             layers.append(_Enlarge(weight, bias))
@@ -211,22 +209,18 @@ class _Factorized:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)).float())
 
-    def write(self, latents: Tensor, step: int) -> Written:
+    def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
         values = torch.round((latents.cpu().double() - self._medians) / self._steps[step])
         values = values.clamp(-(1 << 15), (1 << 15) - 1).int()
-        strings = [self._tables[step].encode(item.numpy()) for item in values]
-        return Written(strings, self._latents(values, step))
+        return [self._tables[step].encode(item.numpy()) for item in values]
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
         shape = (size[0] // self.multiple_px, size[1] // self.multiple_px)
         values = [torch.from_numpy(self._tables[step].decode(item, shape)) for item in strings]
-        return self._latents(torch.stack(values), step)
+        return (torch.stack(values).double() * self._steps[step] + self._medians).float()
 
     def synthesise(self, latents: Tensor) -> Tensor:
         return cast(Tensor, self._synthesis(placed(latents, self._device)))
-
-    def _latents(self, values: Tensor, step: int) -> Tensor:
-        return (values.double() * self._steps[step] + self._medians).float()
 
 
 def ready(module: nn.Module, device: torch.device) -> nn.Module:

@@ -25,8 +25,8 @@ _HEADER = struct.Struct("<4sI8sHHBB")
 _CHECKED_FROM = 8
 _LENGTH = struct.Struct("<I")
 _MOST_STRINGS = 64
-LARGEST_SIDE_PX = 4096
-"""The largest side of a tile: networks need memory in proportion to its area."""
+LARGEST_SIDE_PX = 2048
+"""The largest side of a tile: networks need memory in proportion to its area. Larger ones are JPEG XL."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,15 +15,18 @@ from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import Network, build_network
 from wsicomp.codecs.neural.payload import Payload
-from wsicomp.errors import ConfigError
+from wsicomp.concurrency import batched
+from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.geometry import Size
 from wsicomp.slide import Pixels
 
 DEVICES = ("auto", "cpu", "cuda")
-BATCH_TILES = {"cpu": 2, "cuda": 64}
-"""Tiles at once: on a CPU no more than its cache holds."""
+_BATCH_PX = {"cpu": 2 * 256 * 256, "cuda": 64 * 256 * 256}
+"""Pixels at once, if they are not of one tile: on a CPU no more than its cache holds."""
 
-_networks: dict[tuple[str, str], Network] = {}
+Item = TypeVar("Item")
+
+_networks: dict[tuple[str, str, str], Network] = {}
 _lock = Lock()
 
 
@@ -37,7 +41,8 @@ def chosen_device(name: str = "auto") -> str:
     if name not in DEVICES:
         raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}")
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        # A process that was forked while its parent used the GPU cannot use it.
+        return "cuda" if torch.cuda.is_available() and not torch.cuda._is_in_bad_fork() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda', and torch finds none here; take auto or cpu")
     return name
@@ -49,11 +54,16 @@ def network(model: Model, device: str) -> Network:
     Raises:
         WeightsError: its tensors are not those of its architecture.
     """
-    key = (f"{model.digest}{model.can_encode}", device)
+    key = (model.digest, model.encoder_digest, device)
     with _lock:
         if key not in _networks:
             _networks[key] = build_network(model, device)
         return _networks[key]
+
+
+def in_batches(items: Sequence[Item], size: Size, device: str) -> Iterator[list[Item]]:
+    """Tiles of one size, as many at once as the device does well."""
+    return batched(items, max(1, _BATCH_PX[device] // (size.width * size.height)))
 
 
 def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
@@ -84,6 +94,7 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     Raises:
         ValueError: a payload's strings are not those of such a tile.
         UnknownModelError: a tile's model is not here.
+        SlideReadError: the model cannot run here, as for want of memory, which says nothing of the tile.
     """
     found: list[Pixels | None] = [None] * len(payloads)
     alike: dict[tuple[bytes, Size, int], list[int]] = {}
@@ -93,15 +104,23 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
         net, steps = _network_of(key, device)
         if step >= steps:
             raise ValueError(f"step {step}, and the model has {steps}")
-        for start in range(0, len(numbers), BATCH_TILES[device]):
-            batch = numbers[start : start + BATCH_TILES[device]]
-            with torch.inference_mode():
-                strings = [payloads[number].strings for number in batch]
-                latents = net.read(strings, padded(size.shape, net.multiple_px), step)
-                tiles = pixels_of(net.synthesise(latents), size)
+        for batch in in_batches(numbers, size, device):
+            tiles = _decoded(net, [payloads[number].strings for number in batch], size, step)
             for number, tile in zip(batch, tiles, strict=True):
                 found[number] = tile
     return [tile for tile in found if tile is not None]
+
+
+def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: int) -> list[Pixels]:
+    try:
+        with torch.inference_mode():
+            latents = net.read(strings, padded(size.shape, net.multiple_px), step)
+            return pixels_of(net.synthesise(latents), size)
+    except (RuntimeError, MemoryError) as exc:
+        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+        raise SlideReadError(
+            f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU"
+        ) from exc
 
 
 def read_latents(payload: Payload) -> Tensor:
@@ -118,3 +137,13 @@ def read_latents(payload: Payload) -> Tensor:
 def _network_of(key: bytes, device: str) -> tuple[Network, int]:
     model = store.model_of(key)
     return network(model, device), len(model.card.steps)
+
+
+def _forget_networks() -> None:
+    """A forked process has none of the threads that may hold the lock, and no GPU."""
+    global _networks, _lock
+    _networks, _lock = {}, Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_networks)

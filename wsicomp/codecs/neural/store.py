@@ -42,7 +42,7 @@ def find_model(architecture: str, name: str | None) -> Model:
     """
     name = name or DEFAULTS.get(architecture)
     if name is None:
-        example = f"a file, or {architecture}-mse-7" if architecture in zoo.architectures() else "a file"
+        example = f"a file, or {architecture}-mse-7" if architecture in zoo.ARCHITECTURES else "a file"
         raise ConfigError(f"no model ships for codec {architecture}; name one with --model: {example}")
     model = model_named(name, architecture)
     if model.card.architecture != architecture:
@@ -63,6 +63,9 @@ def model_named(name: str, architecture: str | None = None) -> Model:
     """
     if _DIGEST.fullmatch(name):
         return model_of(bytes.fromhex(name))
+    for file in _files():
+        if file.stem == name:
+            return remember(read_model(file))
     path = Path(name)
     if path.suffix == SUFFIX:
         return remember(read_model(path))
@@ -72,9 +75,6 @@ def model_named(name: str, architecture: str | None = None) -> Model:
                 f"{name} does not say its architecture; give a {SUFFIX} file, or the codec with it"
             )
         return remember(zoo.read_checkpoint(path, architecture))
-    for file in _files():
-        if file.stem == name:
-            return remember(read_model(file))
     if zoo.is_known(name):
         return remember(zoo.fetch(name))
     there = sorted({file.stem for file in _files()})
@@ -82,21 +82,20 @@ def model_named(name: str, architecture: str | None = None) -> Model:
 
 
 def remember(model: Model) -> Model:
-    """Keep a model for the tiles of this process that name it; one that encodes, too, is worth more."""
+    """The model itself, kept for the tiles of this process that name it; a decoder alone replaces none."""
     with _lock:
-        found = _known.get(model.key)
-        if found is None or model.can_encode > found.can_encode:
-            _known[model.key] = found = model
-        return found
+        if model.can_encode or model.key not in _known:
+            _known[model.key] = model
+    return model
 
 
 def embed(data: bytes) -> Model:
-    """The decoder that a slide carries.
+    """The decoder that a slide carries; nothing else of what it carries is ever used.
 
     Raises:
         WeightsError: it is damaged, or no model.
     """
-    return remember(parse_model(data))
+    return remember(parse_model(data).decoder())
 
 
 def model_of(key: bytes, name: str = "") -> Model:
@@ -106,8 +105,9 @@ def model_of(key: bytes, name: str = "") -> Model:
         UnknownModelError: there is none; the message says which, and where it was looked for.
     """
     with _lock:
-        if key[:8] in _known:
-            return _known[key[:8]]
+        found = _known.get(key[:8])
+        if found is not None and found.digest.startswith(key.hex()):
+            return found
         for file in _files():
             try:
                 if claimed_digest(file).startswith(key.hex()):
@@ -131,3 +131,13 @@ def _files() -> Iterator[Path]:
 
 def _places() -> str:
     return ", ".join(str(folder) for folder in folders())
+
+
+def _renew_lock() -> None:
+    """A forked process has none of the threads that may hold it."""
+    global _lock  # noqa: PLW0603
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -29,13 +29,11 @@ from wsicomp.errors import UnknownModelError, WeightsError
 from wsicomp.outputs import completed
 from wsicomp.version import SOFTWARE
 
-_NAME = re.compile(r"(bmshj2018-factorized|bmshj2018-hyperprior|mbt2018-mean)-(mse|ms-ssim)-([1-8])")
-_MOST_BYTES = 1 << 30
+ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
+"""Those that CompressAI has pretrained networks of."""
 
-
-def architectures() -> tuple[str, ...]:
-    """Those that CompressAI has pretrained networks of."""
-    return ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
+_NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
+_MOST_BYTES = 1 << 29
 
 
 def is_known(name: str) -> bool:
@@ -117,13 +115,17 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
             raise WeightsError("holds other things than tensors", path)
         if any(name.endswith("_quantized_cdf") and not tensor.numel() for name, tensor in state.items()):
             raise WeightsError("has no tables; call the network's update() and save it again", path)
-        tensors = {key: tensor.numpy() for key, tensor in state.items()}
+        if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > _MOST_BYTES:
+            raise WeightsError(f"tensors of more than {_MOST_BYTES} bytes", path)
+        tensors = {key: tensor.detach().numpy() for key, tensor in state.items()}
         settings: dict[str, Any]
         if architecture == "bmshj2018-factorized":
             settings, tensors = {"nonlinearity": "gdn"}, _factorized_tensors(tensors)
         else:
             settings = _settings(tensors, architecture)
-    except (LookupError, AttributeError, TypeError, ValueError) as exc:
+    except WeightsError:
+        raise
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as exc:
         raise WeightsError(f"no network {architecture} ({_line(exc)})", path) from exc
     card = ModelCard(name, architecture, settings, (1.0,), 0, quality, "not stated", "not stated", SOFTWARE)
     return create_model(card, tensors)

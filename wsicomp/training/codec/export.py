@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,23 @@ from wsicomp.outputs import completed
 from wsicomp.training.codec.fit import FittedCodec
 from wsicomp.training.codec.settings import CodecSettings
 from wsicomp.training.codec.tables import Classes, classed_tables
+from wsicomp.training.run import write_table
 from wsicomp.version import SOFTWARE
 
 _STEPS_PER_OCTAVE = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture or slide that was learnt from, and its patient or slide."""
+
+    name: str
+    group: str
+    licence: str
+
+
 def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, name: str) -> Path:
-    """Write `name`.safetensors into a folder; its path.
+    """Write `name`.safetensors into a folder, and learnt-from.csv with its sources by name; the model's path.
 
     Raises:
         SlideWriteError: it cannot be written.
@@ -31,7 +42,12 @@ def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, nam
     path = folder / f"{name}{SUFFIX}"
     with completed(path) as partial:
         partial.write_bytes(model.to_bytes())
+    write_table(folder / "learnt-from.csv", [Source(*row) for row in sorted(_sources(fitted))])
     return path
+
+
+def _sources(fitted: FittedCodec) -> set[tuple[str, str, str]]:
+    return {(source.name, source.group, source.licence) for source in fitted.learnt_from}
 
 
 def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:
@@ -74,8 +90,9 @@ def _quality(settings: CodecSettings) -> str:
 
 
 def _trained_on(fitted: FittedCodec) -> str:
+    """Without names: a model may be in every slide that is written by it, and names could be patients'."""
     groups = {source.group for source in fitted.learnt_from}
-    return f"{fitted.patches} patches of {len(groups)} patients or slides: {', '.join(sorted(groups))}"
+    return f"{fitted.patches} patches of {len(groups)} patients or slides"
 
 
 def _factorized_tensors(

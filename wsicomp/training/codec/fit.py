@@ -27,7 +27,7 @@ from wsicomp.training.codec.network import Passed, build, decibels, distortion, 
 from wsicomp.training.codec.settings import CodecSettings
 from wsicomp.training.fit import Samples
 from wsicomp.training.patches import PatchSource, open_patch_set
-from wsicomp.training.run import resumed, write_state, write_table
+from wsicomp.training.run import resumed, rows_of, write_state, write_table
 from wsicomp.training.sampling import learns_from
 
 Figures = tuple[float, float, float, float]
@@ -206,13 +206,18 @@ class _Run:
         Raises:
             TrainingError: the folder holds no run, or a damaged one.
         """
-        newest = max(folder.glob("last-*.pt"), key=lambda path: path.stat().st_mtime, default=None)
-        if newest is None:
+        reports = rows_of(folder, Report)
+        if not reports:
             raise TrainingError("holds no run to begin with", folder)
-        with _told_if_damaged(newest):
-            theirs = torch.load(newest, self._device, weights_only=True)["net"]
+        path = _last(folder, reports)
+        with _told_if_damaged(path):
+            theirs = torch.load(path, self._device, weights_only=True)["net"]
             own = self.net.state_dict()
-            same = {name: value for name, value in theirs.items() if own[name].shape == value.shape}
+            same = {
+                name: value
+                for name, value in theirs.items()
+                if name in own and own[name].shape == value.shape
+            }
             self.net.load_state_dict(same, strict=False)
 
     def load(self, path: Path) -> None:

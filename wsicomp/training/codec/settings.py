@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from wsicomp.config import NEURAL_CODECS
 from wsicomp.training.run_settings import RunSettings
 
-ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
 NONLINEARITIES = ("gdn", "gdn1", "relu")
 PRECISIONS = ("float32", "bfloat16")
 _SSIM_PX, _MS_SSIM_PX = 32, 192
@@ -87,23 +87,23 @@ class CodecSettings(RunSettings):
     def expectations(self) -> dict[str, bool]:
         """What is expected of the values, in words, and whether it holds."""
         network, distortion = self.network, self.distortion
-        is_factorized = network.architecture == ARCHITECTURES[0]
+        is_factorized = network.architecture == NEURAL_CODECS[0]
         multiple = 16 if is_factorized else 64
         least_px = max(_SSIM_PX * (distortion.ssim > 0), _MS_SSIM_PX * (distortion.ms_ssim > 0))
         return super().expectations() | {
-            f"network.architecture is one of {', '.join(ARCHITECTURES)}": (
-                network.architecture in ARCHITECTURES
+            f"network.architecture is one of {', '.join(NEURAL_CODECS)}": (
+                network.architecture in NEURAL_CODECS
             ),
             f"network.nonlinearity is one of {', '.join(NONLINEARITIES)}": (
                 network.nonlinearity in NONLINEARITIES
             ),
-            "network.channels and network.latents are 4 to 1024": (
-                _within((network.channels, network.latents), 4, 1024)
+            "network.channels and network.latents are 4 to 512": (
+                _within((network.channels, network.latents), 4, 512)
             ),
             "network.groups add up to network.latents": sum(network.groups) in (0, network.latents),
-            "network.widths are three, of 4 to 1024, of bmshj2018-factorized": (
+            "network.widths are three, of 4 to 512, of bmshj2018-factorized": (
                 not sum(network.widths)
-                or (is_factorized and len(network.widths) == 3 and _within(network.widths, 4, 1024))
+                or (is_factorized and len(network.widths) == 3 and _within(network.widths, 4, 512))
             ),
             "only bmshj2018-factorized takes a network.nonlinearity or a step_range": (
                 is_factorized or (network.nonlinearity == "gdn" and self.step_range == 1)
