@@ -142,6 +142,12 @@ def test_a_run_may_begin_with_what_another_has_learnt(folder, monkeypatch):
     assert torch.equal(own["g_a.0.weight"], theirs["g_a.0.weight"])
     assert not torch.equal(own["g_a.0.weight"], fresh["g_a.0.weight"])
     assert torch.equal(own["g_a.4.weight"], fresh["g_a.4.weight"]), "of another shape"
+    narrow = fit._Run(settings_of(folder, network=CodecNetwork(channels=8, latents=5, nonlinearity="gdn1")))
+    narrow.begin_with(folder / "whole")
+    quantiles = theirs["entropy_bottleneck.quantiles"][:, 0]
+    kept = (quantiles[:, 2] - quantiles[:, 0]).argsort(descending=True)[:5].sort().values
+    for name in ("g_a.6.weight", "g_a.6.bias", "g_s.0.weight", "entropy_bottleneck.matrices.0"):
+        assert torch.equal(narrow.net.state_dict()[name], theirs[name][kept]), name
     with pytest.raises(TrainingError, match="no run to begin with"):
         run.begin_with(folder / "drawn")
 

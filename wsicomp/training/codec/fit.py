@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ Figures = tuple[float, float, float, float]
 """Loss, bits per pixel, SSIM, and the mean squared error or, of many, their PSNR."""
 
 _CLIP = 1.0
+_QUANTILES = "entropy_bottleneck.quantiles"
 _WARM_UP = 500
 _AUXILIARY_RATE = 1e-3
 _LAST_SHARE = 0.01
@@ -203,6 +204,9 @@ class _Run:
     def begin_with(self, folder: Path) -> None:
         """Take over what another run has learnt, tensor by tensor where the shapes are the same.
 
+        Where this run has fewer latents, those of the other are taken that spread the farthest: a channel
+        that training has no use for ends without any spread.
+
         Raises:
             TrainingError: the folder holds no run, or a damaged one.
         """
@@ -211,8 +215,8 @@ class _Run:
             raise TrainingError("holds no run to begin with", folder)
         path = _last(folder, reports)
         with _told_if_damaged(path):
-            theirs = torch.load(path, self._device, weights_only=True)["net"]
             own = self.net.state_dict()
+            theirs = _narrowed(torch.load(path, self._device, weights_only=True)["net"], own)
             same = {
                 name: value
                 for name, value in theirs.items()
@@ -232,6 +236,24 @@ class _Run:
             self._optimizer.load_state_dict(state["optimizer"])
             self._auxiliary.load_state_dict(state["auxiliary"])
             self.iteration = int(state["iteration"])
+
+
+def _narrowed(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A factorised prior's state with no more latents than another's."""
+    quantiles = theirs.get(_QUANTILES)
+    if quantiles is None or _QUANTILES not in own or len(own[_QUANTILES]) >= len(quantiles):
+        return theirs
+    spread = quantiles[:, 0, 2] - quantiles[:, 0, 0]
+    widest = spread.argsort(descending=True)[: len(own[_QUANTILES])].sort().values
+    return {
+        name: tensor[widest] if name in own and _is_narrower(own[name], tensor) else tensor
+        for name, tensor in theirs.items()
+    }
+
+
+def _is_narrower(own: Tensor, theirs: Tensor) -> bool:
+    """Whether all that differs is the number of latents, which come first in every tensor that has them."""
+    return own.shape[1:] == theirs.shape[1:] and own.shape[:1] < theirs.shape[:1]
 
 
 @contextmanager
