@@ -19,6 +19,7 @@ import wsicomp
 from tests.conftest import REAL_SLIDES
 from tests.pyramid.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError
+from wsicomp.cli import main
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.model import create_model
 from wsicomp.codecs.neural.payload import is_payload
@@ -182,7 +183,11 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     assert plain.model.split()[1] in message
     assert str(model) in message
     found = verify_slide(tmp_path / "plain.tiff", None, None, 2, untold)
+    assert [problem.code for problem in found.problems] == ["model-missing"]
     assert "he-compact" in found.problems[0].message
+    flip_a_tile(tmp_path / "plain.tiff")
+    problems = verify_slide(tmp_path / "plain.tiff", None, None, 2, untold).problems
+    assert {problem.code for problem in problems} == {"model-missing", "tile-damaged", "tiles-changed"}
 
 
 def test_a_carried_model_that_was_damaged_is_refused(source, tmp_path, monkeypatch):
@@ -198,14 +203,19 @@ def test_a_carried_model_that_was_damaged_is_refused(source, tmp_path, monkeypat
         wsicomp.open_slide(tmp_path / "a.tiff")
 
 
-def test_a_damaged_neural_tile_is_told_by_its_place(source, converted, tmp_path):
-    path = tmp_path / "a.tiff"
-    shutil.copy(converted[0], path)
+def flip_a_tile(path):
+    """Damage tile (1, 0) of the first level in the file."""
     with tifffile.TiffFile(path) as tiff:
         at = tiff.pages.first.dataoffsets[1] + 60
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+
+
+def test_a_damaged_neural_tile_is_told_by_its_place(source, converted, tmp_path):
+    path = tmp_path / "a.tiff"
+    shutil.copy(converted[0], path)
+    flip_a_tile(path)
     with wsicomp.open_slide(path) as slide:
         with pytest.raises(SlideAccessError, match=r"\(1, 0\)"):
             slide.read_region((0, 0), 0, (600, 300))
@@ -218,11 +228,53 @@ def test_verify_against_the_source_measures_each_neural_tile_again(source, tmp_p
     report = convert(source, tmp_path / "a.tiff", min_ssim=0.9, max_color_shift=20.0)
     with closing(open_slide(tmp_path / "a.tiff")) as slide, closing(open_slide(source)) as original:
         sha256 = slide.provenance.plan.source.sha256
-        assert not verify_slide(tmp_path / "a.tiff", original, sha256, 2, untold).problems
+        good = verify_slide(tmp_path / "a.tiff", original, sha256, 2, untold)
+        assert not good.problems
+        guards = [level.guarded for level in report.levels]
+        assert good.measured.tiles == sum(guard.tiles for guard in guards)
+        assert good.measured.least_ssim == pytest.approx(min(g.least_ssim for g in guards), abs=2e-3)
         monkeypatch.setattr(original, "read_tile", lambda index: 255 - slide.read_tile(index))
         found = verify_slide(tmp_path / "a.tiff", original, sha256, 2, untold).problems
     assert {problem.code for problem in found} == {"tile-unfaithful"}
     assert len({problem.place for problem in found}) == sum(level.encoded for level in report.levels)
+
+
+@pytest.mark.parametrize(
+    "options", [{"codec": "copy"}, {"codec": "jpeg", "lossless": True}, {"codec": "jpegxl", "lossless": True}]
+)
+def test_neural_tiles_are_not_carried_on(converted, tmp_path, options):
+    with pytest.raises(ConfigError, match="take codec jpeg"):
+        wsicomp.convert_slide(converted[0], tmp_path / "a.tiff", ConversionConfig(glass="keep", **options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_codec_auto_makes_jpeg_of_neural_tiles(converted, tmp_path):
+    report = wsicomp.convert_slide(converted[0], tmp_path / "a.svs", ConversionConfig(glass="keep"))
+    assert report.codec == "jpeg"
+    assert report.verified
+
+
+def test_a_grandchild_is_not_measured_by_its_parent_s_guard(source, converted, tmp_path):
+    convert(converted[0], tmp_path / "b.tiff", **LAX)
+    with closing(open_slide(source)) as original, closing(open_slide(tmp_path / "b.tiff")) as slide:
+        sha256 = slide.provenance.plan.source.origin_sha256
+        found = verify_slide(tmp_path / "b.tiff", original, sha256, 2, untold)
+    assert not found.problems
+    assert found.measured is None
+
+
+def test_info_names_the_model_and_the_guard(converted, capsys):
+    assert main(["info", str(converted[0])]) == 0
+    out = capsys.readouterr().out
+    digest = store.find_model(CODEC, None).digest
+    assert f"model: he-compact, SHA-256 {digest}, not in the file" in out
+    assert "min_ssim 0.0" in out
+
+
+def test_a_preset_s_model_may_be_left_out(source, tmp_path, capsys):
+    run = ["convert", str(source), str(tmp_path / "a.tiff"), "--preset", "archive-neural", "--dry-run"]
+    assert main([*run, "--codec", "jpegxl", "--no-embed-model"]) == 0
+    assert "jpegxl" in capsys.readouterr().out
 
 
 def test_a_neural_file_becomes_a_slide_for_every_program(converted, tmp_path):
@@ -257,7 +309,7 @@ def test_a_device_that_is_not_there_is_no_damage_of_tiles(converted, tmp_path, m
         wsicomp.convert_slide(converted[0], tmp_path / "a.svs", config)
     assert not list(tmp_path.iterdir())
     problems = verify_slide(converted[0], None, None, 2, untold).problems
-    assert {problem.code for problem in problems} == {"unreadable"}
+    assert {problem.code for problem in problems} == {"model-missing"}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError()])

@@ -27,6 +27,7 @@ class GuardedReport:
     tiles: int
     refined: int
     sparse: int
+    repacked: int
     fell_back: int
     fell_back_tiles: tuple[str, ...]
     mean_ssim: float

@@ -30,7 +30,8 @@ _NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
 class Guarded:
     """What a guarded codec made of a level's tiles, each of which it held against its pixels.
 
-    `refined` tiles took more quality than was asked for, `sparse` ones are smaller by another codec.
+    `refined` tiles took more quality than was asked for, `sparse` ones are smaller by another codec,
+    `repacked` ones by the source's own JPEG coefficients.
     `fell_back` are those that were not true enough at any quality, and are by another codec. The means and
     the worst are over all guarded tiles: SSIM, PSNR in dB (lossless ones left out), and the shift of colour
     of 16 x 16 px in grey levels. A worst PSNR or mean is None where all tiles are lossless.
@@ -39,6 +40,7 @@ class Guarded:
     tiles: int
     refined: int
     sparse: int
+    repacked: int
     fell_back: tuple[int, ...]
     mean_ssim: float
     least_ssim: float

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from wsicomp.cli import convert, dataset, demo, evaluate, info, restore, segment, train, verify
+from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.register(commands)
     options = parser.parse_args(arguments)
     _stop_on_signals()
+    let_idle_threads_sleep()
     try:
         code: int = options.run(options)
     except ConfigError as exc:

@@ -140,7 +140,7 @@ def _add_neural_options(parser: argparse.ArgumentParser) -> None:
     neural.add_argument("--device", help="auto (a GPU where torch finds one; default), cpu or cuda")
     neural.add_argument(
         "--embed-model",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="carry the model's decoder in the file: it can be opened where the model is not, in 20 years",
     )
 
@@ -301,7 +301,12 @@ def _report_text(report: ConversionReport) -> str:
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:
     if guarded is None:
         return []
-    counts = {"finer": guarded.refined, "sparse, as JPEG XL": guarded.sparse, "fell back": guarded.fell_back}
+    counts = {
+        "quantised finer": guarded.refined,
+        "as JPEG XL, which is smaller there": guarded.sparse,
+        "as the source's JPEG repacked, which is smaller": guarded.repacked,
+        "fell back to JPEG XL": guarded.fell_back,
+    }
     more = "".join(f", {count} {name}" for name, count in counts.items() if count)
     return [
         f"    {guarded.tiles} held against their pixels{more}: SSIM {guarded.mean_ssim:.4f}, at least "

@@ -14,6 +14,8 @@ from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
 
+_GUARD = ("quality", "min_ssim", "min_psnr", "max_color_shift")
+
 
 def register(commands: Subparsers) -> None:
     """Add the command to the parser."""
@@ -69,6 +71,8 @@ def _describe_conversion(slide: ConvertedSlide) -> dict[str, Any]:
         "source_sha256": plan.source.sha256,
         "origin_sha256": plan.source.origin_sha256,
         "restorable": slide.provenance.restoration is not None,
+        "model": None if plan.model is None else dict(plan.model),
+        "guard": next((dict(level.options) for level in plan.levels if slide.is_neural(level.number)), None),
     }
 
 
@@ -82,7 +86,16 @@ def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
     if values["origin_sha256"]:
         source += f", made from SHA-256 {values['origin_sha256']}"
     restorable = "yes, by `wsicomp restore`" if values["restorable"] else "no"
-    return [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
+    lines = [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
+    if values["model"] is not None:
+        lines += _model_lines(values["model"], values["guard"] or {})
+    return lines
+
+
+def _model_lines(model: dict[str, Any], guard: dict[str, Any]) -> list[str]:
+    where = "in the file" if model["embedded"] else "not in the file"
+    limits = ", ".join(f"{name} {guard[name]}" for name in _GUARD if name in guard)
+    return [f"model: {model['name']}, SHA-256 {model['sha256']}, {where}", f"neural tiles: {limits}"]
 
 
 def describe(info: SlideInfo) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
 from wsicomp.preparation import file_sha256
 from wsicomp.pyramid.problems import CODES
-from wsicomp.pyramid.verify import verify_slide
+from wsicomp.pyramid.verify import Measured, verify_slide
 from wsicomp.readers import open_slide
 from wsicomp.stages import Stages
 
@@ -67,7 +67,18 @@ def run_verify(options: argparse.Namespace) -> int:
         against = "" if source is None else f", as made from {source}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
         print(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
+    if found.measured is not None:
+        for line in _measured_lines(found.measured):
+            print(f"  {line}")
     for verdict in found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         print(f"  {verdict.reader:<26}{verdict.opens}{reason}")
     return 1 if found.problems else 0
+
+
+def _measured_lines(measured: Measured) -> list[str]:
+    psnr = "" if measured.least_psnr is None else f", PSNR {measured.least_psnr:.2f} dB"
+    return [
+        f"{measured.tiles} neural tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
+        f"the worst: SSIM {measured.least_ssim:.4f}{psnr}, colour {measured.most_color_shift:.1f} levels off",
+    ]

@@ -70,6 +70,8 @@ class Resort(enum.Enum):
     """With more quality than they ask for: else the tile would not have been true enough."""
     SPARSE = enum.auto()
     """By another codec: there is so little on the tile that it is smaller."""
+    REPACKED = enum.auto()
+    """By the source's own JPEG coefficients, packed: that is smaller."""
     FELL_BACK = enum.auto()
     """By another codec: at no quality was the tile true enough."""
 
@@ -86,8 +88,12 @@ class Encoded(NamedTuple):
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can read; faster with many of them at once."""
 
-    def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
+    def encode_batch(
+        self, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+    ) -> list[Encoded]:
         """The tiles, each as `TileCodec.encode` would give it.
+
+        `sources` are the same tiles as their slide stores them, where they were not changed since.
 
         Raises:
             ValueError: as `TileCodec.encode`.
@@ -262,14 +268,16 @@ def _module(name: str) -> _Module:
     return _BY_CODEC[name]
 
 
-def encode_tiles(codec: TileCodec, tiles: Sequence[Pixels]) -> list[Encoded]:
-    """Many tiles, in batches where the codec has them.
+def encode_tiles(
+    codec: TileCodec, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+) -> list[Encoded]:
+    """Many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
 
     Raises:
         ValueError: as `TileCodec.encode`.
     """
     if isinstance(codec, ModelCodec):
-        return codec.encode_batch(tiles)
+        return codec.encode_batch(tiles, sources)
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
 

@@ -47,6 +47,23 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     return Codec(lossless=True).encode(np.full((*size.shape, 3), color, np.uint8))
 
 
+def from_jpeg(tile: EncodedTile) -> bytes:
+    """A JPEG tile's coefficients as JPEG XL, without what only its very bytes need.
+
+    Raises:
+        ValueError, RuntimeError: it is not a JPEG of the tile's size that libjxl takes.
+    """
+    return _transcoded(tile, usecontainer=False)
+
+
+def _transcoded(tile: EncodedTile, usecontainer: bool) -> bytes:
+    whole = whole_stream(tile.data, tile.encoding)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(whole)
+    if (height, width) != tile.size.shape:
+        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=usecontainer, numthreads=1))
+
+
 class Codec:
     """JPEG XL from pixels: to a distance in just noticeable differences, or a quality, or without loss.
 
@@ -128,11 +145,7 @@ class Transcoder:
     def _packed(self, tile: EncodedTile) -> bytes:
         if tile.encoding.compression != JPEG:
             return self._pixels.encode(plain.decode(tile))
-        whole = whole_stream(tile.data, tile.encoding)
-        height, width, _, _ = simplejpeg.decode_jpeg_header(whole)
-        if (height, width) != tile.size.shape:
-            raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
-        return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
+        return _transcoded(tile, usecontainer=True)
 
     def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:
         back = self.unpack(EncodedTile(data, _STORED, tile.size), tile.encoding)

@@ -40,6 +40,7 @@ class GuardedTiles:
             len(self._ssim),
             self._resorts[Resort.REFINED],
             self._resorts[Resort.SPARSE],
+            self._resorts[Resort.REPACKED],
             tuple(self._fell_back),
             float(np.mean(self._ssim)),
             float(np.min(self._ssim)),

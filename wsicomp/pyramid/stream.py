@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsicomp.codecs import Encoded, create_codec, create_transcoder, encode_tiles
+from wsicomp.codecs import Encoded, ModelCodec, create_codec, create_transcoder, encode_tiles
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import EncodedTile, Pixels, Slide
 from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 
@@ -96,6 +96,7 @@ class _ToEncode(NamedTuple):
 
     pixels: Pixels
     outcome: Outcome
+    source: EncodedTile | None
 
     def done(self, encoded: Encoded) -> MadeTile:
         return MadeTile(encoded.data, self.outcome, encoded)
@@ -121,7 +122,8 @@ class _TileMaker:
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
         assert self._codec is not None, "a level with tiles to encode has a codec"
-        encoded = iter(encode_tiles(self._codec, [tile.pixels for tile in pending]))
+        pixels, sources = [tile.pixels for tile in pending], [tile.source for tile in pending]
+        encoded = iter(encode_tiles(self._codec, pixels, sources))
         return [tile if isinstance(tile, MadeTile) else tile.done(next(encoded)) for tile in found]
 
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
@@ -175,10 +177,25 @@ class _TileMaker:
         whitening = self._manner.whitening
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
             pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
-        return _ToEncode(pixels, outcome)
+        return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome))
+
+    def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
+        """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
+        if not isinstance(self._codec, ModelCodec) or not self._is_whole_tile:
+            return None
+        if action is not TileAction.ENCODE or outcome is not Outcome.AS_PLANNED:
+            return None
+        level = self._slide.info.levels[self._plan.source_level]
+        tile = None if level.encoding is None else self._slide.read_encoded_tile(index)
+        return tile if tile is not None and tile.data else None
+
+    @property
+    def _is_whole_tile(self) -> bool:
+        """Whether each tile is one of the source's."""
+        level = self._slide.info.levels[self._plan.source_level]
+        return self._plan.reduction == 1 and self._plan.tile == level.tile
 
     def _pixels(self, index: TileIndex) -> Pixels:
-        level = self._slide.info.levels[self._plan.source_level]
-        if self._plan.reduction == 1 and self._plan.tile == level.tile:
+        if self._is_whole_tile:
             return self._slide.read_tile(index)
         return read_reduced_tile(self._slide, self._plan, index.column, index.row)

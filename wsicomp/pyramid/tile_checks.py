@@ -10,8 +10,9 @@ from wsicomp.codecs import create_transcoder, decode_tile
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import TileAction
+from wsicomp.provenance import Guarded
 from wsicomp.pyramid.problems import Problem
-from wsicomp.quality import LEAST_SIDE_PX, fidelity
+from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide
@@ -28,11 +29,13 @@ def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str
 class TileCheck:
     """Checks batches of one level's tiles; in a file of another program each must decode.
 
-    `flawed` gathers the tiles that were damaged in the source already and stand as they were.
+    `flawed` gathers the tiles that were damaged in the source already and stand as they were, `measured` how
+    true those are that were held against their source.
     """
 
     def __init__(self, slide: TiffSlide) -> None:
         self.flawed: list[str] = []
+        self.measured: list[Fidelity] = []
         self._slide = slide
 
     def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
@@ -60,14 +63,20 @@ class TileCheck:
 
 
 class ConvertedTileCheck(TileCheck):
-    """Holds tiles to their digests, to their plan and, where there is one, to their source."""
+    """Holds tiles to their digests, to their plan and, where there is one, to their source.
 
-    def __init__(self, slide: ConvertedSlide, number: int, source: Slide | None, is_fresh: bool) -> None:
+    `is_direct` says that the file was made from this source, and not from what was made from it.
+    """
+
+    def __init__(
+        self, slide: ConvertedSlide, number: int, source: Slide | None, is_direct: bool, is_fresh: bool
+    ) -> None:
         super().__init__(slide)
         self._converted = slide
         self._plan = slide.provenance.plan.levels[number]
         self.flawed += tile_names(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
         self._source = source
+        self._is_direct = is_direct
         self._is_fresh = is_fresh
         self._transcoder = (
             create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
@@ -86,18 +95,29 @@ class ConvertedTileCheck(TileCheck):
         elif self._is_carried(index, action):
             yield from self._check_carried(index, data)
             self._note_flaws(index)
+        elif self._stands_by_its_digest(index, action):
+            return
+        elif action is TileAction.TRANSCODE:
+            yield from self._check_transcoded(index)
         elif action is TileAction.ENCODE and self._is_comparable:
             yield from self._check_fidelity(index)
-        elif action is not TileAction.TRANSCODE:
+        else:
             yield from self._check_decoding(index)
-        elif not self._is_fresh:
-            yield from self._check_transcoded(index)
+
+    def _stands_by_its_digest(self, index: TileIndex, action: TileAction) -> bool:
+        """Whether there is nothing more to see: no model is here, or it was read back when it was made."""
+        if self._converted.is_neural(index.level) and not self._converted.has_model:
+            return True
+        return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded is not None)
+
+    @property
+    def _guarded(self) -> Guarded | None:
+        return self._converted.provenance.levels[self._plan.number].guarded
 
     @property
     def _is_comparable(self) -> bool:
         """Whether a guarded tile's pixels can be held against the source's once more."""
-        guarded = self._converted.provenance.levels[self._plan.number].guarded
-        if guarded is None or self._source is None or self._is_fresh or self._plan.reduction > 1:
+        if self._guarded is None or self._source is None or not self._is_direct or self._plan.reduction > 1:
             return False
         return self._plan.tile == self._source.info.levels[self._plan.source_level].tile
 
@@ -111,6 +131,7 @@ class ConvertedTileCheck(TileCheck):
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
             return
         found = fidelity(self._source.read_tile(self._in_source(index)), tile)
+        self.measured.append(found)
         options = self._plan.options
         limits = (
             ("SSIM", found.ssim, float(options["min_ssim"]) - _SSIM_TOLERANCE),

@@ -7,7 +7,8 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
+from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
@@ -37,12 +39,42 @@ _BLANK_TOLERANCE = 8
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How true the neural tiles are to their source that could be held against it: all but painted ones.
+
+    `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
+    """
+
+    tiles: int
+    mean_ssim: float
+    least_ssim: float
+    least_psnr: float | None
+    most_color_shift: float
+
+    @classmethod
+    def of(cls, found: Sequence[Fidelity]) -> Measured | None:
+        """The figures of many tiles; None of none."""
+        if not found:
+            return None
+        ssims = [tile.ssim for tile in found]
+        least_psnr = min(tile.psnr for tile in found)
+        return cls(
+            len(found),
+            float(np.mean(ssims)),
+            min(ssims),
+            least_psnr if math.isfinite(least_psnr) else None,
+            max(tile.color_shift for tile in found),
+        )
+
+
+@dataclass(frozen=True)
 class Verification:
     """What a check found, and what it looked at; `problems` is empty for a good file.
 
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open the file.
+    background. `readers` says which programs open the file. `measured` is None where no neural tile could be
+    held against a source.
     """
 
     problems: tuple[Problem, ...]
@@ -51,6 +83,7 @@ class Verification:
     flawed: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     readers: tuple[ReaderVerdict, ...] = ()
+    measured: Measured | None = None
 
 
 def verify_slide(
@@ -74,12 +107,11 @@ def verify_slide(
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
         plan = slide.provenance.plan if isinstance(slide, ConvertedSlide) else None
-        if isinstance(slide, ConvertedSlide):
-            slide.require_model()
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(_check_openslide(path, slide, plan, newest))
         if isinstance(slide, ConvertedSlide):
+            problems += _check_model(slide)
             problems += _check_blanks(slide)
             for name in slide.damaged_images:
                 problems.append(Problem("associated-differs", name, "damaged: not what was written"))
@@ -89,17 +121,31 @@ def verify_slide(
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
         compared = None if problems else source
-        found, flawed = _check_tiles(slide, compared, workers, progress, is_fresh)
+        is_direct = plan is not None and source_sha256 == plan.source.sha256
+        found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
         if isinstance(slide, ConvertedSlide) and slide.provenance.restoration and not found:
             found += _check_restoration(slide, workers)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
-            (*problems, *found), tiles, plan is not None, tuple(flawed), tuple(_lost(slide)), readers
+            (*problems, *found),
+            tiles,
+            plan is not None,
+            tuple(place for check in checks for place in check.flawed),
+            tuple(_lost(slide)),
+            readers,
+            Measured.of([tile for check in checks for tile in check.measured]),
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
         slide.close()
+
+
+def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
+    try:
+        slide.require_model()
+    except SlideReadError as exc:
+        yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
 
 
 def _check_restoration(slide: ConvertedSlide, workers: int) -> Iterator[Problem]:
@@ -175,7 +221,8 @@ def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
             yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
         if ranges[letters == TileAction.EMPTY.value, 1].any():
             yield Problem("tile-not-blank", place, "an empty tile with bytes")
-        for number in blank[:1]:
+        can_look = slide.has_model or not slide.is_neural(plan.number)
+        for number in blank[:1] if can_look else []:
             index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
             yield from _check_blank(slide, plan, index)
 
@@ -228,15 +275,20 @@ def _check_source(
 
 
 def _check_tiles(
-    slide: TiffSlide, source: Slide | None, workers: int, progress: StageProgress, is_fresh: bool
-) -> tuple[list[Problem], list[str]]:
+    slide: TiffSlide,
+    source: Slide | None,
+    workers: int,
+    progress: StageProgress,
+    is_direct: bool,
+    is_fresh: bool,
+) -> tuple[list[Problem], list[TileCheck]]:
     problems: list[Problem] = []
-    flawed: list[str] = []
+    checks: list[TileCheck] = []
     total = sum(level.grid.count for level in slide.info.levels)
     done = 0
     for number, level in enumerate(slide.info.levels):
         if isinstance(slide, ConvertedSlide):
-            check: TileCheck = ConvertedTileCheck(slide, number, source, is_fresh)
+            check: TileCheck = ConvertedTileCheck(slide, number, source, is_direct, is_fresh)
         else:
             check = TileCheck(slide)
         digest = LevelDigest()
@@ -247,11 +299,11 @@ def _check_tiles(
                     digest.update(data)
                 done += len(tiles)
                 progress(done, total)
-        flawed += check.flawed
+        checks.append(check)
         if isinstance(slide, ConvertedSlide) and digest.hexdigest() != slide.provenance.levels[number].sha256:
             message = "SHA-256 is not that of the written tiles"
             problems.append(Problem("tiles-changed", f"level {number}", message))
-    return problems, flawed
+    return problems, checks
 
 
 def _as_text(number: float | None) -> str | None:

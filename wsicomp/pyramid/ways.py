@@ -14,7 +14,15 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, Level, SlideInfo, TileEncoding
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    NEURAL,
+    Level,
+    SlideInfo,
+    TileEncoding,
+)
 
 _APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _IN_SVS = (JPEG, *_APERIO_ONLY)
@@ -114,6 +122,9 @@ def _repacked(
     """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
     sides = (level.tile.width, level.tile.height)
+    if level.encoding is not None and level.encoding.compression == NEURAL:
+        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without lossless"
+        raise ConfigError(message, info.path)
     if level.encoding is not None and not any(side % 16 for side in sides):
         stored = transcoder.encoding(level.encoding) if shrinks else None
         if config.codec == "jpeg" and _obstacle(level, "tiff") == _UNUSUAL:
@@ -166,8 +177,9 @@ def check_readable(
 
 
 def _obstacle(level: Level, container: str) -> str | None:
-    if level.encoding is None:
-        return "OpenSlide hands out this vendor's pixels alone"
+    if level.encoding is None or level.encoding.compression == NEURAL:
+        whose = "OpenSlide hands out this vendor's" if level.encoding is None else "of neural tiles there are"
+        return f"{whose} pixels alone"
     compression = level.encoding.compression
     if container == "svs" and compression not in _IN_SVS:
         return f"OpenSlide's aperio driver does not read compression {compression}"

@@ -132,6 +132,11 @@ class ConvertedSlide(TiffSlide):
         except (ValueError, RuntimeError, SlideReadError, UnknownModelError):
             return [self.read_tile(index) for index in indices]  # says which one it is
 
+    @property
+    def has_model(self) -> bool:
+        """Whether neural tiles, if there are any, can be read, as `require_model` has found."""
+        return self._has_model or self.provenance.plan.model is None
+
     def require_model(self) -> None:
         """Have the model at hand by which neural tiles are read, if there are any.
 
@@ -139,7 +144,7 @@ class ConvertedSlide(TiffSlide):
             UnsupportedSlideError: it is not here or cannot run here, or its library is not installed.
         """
         model = self.provenance.plan.model
-        if self._has_model or model is None:
+        if self.has_model or model is None:
             return
         embedded = None
         if model["embedded"]:

@@ -8,11 +8,12 @@ from wsicomp.errors import MissingExtraError
 
 
 def require(*modules: str) -> None:
-    """Check that modules of the train extra are installed, without importing them.
+    """Check that modules of our extras are installed, without importing them.
 
     Raises:
         MissingExtraError: one is not; the message has the pip command.
     """
+    extras = "neural,train" if "torch" in modules else "train"
     for module in modules:
         if find_spec(module) is None:
-            raise MissingExtraError(f"{module} is not installed; pip install 'wsicomp[train]'")
+            raise MissingExtraError(f"{module} is not installed; pip install 'wsicomp[{extras}]'")

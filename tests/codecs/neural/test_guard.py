@@ -13,7 +13,7 @@ from wsicomp.codecs.neural.payload import is_payload, unpack
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import Fidelity, fidelity, psnr, ssim
-from wsicomp.slide import EncodedTile
+from wsicomp.slide import JPEG, YCBCR, EncodedTile, TileEncoding
 
 NAME = "bmshj2018-factorized"
 LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
@@ -51,6 +51,38 @@ def test_the_guard_sees_what_a_reader_will_not_what_the_encoder_meant(monkeypatc
     made, back = coded({}, drawn(SIZE))
     assert made.resort is Resort.FELL_BACK
     assert ssim(drawn(SIZE), back) >= 0.95
+
+
+def jpeg_of(pixels, level):
+    import imagecodecs
+
+    data = imagecodecs.jpeg8_encode(pixels, level=level, subsampling="444")
+    return EncodedTile(data, TileEncoding(JPEG, YCBCR, (1, 1)), Size(pixels.shape[1], pixels.shape[0]))
+
+
+def test_a_tile_that_was_jpeg_is_its_own_coefficients_where_that_is_smaller():
+    codec = create_codec(NAME)
+    coarse = jpeg_of(drawn(SIZE), 20)
+    tile = decode_tile(coarse)
+    (alone,) = encode_tiles(codec, [tile])
+    (made,) = encode_tiles(codec, [tile], [coarse])
+    assert made.resort is Resort.REPACKED
+    assert len(made.data) < min(len(alone.data), len(coarse.data))
+    back = decode_tile(EncodedTile(made.data, codec.encoding, SIZE))
+    assert made.fidelity == fidelity(tile, back)
+    assert ssim(tile, back) > 0.98
+
+
+@pytest.mark.parametrize("source", [jpeg_of(drawn(SIZE), 100), jpeg_of(255 - drawn(SIZE), 20), None])
+def test_coefficients_that_are_larger_or_of_another_picture_are_not_taken(source):
+    (made,) = encode_tiles(create_codec(NAME), [drawn(SIZE)], [source])
+    assert made.resort is not Resort.REPACKED
+
+
+def test_a_source_that_is_no_jpeg_is_encoded_from_its_pixels():
+    broken = EncodedTile(b"\xff\xd8\xff\xd9", TileEncoding(JPEG, YCBCR, (2, 2)), SIZE)
+    (made,) = encode_tiles(create_codec(NAME), [drawn(SIZE)], [broken])
+    assert made.resort is not Resort.REPACKED
 
 
 def test_lossless_jpeg_xl_that_is_not_is_an_error(monkeypatch):

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wsicomp.codecs import jpeg, jpegxl
-from wsicomp.codecs.neural import store
-from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior
-from wsicomp.codecs.neural.payload import is_payload, unpack
-from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network
-from wsicomp.codecs.reduce import eighth
-from wsicomp.errors import ConfigError, SlideReadError, WeightsError
-from wsicomp.geometry import Size
-from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
+from wsicomp.concurrency import let_idle_threads_sleep
+
+let_idle_threads_sleep()
+
+from wsicomp.codecs import jpeg, jpegxl  # noqa: E402
+from wsicomp.codecs.neural import store  # noqa: E402
+from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior  # noqa: E402
+from wsicomp.codecs.neural.payload import is_payload, unpack  # noqa: E402
+from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network  # noqa: E402
+from wsicomp.codecs.reduce import eighth  # noqa: E402
+from wsicomp.errors import ConfigError, SlideReadError, WeightsError  # noqa: E402
+from wsicomp.geometry import Size  # noqa: E402
+from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding  # noqa: E402
 
 __all__ = [
     "Chandelier",

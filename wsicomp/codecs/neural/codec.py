@@ -1,7 +1,8 @@
 """The neural codec: tiles through a model, each one decoded and held against its pixels before it counts.
 
 A tile that the model does not do well falls back: first to the model's finer steps, then to JPEG XL. A tile
-with so little on it that JPEG XL is smaller is JPEG XL, too.
+with so little on it that JPEG XL is smaller is JPEG XL, too, and so is one that was JPEG in its slide where
+its own coefficients, packed, are smaller: what JPEG has thrown away need not be coded again.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
-from wsicomp.slide import JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import JPEG, JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
 
-_FALLBACK_DISTANCES = (1.0, 0.5, 0.2)
+_FALLBACK_DISTANCES = (2.0, 1.5, 1.0, 0.5, 0.2)
 _EXACT = Fidelity(1.0, math.inf, 0.0)
 _SPARSE_BITS = 0.4
 """Bits per pixel under which JPEG XL may be smaller, and is tried."""
@@ -114,8 +115,29 @@ class NeuralCodec:
                 found += self._packed(self._latents(batch), size, self._step)
         return found
 
-    def encode_batch(self, tiles: Sequence[Pixels]) -> list[Encoded]:
-        """The same of many, the model's part in batches."""
+    def encode_batch(
+        self, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+    ) -> list[Encoded]:
+        """The same of many, the model's part in batches; packed as in `sources` where that is smaller."""
+        found = self._encoded(tiles)
+        for number, source in enumerate(sources):
+            packed = None if source is None else self._repacked(tiles[number], source)
+            if packed is not None and len(packed.data) < len(found[number].data):
+                found[number] = packed
+        return found
+
+    def _repacked(self, tile: Pixels, source: EncodedTile) -> Encoded | None:
+        """The source's own JPEG as JPEG XL, if it is one and the guard lets it be."""
+        if source.encoding.compression != JPEG or min(tile.shape[:2]) < LEAST_SIDE_PX:
+            return None
+        try:
+            data = jpegxl.from_jpeg(source)
+            found = fidelity(tile, _from_jpegxl(data, tile))
+        except (ValueError, RuntimeError):
+            return None  # what libjxl does not take is encoded from its pixels
+        return Encoded(data, found, Resort.REPACKED) if self._guard.passes(found) else None
+
+    def _encoded(self, tiles: Sequence[Pixels]) -> list[Encoded]:
         found: list[Encoded] = []
         for size, alike in groupby((rgb(tile) for tile in tiles), _size):
             if not LEAST_SIDE_PX <= min(size.shape) <= max(size.shape) <= LARGEST_SIDE_PX:
@@ -168,25 +190,27 @@ class NeuralCodec:
         """The smaller one of a payload that passed and JPEG XL, where little is on the tile."""
         if len(neural.data) * 8 > _SPARSE_BITS * tile.shape[0] * tile.shape[1]:
             return neural
-        other = self._as_jpegxl(tile, _FALLBACK_DISTANCES[0], Resort.SPARSE)
-        smaller = len(other.data) < len(neural.data)
-        return other if smaller and other.fidelity and self._guard.passes(other.fidelity) else neural
+        other = self._as_jpegxl(tile, Resort.SPARSE)
+        return other if other and len(other.data) < len(neural.data) else neural
 
     def _fall_back(self, tile: Pixels) -> Encoded:
-        """JPEG XL, as coarse as the guard lets it be."""
-        is_measurable = min(tile.shape[:2]) >= LEAST_SIDE_PX
-        for distance in _FALLBACK_DISTANCES if is_measurable else ():
-            made = self._as_jpegxl(tile, distance, Resort.FELL_BACK)
-            if made.fidelity and self._guard.passes(made.fidelity):
-                return made
+        """JPEG XL, without loss if need be."""
+        made = self._as_jpegxl(tile, Resort.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
+        if made is not None:
+            return made
         data = jpegxl.Codec(lossless=True).encode(tile)
         if not np.array_equal(tile, _from_jpegxl(data, tile)):
             raise SlideWriteError("lossless JPEG XL did not give a tile back; libjxl is at fault")
         return Encoded(data, _EXACT, Resort.FELL_BACK)
 
-    def _as_jpegxl(self, tile: Pixels, distance: float, resort: Resort) -> Encoded:
-        data = jpegxl.Codec(distance=distance).encode(tile)
-        return Encoded(data, fidelity(tile, _from_jpegxl(data, tile)), resort)
+    def _as_jpegxl(self, tile: Pixels, resort: Resort) -> Encoded | None:
+        """JPEG XL, as coarse as the guard lets it be, if it does."""
+        for distance in _FALLBACK_DISTANCES:
+            data = jpegxl.Codec(distance=distance).encode(tile)
+            found = fidelity(tile, _from_jpegxl(data, tile))
+            if self._guard.passes(found):
+                return Encoded(data, found, resort)
+        return None
 
 
 def _size(tile: Pixels) -> Size:

@@ -29,7 +29,7 @@ from wsicomp.errors import WeightsError
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
 _CARD, _DIGEST = "wsicomp", "sha256"
-"""The keys of the metadata: the card as JSON, and the digest, which a reader computes anew."""
+"""The keys of the metadata: the card as JSON, and the digest, against which a reader holds the tensors."""
 _MOST_BYTES = 1 << 29
 _MOST_HEADER = 1 << 24
 _MOST_STEPS = 64
@@ -190,11 +190,15 @@ def parse_model(data: bytes, path: Path | None = None) -> Model:
         raise WeightsError(message, path)
     if len(data) > _MOST_BYTES:
         raise WeightsError(f"{len(data)} bytes, expected at most {_MOST_BYTES}", path)
-    card = _card(data[8 : 8 + min(int.from_bytes(data[:8], "little"), _MOST_HEADER)], path)
+    header = data[8 : 8 + min(int.from_bytes(data[:8], "little"), _MOST_HEADER)]
+    card, claimed = _card(header, path), _metadata(header, path).get(_DIGEST)
     try:
-        return create_model(card, safetensors.numpy.load(data))
+        model = create_model(card, safetensors.numpy.load(data))
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise WeightsError(f"damaged ({exc})", path) from exc
+    if claimed != model.digest:
+        raise WeightsError(f"damaged: its SHA-256 is {model.digest}, expected {claimed}", path)
+    return model
 
 
 def _metadata(header: bytes, path: Path | None) -> dict[str, str]:

@@ -44,6 +44,8 @@ def find_model(architecture: str, name: str | None) -> Model:
     if name is None:
         example = f"a file, or {architecture}-mse-7" if architecture in zoo.ARCHITECTURES else "a file"
         raise ConfigError(f"no model ships for codec {architecture}; name one with --model: {example}")
+    if zoo.is_known(name) and not name.startswith(f"{architecture}-"):
+        raise ConfigError(f"model {name} is not for codec {architecture}")
     model = model_named(name, architecture)
     if model.card.architecture != architecture:
         found = model.card.architecture

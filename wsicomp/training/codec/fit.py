@@ -202,10 +202,10 @@ class _Run:
         }
 
     def begin_with(self, folder: Path) -> None:
-        """Take over what another run has learnt, tensor by tensor where the shapes are the same.
+        """Take over what another run has learnt, as far as its tensors and these overlap.
 
-        Where this run has fewer latents, those of the other are taken that spread the farthest: a channel
-        that training has no use for ends without any spread.
+        What is wider here keeps what it has there. Where this run has fewer latents, those of the other are
+        taken that spread the farthest: a channel that training has no use for ends without any spread.
 
         Raises:
             TrainingError: the folder holds no run, or a damaged one.
@@ -217,12 +217,7 @@ class _Run:
         with _told_if_damaged(path):
             own = self.net.state_dict()
             theirs = _narrowed(torch.load(path, self._device, weights_only=True)["net"], own)
-            same = {
-                name: value
-                for name, value in theirs.items()
-                if name in own and own[name].shape == value.shape
-            }
-            self.net.load_state_dict(same, strict=False)
+            self.net.load_state_dict({name: _overlaid(own[name], theirs.get(name)) for name in own})
 
     def load(self, path: Path) -> None:
         """Go on from a state that was saved.
@@ -249,6 +244,16 @@ def _narrowed(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mappin
         name: tensor[widest] if name in own and _is_narrower(own[name], tensor) else tensor
         for name, tensor in theirs.items()
     }
+
+
+def _overlaid(own: Tensor, theirs: Tensor | None) -> Tensor:
+    """One tensor with as much of another one in its first rows, columns, and so on, as both have."""
+    if theirs is None or own.ndim != theirs.ndim:
+        return own
+    shared = tuple(slice(min(sides)) for sides in zip(own.shape, theirs.shape, strict=True))
+    found = own.clone()
+    found[shared] = theirs[shared]
+    return found
 
 
 def _is_narrower(own: Tensor, theirs: Tensor) -> bool:

@@ -63,8 +63,8 @@ class CodecSettings(RunSettings):
     """A whole run. With its defaults, that of the method's study for factorised priors at quality 7.
 
     It takes `iterations` batches; at least `least_tissue` of a crop is tissue. `begin_with` is another run's
-    folder, whose network is begun with as far as its tensors have the same shapes; of more latents than this
-    run has, those are taken that spread the farthest. `step_range` trains one
+    folder, whose network is begun with as far as the two overlap; of more latents than this run has, those
+    are taken that spread the farthest. `step_range` trains one
     network for many qualities: the quantisation step of each crop is drawn between 1 / step_range and
     step_range, and its distortion weighs 1 / step^2 as much. `precision` is that of the first
     `precision_share` of the run, the rest is in float32. Every `report_every` iterations the run is measured
