@@ -9,6 +9,7 @@ Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from functools import cache
 
@@ -26,6 +27,8 @@ from wsicomp.slide import JPEG, JPEGXL, RGB, EncodedTile, Pixels, TileEncoding
 
 _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
+_BOX, _PART_BYTES = struct.Struct(">I4s"), 4
+"""A box's length, itself included (0: to the end), and kind; and the number that begins one of many parts."""
 _PLAIN = frozenset((1, 5, 8, 32946, 50000))
 
 
@@ -53,15 +56,36 @@ def from_jpeg(tile: EncodedTile) -> bytes:
     Raises:
         ValueError, RuntimeError: it is not a JPEG of the tile's size that libjxl takes.
     """
-    return _transcoded(tile, usecontainer=False)
+    return _codestream(_transcoded(tile))
 
 
-def _transcoded(tile: EncodedTile, usecontainer: bool) -> bytes:
+def _codestream(container: bytes) -> bytes:
+    """The picture alone out of a container's boxes, of which `jbrd` and metadata are others.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found, at = [], 0
+    while at + _BOX.size <= len(container):
+        length, kind = _BOX.unpack_from(container, at)
+        end = at + length if length else len(container)
+        if length and length < _BOX.size:
+            break
+        skipped = {b"jxlc": 0, b"jxlp": _PART_BYTES}.get(kind)
+        if skipped is not None:
+            found.append(container[at + _BOX.size + skipped : end])
+        at = end
+    if not found:
+        raise ValueError("JPEG XL without a picture")
+    return b"".join(found)
+
+
+def _transcoded(tile: EncodedTile) -> bytes:
     whole = whole_stream(tile.data, tile.encoding)
     height, width, _, _ = simplejpeg.decode_jpeg_header(whole)
     if (height, width) != tile.size.shape:
         raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
-    return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=usecontainer, numthreads=1))
+    return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 
 
 class Codec:
@@ -145,7 +169,7 @@ class Transcoder:
     def _packed(self, tile: EncodedTile) -> bytes:
         if tile.encoding.compression != JPEG:
             return self._pixels.encode(plain.decode(tile))
-        return _transcoded(tile, usecontainer=True)
+        return _transcoded(tile)
 
     def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:
         back = self.unpack(EncodedTile(data, _STORED, tile.size), tile.encoding)

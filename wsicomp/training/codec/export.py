@@ -53,7 +53,8 @@ def _sources(fitted: FittedCodec) -> set[tuple[str, str, str]]:
 def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:
     """The network as a model: transforms in half precision where they are factorised, tables as integers."""
     network = settings.network
-    steps = _steps(settings.step_range)
+    steps = _steps(max(settings.step_range, settings.exported_range))
+    usual = min(range(len(steps)), key=lambda number: abs(math.log(steps[number] / settings.usual_step)))
     if network.architecture == "bmshj2018-factorized":
         details: dict[str, Any] = {"nonlinearity": network.nonlinearity}
         tensors = _factorized_tensors(fitted, settings, steps)
@@ -68,7 +69,7 @@ def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:
         network.architecture,
         details,
         steps,
-        len(steps) // 2,
+        usual,
         _quality(settings),
         _trained_on(fitted),
         ", ".join(sorted({source.licence for source in fitted.learnt_from})),

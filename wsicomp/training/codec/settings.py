@@ -69,7 +69,8 @@ class CodecSettings(RunSettings):
     step_range, and its distortion weighs 1 / step^2 as much. `precision` is that of the first
     `precision_share` of the run, the rest is in float32. Every `report_every` iterations the run is measured
     and saved. A factorised prior is exported with `tables` of symbols in all, by channel and by one of
-    `classes` that the encoder chooses for each place.
+    `classes` that the encoder chooses for each place, and with steps from `exported_range` (at least
+    `step_range`) to 1 / exported_range, of which the one next to `usual_step` is taken unless told otherwise.
     """
 
     iterations: int = 850_000
@@ -81,6 +82,8 @@ class CodecSettings(RunSettings):
     least_tissue: float = 0.4
     classes: int = 1
     tables: int = 192
+    exported_range: float = 1.0
+    usual_step: float = 1.0
     network: CodecNetwork = field(default_factory=CodecNetwork)
     distortion: Distortion = field(default_factory=Distortion)
     augmentation: CodecAugmentation = field(default_factory=CodecAugmentation)
@@ -113,7 +116,13 @@ class CodecSettings(RunSettings):
             "precision_share and least_tissue are at most 1": (
                 max(self.precision_share, self.least_tissue) <= 1
             ),
-            "step_range is 1 to 4": 1 <= self.step_range <= 4,
+            "step_range and exported_range are 1 to 4": (
+                1
+                <= min(self.step_range, self.exported_range)
+                <= max(self.step_range, self.exported_range)
+                <= 4
+            ),
+            "usual_step is above 0": self.usual_step > 0,
             f"crop_px is a multiple of {multiple}, {multiple} to 512": (
                 self.crop_px % multiple == 0 and multiple <= self.crop_px <= 512
             ),
