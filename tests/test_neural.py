@@ -118,20 +118,24 @@ def test_a_region_is_the_same_in_one_read_and_in_many(converted):
                 assert np.abs(part - region[y : y + 100, x : x + 100]).max() <= 1
 
 
-def test_the_guard_s_figures_and_what_fell_back_are_in_report_and_file(source, tmp_path):
-    report = convert(source, tmp_path / "a.tiff", min_ssim=0.97, max_color_shift=3.0)
+def test_the_guard_s_figures_and_what_fell_back_are_in_report_and_file(source, tmp_path, monkeypatch):
+    def no_jpeg(tile):
+        raise ValueError("as of a source that is none")
+
+    monkeypatch.setattr("wsicomp.codecs.jpegxl.from_jpeg", no_jpeg)
+    report = convert(source, tmp_path / "a.tiff", min_ssim=0.99, max_color_shift=3.0)
     with closing(open_slide(tmp_path / "a.tiff")) as slide, closing(open_slide(source)) as original:
         for number, level in enumerate(report.levels):
             found = level.guarded
             record = slide.provenance.levels[number].guarded
             assert found.tiles == level.encoded == record.tiles
             assert found.fell_back == len(found.fell_back_tiles) == len(record.fell_back)
-            assert found.least_ssim >= 0.97
+            assert found.least_ssim >= 0.99
             assert found.most_color_shift <= 3
             grid = slide.info.levels[number].grid
             for index in grid.raster(number):
                 own, true = slide.read_tile(index), original.read_tile(index)
-                assert ssim(own, true) >= 0.97 - 1e-3
+                assert ssim(own, true) >= 0.99 - 1e-3
                 fell_back = index.row * grid.columns + index.column in record.fell_back
                 assert not (fell_back and is_payload(slide.read_stored(index)))
     assert sum(level.guarded.fell_back for level in report.levels) > 0

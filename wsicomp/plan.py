@@ -10,7 +10,7 @@ import base64
 import enum
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
@@ -23,6 +23,9 @@ from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import JPEG, NEURAL, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
+GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
+"""The options of a codec that say how true its tiles must be."""
+
 _READ_OF_CONFIG = {"glass", "lossless", "deidentify"}
 """The choices that a reader of the file goes by."""
 
@@ -72,6 +75,10 @@ class LevelPlan:
     def grid(self) -> TileGrid:
         """The tiles that cover the level."""
         return TileGrid(self.size, self.tile)
+
+    def keeps_tiles_of(self, source: Sequence[Level]) -> bool:
+        """Whether each of its tiles shows what one tile of its source level shows; of all levels there."""
+        return self.reduction == 1 and self.tile == source[self.source_level].tile
 
     def as_level(self, slide: Size) -> Level:
         """This level as the slide that will be written shows it; `slide` is the largest level's size."""
@@ -301,9 +308,7 @@ class ConversionPlan:
 
 
 def _is_guarded(level: LevelPlan) -> bool:
-    return all(
-        type(level.options.get(name)) in (int, float) for name in ("min_ssim", "min_psnr", "max_color_shift")
-    )
+    return all(type(level.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
 
 def _names_a_model(values: Any) -> bool:

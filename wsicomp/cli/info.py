@@ -10,11 +10,10 @@ from typing import Any
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import as_bytes, write_json
 from wsicomp.codecs import compression_label
+from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
-
-_GUARD = ("quality", "min_ssim", "min_psnr", "max_color_shift")
 
 
 def register(commands: Subparsers) -> None:
@@ -94,7 +93,7 @@ def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
 
 def _model_lines(model: dict[str, Any], guard: dict[str, Any]) -> list[str]:
     where = "in the file" if model["embedded"] else "not in the file"
-    limits = ", ".join(f"{name} {guard[name]}" for name in _GUARD if name in guard)
+    limits = ", ".join(f"{name} {guard[name]}" for name in ("quality", *GUARD_OPTIONS) if name in guard)
     return [f"model: {model['name']}, SHA-256 {model['sha256']}, {where}", f"neural tiles: {limits}"]
 
 

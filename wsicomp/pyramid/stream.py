@@ -109,6 +109,7 @@ class _TileMaker:
         self._slide = slide
         self._plan = plan
         self._manner = manner
+        self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
         self._codec = self._transcoder = None
         if plan.count(TileAction.TRANSCODE):
             self._transcoder = create_transcoder(plan.codec, manner.exact)
@@ -181,7 +182,7 @@ class _TileMaker:
 
     def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
-        if not isinstance(self._codec, ModelCodec) or not self._is_whole_tile:
+        if not isinstance(self._codec, ModelCodec) or not self._keeps_tiles:
             return None
         if action is not TileAction.ENCODE or outcome is not Outcome.AS_PLANNED:
             return None
@@ -189,13 +190,7 @@ class _TileMaker:
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)
         return tile if tile is not None and tile.data else None
 
-    @property
-    def _is_whole_tile(self) -> bool:
-        """Whether each tile is one of the source's."""
-        level = self._slide.info.levels[self._plan.source_level]
-        return self._plan.reduction == 1 and self._plan.tile == level.tile
-
     def _pixels(self, index: TileIndex) -> Pixels:
-        if self._is_whole_tile:
+        if self._keeps_tiles:
             return self._slide.read_tile(index)
         return read_reduced_tile(self._slide, self._plan, index.column, index.row)

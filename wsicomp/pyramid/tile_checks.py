@@ -117,9 +117,9 @@ class ConvertedTileCheck(TileCheck):
     @property
     def _is_comparable(self) -> bool:
         """Whether a guarded tile's pixels can be held against the source's once more."""
-        if self._guarded is None or self._source is None or not self._is_direct or self._plan.reduction > 1:
+        if self._guarded is None or self._source is None or not self._is_direct:
             return False
-        return self._plan.tile == self._source.info.levels[self._plan.source_level].tile
+        return self._plan.keeps_tiles_of(self._source.info.levels)
 
     def _check_fidelity(self, index: TileIndex) -> Iterator[Problem]:
         assert self._source is not None, "there is something to compare with"

@@ -98,8 +98,8 @@ def verify_slide(
 
     `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
     slide must hold. `is_fresh` is for a file that this process has just written: tiles that were unpacked
-    and compared before they were written are then held to their digests alone. Memory: some tiles for each
-    worker.
+    and compared, or read back and measured, before they were written are then held to their digests alone.
+    Memory: some tiles for each worker.
     """
     try:
         slide = open_tiff(path)

@@ -31,6 +31,7 @@ SUFFIX = ".safetensors"
 _CARD, _DIGEST = "wsicomp", "sha256"
 """The keys of the metadata: the card as JSON, and the digest, against which a reader holds the tensors."""
 _MOST_BYTES = 1 << 29
+"""Of a model, and of a checkpoint: several times CompressAI's largest."""
 _MOST_HEADER = 1 << 24
 _MOST_STEPS = 64
 
@@ -155,11 +156,20 @@ def read_model(path: Path) -> Model:
         WeightsError: it cannot be read, or is no model.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {_MOST_BYTES}", path)
+        check_bytes(path.stat().st_size, path)
         return parse_model(path.read_bytes(), path)
     except OSError as exc:
         raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
+
+
+def check_bytes(count: int, path: Path | None) -> None:
+    """Refuse what is too large for a model.
+
+    Raises:
+        WeightsError: it is.
+    """
+    if count > _MOST_BYTES:
+        raise WeightsError(f"{count} bytes, more than the {_MOST_BYTES} that are expected at most", path)
 
 
 def claimed_digest(path: Path) -> str:
@@ -188,8 +198,7 @@ def parse_model(data: bytes, path: Path | None = None) -> Model:
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
         message = "a pickle, which could run code when it is loaded; expected safetensors"
         raise WeightsError(message, path)
-    if len(data) > _MOST_BYTES:
-        raise WeightsError(f"{len(data)} bytes, expected at most {_MOST_BYTES}", path)
+    check_bytes(len(data), path)
     header = data[8 : 8 + min(int.from_bytes(data[:8], "little"), _MOST_HEADER)]
     card, claimed = _card(header, path), _metadata(header, path).get(_DIGEST)
     try:

@@ -21,6 +21,7 @@ from wsicomp.codecs.neural.model import (
     SUFFIX,
     Model,
     ModelCard,
+    check_bytes,
     create_model,
     read_model,
     table_tensors,
@@ -33,7 +34,6 @@ ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
 """Those that CompressAI has pretrained networks of."""
 
 _NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
-_MOST_BYTES = 1 << 29
 
 
 def is_known(name: str) -> bool:
@@ -91,8 +91,7 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     import torch  # noqa: PLC0415
 
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise WeightsError(f"{path.stat().st_size} bytes, expected at most {_MOST_BYTES}", path)
+        check_bytes(path.stat().st_size, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of pickles that it then refuses
             state = torch.load(path, "cpu", weights_only=True)
@@ -115,8 +114,7 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
             raise WeightsError("holds other things than tensors", path)
         if any(name.endswith("_quantized_cdf") and not tensor.numel() for name, tensor in state.items()):
             raise WeightsError("has no tables; call the network's update() and save it again", path)
-        if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > _MOST_BYTES:
-            raise WeightsError(f"tensors of more than {_MOST_BYTES} bytes", path)
+        check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
         tensors = {key: tensor.detach().numpy() for key, tensor in state.items()}
         settings: dict[str, Any]
         if architecture == "bmshj2018-factorized":

@@ -23,7 +23,7 @@ from wsicomp.version import SOFTWARE
 _STEPS_PER_OCTAVE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Source:
     """A picture or slide that was learnt from, and its patient or slide."""
 
@@ -42,12 +42,9 @@ def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, nam
     path = folder / f"{name}{SUFFIX}"
     with completed(path) as partial:
         partial.write_bytes(model.to_bytes())
-    write_table(folder / "learnt-from.csv", [Source(*row) for row in sorted(_sources(fitted))])
+    sources = {Source(source.name, source.group, source.licence) for source in fitted.learnt_from}
+    write_table(folder / "learnt-from.csv", sorted(sources))
     return path
-
-
-def _sources(fitted: FittedCodec) -> set[tuple[str, str, str]]:
-    return {(source.name, source.group, source.licence) for source in fitted.learnt_from}
 
 
 def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:

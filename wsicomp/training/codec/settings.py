@@ -64,13 +64,13 @@ class CodecSettings(RunSettings):
 
     It takes `iterations` batches; at least `least_tissue` of a crop is tissue. `begin_with` is another run's
     folder, whose network is begun with as far as the two overlap; of more latents than this run has, those
-    are taken that spread the farthest. `step_range` trains one
-    network for many qualities: the quantisation step of each crop is drawn between 1 / step_range and
-    step_range, and its distortion weighs 1 / step^2 as much. `precision` is that of the first
-    `precision_share` of the run, the rest is in float32. Every `report_every` iterations the run is measured
-    and saved. A factorised prior is exported with `tables` of symbols in all, by channel and by one of
-    `classes` that the encoder chooses for each place, and with steps from `exported_range` (at least
-    `step_range`) to 1 / exported_range, of which the one next to `usual_step` is taken unless told otherwise.
+    are taken that spread the farthest. `step_range` trains one network for many qualities: the quantisation
+    step of each crop is drawn between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as
+    much. `precision` is that of the first `precision_share` of the run, the rest is in float32. Every
+    `report_every` iterations the run is measured and saved. A factorised prior is exported with `tables` of
+    symbols in all, by channel and by one of `classes` that the encoder chooses for each place, and with steps
+    from `exported_range` (at least `step_range`) to 1 / exported_range, of which the one next to `usual_step`
+    is taken unless told otherwise.
     """
 
     iterations: int = 850_000
