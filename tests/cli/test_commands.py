@@ -3,6 +3,7 @@ import os
 import pty
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from tests import tiffs
 from wsicomp.cli import main
-from wsicomp.cli.text import as_bytes, as_percent
+from wsicomp.cli.text import as_bytes, as_percent, as_saving
 from wsicomp.tissue.audit import OUTLINE
 
 
@@ -211,6 +212,7 @@ def test_the_demo_shows_every_way(capsys, tmp_path):
         "lossless-white.svs",
         "lossless-white.tiff",
         "restorable.tiff",
+        *(["neural-white.tiff"] if find_spec("compressai") else []),
     ):
         assert name in out
         assert (tmp_path / "demo" / name).exists()
@@ -247,6 +249,8 @@ def test_bytes_read_as_people_say_them(count, text):
 
 def test_per_cent_have_one_decimal():
     assert as_percent(0.2345) == "23.4 %"
+    assert as_saving(0.2345) == "23.4 % saved"
+    assert as_saving(-0.4) == "40.0 % larger"
 
 
 def test_no_output_overwrites_an_input(capsys, source, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import as_bytes, as_percent, write_json
+from wsicomp.cli.text import as_bytes, as_saving, write_json
 from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.convert import convert_slide, plan_slide
@@ -267,7 +267,7 @@ def _plan_text(plan: ConversionPlan) -> str:
 
 def _report_text(report: ConversionReport) -> str:
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    lines = [f"{report.target}: {sizes}, {as_percent(report.saved)} saved, format {report.container}"]
+    lines = [f"{report.target}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers
@@ -34,12 +35,15 @@ _WAYS = {
     "lossless-white.tiff": ConversionConfig(codec="jpegxl", lossless=True, overview="jpeg"),
     _ARCHIVE: ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True),
 }
+_NEURAL = {"neural-white.tiff": ConversionConfig(codec="bmshj2018-factorized", overview="jpeg")}
 _HINT = """
 The columns in the middle count tiles; exact ones have the source's very pixels.
 copy keeps the bytes of every tile with tissue; jpeg encodes anew at quality 90.
 lossless repacks tiles, as JPEG (svs) and as JPEG XL (tiff); restorable is JPEG XL and gives the source back.
 empty is for OpenSlide 4.0.1 and later alone; white is as small and opens everywhere.
 JPEG XL is read by wsicomp.open_slide; of lossless-white.tiff OpenSlide shows the lower levels."""
+_NEURAL_HINT = """neural-white.tiff holds every tile against its pixels; the same programs read it."""
+_NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural tiles, too."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def run_demo(options: argparse.Namespace) -> int:
             write_slide(source, slide, on_progress=progress)
         rows = [
             _Row(name, convert_slide(source, directory / name, config, show))
-            for name, config in _WAYS.items()
+            for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()
         ]
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
     _print_table(source, rows)
@@ -136,3 +140,8 @@ def _print_table(source: Path, rows: list[_Row]) -> None:
         )
     Console().print(table)
     print(_HINT)
+    print(_NEURAL_HINT if _has_neural() else _NO_NEURAL_HINT)
+
+
+def _has_neural() -> bool:
+    return find_spec("compressai") is not None

@@ -24,6 +24,12 @@ def as_percent(fraction: float) -> str:
     return f"{round(fraction * 100, 1) + 0.0:.1f} %"
 
 
+def as_saving(fraction: float) -> str:
+    """What was saved of a size, as "12.3 % saved", or "12.3 % larger" where it is negative."""
+    text = as_percent(fraction)
+    return f"{text[1:]} larger" if text.startswith("-") else f"{text} saved"
+
+
 def write_json(values: dict[str, Any] | list[Any], path: Path | None) -> None:
     """JSON to a file, or to stdout for None or "-".
 

@@ -79,8 +79,10 @@ def model_named(name: str, architecture: str | None = None) -> Model:
         return remember(zoo.read_checkpoint(path, architecture))
     if zoo.is_known(name):
         return remember(zoo.fetch(name))
-    there = sorted({file.stem for file in _files()})
-    raise UnknownModelError(f"unknown model {name!r}; there are {', '.join(there) or 'none'} in {_places()}")
+    there = ", ".join(sorted({file.stem for file in _files()})) or "none"
+    raise UnknownModelError(
+        f"unknown model {name!r}; there are {there} in {_places()}, and CompressAI's, as {zoo.EXAMPLE}"
+    )
 
 
 def remember(model: Model) -> Model:

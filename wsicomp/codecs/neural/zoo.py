@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
 """Those that CompressAI has pretrained networks of."""
+
+EXAMPLE = "mbt2018-mean-mse-7 (metric mse or ms-ssim, quality 1 to 8)"
+"""What such a network is called."""
 
 _NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
 
@@ -64,7 +68,12 @@ def fetch(name: str) -> Model:
     try:
         # The file's name ends in the first 8 digits of its SHA-256, which check_hash compares.
         state = torch.hub.load_state_dict_from_url(
-            url, str(cache_folder() / "downloads"), "cpu", progress=False, check_hash=True, weights_only=True
+            url,
+            str(cache_folder() / "downloads"),
+            "cpu",
+            progress=sys.stderr.isatty(),
+            check_hash=True,
+            weights_only=True,
         )
     except (URLError, OSError) as exc:
         reason = getattr(exc, "reason", None) or exc
@@ -73,7 +82,7 @@ def fetch(name: str) -> Model:
             "and give that file with --model"
         ) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
-        raise WeightsError(f"what {url} sent is not what it names ({_line(exc)})") from exc
+        raise WeightsError(f"what {url} sent is not the file of that name; try again later") from exc
     model = _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
     cache_folder().mkdir(parents=True, exist_ok=True)
     path = cache_folder() / f"{name}{SUFFIX}"
@@ -98,7 +107,7 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     except OSError as exc:
         raise WeightsError(f"cannot be read ({exc.strerror or exc})", path) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:
-        message = f"not a checkpoint of nothing but weights; refused ({_line(exc)})"
+        message = "no checkpoint of torch's that holds weights alone; refused, since others can run code"
         raise WeightsError(message, path) from exc
     name = path.name.split(".")[0]
     return _model(state, architecture, name, "as its checkpoint was trained", path)
