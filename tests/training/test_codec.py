@@ -178,6 +178,7 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     assert any(name.startswith("small") and name.endswith(".png") for name in names)
     page = (folder / "measured/index.html").read_text()
     assert "worst tiles" in page
+    assert "2 tiles of tissue of drawn-102." in page
     assert main(["evaluate", "codec", "drawn.h5", "measured", "--model", "whole/small.safetensors"]) == 1
     twice = ["--model", "whole/small.safetensors", "--model", "halves/small.safetensors"]
     capsys.readouterr()

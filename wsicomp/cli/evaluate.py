@@ -179,7 +179,7 @@ def run_codec(options: argparse.Namespace) -> int:
             setting, codec = own[len(own) // 2]
             label = Path(name).stem
             worst.append((f"{label}, {setting}", codec, measuring.worst(found, tiles, label, setting, 8)))
-        write_codec_evaluation(hidden, found, points, comparisons, worst)
+        write_codec_evaluation(hidden, found, points, comparisons, tiles, worst)
     for row in equal_rows(comparisons):
         print("  ".join(f"{cell:>10}" for cell in row))
     print(f"\n{len(tiles)} tiles; look at {options.folder / PAGE}")

@@ -28,6 +28,7 @@ def write_codec_evaluation(
     measurements: Sequence[Measurement],
     points: Sequence[CurvePoint],
     comparisons: Sequence[Comparison],
+    tiles: Sequence[TissueTile],
     worst: Worst,
 ) -> None:
     """Write everything into an existing folder."""
@@ -35,7 +36,7 @@ def write_codec_evaluation(
     write_table(folder / CURVES, points)
     (folder / EQUAL).write_text(equal_csv(comparisons), "utf-8")
     _draw(folder / FIGURE, points)
-    (folder / PAGE).write_text(_page(folder, comparisons, worst), "utf-8")
+    (folder / PAGE).write_text(_page(folder, comparisons, tiles, worst), "utf-8")
 
 
 def equal_csv(comparisons: Sequence[Comparison]) -> str:
@@ -99,12 +100,15 @@ def _draw(path: Path, points: Sequence[CurvePoint]) -> None:
     figure.savefig(path, dpi=110, format="png")
 
 
-def _page(folder: Path, comparisons: Sequence[Comparison], worst: Worst) -> str:
+def _page(folder: Path, comparisons: Sequence[Comparison], tiles: Sequence[TissueTile], worst: Worst) -> str:
+    groups = sorted({tile.group for tile in tiles})
     parts = [
         "<!doctype html><meta charset='utf-8'><title>Codecs on tissue</title>",
         f"<style>{STYLE}</style><h1>Codecs on tissue</h1>",
-        "<p>Bits per pixel of tiles of tissue that no model has learnt from, where each codec's curve has "
-        "the same mean SSIM. A dash: its curve does not reach it.</p>",
+        "<p>Bits per pixel where each codec's curve has the same mean SSIM. A dash: its curve does not reach "
+        "it.</p>",
+        f"<p>{len(tiles)} tiles of tissue of {html.escape(', '.join(groups))}. A model is fairly measured on what it has not learnt from: its "
+        "training wrote that into learnt-from.csv.</p>",
         _table(equal_rows(comparisons)),
         f"<p><img src='{FIGURE}' alt='rate and distortion' style='max-width: 100%'></p>",
     ]
