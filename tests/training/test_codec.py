@@ -180,7 +180,9 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     assert "worst tiles" in page
     assert "2 tiles of tissue of drawn-102." in page
     assert main(["evaluate", "codec", "drawn.h5", "measured", "--model", "whole/small.safetensors"]) == 1
-    twice = ["--model", "whole/small.safetensors", "--model", "halves/small.safetensors"]
+    (folder / "again").mkdir(exist_ok=True)
+    shutil.copy(folder / "whole/small.safetensors", folder / "again")
+    twice = ["--model", "whole/small.safetensors", "--model", "again/small.safetensors"]
     capsys.readouterr()
     assert main(["evaluate", "codec", "drawn.h5", "twice", *twice]) == 1
     assert "two models of one name" in capsys.readouterr().err

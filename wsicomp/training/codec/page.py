@@ -107,8 +107,8 @@ def _page(folder: Path, comparisons: Sequence[Comparison], tiles: Sequence[Tissu
         f"<style>{STYLE}</style><h1>Codecs on tissue</h1>",
         "<p>Bits per pixel where each codec's curve has the same mean SSIM. A dash: its curve does not reach "
         "it.</p>",
-        f"<p>{len(tiles)} tiles of tissue of {html.escape(', '.join(groups))}. A model is fairly measured on what it has not learnt from: its "
-        "training wrote that into learnt-from.csv.</p>",
+        f"<p>{len(tiles)} tiles of tissue of {html.escape(', '.join(groups))}. A model is fairly measured on "
+        "what it has not learnt from: its training wrote that into learnt-from.csv.</p>",
         _table(equal_rows(comparisons)),
         f"<p><img src='{FIGURE}' alt='rate and distortion' style='max-width: 100%'></p>",
     ]
