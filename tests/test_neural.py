@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ from openslide.deepzoom import DeepZoomGenerator
 import wsicomp
 from tests.conftest import REAL_SLIDES
 from tests.pyramid.test_verify import edit_provenance
-from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError
+from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
 from wsicomp.cli import main
 from wsicomp.codecs.neural import runtime, store
-from wsicomp.codecs.neural.model import create_model
+from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.pyramid.verify import verify_slide
@@ -53,6 +54,12 @@ def convert(source, target, **options):
 def converted(source):
     target = source.parent / "neural.tiff"
     return target, convert(source, target, **LAX)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """No test keeps a model in the cache of who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -194,7 +201,9 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     assert {problem.code for problem in problems} == {"model-missing", "tile-damaged", "tiles-changed"}
 
 
-def test_a_carried_model_that_was_damaged_is_refused(source, tmp_path, monkeypatch):
+def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
+    source, tmp_path, monkeypatch
+):
     convert(source, tmp_path / "a.tiff", embed_model=True, **LAX)
     with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
         tag = tiff.pages.first.tags[65453]
@@ -203,8 +212,51 @@ def test_a_carried_model_that_was_damaged_is_refused(source, tmp_path, monkeypat
     data[at] ^= 0xFF
     (tmp_path / "a.tiff").write_bytes(data)
     monkeypatch.setattr(store, "_known", {})
-    with pytest.raises(SlideAccessError, match="model"):
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
+    monkeypatch.setattr(store, "_known", {})
+    found = verify_slide(tmp_path / "a.tiff", None, None, 2, untold).problems
+    assert [problem.code for problem in found] == ["model-damaged"]
+    monkeypatch.setattr(store, "_known", {})
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    with pytest.raises(SlideAccessError, match=r"the model that it carries is damaged.* is not here"):
         wsicomp.open_slide(tmp_path / "a.tiff")
+
+
+def test_what_is_written_with_a_model_of_one_s_own_can_be_read_afterwards(
+    source, tmp_path, lost, monkeypatch
+):
+    shipped = read_model(ROOT / "wsicomp/models/he-compact.safetensors")
+    own = create_model(
+        replace(shipped.card, name="lab/own", trained_on="ours"), shipped.tensors | changed(shipped)
+    )
+    (tmp_path / "own.safetensors").write_bytes(own.to_bytes())
+    options = {"model": str(tmp_path / "own.safetensors"), **LAX}
+    carried = convert(source, tmp_path / "carried.tiff", embed_model=True, **options)
+    assert not (tmp_path / "wsicomp").exists()
+    assert not any("WSICOMP_MODELS" in note for note in carried.notes)
+    report = convert(source, tmp_path / "a.tiff", **options)
+    assert any("model lab/own" in note and "WSICOMP_MODELS" in note for note in report.notes)
+    monkeypatch.setattr(store, "_known", {})
+    (tmp_path / "own.safetensors").unlink()
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
+    kept = tmp_path / "wsicomp/models" / f"lab_own-{own.digest[:8]}.safetensors"
+    assert read_model(kept).digest == own.digest
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text("no folder")
+    (tmp_path / "own.safetensors").write_bytes(own.to_bytes())
+    monkeypatch.setattr(store, "_known", {})
+    with pytest.raises(SlideWriteError, match="models cannot be kept there"):
+        convert(source, tmp_path / "b.tiff", **options)
+    assert not (tmp_path / "b.tiff").exists()
+
+
+def changed(model):
+    """A tensor of a model, a little different."""
+    name = next(name for name in model.tensors if name.endswith("bias"))
+    return {name: model.tensors[name] + np.float32(0.001)}
 
 
 def flip_a_tile(path):

@@ -10,6 +10,7 @@ from typing import Any
 
 from openslide import OpenSlide, OpenSlideError
 
+from wsicomp.codecs import keep_model
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
@@ -63,6 +64,8 @@ def convert_slide(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages)
+        if prepared.plan.model is not None and not config.embed_model:
+            keep_model(config.codec, prepared.plan.model["sha256"])
         with PyramidWriter(
             target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
         ) as writer:

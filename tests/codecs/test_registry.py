@@ -22,6 +22,16 @@ def test_a_codec_whose_library_is_missing_prints_the_pip_command(monkeypatch):
         codecs.create_codec("jpeg")
 
 
+def test_a_library_that_is_there_and_does_not_load_is_not_called_missing(monkeypatch):
+    def fail(_):
+        raise ImportError("libtorch_cpu.so: failed to map segment", name="_C")
+
+    monkeypatch.setattr(codecs, "import_module", fail)
+    with pytest.raises(CodecUnavailableError, match=r"cannot be loaded \(libtorch_cpu") as error:
+        codecs.create_codec("mbt2018-mean")
+    assert "pip install" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [

@@ -89,6 +89,7 @@ def test_dense_patch_sets_have_every_patch(folder, tmp_path):
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
+    shutil.rmtree(folder / "whole", ignore_errors=True)  # another test may have been first
     assert main(["train", "codec", "tiny.toml", "whole", "--name", "small"]) == 0
     assert "iteration 4 of 4" in capsys.readouterr().out
     (folder / "half.toml").write_text(TINY.format(iterations=4))

@@ -87,7 +87,11 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         "give the source's file back byte for byte, and prove it",
     )
     for name, kind, meaning in (
-        ("quality", int, "of jpeg, jpegxl or webp, 1 to 100 (default 90); of a model, its steps from 1"),
+        (
+            "quality",
+            int,
+            "of jpeg, jpegxl or webp, 1 to 100 (default 90); of a model, its steps from 1, as its card says",
+        ),
         ("distance", float, "of jpegxl, in just noticeable differences (default 1.0)"),
         ("effort", int, "of jpegxl, 1 to 10: smaller files in more time (default 7)"),
         ("psnr", float, "of jpeg2000, in dB (default 37)"),

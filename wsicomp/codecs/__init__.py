@@ -184,10 +184,14 @@ class _Module:
     def load(self) -> ModuleType:
         try:
             return import_module(f"wsicomp.codecs.{self.module}")
-        except ImportError as exc:
+        except ModuleNotFoundError as exc:
             package = f"'wsicomp[{self.extra}]'" if self.extra else "wsicomp"
+            missing = f"the extra {self.extra}, of which {exc.name} is missing" if self.extra else exc.name
+            raise CodecUnavailableError(f"codec {self.codec} needs {missing}: pip install {package}") from exc
+        except (ImportError, OSError, MemoryError) as exc:
+            reason = " ".join(str(exc).split())[:200] or type(exc).__name__
             raise CodecUnavailableError(
-                f"codec {self.codec} needs {exc.name}: pip install {package}"
+                f"codec {self.codec} is installed and cannot be loaded ({reason}); is there memory for it?"
             ) from exc
 
     def codec_class(self) -> Any:
@@ -328,6 +332,15 @@ def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) ->
         WeightsError: what the slide carries is damaged, or another model.
     """
     _module(codec).load().require_model(name, sha256, embedded)
+
+
+def keep_model(codec: str, sha256: str) -> None:
+    """See to it that the tiles of a model in use can be read on this machine from now on.
+
+    Raises:
+        SlideWriteError: its copy cannot be written.
+    """
+    _module(codec).load().keep_model(sha256)
 
 
 def decode_tile_eighth(tile: EncodedTile) -> Pixels:

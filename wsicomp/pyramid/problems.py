@@ -7,6 +7,7 @@ from dataclasses import dataclass
 CODES = {
     "unreadable": "the file, or its provenance block, cannot be parsed",
     "model-missing": "neural tiles cannot be decoded here: their model, its extra or the device is not there",
+    "model-damaged": "the model that the file carries is damaged; only machines that have it read the file",
     "openslide-refuses": "OpenSlide does not open the file or does not read a level",
     "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
     "level-differs": "the levels are not those of the source",

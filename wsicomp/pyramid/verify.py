@@ -144,6 +144,10 @@ def verify_slide(
 def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
     try:
         slide.require_model()
+        if slide.model_flaw:
+            yield Problem(
+                "model-damaged", "model", f"{slide.model_flaw}; the same one of this machine reads it"
+            )
     except SlideReadError as exc:
         yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
 

@@ -57,6 +57,7 @@ class ConvertedSlide(TiffSlide):
         super().__init__(path, directories)
         self._model_range = directories[0].model_range
         self._has_model = provenance.plan.model is None
+        self.model_flaw = ""
         self._blanks: dict[int, Pixels] = {}
         self._ledgers = [
             TileLedger(level, record)
@@ -140,21 +141,29 @@ class ConvertedSlide(TiffSlide):
     def require_model(self) -> None:
         """Have the model at hand by which neural tiles are read, if there are any.
 
+        Where the one that the file carries is damaged, the same one of this machine does as well.
+
         Raises:
             UnsupportedSlideError: it is not here or cannot run here, or its library is not installed.
         """
         model = self.provenance.plan.model
         if self.has_model or model is None:
             return
-        embedded = None
-        if model["embedded"]:
-            offset, count = self._model_range or (0, 0)
-            embedded = self.file.read(offset, count, "the model that it carries")
+        which = model["architecture"], model["name"], model["sha256"]
         try:
-            require_model(model["architecture"], model["name"], model["sha256"], embedded)
+            try:
+                require_model(*which, self._embedded_model() if model["embedded"] else None)
+            except WeightsError as exc:
+                self.model_flaw = f"the model that it carries is damaged ({exc.message})"
+                require_model(*which, None)
         except (CodecUnavailableError, UnknownModelError, WeightsError, SlideReadError) as exc:
-            raise UnsupportedSlideError(exc.message, self._info.path) from exc
+            message = f"{self.model_flaw}, and {exc.message}" if self.model_flaw else exc.message
+            raise UnsupportedSlideError(message, self._info.path) from exc
         self._has_model = True
+
+    def _embedded_model(self) -> bytes:
+        offset, count = self._model_range or (0, 0)
+        return self.file.read(offset, count, "the model that it carries")
 
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile

@@ -369,9 +369,10 @@ def checkpoint(architecture="mbt2018-mean"):
     return buffer.getvalue()
 
 
-def test_a_pretrained_network_is_fetched_once_and_kept(fresh, monkeypatch, tmp_path):
+def test_a_pretrained_network_is_fetched_once_and_kept(fresh, monkeypatch, tmp_path, capsys):
     file = served(monkeypatch, tmp_path, checkpoint())
     found = store.find_model("mbt2018-mean", "mbt2018-mean-mse-7")
+    assert not capsys.readouterr().out, "a report may go there"
     file.unlink()
     (zoo.cache_folder() / "downloads" / file.name).unlink()
     assert store.find_model("mbt2018-mean", "mbt2018-mean-mse-7").digest == found.digest

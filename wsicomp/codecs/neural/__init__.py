@@ -31,6 +31,7 @@ __all__ = [
     "decode_batch",
     "decode_eighth",
     "encode_uniform",
+    "keep_model",
     "require_model",
 ]
 
@@ -97,6 +98,15 @@ def require_model(name: str, sha256: str, embedded: bytes | None) -> None:
             message = f"the model that it carries is not {name} (SHA-256 {sha256}); the file is damaged"
             raise WeightsError(message)
     network(model, _device())
+
+
+def keep_model(sha256: str) -> None:
+    """See to it that the tiles of a model in use can be read here from now on.
+
+    Raises:
+        SlideWriteError: its copy cannot be written.
+    """
+    store.keep(store.model_of(bytes.fromhex(sha256)))
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:

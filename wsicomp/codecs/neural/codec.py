@@ -94,9 +94,9 @@ class NeuralCodec:
         }
 
     def describe(self) -> Mapping[str, object]:
-        """The model's card and digests."""
+        """The model's card and digests, and whether it comes with this software."""
         digests = {"sha256": self.model.digest, "encoder_sha256": self.model.encoder_digest}
-        return {**self.model.card.to_json(), **digests}
+        return {**self.model.card.to_json(), **digests, "ships": store.ships(self.model)}
 
     def decoder(self) -> bytes:
         """The model without its encoder."""

@@ -22,6 +22,7 @@ DEFAULTS = {"bmshj2018-factorized": "he-compact"}
 """The model that each architecture takes unless told otherwise."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_UNSAFE = re.compile(r"[^\w.-]")
 
 _known: dict[bytes, Model] = {}
 _lock = RLock()
@@ -112,19 +113,41 @@ def model_of(key: bytes, name: str = "") -> Model:
         found = _known.get(key[:8])
         if found is not None and found.digest.startswith(key.hex()):
             return found
-        for file in _files():
-            try:
-                if claimed_digest(file).startswith(key.hex()):
-                    model = read_model(file)
-                    if model.digest.startswith(key.hex()):
-                        return remember(model)
-            except WeightsError:
-                continue  # another file may be the one
+        if (model := _stored(key.hex())) is not None:
+            return remember(model)
     called = f"model {name} (SHA-256 {key.hex()})" if name else f"the model with SHA-256 {key.hex()}..."
     raise UnknownModelError(
         f"{called} is not here; looked in {_places()}; put its {SUFFIX} file into a folder that "
         "WSICOMP_MODELS names"
     )
+
+
+def ships(model: Model) -> bool:
+    """Whether every machine with this software has it."""
+    return any(claimed_digest(file) == model.digest for file in SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def keep(model: Model) -> None:
+    """See to it that tiles of a model can be read here from now on: a copy, if none is in `folders`.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    if _stored(model.digest) is None:
+        zoo.cache(model, f"{_UNSAFE.sub('_', model.card.name)[:64]}-{model.digest[:8]}")
+
+
+def _stored(digest: str) -> Model | None:
+    """The model in `folders` whose digest begins like this."""
+    for file in _files():
+        try:
+            if claimed_digest(file).startswith(digest):
+                model = read_model(file)
+                if model.digest.startswith(digest):
+                    return model
+        except WeightsError:
+            continue  # another file may be the one
+    return None
 
 
 def _files() -> Iterator[Path]:

@@ -11,6 +11,7 @@ import pickle
 import re
 import sys
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -27,7 +28,7 @@ from wsicomp.codecs.neural.model import (
     read_model,
     table_tensors,
 )
-from wsicomp.errors import UnknownModelError, WeightsError
+from wsicomp.errors import SlideWriteError, UnknownModelError, WeightsError
 from wsicomp.outputs import completed
 from wsicomp.version import SOFTWARE
 
@@ -67,14 +68,15 @@ def fetch(name: str) -> Model:
     url = model_urls[architecture][metric][int(quality)]
     try:
         # The file's name ends in the first 8 digits of its SHA-256, which check_hash compares.
-        state = torch.hub.load_state_dict_from_url(
-            url,
-            str(cache_folder() / "downloads"),
-            "cpu",
-            progress=sys.stderr.isatty(),
-            check_hash=True,
-            weights_only=True,
-        )
+        with redirect_stdout(sys.stderr):  # where torch says what it fetches
+            state = torch.hub.load_state_dict_from_url(
+                url,
+                str(cache_folder() / "downloads"),
+                "cpu",
+                progress=sys.stderr.isatty(),
+                check_hash=True,
+                weights_only=True,
+            )
     except (URLError, OSError) as exc:
         reason = getattr(exc, "reason", None) or exc
         raise UnknownModelError(
@@ -84,11 +86,24 @@ def fetch(name: str) -> Model:
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
         raise WeightsError(f"what {url} sent is not the file of that name; try again later") from exc
     model = _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    path = cache_folder() / f"{name}{SUFFIX}"
+    return read_model(cache(model, name))
+
+
+def cache(model: Model, name: str) -> Path:
+    """Keep a model among those fetched.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SlideWriteError(f"models cannot be kept there ({exc.strerror or exc})", folder) from exc
+    path = folder / f"{name}{SUFFIX}"
     with completed(path) as partial:
         partial.write_bytes(model.to_bytes())
-    return read_model(path)
+    return path
 
 
 def read_checkpoint(path: Path, architecture: str) -> Model:
