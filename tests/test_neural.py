@@ -21,7 +21,7 @@ from tests.conftest import REAL_SLIDES
 from tests.pyramid.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
 from wsicomp.cli import main
-from wsicomp.codecs.neural import runtime, store
+from wsicomp.codecs.neural import networks, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.geometry import Size, TileIndex
@@ -57,9 +57,9 @@ def converted(source):
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
-    """No test keeps a model in the cache of who runs it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def own_models(monkeypatch, tmp_path):
+    """No test keeps a model among those of who runs it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def lost(monkeypatch, tmp_path):
     """A machine without any model, as after twenty years."""
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("WSICOMP_MODELS", raising=False)
 
 
 def whole(slide, level=0):
@@ -204,7 +204,7 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
 def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
     source, tmp_path, monkeypatch
 ):
-    convert(source, tmp_path / "a.tiff", embed_model=True, **LAX)
+    report = convert(source, tmp_path / "a.tiff", embed_model=True, min_ssim=0.9, max_color_shift=20.0)
     with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
         tag = tiff.pages.first.tags[65453]
         at = tag.valueoffset + tag.count // 2
@@ -215,12 +215,48 @@ def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
         assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
     monkeypatch.setattr(store, "_known", {})
-    found = verify_slide(tmp_path / "a.tiff", None, None, 2, untold).problems
-    assert [problem.code for problem in found] == ["model-damaged"]
+    with closing(open_slide(source)) as original:
+        found = verify_slide(tmp_path / "a.tiff", original, report.source_sha256, 2, untold)
+    assert [problem.code for problem in found.problems] == ["model-damaged"]
+    assert found.measured is not None
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
     with pytest.raises(SlideAccessError, match=r"the model that it carries is damaged.* is not here"):
         wsicomp.open_slide(tmp_path / "a.tiff")
+
+
+def test_a_carried_model_that_cannot_be_read_is_as_damaged(source, tmp_path, monkeypatch):
+    path = tmp_path / "a.tiff"
+    convert(source, path, embed_model=True, **LAX)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags[65453]
+        place, form = tag.offset, tiff.byteorder
+    data = bytearray(path.read_bytes())
+    data[place + 8 : place + 12] = (len(data) - 100).to_bytes(4, "little" if form == "<" else "big")
+    path.write_bytes(data)
+    monkeypatch.setattr(store, "_known", {})
+    assert [problem.code for problem in verify_slide(path, None, None, 2, untold).problems] == [
+        "model-damaged"
+    ]
+
+
+def test_a_carried_model_that_does_not_fit_into_memory_is_not_damaged(source, tmp_path, monkeypatch):
+    convert(source, tmp_path / "a.tiff", embed_model=True, **LAX)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(runtime, "_networks", {})
+    monkeypatch.setitem(networks.ARCHITECTURES, CODEC, fail)
+    found = verify_slide(tmp_path / "a.tiff", None, None, 2, untold).problems
+    assert [problem.code for problem in found] == ["model-missing"]
+    assert "its model cannot run on this machine (MemoryError)" in found[0].message
+
+
+def test_a_model_that_ships_is_not_kept_again(converted, tmp_path, source):
+    report = convert(source, tmp_path / "a.tiff", model="he-fine", **LAX)
+    assert not any("WSICOMP_MODELS" in note for note in (*report.notes, *converted[1].notes))
+    assert not store.kept_folder().exists()
 
 
 def test_what_is_written_with_a_model_of_one_s_own_can_be_read_afterwards(
@@ -233,22 +269,22 @@ def test_what_is_written_with_a_model_of_one_s_own_can_be_read_afterwards(
     (tmp_path / "own.safetensors").write_bytes(own.to_bytes())
     options = {"model": str(tmp_path / "own.safetensors"), **LAX}
     carried = convert(source, tmp_path / "carried.tiff", embed_model=True, **options)
-    assert not (tmp_path / "wsicomp").exists()
+    assert not (tmp_path / "data").exists()
     assert not any("WSICOMP_MODELS" in note for note in carried.notes)
     report = convert(source, tmp_path / "a.tiff", **options)
-    assert any("model lab/own" in note and "WSICOMP_MODELS" in note for note in report.notes)
+    assert any(f"lab_own-{own.digest[:16]}" in note and "WSICOMP_MODELS" in note for note in report.notes)
     monkeypatch.setattr(store, "_known", {})
     (tmp_path / "own.safetensors").unlink()
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
         assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
-    kept = tmp_path / "wsicomp/models" / f"lab_own-{own.digest[:8]}.safetensors"
+    kept = tmp_path / "data/wsicomp/models" / f"lab_own-{own.digest[:16]}.safetensors"
     assert read_model(kept).digest == own.digest
     kept.unlink()
     kept.parent.rmdir()
     kept.parent.write_text("no folder")
     (tmp_path / "own.safetensors").write_bytes(own.to_bytes())
     monkeypatch.setattr(store, "_known", {})
-    with pytest.raises(SlideWriteError, match="models cannot be kept there"):
+    with pytest.raises(SlideWriteError, match=r"cannot be kept there.*--embed-model"):
         convert(source, tmp_path / "b.tiff", **options)
     assert not (tmp_path / "b.tiff").exists()
 

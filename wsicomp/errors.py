@@ -11,7 +11,7 @@
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that is there already
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
-    ├── CodecUnavailableError (ImportError)   a codec whose library is not installed
+    ├── CodecUnavailableError (ImportError)   a codec whose library cannot be loaded
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
     ├── UnknownModelError (LookupError)       a codec's model that is not on this machine
     ├── WeightsError (ValueError)             a trained network that is not what its manifest says
@@ -85,7 +85,7 @@ class UnknownCodecError(WsicompError, LookupError):
 
 
 class CodecUnavailableError(WsicompError, ImportError):
-    """A known codec whose library is not installed; the message prints the pip command."""
+    """A known codec whose library is not installed, or cannot be loaded; the message has the pip command."""
 
 
 class VerificationError(WsicompError):

@@ -103,9 +103,13 @@ def describe_conversion(
     prepared: Prepared,
     provenance: Provenance,
     found: Verification | None,
+    kept: str | None,
     stages: Stages,
 ) -> ConversionReport:
-    """The report on a conversion whose target stands under its name; `found` is None if unverified."""
+    """The report on a conversion whose target stands under its name.
+
+    `found` is None if unverified; `kept` is the file of a model that not every machine has.
+    """
     plan = prepared.plan
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
@@ -126,7 +130,7 @@ def describe_conversion(
         rescued_tiles=prepared.rescued_tiles,
         tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes, lost)),
+        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes, lost, kept)),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
@@ -137,7 +141,11 @@ def describe_conversion(
     )
 
 
-def _afterthoughts(target: Path, plan: ConversionPlan, target_bytes: int, lost: int) -> Iterator[str]:
+def _afterthoughts(
+    target: Path, plan: ConversionPlan, target_bytes: int, lost: int, kept: str | None
+) -> Iterator[str]:
+    if kept is not None:
+        yield f"other machines need {kept} in a folder of WSICOMP_MODELS; --embed-model puts it into the file"
     if lost:
         yield f"{lost} tiles of the source cannot be decoded and are background here: keep the source"
     if target_bytes > plan.source.bytes:

@@ -102,7 +102,8 @@ def completed(target: Path) -> Iterator[Path]:
             yield partial
             partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing was
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

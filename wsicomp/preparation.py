@@ -49,8 +49,8 @@ class Prepared:
         return sum(int((level == TileKind.RESCUED).sum()) for level in kinds)
 
 
-def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
-    """Identify, segment, survey and plan.
+def prepare(slide: Slide, config: ConversionConfig, codec: ModelCodec | None, stages: Stages) -> Prepared:
+    """Identify, segment, survey and plan. `codec` is the one with a model, if the config names one.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
@@ -61,7 +61,6 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     info = slide.info
     with stages.stage("identify"):
         identity = identify(slide, config)
-        codec = _model_codec(config)
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
@@ -80,8 +79,12 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages) -> Prepared:
     return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded)
 
 
-def _model_codec(config: ConversionConfig) -> ModelCodec | None:
-    """The codec, if it has a model."""
+def model_codec(config: ConversionConfig) -> ModelCodec | None:
+    """The codec, if it has a model.
+
+    Raises:
+        ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: as `create_codec`.
+    """
     if config.codec not in NEURAL_CODECS:
         return None
     return cast(ModelCodec, create_codec(config.codec, config.codec_options()))

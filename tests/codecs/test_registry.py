@@ -29,7 +29,7 @@ def test_a_library_that_is_there_and_does_not_load_is_not_called_missing(monkeyp
     monkeypatch.setattr(codecs, "import_module", fail)
     with pytest.raises(CodecUnavailableError, match=r"cannot be loaded \(libtorch_cpu") as error:
         codecs.create_codec("mbt2018-mean")
-    assert "pip install" not in str(error.value)
+    assert "missing" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,14 @@ class ModelCodec(Protocol):
         """The part of the model that reading needs, as a file."""
         ...
 
+    def keep_model(self) -> str | None:
+        """Have the model stay on this machine; the name of its file, None of one that all have.
+
+        Raises:
+            SlideWriteError: it cannot be written.
+        """
+        ...
+
 
 class TileTranscoder(Protocol):
     """A lossless road: packs the tiles of a source anew so that nothing of their pixels is lost.
@@ -182,16 +190,17 @@ class _Module:
     extra: str = ""
 
     def load(self) -> ModuleType:
+        package = f"'wsicomp[{self.extra}]'" if self.extra else "wsicomp"
         try:
             return import_module(f"wsicomp.codecs.{self.module}")
         except ModuleNotFoundError as exc:
-            package = f"'wsicomp[{self.extra}]'" if self.extra else "wsicomp"
             missing = f"the extra {self.extra}, of which {exc.name} is missing" if self.extra else exc.name
             raise CodecUnavailableError(f"codec {self.codec} needs {missing}: pip install {package}") from exc
-        except (ImportError, OSError, MemoryError) as exc:
+        except (ImportError, OSError, RuntimeError, MemoryError) as exc:
             reason = " ".join(str(exc).split())[:200] or type(exc).__name__
             raise CodecUnavailableError(
-                f"codec {self.codec} is installed and cannot be loaded ({reason}); is there memory for it?"
+                f"codec {self.codec} cannot be loaded ({reason}): give it more memory, or mend it with "
+                f"pip install --force-reinstall {package}"
             ) from exc
 
     def codec_class(self) -> Any:
@@ -237,7 +246,7 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
 
     Raises:
         UnknownCodecError: there is no codec of that name.
-        CodecUnavailableError: its library is not installed.
+        CodecUnavailableError: its library cannot be loaded.
         ConfigError: it has no such option, or a value is out of its range.
     """
     known = codec_options(name)
@@ -323,24 +332,19 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
     return [found.decode(tile) for tile in tiles]
 
 
-def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> None:
+def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> str:
     """Have the model at hand by which tiles are read: one that a slide carries, or one of this machine.
 
+    Returns:
+        What is wrong with the one that the slide carries; empty if nothing is.
+
     Raises:
-        CodecUnavailableError: the codec's library is not installed.
+        CodecUnavailableError: the codec's library cannot be loaded.
         UnknownModelError: the model is not here.
-        WeightsError: what the slide carries is damaged, or another model.
+        WeightsError: it is not what its card says.
+        SlideReadError: it cannot run here.
     """
-    _module(codec).load().require_model(name, sha256, embedded)
-
-
-def keep_model(codec: str, sha256: str) -> None:
-    """See to it that the tiles of a model in use can be read on this machine from now on.
-
-    Raises:
-        SlideWriteError: its copy cannot be written.
-    """
-    _module(codec).load().keep_model(sha256)
+    return cast(str, _module(codec).load().require_model(name, sha256, embedded))
 
 
 def decode_tile_eighth(tile: EncodedTile) -> Pixels:

@@ -106,7 +106,7 @@ def plan_conversion(
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=(*_notes(info, config, container, glass, images, ways), *_model_notes(model, config)),
+        notes=tuple(_notes(info, config, container, glass, images, ways)),
         model=None if model is None else {**model, "embedded": config.embed_model},
     )
 
@@ -315,13 +315,3 @@ def _notes(
             f"OpenSlide shows no associated images of a generic TIFF; the file holds {', '.join(images)}"
         )
     return notes
-
-
-def _model_notes(model: Mapping[str, object] | None, config: ConversionConfig) -> list[str]:
-    if model is None or config.embed_model or model["ships"]:
-        return []
-    which = f"model {model['name']} (SHA-256 {str(model['sha256'])[:16]}...)"
-    return [
-        f"to read this file, other machines need {which} in a folder that WSICOMP_MODELS names; "
-        "--embed-model puts it into the file"
-    ]

@@ -125,6 +125,8 @@ def verify_slide(
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
         if isinstance(slide, ConvertedSlide) and slide.provenance.restoration and not found:
             found += _check_restoration(slide, workers)
+        if isinstance(slide, ConvertedSlide):
+            found += _check_carried_model(slide)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
@@ -144,12 +146,14 @@ def verify_slide(
 def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
     try:
         slide.require_model()
-        if slide.model_flaw:
-            yield Problem(
-                "model-damaged", "model", f"{slide.model_flaw}; the same one of this machine reads it"
-            )
     except SlideReadError as exc:
         yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
+
+
+def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
+    """No obstacle to measuring: the same model of this machine has taken its place."""
+    if slide.model_flaw:
+        yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
 
 def _check_restoration(slide: ConvertedSlide, workers: int) -> Iterator[Problem]:

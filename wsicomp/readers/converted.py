@@ -149,21 +149,19 @@ class ConvertedSlide(TiffSlide):
         model = self.provenance.plan.model
         if self.has_model or model is None:
             return
-        which = model["architecture"], model["name"], model["sha256"]
+        embedded = self._embedded_model() if model["embedded"] else None
         try:
-            try:
-                require_model(*which, self._embedded_model() if model["embedded"] else None)
-            except WeightsError as exc:
-                self.model_flaw = f"the model that it carries is damaged ({exc.message})"
-                require_model(*which, None)
+            self.model_flaw = require_model(model["architecture"], model["name"], model["sha256"], embedded)
         except (CodecUnavailableError, UnknownModelError, WeightsError, SlideReadError) as exc:
-            message = f"{self.model_flaw}, and {exc.message}" if self.model_flaw else exc.message
-            raise UnsupportedSlideError(message, self._info.path) from exc
+            raise UnsupportedSlideError(exc.message, self._info.path) from exc
         self._has_model = True
 
     def _embedded_model(self) -> bytes:
         offset, count = self._model_range or (0, 0)
-        return self.file.read(offset, count, "the model that it carries")
+        try:
+            return self.file.read(offset, count, "the model that it carries")
+        except SlideReadError:
+            return b""  # no model either
 
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile

@@ -11,7 +11,7 @@ import torch
 
 from tests.codecs.neural.models import model, network
 from wsicomp.codecs import create_codec
-from wsicomp.codecs.neural import runtime, store, zoo
+from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.model import ModelCard, create_model, parse_model, read_model
 from wsicomp.codecs.neural.networks import build_network
 from wsicomp.errors import ConfigError, UnknownModelError, WeightsError
@@ -34,7 +34,7 @@ def fresh(monkeypatch, tmp_path):
     """No models but those that ship, and none remembered."""
     monkeypatch.setattr(store, "_known", {})
     monkeypatch.delenv("WSICOMP_MODELS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 def test_a_model_comes_back_with_its_digest(factorized, file):
@@ -225,10 +225,10 @@ def test_a_file_that_claims_another_model_s_digest_is_not_taken_for_it(
 
 
 def test_a_whole_model_takes_the_place_of_a_decoder_alone(fresh, factorized):
-    assert not store.embed(factorized.decoder().to_bytes()).can_encode
+    assert not store.embed(factorized.decoder().to_bytes(), factorized.digest).can_encode
     assert not store.model_of(factorized.key).can_encode
     store.remember(factorized)
-    store.embed(factorized.decoder().to_bytes())
+    store.embed(factorized.decoder().to_bytes(), factorized.digest)
     assert store.model_of(factorized.key).can_encode
 
 
@@ -244,7 +244,7 @@ def other_encoder(found):
 def test_what_a_slide_carries_is_never_encoded_with(fresh, factorized, file):
     theirs = other_encoder(factorized)
     assert theirs.digest == factorized.digest
-    store.embed(theirs.to_bytes())
+    store.embed(theirs.to_bytes(), theirs.digest)
     own = store.find_model("bmshj2018-factorized", str(file))
     assert own.card == factorized.card
     assert own.encoder_digest == factorized.encoder_digest
@@ -374,7 +374,6 @@ def test_a_pretrained_network_is_fetched_once_and_kept(fresh, monkeypatch, tmp_p
     found = store.find_model("mbt2018-mean", "mbt2018-mean-mse-7")
     assert not capsys.readouterr().out, "a report may go there"
     file.unlink()
-    (zoo.cache_folder() / "downloads" / file.name).unlink()
     assert store.find_model("mbt2018-mean", "mbt2018-mean-mse-7").digest == found.digest
     assert "CompressAI" in found.card.quality
 
@@ -383,7 +382,7 @@ def test_what_does_not_have_the_hash_in_its_name_is_refused(fresh, monkeypatch, 
     served(monkeypatch, tmp_path, checkpoint(), "mbt2018-mean-7-00000000.pth.tar")
     with pytest.raises(WeightsError, match="not the file of that name"):
         store.find_model("mbt2018-mean", "mbt2018-mean-mse-7")
-    assert not list(zoo.cache_folder().glob("*.safetensors"))
+    assert not store.kept_folder().exists()
 
 
 def test_without_a_network_the_error_says_what_to_fetch_where(fresh, monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, Mean
 from wsicomp.codecs.neural.payload import is_payload, unpack  # noqa: E402
 from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network  # noqa: E402
 from wsicomp.codecs.reduce import eighth  # noqa: E402
-from wsicomp.errors import ConfigError, SlideReadError, WeightsError  # noqa: E402
+from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError, WeightsError  # noqa: E402
 from wsicomp.geometry import Size  # noqa: E402
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding  # noqa: E402
 
@@ -31,7 +31,6 @@ __all__ = [
     "decode_batch",
     "decode_eighth",
     "encode_uniform",
-    "keep_model",
     "require_model",
 ]
 
@@ -82,31 +81,29 @@ def _fallen_back(tile: EncodedTile) -> Pixels:
     return jpegxl.decode(EncodedTile(tile.data, TileEncoding(JPEGXL, RGB), tile.size))
 
 
-def require_model(name: str, sha256: str, embedded: bytes | None) -> None:
+def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
     """Have a model ready to run, from a slide that carries it or from where models are kept.
+
+    Returns:
+        What is wrong with the one that the slide carries; empty if nothing is.
 
     Raises:
         UnknownModelError: it is not here.
-        WeightsError: what the slide carries is damaged, or another model.
-        SlideReadError: the device that was asked for cannot be had.
+        WeightsError: it is not what its card says.
+        SlideReadError: it cannot run here, or the device that was asked for cannot be had.
     """
-    if embedded is None:
-        model = store.model_of(bytes.fromhex(sha256), name)
-    else:
-        model = store.embed(embedded)
-        if model.digest != sha256:
-            message = f"the model that it carries is not {name} (SHA-256 {sha256}); the file is damaged"
-            raise WeightsError(message)
+    model, flaw = None, ""
+    if embedded is not None:
+        try:
+            model = store.embed(embedded, sha256)
+        except WeightsError as exc:
+            flaw = f"the model that it carries is damaged ({exc.message})"
+    try:
+        model = model or store.model_of(bytes.fromhex(sha256), name)
+    except UnknownModelError as exc:
+        raise UnknownModelError(f"{flaw}, and {exc.message}" if flaw else exc.message) from exc
     network(model, _device())
-
-
-def keep_model(sha256: str) -> None:
-    """See to it that the tiles of a model in use can be read here from now on.
-
-    Raises:
-        SlideWriteError: its copy cannot be written.
-    """
-    store.keep(store.model_of(bytes.fromhex(sha256)))
+    return flaw
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:

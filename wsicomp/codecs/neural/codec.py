@@ -94,13 +94,18 @@ class NeuralCodec:
         }
 
     def describe(self) -> Mapping[str, object]:
-        """The model's card and digests, and whether it comes with this software."""
+        """The model's card and digests."""
         digests = {"sha256": self.model.digest, "encoder_sha256": self.model.encoder_digest}
-        return {**self.model.card.to_json(), **digests, "ships": store.ships(self.model)}
+        return {**self.model.card.to_json(), **digests}
 
     def decoder(self) -> bytes:
         """The model without its encoder."""
         return self.model.decoder().to_bytes()
+
+    def keep_model(self) -> str | None:
+        """Have the model stay on this machine; the name of its file, None of one that ships."""
+        file = store.keep(self.model)
+        return None if file.parent == store.SHIPPED else file.name
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as a payload, or as JPEG XL where that is better."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsicomp.codecs.neural.model import Model, read_tables
-from wsicomp.errors import WeightsError
+from wsicomp.errors import SlideReadError, WeightsError
 
 MOST_CHANNELS = 512
 """The widest layer: with the largest side of a tile it bounds the memory that a model can ask for."""
@@ -59,6 +59,7 @@ def build_network(model: Model, device: str) -> Network:
 
     Raises:
         WeightsError: its tensors are not those of its architecture.
+        SlideReadError: there is no memory for it.
     """
     build = ARCHITECTURES.get(model.card.architecture)
     if build is None:
@@ -66,9 +67,17 @@ def build_network(model: Model, device: str) -> Network:
         raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
     try:
         return build(model, torch.device(device))
+    except (MemoryError, torch.OutOfMemoryError) as exc:
+        raise cannot_run(exc) from exc
     except Exception as exc:  # whatever a file can make torch say
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
+
+
+def cannot_run(exc: Exception) -> SlideReadError:
+    """That a model is here and does not run, which is no fault of the slide's."""
+    reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+    return SlideReadError(f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU")
 
 
 class _Gdn(nn.Module):

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.model import Model
-from wsicomp.codecs.neural.networks import Network, build_network
+from wsicomp.codecs.neural.networks import Network, build_network, cannot_run
 from wsicomp.codecs.neural.payload import Payload
 from wsicomp.concurrency import batched
-from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.slide import Pixels
 
@@ -117,10 +117,7 @@ def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: i
             latents = net.read(strings, padded(size.shape, net.multiple_px), step)
             return pixels_of(net.synthesise(latents), size)
     except (RuntimeError, MemoryError) as exc:
-        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-        raise SlideReadError(
-            f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU"
-        ) from exc
+        raise cannot_run(exc) from exc
 
 
 def read_latents(payload: Payload) -> Tensor:

@@ -1,8 +1,8 @@
 """Where models are found: by name or file to encode, by digest to decode.
 
 A slide may carry its own decoder; other models are those that ship, those in the folders that the variable
-WSICOMP_MODELS lists, and those that were fetched before. A model counts by its digest alone, which is
-computed from its tensors, so that it does not matter where it came from.
+WSICOMP_MODELS lists, and those that were kept: what was fetched, and what has made a slide here. A model
+counts by its digest alone, which is computed from its tensors, so that it does not matter where it came from.
 """
 
 from __future__ import annotations
@@ -11,27 +11,34 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import RLock
 
 from wsicomp.codecs.neural import zoo
 from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
-from wsicomp.errors import ConfigError, UnknownModelError, WeightsError
+from wsicomp.errors import ConfigError, SlideWriteError, UnknownModelError, WeightsError
 
 SHIPPED = Path(__file__).parents[2] / "models"
 DEFAULTS = {"bmshj2018-factorized": "he-compact"}
 """The model that each architecture takes unless told otherwise."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_UNSAFE = re.compile(r"[^\w.-]")
+_UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
 
 _known: dict[bytes, Model] = {}
 _lock = RLock()
 
 
 def folders() -> tuple[Path, ...]:
-    """Where models are looked for: those that ship, WSICOMP_MODELS, and what was fetched."""
+    """Where models are looked for: those that ship, WSICOMP_MODELS, and what was kept."""
     own = [Path(name) for name in os.environ.get("WSICOMP_MODELS", "").split(os.pathsep) if name]
-    return (SHIPPED, *own, zoo.cache_folder())
+    return (SHIPPED, *own, kept_folder())
+
+
+def kept_folder() -> Path:
+    """Where models are kept. No cache: slides may need them."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return Path(base) / "wsicomp" / "models"
 
 
 def find_model(architecture: str, name: str | None) -> Model:
@@ -39,7 +46,7 @@ def find_model(architecture: str, name: str | None) -> Model:
 
     Raises:
         ConfigError: none was named where none ships, or it is of another architecture.
-        UnknownModelError, WeightsError: as `model_named`.
+        UnknownModelError, WeightsError, SlideWriteError: as `model_named`.
     """
     name = name or DEFAULTS.get(architecture)
     if name is None:
@@ -63,6 +70,7 @@ def model_named(name: str, architecture: str | None = None) -> Model:
         ConfigError: a checkpoint, and no architecture.
         UnknownModelError: there is none of that name, or it cannot be fetched.
         WeightsError: it is damaged, or could run code.
+        SlideWriteError: what was fetched cannot be kept.
     """
     if _DIGEST.fullmatch(name):
         return model_of(bytes.fromhex(name))
@@ -79,7 +87,9 @@ def model_named(name: str, architecture: str | None = None) -> Model:
             )
         return remember(zoo.read_checkpoint(path, architecture))
     if zoo.is_known(name):
-        return remember(zoo.fetch(name))
+        model = zoo.fetch(name)
+        _write(model, kept_folder() / f"{name}{SUFFIX}")
+        return remember(model)
     there = ", ".join(sorted({file.stem for file in _files()})) or "none"
     raise UnknownModelError(
         f"unknown model {name!r}; there are {there} in {_places()}, and CompressAI's, as {zoo.EXAMPLE}"
@@ -94,13 +104,16 @@ def remember(model: Model) -> Model:
     return model
 
 
-def embed(data: bytes) -> Model:
+def embed(data: bytes, digest: str) -> Model:
     """The decoder that a slide carries; nothing else of what it carries is ever used.
 
     Raises:
-        WeightsError: it is damaged, or no model.
+        WeightsError: it is damaged, no model, or another one.
     """
-    return remember(parse_model(data).decoder())
+    model = parse_model(data).decoder()
+    if model.digest != digest:
+        raise WeightsError(f"its SHA-256 is {model.digest}, expected {digest}")
+    return remember(model)
 
 
 def model_of(key: bytes, name: str = "") -> Model:
@@ -113,7 +126,7 @@ def model_of(key: bytes, name: str = "") -> Model:
         found = _known.get(key[:8])
         if found is not None and found.digest.startswith(key.hex()):
             return found
-        if (model := _stored(key.hex())) is not None:
+        for _, model in _stored(key.hex()):
             return remember(model)
     called = f"model {name} (SHA-256 {key.hex()})" if name else f"the model with SHA-256 {key.hex()}..."
     raise UnknownModelError(
@@ -122,32 +135,48 @@ def model_of(key: bytes, name: str = "") -> Model:
     )
 
 
-def ships(model: Model) -> bool:
-    """Whether every machine with this software has it."""
-    return any(claimed_digest(file) == model.digest for file in SHIPPED.glob(f"*{SUFFIX}"))
-
-
-def keep(model: Model) -> None:
-    """See to it that tiles of a model can be read here from now on: a copy, if none is in `folders`.
+def keep(model: Model) -> Path:
+    """The file from which this machine will read a model's tiles: a copy is made if none is in `folders`.
 
     Raises:
         SlideWriteError: it cannot be written.
     """
-    if _stored(model.digest) is None:
-        zoo.cache(model, f"{_UNSAFE.sub('_', model.card.name)[:64]}-{model.digest[:8]}")
+    for file, _ in _stored(model.digest):
+        return file
+    name = f"{_UNSAFE.sub('_', model.card.name)[:64]}-{model.digest[:16]}{SUFFIX}"
+    return _write(model, kept_folder() / name)
 
 
-def _stored(digest: str) -> Model | None:
-    """The model in `folders` whose digest begins like this."""
+def _write(model: Model, path: Path) -> Path:
+    """Several runs may do it at once: each gives the name to a whole file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            partial = Path(folder, path.name)
+            with partial.open("wb") as file:
+                file.write(model.to_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+    except OSError as exc:
+        raise SlideWriteError(
+            f"the model cannot be kept there ({exc.strerror or exc}); name a folder that has it in "
+            "WSICOMP_MODELS, or convert with --embed-model",
+            path,
+        ) from exc
+    return path
+
+
+def _stored(digest: str) -> Iterator[tuple[Path, Model]]:
+    """The files in `folders` whose model's digest begins like this."""
     for file in _files():
         try:
             if claimed_digest(file).startswith(digest):
                 model = read_model(file)
                 if model.digest.startswith(digest):
-                    return model
+                    yield file, model
         except WeightsError:
             continue  # another file may be the one
-    return None
 
 
 def _files() -> Iterator[Path]:

@@ -6,13 +6,12 @@ comes out is kept as a model of our own. The names are ARCHITECTURE-METRIC-QUALI
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import sys
 import warnings
-from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
@@ -20,16 +19,13 @@ import numpy as np
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.codecs.neural.model import (
-    SUFFIX,
     Model,
     ModelCard,
     check_bytes,
     create_model,
-    read_model,
     table_tensors,
 )
-from wsicomp.errors import SlideWriteError, UnknownModelError, WeightsError
-from wsicomp.outputs import completed
+from wsicomp.errors import UnknownModelError, WeightsError
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
@@ -38,6 +34,8 @@ ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
 EXAMPLE = "mbt2018-mean-mse-7 (metric mse or ms-ssim, quality 1 to 8)"
 """What such a network is called."""
 
+_HASH = re.compile(r"-([0-9a-f]{8,})\.")
+"""The end of a checkpoint's name: how its SHA-256 begins."""
 _NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
 
 
@@ -46,14 +44,8 @@ def is_known(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def cache_folder() -> Path:
-    """Where fetched models are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "wsicomp" / "models"
-
-
 def fetch(name: str) -> Model:
-    """One of CompressAI's networks, from its host, its hash checked; next time from the cache.
+    """One of CompressAI's networks, from its host, its hash checked.
 
     Raises:
         UnknownModelError: it cannot be fetched; the message says what to do.
@@ -67,16 +59,11 @@ def fetch(name: str) -> Model:
     architecture, metric, quality = match.groups()
     url = model_urls[architecture][metric][int(quality)]
     try:
-        # The file's name ends in the first 8 digits of its SHA-256, which check_hash compares.
-        with redirect_stdout(sys.stderr):  # where torch says what it fetches
-            state = torch.hub.load_state_dict_from_url(
-                url,
-                str(cache_folder() / "downloads"),
-                "cpu",
-                progress=sys.stderr.isatty(),
-                check_hash=True,
-                weights_only=True,
-            )
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "checkpoint"
+            digits = _HASH.findall(url)[-1]
+            torch.hub.download_url_to_file(url, str(path), digits, progress=sys.stderr.isatty())
+            state = torch.load(path, "cpu", weights_only=True)
     except (URLError, OSError) as exc:
         reason = getattr(exc, "reason", None) or exc
         raise UnknownModelError(
@@ -85,25 +72,7 @@ def fetch(name: str) -> Model:
         ) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
         raise WeightsError(f"what {url} sent is not the file of that name; try again later") from exc
-    model = _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
-    return read_model(cache(model, name))
-
-
-def cache(model: Model, name: str) -> Path:
-    """Keep a model among those fetched.
-
-    Raises:
-        SlideWriteError: it cannot be written.
-    """
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SlideWriteError(f"models cannot be kept there ({exc.strerror or exc})", folder) from exc
-    path = folder / f"{name}{SUFFIX}"
-    with completed(path) as partial:
-        partial.write_bytes(model.to_bytes())
-    return path
+    return _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
 
 
 def read_checkpoint(path: Path, architecture: str) -> Model:
