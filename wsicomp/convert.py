@@ -15,7 +15,7 @@ from wsicomp.errors import ConfigError, SlideReadError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
-from wsicomp.preparation import Prepared, look, model_codec, prepare
+from wsicomp.preparation import Prepared, look, prepare
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.restoration import remainder_blocks
 from wsicomp.pyramid.stream import MadeTile, Manner, stream_level
@@ -62,9 +62,7 @@ def convert_slide(
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
-        codec = model_codec(config)
-        kept = codec.keep_model() if codec is not None and not config.embed_model else None
-        prepared = prepare(slide, config, codec, stages)
+        prepared = prepare(slide, config, stages, keep_model=True)
         with PyramidWriter(
             target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
         ) as writer:
@@ -76,7 +74,7 @@ def convert_slide(
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
             _write_audit(audit, slide, prepared, config)
             writer.commit()
-    return describe_conversion(source, target, prepared, provenance, found, kept, stages)
+    return describe_conversion(source, target, prepared, provenance, found, stages)
 
 
 def plan_slide(
@@ -93,7 +91,7 @@ def plan_slide(
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
     with closing(open_slide(source)) as slide:
-        prepared = prepare(slide, config, model_codec(config), Stages(on_progress))
+        prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan
 
@@ -107,7 +105,7 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
     if audit is None:
         return look(slide, config, stages)[0]
     _check_outputs(slide.info.path, config, audit)
-    prepared = prepare(slide, config, model_codec(config), stages)
+    prepared = prepare(slide, config, stages)
     _write_audit(audit, slide, prepared, config)
     assert prepared.tissue is not None, "glass is looked for"
     return prepared.tissue

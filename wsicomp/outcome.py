@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.preparation import Prepared
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.pyramid.verify import Verification
@@ -103,13 +103,9 @@ def describe_conversion(
     prepared: Prepared,
     provenance: Provenance,
     found: Verification | None,
-    kept: str | None,
     stages: Stages,
 ) -> ConversionReport:
-    """The report on a conversion whose target stands under its name.
-
-    `found` is None if unverified; `kept` is the file of a model that not every machine has.
-    """
+    """The report on a conversion whose target stands under its name; `found` is None if unverified."""
     plan = prepared.plan
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
@@ -130,7 +126,7 @@ def describe_conversion(
         rescued_tiles=prepared.rescued_tiles,
         tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, plan, target_bytes, lost, kept)),
+        notes=(*plan.notes, *_afterthoughts(target, prepared, target_bytes, lost)),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
@@ -141,9 +137,8 @@ def describe_conversion(
     )
 
 
-def _afterthoughts(
-    target: Path, plan: ConversionPlan, target_bytes: int, lost: int, kept: str | None
-) -> Iterator[str]:
+def _afterthoughts(target: Path, prepared: Prepared, target_bytes: int, lost: int) -> Iterator[str]:
+    plan, kept = prepared.plan, prepared.kept_model
     if kept is not None:
         yield f"other machines need {kept} in a folder of WSICOMP_MODELS; --embed-model puts it into the file"
     if lost:

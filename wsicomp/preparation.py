@@ -32,7 +32,8 @@ class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
     Where glass is kept there is nothing else; `tissue` is the mask without its margin, `mask` with it.
-    `embedded_model` is what the file is to carry of a neural codec's model.
+    `embedded_model` is what the file is to carry of a neural codec's model, `kept_model` the name of the
+    file in which this machine keeps one that not every machine has.
     """
 
     plan: ConversionPlan
@@ -41,6 +42,7 @@ class Prepared:
     mask: TissueMask | None = None
     survey: GlassSurvey | None = None
     embedded_model: bytes | None = None
+    kept_model: str | None = None
 
     @property
     def rescued_tiles(self) -> int:
@@ -49,25 +51,30 @@ class Prepared:
         return sum(int((level == TileKind.RESCUED).sum()) for level in kinds)
 
 
-def prepare(slide: Slide, config: ConversionConfig, codec: ModelCodec | None, stages: Stages) -> Prepared:
-    """Identify, segment, survey and plan. `codec` is the one with a model, if the config names one.
+def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: bool = False) -> Prepared:
+    """Identify, segment, survey and plan.
+
+    With `keep_model` the model of a neural codec stays on this machine, unless the file is to carry it.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
         WeightsError: the network is not what its manifest says.
+        SlideWriteError: the model cannot be kept.
     """
     info = slide.info
     with stages.stage("identify"):
         identity = identify(slide, config)
+        codec = _model_codec(config)
+        kept = codec.keep_model() if codec is not None and keep_model and not config.embed_model else None
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
-        return Prepared(plan, embedded_model=embedded)
+        return Prepared(plan, embedded_model=embedded, kept_model=kept)
     tissue, color = look(slide, config, stages)
     margin_px = margin_in_px(info, config.margin_um)
     mask = tissue.dilated(margin_px)
@@ -76,15 +83,11 @@ def prepare(slide: Slide, config: ConversionConfig, codec: ModelCodec | None, st
         survey = survey_glass(slide, mask, guard, config.workers, progress)
     glass = Glass(survey, color, tissue.notes)
     plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded)
+    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded, kept)
 
 
-def model_codec(config: ConversionConfig) -> ModelCodec | None:
-    """The codec, if it has a model.
-
-    Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: as `create_codec`.
-    """
+def _model_codec(config: ConversionConfig) -> ModelCodec | None:
+    """The codec, if it has a model."""
     if config.codec not in NEURAL_CODECS:
         return None
     return cast(ModelCodec, create_codec(config.codec, config.codec_options()))

@@ -90,7 +90,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
         (
             "quality",
             int,
-            "of jpeg, jpegxl or webp, 1 to 100 (default 90); of a model, its steps from 1, as its card says",
+            "of jpeg, jpegxl, webp: 1 to 100 (default 90); of a model: from 1, as its card says",
         ),
         ("distance", float, "of jpegxl, in just noticeable differences (default 1.0)"),
         ("effort", int, "of jpegxl, 1 to 10: smaller files in more time (default 7)"),

@@ -123,9 +123,9 @@ def verify_slide(
         compared = None if problems else source
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
-        if isinstance(slide, ConvertedSlide) and slide.provenance.restoration and not found:
-            found += _check_restoration(slide, workers)
         if isinstance(slide, ConvertedSlide):
+            if slide.provenance.restoration and not found:
+                found += _check_restoration(slide, workers)
             found += _check_carried_model(slide)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(

@@ -58,6 +58,7 @@ class ConvertedSlide(TiffSlide):
         self._model_range = directories[0].model_range
         self._has_model = provenance.plan.model is None
         self.model_flaw = ""
+        """What is wrong with the model that the file carries, as `require_model` has found."""
         self._blanks: dict[int, Pixels] = {}
         self._ledgers = [
             TileLedger(level, record)

@@ -126,8 +126,9 @@ def model_of(key: bytes, name: str = "") -> Model:
         found = _known.get(key[:8])
         if found is not None and found.digest.startswith(key.hex()):
             return found
-        for _, model in _stored(key.hex()):
-            return remember(model)
+        stored = _stored(key.hex())
+        if stored is not None:
+            return remember(stored[1])
     called = f"model {name} (SHA-256 {key.hex()})" if name else f"the model with SHA-256 {key.hex()}..."
     raise UnknownModelError(
         f"{called} is not here; looked in {_places()}; put its {SUFFIX} file into a folder that "
@@ -141,8 +142,9 @@ def keep(model: Model) -> Path:
     Raises:
         SlideWriteError: it cannot be written.
     """
-    for file, _ in _stored(model.digest):
-        return file
+    stored = _stored(model.digest)
+    if stored is not None:
+        return stored[0]
     name = f"{_UNSAFE.sub('_', model.card.name)[:64]}-{model.digest[:16]}{SUFFIX}"
     return _write(model, kept_folder() / name)
 
@@ -167,16 +169,17 @@ def _write(model: Model, path: Path) -> Path:
     return path
 
 
-def _stored(digest: str) -> Iterator[tuple[Path, Model]]:
-    """The files in `folders` whose model's digest begins like this."""
+def _stored(digest: str) -> tuple[Path, Model] | None:
+    """The first sound file in `folders` whose model's digest begins like this, and that model."""
     for file in _files():
         try:
             if claimed_digest(file).startswith(digest):
                 model = read_model(file)
                 if model.digest.startswith(digest):
-                    yield file, model
+                    return file, model
         except WeightsError:
             continue  # another file may be the one
+    return None
 
 
 def _files() -> Iterator[Path]:
