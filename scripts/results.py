@@ -13,7 +13,7 @@ from pathlib import Path
 import tifffile
 
 from wsicomp import ConfigError, ConversionConfig, ConversionReport, convert_slide
-from wsicomp.cli.text import as_bytes, as_percent
+from wsicomp.figures import as_bytes, as_percent
 
 ROADS = {
     "copy": {"codec": "copy"},

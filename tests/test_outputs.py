@@ -3,7 +3,7 @@
 import pytest
 
 from wsicomp.errors import TargetExistsError
-from wsicomp.outputs import check_empty, completed_files
+from wsicomp.outputs import check_empty, completed, completed_files, partial_path
 
 
 def test_files_appear_together_when_all_are_written(tmp_path):
@@ -34,3 +34,11 @@ def test_what_a_killed_run_left_does_not_count_and_is_cleared(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
     with pytest.raises(TargetExistsError):
         check_empty(tmp_path, overwrite=False)
+
+
+def test_the_longest_name_has_a_partial_too(tmp_path):
+    target = tmp_path / ("ü" * 125 + ".tiff")
+    with completed(target) as partial:
+        partial.write_bytes(b"all")
+    assert target.read_bytes() == b"all"
+    assert partial_path(target) != partial_path(target.with_suffix(".tif"))

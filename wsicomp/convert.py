@@ -74,7 +74,7 @@ def convert_slide(
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
             _write_audit(audit, slide, prepared, config)
             writer.commit()
-    return describe_conversion(source, target, prepared, provenance, found, stages)
+    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model)
 
 
 def plan_slide(

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.preparation import Prepared
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
@@ -100,13 +99,16 @@ class ConversionReport:
 def describe_conversion(
     source: Path,
     target: Path,
-    prepared: Prepared,
     provenance: Provenance,
     found: Verification | None,
     stages: Stages,
+    kept_model: str | None = None,
 ) -> ConversionReport:
-    """The report on a conversion whose target stands under its name; `found` is None if unverified."""
-    plan = prepared.plan
+    """The report on a conversion whose target stands under its name, by what the target says of itself.
+
+    `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model.
+    """
+    plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
     return ConversionReport(
@@ -123,10 +125,10 @@ def describe_conversion(
             _describe_level(level, record)
             for level, record in zip(plan.levels, provenance.levels, strict=True)
         ),
-        rescued_tiles=prepared.rescued_tiles,
-        tissue_fraction=None if prepared.mask is None else prepared.mask.tissue_fraction,
+        rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
+        tissue_fraction=None if mask is None else float(mask["tissue_fraction_with_margin"]),
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, prepared, target_bytes, lost)),
+        notes=(*plan.notes, *_afterthoughts(target, plan, kept_model, target_bytes, lost)),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
@@ -137,10 +139,14 @@ def describe_conversion(
     )
 
 
-def _afterthoughts(target: Path, prepared: Prepared, target_bytes: int, lost: int) -> Iterator[str]:
-    plan, kept = prepared.plan, prepared.kept_model
-    if kept is not None:
-        yield f"other machines need {kept} in a folder of WSICOMP_MODELS; --embed-model puts it into the file"
+def _afterthoughts(
+    target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
+) -> Iterator[str]:
+    if kept_model is not None:
+        yield (
+            f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
+            "--embed-model puts it into the file"
+        )
     if lost:
         yield f"{lost} tiles of the source cannot be decoded and are background here: keep the source"
     if target_bytes > plan.source.bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -14,6 +15,8 @@ from typing import BinaryIO
 from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
 
 _HIDDEN = ".wsicomp.partial"
+_LONGEST_NAME = 255
+"""Bytes of a file's name on the file systems of Linux and macOS."""
 
 
 def partial_path(target: Path) -> Path:
@@ -24,7 +27,11 @@ def partial_path(target: Path) -> Path:
     """
     if not target.name:
         raise SlideWriteError("is a directory; name a file to write", target)
-    return target.with_name(f".{target.name}.wsicomp.partial")
+    name = f".{target.name}{_HIDDEN}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
+        name = f".{digest[:32]}{_HIDDEN}"
+    return target.with_name(name)
 
 
 def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> None:

@@ -179,8 +179,9 @@ def _expanded(row: str, columns: int) -> Actions:
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """Which file was converted. `name` is None where the user asked for no names.
+    """Which slide was converted. `name` is None where the user asked for no names.
 
+    `bytes` are those of all its files, `sha256` is its file's, or of many over theirs (`slide_identity`).
     `origin_sha256` is that of the file behind it, where the source is a conversion itself.
     """
 

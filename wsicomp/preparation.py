@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,8 +16,9 @@ from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.pyramid.trial import levels_that_shrink
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.parts import slide_parts
 from wsicomp.slide import Slide
-from wsicomp.stages import StageProgress, Stages
+from wsicomp.stages import StageProgress, Stages, untold
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.maskfile import read_mask
@@ -25,6 +27,8 @@ from wsicomp.tissue.segment import Overview, Segmenter, read_overview
 from wsicomp.tissue.threshold import ThresholdSegmenter
 from wsicomp.tissue.unet import UnetSegmenter
 from wsicomp.tissue.weights import SHIPPED, load_weights
+
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: 
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
-    with stages.stage("identify"):
-        identity = identify(slide, config)
+    with stages.stage("identify") as progress:
+        identity = identify(slide, config, progress)
         codec = _model_codec(config)
         kept = codec.keep_model() if codec is not None and keep_model and not config.embed_model else None
         model = None if codec is None else codec.describe()
@@ -133,24 +137,53 @@ def _tissue_sha256(config: ConversionConfig) -> str | None:
     return load_weights(config.weights or SHIPPED).sha256
 
 
-def identify(slide: Slide, config: ConversionConfig) -> SourceIdentity:
-    """Name, size and SHA-256 of a source file, and what it was made from; no name where none is wanted."""
+def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = untold) -> SourceIdentity:
+    """Name, size and SHA-256 of a source, and what it was made from; no name where none is wanted."""
     path, origin = slide.info.path, None
     if isinstance(slide, ConvertedSlide):
         behind = slide.provenance.plan.source
         origin = behind.origin_sha256 or behind.sha256
     name = None if config.deidentify else path.name
-    return SourceIdentity(name, path.stat().st_size, file_sha256(path), origin)
+    size, sha256 = slide_identity(path, progress)
+    return SourceIdentity(name, size, sha256, origin)
 
 
-def file_sha256(path: Path) -> str:
+def slide_identity(path: Path, progress: StageProgress = untold) -> tuple[int, str]:
+    """The bytes of a slide and its SHA-256; of many files over their digests, in the order of their names.
+
+    Raises:
+        SlideReadError: a file of it cannot be read.
+    """
+    parts = slide_parts(path)
+    if len(parts) == 1:
+        return _size(path), file_sha256(path, progress)
+    digests = hashlib.sha256()
+    for number, part in enumerate(parts, 1):
+        digests.update(bytes.fromhex(file_sha256(part)))
+        progress(number, len(parts))
+    return sum(map(_size, parts)), digests.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as exc:
+        raise SlideReadError(exc.strerror or str(exc), path) from exc
+
+
+def file_sha256(path: Path, progress: StageProgress = untold) -> str:
     """SHA-256 of a file's bytes.
 
     Raises:
         SlideReadError: the file cannot be read.
     """
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            total = os.fstat(file.fileno()).st_size
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                progress(file.tell(), total)
     except OSError as exc:
         raise SlideReadError(exc.strerror or str(exc), path) from exc
+    return digest.hexdigest()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with a stage ("overview", "segment", "survey", "write", "verify"), what is done of it, its total."""
+"""Called with a stage ("identify", "overview", "segment", "survey", "write", "verify"), what is done of it,
+its total."""
 
 StageProgress: TypeAlias = Callable[[int, int], None]
 """Called with what is done of one stage, and its total."""

@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests import tiffs
 from wsicomp.cli import main
-from wsicomp.cli.text import as_bytes, as_percent, as_saving
 from wsicomp.tissue.audit import OUTLINE
 
 
@@ -237,20 +236,6 @@ def test_progress_is_shown_on_a_terminal_alone(source, tmp_path):
             assert message == b""
         os.close(primary)
         os.close(secondary)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1939000, "1.94 MB"), (-20_000, "-20 kB"), (5e9, "5 GB"), (2e12, "2 TB")],
-)
-def test_bytes_read_as_people_say_them(count, text):
-    assert as_bytes(count) == text
-
-
-def test_per_cent_have_one_decimal():
-    assert as_percent(0.2345) == "23.4 %"
-    assert as_saving(0.2345) == "23.4 % saved"
-    assert as_saving(-0.4) == "40.0 % larger"
 
 
 def test_no_output_overwrites_an_input(capsys, source, tmp_path):

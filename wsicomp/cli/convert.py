@@ -8,11 +8,12 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import as_bytes, as_saving, write_json
+from wsicomp.cli.text import write_json
 from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import ConfigError
+from wsicomp.figures import as_bytes, as_saving
 from wsicomp.outcome import ConversionReport, GuardedReport
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, TileAction

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import as_bytes, as_percent
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.figures import as_bytes, as_percent
 from wsicomp.geometry import Size
 from wsicomp.outcome import ConversionReport
 from wsicomp.restore import restore_slide

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.cli.parsers import Subparsers
-from wsicomp.cli.text import as_bytes, write_json
+from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
+from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide

@@ -12,6 +12,7 @@ _LABELS = {
     "draw": "Drawing slides",
     "cut": "Cutting patches",
     "measure": "Measuring",
+    "identify": "Identifying",
     "overview": "Reading the overview",
     "segment": "Looking for tissue",
     "survey": "Checking the glass",

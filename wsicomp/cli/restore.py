@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import as_bytes, write_json
+from wsicomp.cli.text import write_json
+from wsicomp.figures import as_bytes
 from wsicomp.restore import restore_slide
 
 _DESCRIPTION = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 from wsicomp.cli.convert import add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import as_percent
 from wsicomp.convert import segment_slide
+from wsicomp.figures import as_percent
 from wsicomp.outputs import check_outputs
 from wsicomp.readers import open_slide
 from wsicomp.stages import Stages

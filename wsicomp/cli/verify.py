@@ -12,7 +12,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
-from wsicomp.preparation import file_sha256
+from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
 from wsicomp.pyramid.verify import Measured, verify_slide
 from wsicomp.readers import open_slide
@@ -52,7 +52,7 @@ def run_verify(options: argparse.Namespace) -> int:
         progress_bars() as show,
         Stages(show).stage("verify") as progress,
     ):
-        sha256 = None if source is None else file_sha256(source)
+        sha256 = None if source is None else slide_identity(source)[1]
         found = verify_slide(options.file, slide, sha256, available_cores(), progress)
     if options.json:
         write_json({"file": str(options.file)} | asdict(found), None)

@@ -125,7 +125,7 @@ def verify_slide(
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
         if isinstance(slide, ConvertedSlide):
             if slide.provenance.restoration and not found:
-                found += _check_restoration(slide, workers)
+                found += _check_restoration(slide, workers, progress)
             found += _check_carried_model(slide)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
@@ -156,10 +156,10 @@ def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
         yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
 
-def _check_restoration(slide: ConvertedSlide, workers: int) -> Iterator[Problem]:
+def _check_restoration(slide: ConvertedSlide, workers: int, progress: StageProgress) -> Iterator[Problem]:
     """Rebuild the source, and throw it away: it is its SHA-256 that counts."""
     try:
-        for _ in restored_blocks(slide, workers):
+        for _ in restored_blocks(slide, workers, progress):
             pass
     except SlideReadError as exc:
         yield Problem("not-restorable", exc.place or "file", exc.message)

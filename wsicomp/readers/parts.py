@@ -1,0 +1,70 @@
+"""The files that one slide is made of: most formats have one, MRXS, VMS, VMU and DICOM have many.
+
+Which slide it is, how large, and whether it is still there, is a question to all of them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from wsicomp.errors import SlideReadError
+
+_LISTED = (".vms", ".vmu")
+_INDEX_BYTES = 1 << 20
+
+
+def slide_parts(path: Path) -> tuple[Path, ...]:
+    """All files of the slide that `path` opens: itself alone, or those of its companions, sorted.
+
+    Raises:
+        SlideReadError: they cannot be listed.
+    """
+    try:
+        others = _companions(path)
+    except OSError as exc:
+        raise SlideReadError(f"its other files cannot be listed ({exc.strerror or exc})", path) from exc
+    return tuple(sorted({path, *others}))
+
+
+def _companions(path: Path) -> list[Path]:
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        folder = path.with_suffix("")
+        return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+    if suffix in _LISTED:
+        return _named_in(path)
+    series = _series(path)
+    if series is None:
+        return []
+    return [file for file in path.parent.iterdir() if file.is_file() and _series(file) == series]
+
+
+def _named_in(index: Path) -> list[Path]:
+    """The files beside an index of lines `Key=Name` that it names."""
+    with index.open(encoding="latin-1") as file:
+        lines = file.read(_INDEX_BYTES).splitlines()
+    names = {line.partition("=")[2].strip() for line in lines}
+    plain = [name for name in names if name and "/" not in name and "\0" not in name and len(name) < 256]
+    return [index.parent / name for name in plain if (index.parent / name).is_file()]
+
+
+def _series(path: Path) -> str | None:
+    """The DICOM series that a file belongs to; None of what is no DICOM."""
+    status = path.stat()
+    return _series_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(1 << 16)
+def _series_of(path: Path, _size: int, _mtime_ns: int) -> str | None:
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return None
+    from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
+    try:
+        found = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+        return str(found.SeriesInstanceUID)
+    except (InvalidDicomError, AttributeError, ValueError, KeyError, EOFError):
+        return None
