@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from wsicomp.cli.convert import add_segmenter_options, parsed_config
+from wsicomp.cli.options import add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.convert import segment_slide
