@@ -170,6 +170,13 @@ def open_locked(partial: Path) -> BinaryIO:
     return file
 
 
+def sweep_partial(target: Path) -> None:
+    """Delete what a killed run left of a target, unless another run is writing it."""
+    with suppress(OSError), open(partial_path(target), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial_path(target).unlink()
+
+
 def _create(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,32 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: 
     glass = Glass(survey, color, tissue.notes)
     plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
     return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded, kept)
+
+
+def expected_digest(
+    slide: Slide, config: ConversionConfig, progress: StageProgress = untold
+) -> tuple[str, str]:
+    """The digest that a conversion's plan would have, and the source's SHA-256, before a pixel is read.
+
+    Raises:
+        SlideReadError, WeightsError: as `prepare`.
+    """
+    codec = _model_codec(config)
+    model = None if codec is None else codec.describe()
+    sha256 = identify(slide, config, progress).sha256
+    return conversion_digest(sha256, config, _tissue_sha256(config), model), sha256
+
+
+def settings_digest(config: ConversionConfig) -> str:
+    """SHA-256 over all but the source that a user chose: options, mask or network, model.
+
+    Raises:
+        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+    """
+    codec = _model_codec(config)
+    model = None if codec is None else codec.describe()
+    facts = [_tissue_sha256(config), model, config.lasting()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _model_codec(config: ConversionConfig) -> ModelCodec | None:

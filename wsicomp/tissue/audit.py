@@ -15,8 +15,11 @@ from wsicomp.tissue.segment import Overview
 REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
 """Tiles that become blank; the edge of the mask with its margin; tiles that the guard saved."""
 
+LEGEND_PX = 3 * 34 + 8
+"""The height of the legend below the picture: three lines."""
+
 _SHADE = 0.45
-_LEGEND_PX = 34
+_LINE_PX = 34
 
 
 def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], mask: TissueMask) -> Pixels:
@@ -46,9 +49,9 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
 
 def _legend(columns: int, entries: tuple[tuple[str, tuple[int, int, int]], ...]) -> Pixels:
     """A white strip, as wide as the picture, with a line for each entry."""
-    strip = np.full((_LEGEND_PX * len(entries) + 8, columns, 3), 255, np.uint8)
+    strip = np.full((LEGEND_PX, columns, 3), 255, np.uint8)
     for number, (text, color) in enumerate(entries):
-        top = 8 + number * _LEGEND_PX
+        top = 8 + number * _LINE_PX
         cv2.rectangle(strip, (8, top), (32, top + 22), color, cv2.FILLED)
         cv2.putText(strip, text, (44, top + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 1, cv2.LINE_AA)
     return strip

@@ -1,0 +1,28 @@
+"""A tree of slides overnight: what is there, what became of each, and a report in the morning.
+
+One coordinator (`run_batch`) keeps the ledger; the slides are converted by processes of their own, on this
+machine or on a Dask cluster. This is the only place that survives a failed slide.
+"""
+
+from wsicomp.batch.choices import BatchChoices
+from wsicomp.batch.coordinator import run_batch, survey_batch
+from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html
+from wsicomp.batch.run import BatchResult
+from wsicomp.batch.workshop import Stop, Watcher
+
+__all__ = [
+    "BatchChoices",
+    "BatchReport",
+    "BatchResult",
+    "Entry",
+    "Ledger",
+    "State",
+    "Stop",
+    "Watcher",
+    "read_report",
+    "run_batch",
+    "survey_batch",
+    "write_csv",
+    "write_html",
+]

@@ -1,0 +1,222 @@
+"""A process of its own for the jobs of one thread: what crashes, hangs or eats memory there ends there.
+
+`run_job` is what every executor runs, in a thread of this machine or of a Dask worker. The thread keeps its
+cell from job to job. A cell ends when the process that started it does, however that went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from wsicomp.batch.job import Job, Outcome
+from wsicomp.batch.ledger import State
+from wsicomp.concurrency import let_idle_threads_sleep
+
+CRASHED, HUNG, STOPPED = "crash", "hang", "stopped"
+
+_JOBS_A_CELL = 100
+"""After so many it starts anew, so that what native libraries leak does not add up over a night."""
+_TOLD_EVERY_S = 0.2
+_NICENESS = 10
+_KILLED_FIRST = "500"
+_TRACE_BYTES = 4000
+_END_S = 10
+_PACKAGE = Path(__file__).parents[2]
+
+Running = dict[str, tuple[str, int, int]]
+"""For each slide at work in this process: its stage, what is done of it, its total."""
+
+
+class Cell:
+    """The side of a cell that gives it jobs; one thread's."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the cell
+        with theirs:
+            paths = [str(_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+            command = f"from wsicomp.batch.cell import serve; serve({theirs.fileno()})"
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-P", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            )
+        self._connection = Connection(ours.detach())
+        self._jobs = 0
+        self.is_stopped = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes another job."""
+        return self._process.poll() is None and self._jobs < _JOBS_A_CELL
+
+    def run(self, job: Job, stall_s: float, told: Callable[[str, int, int], None]) -> Outcome:
+        """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
+        self._jobs += 1
+        place = "its start"
+        start = time.perf_counter()
+        errors_from = os.fstat(self._errors.fileno()).st_size
+        try:
+            self._connection.send(job)
+            while self._connection.poll(stall_s):
+                message = self._connection.recv()
+                if isinstance(message, Outcome):
+                    return message
+                told(*message)
+                place = "{} {} of {}".format(*message)
+        except (EOFError, OSError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S)
+            self._process.kill()
+            self._process.wait()
+            return self._lost(place, errors_from, time.perf_counter() - start)
+        self.kill()
+        error = f"no progress for {stall_s:g} s at {place}; its process was killed"
+        trace = self._told_since(errors_from)
+        return Outcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
+
+    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
+        if self.is_stopped:
+            return Outcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
+        code = self._process.returncode
+        how = f"ended with exit code {code}"
+        if code < 0:
+            how = f"was killed by signal {-code} ({signal.strsignal(-code)})"
+        if code == -signal.SIGKILL:
+            how += ", as the system does for want of memory"
+        trace = self._told_since(errors_from)
+        return Outcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
+
+    def _told_since(self, start: int) -> str:
+        """The end of what the process wrote to stderr, as a crash's stacks."""
+        end = os.fstat(self._errors.fileno()).st_size
+        start = max(start, end - _TRACE_BYTES)
+        return os.pread(self._errors.fileno(), end - start, start).decode(errors="replace")
+
+    def kill(self) -> None:
+        """End the process at once, and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it and let go of it."""
+        self.kill()
+        self._connection.close()
+        self._errors.close()
+
+
+_OWN = threading.local()
+_LOCK = threading.Lock()
+_CELLS: dict[int, Cell] = {}
+_RUNNING: Running = {}
+
+
+def run_job(job: Job, stall_s: float) -> Outcome:
+    """Run a job in this thread's cell: an outcome whatever happens to it."""
+    cell: Cell | None = getattr(_OWN, "cell", None)
+    if cell is None or not cell.is_usable:
+        cell = _fresh(cell)
+
+    def told(stage: str, done: int, total: int) -> None:
+        _RUNNING[job.name] = (stage, done, total)
+
+    told("start", 0, 1)
+    try:
+        return cell.run(job, stall_s, told)
+    finally:
+        _RUNNING.pop(job.name, None)
+
+
+def _fresh(old: Cell | None) -> Cell:
+    cell = Cell()
+    with _LOCK:
+        if old is not None:
+            _CELLS.pop(id(old), None)
+            old.close()
+        _CELLS[id(cell)] = cell
+    _OWN.cell = cell
+    return cell
+
+
+def running() -> Running:
+    """What the cells of this process are at."""
+    return dict(_RUNNING)
+
+
+def stop_cells() -> None:
+    """Kill all cells of this process; their jobs come back as stopped."""
+    with _LOCK:
+        cells = list(_CELLS.values())
+    for cell in cells:
+        cell.is_stopped = True
+        cell.kill()
+
+
+def close_cells() -> None:
+    """Let go of all cells, when no thread has a job any more."""
+    with _LOCK:
+        while _CELLS:
+            _CELLS.popitem()[1].close()
+
+
+def serve(descriptor: int) -> None:
+    """The cell's own side: run what comes, tell of it, end when the other side does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    let_idle_threads_sleep()
+    _give_way()
+    connection = Connection(descriptor)
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
+    while True:
+        job: Job = jobs.get()
+        connection.send(job.run(_Teller(connection)))
+
+
+def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
+    """Hand on jobs. When nobody is there to give any, what is at work is in vain: end at once."""
+    try:
+        while True:
+            jobs.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _give_way() -> None:
+    """Let others go first: on the processor, and when memory must be had from somebody."""
+    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
+
+
+class _Teller:
+    """Tells of progress, but not of every tile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stage = ""
+        self._next = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage or now >= self._next:
+            self._stage, self._next = stage, now + _TOLD_EVERY_S
+            self._connection.send((stage, done, total))

@@ -1,0 +1,130 @@
+"""The night: survey the trees, have every slide that is due converted, and write down what became of it.
+
+Only this process writes the ledger and moves sources; everything that reads a slide is in the cells. Killed
+at any moment, the next run goes on from the ledger and from the targets that stand there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from wsicomp.batch.choices import BatchChoices
+from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
+from wsicomp.batch.inventory import Inventory, find_slides
+from wsicomp.batch.ledger import FOLDER, Entry, Ledger, State
+from wsicomp.batch.names import as_text
+from wsicomp.batch.run import BatchResult, Run, sweep
+from wsicomp.batch.survey import Survey, Trees, survey_tree
+from wsicomp.batch.watch import Heartbeat, held_alone, logged
+from wsicomp.batch.workshop import Stop, Watcher, Workshop
+from wsicomp.config import ConversionConfig
+from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.preparation import settings_digest
+
+
+def run_batch(
+    source: Path,
+    target: Path,
+    config: ConversionConfig | None = None,
+    choices: BatchChoices | None = None,
+    watcher: Watcher | None = None,
+    stop: Stop | None = None,
+) -> BatchResult:
+    """Convert a tree of slides into another tree. What the ledger there knows as done is not done again.
+
+    Raises:
+        ConfigError: the choices do not go together, or with these folders.
+        LedgerError: another run is at work, or the ledger cannot be written.
+        SlideReadError, SlideWriteError: a folder cannot be read or written.
+    """
+    trees, config, choices = _checked(source, target, config, choices)
+    settings = settings_digest(config)
+    inventory = find_slides(trees.source, choices.include, choices.exclude)
+    with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
+        known = _known(ledger, trees, inventory, choices)
+        for entry in known.values():
+            if entry.state is State.RUNNING:
+                sweep(entry, trees)
+        survey = survey_tree(inventory, known, trees, config, settings, choices)
+        ledger.note("source", as_text(trees.source))
+        ledger.drop(survey.dropped)
+        ledger.put([*survey.due, *survey.others])
+        log.info(
+            "begins: %d due, %d to check, %d found",
+            len(survey.due),
+            len(survey.suspects),
+            len(inventory.slides),
+        )
+        with _crew(trees, config, choices) as crew:
+            config = replace(config, workers=choices.workers or crew.threads_a_job)
+            shop = Workshop(trees, choices, ledger, crew, log, Heartbeat(folder), watcher, stop or Stop())
+            result = Run(shop, config).through(survey)
+        log.info("ends: %s", result)
+    return result
+
+
+def survey_batch(
+    source: Path, target: Path, config: ConversionConfig | None = None, choices: BatchChoices | None = None
+) -> tuple[Survey, Inventory]:
+    """What `run_batch` would do, without writing anything.
+
+    Raises:
+        ConfigError, LedgerError, SlideReadError: as `run_batch`.
+    """
+    trees, config, choices = _checked(source, target, config, choices)
+    inventory = find_slides(trees.source, choices.include, choices.exclude)
+    known: Mapping[str, Entry] = {}
+    if (trees.target / FOLDER).is_dir():
+        with Ledger(trees.target, read_only=True) as ledger:
+            known = _known(ledger, trees, inventory, choices)
+    return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
+
+
+def _checked(
+    source: Path, target: Path, config: ConversionConfig | None, choices: BatchChoices | None
+) -> tuple[Trees, ConversionConfig, BatchChoices]:
+    config, choices = config or ConversionConfig(), choices or BatchChoices()
+    choices.check(config)
+    if not source.is_dir():
+        raise SlideReadError("is no folder; name the tree of slides to convert", source)
+    if target.exists() and not target.is_dir():
+        raise ConfigError("is no folder; name a tree to write into", target)
+    here, there = source.resolve(), target.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ConfigError(f"{source} and {target} overlap: sources and targets need trees of their own")
+    names = {name: getattr(config, name) for name in ("weights", "model")}
+    absolute = {
+        name: type(value)(Path(value).absolute())
+        for name, value in names.items()
+        if value is not None and Path(value).is_file()
+    }
+    return Trees(source.absolute(), target.absolute()), replace(config, **absolute), choices
+
+
+def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchChoices) -> dict[str, Entry]:
+    """What the ledger says, if it is of these trees.
+
+    Raises:
+        ConfigError: it is of another source tree, or all sources are gone at once.
+    """
+    before, now = ledger.fact("source"), as_text(trees.source)
+    if before is not None and before != now and not choices.source_moved:
+        raise ConfigError(
+            f"it holds the conversions of {before}; take a target of its own for {now}, or say "
+            "--source-moved if that is the same tree by another path",
+            trees.target,
+        )
+    known = {entry.source: entry for entry in ledger.entries()}
+    lost = sum(1 for entry in known.values() if entry.target and not entry.removal)
+    if lost and not inventory.slides and not inventory.others:
+        raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
+    return known
+
+
+def _crew(trees: Trees, config: ConversionConfig, choices: BatchChoices) -> AbstractContextManager[Crew]:
+    if choices.scheduler is not None:
+        return dask_crew(choices.scheduler, choices.jobs, (trees.source, trees.target))
+    return local_crew(choices.jobs or default_jobs(config))

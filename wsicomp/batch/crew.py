@@ -1,0 +1,128 @@
+"""Who does the jobs: threads of this machine, or of a Dask cluster, each with a process of its own.
+
+Both are a `concurrent.futures.Executor` that runs `run_job`; nothing else knows which of them it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from wsicomp.batch.cell import Running, close_cells, run_job, running, stop_cells
+from wsicomp.batch.job import Job, Outcome
+from wsicomp.concurrency import available_cores
+from wsicomp.config import NEURAL_CODECS, ConversionConfig
+from wsicomp.errors import ConfigError, MissingExtraError
+from wsicomp.version import SOFTWARE
+
+_JOB_BYTES, _NEURAL_JOB_BYTES = 1_000_000_000, 3_000_000_000
+"""What a job may need at its most: twice what was measured at 49,152 px a side, and torch."""
+
+Result = TypeVar("Result")
+Everywhere = Callable[[Callable[[], Any]], list[Any]]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """An executor, how many jobs it does at a time, and a way to call a function in each of its processes."""
+
+    executor: Executor
+    jobs: Callable[[], int]
+    everywhere: Everywhere
+    is_there: Callable[[], bool]
+    threads_a_job: int
+
+    def submit(self, job: Job, stall_s: float) -> Future[Outcome]:
+        """Have a job done when somebody is free."""
+        return self.executor.submit(run_job, job, stall_s)
+
+    def running(self) -> Running:
+        """What is at work, and how far."""
+        return {name: stage for part in self.everywhere(running) for name, stage in part.items()}
+
+    def stop(self) -> None:
+        """Kill the processes at work; their jobs come back as stopped."""
+        self.everywhere(stop_cells)
+
+
+def default_jobs(config: ConversionConfig) -> int:
+    """As many as there are cores, or as fit into the memory that is free now; at least one."""
+    need = _NEURAL_JOB_BYTES if config.codec in NEURAL_CODECS else _JOB_BYTES
+    return max(1, min(available_cores(), int(psutil.virtual_memory().available) // need))
+
+
+@contextmanager
+def local_crew(jobs: int) -> Iterator[Crew]:
+    """Threads of this process, with the cores shared among them."""
+    executor = ThreadPoolExecutor(jobs, thread_name_prefix="wsicomp-job")
+    try:
+        yield Crew(
+            executor,
+            lambda: jobs,
+            lambda function: [function()],
+            lambda: True,
+            max(1, available_cores() // jobs),
+        )
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        stop_cells()
+        executor.shutdown()
+        close_cells()
+
+
+@contextmanager
+def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iterator[Crew]:
+    """The workers of a Dask cluster: all their threads, or `jobs`. All see the same folders.
+
+    Raises:
+        MissingExtraError: Dask is not installed.
+        ConfigError: nobody answers, or a worker has another wsicomp or does not see the folders.
+    """
+    try:
+        import distributed  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise MissingExtraError("a scheduler needs Dask: pip install 'wsicomp[distributed]'") from exc
+    try:
+        client: Any = distributed.Client(address, timeout=30, set_as_default=False)
+    except (OSError, ValueError, TypeError) as exc:
+        raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc
+    with client:
+
+        def everywhere(function: Callable[[], Any]) -> list[Any]:
+            try:
+                found: Mapping[str, Any] = client.run(function, on_error="return")
+            except (OSError, TimeoutError):
+                return []
+            return [value for value in found.values() if not isinstance(value, BaseException)]
+
+        _check_workers(client, folders)
+        yield Crew(
+            client.get_executor(),
+            lambda: jobs or max(1, sum(client.nthreads().values())),
+            everywhere,
+            lambda: client.status == "running",
+            1,
+        )
+
+
+def _check_workers(client: Any, folders: tuple[Path, ...]) -> None:
+    """Those that are there now; later ones are of the same making."""
+    for worker, found in client.run(_facts, folders, on_error="return").items():
+        if isinstance(found, BaseException):
+            raise ConfigError(f"the Dask worker {worker} cannot run wsicomp ({found}); install it there")
+        software, unseen = found
+        if software != SOFTWARE:
+            raise ConfigError(f"the Dask worker {worker} has {software}, expected {SOFTWARE}")
+        if unseen:
+            raise ConfigError(f"the Dask worker {worker} does not see {unseen[0]}; share it with all workers")
+
+
+def _facts(folders: tuple[Path, ...]) -> tuple[str, list[str]]:
+    """What a worker has, and which of the folders it does not see."""
+    return SOFTWARE, [str(folder) for folder in folders if not folder.is_dir()]

@@ -1,0 +1,259 @@
+"""What is done to one slide, in a process of its own: a job runs and returns an `Outcome`, whatever happens.
+
+This module alone catches every exception, because a night must survive each of its slides.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from wsicomp.batch.inventory import stamp_of
+from wsicomp.batch.ledger import State
+from wsicomp.batch.pace import paced
+from wsicomp.config import ConversionConfig
+from wsicomp.convert import convert_slide
+from wsicomp.errors import (
+    CodecUnavailableError,
+    ConfigError,
+    MaskError,
+    MissingExtraError,
+    SlideReadError,
+    SlideWriteError,
+    TargetExistsError,
+    TileReadError,
+    UnknownModelError,
+    UnsupportedSlideError,
+    VerificationError,
+    WeightsError,
+    WsicompError,
+)
+from wsicomp.outcome import ConversionReport, describe_conversion
+from wsicomp.outputs import completed
+from wsicomp.preparation import expected_digest, file_sha256
+from wsicomp.provenance import Provenance
+from wsicomp.pyramid.verify import verify_slide
+from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.parts import slide_parts
+from wsicomp.stages import Progress, Stages
+from wsicomp.tissue.audit import LEGEND_PX
+
+THUMBNAIL_PX = 320
+
+GONE, CHANGED, DISK_FULL, REFUSED = "source gone", "source changed", "disk full", "target not writable"
+PASSING = (GONE, CHANGED, DISK_FULL, REFUSED)
+"""Causes that say nothing of the slide: the next run tries it again without being told to."""
+
+_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((TargetExistsError,), "target exists"),
+    ((SlideWriteError,), REFUSED),
+    ((TileReadError,), "damaged tile"),
+    ((SlideReadError,), "unreadable"),
+    ((VerificationError,), "failed its check"),
+    ((ConfigError, MaskError), "choices do not fit"),
+    ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
+    ((MemoryError,), "out of memory"),
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
+
+    `report` is the whole `ConversionReport`; `facts` are which files a proof was of.
+    """
+
+    state: State
+    cause: str = ""
+    error: str = ""
+    trace: str = ""
+    target_sha256: str = ""
+    target_bytes: int = 0
+    target_mtime_ns: int = 0
+    adopted: bool = False
+    elapsed_s: float = 0.0
+    report: Mapping[str, Any] | None = None
+    facts: tuple[str, ...] = ()
+
+
+class Job(Protocol):
+    """Work on one slide that can be sent to another process. `name` is the slide's source, as text."""
+
+    @property
+    def name(self) -> str:
+        """The slide's source."""
+        ...
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Do it; never raises but for what ends the process."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConversionJob:
+    """Convert `source` into `target`. What stands there is replaced if `replaces` says that it is ours.
+
+    `audit` is where a small picture of what was removed goes, as JPEG; None for none. `bytes_per_s` bounds
+    what is read and written; None for as fast as can be.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    config: ConversionConfig
+    replaces: bool = False
+    audit: Path | None = None
+    bytes_per_s: float | None = None
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Convert it, or take on a target that is there already and whole."""
+        start = time.perf_counter()
+        try:
+            found = self._run(paced(on_progress, self.bytes_per_s))
+        except Exception as exc:
+            found = failure(exc, self.source)
+        return replace(found, elapsed_s=time.perf_counter() - start)
+
+    def _run(self, on_progress: Progress) -> Outcome:
+        parts = slide_parts(self.source)
+        first = next(part for part in parts if part.suffix.lower() == self.source.suffix.lower())
+        if first != self.source:
+            return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
+        before = stamp_of(parts)
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        exists = self.target.exists()
+        adopted = self._adopted(on_progress) if exists else None
+        report = adopted or self._converted(on_progress, exists)
+        if stamp_of(slide_parts(self.source)) != before:
+            if adopted is None:
+                self.target.unlink(missing_ok=True)
+            return Outcome(State.FAILED, CHANGED, "the source changed while it was read; try again")
+        with Stages(on_progress).stage("checksum") as progress:
+            sha256 = file_sha256(self.target, progress)
+        status = self.target.stat()
+        return Outcome(
+            State.DONE,
+            target_sha256=sha256,
+            target_bytes=status.st_size,
+            target_mtime_ns=status.st_mtime_ns,
+            adopted=adopted is not None,
+            report=report.to_json(),
+        )
+
+    def _converted(self, on_progress: Progress, overwrite: bool) -> ConversionReport:
+        config = replace(self.config, overwrite=overwrite)
+        if self.audit is None or config.glass == "keep":
+            return convert_slide(self.source, self.target, config, on_progress)
+        large = self.audit.with_suffix(".png")
+        large.parent.mkdir(parents=True, exist_ok=True)
+        large.unlink(missing_ok=True)
+        try:
+            report = convert_slide(self.source, self.target, config, on_progress, large)
+            _shrink(large, self.audit)
+        finally:
+            large.unlink(missing_ok=True)
+        return report
+
+    def _adopted(self, on_progress: Progress) -> ConversionReport | None:
+        """The report of the target that a run left which could not tell of it; None if it is to be made anew.
+
+        Raises:
+            TargetExistsError: something else stands there.
+        """
+        stages = Stages(on_progress)
+        with closing(open_slide(self.source)) as source:
+            with stages.stage("identify") as progress:
+                digest, sha256 = expected_digest(source, self.config, progress)
+            provenance = _provenance(self.target)
+            if provenance is not None and provenance.plan.digest == digest:
+                with stages.stage("verify") as progress:
+                    found = verify_slide(self.target, source, sha256, self.config.workers, progress)
+                if not found.problems:
+                    return describe_conversion(self.source, self.target, provenance, found, stages)
+            elif not (self.replaces or self.config.overwrite):
+                message = "exists already and is not of this batch; move it away, or --overwrite"
+                raise TargetExistsError(message, self.target)
+        return None
+
+
+@dataclass(frozen=True)
+class RecheckJob:
+    """Whether a target is still the file that was written."""
+
+    name: str
+    target: Path
+    sha256: str
+    bytes_per_s: float | None = None
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Read it wholly; done, or failed with an `error` that says what it is."""
+        start = time.perf_counter()
+        try:
+            with Stages(paced(on_progress, self.bytes_per_s)).stage("checksum") as progress:
+                same = file_sha256(self.target, progress) == self.sha256
+            error = "" if same else "is not the file that was written"
+            mtime_ns = self.target.stat().st_mtime_ns
+        except OSError as exc:
+            error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
+        state = State.FAILED if error else State.DONE
+        elapsed_s = time.perf_counter() - start
+        return Outcome(state, error=error, target_mtime_ns=mtime_ns, elapsed_s=elapsed_s)
+
+
+def _provenance(target: Path) -> Provenance | None:
+    """What a file says of its own making; None if it says nothing that can be read."""
+    try:
+        with closing(open_tiff(target)) as slide:
+            return slide.provenance if isinstance(slide, ConvertedSlide) else None
+    except SlideReadError:
+        return None
+
+
+def _shrink(picture: Path, thumbnail: Path) -> None:
+    """A small picture of a large one, without its legend.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    with Image.open(picture) as image:
+        small = image.crop((0, 0, image.width, image.height - LEGEND_PX))
+        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX, reducing_gap=2)
+        with completed(thumbnail) as partial:
+            small.save(partial, "JPEG", quality=80)
+
+
+def failure(exc: BaseException, source: Path) -> Outcome:
+    """What an exception says of a slide; one that cannot be converted at all is skipped."""
+    text = f"{type(exc).__name__}: {exc}".rstrip(": ")
+    if isinstance(exc, WsicompError):
+        is_known = exc.path == str(source)
+        text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
+    error = " ".join(text.split())
+    trace = "".join(traceback.format_exception(exc))
+    if isinstance(exc, UnsupportedSlideError):
+        return Outcome(State.SKIPPED, "unsupported", error, trace)
+    return Outcome(State.FAILED, _cause(exc, source), error, trace)
+
+
+def _cause(exc: BaseException, source: Path) -> str:
+    behind: BaseException | None = exc
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.errno in _FULL:
+            return DISK_FULL
+        behind = behind.__cause__ or behind.__context__
+    if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError) and not source.exists():
+        return GONE
+    for kinds, cause in _CAUSES:
+        if isinstance(exc, kinds):
+            return cause
+    return REFUSED if isinstance(exc, OSError) else "internal error"

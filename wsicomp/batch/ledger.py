@@ -1,0 +1,238 @@
+"""The ledger: what became of each slide of a tree, in SQLite, written by one coordinator.
+
+Write-ahead logging keeps every entry whole through a kill at any moment, and lets `status` and `report` read
+while a run goes on. What a stop of the whole machine takes away, the targets themselves say again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from wsicomp.errors import WsicompError
+
+FOLDER = ".wsicomp"
+"""The folder in a target tree that holds the ledger and all else that is not a slide."""
+
+_FILE = "ledger.sqlite"
+_VERSION = 1
+
+
+class LedgerError(WsicompError, OSError):
+    """A ledger that cannot be read or written."""
+
+
+class State(enum.StrEnum):
+    """What became of a slide."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One slide. `source` and `target` are relative to their trees, as text; times are in UTC, ISO 8601.
+
+    `stamp` and `source_bytes` are the source's as it was found, `settings` the digest of the choices, the
+    network and the model; `digest` is the conversion's, over these and `source_sha256`. `target_sha256`,
+    `target_bytes` and `target_mtime_ns` are those of the file that was written. `cause` groups failures,
+    `error` is one line, `trace` where it came from. The counts of tiles are over all levels.
+    `removal` says where the source went: "" (nowhere), "quarantined" at `removed`, or "deleted";
+    `kept_because` why it stayed although it was to go. `stale_target` is an earlier conversion under
+    another name, which goes when this one is done: its size, time and name. An entry without target is no
+    slide, but a folder that was not entered.
+    """
+
+    source: str
+    target: str
+    state: State = State.WAITING
+    stamp: str = ""
+    source_bytes: int = 0
+    settings: str = ""
+    digest: str = ""
+    source_sha256: str = ""
+    target_sha256: str = ""
+    target_bytes: int = 0
+    target_mtime_ns: int = 0
+    attempts: int = 0
+    started: str = ""
+    ended: str = ""
+    elapsed_s: float = 0.0
+    adopted: bool = False
+    codec: str = ""
+    verified: bool = False
+    restorable: bool = False
+    tiles: int = 0
+    removed_tiles: int = 0
+    rescued_tiles: int = 0
+    flawed_tiles: int = 0
+    lost_tiles: int = 0
+    fell_back_tiles: int = 0
+    cause: str = ""
+    error: str = ""
+    trace: str = ""
+    removal: str = ""
+    removed: str = ""
+    kept_because: str = ""
+    stale_target: str = ""
+
+    @property
+    def saved(self) -> float:
+        """The part of the source's bytes that the target saves; negative where it is larger."""
+        return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
+
+
+def audit_path(target: Path, source: str) -> Path:
+    """Where the small picture of what was removed from a slide lies."""
+    digest = sha256(source.encode()).hexdigest()
+    return target / FOLDER / "audits" / digest[:2] / f"{digest[:32]}.jpg"
+
+
+_COLUMNS = {field.name: field.type for field in dataclasses.fields(Entry)}
+_TYPES = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
+_PUT = (
+    f"INSERT OR REPLACE INTO slides ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+
+
+class Ledger:
+    """The ledger of a target tree; a context manager.
+
+    Only the coordinator writes, in one thread. With `read_only` nothing is ever made or changed.
+
+    Raises:
+        LedgerError: it is not there, is damaged, or is of another version of wsicomp.
+    """
+
+    def __init__(self, target: Path, read_only: bool = False) -> None:
+        self.path = target / FOLDER / _FILE
+        if read_only and not self.path.is_file():
+            raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
+        with self._told():
+            self._database = self._opened(read_only)
+
+    def _opened(self, read_only: bool) -> sqlite3.Connection:
+        if not read_only:
+            database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            _make_tables(database)
+        else:
+            database = _opened_to_read(self.path)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            raise LedgerError(
+                f"is of version {version}, expected {_VERSION}; take the wsicomp that wrote it", self.path
+            )
+        return database
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def put(self, entries: Iterable[Entry], reports: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Write entries, and the whole reports of some by their sources, all of them or none."""
+        with self._told():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany(_PUT, (tuple(vars(entry).values()) for entry in entries))
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO reports VALUES (?, ?)",
+                    ((source, json.dumps(report)) for source, report in (reports or {}).items()),
+                )
+                self._database.execute("COMMIT")
+            except sqlite3.Error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
+        """The entries in the order of their sources, or those, in the order, that an SQL clause says."""
+        with self._told():
+            query = f"SELECT {', '.join(_COLUMNS)} FROM slides {where or 'ORDER BY source'}"  # noqa: S608
+            for row in self._database.execute(query, values):
+                yield _entry(row)
+
+    def figures(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of an SQL query."""
+        with self._told():
+            return self._database.execute(query).fetchall()
+
+    def report(self, source: str) -> dict[str, Any] | None:
+        """The whole `ConversionReport` of a slide, as JSON values; None where there is none."""
+        with self._told():
+            row = self._database.execute("SELECT report FROM reports WHERE source = ?", (source,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def fact(self, name: str) -> str | None:
+        """What is noted of the tree under a name."""
+        with self._told():
+            row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def note(self, name: str, value: str) -> None:
+        """Note something of the tree."""
+        with self._told():
+            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def drop(self, sources: Iterable[str]) -> None:
+        """Forget entries."""
+        with self._told():
+            self._database.executemany("DELETE FROM slides WHERE source = ?", ((one,) for one in sources))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise LedgerError(f"the ledger cannot be read or written ({exc})", self.path) from exc
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    if database.execute("PRAGMA user_version").fetchone() != (0,):
+        return
+    columns = ", ".join(f"{name} {_TYPES.get(str(kind), 'TEXT')} NOT NULL" for name, kind in _COLUMNS.items())
+    database.executescript(
+        f"""BEGIN;
+        CREATE TABLE slides ({columns}, PRIMARY KEY (source));
+        CREATE INDEX slides_state ON slides (state);
+        CREATE TABLE reports (source TEXT PRIMARY KEY, report TEXT NOT NULL);
+        CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+        PRAGMA user_version = {_VERSION};
+        COMMIT;"""
+    )
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """As other processes may write it; where even its index cannot be made, as it lies there."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+        try:
+            database.execute("SELECT 1 FROM facts")
+        except sqlite3.OperationalError:
+            database.close()
+            continue
+        return database
+    raise sqlite3.OperationalError("it cannot be opened")
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    for name, kind in _COLUMNS.items():
+        if kind == "bool":
+            values[name] = bool(values[name])
+    return Entry(**(values | {"state": State(values["state"])}))

@@ -1,0 +1,98 @@
+"""What a slide's target is called, and how any file's name becomes a line of text and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from wsicomp.config import ConversionConfig
+
+_TIFF = (".tif", ".tiff", ".btf")
+_SVS_CODECS = ("auto", "copy", "jpeg", "jpeg2000")
+_LONGEST_NAME = 255
+_ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+
+
+def as_text(path: str | os.PathLike[str]) -> str:
+    r"""A path as one line of text: bytes that are no UTF-8 or no print as `\xNN`, a backslash twice."""
+    return "".join(map(_escaped, os.fspath(path)))
+
+
+def _escaped(letter: str) -> str:
+    if letter == "\\":
+        return "\\\\"
+    return letter if letter.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
+
+
+def as_path(text: str) -> Path:
+    """The path that `as_text` made the text of."""
+    return Path(os.fsdecode(_ESCAPED.sub(_unescaped, text.encode())))
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    found = match[1]
+    return b"\\" if found == b"\\" else bytes.fromhex(found[1:].decode())
+
+
+def assign_targets(
+    sources: Iterable[str], config: ConversionConfig, known: Mapping[str, str]
+) -> dict[str, str]:
+    """The target of each source, both relative and as text; those that are `known` stay if they can.
+
+    No two are the same, also where the file system does not tell cases or Unicode's ways of writing apart.
+    """
+    wished = {source: _wished(source, config) for source in sorted(sources)}
+    settled = {
+        source: known[source]
+        for source, target in wished.items()
+        if known.get(source) in (target, _apart(target, source))
+    }
+    targets: dict[str, str] = {}
+    taken: set[str] = set()
+    for source, target in {**settled, **wished}.items():
+        chosen = settled.get(source, target)
+        if _folded(chosen) in taken:
+            chosen = _apart(target, source)
+        taken.add(_folded(chosen))
+        targets[source] = chosen
+    return targets
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _wished(source: str, config: ConversionConfig) -> str:
+    """The source's own name, where its suffix fits what will be written, else with another one behind it."""
+    path = PurePosixPath(source)
+    suffix = path.suffix.lower()
+    could_be_svs = config.format == "svs" or (
+        config.format == "auto"
+        and config.codec in _SVS_CODECS
+        and config.glass != "empty"
+        and config.overview == "none"
+    )
+    if (suffix == ".svs" and could_be_svs) or (suffix in _TIFF and config.format != "svs"):
+        name = path.name
+    else:
+        name = f"{path.name}{'.svs' if config.format == 'svs' else '.tiff'}"
+    wished = str(path.with_name(name))
+    return _apart(wished, source) if _is_long(name) else wished
+
+
+def _is_long(name: str) -> bool:
+    return len(os.fsencode(as_path(name))) > _LONGEST_NAME
+
+
+def _apart(target: str, source: str) -> str:
+    """The target by a name that no other source has, and that is not too long."""
+    path = PurePosixPath(target)
+    mark = f"~{hashlib.sha256(source.encode()).hexdigest()[:8]}{path.suffix}"
+    stem = str(as_path(path.name.removesuffix(path.suffix)))
+    while len(os.fsencode(stem + mark)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return str(path.with_name(as_text(stem) + mark))

@@ -1,0 +1,169 @@
+"""Taking away a source that its conversion replaces: proved, moved into quarantine, proved again, deleted.
+
+Nothing here trusts what was found earlier. Before each step the whole source and the whole target are read
+once more, and what was read must be what is moved.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wsicomp.batch.job import Outcome, failure
+from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.pace import paced
+from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
+from wsicomp.batch.watch import utc_now
+from wsicomp.errors import WsicompError
+from wsicomp.outputs import made_folder, sync_directory
+from wsicomp.preparation import file_sha256, slide_identity
+from wsicomp.pyramid.verify import verify_slide
+from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.parts import slide_parts
+from wsicomp.stages import Progress, Stages
+
+
+class KeptError(WsicompError):
+    """A source that stays, and why."""
+
+
+@dataclass(frozen=True)
+class ProofJob:
+    """Prove that `target` replaces `source`, of which the ledger says these digests.
+
+    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    source_sha256: str
+    target_sha256: str
+    even_if_lossy: bool
+    workers: int
+    bytes_per_s: float | None = None
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Read both once more, wholly."""
+        start = time.perf_counter()
+        try:
+            facts = self._proved(Stages(paced(on_progress, self.bytes_per_s)))
+            found = Outcome(State.DONE, facts=facts)
+        except Exception as exc:
+            found = replace(failure(exc, self.source), state=State.SKIPPED)
+        return replace(found, elapsed_s=time.perf_counter() - start)
+
+    def _proved(self, stages: Stages) -> tuple[str, str]:
+        before = which_file(self.source), which_file(self.target)
+        if before[0] == before[1]:
+            raise KeptError("source and target are one file")
+        if len(slide_parts(self.source)) > 1:
+            raise KeptError("the slide is of many files, which are not taken apart")
+        with stages.stage("checksum") as progress:
+            if file_sha256(self.target, progress) != self.target_sha256:
+                raise KeptError("the target is not the file that was written")
+        with stages.stage("identify") as progress:
+            _, sha256 = slide_identity(self.source, progress)
+        if sha256 != self.source_sha256:
+            raise KeptError("the source is not the file that was converted")
+        self._verify(stages)
+        if before != (which_file(self.source), which_file(self.target)):
+            raise KeptError("source or target changed while they were compared")
+        return before
+
+    def _verify(self, stages: Stages) -> None:
+        """Decode every tile of the target, and hold it against the source."""
+        with closing(open_tiff(self.target)) as converted:
+            if not isinstance(converted, ConvertedSlide):
+                raise KeptError("the target does not say what it was made from")
+            if converted.provenance.plan.source.sha256 != self.source_sha256:
+                raise KeptError("the target was made from another file")
+            restorable = converted.provenance.restoration is not None
+        if not restorable and not self.even_if_lossy:
+            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
+        with closing(open_slide(self.source)) as source, stages.stage("verify") as progress:
+            found = verify_slide(self.target, source, self.source_sha256, self.workers, progress)
+        if found.problems:
+            raise KeptError(f"the target failed its check: {found.problems[0]}")
+        if (found.flawed or found.lost) and not restorable:
+            raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
+
+
+def which_file(path: Path) -> str:
+    """A text that only this very file has, as it is now.
+
+    Raises:
+        KeptError: it is a link, or no file.
+    """
+    try:
+        status = path.lstat()
+    except OSError as exc:
+        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", path) from exc
+    if stat.S_ISLNK(status.st_mode):
+        raise KeptError("it is a link, and what it leads to is not of this tree")
+    if not stat.S_ISREG(status.st_mode):
+        raise KeptError("it is no regular file")
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Move a source that was just proved to be replaced into quarantine, and say so.
+
+    Raises:
+        KeptError: it stays; something is not as it was proved, or the file system refuses.
+    """
+    source, place = trees.source_of(entry), trees.quarantine_of(entry)
+    _check_unlinked(source, trees.source)
+    _check_same(source, trees.target_of(entry), facts)
+    try:
+        made_folder(place.parent)
+        if os.path.lexists(place):
+            raise KeptError("something of its name is in quarantine already; look at that first")
+        source.rename(place)
+        if which_file(place) != facts[0]:
+            if not os.path.lexists(source):
+                place.rename(source)
+            raise KeptError("another file took its place while it was moved")
+        sync_directory(place.parent)
+        sync_directory(source.parent)
+    except OSError as exc:
+        raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
+    return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="")
+
+
+def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Delete a source in quarantine that was just proved once more, and say so.
+
+    Raises:
+        KeptError: as `quarantined`.
+    """
+    place = trees.quarantine_of(entry)
+    _check_unlinked(place, trees.source)
+    _check_same(place, trees.target_of(entry), facts)
+    try:
+        place.unlink()
+    except OSError as exc:
+        raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
+    return replace(entry, removal=DELETED, removed=utc_now(), kept_because="")
+
+
+def _check_unlinked(path: Path, root: Path) -> None:
+    if path.resolve() != root.resolve() / path.relative_to(root):
+        raise KeptError("a folder on the way to it is a link")
+
+
+def _check_same(source: Path, target: Path, facts: tuple[str, ...]) -> None:
+    if (which_file(source), which_file(target)) != facts:
+        raise KeptError("source or target changed after they were compared")
+
+
+def is_overdue(entry: Entry, days: float) -> bool:
+    """Whether a source has been in quarantine for so long."""
+    age = datetime.now(UTC) - datetime.fromisoformat(entry.removed)
+    return age.total_seconds() >= days * 86_400

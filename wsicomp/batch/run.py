@@ -1,0 +1,291 @@
+"""One run: what is checked, converted and taken away, in this order, and what each outcome means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wsicomp.batch.cell import CRASHED, STOPPED
+from wsicomp.batch.job import ConversionJob, Outcome, RecheckJob
+from wsicomp.batch.ledger import Entry, State, audit_path
+from wsicomp.batch.names import as_path
+from wsicomp.batch.removal import KeptError, ProofJob, deleted, is_overdue, quarantined
+from wsicomp.batch.survey import QUARANTINED, Survey, Trees
+from wsicomp.batch.watch import utc_now
+from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
+from wsicomp.config import ConversionConfig
+from wsicomp.outputs import sweep_partial
+
+_TRIES = 3
+"""How often a slide whose process dies is begun in one run: it may have been another's doing."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
+
+    `converted`, `adopted`, `skipped`, `failed`, `quarantined` and `deleted` are of this run; `no_room` were
+    not begun for want of space on the disk. `waiting` and `failures` count all slides of the tree that are
+    in these states now.
+    """
+
+    why: str
+    converted: int
+    adopted: int
+    skipped: int
+    failed: int
+    quarantined: int
+    deleted: int
+    no_room: int
+    waiting: int
+    failures: int
+    elapsed_s: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no slide of the tree failed, and nothing but the user ended the run."""
+        return not self.failures and not self.no_room and self.why in (FINISHED, UNTIL, ASKED)
+
+
+def sweep(entry: Entry, trees: Trees) -> None:
+    """Delete what a killed process left of a slide."""
+    audit = audit_path(trees.target, entry.source)
+    for path in (trees.target_of(entry), audit, audit.with_suffix(".png")):
+        sweep_partial(path)
+    if audit.parent.is_dir():
+        audit.with_suffix(".png").unlink(missing_ok=True)
+
+
+class Run:
+    """A survey carried out in a workshop."""
+
+    def __init__(self, workshop: Workshop, config: ConversionConfig) -> None:
+        self._shop, self._trees, self._config = workshop, workshop.trees, config
+        self._tries: Counter[str] = Counter()
+        self._redone: list[Entry] = []
+        self._proved: set[str] = set()
+
+    def through(self, survey: Survey) -> BatchResult:
+        """Check what is in doubt, take away what is replaced, convert what is due, take away again.
+
+        Raises:
+            LedgerError: the ledger could not be written.
+        """
+        shop = self._shop
+        shop.expect(survey.due)
+        shop.work((self._recheck(entry) for entry in survey.suspects), self._rechecked)
+        shop.expect(self._redone)
+        self._take_away()
+        shop.work((self._conversion(entry) for entry in (*survey.due, *self._redone)), self._converted)
+        self._take_away()
+        shop.write_late()
+        why = shop.reason() or FINISHED
+        shop.tell(f"ended: {why}")
+        return self._result(why)
+
+    def _recheck(self, entry: Entry) -> Task:
+        job = RecheckJob(entry.source, self._trees.target_of(entry), entry.target_sha256, self._shop.rate())
+        return Task(entry, job)
+
+    def _rechecked(self, task: Task, outcome: Outcome) -> None:
+        entry = task.entry
+        if outcome.cause == STOPPED:
+            return
+        if outcome.state is State.DONE:
+            self._shop.put(replace(entry, target_mtime_ns=outcome.target_mtime_ns))
+            return
+        if self._trees.source_of(entry).exists():
+            self._shop.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
+            again = replace(entry, state=State.WAITING, removal="", removed="")
+            self._redone.append(again)
+            self._shop.put(again)
+            return
+        held = self._trees.quarantine_of(entry)
+        where = f"its source is in {held}" if entry.removal == QUARANTINED else "its source is gone"
+        error = f"its target {outcome.error}, and {where}; take the target from a copy"
+        lost = replace(entry, state=State.FAILED, cause="target damaged", error=error, ended=utc_now())
+        self._shop.put(lost)
+        self._shop.counts["failed"] += 1
+        self._shop.ended(lost)
+
+    def _conversion(self, entry: Entry) -> Task:
+        job = ConversionJob(
+            entry.source,
+            self._trees.source_of(entry),
+            self._trees.target_of(entry),
+            self._config,
+            replaces=bool(entry.target_sha256),
+            audit=audit_path(self._trees.target, entry.source),
+            bytes_per_s=self._shop.rate(),
+        )
+        return Task(entry, job)
+
+    def _converted(self, task: Task, outcome: Outcome) -> None:
+        entry = _settled(task.entry, outcome)
+        if outcome.state is not State.DONE:
+            sweep(entry, self._trees)
+        if outcome.cause == STOPPED:
+            self._shop.put(entry)
+            return
+        self._tries[entry.source] += 1
+        if outcome.cause == CRASHED and self._tries[entry.source] < _TRIES:
+            again = replace(entry, state=State.WAITING)
+            self._shop.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
+            self._shop.put(again)
+            self._shop.again(replace(task, entry=again))
+            return
+        if entry.state is State.DONE and entry.stale_target:
+            entry = self._without_stale(entry)
+        self._shop.put(entry, outcome.report)
+        self._count(entry)
+        self._shop.ended(entry)
+
+    def _count(self, entry: Entry) -> None:
+        counts, sizes = self._shop.counts, self._shop.bytes
+        counts["waiting"] -= 1
+        counts["adopted" if entry.adopted else str(entry.state)] += 1
+        sizes["ended"] += entry.source_bytes
+        if entry.state is State.DONE:
+            sizes["source"] += entry.source_bytes
+            sizes["target"] += entry.target_bytes
+
+    def _without_stale(self, entry: Entry) -> Entry:
+        """Take away the earlier conversion of another name, now that this one stands, if it is still ours."""
+        size, mtime_ns, name = entry.stale_target.split(" ", 2)
+        stale = self._trees.target / as_path(name)
+        if stale.is_file() and [stale.stat().st_size, stale.stat().st_mtime_ns] == [int(size), int(mtime_ns)]:
+            stale.unlink()
+        return replace(entry, stale_target="")
+
+    def _take_away(self) -> None:
+        """Move away the sources that are proved to be replaced, delete those long in quarantine."""
+        choices, ledger = self._shop.choices, self._shop.ledger
+        if not choices.delete_source or self._shop.reason():
+            return
+        done = ledger.entries("WHERE state = 'done' AND verified AND removal = '' ORDER BY source")
+        asked = [entry for entry in done if self._is_to_go(entry)]
+        self._proved.update(entry.source for entry in asked)
+        self._shop.work(
+            (self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away
+        )
+        held = ledger.entries("WHERE state = 'done' AND removal = 'quarantined' ORDER BY source")
+        overdue = [entry for entry in held if is_overdue(entry, choices.quarantine_days)]
+        self._shop.work(
+            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
+        )
+
+    def _is_to_go(self, entry: Entry) -> bool:
+        choices = self._shop.choices
+        return (
+            entry.source not in self._proved
+            and (entry.restorable or choices.even_if_lossy)
+            and (not entry.kept_because or choices.retry_failed)
+            and self._trees.source_of(entry).exists()
+        )
+
+    def _proof(self, entry: Entry, source: Path) -> Task:
+        job = ProofJob(
+            entry.source,
+            source,
+            self._trees.target_of(entry),
+            entry.source_sha256,
+            entry.target_sha256,
+            self._shop.choices.even_if_lossy,
+            self._config.workers,
+            self._shop.rate(),
+        )
+        return Task(entry, job)
+
+    def _move_away(self, task: Task, outcome: Outcome) -> None:
+        if outcome.cause == STOPPED:
+            return
+        try:
+            if outcome.state is not State.DONE:
+                raise KeptError(outcome.error)
+            entry = quarantined(task.entry, self._trees, outcome.facts)
+        except KeptError as exc:
+            self._keep(task.entry, exc)
+            return
+        self._shop.put(entry)
+        self._shop.counts["quarantined"] += 1
+        self._shop.log.info("%s: moved into quarantine", entry.source)
+
+    def _delete(self, task: Task, outcome: Outcome) -> None:
+        if outcome.cause == STOPPED:
+            return
+        try:
+            if outcome.state is not State.DONE:
+                raise KeptError(outcome.error)
+            entry = deleted(task.entry, self._trees, outcome.facts)
+        except KeptError as exc:
+            self._keep(task.entry, exc)
+            return
+        self._shop.put(entry)
+        self._shop.counts["deleted"] += 1
+        self._shop.log.info("%s: deleted from quarantine", entry.source)
+
+    def _keep(self, entry: Entry, exc: KeptError) -> None:
+        self._shop.put(replace(entry, kept_because=str(exc)))
+        self._shop.log.warning("%s: the source stays: %s", entry.source, exc)
+
+    def _result(self, why: str) -> BatchResult:
+        counts = self._shop.counts
+        states = dict(self._shop.ledger.figures("SELECT state, count(*) FROM slides GROUP BY state"))
+        return BatchResult(
+            why,
+            converted=counts["done"],
+            adopted=counts["adopted"],
+            skipped=counts["skipped"],
+            failed=counts["failed"],
+            quarantined=counts["quarantined"],
+            deleted=counts["deleted"],
+            no_room=counts["no room"],
+            waiting=states.get(State.WAITING, 0),
+            failures=states.get(State.FAILED, 0),
+            elapsed_s=self._shop.elapsed_s(),
+        )
+
+
+def _settled(entry: Entry, outcome: Outcome) -> Entry:
+    """The entry with what came of its conversion."""
+    entry = replace(
+        entry,
+        state=outcome.state,
+        ended=utc_now(),
+        elapsed_s=outcome.elapsed_s,
+        adopted=outcome.adopted,
+        cause=outcome.cause,
+        error=outcome.error,
+        trace=outcome.trace,
+    )
+    if outcome.report is None:
+        return entry
+    return replace(
+        entry,
+        target_sha256=outcome.target_sha256,
+        target_bytes=outcome.target_bytes,
+        target_mtime_ns=outcome.target_mtime_ns,
+        kept_because="",
+        **_figures(outcome.report),
+    )
+
+
+def _figures(report: Any) -> dict[str, Any]:
+    levels = report["levels"]
+    kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
+    return {
+        "digest": report["digest"],
+        "source_sha256": report["source_sha256"],
+        "source_bytes": report["source_bytes"],
+        "codec": report["codec"],
+        "verified": report["verified"],
+        "restorable": report["restorable"],
+        "tiles": sum(level[kind] for level in levels for kind in kinds),
+        "removed_tiles": sum(level["blank"] + level["empty"] for level in levels),
+        "rescued_tiles": report["rescued_tiles"],
+        "flawed_tiles": report["flawed_tiles"],
+        "lost_tiles": report["lost_tiles"],
+        "fell_back_tiles": sum(level["guarded"]["fell_back"] for level in levels if level["guarded"]),
+    }

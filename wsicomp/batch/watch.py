@@ -1,0 +1,159 @@
+"""How a batch lets others know that it is alive: a lock, a log that rotates, and a heartbeat file."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO, Any
+
+from wsicomp.batch.ledger import FOLDER, LedgerError
+from wsicomp.errors import SlideWriteError
+from wsicomp.outputs import completed, made_folder
+
+HEARTBEAT = "heartbeat.json"
+
+_LOCK, _LOG = "lock", "batch.log"
+_LOG_BYTES, _LOGS = 5_000_000, 5
+_BEAT_EVERY_S = 5.0
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run stands. Bytes are those of sources; `eta_s` is None while nothing can be said.
+
+    `running` has the stage of each slide at work, what is done of it, and its total. `waiting` are those
+    that this run means to do.
+    """
+
+    state: str
+    waiting: int
+    done: int
+    skipped: int
+    failed: int
+    done_bytes: int
+    total_bytes: int
+    target_bytes: int
+    converted_bytes: int
+    elapsed_s: float
+    eta_s: float | None
+    running: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, by the same names."""
+        return asdict(self)
+
+
+@contextmanager
+def held_alone(target: Path) -> Iterator[Path]:
+    """The folder for all that is not a slide, held against every other coordinator.
+
+    Raises:
+        LedgerError: another one is at work.
+        SlideWriteError: nothing can be written there.
+    """
+    folder = made_folder(target / FOLDER)
+    try:
+        file = (folder / _LOCK).open("a+")
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
+    with file:
+        try:
+            _lock(file)
+        except BlockingIOError as exc:
+            file.seek(0)
+            who = " ".join(file.read(200).split()) or "unknown"
+            raise LedgerError(f"another batch is at work there ({who}); wait for it", target) from exc
+        except OSError as exc:
+            raise SlideWriteError(f"its file system has no locks ({exc.strerror or exc})", folder) from exc
+        with suppress(OSError):  # who holds the lock is told as well as can be
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        yield folder
+
+
+def _lock(file: IO[str]) -> None:
+    """Take the lock, past those who only look whether somebody has it."""
+    for _ in range(_TRIES - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.05)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class _QuietFile(RotatingFileHandler):
+    """A log that a full disk does not turn into noise."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own name
+        return
+
+
+@contextmanager
+def logged(folder: Path) -> Iterator[logging.Logger]:
+    """A logger that writes a line an event into a file that rotates."""
+    logger = logging.getLogger("wsicomp.batch")
+    handler = _QuietFile(folder / _LOG, maxBytes=_LOG_BYTES, backupCount=_LOGS, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+class Heartbeat:
+    """A file that says every few seconds where the run stands; too old, the run is dead."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / HEARTBEAT
+        self._next = 0.0
+
+    def beat(self, snapshot: Snapshot, now: bool = False) -> None:
+        """Write it, if it is time or asked for; a disk that refuses must not end the night."""
+        if not now and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _BEAT_EVERY_S
+        values = {"time": utc_now(), "pid": os.getpid(), "host": socket.gethostname(), **snapshot.to_json()}
+        with suppress(SlideWriteError), completed(self._path) as partial:
+            partial.write_text(json.dumps(values) + "\n", "utf-8")
+
+
+def read_heartbeat(target: Path) -> dict[str, Any] | None:
+    """What the last run said last; None where none has said anything."""
+    try:
+        values = json.loads((target / FOLDER / HEARTBEAT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def is_at_work(target: Path) -> bool:
+    """Whether a coordinator of this machine holds the tree."""
+    try:
+        with (target / FOLDER / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def utc_now() -> str:
+    """The time in UTC, in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

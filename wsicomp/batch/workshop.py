@@ -1,0 +1,232 @@
+"""Gives jobs to a crew, as many at a time as it has hands, and stops giving when something says so.
+
+It knows the ledger, the disk and the clock, and leaves what an outcome means to those who gave the task.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from logging import Logger
+from typing import Any, Protocol
+
+from wsicomp.batch.cell import CRASHED, STOPPED
+from wsicomp.batch.choices import BatchChoices
+from wsicomp.batch.crew import Crew
+from wsicomp.batch.job import ConversionJob, Job, Outcome
+from wsicomp.batch.ledger import Entry, Ledger, LedgerError, State
+from wsicomp.batch.survey import Trees
+from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
+
+FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
+
+_TICK_S = 0.5
+_ROOM, _ROOM_BYTES = 1.5, 16_000_000
+"""What a conversion may need on the disk: this many times its source, and this."""
+
+
+class Watcher(Protocol):
+    """Who is told how the run goes, in the thread that called `run_batch`."""
+
+    def told(self, snapshot: Snapshot) -> None:
+        """Where it stands, about twice a second."""
+        ...
+
+    def ended(self, entry: Entry) -> None:
+        """What became of a slide."""
+        ...
+
+
+class Stop:
+    """How a run is asked to stop: `request` once to finish the slides at hand, again to drop them."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def request(self) -> None:
+        """Ask; safe in a signal handler."""
+        self.requests += 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, and the entry of the slide that it is about."""
+
+    entry: Entry
+    job: Job
+
+
+Settle = Callable[[Task, Outcome], None]
+
+
+class Workshop:
+    """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
+
+    An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
+    """
+
+    def __init__(
+        self,
+        trees: Trees,
+        choices: BatchChoices,
+        ledger: Ledger,
+        crew: Crew,
+        log: Logger,
+        heartbeat: Heartbeat,
+        watcher: Watcher | None,
+        stop: Stop,
+    ) -> None:
+        self.trees, self.choices, self.ledger, self.log = trees, choices, ledger, log
+        self.counts: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self._crew, self._heartbeat, self._watcher, self._stop = crew, heartbeat, watcher, stop
+        self._start = time.monotonic()
+        self._next_tick = 0.0
+        self._queue: deque[Task] = deque()
+        self._pending: dict[Future[Outcome], Task] = {}
+        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None]] = []
+
+    def work(self, tasks: Iterable[Task], settle: Settle) -> None:
+        """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
+        self._queue = deque(tasks)
+        while self._pending or (self._queue and not self.reason()):
+            self._give_out()
+            wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            for future in [future for future in self._pending if future.done()]:
+                settle(self._pending.pop(future), self._outcome(future))
+            if self._stop.requests > 1:
+                self._crew.stop()
+            self.tell()
+
+    def again(self, task: Task) -> None:
+        """Have a task done once more, after all others."""
+        self._queue.append(task)
+
+    def _give_out(self) -> None:
+        hands = self._crew.jobs()
+        while self._queue and len(self._pending) < hands and not self.reason():
+            task = self._queue.popleft()
+            if isinstance(task.job, ConversionJob):
+                if not self._has_room(task.entry):
+                    if self._pending:
+                        self._queue.appendleft(task)
+                        return
+                    self.counts["no room"] += 1
+                    self.log.warning("%s: no room on the disk", task.entry.source)
+                    continue
+                task = replace(task, entry=self._begun(task.entry))
+            self._pending[self._crew.submit(task.job, self.choices.stall_minutes * 60)] = task
+
+    def _has_room(self, entry: Entry) -> bool:
+        entries = (*(task.entry for task in self._pending.values()), entry)
+        need = sum(one.source_bytes * _ROOM + _ROOM_BYTES for one in entries)
+        return shutil.disk_usage(self.trees.target).free - need >= self.choices.min_free * 1e9
+
+    def _begun(self, entry: Entry) -> Entry:
+        begun = replace(
+            entry, state=State.RUNNING, attempts=entry.attempts + 1, started=utc_now(), cause="", error=""
+        )
+        self.put(begun)
+        return begun
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        """What came back; an executor that lost its worker says so by an exception."""
+        try:
+            trouble = future.exception()
+        except CancelledError as exc:
+            trouble = exc
+        if trouble is None:
+            return future.result()
+        if not self._crew.is_there():
+            return Outcome(State.WAITING, STOPPED, "the cluster is gone")
+        error = f"its worker died ({type(trouble).__name__}: {trouble})"
+        return Outcome(State.FAILED, CRASHED, " ".join(error.split()))
+
+    def reason(self) -> str:
+        """Why nothing more may begin; "" if something may."""
+        until, limit = self.choices.until, self.choices.max_failures
+        if self._stop.requests:
+            return ASKED
+        if self._unwritten:
+            return "the ledger cannot be written"
+        if not self._crew.is_there():
+            return "the cluster is gone"
+        if until is not None and datetime.now(until.tzinfo) >= until:
+            return UNTIL
+        if limit is not None and self.counts["failed"] >= limit:
+            return f"{limit} failures"
+        return ""
+
+    def rate(self) -> float | None:
+        """The bytes a second that one job may move; None for as many as it can."""
+        limit = self.choices.limit_rate
+        return None if limit is None else limit * 1e6 / self._crew.jobs()
+
+    def put(self, entry: Entry, report: Mapping[str, Any] | None = None) -> None:
+        """Write an entry down, and the whole report of its conversion."""
+        try:
+            self.ledger.put([entry], {} if report is None else {entry.source: report})
+        except LedgerError as exc:
+            self.log.error("%s", exc)
+            self._unwritten.append((entry, report))
+
+    def write_late(self) -> None:
+        """Write down what could not be written.
+
+        Raises:
+            LedgerError: it still cannot.
+        """
+        for entry, report in self._unwritten:
+            self.ledger.put([entry], {} if report is None else {entry.source: report})
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Count slides as waiting for this run."""
+        for entry in entries:
+            self.counts["waiting"] += 1
+            self.bytes["total"] += entry.source_bytes
+
+    def ended(self, entry: Entry) -> None:
+        """Tell of a slide's end."""
+        level = self.log.warning if entry.state is State.FAILED else self.log.info
+        why = f" ({entry.error})" if entry.error else ""
+        level("%s: %s%s after %.1f s", entry.source, entry.state, why, entry.elapsed_s)
+        if self._watcher is not None:
+            self._watcher.ended(entry)
+
+    def tell(self, state: str | None = None) -> None:
+        """Tell where the run stands, now and then; always with a `state`."""
+        now = time.monotonic()
+        if state is None and now < self._next_tick:
+            return
+        self._next_tick = now + _TICK_S
+        snapshot = self._snapshot(state or "running")
+        self._heartbeat.beat(snapshot, now=state is not None)
+        if self._watcher is not None:
+            self._watcher.told(snapshot)
+
+    def _snapshot(self, state: str) -> Snapshot:
+        elapsed_s = self.elapsed_s()
+        ended, total = self.bytes["ended"], self.bytes["total"]
+        return Snapshot(
+            state=state,
+            waiting=self.counts["waiting"],
+            done=self.counts["done"] + self.counts["adopted"],
+            skipped=self.counts["skipped"],
+            failed=self.counts["failed"],
+            done_bytes=ended,
+            total_bytes=total,
+            target_bytes=self.bytes["target"],
+            converted_bytes=self.bytes["source"],
+            elapsed_s=elapsed_s,
+            eta_s=(total - ended) * elapsed_s / ended if ended else None,
+            running=self._crew.running(),
+        )
+
+    def elapsed_s(self) -> float:
+        """The seconds since the run began."""
+        return time.monotonic() - self._start

@@ -1,0 +1,342 @@
+"""`wsicomp batch`: a tree of slides overnight; `batch status` and `batch report` say what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from wsicomp.batch import (
+    BatchChoices,
+    BatchResult,
+    Stop,
+    read_report,
+    run_batch,
+    survey_batch,
+    write_csv,
+    write_html,
+)
+from wsicomp.batch.choices import next_time
+from wsicomp.batch.watch import is_at_work, read_heartbeat
+from wsicomp.cli.batch_progress import batch_progress
+from wsicomp.cli.options import add_conversion_options, parsed_config
+from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.text import write_json
+from wsicomp.figures import as_bytes, as_duration, as_saving
+from wsicomp.outputs import check_outputs
+
+_DESCRIPTION = """\
+Convert a tree of slides into another tree, and keep a ledger of what became of each.
+
+Every slide below SOURCE_DIR gets its conversion at the same place below TARGET_DIR, verified; a rerun does
+only what is missing or changed. Each slide is converted in a process of its own, so that one that crashes or
+hangs costs itself alone. Sources are only read. TARGET_DIR/.wsicomp holds the ledger, a log that rotates, a
+heartbeat (heartbeat.json) and pictures of what was removed.
+
+Ctrl-C or SIGTERM finishes the slides at hand and stops; a second one drops them. Either way nothing
+half-written stays, and the same command goes on later."""
+
+_EPILOG = """\
+examples:
+  wsicomp batch slides/ archive/ --preset archive-lossless     every source can be restored byte for byte
+  wsicomp batch slides/ archive/ --dry-run                     what would be done
+  wsicomp batch slides/ archive/ --until 06:30 --limit-rate 80 an evening's run beside others
+  wsicomp batch slides/ archive/ --scheduler tcp://head:8786   on a Dask cluster that sees both folders
+  wsicomp batch status archive/                                where it stands, also while it runs
+  wsicomp batch report archive/ --html report.html             in the morning
+
+exit codes: 0 nothing failed, 1 a slide failed or was kept back, 2 wrong usage, 130 stopped by a signal
+a folder that is really called status or report: name it ./status
+"""
+
+_STATUS, _REPORT = "batch status", "batch report"
+
+
+def spelled(arguments: Sequence[str]) -> list[str]:
+    """The command line with `batch status` and `batch report` as one word each, as the parser knows them."""
+    given = list(arguments)
+    if len(given) > 1 and f"{given[0]} {given[1]}" in (_STATUS, _REPORT):
+        given[:2] = [f"{given[0]} {given[1]}"]
+    return given
+
+
+def register(commands: Subparsers) -> None:
+    """Add the three commands to the parser."""
+    parser = add_command(
+        commands,
+        "batch",
+        "convert a tree of slides, overnight",
+        _DESCRIPTION,
+        epilog=_EPILOG,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("source", metavar="SOURCE_DIR", type=Path, help="the tree of slides")
+    parser.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree to write, made if need be")
+    add_conversion_options(parser)
+    _add_tree_options(parser)
+    _add_night_options(parser)
+    _add_removal_options(parser)
+    parser.set_defaults(run=run_batch_command)
+
+    status = add_command(
+        commands, _STATUS, "where a batch stands", "Say where a batch stands, also while it runs."
+    )
+    status.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree that a batch writes")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(run=run_status)
+
+    report = add_command(
+        commands,
+        _REPORT,
+        "what a batch did",
+        "Say what became of a tree of slides: totals, savings, failures by cause, and as a page also\n"
+        "pictures of what was removed from each slide. The page needs nothing else and loads nothing.",
+    )
+    report.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree that a batch writes")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write one page, for a browser")
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write a table with a line for each slide")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON; - for stdout")
+    report.add_argument("--thumbnails", type=int, metavar="N", default=300, help="pictures (default 300)")
+    report.add_argument("--overwrite", action="store_true", help="replace these files if they exist")
+    report.set_defaults(run=run_report)
+
+
+def _add_tree_options(parser: argparse.ArgumentParser) -> None:
+    tree = parser.add_argument_group("which slides")
+    tree.add_argument(
+        "--include",
+        action="append",
+        metavar="GLOB",
+        help="only files whose name or path in SOURCE_DIR matches (again for more; default: by suffix)",
+    )
+    tree.add_argument("--exclude", action="append", metavar="GLOB", help="not those that match")
+    tree.add_argument(
+        "--retry-failed", action="store_true", help="try again what failed for reasons of its own, as damage"
+    )
+    tree.add_argument(
+        "--recheck",
+        action="store_true",
+        help="hold every target against its SHA-256; make damaged ones again",
+    )
+    tree.add_argument(
+        "--source-moved", action="store_true", help="SOURCE_DIR is the same tree as before by another path"
+    )
+    tree.add_argument(
+        "--overwrite", action="store_true", help="replace files in TARGET_DIR that no batch wrote"
+    )
+    tree.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+
+
+def _add_night_options(parser: argparse.ArgumentParser) -> None:
+    default = BatchChoices()
+    night = parser.add_argument_group("the night")
+    night.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="slides at a time (default: as many as fit the cores and the memory)",
+    )
+    night.add_argument(
+        "--workers", type=int, metavar="N", help="threads a slide (default: the cores shared among jobs)"
+    )
+    night.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a Dask scheduler, tcp://HOST:8786; pip install 'wsicomp[distributed]'",
+    )
+    night.add_argument("--until", metavar="HH:MM", help="begin no slide after this time of day")
+    night.add_argument("--max-failures", type=int, metavar="N", help="begin none after so many have failed")
+    night.add_argument(
+        "--limit-rate", type=float, metavar="MB/s", help="what all jobs together read and write at most"
+    )
+    night.add_argument(
+        "--min-free",
+        type=float,
+        metavar="GB",
+        help=f"begin no slide that could leave less on TARGET_DIR's disk (default {default.min_free:g})",
+    )
+    night.add_argument(
+        "--stall-minutes",
+        type=float,
+        metavar="N",
+        help=f"give up a slide that shows no progress for so long (default {default.stall_minutes:g})",
+    )
+    night.add_argument(
+        "--json", action="store_true", help="a line of JSON for each slide and each minute, on stdout"
+    )
+
+
+def _add_removal_options(parser: argparse.ArgumentParser) -> None:
+    default = BatchChoices()
+    removal = parser.add_argument_group(
+        "taking sources away", "only those that were read once more, whole, together with their target"
+    )
+    removal.add_argument(
+        "--delete-source-after-verify",
+        dest="delete_source",
+        action="store_true",
+        help="move sources that their targets can restore to SOURCE_DIR/.wsicomp-quarantine, delete later",
+    )
+    removal.add_argument(
+        "--even-if-lossy", action="store_true", help="also those that their targets cannot restore"
+    )
+    removal.add_argument(
+        "--quarantine-days",
+        type=float,
+        metavar="N",
+        help="delete them, proved once more, by a run after so many days (default "
+        f"{default.quarantine_days:g}; 0: in this run)",
+    )
+
+
+def run_batch_command(options: argparse.Namespace) -> int:
+    """Convert a tree, or with `--dry-run` say what would be done."""
+    given = vars(options)
+    config = parsed_config(options, "batch")
+    if config is None:
+        return 2
+    fields = BatchChoices.__dataclass_fields__
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in fields}
+    values |= {name: tuple(values[name]) for name in ("include", "exclude") if name in values}
+    if "until" in values:
+        values["until"] = next_time(values["until"], datetime.now().astimezone())
+    choices = BatchChoices(**values)
+    as_json = "json" in given
+    if "dry_run" in given:
+        return _say_plan(options.source, options.target, config, choices, as_json)
+    with _stopping() as stop, batch_progress(as_json) as watcher:
+        result = run_batch(options.source, options.target, config, choices, watcher, stop)
+    if as_json:
+        print(json.dumps({"event": "end", **asdict(result)}), flush=True)
+    else:
+        print(_result_text(result, options.target))
+    if stop.requests:
+        return 130
+    return 0 if result.is_good else 1
+
+
+@contextmanager
+def _stopping() -> Iterator[Stop]:
+    """Signals ask the run to stop instead of ending it."""
+    stop = Stop()
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def asked(*_: object) -> None:
+        stop.request()
+        more = (
+            "the slides at hand are finished; once more drops them" if stop.requests == 1 else "stopping now"
+        )
+        print(f"wsicomp batch: {more}", file=sys.stderr, flush=True)
+
+    before = {name: signal.signal(getattr(signal, name), asked) for name in names}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as_json: bool) -> int:
+    survey, inventory = survey_batch(source, target, config, choices)
+    size = sum(entry.source_bytes for entry in survey.due)
+    if as_json:
+        due = [
+            {"source": entry.source, "target": entry.target, "bytes": entry.source_bytes}
+            for entry in survey.due
+        ]
+        suspects = [entry.source for entry in survey.suspects]
+        write_json(
+            {"due": due, "to_check": suspects, "links": inventory.links, "closed": inventory.closed}, None
+        )
+        return 0
+    for entry in survey.due:
+        print(f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}")
+    for link in inventory.links:
+        print(f"{link}/: a link to a folder, not entered")
+    for folder, reason in inventory.closed:
+        print(f"{folder}/: cannot be read ({reason})")
+    print(
+        f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
+        f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
+    )
+    return 0
+
+
+def _result_text(result: BatchResult, target: Path) -> str:
+    counts = {
+        "converted": result.converted,
+        "found done": result.adopted,
+        "skipped": result.skipped,
+        "failed": result.failed,
+        "not begun for want of room on the disk": result.no_room,
+        "sources moved into quarantine": result.quarantined,
+        "sources deleted": result.deleted,
+    }
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was to be done"
+    why = "" if result.why == "finished" else f"; ended early: {result.why}"
+    lines = [f"{target}: {said} in {as_duration(result.elapsed_s)}{why}"]
+    if result.waiting or result.failures:
+        lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
+    lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
+    return "\n".join(lines)
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Say where a batch stands."""
+    report, beat = read_report(options.target), read_heartbeat(options.target)
+    at_work = is_at_work(options.target)
+    if options.json:
+        write_json(
+            {"at_work": at_work, "states": report.states, "saved": report.saved, "heartbeat": beat}, None
+        )
+        return 0
+    states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
+    print(f"{options.target}: {states}")
+    if report.states["done"]:
+        sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
+        print(f"  {sizes}, {as_saving(report.saved)}")
+    if not at_work:
+        print("  no batch of this machine is at work")
+    elif beat is not None:
+        eta = "" if beat.get("eta_s") is None else f", about {as_duration(beat['eta_s'])} to go"
+        print(f"  at work since {as_duration(beat['elapsed_s'])} (as of {beat['time']}){eta}")
+        for name, (stage, done, total) in beat["running"].items():
+            print(f"    {name}: {stage} {done} of {total}")
+    return 0
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Print the report, or write it as page, table or JSON."""
+    to_stdout = str(options.json) == "-"
+    named = [path for path in (options.html, options.csv, None if to_stdout else options.json) if path]
+    check_outputs(named, (), options.overwrite)
+    report = read_report(options.target)
+    if options.html:
+        write_html(options.target, options.html, options.overwrite, options.thumbnails)
+    if options.csv:
+        write_csv(options.target, options.csv, options.overwrite)
+    if options.json:
+        write_json(report.to_json(), options.json)
+    for path in named:
+        print(f"wrote {path}", file=sys.stderr)
+    if to_stdout:
+        return 0
+    states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
+    sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
+    print(f"{options.target}: {states}; {sizes}, {as_saving(report.saved)}")
+    for cause in report.causes:
+        print(f"  failed, {cause.cause}: {cause.count}")
+        for entry in cause.entries[:5]:
+            print(f"    {entry.source}: {entry.error}")
+        if cause.count > 5:
+            print(f"    and {cause.count - 5} more")
+    for cause in report.skips:
+        print(f"  skipped, {cause.cause}: {cause.count}")
+    return 0

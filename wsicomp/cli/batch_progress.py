@@ -1,0 +1,128 @@
+"""How a batch shows itself: bars on a terminal, a line a slide elsewhere, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wsicomp.batch import Entry, State, Watcher
+from wsicomp.batch.watch import Snapshot
+from wsicomp.figures import as_bytes, as_duration, as_saving
+
+_SAY_EVERY_S = 60.0
+_MOST_BARS = 16
+
+
+@contextmanager
+def batch_progress(as_json: bool) -> Iterator[Watcher]:
+    """Who shows the run: on stdout as JSON, else on stderr, with bars if that is a terminal."""
+    if as_json:
+        yield _JsonLines()
+    elif not sys.stderr.isatty():
+        yield _Lines()
+    else:
+        with _bars() as bars:
+            yield bars
+
+
+def _line(entry: Entry) -> str:
+    if entry.state is not State.DONE:
+        return f"{entry.source}: {entry.state}, {entry.cause}: {entry.error}"
+    sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}, {as_saving(entry.saved)}"
+    how = "found done" if entry.adopted else f"in {as_duration(entry.elapsed_s)}"
+    return f"{entry.source}: {sizes}, {how}"
+
+
+class _Lines:
+    """Plain lines: one a slide, and now and then where the run stands."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _SAY_EVERY_S
+
+    def told(self, snapshot: Snapshot) -> None:
+        """Say it once a minute."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SAY_EVERY_S
+        eta = "" if snapshot.eta_s is None else f", about {as_duration(snapshot.eta_s)} to go"
+        size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}"
+        print(
+            f"{snapshot.done} done, {snapshot.failed} failed, {snapshot.waiting} waiting; {size}{eta}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def ended(self, entry: Entry) -> None:
+        """Say what became of the slide."""
+        print(_line(entry), file=sys.stderr, flush=True)
+
+
+class _JsonLines:
+    """A JSON object a line: `slide` events as they come, `progress` once a minute and at the end."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def told(self, snapshot: Snapshot) -> None:
+        """Say it."""
+        if snapshot.state == "running" and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SAY_EVERY_S
+        print(json.dumps({"event": "progress", **snapshot.to_json()}), flush=True)
+
+    def ended(self, entry: Entry) -> None:
+        """Say it."""
+        values = {name: value for name, value in vars(entry).items() if name != "trace"}
+        print(json.dumps({"event": "slide", **values}), flush=True)
+
+
+class _Bars:
+    """A bar for all bytes, and one for each slide at work."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        self._whole = bars.add_task("", total=None, figures="")
+        self._tasks: dict[str, Any] = {}
+
+    def told(self, snapshot: Snapshot) -> None:
+        """Move the bars."""
+        eta = "" if snapshot.eta_s is None else f", {as_duration(snapshot.eta_s)} to go"
+        size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}{eta}"
+        text = f"{snapshot.done} done, {snapshot.failed} failed, {snapshot.waiting} waiting"
+        total = max(snapshot.total_bytes, 1)
+        self._bars.update(
+            self._whole, description=text, completed=snapshot.done_bytes, total=total, figures=size
+        )
+        for name in [name for name in self._tasks if name not in snapshot.running]:
+            self._bars.remove_task(self._tasks.pop(name))
+        for name, (stage, done, total) in list(snapshot.running.items())[:_MOST_BARS]:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task("", figures="")
+            short = name if len(name) <= 40 else f"...{name[-37:]}"
+            self._bars.update(
+                self._tasks[name], description=short, completed=done, total=total, figures=stage
+            )
+
+    def ended(self, entry: Entry) -> None:
+        """Print what did not go well above the bars."""
+        if entry.state is not State.DONE:
+            self._bars.console.print(_line(entry), markup=False, highlight=False)
+
+
+@contextmanager
+def _bars() -> Iterator[_Bars]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bars(bars)
