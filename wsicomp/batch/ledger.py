@@ -218,8 +218,9 @@ def _make_tables(database: sqlite3.Connection) -> None:
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
-    """As other processes may write it; where even its index cannot be made, as it lies there."""
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
+    """As it lies there where nobody writes, so that nothing is made beside it, else as others write it."""
+    is_quiet = not path.with_name(f"{path.name}-wal").exists()
+    for mode in ["mode=ro&immutable=1"] if is_quiet else ["mode=ro", "mode=ro&immutable=1"]:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
         try:
             database.execute("SELECT 1 FROM facts")

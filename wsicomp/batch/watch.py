@@ -64,7 +64,7 @@ def held_alone(target: Path) -> Iterator[Path]:
     """
     folder = made_folder(target / FOLDER)
     try:
-        file = (folder / _LOCK).open("a+")
+        file = (folder / _LOCK).open("a+b", buffering=0)
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
     with file:
@@ -72,18 +72,17 @@ def held_alone(target: Path) -> Iterator[Path]:
             _lock(file)
         except BlockingIOError as exc:
             file.seek(0)
-            who = " ".join(file.read(200).split()) or "unknown"
+            who = " ".join(file.read(200).decode(errors="replace").split()) or "unknown"
             raise LedgerError(f"another batch is at work there ({who}); wait for it", target) from exc
         except OSError as exc:
             raise SlideWriteError(f"its file system has no locks ({exc.strerror or exc})", folder) from exc
         with suppress(OSError):  # who holds the lock is told as well as can be
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield folder
 
 
-def _lock(file: IO[str]) -> None:
+def _lock(file: IO[bytes]) -> None:
     """Take the lock, past those who only look whether somebody has it."""
     for _ in range(_TRIES - 1):
         with suppress(BlockingIOError):

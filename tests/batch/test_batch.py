@@ -1,0 +1,420 @@
+"""A tree of slides: each is done once, and what could not be done is known."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from tests import tiffs
+from tests.batch.trees import (
+    CONFIG,
+    HOOKS,
+    RESTORABLE,
+    assert_agrees,
+    entries,
+    files,
+    run,
+    write_slide,
+    write_tree,
+)
+from wsicomp.batch import BatchChoices, Stop, survey_batch
+from wsicomp.batch.ledger import Ledger, LedgerError, State
+from wsicomp.batch.pace import paced
+from wsicomp.batch.watch import held_alone, is_at_work, read_heartbeat
+from wsicomp.convert import convert_slide
+from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.outputs import partial_path
+from wsicomp.preparation import file_sha256
+
+
+@pytest.fixture
+def trees(tmp_path):
+    write_tree(tmp_path / "source", 6)
+    return tmp_path / "source", tmp_path / "target"
+
+
+@pytest.fixture
+def hooked(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HOOKS))
+
+
+class Seen:
+    """A watcher that remembers."""
+
+    def __init__(self, at_end=None):
+        self.snapshots, self.slides, self._at_end = [], [], at_end
+
+    def told(self, snapshot):
+        self.snapshots.append(snapshot)
+
+    def ended(self, entry):
+        self.slides.append(entry)
+        if self._at_end:
+            self._at_end(entry)
+
+
+def test_every_slide_is_converted_as_convert_does_it(trees):
+    source, target = trees
+    before = files(source)
+    result = run(source, target)
+    assert (result.why, result.converted, result.failures, result.is_good) == ("finished", 6, 0, True)
+    assert files(source) == before
+    assert_agrees(target)
+    alone = target.parent / "alone.svs"
+    for entry in entries(target).values():
+        report = convert_slide(source / entry.source, alone, replace(CONFIG, overwrite=True))
+        assert alone.read_bytes() == (target / entry.target).read_bytes()
+        assert (entry.digest, entry.source_sha256) == (report.digest, report.source_sha256)
+        assert entry.source_bytes == (source / entry.source).stat().st_size
+        assert entry.verified
+
+
+def test_jobs_workers_and_order_change_no_byte(trees, tmp_path):
+    source, target = trees
+    run(source, target, jobs=1, workers=2)
+    other = tmp_path / "other"
+    for path in sorted((path for path in source.rglob("*.svs")), reverse=True):
+        run(source, other, jobs=3, workers=1, include=(str(path.relative_to(source)),))
+    assert files(target) == files(other)
+
+
+def test_a_rerun_does_what_is_missing_or_changed_and_nothing_else(trees):
+    source, target = trees
+    run(source, target)
+    first = entries(target)
+    assert run(source, target).converted == 0
+    assert entries(target) == first
+    (target / "a/slide 0.svs").unlink()
+    write_slide(source / "b/slide 1.svs", 77)
+    write_slide(source / "new/slide.svs", 8)
+    seen = Seen()
+    assert run(source, target, watcher=seen).converted == 3
+    assert sorted(entry.source for entry in seen.slides) == [
+        "a/slide 0.svs",
+        "b/slide 1.svs",
+        "new/slide.svs",
+    ]
+    assert_agrees(target)
+    assert entries(target)["c/slide 2.svs"] == first["c/slide 2.svs"]
+
+
+def test_a_source_that_was_only_touched_is_not_converted_again(trees):
+    source, target = trees
+    run(source, target)
+    os.utime(source / "a/slide 0.svs")
+    result = run(source, target)
+    assert (result.converted, result.adopted) == (0, 1)
+    assert run(source, target).adopted == 0
+
+
+def test_other_choices_replace_what_they_made_and_leave_no_other_name(trees):
+    source, target = trees
+    run(source, target)
+    result = run(source, target, replace(CONFIG, codec="jpegxl"))
+    assert result.converted == 6
+    assert sorted(files(target)) == sorted(f"{name}.tiff" for name in files(source))
+    assert_agrees(target)
+    assert run(source, target, replace(CONFIG, codec="jpegxl")).converted == 0
+
+
+def test_recheck_finds_one_changed_byte(trees):
+    source, target = trees
+    run(source, target)
+    damaged = target / "a/slide 0.svs"
+    good = damaged.read_bytes()
+    status = damaged.stat()
+    damaged.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(source, target).converted == 0
+    assert run(source, target, recheck=True).converted == 1
+    assert damaged.read_bytes() == good
+    assert_agrees(target)
+
+
+def test_a_target_that_looks_changed_is_looked_into_without_being_told(trees):
+    source, target = trees
+    run(source, target)
+    os.utime(target / "a/slide 0.svs")
+    (target / "b/slide 1.svs").write_bytes(b"not what was written")
+    assert run(source, target).converted == 1
+    assert_agrees(target)
+
+
+def test_a_damaged_target_without_source_is_a_failure_and_stays(trees):
+    source, target = trees
+    run(source, target)
+    (source / "a/slide 0.svs").unlink()
+    assert run(source, target).is_good
+    (target / "a/slide 0.svs").write_bytes(b"damaged")
+    result = run(source, target)
+    assert (result.failed, result.failures) == (1, 1)
+    assert "its source is gone" in entries(target)["a/slide 0.svs"].error
+    assert (target / "a/slide 0.svs").read_bytes() == b"damaged"
+
+
+def test_targets_that_no_ledger_knows_are_taken_on_if_they_are_what_would_be_made(trees):
+    source, target = trees
+    run(source, target)
+    before = files(target)
+    shutil.rmtree(target / ".wsicomp")
+    result = run(source, target)
+    assert (result.converted, result.adopted) == (0, 6)
+    assert files(target) == before
+    assert_agrees(target)
+
+
+def test_a_file_of_others_is_not_replaced_unless_told(trees):
+    source, target = trees
+    (target / "a").mkdir(parents=True)
+    (target / "a/slide 0.svs").write_bytes(b"of another")
+    result = run(source, target)
+    assert (result.converted, result.failed, result.is_good) == (5, 1, False)
+    assert entries(target)["a/slide 0.svs"].cause == "target exists"
+    assert (target / "a/slide 0.svs").read_bytes() == b"of another"
+    result = run(source, target, replace(CONFIG, overwrite=True), retry_failed=True)
+    assert result.is_good
+    assert_agrees(target)
+
+
+def test_what_fails_by_itself_is_tried_again_only_when_told(trees):
+    source, target = trees
+    (source / "bad.svs").write_bytes(b"no slide at all")
+    tiffs.write_tiff(
+        source / "sixteen.tif", pixels=tiffs.picture(200, 150).astype("uint16"), compression=None, svs=False
+    )
+    result = run(source, target)
+    assert (result.converted, result.failed, result.skipped, result.is_good) == (6, 1, 1, False)
+    found = entries(target)
+    assert (found["bad.svs"].state, found["bad.svs"].cause) == (State.FAILED, "unreadable")
+    assert "expected a TIFF" in found["bad.svs"].error
+    assert str(source) not in found["bad.svs"].error
+    assert "SlideReadError" in found["bad.svs"].trace
+    assert (found["sixteen.tif"].state, found["sixteen.tif"].cause) == (State.SKIPPED, "unsupported")
+    again = run(source, target)
+    assert (again.failed, again.failures) == (0, 1)
+    assert run(source, target, retry_failed=True).failed == 1
+    assert entries(target)["bad.svs"].attempts == 2
+    write_slide(source / "bad.svs", 9)
+    assert run(source, target).converted == 1
+
+
+@pytest.mark.slow
+def test_a_slide_that_kills_or_hangs_its_process_costs_itself_alone(trees, hooked):
+    source, target = trees
+    for name in ("abort.svs", "segfault.svs", "hang.svs"):
+        write_slide(source / name)
+    result = run(source, target, stall_minutes=0.05)
+    assert (result.converted, result.failed) == (6, 3)
+    found = entries(target)
+    assert {
+        name: (found[name].cause, found[name].attempts) for name in ("abort.svs", "segfault.svs", "hang.svs")
+    } == {
+        "abort.svs": ("crash", 3),
+        "segfault.svs": ("crash", 3),
+        "hang.svs": ("hang", 1),
+    }
+    assert "signal 11 (Segmentation fault)" in found["segfault.svs"].error
+    assert "Fatal Python error: Segmentation fault" in found["segfault.svs"].trace
+    assert "no progress for 3 s" in found["hang.svs"].error
+    assert_agrees(target)
+
+
+def test_asked_once_a_run_finishes_the_slides_at_hand(trees):
+    source, target = trees
+    stop = Stop()
+    seen = Seen(at_end=lambda _: stop.requests or stop.request())
+    result = run(source, target, stop=stop, watcher=seen, jobs=1)
+    assert (result.why, result.converted, result.waiting) == ("stopped", 1, 5)
+    assert_agrees(target)
+    assert run(source, target).converted == 5
+
+
+def test_asked_twice_it_drops_them_cleanly(trees, hooked, monkeypatch):
+    source, target = trees
+    monkeypatch.setenv("WSICOMP_SLOW_S", "60")
+    write_slide(source / "a/slow.svs")
+    stop = Stop()
+    stop.request()
+    stop.requests = 0
+
+    class Impatient(Seen):
+        def told(self, snapshot):
+            if "a/slow.svs" in snapshot.running:
+                stop.requests = 2
+
+    begin = time.monotonic()
+    result = run(source, target, stop=stop, watcher=Impatient(), jobs=1)
+    assert time.monotonic() - begin < 30
+    assert result.why == "stopped"
+    assert entries(target)["a/slow.svs"].state is State.WAITING
+    assert_agrees(target)
+
+
+def test_no_slide_begins_after_its_time_or_too_many_failures(trees):
+    source, target = trees
+    past = datetime.now().astimezone() - timedelta(seconds=1)
+    result = run(source, target, until=past)
+    assert (result.why, result.converted, result.waiting, result.is_good) == ("until", 0, 6, True)
+    for number in range(5):
+        (source / f"A{number}.svs").write_bytes(b"no slide")
+    result = run(source, target, jobs=1, max_failures=2)
+    assert (result.why, result.failed, result.converted, result.is_good) == ("2 failures", 2, 0, False)
+
+
+def test_no_slide_begins_without_room_on_the_disk(trees):
+    source, target = trees
+    free = shutil.disk_usage(source).free / 1e9
+    result = run(source, target, min_free=free)
+    assert (result.no_room, result.waiting, result.is_good) == (6, 6, False)
+    assert run(source, target).converted == 6
+
+
+def test_a_limited_rate_takes_its_time(trees, tmp_path):
+    (tmp_path / "4 MB").write_bytes(bytes(4_000_000))
+    told = []
+    begin = time.monotonic()
+    file_sha256(tmp_path / "4 MB", partial(paced(lambda *stage: told.append(stage), 4e6), "read"))
+    assert time.monotonic() - begin >= 0.99
+    assert told[-1] == ("read", 4_000_000, 4_000_000)
+    assert run(*trees, limit_rate=50).converted == 6
+
+
+def test_the_tree_is_held_alone(trees):
+    source, target = trees
+    target.mkdir()
+    with held_alone(target):
+        assert is_at_work(target)
+        with pytest.raises(LedgerError, match="another batch is at work there"):
+            run(source, target)
+    assert not is_at_work(target)
+    assert run(source, target).is_good
+
+
+def test_a_ledger_is_of_one_source_tree(trees, tmp_path):
+    source, target = trees
+    run(source, target)
+    moved = source.rename(tmp_path / "moved")
+    with pytest.raises(ConfigError, match="--source-moved"):
+        run(moved, target)
+    assert run(moved, target, source_moved=True).converted == 0
+    assert run(moved, target).converted == 0
+
+
+def test_a_tree_that_is_suddenly_empty_is_not_believed(trees):
+    source, target = trees
+    run(source, target)
+    shutil.rmtree(source)
+    with pytest.raises(SlideReadError, match="is no folder"):
+        run(source, target)
+    source.mkdir()
+    with pytest.raises(ConfigError, match="is it mounted"):
+        run(source, target)
+    assert_agrees(target)
+
+
+def test_trees_must_not_overlap_and_choices_must_fit(trees):
+    source, target = trees
+    for here, there in ((source, source), (source, source / "inside"), (source / "a", source)):
+        with pytest.raises(ConfigError, match="overlap"):
+            run(here, there)
+    with pytest.raises(ConfigError, match="of one slide"):
+        run(source, target, replace(CONFIG, mask=source / "mask.png"))
+    with pytest.raises(ConfigError, match="jobs is 0"):
+        BatchChoices(jobs=0)
+    assert not target.exists()
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(trees):
+    source, target = trees
+    survey, inventory = survey_batch(source, target, CONFIG)
+    assert (len(survey.due), len(inventory.slides)) == (6, 6)
+    assert not target.exists()
+    run(source, target)
+    before = sorted((path, path.stat().st_mtime_ns) for path in target.rglob("*"))
+    (source / "a/slide 0.svs").unlink()
+    write_slide(source / "new.svs")
+    survey, _ = survey_batch(source, target, CONFIG)
+    assert [entry.source for entry in survey.due] == ["new.svs"]
+    assert sorted((path, path.stat().st_mtime_ns) for path in target.rglob("*")) == before
+
+
+def test_what_killed_runs_left_is_swept(trees):
+    source, target = trees
+    run(source, target)
+    entry = entries(target)["a/slide 0.svs"]
+    path = target / entry.target
+    path.unlink()
+    partial_path(path).write_bytes(b"half")
+    with Ledger(target) as ledger:
+        ledger.put([replace(entry, state=State.RUNNING)])
+    assert run(source, target).converted == 1
+    assert_agrees(target)
+
+
+def test_watchers_see_every_slide_and_the_heartbeat_says_the_end(trees):
+    source, target = trees
+    seen = Seen()
+    run(source, target, watcher=seen)
+    assert sorted(entry.source for entry in seen.slides) == sorted(entries(target))
+    last = seen.snapshots[-1]
+    total = sum(path.stat().st_size for path in source.rglob("*.svs"))
+    assert (last.state, last.done, last.waiting) == ("ended: finished", 6, 0)
+    assert (last.done_bytes, last.total_bytes) == (total, total)
+    beat = read_heartbeat(target)
+    assert (beat["state"], beat["pid"], beat["done"]) == ("ended: finished", os.getpid(), 6)
+    log = (target / ".wsicomp/batch.log").read_text()
+    assert log.count(": done after") == 6
+
+
+def test_the_log_names_no_patient(tmp_path):
+    description = "Aperio\r\n200x150|AppMag = 20|MPP = 0.5|Patient = Jane Doe"
+    (tmp_path / "source").mkdir()
+    tiffs.write_tiff(tmp_path / "source/1.svs", description=description)
+    (tmp_path / "source/2.svs").write_bytes(b"Jane Doe")
+    run(tmp_path / "source", tmp_path / "target")
+    for path in (tmp_path / "target/.wsicomp").glob("*"):
+        if path.is_file():
+            assert b"Jane" not in path.read_bytes(), path
+
+
+def test_a_source_that_changes_meanwhile_is_not_kept(trees, hooked, monkeypatch):
+    source, target = trees
+    monkeypatch.setenv("WSICOMP_SLOW_S", "1")
+    slow = write_slide(source / "slow.svs")
+
+    class Meddler(Seen):
+        def told(self, snapshot):
+            if "slow.svs" in snapshot.running:
+                os.utime(slow, (1, len(self.snapshots)))
+            super().told(snapshot)
+
+    result = run(source, target, watcher=Meddler())
+    assert result.failed == 1
+    assert entries(target)["slow.svs"].cause == "source changed"
+    assert not (target / "slow.svs").exists()
+    assert run(source, target).converted == 1
+
+
+def test_a_restorable_archive_restores(trees, tmp_path):
+    from wsicomp import restore_slide
+
+    source, target = trees
+    run(source, target, RESTORABLE)
+    for entry in entries(target).values():
+        assert entry.restorable
+        restore_slide(target / entry.target, tmp_path / "again.svs", overwrite=True)
+        assert (tmp_path / "again.svs").read_bytes() == (source / entry.source).read_bytes()
+
+
+def test_the_whole_report_of_a_slide_is_in_the_ledger(trees):
+    source, target = trees
+    run(source, target)
+    with Ledger(target, read_only=True) as ledger:
+        report = ledger.report("a/slide 0.svs")
+    assert json.dumps(report["levels"]) != "[]"
+    assert report["target_bytes"] == (target / "a/slide 0.svs").stat().st_size

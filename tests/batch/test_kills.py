@@ -1,0 +1,112 @@
+"""Killed at any moment, coordinator or workers or both: after the last rerun nothing shows of it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.batch.trees import assert_agrees, entries, files, write_tree
+
+KILLS = 20
+OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
+
+
+def start(source, target, *options):
+    command = [sys.executable, "-m", "wsicomp", "batch", source, target, *OPTIONS, *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def cells(process):
+    """The processes that convert, of a coordinator that still is."""
+    try:
+        return psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(process, moment, whom):
+    """Kill -9 the coordinator, one of its cells or all of them at a moment; how many died of it."""
+    time.sleep(moment)
+    found = cells(process)
+    victims = found if whom == "all" else found[:1] if whom == "worker" else []
+    for victim in victims:
+        victim.kill()
+    if whom != "worker":
+        process.kill()
+        process.wait()
+        psutil.wait_procs(found, 10)
+        assert not [cell for cell in found if cell.is_running()], "a cell ends with its coordinator"
+        return 1
+    return len(victims)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
+    source, undisturbed, target = tmp_path / "source", tmp_path / "undisturbed", tmp_path / "target"
+    write_tree(source, 60, side=640)
+    before = files(source)
+    begin = time.monotonic()
+    assert start(source, undisturbed).wait() == 0
+    length = time.monotonic() - begin
+    moments = random.Random(6)
+    killed = {"coordinator": 0, "worker": 0, "all": 0}
+    process = start(source, target)
+    for number in range(KILLS):
+        whom = ("coordinator", "worker", "all")[number % 3]
+        killed[whom] += kill(process, moments.uniform(0.2, 0.25 * length), whom)
+        if process.poll() is not None:
+            if process.returncode == 0:
+                for path in [path for path in target.rglob("*.svs") if moments.random() < 0.8]:
+                    path.unlink()
+            process = start(source, target)
+    process.wait()
+    assert start(source, target, "--retry-failed").wait() == 0
+    assert min(killed.values()) >= 3
+    assert files(target) == files(undisturbed)
+    assert_agrees(target)
+    assert files(source) == before
+    assert {entry.state for entry in entries(target).values()} == {"done"}
+
+
+@pytest.mark.slow
+def test_no_slide_is_done_twice_without_cause(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 30, side=640)
+    process = start(source, target)
+    while len(list(target.rglob("*.svs"))) < 10:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in target.rglob("*.svs")}
+    assert start(source, target).wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    tried = [entry.attempts for entry in entries(target).values()]
+    assert sum(tried) <= len(tried) + 2, "only the two at work were begun again"
+    assert_agrees(target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, number):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 40, side=640)
+    for times in (1, 2):
+        process = start(source, target)
+        have = len(list(target.rglob("*.svs")))
+        while len(list(target.rglob("*.svs"))) < have + 3:
+            time.sleep(0.01)
+        for _ in range(times):
+            os.kill(process.pid, number)
+            time.sleep(0.05)
+        assert process.wait(30) == 130
+        assert not list(target.rglob("*.partial"))
+        states = [entry.state for entry in entries(target).values()]
+        assert "running" not in states
+        assert "waiting" in states
+    assert start(source, target).wait() == 0
+    assert_agrees(target)
