@@ -9,6 +9,7 @@ import numpy as np
 
 from tests import tiffs
 from wsicomp.batch import BatchChoices, Ledger, run_batch
+from wsicomp.batch.names import as_path, as_text
 from wsicomp.config import ConversionConfig
 
 HOOKS = Path(__file__).parent / "hooks"
@@ -54,7 +55,7 @@ def sha256(path):
 def files(target):
     """SHA-256 of every file of a tree but those in hidden folders, by their relative paths."""
     found = (path for path in target.rglob("*") if path.is_file())
-    relative = {str(path.relative_to(target)): path for path in found}
+    relative = {as_text(path.relative_to(target)): path for path in found}
     return {name: sha256(path) for name, path in relative.items() if not name.startswith(".wsicomp")}
 
 
@@ -63,6 +64,6 @@ def assert_agrees(target):
     done = {entry.target: entry for entry in entries(target).values() if entry.state == "done"}
     assert files(target) == {name: entry.target_sha256 for name, entry in done.items()}
     for name, entry in done.items():
-        assert (target / name).stat().st_size == entry.target_bytes
+        assert (target / as_path(name)).stat().st_size == entry.target_bytes
     assert not list(target.rglob("*.partial"))
     assert not list((target / ".wsicomp").rglob("*.png"))

@@ -89,7 +89,7 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
     except ImportError as exc:
         raise MissingExtraError("a scheduler needs Dask: pip install 'wsicomp[distributed]'") from exc
     try:
-        client: Any = distributed.Client(address, timeout=30, set_as_default=False)
+        client: Any = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as exc:
         raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc
     with client:

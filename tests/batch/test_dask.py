@@ -1,0 +1,147 @@
+"""A Dask cluster does what one machine does, also when a worker dies in the middle of a slide."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+import psutil
+import pytest
+
+from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
+from wsicomp.batch import State, Stop
+from wsicomp.errors import ConfigError
+
+pytest.importorskip("distributed", reason="the extra distributed is not installed")
+
+
+@contextmanager
+def process(*command, **environment):
+    """A Dask process on loopback; with all that it started, it ends with the block."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | environment,
+    )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(10)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers of one thread each: its address, and the workers' processes."""
+    file = tmp_path / "scheduler.json"
+    with ExitStack() as stack:
+        options = ("--scheduler-file", str(file))
+        stack.enter_context(
+            process("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *options)
+        )
+        while not file.exists():
+            time.sleep(0.05)
+        workers = [
+            stack.enter_context(
+                process(
+                    "dask_worker",
+                    *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)),
+                    *options,
+                    PYTHONPATH=str(HOOKS),
+                    WSICOMP_SLOW_S="4",
+                )
+            )
+            for _ in range(2)
+        ]
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, workers
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_the_middle_of_a_slide_changes_nothing(cluster, tmp_path):
+    address, workers = cluster
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 12)
+    for name in ("slow 1.svs", "slow 2.svs"):
+        write_slide(source / name)
+    run(source, tmp_path / "here")
+
+    class Killer:
+        """Kills the first worker while it has a slide."""
+
+        killed = 0
+
+        def told(self, snapshot):
+            if not self.killed and len([name for name in snapshot.running if "slow" in name]) == 2:
+                (cell,) = psutil.Process(workers[0].pid).children()
+                workers[0].kill()
+                psutil.wait_procs([cell], 10)
+                assert not cell.is_running(), "a cell ends with its worker"
+                self.killed += 1
+
+        def ended(self, entry):
+            pass
+
+    killer = Killer()
+    result = run(source, target, watcher=killer, scheduler=address, jobs=None)
+    assert killer.killed == 1
+    assert (result.converted + result.adopted, result.failures) == (14, 0)
+    assert files(target) == files(tmp_path / "here")
+    assert_agrees(target)
+
+    def told(path):
+        return {name: (e.state, e.digest, e.target_sha256) for name, e in entries(path).items()}
+
+    assert told(target) == told(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_stopped_twice_the_workers_drop_what_they_have(cluster, tmp_path):
+    address, _ = cluster
+    source, target = tmp_path / "source", tmp_path / "target"
+    for number in range(4):
+        write_slide(source / f"slow {number}.svs")
+    stop = Stop()
+
+    class Impatient:
+        def told(self, snapshot):
+            if snapshot.running:
+                stop.requests = 2
+
+        def ended(self, entry):
+            pass
+
+    assert run(source, target, watcher=Impatient(), stop=stop, scheduler=address).why == "stopped"
+    assert {entry.state for entry in entries(target).values()} == {State.WAITING}
+    assert_agrees(target)
+    assert run(source, target, scheduler=address).converted == 4
+
+
+def test_a_crash_on_a_worker_costs_the_slide_and_not_the_worker(cluster, tmp_path):
+    address, workers = cluster
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 4)
+    write_slide(source / "segfault.svs")
+    result = run(source, target, scheduler=address)
+    assert (result.converted, result.failed) == (4, 1)
+    assert entries(target)["segfault.svs"].error.startswith(
+        f"its process was killed by signal {signal.SIGSEGV:d}"
+    )
+    assert [worker.poll() for worker in workers] == [None, None]
+
+
+def test_a_scheduler_that_does_not_answer_is_told(tmp_path):
+    write_tree(tmp_path / "source", 1)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+        run(tmp_path / "source", tmp_path / "target", scheduler="tcp://127.0.0.1:9")

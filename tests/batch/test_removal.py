@@ -1,0 +1,266 @@
+"""Taking sources away: only what is proved to be replaced, and no trick loses a byte."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from tests import tiffs
+from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256, write_slide, write_tree
+from wsicomp import restore_slide
+from wsicomp.batch import BatchChoices
+from wsicomp.batch.removal import KeptError, ProofJob, quarantined, which_file
+from wsicomp.batch.survey import Trees
+from wsicomp.errors import ConfigError
+
+QUARANTINE = ".wsicomp-quarantine"
+DELETE = {"delete_source": True}
+
+
+@pytest.fixture
+def trees(tmp_path):
+    write_tree(tmp_path / "source", 3)
+    return tmp_path / "source", tmp_path / "target"
+
+
+def slides(folder):
+    return {
+        str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*.svs") if not path.is_symlink()
+    }
+
+
+def proof(trees, name="a/slide 0.svs", **changes):
+    """The job that the coordinator gives for a slide."""
+    source, target = trees
+    entry = entries(target)[name]
+    job = ProofJob(
+        name,
+        source / entry.source,
+        target / entry.target,
+        entry.source_sha256,
+        entry.target_sha256,
+        even_if_lossy=False,
+        workers=1,
+    )
+    return replace(job, **changes).run(lambda *_: None)
+
+
+def test_a_restorable_source_goes_into_quarantine_and_comes_back_from_its_target(trees, tmp_path):
+    source, target = trees
+    before = slides(source)
+    result = run(source, target, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined, result.deleted, result.is_good) == (3, 3, 0, True)
+    assert slides(source / QUARANTINE) == before
+    assert slides(source) == {f"{QUARANTINE}/{name}": digest for name, digest in before.items()}
+    for entry in entries(target).values():
+        assert entry.removal == "quarantined"
+        restore_slide(target / entry.target, tmp_path / "again.svs", overwrite=True)
+        assert sha256(tmp_path / "again.svs") == before[entry.source]
+    again = run(source, target, RESTORABLE, **DELETE)
+    assert (again.converted, again.failures, again.deleted) == (0, 0, 0)
+
+
+def test_it_is_deleted_after_its_days_if_it_is_proved_once_more(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    damaged = target / entries(target)["a/slide 0.svs"].target
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-9] + bytes(9))
+    os.utime(damaged, ns=(0, entries(target)["a/slide 0.svs"].target_mtime_ns))
+    result = run(source, target, RESTORABLE, **DELETE, quarantine_days=0)
+    assert result.deleted == 2
+    assert list(slides(source / QUARANTINE)) == ["a/slide 0.svs"]
+    found = entries(target)
+    assert [found[name].removal for name in sorted(found)] == ["quarantined", "deleted", "deleted"]
+    assert found["a/slide 0.svs"].kept_because == "the target is not the file that was written"
+    result = run(source, target, RESTORABLE, recheck=True)
+    assert result.failures == 1
+    assert (
+        f"its source is in {source / QUARANTINE / 'a/slide 0.svs'}" in entries(target)["a/slide 0.svs"].error
+    )
+
+
+def test_a_source_that_is_put_back_from_quarantine_is_a_source_again(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    (source / QUARANTINE / "a/slide 0.svs").rename(source / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE).converted == 0
+    assert entries(target)["a/slide 0.svs"].removal == ""
+
+
+def test_a_kill_between_move_and_ledger_is_found_out(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    (source / QUARANTINE / "a").mkdir(parents=True)
+    (source / "a/slide 0.svs").rename(source / QUARANTINE / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE).is_good
+    assert entries(target)["a/slide 0.svs"].removal == "quarantined"
+
+
+def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
+    source, target = trees
+    before = slides(source)
+    with pytest.raises(ConfigError, match="--even-if-lossy"):
+        run(source, target, **DELETE)
+    with pytest.raises(ConfigError, match="delete-source-after-verify"):
+        BatchChoices(even_if_lossy=True)
+    with pytest.raises(ConfigError, match="leave no-verify out"):
+        run(source, target, replace(CONFIG, verify=False), **DELETE, even_if_lossy=True)
+    run(source, target)
+    assert "cannot restore it" in proof(trees).error
+    assert slides(source) == before
+    assert run(source, target, **DELETE, even_if_lossy=True).quarantined == 3
+    assert slides(source / QUARANTINE) == before
+
+
+def test_what_was_converted_without_verify_stays(trees):
+    source, target = trees
+    run(source, target, replace(CONFIG, verify=False))
+    assert run(source, target, **DELETE, even_if_lossy=True).quarantined == 0
+    assert len(slides(source)) == 3
+
+
+def test_a_source_with_damaged_tiles_stays_even_if_told_twice(trees):
+    source, target = trees
+    tiffs.damage_tile(source / "a/slide 0.svs", 5)
+    config = replace(CONFIG, codec="jpeg", glass="keep")
+    assert run(source, target, config, **DELETE, even_if_lossy=True).quarantined == 2
+    assert "damaged: keep it" in entries(target)["a/slide 0.svs"].kept_because
+    assert (source / "a/slide 0.svs").exists()
+
+
+def test_a_link_and_what_it_leads_to_stay(trees, tmp_path):
+    source, target = trees
+    kept = write_slide(tmp_path / "elsewhere/kept.svs", 50)
+    (source / "link.svs").symlink_to(kept)
+    result = run(source, target, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined) == (4, 3)
+    assert (source / "link.svs").is_symlink()
+    assert kept.exists()
+    assert "it is a link" in entries(target)["link.svs"].kept_because
+
+
+def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    (source / "a").rename(tmp_path / "a")
+    (source / "a").symlink_to(tmp_path / "a")
+    entry = entries(target)["a/slide 0.svs"]
+    facts = proof(trees).facts
+    with pytest.raises(KeptError, match="a folder on the way"):
+        quarantined(entry, Trees(source, target), facts)
+    run(source, target, RESTORABLE, **DELETE)
+    assert (tmp_path / "a/slide 0.svs").exists()
+
+
+def test_a_target_that_changed_since_its_verify_keeps_the_source(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    entry = entries(target)["a/slide 0.svs"]
+    path = target / entry.target
+    good = path.read_bytes()
+    for at in (20, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        assert proof(trees).error == "the target is not the file that was written"
+    path.write_bytes(good)
+    assert proof(trees).state == "done"
+
+
+def test_what_changes_between_proof_and_move_stays(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    entry, where = entries(target)["a/slide 0.svs"], Trees(source, target)
+    facts = proof(trees).facts
+    other = write_slide(source / "other.svs", 99)
+    for changed in (source / entry.source, target / entry.target):
+        before = changed.read_bytes()
+        shutil.copy(other, changed)
+        with pytest.raises(KeptError, match="changed after they were compared"):
+            quarantined(entry, where, facts)
+        assert changed.read_bytes() == other.read_bytes()
+        changed.write_bytes(before)
+    assert not (source / QUARANTINE).exists()
+
+
+def test_a_source_that_was_exchanged_is_not_taken_for_the_one_that_was_converted(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = source / "a/slide 0.svs"
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert path.read_bytes() == bytes(data)
+    assert entries(target)["a/slide 0.svs"].kept_because == "the source is not the file that was converted"
+
+
+def test_nothing_in_quarantine_is_overwritten(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    held = source / QUARANTINE / "a/slide 0.svs"
+    held.parent.mkdir(parents=True)
+    held.write_bytes(b"of an earlier night")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert held.read_bytes() == b"of an earlier night"
+    assert (source / "a/slide 0.svs").exists()
+
+
+def test_a_target_that_is_its_source_is_no_reason_to_delete_it(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = target / entries(target)["a/slide 0.svs"].target
+    path.unlink()
+    path.hardlink_to(source / "a/slide 0.svs")
+    digest = sha256(path)
+    assert proof(trees, target_sha256=digest, source_sha256=digest).error == "source and target are one file"
+
+
+def test_a_slide_of_many_files_is_not_taken_apart(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = source / "a/slide 0.svs"
+    index = path.with_suffix(".vms")
+    path.rename(index)
+    (source / "a/part.jpg").write_bytes(b"part")
+    with index.open("ab") as file:
+        file.write(b"\nImageFile=part.jpg\n")
+    assert proof(trees, source=index, source_sha256=sha256(index)).error == (
+        "the slide is of many files, which are not taken apart"
+    )
+
+
+def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    from wsicomp.batch import removal
+
+    real = removal.verify_slide
+
+    def fails_at_the_end(*arguments):
+        found = real(*arguments)
+        from wsicomp.pyramid.problems import Problem
+
+        return replace(found, problems=(Problem("tiles-changed", "level 0", "late"),))
+
+    monkeypatch.setattr(removal, "verify_slide", fails_at_the_end)
+    outcome = proof(trees)
+    assert (outcome.state, outcome.facts) == ("skipped", ())
+    assert "failed its check" in outcome.error
+
+
+def test_which_file_tells_a_file_from_its_copy(tmp_path):
+    (tmp_path / "a").write_bytes(b"same")
+    shutil.copy2(tmp_path / "a", tmp_path / "b")
+    assert which_file(tmp_path / "a") != which_file(tmp_path / "b")
+    for wrong in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(KeptError):
+            which_file(wrong)
+
+
+def test_all_that_is_on_the_disk_is_accounted_for(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    assert files(target) == {entry.target: entry.target_sha256 for entry in entries(target).values()}

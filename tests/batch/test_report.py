@@ -1,0 +1,102 @@
+"""The morning report says what the ledger says, and a browser needs nothing else to show it."""
+
+import csv
+import json
+import re
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.batch.trees import entries, run, write_slide, write_tree
+from wsicomp.batch import Entry, Ledger, State, read_report, write_csv, write_html
+from wsicomp.errors import SlideWriteError, TargetExistsError
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """A tree with two failures, one of them with a name that would be markup."""
+    folder = tmp_path_factory.mktemp("night")
+    write_tree(folder / "source", 5, side=400)
+    write_slide(folder / "source/<b>bold &amp; ünïcode.svs", 9)
+    for name in ("bad.svs", "<script>alert(1).svs"):
+        (folder / "source" / name).write_bytes(b"no slide")
+    (folder / "source/loop").symlink_to(folder / "source")
+    run(folder / "source", folder / "target")
+    return folder / "target"
+
+
+def test_its_figures_are_the_sums_of_the_entries(night):
+    report, found = read_report(night), list(entries(night).values())
+    done = [entry for entry in found if entry.state is State.DONE]
+    assert report.states == {"waiting": 0, "running": 0, "done": 6, "skipped": 1, "failed": 2}
+    assert report.slides == len(found)
+    assert report.source_bytes == sum(entry.source_bytes for entry in done)
+    assert report.target_bytes == sum((night / entry.target).stat().st_size for entry in done)
+    assert report.saved == 1 - report.target_bytes / report.source_bytes
+    assert [(cause.cause, cause.count) for cause in report.causes] == [("unreadable", 2)]
+    assert report.removed_tiles == sum(entry.removed_tiles for entry in done) > 0
+    assert len(report.savings) + len(report.growths) == 6
+    json.dumps(report.to_json())
+
+
+def test_what_waits_is_projected_from_what_is_done(tmp_path):
+    (tmp_path / ".wsicomp").mkdir()
+    done = Entry("a", "a", State.DONE, source_bytes=100, target_bytes=25)
+    with Ledger(tmp_path) as ledger:
+        ledger.put([replace(done, source="b", state=State.WAITING, source_bytes=1000)])
+        assert read_report(tmp_path).projected_bytes is None
+        ledger.put([done])
+    assert (read_report(tmp_path).waiting_bytes, read_report(tmp_path).projected_bytes) == (1000, 250)
+
+
+def test_the_table_has_every_entry_to_the_byte(night, tmp_path):
+    write_csv(night, tmp_path / "slides.csv")
+    with (tmp_path / "slides.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["source"]: row for row in csv.DictReader(file)}
+    found = entries(night)
+    assert rows.keys() == found.keys()
+    for source, row in rows.items():
+        for field in fields(Entry):
+            if field.name != "trace":
+                assert row[field.name] == str(getattr(found[source], field.name))
+
+
+def test_the_page_names_every_slide_and_escapes_it(night, tmp_path):
+    write_html(night, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "&lt;b&gt;bold &amp;amp; ünïcode" in page
+    assert page.count("data:image/jpeg;base64,") == 6
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    report = read_report(night)
+    assert f"{report.states['done']} of {report.slides}" in page
+    for entry in entries(night).values():
+        if entry.state is State.DONE:
+            assert f"{entry.removed_tiles / entry.tiles * 100:.1f} % of the tiles went" in page
+
+
+def test_the_page_can_do_with_fewer_pictures(night, tmp_path):
+    write_html(night, tmp_path / "report.html", thumbnails=2)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "4 more slides are done" in page
+
+
+def test_a_report_overwrites_nothing_unless_told(night, tmp_path):
+    for write in (write_csv, write_html):
+        path = tmp_path / write.__name__
+        path.write_text("mine")
+        with pytest.raises(TargetExistsError):
+            write(night, path)
+        assert path.read_text() == "mine"
+        write(night, path, overwrite=True)
+        with pytest.raises(SlideWriteError):
+            write(night, tmp_path / "no folder" / "report")
+
+
+def test_an_empty_tree_has_a_report_too(tmp_path):
+    (tmp_path / "source").mkdir()
+    assert run(tmp_path / "source", tmp_path / "target").is_good
+    write_html(tmp_path / "target", tmp_path / "report.html")
+    assert "0 of 0" in (tmp_path / "report.html").read_text("utf-8")

@@ -1,0 +1,172 @@
+"""`wsicomp batch` on the command line: what it prints, its exit codes, and its refusals."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.batch.trees import entries, write_slide, write_tree
+from wsicomp.batch.choices import next_time
+from wsicomp.cli import main
+from wsicomp.errors import ConfigError
+
+FAST = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "1", "--min-free", "0")
+
+
+@pytest.fixture
+def trees(tmp_path):
+    write_tree(tmp_path / "source", 3)
+    return tmp_path / "source", tmp_path / "target"
+
+
+def run(capsys, *arguments):
+    code = main(["batch", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_run_says_a_line_a_slide_and_a_sum(capsys, trees):
+    source, target = trees
+    code, out, err = run(capsys, source, target, *FAST)
+    assert code == 0
+    assert out.startswith(f"{target}: 3 converted in ")
+    lines = err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs"]
+    assert all("saved, in" in line or "larger, in" in line for line in lines)
+    code, out, err = run(capsys, source, target, *FAST)
+    assert (code, err) == (0, "")
+    assert "nothing was to be done" in out
+
+
+def test_a_failure_is_exit_code_1_also_the_night_after(capsys, trees):
+    source, target = trees
+    (source / "bad.svs").write_bytes(b"no slide")
+    for failed in ("3 converted, 1 failed", "nothing was to be done"):
+        code, out, _ = run(capsys, source, target, *FAST)
+        assert code == 1
+        assert failed in out
+        assert "1 failed, 0 waiting" in out
+    code, out, _ = run(capsys, "report", target)
+    assert code == 0
+    assert "failed, unreadable: 1\n    bad.svs: not a whole-slide image" in out
+
+
+def test_json_lines_are_for_scripts(capsys, trees):
+    source, target = trees
+    code, out, err = run(capsys, source, target, *FAST, "--json")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [event["source"] for event in events if event["event"] == "slide"] == sorted(entries(target))
+    assert events[-1]["event"] == "end"
+    assert events[-1]["converted"] == 3
+    progress = [event for event in events if event["event"] == "progress"]
+    assert progress[-1]["done_bytes"] == progress[-1]["total_bytes"] > 0
+
+
+def test_a_dry_run_lists_what_would_be_done(capsys, trees):
+    source, target = trees
+    code, out, _ = run(capsys, source, target, "--dry-run", "--codec", "jpegxl")
+    assert code == 0
+    assert "a/slide 0.svs -> a/slide 0.svs.tiff, " in out
+    assert "would convert 3 of 3 slides" in out
+    code, out, _ = run(capsys, source, target, "--dry-run", "--json")
+    assert [due["source"] for due in json.loads(out)["due"]] == [
+        "a/slide 0.svs",
+        "b/slide 1.svs",
+        "c/slide 2.svs",
+    ]
+    assert not target.exists()
+
+
+def test_status_and_report_need_a_ledger_and_write_files_only_when_told(capsys, trees, tmp_path):
+    source, target = trees
+    for command in ("status", "report"):
+        code, _, err = run(capsys, command, tmp_path)
+        assert code == 1
+        assert "no batch has been here" in err
+    run(capsys, source, target, *FAST)
+    code, out, _ = run(capsys, "status", target)
+    assert code == 0
+    assert "3 done" in out
+    assert "no batch of this machine is at work" in out
+    assert json.loads(run(capsys, "status", target, "--json")[1])["states"]["done"] == 3
+    page, table = tmp_path / "r.html", tmp_path / "r.csv"
+    code, out, _ = run(capsys, "report", target, "--html", page, "--csv", table, "--json", "-")
+    assert code == 0
+    assert json.loads(out)["states"]["done"] == 3
+    assert page.stat().st_size > 1000
+    assert len(table.read_text("utf-8").splitlines()) == 4
+    code, _, err = run(capsys, "report", target, "--html", page)
+    assert code == 1
+    assert "exists already" in err
+
+
+def test_a_folder_called_status_is_converted_by_its_path(trees, monkeypatch, capsys, tmp_path):
+    source, target = trees
+    monkeypatch.chdir(tmp_path)
+    source.rename("status")
+    assert run(capsys, "./status", target, *FAST)[0] == 0
+    assert len(entries(target)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--jobs", "0"], "jobs is 0, expected 1 to 1024"),
+        (["--until", "25:00"], "until is '25:00', expected a time of day as 06:30"),
+        (["--codec", "jpeg", "--delete-source-after-verify"], "cannot restore their sources"),
+        (["--quality", "0", "--codec", "jpeg"], "quality is 0"),
+        (["--preset", "no-such"], "No such file"),
+    ],
+)
+def test_wrong_choices_are_exit_code_2_and_touch_nothing(capsys, trees, options, message):
+    source, target = trees
+    code, _, err = run(capsys, source, target, *options)
+    assert code == 2
+    assert message in err
+    assert not target.exists()
+
+
+def test_a_target_inside_the_source_is_refused(capsys, trees):
+    source, _ = trees
+    code, _, err = run(capsys, source, source / "out")
+    assert code == 2
+    assert "overlap" in err
+    assert not (source / "out").exists()
+
+
+def test_until_is_the_next_time_a_clock_shows_it():
+    now = datetime(2026, 3, 1, 22, 15).astimezone()
+    assert next_time("06:30", now) == now.replace(hour=6, minute=30) + timedelta(days=1)
+    assert next_time("22:16", now) == now.replace(minute=16)
+    assert next_time("22:15", now) == now + timedelta(days=1)
+    with pytest.raises(ConfigError):
+        next_time("soon", now)
+
+
+def test_a_terminal_gets_bars_and_hears_of_failures(trees):
+    source, target = trees
+    write_slide(source / "d.svs", side=900)
+    (source / "bad.svs").write_bytes(b"no slide")
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "wsicomp", "batch", source, target, *FAST]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=secondary)
+    os.close(secondary)
+    shown = b""
+    while True:
+        try:
+            part = os.read(primary, 10_000)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(primary)
+    assert process.wait() == 1
+    assert b"bad.svs: failed, unreadable" in shown
+    assert b"waiting" in shown
+    assert b"slide 0.svs: " not in shown
