@@ -544,6 +544,14 @@ def test_by_default_the_network_finds_tissue_and_an_audit_shows_what_went(drawn,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.png", "t.svs"]
 
 
+def test_an_audit_by_a_jpeg_name_is_a_jpeg(drawn, tmp_path):
+    for name in ("audit.png", "audit.jpg"):
+        wsicomp.plan_slide(drawn, audit=tmp_path / name)
+    with Image.open(tmp_path / "audit.png") as exact, Image.open(tmp_path / "audit.jpg") as close:
+        assert (exact.format, close.format, exact.size) == ("PNG", "JPEG", close.size)
+        assert np.abs(np.asarray(exact).astype(int) - np.asarray(close)).mean() < 3
+
+
 def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
     with pytest.raises(SlideWriteError, match="does not exist"):
         wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "gone/audit.png")

@@ -28,7 +28,7 @@ from wsicomp.slide import Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.outline import save_png
+from wsicomp.tissue.outline import PICTURES, save_picture
 from wsicomp.tissue.segment import read_overview
 
 _QUICKHASH = "openslide.quickhash-1"
@@ -119,8 +119,8 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
     for target in others:
         if target.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"the target {target} is a TIFF; end its name in one of {', '.join(_SUFFIXES)}")
-    if audit is not None and audit.suffix.lower() != ".png":
-        raise ConfigError(f"the audit picture {audit} is drawn as PNG; end its name in .png")
+    if audit is not None and audit.suffix.lower() not in PICTURES:
+        raise ConfigError(f"the audit picture {audit} is PNG or JPEG; end its name in .png or .jpg")
 
 
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
@@ -130,7 +130,7 @@ def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: Co
     assert prepared.mask is not None and prepared.survey is not None, "glass is looked for"  # noqa: PT018
     overview = read_overview(slide, config.workers, untold)
     kinds = prepared.survey.kinds[0]
-    save_png(audit_picture(overview, slide.info.levels[0], kinds, prepared.mask), path)
+    save_picture(audit_picture(overview, slide.info.levels[0], kinds, prepared.mask), path)
 
 
 def _write(

@@ -66,4 +66,4 @@ def assert_agrees(target):
     for name, entry in done.items():
         assert (target / as_path(name)).stat().st_size == entry.target_bytes
     assert not list(target.rglob("*.partial"))
-    assert not list((target / ".wsicomp").rglob("*.png"))
+    assert not list((target / ".wsicomp").rglob("*.large.jpg"))

@@ -253,7 +253,7 @@ def test_no_output_overwrites_an_input(capsys, source, tmp_path):
         ["convert", copy, tmp_path / "t.svs", "--json", tmp_path / "t.svs"],
         ["convert", copy, "."],
         ["convert", copy, "/", "--overwrite"],
-        ["convert", copy, tmp_path / "t.svs", "--audit", tmp_path / "look.jpg"],
+        ["convert", copy, tmp_path / "t.svs", "--audit", tmp_path / "look.gif"],
         ["convert", copy, tmp_path / "t.svs", "--mask", copy],
         ["dataset", "draw", tmp_path / ("long" * 100)],
     ]

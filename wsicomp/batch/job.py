@@ -154,7 +154,7 @@ class ConversionJob:
         config = replace(self.config, overwrite=overwrite)
         if self.audit is None or config.glass == "keep":
             return convert_slide(self.source, self.target, config, on_progress)
-        large = self.audit.with_suffix(".png")
+        large = large_audit(self.audit)
         large.parent.mkdir(parents=True, exist_ok=True)
         large.unlink(missing_ok=True)
         try:
@@ -219,6 +219,11 @@ def _provenance(target: Path) -> Provenance | None:
         return None
 
 
+def large_audit(audit: Path) -> Path:
+    """Where a small picture's large one stands for a moment."""
+    return audit.with_suffix(".large.jpg")
+
+
 def _shrink(picture: Path, thumbnail: Path) -> None:
     """A small picture of a large one, without its legend.
 
@@ -226,8 +231,12 @@ def _shrink(picture: Path, thumbnail: Path) -> None:
         SlideWriteError: it cannot be written.
     """
     with Image.open(picture) as image:
-        small = image.crop((0, 0, image.width, image.height - LEGEND_PX))
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX, reducing_gap=2)
+        width, height = image.width, image.height - LEGEND_PX
+        scale = min(1.0, THUMBNAIL_PX / max(width, height))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        image.draft("RGB", (2 * size[0], 2 * size[1]))  # a JPEG decodes at a fraction of its size
+        box = (0.0, 0.0, float(image.width), image.height * height / (height + LEGEND_PX))
+        small = image.resize(size, Image.Resampling.BOX, box)
         with completed(thumbnail) as partial:
             small.save(partial, "JPEG", quality=80)
 

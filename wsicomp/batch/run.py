@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.cell import CRASHED, STOPPED
-from wsicomp.batch.job import ConversionJob, Outcome, RecheckJob
+from wsicomp.batch.job import ConversionJob, Outcome, RecheckJob, large_audit
 from wsicomp.batch.ledger import Entry, State, audit_path
 from wsicomp.batch.names import as_path
 from wsicomp.batch.removal import KeptError, ProofJob, deleted, is_overdue, quarantined
@@ -52,10 +52,10 @@ class BatchResult:
 def sweep(entry: Entry, trees: Trees) -> None:
     """Delete what a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
-    for path in (trees.target_of(entry), audit, audit.with_suffix(".png")):
+    for path in (trees.target_of(entry), audit, large_audit(audit)):
         sweep_partial(path)
     if audit.parent.is_dir():
-        audit.with_suffix(".png").unlink(missing_ok=True)
+        large_audit(audit).unlink(missing_ok=True)
 
 
 class Run:

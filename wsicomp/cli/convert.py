@@ -74,7 +74,10 @@ def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig)
     run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write no TARGET")
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument(
-        "--audit", type=Path, metavar="PNG", help="draw what was removed, the mask, and what the guard saved"
+        "--audit",
+        type=Path,
+        metavar="PICTURE",
+        help="draw what was removed, the mask, and what the guard saved",
     )
     run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
 

@@ -45,7 +45,7 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--audit",
         type=Path,
-        metavar="PNG",
+        metavar="PICTURE",
         help="also draw the slide with the tiles that `wsicomp convert` would remove, "
         "the mask with its margin, and what the guard saves",
     )

@@ -36,14 +36,18 @@ def shaded(pixels: Pixels, where: NDArray[np.bool_], color: Color, strength: flo
     return shade
 
 
-def save_png(pixels: Pixels, path: Path) -> None:
-    """Write a picture; it appears when it is complete.
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""The suffixes of pictures, and how they are stored."""
+
+
+def save_picture(pixels: Pixels, path: Path) -> None:
+    """Write a picture as its suffix says; it appears when it is complete.
 
     Raises:
         SlideWriteError: it cannot be written.
     """
     with completed(path) as partial:
-        Image.fromarray(pixels).save(partial, "PNG")
+        Image.fromarray(pixels).save(partial, PICTURES[path.suffix.lower()], quality=90)
 
 
 def spread(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:

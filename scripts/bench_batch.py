@@ -1,0 +1,150 @@
+"""What a batch adds to its conversions: two jobs beside one, the coordinator's share, a ledger of 100,000.
+
+    scripts/bench-batch [--tiny 2000] [--slides 8] [--rounds 3]
+
+Everything is compared within one run. Slides are drawn; tiny ones are copies of one with its number in a
+corner. Rounds are interleaved, and the fastest of each counts.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import tifffile
+from rich.console import Console
+from rich.table import Table
+
+from wsicomp.batch import BatchChoices, Entry, Ledger, State, read_report, run_batch, write_csv, write_html
+from wsicomp.config import ConversionConfig
+from wsicomp.convert import convert_slide
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticSlide, write_slide
+
+ONE_THREAD = ConversionConfig(workers=1, segmenter="threshold")
+CHOICES = BatchChoices(workers=1, min_free=0)
+
+
+def batch(source: Path, target: Path, config: ConversionConfig, jobs: int) -> float:
+    """The seconds of a batch into an empty tree."""
+    shutil.rmtree(target, ignore_errors=True)
+    start = time.perf_counter()
+    result = run_batch(source, target, config, replace(CHOICES, jobs=jobs))
+    assert result.is_good, result
+    return time.perf_counter() - start
+
+
+def second_job(folder: Path, slides: int, rounds: int, table: Table) -> None:
+    """JPEG at quality 90, one thread a slide."""
+    source = folder / "large"
+    source.mkdir()
+    write_slide(source / "0.svs", SyntheticSlide(Size(6000, 6000), seed=1, tissue_fraction=0.5))
+    for number in range(1, slides):
+        shutil.copy(source / "0.svs", source / f"{number}.svs")
+    config = replace(ONE_THREAD, codec="jpeg", quality=90)
+    batch(source, folder / "out", config, 2)
+    one, two = [], []
+    for _ in range(rounds):
+        one.append(batch(source, folder / "out", config, 1))
+        two.append(batch(source, folder / "out", config, 2))
+    table.add_row(f"{slides} slides of 6,000 px, jpeg q90, one job", f"{min(one):.2f} s", "1.00x")
+    table.add_row("two jobs", f"{min(two):.2f} s", f"{min(one) / min(two):.2f}x")
+
+
+def coordinator(folder: Path, tiny: int, table: Table) -> None:
+    """Tiny slides one after another in this process, and by a batch with one job."""
+    source = folder / "tiny"
+    source.mkdir()
+    write_slide(source / "0.svs", SyntheticSlide(Size(600, 500), seed=2))
+    data = (source / "0.svs").read_bytes()
+    with tifffile.TiffFile(source / "0.svs") as tiff:
+        description = tiff.pages[0].tags["ImageDescription"]
+        place, count = description.valueoffset, description.count
+    text = data[place : place + count]
+    assert b"AppMag" in text
+    for number in range(1, tiny):
+        label = f"{number:05d}".encode()
+        at = place + count - 1 - len(label)
+        (source / f"{number}.svs").write_bytes(data[:at] + label + data[at + len(label) :])
+    alone = folder / "alone"
+    alone.mkdir()
+    start = time.perf_counter()
+    for path in sorted(source.iterdir()):
+        convert_slide(path, alone / path.name, ONE_THREAD)
+    by_itself = time.perf_counter() - start
+    whole = batch(source, folder / "out", ONE_THREAD, 1)
+    same = all((folder / "out" / path.name).read_bytes() == path.read_bytes() for path in alone.iterdir())
+    assert same, "a batch writes other bytes than convert"
+    table.add_row(
+        f"{tiny} tiny slides, convert in a loop",
+        f"{by_itself:.1f} s",
+        f"{by_itself / tiny * 1000:.1f} ms each",
+    )
+    table.add_row("by a batch with one job", f"{whole:.1f} s", f"{whole / tiny * 1000:.1f} ms each")
+    more = (whole - by_itself) / tiny * 1000
+    table.add_row("what the batch adds", f"{whole - by_itself:.1f} s", f"{more:.1f} ms each")
+    start = time.perf_counter()
+    run_batch(source, folder / "out", ONE_THREAD, CHOICES)
+    table.add_row("again, with nothing to do", f"{time.perf_counter() - start:.2f} s", "")
+
+
+def large_ledger(folder: Path, table: Table) -> None:
+    """A ledger of 100,000 entries, two in a hundred failed."""
+    (folder / ".wsicomp").mkdir()
+    done = Entry(
+        "",
+        "",
+        State.DONE,
+        "1-2",
+        10**9,
+        "s" * 64,
+        "d" * 64,
+        "a" * 64,
+        "b" * 64,
+        7 * 10**8,
+        verified=True,
+        tiles=30_000,
+    )
+    failed = replace(
+        done, state=State.FAILED, cause="unreadable", error="level 0: broken", trace="line\n" * 30
+    )
+
+    def entry(number: int) -> Entry:
+        name = f"{number // 1000:03d}/case {number}/slide {number}.svs"
+        base = failed if number % 50 == 0 else done
+        return replace(base, source=name, target=name, elapsed_s=number % 977, rescued_tiles=number % 3)
+
+    start = time.perf_counter()
+    with Ledger(folder) as ledger:
+        ledger.put(entry(number) for number in range(100_000))
+    table.add_row("ledger of 100,000 entries, written at once", f"{time.perf_counter() - start:.2f} s", "")
+    for name, read in (
+        ("opened and reported", lambda: read_report(folder)),
+        ("its page", lambda: write_html(folder, folder / "r.html", overwrite=True)),
+        ("its table", lambda: write_csv(folder, folder / "r.csv", overwrite=True)),
+    ):
+        start = time.perf_counter()
+        read()
+        table.add_row(name, f"{time.perf_counter() - start:.2f} s", "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiny", type=int, default=2000)
+    parser.add_argument("--slides", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    table = Table("", "seconds", "")
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("jobs", "coordinator", "ledger"):
+            (Path(folder) / part).mkdir()
+        second_job(Path(folder) / "jobs", options.slides, options.rounds, table)
+        coordinator(Path(folder) / "coordinator", options.tiny, table)
+        large_ledger(Path(folder) / "ledger", table)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
