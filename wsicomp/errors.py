@@ -10,6 +10,7 @@
     │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that is there already
+    │       └── TargetBusyError               one that another run is writing
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library cannot be loaded
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
@@ -78,6 +79,10 @@ class SlideWriteError(WsicompError, OSError):
 
 class TargetExistsError(SlideWriteError):
     """A target that exists and was not to be replaced."""
+
+
+class TargetBusyError(TargetExistsError):
+    """A target that another run is writing at this moment."""
 
 
 class UnknownCodecError(WsicompError, LookupError):

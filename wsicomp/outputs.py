@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from wsicomp.errors import SlideWriteError, TargetExistsError, WsicompError
+from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
@@ -141,10 +141,10 @@ def open_locked(partial: Path) -> BinaryIO:
     """Open a partial file for writing from its start, held against every other process.
 
     Raises:
-        TargetExistsError: another run is writing it.
+        TargetBusyError: another run is writing it.
         SlideWriteError: the file system refuses, or it is a link or another's file.
     """
-    busy = TargetExistsError("another run is writing it; wait for that one", partial)
+    busy = TargetBusyError("another run is writing it; wait for that one", partial)
     try:
         file = open(partial, "r+b", opener=_create)  # noqa: SIM115
     except OSError as exc:

@@ -1,5 +1,6 @@
 """A tree of slides: each is done once, and what could not be done is known."""
 
+import errno
 import json
 import os
 import shutil
@@ -23,12 +24,13 @@ from tests.batch.trees import (
     write_tree,
 )
 from wsicomp.batch import BatchChoices, Stop, survey_batch
+from wsicomp.batch.job import failure
 from wsicomp.batch.ledger import Ledger, LedgerError, State
 from wsicomp.batch.pace import paced
 from wsicomp.batch.watch import held_alone, is_at_work, read_heartbeat
 from wsicomp.convert import convert_slide
-from wsicomp.errors import ConfigError, SlideReadError
-from wsicomp.outputs import partial_path
+from wsicomp.errors import ConfigError, SlideReadError, SlideWriteError
+from wsicomp.outputs import open_locked, partial_path
 from wsicomp.preparation import file_sha256
 
 
@@ -398,6 +400,39 @@ def test_a_source_that_changes_meanwhile_is_not_kept(trees, hooked, monkeypatch)
     assert entries(target)["slow.svs"].cause == "source changed"
     assert not (target / "slow.svs").exists()
     assert run(source, target).converted == 1
+
+
+def test_a_target_that_another_process_writes_is_left_to_it_and_tried_by_the_next_run(trees):
+    source, target = trees
+    (target / "a").mkdir(parents=True)
+    with open_locked(partial_path(target / "a/slide 0.svs")):
+        result = run(source, target)
+        assert (result.converted, result.failed) == (5, 1)
+        assert entries(target)["a/slide 0.svs"].cause == "target being written"
+        assert partial_path(target / "a/slide 0.svs").exists()
+    assert run(source, target).converted == 1
+    assert_agrees(target)
+
+
+@pytest.mark.parametrize(
+    ("raised", "behind", "cause"),
+    [
+        (SlideReadError("no"), None, "unreadable"),
+        (SlideReadError("no"), PermissionError(errno.EACCES, "denied"), "source not reached"),
+        (SlideReadError("no"), OSError(errno.EIO, "input/output"), "source not reached"),
+        (SlideWriteError("no"), OSError(errno.EROFS, "read-only"), "target not writable"),
+        (SlideWriteError("no"), OSError(errno.ENOSPC, "full"), "disk full"),
+        (PermissionError(errno.EACCES, "denied"), None, "target not writable"),
+        (MemoryError(), None, "out of memory"),
+        (ValueError("a bug"), None, "internal error"),
+    ],
+)
+def test_a_failure_has_the_cause_that_says_what_to_do(tmp_path, raised, behind, cause):
+    path = write_slide(tmp_path / "a.svs")
+    raised.__cause__ = behind
+    assert failure(raised, path).cause == cause
+    if isinstance(raised, SlideReadError):
+        assert failure(raised, tmp_path / "gone.svs").cause == "source gone"
 
 
 def test_a_restorable_archive_restores(trees, tmp_path):

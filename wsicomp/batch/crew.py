@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
@@ -24,7 +24,8 @@ from wsicomp.version import SOFTWARE
 _JOB_BYTES, _NEURAL_JOB_BYTES = 1_000_000_000, 3_000_000_000
 """What a job may need at its most: twice what was measured at 49,152 px a side, and torch."""
 
-Result = TypeVar("Result")
+_GROUPS = "/sys/fs/cgroup"
+
 Everywhere = Callable[[Callable[[], Any]], list[Any]]
 
 
@@ -54,7 +55,17 @@ class Crew:
 def default_jobs(config: ConversionConfig) -> int:
     """As many as there are cores, or as fit into the memory that is free now; at least one."""
     need = _NEURAL_JOB_BYTES if config.codec in NEURAL_CODECS else _JOB_BYTES
-    return max(1, min(available_cores(), int(psutil.virtual_memory().available) // need))
+    return max(1, min(available_cores(), _free_memory_bytes() // need))
+
+
+def _free_memory_bytes() -> int:
+    """What the machine has left, or the container or batch job that this process is in."""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # no limit, or a system without such groups
+        group = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+        limit, used = (int(Path(_GROUPS, group, f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
 
 
 @contextmanager

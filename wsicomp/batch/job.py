@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from wsicomp.errors import (
     MissingExtraError,
     SlideReadError,
     SlideWriteError,
+    TargetBusyError,
     TargetExistsError,
     TileReadError,
     UnknownModelError,
@@ -49,11 +50,13 @@ from wsicomp.tissue.audit import LEGEND_PX
 
 THUMBNAIL_PX = 320
 
-GONE, CHANGED, DISK_FULL, REFUSED = "source gone", "source changed", "disk full", "target not writable"
-PASSING = (GONE, CHANGED, DISK_FULL, REFUSED)
+GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
+DISK_FULL, REFUSED, BUSY = "disk full", "target not writable", "target being written"
+PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY)
 """Causes that say nothing of the slide: the next run tries it again without being told to."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((TargetBusyError,), BUSY),
     ((TargetExistsError,), "target exists"),
     ((SlideWriteError,), REFUSED),
     ((TileReadError,), "damaged tile"),
@@ -255,14 +258,24 @@ def failure(exc: BaseException, source: Path) -> Outcome:
 
 
 def _cause(exc: BaseException, source: Path) -> str:
-    behind: BaseException | None = exc
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno in _FULL:
-            return DISK_FULL
-        behind = behind.__cause__ or behind.__context__
-    if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError) and not source.exists():
-        return GONE
+    numbers = list(_system_errors(exc))
+    if any(number in _FULL for number in numbers):
+        return DISK_FULL
+    if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
+        if not source.exists():
+            return GONE
+        if isinstance(exc, SlideReadError) and numbers:
+            return UNREACHED
     for kinds, cause in _CAUSES:
         if isinstance(exc, kinds):
             return cause
     return REFUSED if isinstance(exc, OSError) else "internal error"
+
+
+def _system_errors(exc: BaseException) -> Iterator[int]:
+    """What the system said, where it was the system that refused."""
+    behind: BaseException | None = exc
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.errno is not None:
+            yield behind.errno
+        behind = behind.__cause__

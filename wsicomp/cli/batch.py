@@ -116,7 +116,7 @@ def _add_tree_options(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="only files whose name or path in SOURCE_DIR matches (again for more; default: by suffix)",
     )
-    tree.add_argument("--exclude", action="append", metavar="GLOB", help="not those that match")
+    tree.add_argument("--exclude", action="append", metavar="GLOB", help="not those that match, as 'old/*'")
     tree.add_argument(
         "--retry-failed", action="store_true", help="try again what failed for reasons of its own, as damage"
     )

@@ -85,7 +85,7 @@ class _Bars:
 
     def __init__(self, bars: Any) -> None:
         self._bars = bars
-        self._whole = bars.add_task("", total=None, figures="")
+        self._whole = bars.add_task("looking for slides", total=None, figures="")
         self._tasks: dict[str, Any] = {}
 
     def told(self, snapshot: Snapshot) -> None:
