@@ -38,16 +38,22 @@ def process(*command, **environment):
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """A scheduler and two workers of one thread each: its address, and the workers' processes."""
+def scheduler(tmp_path):
+    """A scheduler, which writes where it is into a file."""
     file = tmp_path / "scheduler.json"
-    with ExitStack() as stack:
-        options = ("--scheduler-file", str(file))
-        stack.enter_context(
-            process("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *options)
-        )
+    options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    with process("dask_scheduler", *options) as started:
         while not file.exists():
             time.sleep(0.05)
+        yield started
+
+
+@pytest.fixture
+def cluster(scheduler, tmp_path):
+    """Two workers of one thread each: their scheduler's address, and their processes."""
+    file = tmp_path / "scheduler.json"
+    options = ("--scheduler-file", str(file))
+    with ExitStack() as stack:
         workers = [
             stack.enter_context(
                 process(
@@ -145,3 +151,26 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path):
     write_tree(tmp_path / "source", 1)
     with pytest.raises(ConfigError, match="no Dask scheduler answers"):
         run(tmp_path / "source", tmp_path / "target", scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_gone_ends_the_run_and_what_it_had_waits(cluster, tmp_path, scheduler):
+    address, workers = cluster
+    source, target = tmp_path / "source", tmp_path / "target"
+    for number in range(4):
+        write_slide(source / f"slow {number}.svs")
+
+    class Killer:
+        def told(self, snapshot):
+            if snapshot.running and scheduler.poll() is None:
+                for process in (scheduler, *workers):
+                    process.kill()
+
+        def ended(self, entry):
+            pass
+
+    result = run(source, target, watcher=Killer(), scheduler=address)
+    assert (result.why, result.is_good) == ("the cluster is gone", False)
+    assert {entry.state for entry in entries(target).values()} == {State.WAITING}
+    assert_agrees(target)
+    assert run(source, target).converted == 4
