@@ -152,11 +152,30 @@ def test_a_damaged_target_without_source_is_a_failure_and_stays(trees):
     run(source, target)
     (source / "a/slide 0.svs").unlink()
     assert run(source, target).is_good
+    good = (target / "a/slide 0.svs").read_bytes()
     (target / "a/slide 0.svs").write_bytes(b"damaged")
     result = run(source, target)
     assert (result.failed, result.failures) == (1, 1)
-    assert "its source is gone" in entries(target)["a/slide 0.svs"].error
-    assert (target / "a/slide 0.svs").read_bytes() == b"damaged"
+    for _ in range(2):
+        assert entries(target)["a/slide 0.svs"].cause == "target damaged"
+        assert "its source is gone" in entries(target)["a/slide 0.svs"].error
+        assert (target / "a/slide 0.svs").read_bytes() == b"damaged"
+        assert run(source, target).failures == 1
+    (target / "a/slide 0.svs").write_bytes(good)
+    assert run(source, target).is_good
+    assert_agrees(target)
+
+
+def test_a_failed_reconversion_leaves_the_one_before(trees):
+    source, target = trees
+    run(source, target)
+    before = files(target)
+    (source / "a/slide 0.svs").write_bytes(b"no slide any more")
+    assert run(source, target).failures == 1
+    assert files(target) == before
+    found = entries(target)["a/slide 0.svs"]
+    assert (found.state, found.target_sha256) == (State.FAILED, before["a/slide 0.svs"])
+    assert found.target_bytes == (target / found.target).stat().st_size
 
 
 def test_targets_that_no_ledger_knows_are_taken_on_if_they_are_what_would_be_made(trees):

@@ -42,7 +42,7 @@ Running = dict[str, tuple[str, int, int]]
 
 
 class Cell:
-    """The side of a cell that gives it jobs; one thread's."""
+    """The side of a cell that gives it jobs; one thread's. `batch` is whose job it has, "" for none."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -61,6 +61,7 @@ class Cell:
             )
         self._connection = Connection(ours.detach())
         self._jobs = 0
+        self.batch = ""
         self.is_stopped = False
 
     @property
@@ -126,23 +127,25 @@ class Cell:
 _OWN = threading.local()
 _LOCK = threading.Lock()
 _CELLS: dict[int, Cell] = {}
-_RUNNING: Running = {}
+_RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
-def run_job(job: Job, stall_s: float) -> Outcome:
-    """Run a job in this thread's cell: an outcome whatever happens to it."""
+def run_job(job: Job, batch: str, stall_s: float) -> Outcome:
+    """Run a job of a batch, by its name, in this thread's cell: an outcome whatever happens to it."""
     cell: Cell | None = getattr(_OWN, "cell", None)
     if cell is None or not cell.is_usable:
         cell = _fresh(cell)
+    cell.batch = batch
 
     def told(stage: str, done: int, total: int) -> None:
-        _RUNNING[job.name] = (stage, done, total)
+        _RUNNING[batch, job.name] = (stage, done, total)
 
     told("start", 0, 1)
     try:
         return cell.run(job, stall_s, told)
     finally:
-        _RUNNING.pop(job.name, None)
+        cell.batch = ""
+        _RUNNING.pop((batch, job.name), None)
 
 
 def _fresh(old: Cell | None) -> Cell:
@@ -156,25 +159,25 @@ def _fresh(old: Cell | None) -> Cell:
     return cell
 
 
-def running() -> Running:
-    """What the cells of this process are at."""
-    return dict(_RUNNING)
+def running(batch: str) -> Running:
+    """What the cells of this process are at for a batch."""
+    return {name: stage for (whose, name), stage in list(_RUNNING.items()) if whose == batch}
 
 
-def stop_cells() -> None:
-    """Kill all cells of this process; their jobs come back as stopped."""
+def stop_cells(batch: str) -> None:
+    """Kill the cells of this process that work for a batch; their jobs come back as stopped."""
     with _LOCK:
-        cells = list(_CELLS.values())
+        cells = [cell for cell in _CELLS.values() if cell.batch == batch]
     for cell in cells:
         cell.is_stopped = True
         cell.kill()
 
 
 def close_cells() -> None:
-    """Let go of all cells, when no thread has a job any more."""
+    """Let go of all cells of this process that work for nobody."""
     with _LOCK:
-        while _CELLS:
-            _CELLS.popitem()[1].close()
+        for name in [name for name, cell in _CELLS.items() if not cell.batch]:
+            _CELLS.pop(name).close()
 
 
 def serve(descriptor: int) -> None:

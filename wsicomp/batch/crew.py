@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
@@ -26,30 +27,34 @@ _JOB_BYTES, _NEURAL_JOB_BYTES = 1_000_000_000, 3_000_000_000
 
 _GROUPS = "/sys/fs/cgroup"
 
-Everywhere = Callable[[Callable[[], Any]], list[Any]]
+Everywhere = Callable[..., list[Any]]
 
 
 @dataclass(frozen=True)
 class Crew:
-    """An executor, how many jobs it does at a time, and a way to call a function in each of its processes."""
+    """An executor, how many jobs it does at a time, and a way to call a function in each of its processes.
+
+    `batch` is a name that no other batch has, of those that share the executor's processes.
+    """
 
     executor: Executor
     jobs: Callable[[], int]
     everywhere: Everywhere
     is_there: Callable[[], bool]
     threads_a_job: int
+    batch: str = field(default_factory=lambda: uuid4().hex)
 
     def submit(self, job: Job, stall_s: float) -> Future[Outcome]:
         """Have a job done when somebody is free."""
-        return self.executor.submit(run_job, job, stall_s)
+        return self.executor.submit(run_job, job, self.batch, stall_s)
 
     def running(self) -> Running:
         """What is at work, and how far."""
-        return {name: stage for part in self.everywhere(running) for name, stage in part.items()}
+        return {name: stage for part in self.everywhere(running, self.batch) for name, stage in part.items()}
 
     def stop(self) -> None:
         """Kill the processes at work; their jobs come back as stopped."""
-        self.everywhere(stop_cells)
+        self.everywhere(stop_cells, self.batch)
 
 
 def default_jobs(config: ConversionConfig) -> int:
@@ -72,17 +77,18 @@ def _free_memory_bytes() -> int:
 def local_crew(jobs: int) -> Iterator[Crew]:
     """Threads of this process, with the cores shared among them."""
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="wsicomp-job")
+    crew = Crew(
+        executor,
+        lambda: jobs,
+        lambda function, *arguments: [function(*arguments)],
+        lambda: True,
+        max(1, available_cores() // jobs),
+    )
     try:
-        yield Crew(
-            executor,
-            lambda: jobs,
-            lambda function: [function()],
-            lambda: True,
-            max(1, available_cores() // jobs),
-        )
+        yield crew
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
-        stop_cells()
+        crew.stop()
         executor.shutdown()
         close_cells()
 
@@ -105,21 +111,30 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
         raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc
     with client:
 
-        def everywhere(function: Callable[[], Any]) -> list[Any]:
+        def everywhere(function: Callable[..., Any], *arguments: object) -> list[Any]:
             try:
-                found: Mapping[str, Any] = client.run(function, on_error="return")
+                found: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
             except (OSError, TimeoutError):
                 return []
             return [value for value in found.values() if not isinstance(value, BaseException)]
 
+        def hands() -> int:
+            try:
+                return jobs or max(1, sum(client.nthreads().values()))
+            except (OSError, TimeoutError):
+                return 1
+
         _check_workers(client, folders)
-        yield Crew(
-            client.get_executor(),
-            lambda: jobs or max(1, sum(client.nthreads().values())),
-            everywhere,
-            lambda: client.status == "running",
-            1,
-        )
+        try:
+            yield Crew(
+                client.get_executor(),
+                hands,
+                everywhere,
+                lambda: client.status == "running",
+                1,
+            )
+        finally:
+            everywhere(close_cells)
 
 
 def _check_workers(client: Any, folders: tuple[Path, ...]) -> None:

@@ -154,7 +154,11 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
 
 
 def _check_unlinked(path: Path, root: Path) -> None:
-    if path.resolve() != root.resolve() / path.relative_to(root):
+    try:
+        is_plain = path.resolve() == root.resolve() / path.relative_to(root)
+    except (OSError, RuntimeError) as exc:
+        raise KeptError(f"it cannot be looked at ({exc})") from exc
+    if not is_plain:
         raise KeptError("a folder on the way to it is a link")
 
 

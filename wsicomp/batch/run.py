@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.cell import CRASHED, STOPPED
+from wsicomp.batch.cell import CRASHED, HUNG, STOPPED
 from wsicomp.batch.job import ConversionJob, Outcome, RecheckJob, large_audit
 from wsicomp.batch.ledger import Entry, State, audit_path
 from wsicomp.batch.names import as_path
 from wsicomp.batch.removal import KeptError, ProofJob, deleted, is_overdue, quarantined
-from wsicomp.batch.survey import QUARANTINED, Survey, Trees
+from wsicomp.batch.survey import DAMAGED, QUARANTINED, Survey, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
 from wsicomp.config import ConversionConfig
@@ -54,8 +56,8 @@ def sweep(entry: Entry, trees: Trees) -> None:
     audit = audit_path(trees.target, entry.source)
     for path in (trees.target_of(entry), audit, large_audit(audit)):
         sweep_partial(path)
-    if audit.parent.is_dir():
-        large_audit(audit).unlink(missing_ok=True)
+    with suppress(OSError):
+        large_audit(audit).unlink()
 
 
 class Run:
@@ -91,12 +93,16 @@ class Run:
 
     def _rechecked(self, task: Task, outcome: Outcome) -> None:
         entry = task.entry
-        if outcome.cause == STOPPED:
+        if outcome.cause in (STOPPED, CRASHED, HUNG):
+            self._shop.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
             return
         if outcome.state is State.DONE:
-            self._shop.put(replace(entry, target_mtime_ns=outcome.target_mtime_ns))
+            good = replace(
+                entry, state=State.DONE, target_mtime_ns=outcome.target_mtime_ns, cause="", error=""
+            )
+            self._shop.put(good)
             return
-        if self._trees.source_of(entry).exists():
+        if os.path.lexists(self._trees.source_of(entry)):
             self._shop.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
             again = replace(entry, state=State.WAITING, removal="", removed="")
             self._redone.append(again)
@@ -105,7 +111,7 @@ class Run:
         held = self._trees.quarantine_of(entry)
         where = f"its source is in {held}" if entry.removal == QUARANTINED else "its source is gone"
         error = f"its target {outcome.error}, and {where}; take the target from a copy"
-        lost = replace(entry, state=State.FAILED, cause="target damaged", error=error, ended=utc_now())
+        lost = replace(entry, state=State.FAILED, cause=DAMAGED, error=error, ended=utc_now())
         self._shop.put(lost)
         self._shop.counts["failed"] += 1
         self._shop.ended(lost)
@@ -155,8 +161,12 @@ class Run:
         """Take away the earlier conversion of another name, now that this one stands, if it is still ours."""
         size, mtime_ns, name = entry.stale_target.split(" ", 2)
         stale = self._trees.target / as_path(name)
-        if stale.is_file() and [stale.stat().st_size, stale.stat().st_mtime_ns] == [int(size), int(mtime_ns)]:
-            stale.unlink()
+        try:
+            status = stale.lstat()
+            if (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns)):
+                stale.unlink()
+        except OSError as exc:
+            self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror)
         return replace(entry, stale_target="")
 
     def _take_away(self) -> None:
@@ -182,7 +192,7 @@ class Run:
             entry.source not in self._proved
             and (entry.restorable or choices.even_if_lossy)
             and (not entry.kept_because or choices.retry_failed)
-            and self._trees.source_of(entry).exists()
+            and os.path.lexists(self._trees.source_of(entry))
         )
 
     def _proof(self, entry: Entry, source: Path) -> Task:

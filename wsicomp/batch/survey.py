@@ -16,6 +16,8 @@ from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
 
 QUARANTINED, DELETED = "quarantined", "deleted"
+DAMAGED = "target damaged"
+"""The cause of a failure: the target is not what was written, and its source is not there."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def survey_tree(
         elif old.state is State.DONE:
             verdict = _look(old, rules)
             if verdict == "gone":
-                due.append(replace(entry, target_sha256="", error="its target was gone"))
+                due.append(replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0))
             elif verdict == "suspect":
                 suspects.append(old)
             elif old.removal:
@@ -108,7 +110,12 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
         return entry
     entry = replace(entry, attempts=old.attempts, stale_target=old.stale_target)
     if old.target == target:
-        return replace(entry, target_sha256=old.target_sha256)
+        return replace(
+            entry,
+            target_sha256=old.target_sha256,
+            target_bytes=old.target_bytes,
+            target_mtime_ns=old.target_mtime_ns,
+        )
     stale = f"{old.target_bytes} {old.target_mtime_ns} {old.target}"
     return replace(entry, stale_target=stale) if old.target_sha256 else entry
 
@@ -134,8 +141,8 @@ def _look(entry: Entry, rules: _Rules) -> str:
 def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
     """What to do about a slide that is not in the tree, or not among those that are asked for."""
     is_there = os.path.lexists(rules.trees.source_of(entry))
-    if entry.state is State.DONE:
-        in_quarantine = rules.trees.quarantine_of(entry).is_file()
+    if entry.state is State.DONE or entry.cause == DAMAGED:
+        in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - never raises
         if not entry.removal and not is_there and in_quarantine:
             entry = replace(entry, removal=QUARANTINED, removed=utc_now())
             yield "other", entry

@@ -125,7 +125,12 @@ class Workshop:
     def _has_room(self, entry: Entry) -> bool:
         entries = (*(task.entry for task in self._pending.values()), entry)
         need = sum(one.source_bytes * _ROOM + _ROOM_BYTES for one in entries)
-        return shutil.disk_usage(self.trees.target).free - need >= self.choices.min_free * 1e9
+        try:
+            free = shutil.disk_usage(self.trees.target).free
+        except OSError as exc:
+            self.log.error("%s: %s", self.trees.target, exc.strerror)
+            return False
+        return free - need >= self.choices.min_free * 1e9
 
     def _begun(self, entry: Entry) -> Entry:
         begun = replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -233,7 +234,7 @@ def _stopping() -> Iterator[Stop]:
         more = (
             "the slides at hand are finished; once more drops them" if stop.requests == 1 else "stopping now"
         )
-        print(f"wsicomp batch: {more}", file=sys.stderr, flush=True)
+        os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
 
     before = {name: signal.signal(getattr(signal, name), asked) for name in names}
     try:
