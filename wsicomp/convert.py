@@ -11,7 +11,7 @@ from typing import Any
 from openslide import OpenSlide, OpenSlideError
 
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import ConfigError, SlideReadError, VerificationError
+from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
@@ -23,6 +23,7 @@ from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.parts import stamp_of
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
@@ -49,7 +50,7 @@ def convert_slide(
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
         MaskError: the mask file does not fit the source.
-        SlideReadError: the source cannot be read.
+        SlideReadError: the source cannot be read, or changed meanwhile.
         SlideWriteError: the target cannot be written, or exists; or the model cannot be kept.
         VerificationError: what was written is not what was planned; nothing is left of it.
     """
@@ -57,6 +58,7 @@ def convert_slide(
     config = config or ConversionConfig()
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
+    stamp = stamp_of(source)
     with closing(open_slide(source)) as slide:
         if config.restorable and isinstance(slide, ConvertedSlide):
             raise ConfigError(
@@ -73,6 +75,8 @@ def convert_slide(
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
             _write_audit(audit, slide, prepared, config)
+            if stamp_of(source) != stamp:
+                raise SourceChangedError("it changed while it was read; nothing was kept", source)
             writer.commit()
     return describe_conversion(source, target, provenance, found, stages, prepared.kept_model)
 

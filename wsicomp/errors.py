@@ -5,6 +5,7 @@
     ├── MaskError (ValueError)                a mask file that does not describe this slide
     ├── SlideReadError (OSError)              a source that cannot be read
     │   ├── UnsupportedSlideError             readable, but not 8-bit bright field in tiles
+    │   ├── SourceChangedError                a file of it changed while it was read
     │   ├── TileReadError                     one tile of it cannot be decoded
     │   │   └── DamagedTileError              it decodes, but only in part
     │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
@@ -61,6 +62,10 @@ class SlideReadError(WsicompError, OSError):
 
 class UnsupportedSlideError(SlideReadError):
     """A well-formed image that is not an 8-bit bright-field slide in tiles."""
+
+
+class SourceChangedError(SlideReadError):
+    """A slide of which a file changed while it was read."""
 
 
 class TileReadError(SlideReadError):

@@ -184,11 +184,16 @@ def slide_identity(path: Path, progress: StageProgress = untold) -> tuple[int, s
     parts = slide_parts(path)
     if len(parts) == 1:
         return _size(path), file_sha256(path, progress)
-    digests = hashlib.sha256()
-    for number, part in enumerate(parts, 1):
-        digests.update(bytes.fromhex(file_sha256(part)))
-        progress(number, len(parts))
-    return sum(map(_size, parts)), digests.hexdigest()
+    digests, total = hashlib.sha256(), sum(map(_size, parts))
+    done = 0
+
+    def further(read: int, _: int) -> None:
+        progress(done + read, total)
+
+    for part in parts:
+        digests.update(bytes.fromhex(file_sha256(part, further)))
+        done += _size(part)
+    return total, digests.hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from tests.batch.trees import (
     write_slide,
     write_tree,
 )
+from tests.conftest import SLIDES
 from wsicomp.batch import BatchChoices, Stop, survey_batch
 from wsicomp.batch.job import failure
 from wsicomp.batch.ledger import Ledger, LedgerError, State
@@ -403,22 +405,135 @@ def test_the_log_names_no_patient(tmp_path):
             assert b"Jane" not in path.read_bytes(), path
 
 
-def test_a_source_that_changes_meanwhile_is_not_kept(trees, hooked, monkeypatch):
+def test_a_source_that_changes_meanwhile_is_not_kept_and_the_one_before_stays(trees, hooked, monkeypatch):
     source, target = trees
-    monkeypatch.setenv("WSICOMP_SLOW_S", "1")
-    slow = write_slide(source / "slow.svs")
-
-    class Meddler(Seen):
-        def told(self, snapshot):
-            if "slow.svs" in snapshot.running:
-                os.utime(slow, (1, len(self.snapshots)))
-            super().told(snapshot)
-
-    result = run(source, target, watcher=Meddler())
-    assert result.failed == 1
-    assert entries(target)["slow.svs"].cause == "source changed"
-    assert not (target / "slow.svs").exists()
+    path = write_slide(source / "changing.svs")
+    result = run(source, target)
+    assert (result.converted, result.failed) == (6, 1)
+    assert entries(target)["changing.svs"].cause == "source changed"
+    assert not (target / "changing.svs").exists()
+    monkeypatch.delenv("PYTHONPATH")
     assert run(source, target).converted == 1
+    before = files(target)
+    monkeypatch.setenv("PYTHONPATH", str(HOOKS))
+    write_slide(path, 42)
+    assert run(source, target).failed == 1
+    assert files(target) == before
+
+
+def test_two_changes_of_mind_leave_the_targets_of_the_first(trees):
+    source, target = trees
+    run(source, target)
+    before = files(target)
+    stop = Stop()
+    stop.request()
+    assert run(source, target, replace(CONFIG, codec="jpegxl"), stop=stop).waiting == 6
+    result = run(source, target)
+    assert (result.adopted, result.is_good) == (6, True)
+    assert files(target) == before
+    assert_agrees(target)
+    run(source, target, replace(CONFIG, codec="jpegxl"))
+    assert_agrees(target)
+
+
+def test_a_target_of_a_slide_that_is_no_more_is_not_given_to_another(trees):
+    source, target = trees
+    both = ("*.bif", "*.tiff")
+    write_slide(source / "x.svs", 59).rename(source / "x.bif")
+    run(source, target, include=both)
+    (source / "x.bif").unlink()
+    write_slide(source / "x.bif.tiff", 60)
+    result = run(source, target, replace(CONFIG, overwrite=True), include=both)
+    assert result.converted == 1
+    assert_agrees(target)
+    assert len(files(target)) == 2
+
+
+def test_a_link_in_the_target_tree_leads_nowhere(trees):
+    source, target = trees
+    target.mkdir()
+    (target / "a").symlink_to(source / "a")
+    shutil.copy(source / "a/slide 0.svs", source / "a/x.bif")
+    shutil.copy(source / "a/slide 3.svs", source / "a/x.bif.tiff")
+    before = files(source)
+    result = run(source, target, replace(CONFIG, overwrite=True), include=("*.bif", "*.tiff", "*.svs"))
+    assert (result.converted, result.failed) == (4, 4)
+    assert "is a link" in entries(target)["a/x.bif"].error
+    assert files(source) == before
+
+
+def test_what_somebody_put_in_a_targets_place_is_moved_aside_unharmed(trees):
+    source, target = trees
+    run(source, target)
+    before = files(target)
+    (target / "a/slide 0.svs").write_bytes(b"annotated by hand")
+    assert run(source, target).converted == 1
+    assert files(target) == before
+    assert (target / ".wsicomp/aside/a/slide 0.svs").read_bytes() == b"annotated by hand"
+    (target / "a/slide 0.svs").write_bytes(b"again")
+    write_slide(source / "a/slide 0.svs", 70)
+    assert run(source, target).converted == 1
+    assert (target / ".wsicomp/aside/a/slide 0.svs.1").read_bytes() == b"again"
+    assert_agrees(target)
+
+
+def test_a_slide_of_any_name_may_fail(trees):
+    source, target = trees
+    (source / os.fsdecode(b"bad \xff.svs")).write_bytes(b"no slide")
+    assert run(source, target).failed == 1
+    assert entries(target)["bad \\xff.svs"].cause == "unreadable"
+
+
+def test_nobody_watching_is_no_reason_to_stop(trees):
+    source, target = trees
+
+    class Gone(Seen):
+        def ended(self, entry):
+            raise BrokenPipeError
+
+    assert run(source, target, watcher=Gone()).is_good
+
+
+def test_a_machine_that_starts_no_processes_ends_the_run_and_fails_no_slide(trees, monkeypatch):
+    source, target = trees
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nonexistent/python")
+        result = run(source, target)
+    assert (result.why, result.failed, result.waiting) == ("no process can be started for a slide", 0, 6)
+    assert run(source, target).converted == 6
+
+
+def test_a_slide_that_is_taken_away_is_no_failure(trees):
+    source, target = trees
+    (source / "bad.svs").write_bytes(b"no slide")
+    assert not run(source, target).is_good
+    (source / "bad.svs").unlink()
+    assert run(source, target).is_good
+    found = entries(target)["bad.svs"]
+    assert (found.state, found.cause) == (State.SKIPPED, "source gone")
+
+
+def test_what_stands_in_the_way_is_looked_at_every_time(trees):
+    source, target = trees
+    (target / "a").mkdir(parents=True)
+    (target / "a/slide 0.svs").write_bytes(b"of another")
+    assert run(source, target).failed == 1
+    (target / "a/slide 0.svs").unlink()
+    assert run(source, target).converted == 1
+
+
+@pytest.mark.slides
+def test_a_dicom_series_is_converted_once_whichever_of_its_files_are_asked_for(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("1.dcm", "2.dcm", "3.dcm"):
+        shutil.copy(SLIDES / "camelyon_overview_jpeg.dcm", source / name)
+    (source / "dangling.dcm").symlink_to("nothing.dcm")
+    result = run(source, target, exclude=("1.dcm",))
+    assert (result.converted, result.skipped, result.failed) == (1, 1, 1)
+    assert entries(target)["3.dcm"].error == "it is a part of the slide 2.dcm"
+    (source / "dangling.dcm").unlink()
+    assert run(source, target, exclude=("1.dcm",)).is_good
 
 
 def test_a_target_that_another_process_writes_is_left_to_it_and_tried_by_the_next_run(trees):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsicomp.batch.inventory import find_slides
+from wsicomp.batch.inventory import Selection, find_slides
 from wsicomp.batch.names import as_path, as_text, assign_targets
 from wsicomp.config import ConversionConfig
 
@@ -19,12 +19,13 @@ def made(root, *names):
 
 
 def found(root, **globs):
-    return [slide.source for slide in find_slides(root, **globs).slides]
+    chosen = {name: tuple(values) for name, values in globs.items()}
+    return [slide.source for slide in find_slides(Selection(root, **chosen)).slides]
 
 
 def test_slides_are_found_by_their_names_and_hidden_files_are_not(tmp_path):
     made(tmp_path, "b.SVS", "a/x.ndpi", "a/notes.txt", "a/._x.ndpi", ".trash/y.svs")
-    inventory = find_slides(tmp_path)
+    inventory = find_slides(Selection(tmp_path))
     assert [slide.source for slide in inventory.slides] == ["a/x.ndpi", "b.SVS"]
     assert inventory.others == 2
 
@@ -42,7 +43,7 @@ def test_links_to_files_are_slides_and_links_to_folders_are_told(tmp_path):
     (tmp_path / "tree/loop").symlink_to(tmp_path / "tree")
     (tmp_path / "tree/z.svs").symlink_to(tmp_path / "elsewhere/y.svs")
     (tmp_path / "tree/dangling.svs").symlink_to(tmp_path / "nothing")
-    inventory = find_slides(tmp_path / "tree")
+    inventory = find_slides(Selection(tmp_path / "tree"))
     assert [(slide.source, slide.bytes) for slide in inventory.slides] == [
         ("a/x.svs", 5),
         ("dangling.svs", 0),
@@ -56,25 +57,25 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path):
     made(tmp_path, "closed/x.svs")
     (tmp_path / "closed").chmod(0)
     try:
-        assert [name for name, _ in find_slides(tmp_path).closed] == ["closed"]
+        assert [name for name, _ in find_slides(Selection(tmp_path)).closed] == ["closed"]
     finally:
         (tmp_path / "closed").chmod(0o755)
 
 
 def test_a_slide_of_many_files_is_one_and_changes_with_each(tmp_path):
     made(tmp_path, "a.mrxs", "a/Data0001.dat", "a/Slidedat.ini", "a/inside.tif")
-    (before,) = find_slides(tmp_path).slides
+    (before,) = find_slides(Selection(tmp_path)).slides
     assert (before.source, before.bytes) == ("a.mrxs", 20)
     (tmp_path / "a/Data0001.dat").write_bytes(b"longer than before")
-    (after,) = find_slides(tmp_path).slides
+    (after,) = find_slides(Selection(tmp_path)).slides
     assert after.stamp != before.stamp
 
 
 def test_a_dicom_file_that_comes_changes_those_beside_it(tmp_path):
     made(tmp_path, "a/1.dcm", "a/2.dcm", "b/1.dcm")
-    before = {slide.source: slide.stamp for slide in find_slides(tmp_path).slides}
+    before = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}
     made(tmp_path, "a/3.dcm")
-    after = {slide.source: slide.stamp for slide in find_slides(tmp_path).slides}
+    after = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}
     assert {name for name in before if before[name] != after[name]} == {"a/1.dcm", "a/2.dcm"}
 
 

@@ -16,9 +16,9 @@ KILLS = 20
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
 
-def start(source, target, *options):
+def start(source, target, *options, **settings):
     command = [sys.executable, "-m", "wsicomp", "batch", source, target, *OPTIONS, *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)
 
 
 def cells(process):
@@ -48,7 +48,7 @@ def kill(process, moment, whom):
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
     source, undisturbed, target = tmp_path / "source", tmp_path / "undisturbed", tmp_path / "target"
-    write_tree(source, 60, side=640)
+    write_tree(source, 45, side=640)
     before = files(source)
     begin = time.monotonic()
     assert start(source, undisturbed).wait() == 0
@@ -94,7 +94,7 @@ def test_no_slide_is_done_twice_without_cause(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, number):
     source, target = tmp_path / "source", tmp_path / "target"
-    write_tree(source, 40, side=640)
+    write_tree(source, 30, side=640)
     for times in (1, 2):
         process = start(source, target)
         have = len(list(target.rglob("*.svs")))
@@ -110,3 +110,16 @@ def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, n
         assert "waiting" in states
     assert start(source, target).wait() == 0
     assert_agrees(target)
+
+
+@pytest.mark.slow
+def test_nohup_means_that_the_run_goes_on_without_its_terminal(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 20, side=640)
+    deaf = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    process = start(source, target, **deaf)
+    while len(list(target.rglob("*.svs"))) < 3:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGHUP)
+    assert process.wait() == 0
+    assert {entry.state for entry in entries(target).values()} == {"done"}

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -264,3 +265,54 @@ def test_all_that_is_on_the_disk_is_accounted_for(trees):
     source, target = trees
     run(source, target, RESTORABLE, **DELETE)
     assert files(target) == {entry.target: entry.target_sha256 for entry in entries(target).values()}
+
+
+def test_a_new_slide_by_the_name_of_one_that_was_taken_away_does_not_cost_its_conversion(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE, quarantine_days=0)
+    before = files(target)
+    write_slide(source / "a/slide 0.svs", 90)
+    result = run(source, target, RESTORABLE)
+    assert (result.converted, result.failures) == (0, 1)
+    assert files(target) == before
+    assert entries(target)["a/slide 0.svs/"].cause == "name taken"
+    (source / "a/slide 0.svs").rename(source / "a/slide 0 again.svs")
+    result = run(source, target, RESTORABLE)
+    assert (result.converted, result.failures) == (1, 0)
+
+
+def test_what_this_run_excludes_stays(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    result = run(source, target, RESTORABLE, **DELETE, exclude=("b/*",))
+    assert result.quarantined == 2
+    assert (source / "b/slide 1.svs").exists()
+    result = run(source, target, RESTORABLE, **DELETE, quarantine_days=0, exclude=("a/*",))
+    assert (result.quarantined, result.deleted) == (1, 2)
+    assert (source / QUARANTINE / "a/slide 0.svs").exists()
+
+
+def test_a_kill_between_deletion_and_ledger_is_found_out(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    (source / QUARANTINE / "a/slide 0.svs").unlink()
+    assert run(source, target, RESTORABLE, **DELETE).is_good
+    assert entries(target)["a/slide 0.svs"].removal == "deleted"
+
+
+def test_a_quarantine_that_is_a_link_takes_nothing(trees, tmp_path):
+    source, target = trees
+    (tmp_path / "elsewhere").mkdir()
+    (source / QUARANTINE).symlink_to(tmp_path / "elsewhere")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
+    assert len(slides(source)) == 3
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nonexistent/python")
+        assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 3

@@ -5,7 +5,7 @@ import os
 import pty
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
@@ -140,10 +140,10 @@ def test_a_target_inside_the_source_is_refused(capsys, trees):
 
 
 def test_until_is_the_next_time_a_clock_shows_it():
-    now = datetime(2026, 3, 1, 22, 15).astimezone()
-    assert next_time("06:30", now) == now.replace(hour=6, minute=30) + timedelta(days=1)
-    assert next_time("22:16", now) == now.replace(minute=16)
-    assert next_time("22:15", now) == now + timedelta(days=1)
+    now = datetime(2026, 3, 1, 22, 15)
+    assert next_time("06:30", now) == datetime(2026, 3, 2, 6, 30).astimezone()
+    assert next_time("22:16", now) == datetime(2026, 3, 1, 22, 16).astimezone()
+    assert next_time("22:15", now) == datetime(2026, 3, 2, 22, 15).astimezone()
     with pytest.raises(ConfigError):
         next_time("soon", now)
 

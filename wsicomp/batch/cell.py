@@ -6,7 +6,6 @@ cell from job to job. A cell ends when the process that started it does, however
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import os
 import queue
@@ -18,15 +17,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.job import Job, Outcome
 from wsicomp.batch.ledger import State
+from wsicomp.batch.pace import paced
 from wsicomp.concurrency import let_idle_threads_sleep
 
-CRASHED, HUNG, STOPPED = "crash", "hang", "stopped"
+CRASHED, HUNG, STOPPED, NO_CELL = "crash", "hang", "stopped", "no process"
 
 _JOBS_A_CELL = 100
 """After so many it starts anew, so that what native libraries leak does not add up over a night."""
@@ -45,9 +46,9 @@ class Cell:
     """The side of a cell that gives it jobs; one thread's. `batch` is whose job it has, "" for none."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the cell
-        with theirs:
+        with ExitStack() as opened:
+            self._errors = opened.enter_context(tempfile.TemporaryFile())
+            ours, theirs = (opened.enter_context(end) for end in socket.socketpair())
             paths = [str(_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
             command = f"from wsicomp.batch.cell import serve; serve({theirs.fileno()})"
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -59,7 +60,9 @@ class Cell:
                 start_new_session=True,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             )
-        self._connection = Connection(ours.detach())
+            self._connection = Connection(ours.detach())
+            theirs.close()
+            opened.pop_all()
         self._jobs = 0
         self.batch = ""
         self.is_stopped = False
@@ -69,14 +72,20 @@ class Cell:
         """Whether it takes another job."""
         return self._process.poll() is None and self._jobs < _JOBS_A_CELL
 
-    def run(self, job: Job, stall_s: float, told: Callable[[str, int, int], None]) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        stall_s: float,
+        bytes_per_s: float | None,
+        told: Callable[[str, int, int], None],
+    ) -> Outcome:
         """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
         self._jobs += 1
         place = "its start"
         start = time.perf_counter()
         errors_from = os.fstat(self._errors.fileno()).st_size
         try:
-            self._connection.send(job)
+            self._connection.send((job, bytes_per_s))
             while self._connection.poll(stall_s):
                 message = self._connection.recv()
                 if isinstance(message, Outcome):
@@ -84,10 +93,9 @@ class Cell:
                 told(*message)
                 place = "{} {} of {}".format(*message)
         except (EOFError, OSError):
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_S)
-            self._process.kill()
-            self._process.wait()
+            self.kill()
             return self._lost(place, errors_from, time.perf_counter() - start)
         self.kill()
         error = f"no progress for {stall_s:g} s at {place}; its process was killed"
@@ -97,7 +105,7 @@ class Cell:
     def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
         if self.is_stopped:
             return Outcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
-        code = self._process.returncode
+        code = self._process.returncode or 0
         how = f"ended with exit code {code}"
         if code < 0:
             how = f"was killed by signal {-code} ({signal.strsignal(-code)})"
@@ -113,9 +121,10 @@ class Cell:
         return os.pread(self._errors.fileno(), end - start, start).decode(errors="replace")
 
     def kill(self) -> None:
-        """End the process at once, and wait for its end."""
+        """End the process at once, and wait a moment for its end: what hangs in the system may take long."""
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
 
     def close(self) -> None:
         """End it and let go of it."""
@@ -130,11 +139,16 @@ _CELLS: dict[int, Cell] = {}
 _RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
-def run_job(job: Job, batch: str, stall_s: float) -> Outcome:
+def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> Outcome:
     """Run a job of a batch, by its name, in this thread's cell: an outcome whatever happens to it."""
     cell: Cell | None = getattr(_OWN, "cell", None)
     if cell is None or not cell.is_usable:
-        cell = _fresh(cell)
+        try:
+            cell = _fresh(cell)
+        except OSError as exc:
+            return Outcome(
+                State.WAITING, NO_CELL, f"no process can be started for it ({exc.strerror or exc})"
+            )
     cell.batch = batch
 
     def told(stage: str, done: int, total: int) -> None:
@@ -142,7 +156,7 @@ def run_job(job: Job, batch: str, stall_s: float) -> Outcome:
 
     told("start", 0, 1)
     try:
-        return cell.run(job, stall_s, told)
+        return cell.run(job, stall_s, bytes_per_s, told)
     finally:
         cell.batch = ""
         _RUNNING.pop((batch, job.name), None)
@@ -190,8 +204,8 @@ def serve(descriptor: int) -> None:
     jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
     while True:
-        job: Job = jobs.get()
-        connection.send(job.run(_Teller(connection)))
+        job, bytes_per_s = jobs.get()
+        connection.send(job.run(paced(_Teller(connection), bytes_per_s)))
 
 
 def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
@@ -206,7 +220,7 @@ def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
 def _give_way() -> None:
     """Let others go first: on the processor, and when memory must be had from somebody."""
     os.nice(_NICENESS)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
 
 

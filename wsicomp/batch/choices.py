@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from wsicomp.batch.inventory import Selection
 from wsicomp.batch.pace import check_pace
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
@@ -64,6 +66,10 @@ class BatchChoices:
                 "even-if-lossy says which sources are deleted; it needs delete-source-after-verify"
             )
 
+    def selection(self, root: Path) -> Selection:
+        """Which files of a source tree are its slides."""
+        return Selection(root, self.include, self.exclude)
+
     def check(self, config: ConversionConfig) -> None:
         """Refuse what does not go with a config.
 
@@ -84,7 +90,7 @@ class BatchChoices:
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """The next moment at which a clock shows "HH:MM".
+    """The next moment at which a clock here shows "HH:MM"; `now` is what it shows, without a zone.
 
     Raises:
         ConfigError: it is no such time.
@@ -94,4 +100,4 @@ def next_time(text: str, now: datetime) -> datetime:
     except ValueError:
         raise ConfigError(f"until is {text!r}, expected a time of day as 06:30") from None
     then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return then if then > now else then + timedelta(days=1)
+    return (then if then > now else then + timedelta(days=1)).astimezone()

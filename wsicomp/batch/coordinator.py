@@ -13,8 +13,8 @@ from pathlib import Path
 
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
-from wsicomp.batch.inventory import Inventory, find_slides
-from wsicomp.batch.ledger import FOLDER, Entry, Ledger, State
+from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides
+from wsicomp.batch.ledger import Entry, Ledger, State
 from wsicomp.batch.names import as_text
 from wsicomp.batch.run import BatchResult, Run, sweep
 from wsicomp.batch.survey import Survey, Trees, survey_tree
@@ -42,7 +42,7 @@ def run_batch(
     """
     trees, config, choices = _checked(source, target, config, choices)
     settings = settings_digest(config)
-    inventory = find_slides(trees.source, choices.include, choices.exclude)
+    inventory = find_slides(choices.selection(trees.source))
     with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
         known = _known(ledger, trees, inventory, choices)
         for entry in known.values():
@@ -75,9 +75,9 @@ def survey_batch(
         ConfigError, LedgerError, SlideReadError: as `run_batch`.
     """
     trees, config, choices = _checked(source, target, config, choices)
-    inventory = find_slides(trees.source, choices.include, choices.exclude)
+    inventory = find_slides(choices.selection(trees.source))
     known: Mapping[str, Entry] = {}
-    if (trees.target / FOLDER).is_dir():
+    if Ledger.is_there(trees.target):
         with Ledger(trees.target, read_only=True) as ledger:
             known = _known(ledger, trees, inventory, choices)
     return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
@@ -118,8 +118,8 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
             trees.target,
         )
     known = {entry.source: entry for entry in ledger.entries()}
-    lost = sum(1 for entry in known.values() if entry.target and not entry.removal)
-    if lost and not inventory.slides and not inventory.others:
+    lost = sum(1 for entry in known.values() if entry.state is State.DONE and not entry.removal)
+    if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
         raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
     return known
 

@@ -26,6 +26,7 @@ _JOB_BYTES, _NEURAL_JOB_BYTES = 1_000_000_000, 3_000_000_000
 """What a job may need at its most: twice what was measured at 49,152 px a side, and torch."""
 
 _GROUPS = "/sys/fs/cgroup"
+_CALLS, _CALL_S = 4, 2.0
 
 Everywhere = Callable[..., list[Any]]
 
@@ -44,9 +45,9 @@ class Crew:
     threads_a_job: int
     batch: str = field(default_factory=lambda: uuid4().hex)
 
-    def submit(self, job: Job, stall_s: float) -> Future[Outcome]:
-        """Have a job done when somebody is free."""
-        return self.executor.submit(run_job, job, self.batch, stall_s)
+    def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[Outcome]:
+        """Have a job done when somebody is free; `run_job` has the rest."""
+        return self.executor.submit(run_job, job, self.batch, stall_s, bytes_per_s)
 
     def running(self) -> Running:
         """What is at work, and how far."""
@@ -109,14 +110,8 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
         client: Any = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as exc:
         raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc
-    with client:
-
-        def everywhere(function: Callable[..., Any], *arguments: object) -> list[Any]:
-            try:
-                found: Mapping[str, Any] = client.run(function, *arguments, on_error="return")
-            except (OSError, TimeoutError):
-                return []
-            return [value for value in found.values() if not isinstance(value, BaseException)]
+    with client, ThreadPoolExecutor(_CALLS, thread_name_prefix="wsicomp-dask") as callers:
+        calls = _Calls(client, callers)
 
         def hands() -> int:
             try:
@@ -126,20 +121,39 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
 
         _check_workers(client, folders)
         try:
-            yield Crew(
-                client.get_executor(),
-                hands,
-                everywhere,
-                lambda: client.status == "running",
-                1,
-            )
+            yield Crew(client.get_executor(), hands, calls.everywhere, lambda: client.status == "running", 1)
         finally:
-            everywhere(close_cells)
+            calls.everywhere(close_cells)
+            callers.shutdown(wait=False, cancel_futures=True)
+
+
+class _Calls:
+    """Functions called on all workers, in threads: a worker that hangs must not hang the night."""
+
+    def __init__(self, client: Any, callers: Executor) -> None:
+        self._client, self._callers = client, callers
+        self._last: dict[str, Future[Mapping[str, Any]]] = {}
+
+    def everywhere(self, function: Callable[..., Any], *arguments: object) -> list[Any]:
+        """What it returned where it did; nothing while an earlier call of it is still on its way."""
+        last = self._last.get(function.__name__)
+        if last is None or last.done():
+            last = self._callers.submit(self._client.run, function, *arguments, on_error="return")
+            self._last[function.__name__] = last
+        try:
+            found = last.result(_CALL_S).values()
+        except (OSError, TimeoutError):
+            return []
+        return [value for value in found if not isinstance(value, BaseException)]
 
 
 def _check_workers(client: Any, folders: tuple[Path, ...]) -> None:
     """Those that are there now; later ones are of the same making."""
-    for worker, found in client.run(_facts, folders, on_error="return").items():
+    try:
+        facts = client.run(_facts, folders, on_error="return")
+    except (OSError, TimeoutError) as exc:
+        raise ConfigError(f"the Dask workers do not answer ({exc})") from exc
+    for worker, found in facts.items():
         if isinstance(found, BaseException):
             raise ConfigError(f"the Dask worker {worker} cannot run wsicomp ({found}); install it there")
         software, unseen = found

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from wsicomp.batch.names import as_text
 from wsicomp.errors import SlideReadError
-from wsicomp.readers.parts import slide_parts
+from wsicomp.readers.parts import slide_parts, stamp_of
 
 SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide"),
@@ -26,6 +26,7 @@ QUARANTINE = ".wsicomp-quarantine"
 """The folder in a source tree that takes sources which their conversions replace."""
 
 _OF_MANY = (".mrxs", ".vms", ".vmu")
+_DICOM = ".dcm"
 
 
 @dataclass(frozen=True)
@@ -61,27 +62,45 @@ class _Findings:
     others: int = 0
 
 
-def find_slides(root: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Inventory:
-    """Walk a tree. Globs match a file's name or its path in the tree; hidden files are passed by.
+@dataclass(frozen=True)
+class Selection:
+    """Which files of a tree are its slides: by suffix or `include`, and not by `exclude` or hidden."""
+
+    root: Path
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def wants(self, path: Path) -> bool:
+        """Whether a file of the tree is one, by its name. Globs match it, or its path in the tree."""
+        relative = path.relative_to(self.root)
+        if any(part.startswith(".") for part in relative.parts):
+            return False
+        wanted = _matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
+        return wanted and not _matches(relative, self.exclude)
+
+
+def _matches(path: Path, globs: Sequence[str]) -> bool:
+    return any(fnmatch(str(path), glob) or fnmatch(path.name, glob) for glob in globs)
+
+
+def find_slides(selection: Selection) -> Inventory:
+    """Walk a tree.
 
     Links to files are slides like others; links to folders are not entered, so that nothing is found twice
     and nothing outside of the tree.
     """
-    found = _Findings()
+    found, root = _Findings(), selection.root
 
     def refused(exc: OSError) -> None:
         found.closed.append((as_text(os.path.relpath(exc.filename, root)), exc.strerror or str(exc)))
 
-    for folder, folders, files in os.walk(root, onerror=refused):
-        _prune(Path(folder), root, folders, files, found)
-        stamps: dict[str, str] = {}
-        for name in sorted(files):
-            path = Path(folder, name)
-            relative = str(path.relative_to(root))
-            if not name.startswith(".") and _is_wanted(relative, include, exclude):
-                found.slides.append(_found(path, relative, stamps, files))
-            else:
-                found.others += 1
+    for name, folders, files in os.walk(root, onerror=refused):
+        folder = Path(name)
+        _prune(folder, root, folders, files, found)
+        wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
+        series = _together(path for path in wanted if path.suffix.lower() == _DICOM)
+        found.slides += [_found(path, root, series) for path in wanted]
+        found.others += len(files) - len(wanted)
     slides = sorted(found.slides, key=lambda slide: slide.source)
     return Inventory(tuple(slides), tuple(sorted(found.links)), tuple(sorted(found.closed)), found.others)
 
@@ -93,49 +112,34 @@ def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], f
     for name in sorted(folders):
         if name.startswith(".") or f"{name.casefold()}.mrxs" in owners:
             continue
-        if Path(folder, name).is_symlink():
+        if os.path.islink(folder / name):  # noqa: PTH114 - raises nowhere
             found.links.append(as_text((folder / name).relative_to(root)))
         else:
             entered.append(name)
     folders[:] = entered
 
 
-def _is_wanted(relative: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    def matches(globs: Sequence[str]) -> bool:
-        return any(fnmatch(relative, glob) or fnmatch(Path(relative).name, glob) for glob in globs)
-
-    wanted = matches(include) if include else Path(relative).suffix.lower() in SUFFIXES
-    return wanted and not matches(exclude)
-
-
-def _found(path: Path, relative: str, stamps: dict[str, str], files: Sequence[str]) -> FoundSlide:
+def _found(path: Path, root: Path, series: str) -> FoundSlide:
     """What its name and size say; a file that cannot be looked at is a slide too, which will fail."""
-    suffix = path.suffix.lower()
+    source, suffix = as_text(path.relative_to(root)), path.suffix.lower()
     try:
         if suffix in _OF_MANY:
-            parts = slide_parts(path)
-            return FoundSlide(as_text(relative), sum(part.stat().st_size for part in parts), stamp_of(parts))
-        if suffix == ".dcm":
-            if not stamps:
-                stamps[""] = stamp_of(tuple(_dicom_files(path.parent, files)))
-            return FoundSlide(as_text(relative), path.stat().st_size, stamps[""])
-        return FoundSlide(as_text(relative), path.stat().st_size, stamp_of((path,)))
+            size = sum(part.stat().st_size for part in slide_parts(path))
+            return FoundSlide(source, size, stamp_of(path))
+        status = path.stat()
     except (OSError, SlideReadError):
-        return FoundSlide(as_text(relative), 0, "")
+        return FoundSlide(source, 0, "")
+    stamp = series if suffix == _DICOM else f"{status.st_size}-{status.st_mtime_ns}"
+    return FoundSlide(source, status.st_size, stamp)
 
 
-def _dicom_files(folder: Path, files: Sequence[str]) -> Iterator[Path]:
-    """Any of them may be of the same slide as another: one that comes or goes changes all."""
-    for name in sorted(files):
-        if name.lower().endswith(".dcm"):
-            yield folder / name
-
-
-def stamp_of(parts: Sequence[Path]) -> str:
-    """A text that changes when one of the files does, by size or time.
-
-    Raises:
-        OSError: one is not there.
-    """
-    facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in parts]
-    return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
+def _together(paths: Iterable[Path]) -> str:
+    """A stamp of all DICOM files of a folder: any of them may be of the same slide as another."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        digest.update(f"{os.fsencode(path.name)!r} {status.st_size} {status.st_mtime_ns} ".encode())
+    return digest.hexdigest()

@@ -6,19 +6,20 @@ This module alone catches every exception, because a night must survive each of 
 from __future__ import annotations
 
 import errno
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import simplejpeg
 from PIL import Image
 
-from wsicomp.batch.inventory import stamp_of
+from wsicomp.batch.inventory import Selection
 from wsicomp.batch.ledger import State
-from wsicomp.batch.pace import paced
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
 from wsicomp.errors import (
@@ -28,6 +29,7 @@ from wsicomp.errors import (
     MissingExtraError,
     SlideReadError,
     SlideWriteError,
+    SourceChangedError,
     TargetBusyError,
     TargetExistsError,
     TileReadError,
@@ -51,14 +53,16 @@ from wsicomp.tissue.audit import LEGEND_PX
 THUMBNAIL_PX = 320
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
-DISK_FULL, REFUSED, BUSY = "disk full", "target not writable", "target being written"
-PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY)
+DISK_FULL, REFUSED = "disk full", "target not writable"
+BUSY, IN_THE_WAY = "target being written", "target exists"
+PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY)
 """Causes that say nothing of the slide: the next run tries it again without being told to."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TargetBusyError,), BUSY),
-    ((TargetExistsError,), "target exists"),
+    ((TargetExistsError,), IN_THE_WAY),
     ((SlideWriteError,), REFUSED),
+    ((SourceChangedError,), CHANGED),
     ((TileReadError,), "damaged tile"),
     ((SlideReadError,), "unreadable"),
     ((VerificationError,), "failed its check"),
@@ -104,43 +108,40 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Convert `source` into `target`. What stands there is replaced if `replaces` says that it is ours.
+    """Convert `source`, one of a `selection`, into `target` in the tree at `root`.
 
-    `audit` is where a small picture of what was removed goes, as JPEG; None for none. `bytes_per_s` bounds
-    what is read and written; None for as fast as can be.
+    `ours` are the bytes and the time (ns) of what an earlier run wrote there, which may be replaced; None if
+    none did. What stands in its place then goes to `aside` unharmed. `audit` is where a small picture of what
+    was removed goes, as JPEG.
     """
 
     name: str
     source: Path
     target: Path
+    root: Path
+    selection: Selection
     config: ConversionConfig
-    replaces: bool = False
-    audit: Path | None = None
-    bytes_per_s: float | None = None
+    audit: Path
+    aside: Path
+    ours: tuple[int, int] | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Convert it, or take on a target that is there already and whole."""
         start = time.perf_counter()
         try:
-            found = self._run(paced(on_progress, self.bytes_per_s))
-        except Exception as exc:
+            found = self._run(on_progress)
+        except Exception as exc:  # the boundary between a slide and its night
             found = failure(exc, self.source)
         return replace(found, elapsed_s=time.perf_counter() - start)
 
     def _run(self, on_progress: Progress) -> Outcome:
-        parts = slide_parts(self.source)
-        first = next(part for part in parts if part.suffix.lower() == self.source.suffix.lower())
+        first = next((part for part in slide_parts(self.source) if self.selection.wants(part)), self.source)
         if first != self.source:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
-        before = stamp_of(parts)
+        check_unlinked(self.target.parent, self.root)
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        exists = self.target.exists()
-        adopted = self._adopted(on_progress) if exists else None
-        report = adopted or self._converted(on_progress, exists)
-        if stamp_of(slide_parts(self.source)) != before:
-            if adopted is None:
-                self.target.unlink(missing_ok=True)
-            return Outcome(State.FAILED, CHANGED, "the source changed while it was read; try again")
+        adopted = self._adopted(on_progress) if os.path.lexists(self.target) else None
+        report = adopted or self._converted(on_progress)
         with Stages(on_progress).stage("checksum") as progress:
             sha256 = file_sha256(self.target, progress)
         status = self.target.stat()
@@ -153,18 +154,21 @@ class ConversionJob:
             report=report.to_json(),
         )
 
-    def _converted(self, on_progress: Progress, overwrite: bool) -> ConversionReport:
-        config = replace(self.config, overwrite=overwrite)
-        if self.audit is None or config.glass == "keep":
+    def _converted(self, on_progress: Progress) -> ConversionReport:
+        config = replace(self.config, overwrite=os.path.lexists(self.target))
+        self.audit.unlink(missing_ok=True)
+        if config.glass == "keep":
             return convert_slide(self.source, self.target, config, on_progress)
         large = large_audit(self.audit)
         large.parent.mkdir(parents=True, exist_ok=True)
         large.unlink(missing_ok=True)
         try:
             report = convert_slide(self.source, self.target, config, on_progress, large)
-            _shrink(large, self.audit)
+            with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
+                _shrink(large, self.audit)
         finally:
-            large.unlink(missing_ok=True)
+            with suppress(OSError):
+                large.unlink(missing_ok=True)
         return report
 
     def _adopted(self, on_progress: Progress) -> ConversionReport | None:
@@ -178,15 +182,41 @@ class ConversionJob:
             with stages.stage("identify") as progress:
                 digest, sha256 = expected_digest(source, self.config, progress)
             provenance = _provenance(self.target)
-            if provenance is not None and provenance.plan.digest == digest:
+            is_same = provenance is not None and provenance.plan.digest == digest
+            if provenance is not None and is_same:
                 with stages.stage("verify") as progress:
                     found = verify_slide(self.target, source, sha256, self.config.workers, progress)
                 if not found.problems:
                     return describe_conversion(self.source, self.target, provenance, found, stages)
-            elif not (self.replaces or self.config.overwrite):
-                message = "exists already and is not of this batch; move it away, or --overwrite"
-                raise TargetExistsError(message, self.target)
+        self._make_way(is_same)
         return None
+
+    def _make_way(self, is_same: bool) -> None:
+        """What an earlier run wrote, or this conversion damaged, may be replaced; all else is moved away."""
+        status = self.target.lstat()
+        if is_same or self.config.overwrite or self.ours == (status.st_size, status.st_mtime_ns):
+            return
+        if self.ours is None:
+            raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
+        self.aside.parent.mkdir(parents=True, exist_ok=True)
+        place, number = self.aside, 1
+        while os.path.lexists(place):
+            place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
+        self.target.rename(place)
+
+
+def check_unlinked(path: Path, root: Path) -> None:
+    """Refuse a place in a tree that a link would lead out of it, or elsewhere in it.
+
+    Raises:
+        SlideWriteError: so it is, or it cannot be told.
+    """
+    try:
+        is_plain = path.resolve() == root.resolve() / path.relative_to(root)
+    except (OSError, RuntimeError) as exc:
+        raise SlideWriteError(f"cannot be looked at ({exc})", path) from exc
+    if not is_plain:
+        raise SlideWriteError("a folder on the way to it is a link; a batch writes into its own tree", path)
 
 
 @dataclass(frozen=True)
@@ -196,13 +226,12 @@ class RecheckJob:
     name: str
     target: Path
     sha256: str
-    bytes_per_s: float | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read it wholly; done, or failed with an `error` that says what it is."""
         start = time.perf_counter()
         try:
-            with Stages(paced(on_progress, self.bytes_per_s)).stage("checksum") as progress:
+            with Stages(on_progress).stage("checksum") as progress:
                 same = file_sha256(self.target, progress) == self.sha256
             error = "" if same else "is not the file that was written"
             mtime_ns = self.target.stat().st_mtime_ns
@@ -233,15 +262,15 @@ def _shrink(picture: Path, thumbnail: Path) -> None:
     Raises:
         SlideWriteError: it cannot be written.
     """
-    with Image.open(picture) as image:
-        width, height = image.width, image.height - LEGEND_PX
-        scale = min(1.0, THUMBNAIL_PX / max(width, height))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image.draft("RGB", (2 * size[0], 2 * size[1]))  # a JPEG decodes at a fraction of its size
-        box = (0.0, 0.0, float(image.width), image.height * height / (height + LEGEND_PX))
-        small = image.resize(size, Image.Resampling.BOX, box)
-        with completed(thumbnail) as partial:
-            small.save(partial, "JPEG", quality=80)
+    data = picture.read_bytes()
+    large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
+    _, width, *_ = large.shape
+    header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
+    rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
+    small = Image.fromarray(large[:rows])
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    with completed(thumbnail) as partial:
+        small.save(partial, "JPEG", quality=80)
 
 
 def failure(exc: BaseException, source: Path) -> Outcome:
@@ -262,7 +291,7 @@ def _cause(exc: BaseException, source: Path) -> str:
     if any(number in _FULL for number in numbers):
         return DISK_FULL
     if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-        if not source.exists():
+        if not os.path.exists(source):  # noqa: PTH110 - raises nowhere, as over a network that is away
             return GONE
         if isinstance(exc, SlideReadError) and numbers:
             return UNREACHED

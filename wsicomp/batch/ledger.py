@@ -49,9 +49,9 @@ class Entry:
     `target_bytes` and `target_mtime_ns` are those of the file that was written. `cause` groups failures,
     `error` is one line, `trace` where it came from. The counts of tiles are over all levels.
     `removal` says where the source went: "" (nowhere), "quarantined" at `removed`, or "deleted";
-    `kept_because` why it stayed although it was to go. `stale_target` is an earlier conversion under
-    another name, which goes when this one is done: its size, time and name. An entry without target is no
-    slide, but a folder that was not entered.
+    `kept_because` why it stayed although it was to go. `stale_target` has earlier conversions under other
+    names, which go when this one is done: size, time and name, a line each. An entry without target is no
+    slide, but something in the tree that cannot be one.
     """
 
     source: str
@@ -138,6 +138,11 @@ class Ledger:
             )
         return database
 
+    @staticmethod
+    def is_there(target: Path) -> bool:
+        """Whether a tree has one."""
+        return (target / FOLDER / _FILE).is_file()
+
     def __enter__(self) -> Ledger:
         return self
 
@@ -149,13 +154,13 @@ class Ledger:
         with self._told():
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany(_PUT, (tuple(vars(entry).values()) for entry in entries))
+                self._database.executemany(_PUT, (_row(entry) for entry in entries))
                 self._database.executemany(
                     "INSERT OR REPLACE INTO reports VALUES (?, ?)",
                     ((source, json.dumps(report)) for source, report in (reports or {}).items()),
                 )
                 self._database.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
@@ -200,6 +205,14 @@ class Ledger:
             yield
         except sqlite3.Error as exc:
             raise LedgerError(f"the ledger cannot be read or written ({exc})", self.path) from exc
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    """Its values; text that is no Unicode, as a file's name in an error, with escapes."""
+    return tuple(
+        value.encode("utf-8", "backslashreplace").decode() if type(value) is str else value
+        for value in vars(entry).values()
+    )
 
 
 def _make_tables(database: sqlite3.Connection) -> None:

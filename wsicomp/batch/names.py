@@ -43,6 +43,7 @@ def assign_targets(
 ) -> dict[str, str]:
     """The target of each source, both relative and as text; those that are `known` stay if they can.
 
+    `known` are those of all slides that ever were: what belongs to one that is no more is not given away.
     No two are the same, also where the file system does not tell cases or Unicode's ways of writing apart.
     """
     wished = {source: _wished(source, config) for source in sorted(sources)}
@@ -52,7 +53,7 @@ def assign_targets(
         if known.get(source) in (target, _apart(target, source))
     }
     targets: dict[str, str] = {}
-    taken: set[str] = set()
+    taken = {_folded(target) for source, target in known.items() if source not in wished}
     for source, target in {**settled, **wished}.items():
         chosen = settled.get(source, target)
         if _folded(chosen) in taken:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsicomp.batch.job import Outcome, failure
+from wsicomp.batch.job import Outcome, check_unlinked, failure
 from wsicomp.batch.ledger import Entry, State
-from wsicomp.batch.pace import paced
 from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import WsicompError
@@ -47,13 +46,12 @@ class ProofJob:
     target_sha256: str
     even_if_lossy: bool
     workers: int
-    bytes_per_s: float | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read both once more, wholly."""
         start = time.perf_counter()
         try:
-            facts = self._proved(Stages(paced(on_progress, self.bytes_per_s)))
+            facts = self._proved(Stages(on_progress))
             found = Outcome(State.DONE, facts=facts)
         except Exception as exc:
             found = replace(failure(exc, self.source), state=State.SKIPPED)
@@ -96,7 +94,7 @@ class ProofJob:
 
 
 def which_file(path: Path) -> str:
-    """A text that only this very file has, as it is now.
+    """A text that of all files here only this one has, as it is now, seen from any machine.
 
     Raises:
         KeptError: it is a link, or no file.
@@ -109,7 +107,7 @@ def which_file(path: Path) -> str:
         raise KeptError("it is a link, and what it leads to is not of this tree")
     if not stat.S_ISREG(status.st_mode):
         raise KeptError("it is no regular file")
-    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
 def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
@@ -119,9 +117,10 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
         KeptError: it stays; something is not as it was proved, or the file system refuses.
     """
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
-    _check_unlinked(source, trees.source)
     _check_same(source, trees.target_of(entry), facts)
     try:
+        check_unlinked(source, trees.source)
+        check_unlinked(place.parent, trees.source)
         made_folder(place.parent)
         if os.path.lexists(place):
             raise KeptError("something of its name is in quarantine already; look at that first")
@@ -144,22 +143,13 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
         KeptError: as `quarantined`.
     """
     place = trees.quarantine_of(entry)
-    _check_unlinked(place, trees.source)
     _check_same(place, trees.target_of(entry), facts)
     try:
+        check_unlinked(place, trees.source)
         place.unlink()
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="")
-
-
-def _check_unlinked(path: Path, root: Path) -> None:
-    try:
-        is_plain = path.resolve() == root.resolve() / path.relative_to(root)
-    except (OSError, RuntimeError) as exc:
-        raise KeptError(f"it cannot be looked at ({exc})") from exc
-    if not is_plain:
-        raise KeptError("a folder on the way to it is a link")
 
 
 def _check_same(source: Path, target: Path, facts: tuple[str, ...]) -> None:

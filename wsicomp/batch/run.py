@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.cell import CRASHED, HUNG, STOPPED
-from wsicomp.batch.job import ConversionJob, Outcome, RecheckJob, large_audit
-from wsicomp.batch.ledger import Entry, State, audit_path
+from wsicomp.batch.cell import CRASHED, HUNG, NO_CELL, STOPPED
+from wsicomp.batch.job import PASSING, ConversionJob, Outcome, RecheckJob, large_audit
+from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path
 from wsicomp.batch.names import as_path
 from wsicomp.batch.removal import KeptError, ProofJob, deleted, is_overdue, quarantined
 from wsicomp.batch.survey import DAMAGED, QUARANTINED, Survey, Trees
@@ -19,6 +19,9 @@ from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
 from wsicomp.config import ConversionConfig
 from wsicomp.outputs import sweep_partial
+
+_NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
+"""Causes that say nothing of what was to be checked or proved."""
 
 _TRIES = 3
 """How often a slide whose process dies is begun in one run: it may have been another's doing."""
@@ -68,6 +71,7 @@ class Run:
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
         self._proved: set[str] = set()
+        self._found: frozenset[str] = frozenset()
 
     def through(self, survey: Survey) -> BatchResult:
         """Check what is in doubt, take away what is replaced, convert what is due, take away again.
@@ -75,7 +79,7 @@ class Run:
         Raises:
             LedgerError: the ledger could not be written.
         """
-        shop = self._shop
+        shop, self._found = self._shop, survey.found
         shop.expect(survey.due)
         shop.work((self._recheck(entry) for entry in survey.suspects), self._rechecked)
         shop.expect(self._redone)
@@ -88,12 +92,11 @@ class Run:
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
-        job = RecheckJob(entry.source, self._trees.target_of(entry), entry.target_sha256, self._shop.rate())
-        return Task(entry, job)
+        return Task(entry, RecheckJob(entry.source, self._trees.target_of(entry), entry.target_sha256))
 
     def _rechecked(self, task: Task, outcome: Outcome) -> None:
         entry = task.entry
-        if outcome.cause in (STOPPED, CRASHED, HUNG):
+        if outcome.cause in _NO_VERDICT:
             self._shop.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
             return
         if outcome.state is State.DONE:
@@ -117,14 +120,17 @@ class Run:
         self._shop.ended(lost)
 
     def _conversion(self, entry: Entry) -> Task:
+        trees = self._trees
         job = ConversionJob(
             entry.source,
-            self._trees.source_of(entry),
-            self._trees.target_of(entry),
+            trees.source_of(entry),
+            trees.target_of(entry),
+            trees.target,
+            self._shop.choices.selection(trees.source),
             self._config,
-            replaces=bool(entry.target_sha256),
-            audit=audit_path(self._trees.target, entry.source),
-            bytes_per_s=self._shop.rate(),
+            audit_path(trees.target, entry.source),
+            trees.target / FOLDER / "aside" / as_path(entry.target),
+            (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
         )
         return Task(entry, job)
 
@@ -135,8 +141,9 @@ class Run:
         if outcome.cause == STOPPED:
             self._shop.put(entry)
             return
-        self._tries[entry.source] += 1
-        if outcome.cause == CRASHED and self._tries[entry.source] < _TRIES:
+        self._shop.counts[NO_CELL] = self._shop.counts[NO_CELL] + 1 if outcome.cause == NO_CELL else 0
+        self._tries[entry.source] += outcome.cause == CRASHED
+        if outcome.cause == NO_CELL or 0 < self._tries[entry.source] < _TRIES:
             again = replace(entry, state=State.WAITING)
             self._shop.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
             self._shop.put(again)
@@ -145,28 +152,31 @@ class Run:
         if entry.state is State.DONE and entry.stale_target:
             entry = self._without_stale(entry)
         self._shop.put(entry, outcome.report)
-        self._count(entry)
+        self._count(entry, task.entry.source_bytes)
         self._shop.ended(entry)
 
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: Entry, expected_bytes: int) -> None:
         counts, sizes = self._shop.counts, self._shop.bytes
         counts["waiting"] -= 1
         counts["adopted" if entry.adopted else str(entry.state)] += 1
-        sizes["ended"] += entry.source_bytes
+        sizes["ended"] += expected_bytes
         if entry.state is State.DONE:
             sizes["source"] += entry.source_bytes
             sizes["target"] += entry.target_bytes
 
     def _without_stale(self, entry: Entry) -> Entry:
-        """Take away the earlier conversion of another name, now that this one stands, if it is still ours."""
-        size, mtime_ns, name = entry.stale_target.split(" ", 2)
-        stale = self._trees.target / as_path(name)
-        try:
-            status = stale.lstat()
-            if (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns)):
-                stale.unlink()
-        except OSError as exc:
-            self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror)
+        """Take away earlier conversions of other names, now that this one stands, if they are still ours."""
+        for line in entry.stale_target.splitlines():
+            size, mtime_ns, name = line.split(" ", 2)
+            stale = self._trees.target / as_path(name)
+            others = "WHERE target = ? AND source != ? LIMIT 1"
+            try:
+                status = stale.lstat()
+                is_ours = (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns))
+                if is_ours and not any(self._shop.ledger.entries(others, (name, entry.source))):
+                    stale.unlink()
+            except OSError as exc:
+                self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
         return replace(entry, stale_target="")
 
     def _take_away(self) -> None:
@@ -177,22 +187,28 @@ class Run:
         done = ledger.entries("WHERE state = 'done' AND verified AND removal = '' ORDER BY source")
         asked = [entry for entry in done if self._is_to_go(entry)]
         self._proved.update(entry.source for entry in asked)
-        self._shop.work(
-            (self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away
-        )
+        shop = self._shop
+        shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
         held = ledger.entries("WHERE state = 'done' AND removal = 'quarantined' ORDER BY source")
-        overdue = [entry for entry in held if is_overdue(entry, choices.quarantine_days)]
-        self._shop.work(
-            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
-        )
+        overdue = [entry for entry in held if self._is_overdue(entry)]
+        self._proved.update(f"{entry.source}/" for entry in overdue)
+        shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
 
     def _is_to_go(self, entry: Entry) -> bool:
         choices = self._shop.choices
         return (
-            entry.source not in self._proved
+            entry.source in self._found
+            and entry.source not in self._proved
             and (entry.restorable or choices.even_if_lossy)
             and (not entry.kept_because or choices.retry_failed)
-            and os.path.lexists(self._trees.source_of(entry))
+        )
+
+    def _is_overdue(self, entry: Entry) -> bool:
+        choices, source = self._shop.choices, self._trees.source_of(entry)
+        return (
+            choices.selection(self._trees.source).wants(source)
+            and f"{entry.source}/" not in self._proved
+            and is_overdue(entry, choices.quarantine_days)
         )
 
     def _proof(self, entry: Entry, source: Path) -> Task:
@@ -204,12 +220,11 @@ class Run:
             entry.target_sha256,
             self._shop.choices.even_if_lossy,
             self._config.workers,
-            self._shop.rate(),
         )
         return Task(entry, job)
 
     def _move_away(self, task: Task, outcome: Outcome) -> None:
-        if outcome.cause == STOPPED:
+        if outcome.cause in _NO_VERDICT:
             return
         try:
             if outcome.state is not State.DONE:
@@ -223,7 +238,7 @@ class Run:
         self._shop.log.info("%s: moved into quarantine", entry.source)
 
     def _delete(self, task: Task, outcome: Outcome) -> None:
-        if outcome.cause == STOPPED:
+        if outcome.cause in _NO_VERDICT:
             return
         try:
             if outcome.state is not State.DONE:

@@ -16,6 +16,10 @@ from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
 
 QUARANTINED, DELETED = "quarantined", "deleted"
+_DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
+UNKNOWN = "unknown"
+"""The digest of a target of before, of which only size and time are known."""
+
 DAMAGED = "target damaged"
 """The cause of a failure: the target is not what was written, and its source is not there."""
 
@@ -44,9 +48,11 @@ class Trees:
 class Survey:
     """`due` are to be converted, `suspects` done but to be held against their SHA-256.
 
-    `others` are entries that changed without anything to do; `dropped` the sources of those that are no more.
+    `found` are the sources of all slides of the selection. `others` are entries that changed without anything
+    to do; `dropped` the sources of those that are no more.
     """
 
+    found: frozenset[str]
     due: tuple[Entry, ...]
     suspects: tuple[Entry, ...]
     others: tuple[Entry, ...]
@@ -72,26 +78,44 @@ def survey_tree(
     rules = _Rules(trees, settings, choices)
     found = {slide.source: slide for slide in inventory.slides}
     targets = assign_targets(found, config, {source: entry.target for source, entry in known.items()})
-    due, suspects, others = [], [], list(_folders(inventory))
+    lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
     for source, slide in found.items():
-        old = known.get(source)
-        entry = _fresh(slide, targets[source], rules, old)
-        if old is None or not _is_settled(old, entry, choices):
-            due.append(entry)
-        elif old.state is State.DONE:
-            verdict = _look(old, rules)
-            if verdict == "gone":
-                due.append(replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0))
-            elif verdict == "suspect":
-                suspects.append(old)
-            elif old.removal:
-                others.append(replace(old, removal="", removed=""))
-    for source, entry in known.items():
-        if source not in found and entry.target:
-            for kind, gone in _without_source(entry, rules):
-                (suspects if kind == "suspect" else others).append(gone)
-    dropped = [source for source, entry in known.items() if not entry.target]
-    return Survey(tuple(due), tuple(suspects), tuple(others), tuple(dropped))
+        for kind, entry in _with_source(slide, targets[source], known.get(source), rules):
+            lists[kind].append(entry)
+    for source, old in known.items():
+        if source not in found and old.target:
+            for kind, entry in _without_source(old, rules):
+                lists[kind].append(entry)
+    dropped = tuple(source for source, entry in known.items() if not entry.target)
+    return Survey(frozenset(found), tuple(lists[_DUE]), tuple(lists[_SUSPECT]), tuple(lists[_OTHER]), dropped)
+
+
+def _with_source(
+    slide: FoundSlide, target: str, old: Entry | None, rules: _Rules
+) -> Iterator[tuple[str, Entry]]:
+    """What to do about a slide of the tree."""
+    entry = _fresh(slide, target, rules, old)
+    if old is not None and old.state is State.DONE and old.removal and old.stamp != slide.stamp:
+        yield _OTHER, _taken(old)
+    elif old is None or not _is_settled(old, entry, rules.choices):
+        yield _DUE, entry
+    elif old.state is State.DONE:
+        verdict = _look(old, rules)
+        if verdict == "gone":
+            yield _DUE, replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0)
+        elif verdict == "suspect":
+            yield _SUSPECT, old
+        elif old.removal:
+            yield _OTHER, replace(old, removal="", removed="")
+
+
+def _taken(old: Entry) -> Entry:
+    """A slide by the name of one that was taken away, whose conversion must not make way for it."""
+    error = (
+        "another slide of this name was converted, and its source taken away; give the new one another name "
+        "(or, if it is the same one, its old time)"
+    )
+    return Entry(f"{old.source}/", "", State.FAILED, ended=utc_now(), cause="name taken", error=error)
 
 
 def _folders(inventory: Inventory) -> Iterator[Entry]:
@@ -108,20 +132,24 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
     entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings)
     if old is None:
         return entry
-    entry = replace(entry, attempts=old.attempts, stale_target=old.stale_target)
-    if old.target == target:
-        return replace(
-            entry,
-            target_sha256=old.target_sha256,
-            target_bytes=old.target_bytes,
-            target_mtime_ns=old.target_mtime_ns,
-        )
-    stale = f"{old.target_bytes} {old.target_mtime_ns} {old.target}"
-    return replace(entry, stale_target=stale) if old.target_sha256 else entry
+    stale = (
+        {old.target: f"{old.target_bytes} {old.target_mtime_ns} {old.target}"} if old.target_sha256 else {}
+    )
+    for line in old.stale_target.splitlines():
+        stale.setdefault(line.split(" ", 2)[2], line)
+    written = stale.pop(target, None)
+    entry = replace(entry, attempts=old.attempts, stale_target="\n".join(stale.values()))
+    if written is None:
+        return entry
+    size, mtime_ns, _ = written.split(" ", 2)
+    sha256 = old.target_sha256 if old.target == target else UNKNOWN
+    return replace(entry, target_sha256=sha256, target_bytes=int(size), target_mtime_ns=int(mtime_ns))
 
 
 def _is_settled(old: Entry, entry: Entry, choices: BatchChoices) -> bool:
     if (old.stamp, old.settings, old.target) != (entry.stamp, entry.settings, entry.target):
+        return False
+    if old.state is State.FAILED and old.cause == DAMAGED:
         return False
     if old.state is State.FAILED:
         return not choices.retry_failed and old.cause not in PASSING
@@ -141,15 +169,20 @@ def _look(entry: Entry, rules: _Rules) -> str:
 def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
     """What to do about a slide that is not in the tree, or not among those that are asked for."""
     is_there = os.path.lexists(rules.trees.source_of(entry))
+    in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - raises nowhere
     if entry.state is State.DONE or entry.cause == DAMAGED:
-        in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - never raises
-        if not entry.removal and not is_there and in_quarantine:
+        if is_there:
+            return
+        if not entry.removal and in_quarantine:
             entry = replace(entry, removal=QUARANTINED, removed=utc_now())
-            yield "other", entry
-        if _look(entry, rules) != "good":
-            yield "suspect", entry
+            yield _OTHER, entry
+        if entry.removal == QUARANTINED and not in_quarantine:
+            entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="")
+            yield _OTHER, entry
+        if entry.cause == DAMAGED or _look(entry, rules) != "good":
+            yield _SUSPECT, entry
     elif entry.state is State.RUNNING and is_there:
-        yield "other", replace(entry, state=State.WAITING)
-    elif not is_there and entry.cause != GONE:
-        gone = replace(entry, state=State.FAILED, cause=GONE, error="the source is gone", ended=utc_now())
-        yield "other", gone
+        yield _OTHER, replace(entry, state=State.WAITING)
+    elif not is_there and (entry.state, entry.cause) != (State.SKIPPED, GONE):
+        gone = replace(entry, state=State.SKIPPED, cause=GONE, error="the source is gone", ended=utc_now())
+        yield _OTHER, gone

@@ -103,7 +103,14 @@ class _QuietFile(RotatingFileHandler):
 def logged(folder: Path) -> Iterator[logging.Logger]:
     """A logger that writes a line an event into a file that rotates."""
     logger = logging.getLogger("wsicomp.batch")
-    handler = _QuietFile(folder / _LOG, maxBytes=_LOG_BYTES, backupCount=_LOGS, encoding="utf-8", delay=True)
+    handler = _QuietFile(
+        folder / _LOG,
+        maxBytes=_LOG_BYTES,
+        backupCount=_LOGS,
+        encoding="utf-8",
+        delay=True,
+        errors="backslashreplace",
+    )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -26,6 +26,9 @@ from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 
 _TICK_S = 0.5
+_NO_PROCESS = 3
+"""So often in a row, and the machine is at its end."""
+
 _ROOM, _ROOM_BYTES = 1.5, 16_000_000
 """What a conversion may need on the disk: this many times its source, and this."""
 
@@ -120,7 +123,8 @@ class Workshop:
                     self.log.warning("%s: no room on the disk", task.entry.source)
                     continue
                 task = replace(task, entry=self._begun(task.entry))
-            self._pending[self._crew.submit(task.job, self.choices.stall_minutes * 60)] = task
+            stall_s = self.choices.stall_minutes * 60
+            self._pending[self._crew.submit(task.job, stall_s, self._rate())] = task
 
     def _has_room(self, entry: Entry) -> bool:
         entries = (*(task.entry for task in self._pending.values()), entry)
@@ -157,17 +161,16 @@ class Workshop:
         until, limit = self.choices.until, self.choices.max_failures
         if self._stop.requests:
             return ASKED
-        if self._unwritten:
-            return "the ledger cannot be written"
-        if not self._crew.is_there():
-            return "the cluster is gone"
-        if until is not None and datetime.now(until.tzinfo) >= until:
-            return UNTIL
-        if limit is not None and self.counts["failed"] >= limit:
-            return f"{limit} failures"
-        return ""
+        troubles = {
+            "the ledger cannot be written": bool(self._unwritten),
+            "no process can be started for a slide": self.counts["no process"] >= _NO_PROCESS,
+            "the cluster is gone": not self._crew.is_there(),
+            UNTIL: until is not None and datetime.now(until.tzinfo) >= until,
+            f"{limit} failures": limit is not None and self.counts["failed"] >= limit,
+        }
+        return next((trouble for trouble, is_so in troubles.items() if is_so), "")
 
-    def rate(self) -> float | None:
+    def _rate(self) -> float | None:
         """The bytes a second that one job may move; None for as many as it can."""
         limit = self.choices.limit_rate
         return None if limit is None else limit * 1e6 / self._crew.jobs()
@@ -200,8 +203,7 @@ class Workshop:
         level = self.log.warning if entry.state is State.FAILED else self.log.info
         why = f" ({entry.error})" if entry.error else ""
         level("%s: %s%s after %.1f s", entry.source, entry.state, why, entry.elapsed_s)
-        if self._watcher is not None:
-            self._watcher.ended(entry)
+        self._watch(lambda watcher: watcher.ended(entry))
 
     def tell(self, state: str | None = None) -> None:
         """Tell where the run stands, now and then; always with a `state`."""
@@ -211,8 +213,17 @@ class Workshop:
         self._next_tick = now + _TICK_S
         snapshot = self._snapshot(state or "running")
         self._heartbeat.beat(snapshot, now=state is not None)
-        if self._watcher is not None:
-            self._watcher.told(snapshot)
+        self._watch(lambda watcher: watcher.told(snapshot))
+
+    def _watch(self, tell: Callable[[Watcher], None]) -> None:
+        """Tell who watches; nobody, when that ends in an error, as where a terminal was closed."""
+        if self._watcher is None:
+            return
+        try:
+            tell(self._watcher)
+        except OSError as exc:
+            self._watcher = None
+            self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)
 
     def _snapshot(self, state: str) -> Snapshot:
         elapsed_s = self.elapsed_s()

@@ -61,8 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end a run as Ctrl-C does, with nothing half-written."""
+    """Let SIGTERM and a closed terminal end a run as Ctrl-C does, with nothing half-written.
+
+    A signal that was to be ignored, as by nohup, still is.
+    """
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
                 signal.signal(getattr(signal, name), signal.default_int_handler)

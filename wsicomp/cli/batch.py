@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -207,7 +207,7 @@ def run_batch_command(options: argparse.Namespace) -> int:
     values: dict[str, Any] = {name: value for name, value in given.items() if name in fields}
     values |= {name: tuple(values[name]) for name in ("include", "exclude") if name in values}
     if "until" in values:
-        values["until"] = next_time(values["until"], datetime.now().astimezone())
+        values["until"] = next_time(values["until"], datetime.now())
     choices = BatchChoices(**values)
     as_json = "json" in given
     if "dry_run" in given:
@@ -227,14 +227,16 @@ def run_batch_command(options: argparse.Namespace) -> int:
 def _stopping() -> Iterator[Stop]:
     """Signals ask the run to stop instead of ending it."""
     stop = Stop()
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    known = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    names = [name for name in known if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
 
     def asked(*_: object) -> None:
         stop.request()
         more = (
             "the slides at hand are finished; once more drops them" if stop.requests == 1 else "stopping now"
         )
-        os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
+        with suppress(OSError):  # a terminal that is gone
+            os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
 
     before = {name: signal.signal(getattr(signal, name), asked) for name in names}
     try:

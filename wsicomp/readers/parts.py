@@ -5,6 +5,7 @@ Which slide it is, how large, and whether it is still there, is a question to al
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
     except OSError as exc:
         raise SlideReadError(f"its other files cannot be listed ({exc.strerror or exc})", path) from exc
     return tuple(sorted({path, *others}))
+
+
+def stamp_of(path: Path) -> str:
+    """A text that changes when a file of the slide does, by its size or time.
+
+    Raises:
+        SlideReadError: a file of it is not there, or cannot be looked at.
+    """
+    try:
+        facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in slide_parts(path)]
+    except OSError as exc:
+        raise SlideReadError(exc.strerror or str(exc), path) from exc
+    return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
 
 
 def _companions(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ if any("serve(" in argument for argument in sys.orig_argv):
 
     convert_slide = job.convert_slide
 
-    def convert(source, *arguments):
+    def convert(source, target, config, on_progress, *arguments):
         """A name that begins with one of these words does what it says, the others convert."""
         if source.name.startswith("segfault"):
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -24,6 +24,18 @@ if any("serve(" in argument for argument in sys.orig_argv):
             time.sleep(3600)
         if source.name.startswith("slow"):
             time.sleep(float(os.environ.get("WSICOMP_SLOW_S", "1")))
-        return convert_slide(source, *arguments)
+        if source.name.startswith("changing"):
+            on_progress = change(source, on_progress)
+        return convert_slide(source, target, config, on_progress, *arguments)
+
+    def change(source, on_progress):
+        """Touches the source when tiles are written."""
+
+        def progress(stage, done, total):
+            if stage == "write":
+                os.utime(source)
+            on_progress(stage, done, total)
+
+        return progress
 
     job.convert_slide = convert
