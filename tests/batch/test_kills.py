@@ -95,8 +95,9 @@ def test_no_slide_is_done_twice_without_cause(tmp_path):
 def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, number):
     source, target = tmp_path / "source", tmp_path / "target"
     write_tree(source, 30, side=640)
+    heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
     for times in (1, 2):
-        process = start(source, target)
+        process = start(source, target, **heeding)
         have = len(list(target.rglob("*.svs")))
         while len(list(target.rglob("*.svs"))) < have + 3:
             time.sleep(0.01)
