@@ -104,7 +104,8 @@ def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, n
         for _ in range(times):
             os.kill(process.pid, number)
             time.sleep(0.05)
-        assert process.wait(30) == 130
+        ended = (130, -number) if times == 2 else (130,)  # the second may meet an interpreter that ends
+        assert process.wait(30) in ended
         assert not list(target.rglob("*.partial"))
         states = [entry.state for entry in entries(target).values()]
         assert "running" not in states

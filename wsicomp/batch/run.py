@@ -143,7 +143,8 @@ class Run:
             return
         self._shop.counts[NO_CELL] = self._shop.counts[NO_CELL] + 1 if outcome.cause == NO_CELL else 0
         self._tries[entry.source] += outcome.cause == CRASHED
-        if outcome.cause == NO_CELL or 0 < self._tries[entry.source] < _TRIES:
+        is_hopeful = outcome.cause == CRASHED and self._tries[entry.source] < _TRIES
+        if outcome.cause == NO_CELL or is_hopeful:
             again = replace(entry, state=State.WAITING)
             self._shop.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
             self._shop.put(again)
