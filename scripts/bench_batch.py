@@ -24,6 +24,7 @@ from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 ONE_THREAD = ConversionConfig(workers=1, segmenter="threshold")
+PARTS = 4
 CHOICES = BatchChoices(workers=1, min_free=0)
 
 
@@ -53,41 +54,49 @@ def second_job(folder: Path, slides: int, rounds: int, table: Table) -> None:
     table.add_row("two jobs", f"{min(two):.2f} s", f"{min(one) / min(two):.2f}x")
 
 
-def coordinator(folder: Path, tiny: int, table: Table) -> None:
-    """Tiny slides one after another in this process, and by a batch with one job."""
-    source = folder / "tiny"
-    source.mkdir()
-    write_slide(source / "0.svs", SyntheticSlide(Size(600, 500), seed=2))
-    data = (source / "0.svs").read_bytes()
-    with tifffile.TiffFile(source / "0.svs") as tiff:
+def tiny_trees(folder: Path, count: int) -> list[Path]:
+    """Trees of as many small slides in all, each with its number at the end of its description."""
+    write_slide(folder / "0.svs", SyntheticSlide(Size(600, 500), seed=2))
+    data = (folder / "0.svs").read_bytes()
+    with tifffile.TiffFile(folder / "0.svs") as tiff:
         description = tiff.pages[0].tags["ImageDescription"]
-        place, count = description.valueoffset, description.count
-    text = data[place : place + count]
-    assert b"AppMag" in text
-    for number in range(1, tiny):
+        end = description.valueoffset + description.count - 1
+    for number in range(count):
         label = f"{number:05d}".encode()
-        at = place + count - 1 - len(label)
-        (source / f"{number}.svs").write_bytes(data[:at] + label + data[at + len(label) :])
-    alone = folder / "alone"
-    alone.mkdir()
-    start = time.perf_counter()
-    for path in sorted(source.iterdir()):
-        convert_slide(path, alone / path.name, ONE_THREAD)
-    by_itself = time.perf_counter() - start
-    whole = batch(source, folder / "out", ONE_THREAD, 1)
-    same = all((folder / "out" / path.name).read_bytes() == path.read_bytes() for path in alone.iterdir())
-    assert same, "a batch writes other bytes than convert"
-    table.add_row(
-        f"{tiny} tiny slides, convert in a loop",
-        f"{by_itself:.1f} s",
-        f"{by_itself / tiny * 1000:.1f} ms each",
-    )
-    table.add_row("by a batch with one job", f"{whole:.1f} s", f"{whole / tiny * 1000:.1f} ms each")
-    more = (whole - by_itself) / tiny * 1000
-    table.add_row("what the batch adds", f"{whole - by_itself:.1f} s", f"{more:.1f} ms each")
-    start = time.perf_counter()
-    run_batch(source, folder / "out", ONE_THREAD, CHOICES)
-    table.add_row("again, with nothing to do", f"{time.perf_counter() - start:.2f} s", "")
+        tree = folder / f"tiny {number * PARTS // count}"
+        tree.mkdir(exist_ok=True)
+        (tree / f"{number}.svs").write_bytes(data[: end - len(label)] + label + data[end:])
+    return sorted(folder.glob("tiny *"))
+
+
+def coordinator(folder: Path, tiny: int, table: Table) -> None:
+    """Tiny slides one after another in this process, and by a batch with one job, in turn."""
+    by_itself = by_batch = by_bare_batch = again = 0.0
+    for tree in tiny_trees(folder, tiny):
+        alone = folder / "alone"
+        shutil.rmtree(alone, ignore_errors=True)
+        alone.mkdir()
+        start = time.perf_counter()
+        for path in sorted(tree.iterdir()):
+            convert_slide(path, alone / path.name, ONE_THREAD)
+        by_itself += time.perf_counter() - start
+        by_batch += batch(tree, folder / "out", ONE_THREAD, 1)
+        same = all((folder / "out" / path.name).read_bytes() == path.read_bytes() for path in alone.iterdir())
+        assert same, "a batch writes other bytes than convert"
+        start = time.perf_counter()
+        run_batch(tree, folder / "out", ONE_THREAD, CHOICES)
+        again += time.perf_counter() - start
+        with Ledger(folder / "out", read_only=True) as ledger:
+            by_bare_batch += sum(entry.elapsed_s for entry in ledger.entries())
+    for name, seconds in (
+        (f"{tiny} tiny slides, convert in a loop", by_itself),
+        ("by a batch with one job", by_batch),
+        ("what the batch adds", by_batch - by_itself),
+        ("of it in the slide's process: picture, checksum", by_bare_batch - by_itself),
+        ("of it in the coordinator: ledger, log, processes", by_batch - by_bare_batch),
+        ("again, with nothing to do", again),
+    ):
+        table.add_row(name, f"{seconds:.1f} s", f"{seconds / tiny * 1000:.1f} ms each")
 
 
 def large_ledger(folder: Path, table: Table) -> None:

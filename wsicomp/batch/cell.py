@@ -29,7 +29,7 @@ from wsicomp.concurrency import let_idle_threads_sleep
 
 CRASHED, HUNG, STOPPED, NO_CELL = "crash", "hang", "stopped", "no process"
 
-_JOBS_A_CELL = 100
+_JOBS_A_CELL = 500
 """After so many it starts anew, so that what native libraries leak does not add up over a night."""
 _TOLD_EVERY_S = 0.2
 _NICENESS = 10
