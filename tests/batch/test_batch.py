@@ -522,6 +522,16 @@ def test_what_stands_in_the_way_is_looked_at_every_time(trees):
     assert run(source, target).converted == 1
 
 
+def test_a_slide_of_many_files_is_asked_for_by_the_one_that_opens_it(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "a").mkdir(parents=True)
+    for name in ("a.mrxs", "a/Data0000.dat", "a/Slidedat.ini"):
+        (source / name).write_bytes(b"[GENERAL]")
+    assert run(source, target, include=("*",)).failed == 1
+    (found,) = entries(target).values()
+    assert (found.source, found.cause, found.source_bytes) == ("a.mrxs", "unreadable", 27)
+
+
 @pytest.mark.slides
 def test_a_dicom_series_is_converted_once_whichever_of_its_files_are_asked_for(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"

@@ -279,6 +279,13 @@ def test_a_new_slide_by_the_name_of_one_that_was_taken_away_does_not_cost_its_co
     (source / "a/slide 0.svs").rename(source / "a/slide 0 again.svs")
     result = run(source, target, RESTORABLE)
     assert (result.converted, result.failures) == (1, 0)
+    damaged = target / "a/slide 0.svs.tiff"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert run(source, target, RESTORABLE).failures == 1
+    write_slide(source / "a/slide 0.svs", 91)
+    before = files(target)
+    assert not run(source, target, RESTORABLE).is_good
+    assert files(target) == before
 
 
 def test_what_this_run_excludes_stays(trees):

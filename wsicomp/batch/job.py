@@ -135,7 +135,9 @@ class ConversionJob:
         return replace(found, elapsed_s=time.perf_counter() - start)
 
     def _run(self, on_progress: Progress) -> Outcome:
-        first = next((part for part in slide_parts(self.source) if self.selection.wants(part)), self.source)
+        suffix = self.source.suffix.lower()
+        alike = (part for part in slide_parts(self.source) if part.suffix.lower() == suffix)
+        first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         check_unlinked(self.target.parent, self.root)

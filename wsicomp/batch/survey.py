@@ -95,7 +95,7 @@ def _with_source(
 ) -> Iterator[tuple[str, Entry]]:
     """What to do about a slide of the tree."""
     entry = _fresh(slide, target, rules, old)
-    if old is not None and old.state is State.DONE and old.removal and old.stamp != slide.stamp:
+    if old is not None and old.removal and old.stamp != slide.stamp:
         yield _OTHER, _taken(old)
     elif old is None or not _is_settled(old, entry, rules.choices):
         yield _DUE, entry
