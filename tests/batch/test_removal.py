@@ -142,6 +142,15 @@ def test_a_link_and_what_it_leads_to_stay(trees, tmp_path):
     assert "it is a link" in entries(target)["link.svs"].kept_because
 
 
+def test_what_a_link_of_the_tree_leads_to_stays(trees):
+    source, target = trees
+    (source / "link.svs").symlink_to(source / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert (source / "a/slide 0.svs").exists()
+    assert entries(target)["a/slide 0.svs"].kept_because == "a link of the tree leads to it"
+    assert run(source, target, RESTORABLE, **DELETE).is_good
+
+
 def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
     source, target = trees
     run(source, target, RESTORABLE)

@@ -58,7 +58,8 @@ class BatchChoices:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
-                raise ConfigError(f"{name} is {value}, expected {least:g} to {most:g}")
+                option = name.replace("_", "-")
+                raise ConfigError(f"{option} is {value}, expected {least:g} to {most:g}")
         if self.limit_rate is not None:
             check_pace()
         if self.even_if_lossy and not self.delete_source:

@@ -78,8 +78,13 @@ class BatchReport:
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names."""
-        return {**asdict(self), "slides": self.slides, "saved": self.saved}
+        """As JSON values, by the same names, without traces."""
+        values = asdict(self, dict_factory=_without_trace)
+        return {**values, "slides": self.slides, "saved": self.saved}
+
+
+def _without_trace(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name != "trace"}
 
 
 def read_report(target: Path) -> BatchReport:
@@ -108,7 +113,7 @@ def read_report(target: Path) -> BatchReport:
             made=utc_now(),
             software=SOFTWARE,
             states={str(state): 0 for state in State}
-            | dict(ledger.figures("SELECT state, count(*) FROM slides GROUP BY state")),
+            | dict(ledger.figures("SELECT state, count(*) FROM slides WHERE target != '' GROUP BY state")),
             source_bytes=int(source_bytes),
             target_bytes=int(target_bytes),
             waiting_bytes=int(waiting_bytes),
@@ -124,7 +129,7 @@ def read_report(target: Path) -> BatchReport:
             skips=tuple(_causes(ledger, State.SKIPPED)),
             slowest=first("NOT adopted ORDER BY elapsed_s DESC"),
             savings=first("source_bytes > target_bytes ORDER BY source_bytes - target_bytes DESC"),
-            growths=first("source_bytes <= target_bytes ORDER BY target_bytes - source_bytes DESC"),
+            growths=first("source_bytes * 1.0005 < target_bytes ORDER BY target_bytes - source_bytes DESC"),
             events=first(
                 f"({_EVENTS}) ORDER BY lost_tiles DESC, flawed_tiles DESC, "
                 "rescued_tiles + fell_back_tiles DESC"

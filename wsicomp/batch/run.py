@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ _TRIES = 3
 class BatchResult:
     """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
 
-    `converted`, `adopted`, `skipped`, `failed`, `quarantined` and `deleted` are of this run; `no_room` were
-    not begun for want of space on the disk. `waiting` and `failures` count all slides of the tree that are
-    in these states now.
+    `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
+    and stay) are of this run; `no_room` were not begun for want of space on the disk. `waiting` and
+    `failures` count all slides that are in these states now and were asked for.
     """
 
     why: str
@@ -43,6 +44,7 @@ class BatchResult:
     failed: int
     quarantined: int
     deleted: int
+    kept: int
     no_room: int
     waiting: int
     failures: int
@@ -112,8 +114,10 @@ class Run:
             self._shop.put(again)
             return
         held = self._trees.quarantine_of(entry)
-        where = f"its source is in {held}" if entry.removal == QUARANTINED else "its source is gone"
-        error = f"its target {outcome.error}, and {where}; take the target from a copy"
+        where = "its source is gone; take one of them from a copy"
+        if entry.removal == QUARANTINED:
+            where = f"its source is in {held}; move it back and run again"
+        error = f"its target {outcome.error}, and {where}"
         lost = replace(entry, state=State.FAILED, cause=DAMAGED, error=error, ended=utc_now())
         self._shop.put(lost)
         self._shop.counts["failed"] += 1
@@ -187,6 +191,7 @@ class Run:
             return
         done = ledger.entries("WHERE state = 'done' AND verified AND removal = '' ORDER BY source")
         asked = [entry for entry in done if self._is_to_go(entry)]
+        asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
         shop = self._shop
         shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
@@ -194,6 +199,19 @@ class Run:
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
         shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
+
+    def _is_linked(self, entry: Entry) -> bool:
+        """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
+        source = self._trees.source_of(entry)
+        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
+            return False
+        self._keep(entry, KeptError("a link of the tree leads to it"))
+        return True
+
+    @cached_property
+    def _linked(self) -> set[str]:
+        paths = [self._trees.source / as_path(source) for source in self._found]
+        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
 
     def _is_to_go(self, entry: Entry) -> bool:
         choices = self._shop.choices
@@ -254,11 +272,16 @@ class Run:
 
     def _keep(self, entry: Entry, exc: KeptError) -> None:
         self._shop.put(replace(entry, kept_because=str(exc)))
+        self._shop.counts["kept"] += 1
         self._shop.log.warning("%s: the source stays: %s", entry.source, exc)
 
     def _result(self, why: str) -> BatchResult:
         counts = self._shop.counts
-        states = dict(self._shop.ledger.figures("SELECT state, count(*) FROM slides GROUP BY state"))
+        states = Counter(
+            entry.state
+            for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting')")
+            if self._is_asked_for(entry)
+        )
         return BatchResult(
             why,
             converted=counts["done"],
@@ -267,11 +290,16 @@ class Run:
             failed=counts["failed"],
             quarantined=counts["quarantined"],
             deleted=counts["deleted"],
+            kept=counts["kept"],
             no_room=counts["no room"],
-            waiting=states.get(State.WAITING, 0),
-            failures=states.get(State.FAILED, 0),
+            waiting=states[State.WAITING],
+            failures=states[State.FAILED],
             elapsed_s=self._shop.elapsed_s(),
         )
+
+    def _is_asked_for(self, entry: Entry) -> bool:
+        selection = self._shop.choices.selection(self._trees.source)
+        return not entry.target or selection.wants(self._trees.source_of(entry))
 
 
 def _settled(entry: Entry, outcome: Outcome) -> Entry:

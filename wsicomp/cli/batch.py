@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import Any
 
 from wsicomp.batch import (
     BatchChoices,
+    BatchReport,
     BatchResult,
     Stop,
     read_report,
@@ -25,6 +27,7 @@ from wsicomp.batch import (
     write_html,
 )
 from wsicomp.batch.choices import next_time
+from wsicomp.batch.inventory import QUARANTINE
 from wsicomp.batch.watch import is_at_work, read_heartbeat
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.options import add_conversion_options, parsed_config
@@ -53,11 +56,13 @@ examples:
   wsicomp batch status archive/                                where it stands, also while it runs
   wsicomp batch report archive/ --html report.html             in the morning
 
-exit codes: 0 nothing failed, 1 a slide failed or was kept back, 2 wrong usage, 130 stopped by a signal
+exit codes: 0 nothing failed, 1 a slide failed or had no room, 2 wrong usage, 130 stopped by a signal
 a folder that is really called status or report: name it ./status
 """
 
 _STATUS, _REPORT = "batch status", "batch report"
+_ONE_SIGNAL_S = 0.5
+_NAMED = 5
 
 
 def spelled(arguments: Sequence[str]) -> list[str]:
@@ -80,10 +85,10 @@ def register(commands: Subparsers) -> None:
     )
     parser.add_argument("source", metavar="SOURCE_DIR", type=Path, help="the tree of slides")
     parser.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree to write, made if need be")
-    add_conversion_options(parser)
     _add_tree_options(parser)
     _add_night_options(parser)
     _add_removal_options(parser)
+    add_conversion_options(parser)
     parser.set_defaults(run=run_batch_command)
 
     status = add_command(
@@ -230,11 +235,15 @@ def _stopping() -> Iterator[Stop]:
     known = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     names = [name for name in known if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
 
+    heard = 0.0
+
     def asked(*_: object) -> None:
+        nonlocal heard
+        before, heard = heard, time.monotonic()
+        if heard - before < _ONE_SIGNAL_S:  # sent to the process and to its group, as `timeout` does
+            return
         stop.request()
-        more = (
-            "the slides at hand are finished; once more drops them" if stop.requests == 1 else "stopping now"
-        )
+        more = "finishing the slides at hand; once more drops them" if stop.requests == 1 else "stopping now"
         with suppress(OSError):  # a terminal that is gone
             os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
 
@@ -265,6 +274,12 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         print(f"{link}/: a link to a folder, not entered")
     for folder, reason in inventory.closed:
         print(f"{folder}/: cannot be read ({reason})")
+    earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
+    if earlier:
+        print(f"{earlier} of them take the place of earlier conversions, as of other options")
+    if choices.delete_source:
+        when = f"after {choices.quarantine_days:g} days" if choices.quarantine_days else "by the same run"
+        print(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
     print(
         f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
         f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
@@ -281,8 +296,10 @@ def _result_text(result: BatchResult, target: Path) -> str:
         "not begun for want of room on the disk": result.no_room,
         "sources moved into quarantine": result.quarantined,
         "sources deleted": result.deleted,
+        "sources that were to go and stay": result.kept,
     }
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was to be done"
+    nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or nothing
     why = "" if result.why == "finished" else f"; ended early: {result.why}"
     lines = [f"{target}: {said} in {as_duration(result.elapsed_s)}{why}"]
     if result.waiting or result.failures:
@@ -305,8 +322,11 @@ def run_status(options: argparse.Namespace) -> int:
     if report.states["done"]:
         sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
         print(f"  {sizes}, {as_saving(report.saved)}")
+    for removal, count in report.removals.items():
+        print(f"  sources {removal}: {count}")
     if not at_work:
-        print("  no batch of this machine is at work")
+        left = report.states["running"] + report.states["waiting"]
+        print("  no batch of this machine is at work" + (f"; run it again for {left} slides" if left else ""))
     elif beat is not None:
         eta = "" if beat.get("eta_s") is None else f", about {as_duration(beat['eta_s'])} to go"
         print(f"  at work since {as_duration(beat['elapsed_s'])} (as of {beat['time']}){eta}")
@@ -331,15 +351,19 @@ def run_report(options: argparse.Namespace) -> int:
         print(f"wrote {path}", file=sys.stderr)
     if to_stdout:
         return 0
+    print(_report_text(options.target, report))
+    return 0
+
+
+def _report_text(target: Path, report: BatchReport) -> str:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    print(f"{options.target}: {states}; {sizes}, {as_saving(report.saved)}")
+    lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]
     for cause in report.causes:
-        print(f"  failed, {cause.cause}: {cause.count}")
-        for entry in cause.entries[:5]:
-            print(f"    {entry.source}: {entry.error}")
-        if cause.count > 5:
-            print(f"    and {cause.count - 5} more")
-    for cause in report.skips:
-        print(f"  skipped, {cause.cause}: {cause.count}")
-    return 0
+        lines.append(f"  failed, {cause.cause}: {cause.count}")
+        lines += [f"    {entry.source}: {entry.error}" for entry in cause.entries[:_NAMED]]
+        lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
+    lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
+    lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]
+    lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept]
+    return "\n".join(lines)
