@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,8 @@ _NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
 
 _TRIES = 3
 """How often a slide whose process dies is begun in one run: it may have been another's doing."""
+
+_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
 
 
 @dataclass(frozen=True)
@@ -243,32 +246,25 @@ class Run:
         return Task(entry, job)
 
     def _move_away(self, task: Task, outcome: Outcome) -> None:
-        if outcome.cause in _NO_VERDICT:
-            return
-        try:
-            if outcome.state is not State.DONE:
-                raise KeptError(outcome.error)
-            entry = quarantined(task.entry, self._trees, outcome.facts)
-        except KeptError as exc:
-            self._keep(task.entry, exc)
-            return
-        self._shop.put(entry)
-        self._shop.counts["quarantined"] += 1
-        self._shop.log.info("%s: moved into quarantine", entry.source)
+        self._proved_so(task, outcome, quarantined)
 
     def _delete(self, task: Task, outcome: Outcome) -> None:
+        self._proved_so(task, outcome, deleted)
+
+    def _proved_so(self, task: Task, outcome: Outcome, step: _Step) -> None:
+        """Take a source a step further away, if it is proved to be replaced."""
         if outcome.cause in _NO_VERDICT:
             return
         try:
             if outcome.state is not State.DONE:
                 raise KeptError(outcome.error)
-            entry = deleted(task.entry, self._trees, outcome.facts)
+            entry = step(task.entry, self._trees, outcome.facts)
         except KeptError as exc:
             self._keep(task.entry, exc)
             return
         self._shop.put(entry)
-        self._shop.counts["deleted"] += 1
-        self._shop.log.info("%s: deleted from quarantine", entry.source)
+        self._shop.counts[entry.removal] += 1
+        self._shop.log.info("%s: the source is %s", entry.source, entry.removal)
 
     def _keep(self, entry: Entry, exc: KeptError) -> None:
         self._shop.put(replace(entry, kept_because=str(exc)))
