@@ -17,6 +17,8 @@
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
     ├── UnknownModelError (LookupError)       a codec's model that is not on this machine
     ├── WeightsError (ValueError)             a trained network that is not what its manifest says
+    ├── LedgerError (OSError)                 a batch's ledger that cannot be read or written
+    ├── KeptError                             a source that a batch was to take away, and that stays
     ├── TrainingError (ValueError)            labels or patches that nothing can be learnt from
     └── VerificationError                     a written file that differs from its plan or its source
 
@@ -112,6 +114,14 @@ class UnknownModelError(WsicompError, LookupError):
 
 class WeightsError(WsicompError, ValueError):
     """Weights that are missing, damaged, tampered with, or made for something else."""
+
+
+class LedgerError(WsicompError, OSError):
+    """A batch's ledger that cannot be read or written, or that another batch holds."""
+
+
+class KeptError(WsicompError):
+    """A source that a batch was to take away, and that stays; the message says why."""
 
 
 class TrainingError(WsicompError, ValueError):

@@ -27,11 +27,11 @@ from tests.batch.trees import (
 from tests.conftest import SLIDES
 from wsicomp.batch import BatchChoices, Stop, survey_batch
 from wsicomp.batch.job import failure
-from wsicomp.batch.ledger import Ledger, LedgerError, State
+from wsicomp.batch.ledger import Ledger, State
 from wsicomp.batch.pace import paced
 from wsicomp.batch.watch import held_alone, is_at_work, read_heartbeat
 from wsicomp.convert import convert_slide
-from wsicomp.errors import ConfigError, SlideReadError, SlideWriteError
+from wsicomp.errors import ConfigError, LedgerError, SlideReadError, SlideWriteError
 from wsicomp.outputs import open_locked, partial_path
 from wsicomp.preparation import file_sha256
 

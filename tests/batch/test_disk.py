@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
-from wsicomp.batch.ledger import LedgerError, State
-from wsicomp.errors import WsicompError
+from wsicomp.batch.ledger import State
+from wsicomp.errors import LedgerError, WsicompError
 
 
 def mount(folder, *options):

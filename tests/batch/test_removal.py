@@ -11,9 +11,9 @@ from tests import tiffs
 from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256, write_slide, write_tree
 from wsicomp import restore_slide
 from wsicomp.batch import BatchChoices
-from wsicomp.batch.removal import KeptError, ProofJob, quarantined, which_file
+from wsicomp.batch.removal import ProofJob, quarantined, which_file
 from wsicomp.batch.survey import Trees
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, KeptError
 
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True}

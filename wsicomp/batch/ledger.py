@@ -17,17 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from wsicomp.errors import WsicompError
+from wsicomp.errors import LedgerError
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
 _FILE = "ledger.sqlite"
 _VERSION = 1
-
-
-class LedgerError(WsicompError, OSError):
-    """A ledger that cannot be read or written."""
 
 
 class State(enum.StrEnum):

@@ -18,7 +18,7 @@ from wsicomp.batch.job import Outcome, check_unlinked, failure
 from wsicomp.batch.ledger import Entry, State
 from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
 from wsicomp.batch.watch import utc_now
-from wsicomp.errors import WsicompError
+from wsicomp.errors import KeptError
 from wsicomp.outputs import made_folder, sync_directory
 from wsicomp.preparation import file_sha256, slide_identity
 from wsicomp.pyramid.verify import verify_slide
@@ -26,10 +26,6 @@ from wsicomp.readers import open_slide, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress, Stages
-
-
-class KeptError(WsicompError):
-    """A source that stays, and why."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from wsicomp.batch.cell import CRASHED, HUNG, NO_CELL, STOPPED
 from wsicomp.batch.job import PASSING, ConversionJob, Outcome, RecheckJob, large_audit
 from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path
 from wsicomp.batch.names import as_path
-from wsicomp.batch.removal import KeptError, ProofJob, deleted, is_overdue, quarantined
+from wsicomp.batch.removal import ProofJob, deleted, is_overdue, quarantined
 from wsicomp.batch.survey import DAMAGED, QUARANTINED, Survey, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
 from wsicomp.config import ConversionConfig
+from wsicomp.errors import KeptError
 from wsicomp.outputs import sweep_partial
 
 _NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)

@@ -16,8 +16,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from wsicomp.batch.ledger import FOLDER, LedgerError
-from wsicomp.errors import SlideWriteError
+from wsicomp.batch.ledger import FOLDER
+from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.outputs import completed, made_folder
 
 HEARTBEAT = "heartbeat.json"

@@ -19,9 +19,10 @@ from wsicomp.batch.cell import CRASHED, STOPPED
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew
 from wsicomp.batch.job import ConversionJob, Job, Outcome
-from wsicomp.batch.ledger import Entry, Ledger, LedgerError, State
+from wsicomp.batch.ledger import Entry, Ledger, State
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
+from wsicomp.errors import LedgerError
 
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 
