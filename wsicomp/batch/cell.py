@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,9 @@ def serve(descriptor: int) -> None:
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
     while True:
         job, bytes_per_s = jobs.get()
-        connection.send(job.run(paced(_Teller(connection), bytes_per_s)))
+        start = time.perf_counter()
+        outcome = job.run(paced(_Teller(connection), bytes_per_s))
+        connection.send(replace(outcome, elapsed_s=time.perf_counter() - start))
 
 
 def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
@@ -77,7 +76,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Outcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
-    `report` is the whole `ConversionReport`; `facts` are which files a proof was of.
+    `elapsed_s` is measured by the cell. `report` is the whole `ConversionReport`; `facts` are which files a
+    proof was of.
     """
 
     state: State
@@ -127,12 +127,10 @@ class ConversionJob:
 
     def run(self, on_progress: Progress) -> Outcome:
         """Convert it, or take on a target that is there already and whole."""
-        start = time.perf_counter()
         try:
-            found = self._run(on_progress)
+            return self._run(on_progress)
         except Exception as exc:  # the boundary between a slide and its night
-            found = failure(exc, self.source)
-        return replace(found, elapsed_s=time.perf_counter() - start)
+            return failure(exc, self.source)
 
     def _run(self, on_progress: Progress) -> Outcome:
         suffix = self.source.suffix.lower()
@@ -231,7 +229,6 @@ class RecheckJob:
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read it wholly; done, or failed with an `error` that says what it is."""
-        start = time.perf_counter()
         try:
             with Stages(on_progress).stage("checksum") as progress:
                 same = file_sha256(self.target, progress) == self.sha256
@@ -240,8 +237,7 @@ class RecheckJob:
         except OSError as exc:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
-        elapsed_s = time.perf_counter() - start
-        return Outcome(state, error=error, target_mtime_ns=mtime_ns, elapsed_s=elapsed_s)
+        return Outcome(state, error=error, target_mtime_ns=mtime_ns)
 
 
 def _provenance(target: Path) -> Provenance | None:

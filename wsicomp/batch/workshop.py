@@ -15,7 +15,7 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, Protocol
 
-from wsicomp.batch.cell import CRASHED, STOPPED
+from wsicomp.batch.cell import CRASHED, NO_CELL, STOPPED
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew
 from wsicomp.batch.job import ConversionJob, Job, Outcome
@@ -164,7 +164,7 @@ class Workshop:
             return ASKED
         troubles = {
             "the ledger cannot be written": bool(self._unwritten),
-            "no process can be started for a slide": self.counts["no process"] >= _NO_PROCESS,
+            "no process can be started for a slide": self.counts[NO_CELL] >= _NO_PROCESS,
             "the cluster is gone": not self._crew.is_there(),
             UNTIL: until is not None and datetime.now(until.tzinfo) >= until,
             f"{limit} failures": limit is not None and self.counts["failed"] >= limit,
