@@ -15,10 +15,10 @@ from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, Veri
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
-from wsicomp.preparation import Prepared, look, prepare
+from wsicomp.preparation import Findings, Known, Prepared, look, prepare
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.restoration import remainder_blocks
-from wsicomp.pyramid.stream import MadeTile, Manner, stream_level
+from wsicomp.pyramid.stream import MadeTile, Manner, TileStream, stream_level
 from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
@@ -42,10 +42,12 @@ def convert_slide(
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
     audit: Path | None = None,
+    known: Known | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
 
-    `audit` is where a picture of what was removed goes, a moment before the target appears.
+    `audit` is where a picture of what was removed goes, a moment before the target appears. `known` is what
+    need not be looked for again, where several conversions of a slide go by the same choices about tissue.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
@@ -64,12 +66,12 @@ def convert_slide(
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
-        prepared = prepare(slide, config, stages, keep_model=True)
+        prepared = prepare(slide, config, stages, keep_model=True, known=known)
         with PyramidWriter(
             target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
         ) as writer:
             with stages.stage("write") as progress:
-                provenance = _write(writer, slide, prepared, config, progress)
+                provenance = write_pyramid(writer, slide, prepared, config, progress)
             found = None
             if config.verify:
                 with stages.stage("verify") as progress:
@@ -111,8 +113,8 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
     _check_outputs(slide.info.path, config, audit)
     prepared = prepare(slide, config, stages)
     _write_audit(audit, slide, prepared, config)
-    assert prepared.tissue is not None, "glass is looked for"
-    return prepared.tissue
+    assert prepared.findings is not None, "glass is looked for"
+    return prepared.findings.tissue
 
 
 def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *others: Path) -> None:
@@ -131,21 +133,31 @@ def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: Co
     """Read the overview again and draw on it."""
     if path is None:
         return
-    assert prepared.mask is not None and prepared.survey is not None, "glass is looked for"  # noqa: PT018
+    found = prepared.findings
+    assert found is not None, "glass is looked for"
     overview = read_overview(slide, config.workers, untold)
-    kinds = prepared.survey.kinds[0]
-    save_picture(audit_picture(overview, slide.info.levels[0], kinds, prepared.mask), path)
+    save_picture(audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask), path)
 
 
-def _write(
-    writer: PyramidWriter, slide: Slide, prepared: Prepared, config: ConversionConfig, progress: StageProgress
+def write_pyramid(
+    writer: PyramidWriter,
+    slide: Slide,
+    prepared: Prepared,
+    config: ConversionConfig,
+    progress: StageProgress,
+    stream: TileStream = stream_level,
 ) -> Provenance:
+    """Write everything that was prepared, its tiles as `stream` makes them, and what the file says of itself.
+
+    Raises:
+        SlideReadError, SlideWriteError: as `convert_slide`.
+    """
     manner = Manner(prepared.whitening, config.strict, config.restorable, config.deidentify)
     total = sum(level.grid.count for level in prepared.plan.levels)
     done = 0
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
-            with closing(stream_level(slide, part, manner, config.workers)) as tiles:
+            with closing(stream(slide, part, manner, config.workers)) as tiles:
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
@@ -154,7 +166,7 @@ def _write(
     if config.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
         restoration = writer.append(remainder_blocks(slide, prepared.plan))
-    return writer.finish(_mask_figures(prepared), _carried_properties(slide, config), restoration)
+    return writer.finish(_mask_figures(prepared.findings), _carried_properties(slide, config), restoration)
 
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
@@ -177,16 +189,16 @@ def _verify(
     return found
 
 
-def _mask_figures(prepared: Prepared) -> Mapping[str, Any] | None:
-    mask = prepared.mask
-    if mask is None:
+def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
+    if found is None:
         return None
+    mask = found.mask
     return {
         "source": mask.source,
         "shape": list(mask.pixels.shape),
         "level0_px_per_mask_px": [mask.scale_x, mask.scale_y],
         "tissue_fraction_with_margin": mask.tissue_fraction,
-        "rescued_tiles": prepared.rescued_tiles,
+        "rescued_tiles": found.rescued_tiles,
     }
 
 

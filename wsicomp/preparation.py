@@ -33,33 +33,59 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Everything that is decided before writing: the plan, and what carries it out.
+class Findings:
+    """What is tissue and what is glass on a slide, whatever is then made of it.
 
-    Where glass is kept there is nothing else; `tissue` is the mask without its margin, `mask` with it.
-    `embedded_model` is what the file is to carry of a neural codec's model, `kept_model` the name of the
-    file in which this machine keeps one that not every machine has.
+    `tissue` is the mask without its margin, `mask` with it; `color` is how bare glass looks.
     """
 
-    plan: ConversionPlan
-    whitening: Whitening | None = None
-    tissue: TissueMask | None = None
-    mask: TissueMask | None = None
-    survey: GlassSurvey | None = None
-    embedded_model: bytes | None = None
-    kept_model: str | None = None
+    tissue: TissueMask
+    mask: TissueMask
+    color: GlassColor
+    guard: GlassGuard
+    survey: GlassSurvey
 
     @property
     def rescued_tiles(self) -> int:
         """Tiles of all levels that the mask called glass and the guard kept."""
-        kinds = self.survey.kinds if self.survey else ()
-        return sum(int((level == TileKind.RESCUED).sum()) for level in kinds)
+        return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.survey.kinds)
 
 
-def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: bool = False) -> Prepared:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a slide before it is prepared: which one it is, and what `find_glass` found on it."""
+
+    identity: SourceIdentity
+    findings: Findings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before writing: the plan, and what carries it out.
+
+    `findings` and `whitening` are None where glass is kept. `embedded_model` is what the file is to carry of
+    a neural codec's model, `kept_model` the name of the file in which this machine keeps one that not every
+    machine has.
+    """
+
+    plan: ConversionPlan
+    findings: Findings | None = None
+    whitening: Whitening | None = None
+    embedded_model: bytes | None = None
+    kept_model: str | None = None
+
+
+def prepare(
+    slide: Slide,
+    config: ConversionConfig,
+    stages: Stages,
+    keep_model: bool = False,
+    known: Known | None = None,
+) -> Prepared:
     """Identify, segment, survey and plan.
 
     With `keep_model` the model of a neural codec stays on this machine, unless the file is to carry it.
+    What is `known` already, by the same choices about tissue, is not looked for again.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
@@ -70,7 +96,7 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: 
     """
     info = slide.info
     with stages.stage("identify") as progress:
-        identity = identify(slide, config, progress)
+        identity = known.identity if known else identify(slide, config, progress)
         codec = _model_codec(config)
         kept = codec.keep_model() if codec is not None and keep_model and not config.embed_model else None
         model = None if codec is None else codec.describe()
@@ -80,15 +106,26 @@ def prepare(slide: Slide, config: ConversionConfig, stages: Stages, keep_model: 
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
         return Prepared(plan, embedded_model=embedded, kept_model=kept)
+    findings = known.findings if known else find_glass(slide, config, stages)
+    glass = Glass(findings.survey, findings.color, findings.tissue.notes)
+    plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
+    whitening = Whitening(findings.mask, findings.guard, plan.background)
+    return Prepared(plan, findings, whitening, embedded, kept)
+
+
+def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
+    """Look for tissue, and then at every tile that the mask calls glass.
+
+    Raises:
+        MaskError, SlideReadError, WeightsError: as `prepare`.
+    """
     tissue, color = look(slide, config, stages)
-    margin_px = margin_in_px(info, config.margin_um)
+    margin_px = margin_in_px(slide.info, config.margin_um)
     mask = tissue.dilated(margin_px)
-    guard = GlassGuard(info, color, margin_px)
+    guard = GlassGuard(slide.info, color, margin_px)
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
-    glass = Glass(survey, color, tissue.notes)
-    plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    return Prepared(plan, Whitening(mask, guard, plan.background), tissue, mask, survey, embedded, kept)
+    return Findings(tissue, mask, color, guard, survey)
 
 
 def expected_digest(

@@ -20,6 +20,8 @@ LEAST_SIDE_PX = 11
 _WINDOW_PX, _SIGMA = LEAST_SIDE_PX, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+LEAST_SIDE_OF_SCALES_PX = LEAST_SIDE_PX << (len(_SCALE_WEIGHTS) - 1)
+"""The smallest side of pictures that have an MS-SSIM: its window's on the coarsest scale."""
 COLOR_BLOCK_PX = 16
 """The side of the blocks whose mean colours are compared: 4 um at 40x, about a nucleus."""
 
@@ -61,7 +63,16 @@ def ms_ssim(first: Pixels, second: Pixels) -> float:
     Raises:
         ValueError: the shapes differ, or a side is under 176 px.
     """
-    _check(first, second, _WINDOW_PX << (len(_SCALE_WEIGHTS) - 1))
+    return similarities(first, second)[1]
+
+
+def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
+    """SSIM and MS-SSIM together, in the time of the second.
+
+    Raises:
+        ValueError: as `ms_ssim`.
+    """
+    _check(first, second, LEAST_SIDE_OF_SCALES_PX)
     here, there = first.astype(np.float32), second.astype(np.float32)
     parts = []
     for scale in range(len(_SCALE_WEIGHTS)):
@@ -71,7 +82,7 @@ def ms_ssim(first: Pixels, second: Pixels) -> float:
     contrasts = [np.maximum(contrast, 0) for _, contrast in parts[:-1]]
     factors = [*contrasts, np.maximum(parts[-1][0], 0)]
     channels = np.prod([factor**weight for factor, weight in zip(factors, _SCALE_WEIGHTS, strict=True)], 0)
-    return float(channels.mean())
+    return float(parts[0][0].mean()), float(channels.mean())
 
 
 def psnr(first: Pixels, second: Pixels) -> float:

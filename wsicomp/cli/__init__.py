@@ -12,7 +12,19 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from wsicomp.cli import batch, convert, dataset, demo, evaluate, info, restore, segment, train, verify
+from wsicomp.cli import (
+    batch,
+    compare,
+    convert,
+    dataset,
+    demo,
+    evaluate,
+    info,
+    restore,
+    segment,
+    train,
+    verify,
+)
 from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
@@ -22,6 +34,7 @@ begin with:
   wsicomp demo                             see it work on a slide that it draws itself
   wsicomp convert slide.svs smaller.svs    glass out, tissue byte for byte
   wsicomp verify smaller.svs --against slide.svs
+  wsicomp compare slide.svs --out look/    what each codec would save of it, and do to it
   wsicomp batch slides/ archive/           a whole tree, overnight
 
 exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted
@@ -38,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=SOFTWARE)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (convert, batch, verify, restore, info, segment, demo, dataset, train, evaluate):
+    for command in (convert, batch, compare, verify, restore, info, segment, demo, dataset, train, evaluate):
         command.register(commands)
     options = parser.parse_args(batch.spelled(sys.argv[1:] if arguments is None else arguments))
     _stop_on_signals()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from wsicomp.stages import Progress
 
 _LABELS = {
+    "compare": "Comparing",
     "draw": "Drawing slides",
     "cut": "Cutting patches",
     "measure": "Measuring",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class Manner:
     nameless: bool = False
 
 
+TileStream: TypeAlias = Callable[[Slide, LevelPlan, Manner, int], Generator[MadeTile]]
+"""What makes the tiles of a level, in raster order: `stream_level`, or what stands in for it."""
+
+
 def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:
     """Every tile in raster order.
 
@@ -84,7 +88,7 @@ def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) ->
     Raises:
         SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
     """
-    make = _TileMaker(slide, plan, manner)
+    make = TileMaker(slide, plan, manner)
 
     with closing(ordered_map(make.tiles, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
         for batch in batches:
@@ -102,7 +106,7 @@ class _ToEncode(NamedTuple):
         return MadeTile(encoded.data, self.outcome, encoded)
 
 
-class _TileMaker:
+class TileMaker:
     """Makes the tiles of one level, each from its index alone."""
 
     def __init__(self, slide: Slide, plan: LevelPlan, manner: Manner) -> None:

@@ -1,0 +1,199 @@
+"""`wsicomp compare`: what each codec and way with glass makes of a user's own slides."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from wsicomp.cli.options import add_segmenter_options, parsed_config
+from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.progress import progress_bars
+from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
+from wsicomp.compare.candidates import DEFAULT_CODECS
+from wsicomp.compare.coordinator import FORMATS
+from wsicomp.compare.results import SummaryRow
+from wsicomp.compare.run import GLASS
+from wsicomp.config import ConversionConfig
+from wsicomp.errors import ConfigError
+from wsicomp.figures import as_bytes, as_percent
+
+_SAMPLE = 300
+_DRAWN = 12
+
+_DESCRIPTION = """\
+Compare codecs and ways with glass on slides of your own: how small, how fast, and how true to tissue.
+
+Every size is held against the same slide written anew as JPEG of quality 90 with its glass (same tiles, same
+levels), and against the source's file. By default some tiles of a slide stand for it, and every estimate has
+its 95 % interval; --sample whole writes every file, reads it back and measures each tissue tile.
+
+OUT gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder, slides are
+drawn, and what they save is projected on the whole archive. SLIDE is never touched."""
+
+_EPILOG = """\
+codecs (--codecs takes a list with commas):
+  copy, jpeg-lossless, jpegxl-lossless      tissue as it is, or repacked without loss
+  jpeg:90, webp:90, jpegxl:1.0              by quality; by distance
+  jpeg2000:37dB, jpeg2000:12x               by PSNR; so many times smaller than the pixels
+  he-compact:4, he-fine:6                   neural, by the models that ship, at a quality (1 to 11)
+  mbt2018-mean:7, mbt2018-mean-mse-7        CompressAI's pretrained networks, fetched once
+  elic2022-chandelier@FILE:3                a model of your own
+  jpegxl:1.0+effort=9                       other options of the codec
+
+examples:
+  wsicomp compare slide.svs --out look                               an answer in a minute
+  wsicomp compare *.svs --out look --sample whole                    every file written and measured
+  wsicomp compare slide.svs --out look --target-ssim 0.95            sizes at equal quality; presets
+  wsicomp compare slide.svs --out look --magnifications 5,10,20,40   tissue from far and near
+  wsicomp compare archive/ --out look --draw 20 --price 250          what the whole archive would save
+"""
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "compare",
+        "compare codecs on slides of your own",
+        _DESCRIPTION,
+        epilog=_EPILOG,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "sources", type=Path, nargs="+", metavar="SLIDE", help="slides, or one folder of them"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the results")
+    what = parser.add_argument_group("what is compared")
+    what.add_argument("--codecs", metavar="LIST", help=f"default {','.join(DEFAULT_CODECS)}")
+    what.add_argument("--glass", metavar="LIST", help=f"default {','.join(GLASS)}")
+    what.add_argument(
+        "--sample",
+        metavar="HOW",
+        help=f"whole, or tiles:N: about so many tiles of a slide stand for it (default tiles:{_SAMPLE})",
+    )
+    what.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default 0)")
+    what.add_argument(
+        "--magnifications", metavar="LIST", help="also patches of tissue at these, as 1.25,2.5,5,10,20,40"
+    )
+    what.add_argument(
+        "--target-ssim",
+        type=float,
+        metavar="F",
+        help="also each codec at the setting that reaches this mean SSIM on the slide's tissue; the "
+        "settings are presets in OUT/presets",
+    )
+    archive = parser.add_argument_group("a folder: what its slides would save together")
+    archive.add_argument("--draw", type=int, metavar="N", help=f"so many slides (default {_DRAWN})")
+    archive.add_argument(
+        "--price", type=float, metavar="F", help="of a TB (10^12 bytes) and year, for the money"
+    )
+    archive.add_argument("--machines", type=int, metavar="N", help="like this one, for the hours (default 1)")
+    add_segmenter_options(parser.add_argument_group("finding tissue"))
+    run = parser.add_argument_group("the run")
+    default = ConversionConfig()
+    run.add_argument("--workers", type=int, metavar="N", help=f"threads (default {default.workers})")
+    run.add_argument("--keep-files", action="store_true", help="leave every file written, in OUT/files")
+    run.add_argument("--overwrite", action="store_true", help="write into OUT though it is not empty")
+    for name in FORMATS:
+        run.add_argument(f"--{name}", action="store_true", help=f"{name} alone, or with others so named")
+    parser.set_defaults(run=run_compare)
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Compare, write the results, and print the summary."""
+    config = parsed_config(options, "compare")
+    if config is None:
+        return 2
+    given = vars(options)
+    choices = _choices(given, config)
+    if any(source.is_dir() for source in options.sources) is False and "draw" in given:
+        raise ConfigError("draw is for a folder of slides; leave it out")
+    rates = Rates(given.get("price"), given.get("machines", 1))
+    _check_range("draw", given.get("draw", _DRAWN), 2, 100_000)
+    _check_range("machines", rates.machines, 1, 1_000_000)
+    with progress_bars() as show:
+        found = compare_slides(
+            options.sources,
+            options.out,
+            choices,
+            given.get("draw", _DRAWN),
+            rates,
+            [name for name in FORMATS if name in given] or FORMATS,
+            shlex.join(["wsicomp", *sys.argv[1:]]),
+            config.overwrite,
+            show,
+        )
+    print(_text(found, options.out))
+    return 1 if any(slide.error for slide in found.slides) else 0
+
+
+def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonChoices:
+    choices = ComparisonChoices(
+        sample=_sample(str(given.get("sample", f"tiles:{_SAMPLE}"))),
+        seed=int(str(given.get("seed", 0))),
+        magnifications=_numbers("magnifications", str(given.get("magnifications", ""))),
+        target_ssim=given.get("target_ssim"),  # type: ignore[arg-type]
+        base=replace(config, overwrite=True),
+        keep_files="keep_files" in given,
+    )
+    if choices.keep_files and choices.sample is not None:
+        raise ConfigError("a sample writes no files; keep-files goes with --sample whole")
+    _check_range("target-ssim", choices.target_ssim or 0.9, 0.5, 0.999)
+    for magnification in choices.magnifications:
+        _check_range("magnifications", magnification, 0.1, 200)
+    if "codecs" in given:
+        choices = replace(choices, codecs=parse_codecs(str(given["codecs"])))
+    if "glass" in given:
+        glass = tuple(dict.fromkeys(str(given["glass"]).split(",")))
+        if not set(glass) <= set(GLASS):
+            raise ConfigError(f"glass is {','.join(glass)!r}, expected some of {', '.join(GLASS)}")
+        choices = replace(choices, glass=glass)
+    return choices
+
+
+def _sample(text: str) -> int | None:
+    if text == "whole":
+        return None
+    kind, _, count = text.partition(":")
+    if kind != "tiles" or not count.isascii() or not count.isdigit() or not 20 <= int(count) <= 1_000_000:
+        raise ConfigError(f"sample is {text!r}, expected whole, or tiles:N with N from 20 to 1000000")
+    return int(count)
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(dict.fromkeys(float(part) for part in text.split(",") if part))
+    except ValueError as exc:
+        raise ConfigError(f"{name} is {text!r}, expected numbers with commas between") from exc
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{name} is {value:g}, expected {least:g} to {most:g}")
+
+
+def _text(found: Comparison, out: Path) -> str:
+    lines = [f"{len(found.slides)} slides; {out} has the results. Saved of JPEG q90 with its glass:"]
+    rows = [row for row in found.summary if row.slides]
+    width = max([len(row.codec) for row in rows] or [0])
+    lines += [_summary_line(row, width) for row in rows]
+    missing = dict.fromkeys((row.codec, row.reason) for row in found.summary if not row.slides)
+    lines += [f"  not compared: {codec}: {reason}" for codec, reason in missing]
+    lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
+    for row in found.archive.rows if found.archive else ():
+        saved = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"
+        lines.append(f"  the archive by {row.codec}, glass {row.glass}: {saved} saved, {row.hours:.1f} hours")
+    return "\n".join(lines)
+
+
+def _summary_line(row: SummaryRow, width: int) -> str:
+    ssim = (
+        ""
+        if row.ssim is None or row.least_ssim is None
+        else (f"; SSIM {row.ssim.mean:.4f}, at least {row.least_ssim.worst:.4f}")
+    )
+    saved = f"{as_percent(row.total_reduction):>8}"
+    return f"  {row.codec:<{width}} glass {row.glass:<5} {as_bytes(row.target_bytes):>8}, {saved}{ssim}"

@@ -1,0 +1,179 @@
+"""Comparing many slides, or some drawn from an archive, and writing what was found after each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsicomp.batch.inventory import FoundSlide, Selection, find_slides
+from wsicomp.batch.names import as_path
+from wsicomp.batch.watch import utc_now
+from wsicomp.compare.archive import Rates, draw_slides, project
+from wsicomp.compare.page import write_page
+from wsicomp.compare.results import Archive, Comparison, Landing, SlideComparison
+from wsicomp.compare.run import ComparisonChoices, compare_slide
+from wsicomp.compare.stratified import Draw
+from wsicomp.compare.tables import markdown, write_csvs
+from wsicomp.compare.whole import file_name
+from wsicomp.errors import ConfigError
+from wsicomp.outputs import check_empty, completed, made_folder
+from wsicomp.stages import Progress
+from wsicomp.version import SOFTWARE
+
+FORMATS = ("html", "csv", "json", "markdown")
+_FILES = "files"
+_PRESETS = "presets"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A slide that is compared: its file, and its name in the results."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """An archive of which some slides are compared."""
+
+    folder: Path
+    slides: Sequence[FoundSlide]
+    draw: Draw
+
+
+def compare_slides(
+    sources: Sequence[Path],
+    out: Path,
+    choices: ComparisonChoices | None = None,
+    drawn: int = 12,
+    rates: Rates | None = None,
+    formats: Sequence[str] = FORMATS,
+    command: str = "",
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """Compare slides, or `drawn` ones of one folder, and write the results into the folder `out`.
+
+    They are written after each slide, so that an interrupted comparison leaves what it found.
+
+    Raises:
+        ConfigError: a folder beside other sources, or one without slides.
+        TargetExistsError: `out` is not empty and `overwrite` is False.
+        SlideWriteError: it cannot be written.
+    """
+    choices = choices or ComparisonChoices()
+    subjects, tree = _subjects(sources, drawn, choices.seed)
+    check_empty(out, overwrite)
+    made_folder(out)
+    shutil.rmtree(out / _FILES, ignore_errors=True)
+    found: list[SlideComparison] = []
+    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
+    told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
+    for number, subject in enumerate(subjects):
+        folder = out / _FILES / f"{number + 1:03}-{file_name(subject.path.stem)[:60]}"
+        compared = compare_slide(subject.path, subject.name, choices, folder, told.row_done, on_progress)
+        found.append(_with_presets(compared, out, choices))
+        told.slide_done((number + 1) * len(choices.codecs) * len(choices.glass))
+        comparison = replace(
+            comparison,
+            slides=tuple(found),
+            archive=_projected(tree, found, rates or Rates()) if len(found) == len(subjects) else None,
+        )
+        write_results(comparison, out, formats)
+    if not choices.keep_files:
+        shutil.rmtree(out / _FILES, ignore_errors=True)
+    return comparison
+
+
+class _Told:
+    """The rows that are done, told as the progress of one stage."""
+
+    def __init__(self, on_progress: Progress | None, total: int) -> None:
+        self._on_progress = on_progress
+        self._total = total
+        self._done = 0
+
+    def row_done(self) -> None:
+        """One more."""
+        self.slide_done(self._done + 1)
+
+    def slide_done(self, done: int) -> None:
+        """So many in all, with those that a failed slide never had."""
+        self._done = done
+        if self._on_progress is not None:
+            self._on_progress("compare", done, self._total)
+
+
+def _subjects(sources: Sequence[Path], drawn: int, seed: int) -> tuple[list[_Subject], _Tree | None]:
+    """The slides to compare; those of a folder are drawn."""
+    folders = [source for source in sources if source.is_dir()]
+    if not folders:
+        names = [source.name for source in sources]
+        return [
+            _Subject(source, source.name if names.count(source.name) == 1 else str(source))
+            for source in dict.fromkeys(sources)
+        ], None
+    if len(sources) > 1:
+        raise ConfigError("a folder stands for an archive of which slides are drawn; give it alone")
+    folder = folders[0]
+    slides = find_slides(Selection(folder)).slides
+    if not slides:
+        raise ConfigError("no slide is in it; name a folder with slides", folder)
+    draw = draw_slides(slides, drawn, seed)
+    chosen = [slides[number] for number in draw.drawn.tolist()]
+    return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
+        folder, slides, draw
+    )
+
+
+def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
+    if tree is None:
+        return None
+    return project(tree.folder, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates)
+
+
+def _with_presets(found: SlideComparison, out: Path, choices: ComparisonChoices) -> SlideComparison:
+    """The settings that reach a quality, each as a preset of `wsicomp convert`."""
+    landings: list[Landing] = []
+    for landing in found.landings:
+        name = f"{file_name(Path(found.slide).stem)}-{file_name(landing.codec)}.toml"
+        glass = "white" if "white" in choices.glass else choices.glass[0]
+        path = made_folder(out / _PRESETS) / name
+        with completed(path) as partial:
+            partial.write_text(_preset(found.slide, landing, glass), "utf-8")
+        landings.append(replace(landing, preset=f"{_PRESETS}/{name}"))
+    return replace(found, landings=tuple(landings))
+
+
+def _preset(slide: str, landing: Landing, glass: str) -> str:
+    values = {**landing.setting, "glass": glass}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    about = (
+        f"{' '.join(slide.split())}: mean SSIM {landing.held_out_ssim:.4f} on {landing.held_out_tiles} tiles"
+    )
+    return "\n".join([f"# {about} held out; target {landing.target_ssim:g}", *lines, ""])
+
+
+def write_results(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
+    """The results as page, tables and data, whichever are wanted.
+
+    Raises:
+        SlideWriteError: a file cannot be written.
+    """
+    writers: dict[str, Callable[[], object]] = {
+        "html": lambda: write_page(comparison, out / "index.html"),
+        "csv": lambda: write_csvs(comparison, out),
+        "json": lambda: _write_text(json.dumps(comparison.to_json(), indent=1), out / "results.json"),
+        "markdown": lambda: _write_text(markdown(comparison), out / "results.md"),
+    }
+    for name in formats:
+        writers[name]()
+
+
+def _write_text(text: str, path: Path) -> None:
+    with completed(path) as partial:
+        partial.write_text(text, "utf-8")

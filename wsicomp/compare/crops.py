@@ -1,0 +1,60 @@
+"""Pieces of tissue at native pixels, beside what a codec makes of them and the difference amplified."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsicomp.compare.results import Crop
+from wsicomp.geometry import TileIndex
+from wsicomp.slide import Pixels
+
+SIDE_PX = 160
+AMPLIFIED = 8
+"""How many times the difference is shown, around middle grey."""
+
+_BLUR_PX = 31
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A tile to be shown: where it is, its SSIM, and its pixels before and after."""
+
+    kind: str
+    index: TileIndex
+    ssim: float
+    source: Pixels
+    decoded: Pixels
+
+
+def crop(codec: str, shown: Shown) -> Crop:
+    """The part of a tile, at most 160 px a side, where it differs most, as three lossless pictures."""
+    before, after = shown.source.astype(np.int16), shown.decoded.astype(np.int16)
+    top, left = _worst_place(np.abs(after - before).sum(axis=2).astype(np.float32))
+    part = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
+    difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
+    pictures = (_url(shown.source[part]), _url(shown.decoded[part]), _url(difference))
+    return Crop(codec, shown.kind, str(shown.index), shown.ssim, *pictures)
+
+
+def _worst_place(error: NDArray[np.float32]) -> tuple[int, int]:
+    """The upper left corner of the window around the most error that lies together."""
+    smooth = cv2.blur(error, (_BLUR_PX, _BLUR_PX))
+    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    return (
+        int(np.clip(row - SIDE_PX // 2, 0, max(0, error.shape[0] - SIDE_PX))),
+        int(np.clip(column - SIDE_PX // 2, 0, max(0, error.shape[1] - SIDE_PX))),
+    )
+
+
+def _url(pixels: Pixels) -> str:
+    """As lossless WebP, which browsers show bit for bit."""
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "WEBP", lossless=True, quality=60)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

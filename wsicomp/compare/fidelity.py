@@ -1,0 +1,132 @@
+"""How true tissue comes back: which tiles are tissue, and how they differ from the source's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import SlideReadError
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.plan import LevelPlan
+from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, color_shift, psnr, similarities
+from wsicomp.slide import Pixels, Slide
+from wsicomp.tissue.mask import TissueMask
+
+_MOSTLY = 0.5
+_FEW = 4
+
+
+@dataclass(frozen=True)
+class TileFidelity:
+    """How true one decoded tile is to the source's pixels, in the terms of `wsicomp.quality`.
+
+    `bytes` are those that are stored for it, `px` its pixels inside of the level.
+    """
+
+    index: TileIndex
+    bytes: int
+    px: int
+    ssim: float
+    ms_ssim: float
+    psnr: float
+    color_shift: float
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Stored bits for each pixel."""
+        return 8 * self.bytes / self.px
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How true the tissue of a slide comes back: means over its tiles, spread (standard deviation) and worst.
+
+    `psnr_db` is over the tiles that are not exact, None where all are; `exact_tiles` came back to the bit.
+    `color_shift_levels` is in grey levels: a tile's largest shift of a block of 16 x 16 px, the mean over
+    tiles and the most. `worst_tile` is the one with the least SSIM.
+    """
+
+    tiles: int
+    exact_tiles: int
+    bits_per_pixel: float
+    ssim: float
+    ssim_spread: float
+    least_ssim: float
+    worst_tile: str
+    ms_ssim: float
+    least_ms_ssim: float
+    psnr_db: float | None
+    least_psnr_db: float | None
+    color_shift_levels: float
+    most_color_shift_levels: float
+
+
+def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
+    """The tiles of all levels that are at least half tissue; where they are fewer than four, those with any.
+
+    Only tiles that show 176 px a side count, the least that MS-SSIM takes.
+    """
+    shares = [tissue.coverage(level.as_level(slide)) for level in levels]
+    found: list[TileIndex] = []
+    for least in (_MOSTLY, np.finfo(float).tiny):
+        found = [
+            TileIndex(level.number, column, row)
+            for level, share in zip(levels, shares, strict=True)
+            for row, column in np.argwhere(share >= least).tolist()
+            if min(level.grid.region(column, row).size.shape) >= LEAST_SIDE_OF_SCALES_PX
+        ]
+        if len(found) >= _FEW:
+            break
+    return found
+
+
+def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Region, Pixels] | None:
+    """What the source shows in the place of a tile; None where it cannot be read."""
+    region = level.grid.region(index.column, index.row)
+    try:
+        return region, slide.read_region(level.source_level, region)
+    except SlideReadError:
+        return None
+
+
+def compared(index: TileIndex, stored: int, source: Pixels, decoded: Pixels) -> TileFidelity:
+    """Hold a decoded tile against its source; what reaches past the source is not looked at."""
+    shown = np.ascontiguousarray(decoded[: source.shape[0], : source.shape[1]])
+    pair = similarities(source, shown)
+    px = source.shape[0] * source.shape[1]
+    return TileFidelity(index, stored, px, *pair, psnr(source, shown), color_shift(source, shown))
+
+
+def summed_up(tiles: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None) -> Quality | None:
+    """The figures over many tiles, each of which may speak for several; None of no tiles."""
+    if not tiles:
+        return None
+    weight = np.ones(len(tiles)) if weights is None else weights
+    weight = weight / weight.sum()
+    ssim = np.array([tile.ssim for tile in tiles])
+    mean = round(float(weight @ ssim), 12)  # the mean of ones is one
+    finite = np.array([math.isfinite(tile.psnr) for tile in tiles])
+    noise = np.array([tile.psnr if math.isfinite(tile.psnr) else 0.0 for tile in tiles])
+    shifts = np.array([tile.color_shift for tile in tiles])
+    scales = np.array([tile.ms_ssim for tile in tiles])
+    sizes = np.array([[tile.bytes, tile.px] for tile in tiles], np.float64)
+    stored, px = (weight @ sizes).tolist()
+    return Quality(
+        tiles=len(tiles),
+        exact_tiles=int((~finite).sum()),
+        bits_per_pixel=8 * stored / px,
+        ssim=mean,
+        ssim_spread=float(np.sqrt(weight @ (ssim - mean) ** 2)),
+        least_ssim=float(ssim.min()),
+        worst_tile=str(tiles[int(ssim.argmin())].index),
+        ms_ssim=round(float(weight @ scales), 12),
+        least_ms_ssim=float(scales.min()),
+        psnr_db=float(weight[finite] @ noise[finite] / weight[finite].sum()) if finite.any() else None,
+        least_psnr_db=float(noise[finite].min()) if finite.any() else None,
+        color_shift_levels=float(weight @ shifts),
+        most_color_shift_levels=float(shifts.max()),
+    )

@@ -1,0 +1,80 @@
+"""The results as one page that needs nothing else: charts, tables that sort, tissue before and after."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+
+from wsicomp.compare.charts import family, hues, pyramids, rate_distortion
+from wsicomp.compare.crops import AMPLIFIED
+from wsicomp.compare.results import Comparison, Crop, SlideComparison
+from wsicomp.figures import as_bytes, as_duration, as_percent
+from wsicomp.outputs import completed
+
+_SCRIPT = """
+for (const head of document.querySelectorAll("th[data-sort]")) {
+  const sort = () => {
+    const table = head.closest("table"), body = table.tBodies[0], place = head.cellIndex;
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of table.querySelectorAll("th[data-sort]")) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const value = row => row.cells[place].dataset.v ?? row.cells[place].textContent.trim();
+    const order = (a, b) => {
+      const x = value(a), y = value(b);
+      if (x === "" || y === "") return (x === "") - (y === "");
+      const n = Number(x) - Number(y);
+      return (Number.isNaN(n) ? x.localeCompare(y) : n) * (down ? -1 : 1);
+    };
+    body.append(...[...body.rows].sort(order));
+  };
+  head.tabIndex = 0;
+  head.addEventListener("click", sort);
+  head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+}
+"""
+
+
+def write_page(found: Comparison, path: Path) -> None:
+    """The page of a comparison.
+
+    Raises:
+        SlideWriteError: the file cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("wsicomp.compare", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "bytes": as_bytes,
+        "percent": as_percent,
+        "duration": as_duration,
+        "family": family,
+        "crops": _by_codec,
+    }
+    colors = hues(found.slides)
+    page = environment.get_template("page.html.j2").render(
+        found=found,
+        hues=colors,
+        plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
+        bars={slide.slide: pyramids(slide, colors) for slide in found.slides if not slide.error},
+        amplified=AMPLIFIED,
+        script=_SCRIPT,
+        script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
+    )
+    with completed(path) as partial:
+        partial.write_text(page, "utf-8")
+
+
+def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:
+    """The pieces of tissue of each codec, by their kind."""
+    found: dict[str, dict[str, Crop]] = {}
+    for crop in slide.crops:
+        found.setdefault(crop.codec, {})[crop.kind] = crop
+    return found

@@ -1,0 +1,265 @@
+"""Sizes and times of whole files from a stratified sample of their tiles, without writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.compare.candidates import REFERENCE, Candidate
+from wsicomp.compare.fidelity import TileFidelity, compared, source_pixels, summed_up, tissue_tiles
+from wsicomp.compare.making import Bench, Trial
+from wsicomp.compare.results import Row
+from wsicomp.compare.stratified import Draw, Estimate, draw_strata, ratio, total
+from wsicomp.convert import write_pyramid
+from wsicomp.errors import ConfigError
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.preparation import Prepared
+from wsicomp.pyramid.stream import MadeTile, Manner
+from wsicomp.pyramid.writer import PyramidWriter
+from wsicomp.readers.tiff import TiffSlide
+from wsicomp.slide import Slide
+from wsicomp.stages import untold
+
+_WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
+_STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
+
+
+@dataclass(frozen=True)
+class SampledTiles:
+    """The tiles that stand for a slide: every tile of all levels in order, and which of them were drawn.
+
+    `px` are the pixels of each tile inside of its level.
+    """
+
+    indices: tuple[TileIndex, ...]
+    px: NDArray[np.float64]
+    draw: Draw
+
+    @property
+    def drawn(self) -> list[TileIndex]:
+        """The drawn tiles."""
+        return [self.indices[number] for number in self.draw.drawn.tolist()]
+
+
+@dataclass(frozen=True)
+class SampledFile:
+    """What a file would be: bytes of it and of its levels, its part of the reference, its seconds."""
+
+    bytes: Estimate
+    part: Estimate
+    level_bytes: tuple[int, ...]
+    encode_s: float
+    read_s: float
+
+
+def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
+    """Draw about `count` tiles: by level, by whether they are tissue, glass or both, and by their bytes.
+
+    Raises:
+        ConfigError: the slide cannot be converted at all.
+    """
+    plan = bench.prepared(REFERENCE, "white").plan
+    indices, px, cells, known = [], [], [], []
+    for level in plan.levels:
+        grid = level.grid
+        sizes = stored_bytes(bench.slide, level)
+        for row in range(grid.rows):
+            for column in range(grid.columns):
+                region = grid.region(column, row)
+                indices.append(TileIndex(level.number, column, row))
+                px.append(region.width * region.height)
+                known.append(float(sizes[row, column]))
+                cells.append((level.number, str(level.actions[row, column])))
+    kinds = sorted(set(cells))
+    numbers = np.array([kinds.index(cell) for cell in cells])
+    parts = [np.flatnonzero(numbers == kind) for kind in range(len(kinds))]
+    draw = draw_strata(parts, np.array(known), count, np.random.default_rng(seed))
+    return SampledTiles(tuple(indices), np.array(px, np.float64), draw)
+
+
+def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
+    """(rows, columns): the bytes of each tile in the source, 0 where its tiles are others or unknown."""
+    grid = level.grid
+    if not isinstance(slide, TiffSlide) or grid != slide.info.levels[level.source_level].grid:
+        return np.zeros((grid.rows, grid.columns), np.int64)
+    return slide.tile_ranges(level.source_level)[:, 1].reshape(grid.rows, grid.columns)
+
+
+class SampledConversions:
+    """A candidate's tiles of a sample, each made once for all ways with glass."""
+
+    def __init__(self, bench: Bench, sample: SampledTiles, candidate: Candidate) -> None:
+        self._bench = bench
+        self._sample = sample
+        self._candidate = candidate
+        self._made: dict[tuple[TileIndex, bool], Trial] = {}
+        self.tissue: list[TileFidelity] = []
+        """The fidelity of the drawn tissue tiles, known once `keep` was looked at."""
+
+    def look(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
+        """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
+
+        Raises:
+            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+        """
+        prepared = self._bench.prepared(self._candidate, glass)
+        self._check_grid(prepared.plan)
+        self._make(prepared, glass)
+        size, seconds = np.full(len(self._sample.indices), np.nan), np.zeros((len(self._sample.indices), 2))
+        for number in self._sample.draw.drawn.tolist():
+            index = self._sample.indices[number]
+            action = _action(prepared.plan, index)
+            found = self._made.get((index, action is TileAction.MASK_AND_ENCODE))
+            is_stored = found is not None and action in _STORED
+            size[number] = found.bytes if found is not None and is_stored else 0
+            seconds[number] = (found.encode_s, found.decode_s) if found is not None and is_stored else 0
+        return prepared, size, seconds
+
+    def _check_grid(self, plan: ConversionPlan) -> None:
+        counts = [level.grid.count for level in plan.levels]
+        indices = self._sample.indices
+        if sum(counts) != len(indices) or counts != np.bincount([index.level for index in indices]).tolist():
+            raise ConfigError("its tiles are of another size than the reference's: compare whole files")
+
+    def _make(self, prepared: Prepared, glass: str) -> None:
+        wanted = []
+        for index in self._sample.drawn:
+            action = _action(prepared.plan, index)
+            if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
+                wanted.append(index)
+        plan = prepared.plan
+        tissue = set(
+            tissue_tiles(plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue)
+            if glass == "keep"
+            else ()
+        )
+        for trial in self._bench.tried(prepared, wanted):
+            index = trial.index
+            painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
+            if index in tissue and trial.pixels is not None:
+                pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
+                if pair is not None:
+                    self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels))
+            self._made[index, painted] = replace(trial, pixels=None)
+
+    def tissue_weights(self) -> NDArray[np.float64]:
+        """For how many tiles each one of `tissue` speaks."""
+        weights = self._sample.draw.weights()
+        place = {index: number for number, index in enumerate(self._sample.indices)}
+        return np.array([weights[place[tile.index]] for tile in self.tissue])
+
+
+def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
+    return TileAction(plan.levels[index.level].actions[index.row, index.column])
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A sampled way to write a slide: bytes of each drawn tile (nan elsewhere), and of all else."""
+
+    sizes: NDArray[np.float64]
+    overhead: int
+
+
+def estimated_file(
+    sample: SampledTiles, found: Sized, reference: Sized, seconds: NDArray[np.float64], workers: int
+) -> SampledFile:
+    """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
+    draw = sample.draw
+    levels = np.array([index.level for index in sample.indices])
+    of_levels = [
+        total(draw, np.where(levels == level, found.sizes, found.sizes * 0)).value
+        for level in range(int(levels.max()) + 1)
+    ]
+    weights = draw.weights()
+    encode_s, read_s = (weights @ seconds / workers).tolist()
+    return SampledFile(
+        total(draw, found.sizes).plus(found.overhead),
+        ratio(draw, found.sizes, reference.sizes, (found.overhead, reference.overhead)),
+        tuple(round(value) for value in of_levels),
+        encode_s,
+        read_s,
+    )
+
+
+def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass: str, folder: Path) -> int:
+    """The bytes of a file besides its own tiles: directories, provenance, associated images, blank tiles.
+
+    Found by writing the file with a byte in the place of each tile.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    path = folder / "skeleton.tiff"
+    with PyramidWriter(
+        path, prepared.plan, bench.slide.info.icc_profile, True, prepared.embedded_model
+    ) as writer:
+        config = candidate.config(bench.base, glass)
+        write_pyramid(writer, bench.slide, prepared, config, untold, stream=_skeleton)
+        size = writer.partial.stat().st_size
+    stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
+    return size - stored
+
+
+def _skeleton(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
+    for letter in plan.actions.reshape(-1).tolist():
+        action = TileAction(letter)
+        if action is TileAction.BLANK:
+            yield MadeTile(None)
+        else:
+            yield MadeTile(b"" if action is TileAction.EMPTY else b"x")
+
+
+class Samples:
+    """Rows by a sample of tiles."""
+
+    def __init__(self, bench: Bench, sample: SampledTiles, folder: Path) -> None:
+        self._bench = bench
+        self._sample = sample
+        self._folder = folder
+        self._base: Sized | None = None
+        self._tried: dict[str, SampledConversions] = {}
+
+    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
+        """The fidelity of the drawn tissue tiles."""
+        found = self._tried.get(candidate.label)
+        return found.tissue if found else []
+
+    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
+        """The row that a whole file would have, as far as a sample can say."""
+        first = candidate.label not in self._tried
+        tried = self._tried.setdefault(
+            candidate.label, SampledConversions(self._bench, self._sample, candidate)
+        )
+        if first and glass != "keep":
+            tried.look("keep")
+        prepared, sizes, seconds = tried.look(glass)
+        overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
+        sized = Sized(sizes, overhead)
+        self._base = self._base or sized
+        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.workers)
+        source = self._bench.known.identity.bytes
+        return Row(
+            name,
+            candidate.label,
+            glass,
+            source_bytes=source,
+            target_bytes=round(found.bytes.value),
+            target_bytes_low=int(found.bytes.low),
+            target_bytes_high=int(found.bytes.high) + 1,
+            reduction=1 - found.part.value,
+            reduction_low=1 - found.part.high,
+            reduction_high=1 - found.part.low,
+            source_reduction=1 - found.bytes.value / source,
+            level_bytes=found.level_bytes,
+            encode_s=found.encode_s,
+            read_s=found.read_s,
+            sampled_tiles=len(self._sample.drawn),
+            aims_at_ssim=candidate.aims_at_ssim,
+            quality=summed_up(tried.tissue, tried.tissue_weights()),
+        )

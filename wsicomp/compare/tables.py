@@ -1,0 +1,227 @@
+"""The results as tables: CSV for programs, Markdown for people; the same numbers in both."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from wsicomp.compare.fidelity import Quality
+from wsicomp.compare.results import (
+    ArchiveRow,
+    Comparison,
+    Figure,
+    Row,
+    SlideComparison,
+    SummaryRow,
+)
+from wsicomp.figures import as_bytes, as_percent
+from wsicomp.outputs import completed
+
+
+def write_csvs(found: Comparison, folder: Path) -> list[Path]:
+    """A table of each kind of result that there is: `results.csv` and others beside it.
+
+    Raises:
+        SlideWriteError: a file cannot be written.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {
+        "results": [_flat(row, Quality) for row in found.rows],
+        "summary": [_flat(row, Figure) for row in found.summary],
+        "curves": _of_slides(found.slides, "curves"),
+        "magnified": _of_slides(found.slides, "magnified"),
+        "settings": _of_slides(found.slides, "landings"),
+        "archive": [asdict(row) for row in found.archive.rows] if found.archive else [],
+    }
+    written = []
+    for name, rows in tables.items():
+        if not rows:
+            continue
+        path = folder / f"{name}.csv"
+        with completed(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+        written.append(path)
+    return written
+
+
+def _of_slides(slides: Sequence[SlideComparison], name: str) -> list[dict[str, Any]]:
+    return [{"slide": slide.slide, **_flat(row, Quality)} for slide in slides for row in getattr(slide, name)]
+
+
+def _flat(row: Any, nested: type) -> dict[str, Any]:
+    """A row's fields, those of what stands in it beside them."""
+    flat: dict[str, Any] = {}
+    for field in fields(row):
+        value = getattr(row, field.name)
+        if nested is Quality and field.name == "quality":
+            flat |= {inner.name: getattr(value, inner.name, None) for inner in fields(Quality)}
+        elif nested is Figure and (value is None or is_dataclass(value)):
+            flat |= {f"{field.name}_{part.name}": getattr(value, part.name, None) for part in fields(Figure)}
+        elif isinstance(value, tuple):
+            flat[field.name] = " ".join(map(str, value))
+        elif isinstance(value, dict):
+            flat[field.name] = " ".join(f"{key}={part}" for key, part in value.items())
+        else:
+            flat[field.name] = value
+    return flat
+
+
+def markdown(found: Comparison) -> str:
+    """The tables that people read, under the command that made them."""
+    parts = [f"    {found.command}\n", *_summary(found)]
+    for slide in found.slides:
+        parts += _slide(slide)
+    parts += _landings(found)
+    parts += _magnified(found)
+    if found.archive is not None:
+        parts += _archive(found.archive.rows, found.archive.price is not None)
+    return "\n".join(parts)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown, the first column to the left and the others to the right."""
+    rule = "|".join(["---", *["--:"] * (len(head) - 1)])
+    lines = [f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(found: Comparison) -> Iterator[str]:
+    head = [
+        "codec",
+        "glass",
+        "slides",
+        "bytes",
+        "saved of JPEG q90",
+        "slide by slide",
+        "saved of the sources",
+    ]
+    head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
+    yield table(head, [_summary_row(row) for row in found.summary])
+    for reason in dict.fromkeys((row.codec, row.reason) for row in found.summary if row.reason):
+        yield f"{reason[0]}: {reason[1]}\n"
+
+
+def _summary_row(row: SummaryRow) -> list[str]:
+    if not row.slides:
+        return [row.codec, row.glass, "0", *["-"] * 11]
+    return [
+        row.codec,
+        row.glass,
+        str(row.slides),
+        as_bytes(row.target_bytes),
+        as_percent(row.total_reduction),
+        _spread(row.reduction),
+        as_percent(row.total_source_reduction),
+        *(as_figure(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
+        "-" if row.least_ssim is None else f"{row.least_ssim.worst:.4f}",
+        "exact" if row.ssim and row.psnr_db is None else as_figure(row.psnr_db, 1),
+        "-" if row.most_color_shift_levels is None else f"{row.most_color_shift_levels.worst:.1f}",
+        *("-" if figure is None else f"{figure.mean:.1f} s" for figure in (row.encode_s, row.read_s)),
+    ]
+
+
+def _spread(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{as_percent(figure.mean)}, sd {as_percent(figure.spread)}, worst {as_percent(figure.worst)}"
+
+
+def as_figure(figure: Figure | None, digits: int) -> str:
+    """Its mean; a dash of nothing."""
+    return "-" if figure is None else f"{figure.mean:.{digits}f}"
+
+
+def _slide(slide: SlideComparison) -> Iterator[str]:
+    yield f"**{slide.slide}**: " + (
+        slide.error
+        or f"{as_bytes(slide.source_bytes or 0)}; written anew as JPEG q90 with its glass "
+        f"{as_bytes(slide.reference_bytes or 0)}; {slide.tissue_tiles} of {slide.tiles} tiles are tissue\n"
+    )
+    if not slide.error:
+        glass = list(dict.fromkeys(row.glass for row in slide.rows))
+        rows: dict[str, dict[str, Row]] = {}
+        for row in slide.rows:
+            rows.setdefault(row.codec, {})[row.glass] = row
+        head = ["codec", *(f"glass {way}" for way in glass), "SSIM", "worst tile"]
+        yield table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
+    else:
+        yield ""
+
+
+def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[str]:
+    quality = next((row.quality for row in ways.values() if row.quality), None)
+    cells = [_size(ways[way]) if way in ways else "-" for way in glass]
+    return [
+        codec,
+        *cells,
+        *(["-", "-"] if quality is None else [f"{quality.ssim:.4f}", f"{quality.least_ssim:.4f}"]),
+    ]
+
+
+def _size(row: Row) -> str:
+    """Bytes, and what is saved of the reference, with its interval where it was sampled."""
+    if row.target_bytes is None or row.reduction is None:
+        return "-"
+    if row.reduction_low is None or row.reduction_high is None:
+        return f"{as_bytes(row.target_bytes)} ({as_percent(row.reduction)})"
+    between = f"{as_percent(row.reduction_low)} to {as_percent(row.reduction_high)}"
+    return f"{as_bytes(row.target_bytes)} ({as_percent(row.reduction)}; {between})"
+
+
+def _landings(found: Comparison) -> Iterator[str]:
+    rows = [
+        [
+            slide.slide,
+            landing.label,
+            f"{landing.target_ssim:g}",
+            f"{landing.ssim:.4f}",
+            f"{landing.held_out_ssim:.4f}",
+            f"{landing.held_out_bits_per_pixel:.3f}",
+        ]
+        for slide in found.slides
+        for landing in slide.landings
+    ]
+    if rows:
+        yield table(["slide", "setting", "target SSIM", "reached", "on tiles held out", "bits/px"], rows)
+
+
+def _magnified(found: Comparison) -> Iterator[str]:
+    rows = [
+        [
+            slide.slide,
+            f"{row.magnification:g}x",
+            row.codec,
+            str(row.patches),
+            f"{row.bits_per_pixel:.2f}",
+            f"{as_percent(row.saved)} ({as_percent(row.least_saved)} to {as_percent(row.most_saved)})",
+            f"{row.ssim:.3f}",
+            "exact" if row.psnr_db is None else f"{row.psnr_db:.1f}",
+        ]
+        for slide in found.slides
+        for row in slide.magnified
+    ]
+    if rows:
+        yield table(["slide", "at", "codec", "patches", "bits/px", "saved of JPEG q90", "SSIM", "PSNR"], rows)
+
+
+def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
+    head = ["codec", "glass", "archive becomes", "saved", "95 % interval", "hours"]
+    yield table(
+        [*head, "saved a year"] if has_price else head,
+        [
+            [
+                row.codec,
+                row.glass,
+                as_bytes(row.target_bytes),
+                as_bytes(row.saved_bytes),
+                f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}",
+                f"{row.hours:.1f}",
+                *([f"{row.saved_a_year:,.0f}"] if row.saved_a_year is not None else []),
+            ]
+            for row in rows
+        ],
+    )
