@@ -20,7 +20,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.figures import as_bytes, as_percent
 
-_SAMPLE = 300
+_SAMPLE = 200
 _DRAWN = 12
 
 _DESCRIPTION = """\

@@ -115,7 +115,7 @@ class Candidate:
 
     def turned(self, dial: Dial, setting: float, **more: float) -> Candidate:
         """The same codec with its dial elsewhere."""
-        value = round(setting) if dial.whole else round(setting, 4)
+        value = round(setting) if dial.whole else round(setting, 3)
         others = {
             name: kept
             for name, kept in self.choices.items()

@@ -102,6 +102,7 @@ class Landing:
     """The setting that reaches a quality on a slide's tissue, and where it lands on tiles held out.
 
     `setting` are the options found, as a preset of `wsicomp convert` has them; `preset` is its file.
+    `is_coarsest` says that no setting of the codec is as coarse as the target.
     """
 
     codec: str
@@ -113,6 +114,7 @@ class Landing:
     held_out_tiles: int
     held_out_ssim: float
     held_out_bits_per_pixel: float
+    is_coarsest: bool = False
     preset: str | None = None
 
     @property
