@@ -132,7 +132,7 @@ def run_compare(options: argparse.Namespace) -> int:
 
 def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonChoices:
     choices = ComparisonChoices(
-        sample=_sample(str(given.get("sample", f"tiles:{_SAMPLE}"))),
+        sample=parsed_sample(str(given.get("sample", f"tiles:{_SAMPLE}"))),
         seed=int(str(given.get("seed", 0))),
         magnifications=_numbers("magnifications", str(given.get("magnifications", ""))),
         target_ssim=given.get("target_ssim"),  # type: ignore[arg-type]
@@ -154,7 +154,12 @@ def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonCh
     return choices
 
 
-def _sample(text: str) -> int | None:
+def parsed_sample(text: str) -> int | None:
+    """How many tiles stand for a slide; None for all of it.
+
+    Raises:
+        ConfigError: it is neither "whole" nor "tiles:N".
+    """
     if text == "whole":
         return None
     kind, _, count = text.partition(":")

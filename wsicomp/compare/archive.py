@@ -28,7 +28,7 @@ def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
     """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
-    return draw_strata([everything], known, count, np.random.default_rng(seed), small=0)
+    return draw_strata([everything], known, count, np.random.default_rng(seed), least=4, small=0)
 
 
 def project(

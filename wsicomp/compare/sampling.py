@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs import Encoded
 from wsicomp.compare.candidates import REFERENCE, Candidate
 from wsicomp.compare.fidelity import TileFidelity, compared, source_pixels, summed_up, tissue_tiles
 from wsicomp.compare.making import Bench, Trial
@@ -21,11 +22,16 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.preparation import Prepared
 from wsicomp.pyramid.stream import MadeTile, Manner
 from wsicomp.pyramid.writer import PyramidWriter
+from wsicomp.quality import Fidelity
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Slide
+from wsicomp.slide import NEURAL, Slide
 from wsicomp.stages import untold
 
+_ALIGNMENT_BYTES = 16
+"""How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
 _WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
+_SOME = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
+"""As long in digits as any."""
 _STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
 
 
@@ -179,7 +185,7 @@ def estimated_file(
     weights = draw.weights()
     encode_s, read_s = (weights @ seconds / workers).tolist()
     return SampledFile(
-        total(draw, found.sizes).plus(found.overhead),
+        total(draw, found.sizes).plus(found.overhead, _ALIGNMENT_BYTES * len(of_levels)),
         ratio(draw, found.sizes, reference.sizes, (found.overhead, reference.overhead)),
         tuple(round(value) for value in of_levels),
         encode_s,
@@ -207,12 +213,11 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
 
 
 def _skeleton(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
+    guarded = plan.encoding.compression == NEURAL
+    own = MadeTile(b"x", encoded=Encoded(b"x", _SOME) if guarded else None)
+    others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
     for letter in plan.actions.reshape(-1).tolist():
-        action = TileAction(letter)
-        if action is TileAction.BLANK:
-            yield MadeTile(None)
-        else:
-            yield MadeTile(b"" if action is TileAction.EMPTY else b"x")
+        yield others.get(TileAction(letter), own)
 
 
 class Samples:

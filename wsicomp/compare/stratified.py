@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
-_LEAST_DRAWN = 4
+LEAST_DRAWN = 10
 SMALL = 12
 """A cell of so few units is drawn whole: low levels have few tiles, and none like the others."""
-_MOST_CLASSES = 8
-_LEAST_FOR_SLOPE = 8
+_MOST_CLASSES = 4
+_LEAST_FOR_SLOPE = 20
 _NORMAL_95 = 1.959963984540054
 
 
@@ -66,15 +66,20 @@ class Estimate:
     low: float
     high: float
 
-    def plus(self, known: float) -> Estimate:
-        """With something added that is known."""
-        return Estimate(self.value + known, self.low + known, self.high + known)
+    def plus(self, known: float, within: float = 0.0) -> Estimate:
+        """With something added that is known, to so much in either direction."""
+        return Estimate(self.value + known, self.low + known - within, self.high + known + within)
 
 
 def draw_strata(
-    cells: Sequence[Numbers], known: Floats, count: int, rng: np.random.Generator, small: int = SMALL
+    cells: Sequence[Numbers],
+    known: Floats,
+    count: int,
+    rng: np.random.Generator,
+    least: int = LEAST_DRAWN,
+    small: int = SMALL,
 ) -> Draw:
-    """Draw about `count` units: from each cell by its share of what is known, at least four of each.
+    """Draw about `count` units: from each cell by its share of what is known, at least `least` of each.
 
     `cells` are the units of each kind; of `small` units or fewer all are drawn. A cell's strata have equal
     shares of what is known of it, so that the large units, which decide the total, are drawn more often.
@@ -84,17 +89,19 @@ def draw_strata(
     whole = sum(shares) or 1.0
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
-        wanted = max(_LEAST_DRAWN, round(count * share / whole))
+        wanted = max(least, round(count * share / whole))
         if len(cell) <= max(wanted, small):
             strata.append(Stratum(cell, cell, number))
         else:
-            strata += _cut(cell, weight, wanted, number, rng)
+            strata += _cut(cell, weight, wanted, number, least, rng)
     return Draw(tuple(strata), known.astype(np.float64))
 
 
-def _cut(cell: Numbers, weight: Floats, wanted: int, number: int, rng: np.random.Generator) -> list[Stratum]:
+def _cut(
+    cell: Numbers, weight: Floats, wanted: int, number: int, least: int, rng: np.random.Generator
+) -> list[Stratum]:
     """One cell as strata of equal weight, each with its part of what is drawn."""
-    classes = max(1, min(_MOST_CLASSES, wanted // _LEAST_DRAWN))
+    classes = max(1, min(_MOST_CLASSES, wanted // least))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
     shares = np.cumsum(weight[ordered])
     edges = np.searchsorted(shares, shares[-1] * np.arange(1, classes) / classes)
@@ -109,6 +116,7 @@ def _cut(cell: Numbers, weight: Floats, wanted: int, number: int, rng: np.random
 def total(draw: Draw, measured: Floats) -> Estimate:
     """The total over all units of what was measured on the drawn ones (nan elsewhere)."""
     residuals, predicted = _without_slope(draw, measured)
+    fitted = {stratum.cell: _spent(draw, stratum.cell) for stratum in draw.strata}
     value, variance, freedom_parts = predicted, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
@@ -117,6 +125,7 @@ def total(draw: Draw, measured: Floats) -> Estimate:
         if stratum.is_census:
             continue
         part = size * (size - count) * float(rest.var(ddof=1)) / count if count > 1 else 0.0
+        part *= fitted[stratum.cell]
         variance += part
         freedom_parts += part * part / max(1, count - 1)
     freedom = variance**2 / freedom_parts if freedom_parts else np.inf
@@ -132,13 +141,24 @@ def ratio(draw: Draw, measured: Floats, base: Floats, known: tuple[float, float]
     return Estimate(part, part + spread.low / below, part + spread.high / below)
 
 
+def _spent(draw: Draw, cell: int) -> float:
+    """By how much residuals from a fitted slope are too small: it has cost a degree of freedom."""
+    freedom = sum(len(stratum.drawn) - 1 for stratum in draw.strata if stratum.cell == cell)
+    return freedom / (freedom - 1) if freedom > 1 else 1.0
+
+
 def _without_slope(draw: Draw, measured: Floats) -> tuple[Floats, float]:
-    """What is left of the measured once the known figure has said what it can, and the total that it says."""
+    """What is left of the measured once the known figure has said what it can, and the total that it says.
+
+    A cell with too few drawn units to tell its own slope takes that of all cells.
+    """
     residuals = measured.copy()
     predicted = 0.0
+    common = _slope(draw.strata, draw.known, measured)
     for cell in {stratum.cell for stratum in draw.strata}:
         strata = [stratum for stratum in draw.strata if stratum.cell == cell]
-        slope = _slope(strata, draw.known, measured)
+        few = sum(len(stratum.drawn) for stratum in strata) < _LEAST_FOR_SLOPE
+        slope = common if few else _slope(strata, draw.known, measured)
         for stratum in strata:
             residuals[stratum.drawn] -= slope * draw.known[stratum.drawn]
             predicted += slope * float(draw.known[stratum.members].sum())
@@ -146,9 +166,7 @@ def _without_slope(draw: Draw, measured: Floats) -> tuple[Floats, float]:
 
 
 def _slope(strata: Sequence[Stratum], known: Floats, measured: Floats) -> float:
-    """The combined regression coefficient within the strata; 0 where they are too small to tell one."""
-    if sum(len(stratum.drawn) for stratum in strata) < _LEAST_FOR_SLOPE:
-        return 0.0
+    """The combined regression coefficient within the strata; 0 where nothing is known."""
     across = along = 0.0
     for stratum in strata:
         x, y = known[stratum.drawn], measured[stratum.drawn]

@@ -69,9 +69,9 @@ def land(
 ) -> tuple[Candidate, Landing] | None:
     """The setting of a codec whose mean SSIM on half of the tiles is nearest the target.
 
-    The other half is held out, and says where it lands. `tiles` are in the order of `spread_over`, so that both
-    halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the guard
-    that lifts it: `min_ssim`. None of a codec without a dial.
+    The other half is held out, and says where it lands. `tiles` are in the order of `spread_over`, so that
+    both halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the
+    guard that lifts it: `min_ssim`. None of a codec without a dial.
 
     Raises:
         ConfigError, CodecUnavailableError, UnknownModelError, ValueError: as `reached`.
@@ -81,18 +81,19 @@ def land(
         return None
     sought = [tile for number, tile in enumerate(tiles) if number % 4 in (0, 3)]
     held_out = [tile for number, tile in enumerate(tiles) if number % 4 in (1, 2)]
-    seen: list[tuple[Candidate, Reached]] = []
+    seen: dict[str, tuple[Candidate, Reached]] = {}
 
     def mean(turned: Candidate) -> float:
-        seen.append((turned, reached(bench, turned, sought)))
-        return seen[-1][1].ssim
+        if turned.label not in seen:
+            seen[turned.label] = turned, reached(bench, turned, sought)
+        return seen[turned.label][1].ssim
 
     if not candidate.is_neural:
         _search(lambda setting: candidate.turned(dial, setting), mean, dial, target)
     elif mean(candidate.turned(dial, dial.coarse)) < target:
         _search(lambda setting: candidate.turned(dial, setting), mean, dial, target)
-        _lift(candidate, dial, mean, seen, target)
-    best, there = min(seen, key=lambda tried: _worth(tried[1], target))
+        _lift(candidate, dial, mean, list(seen.values()), target)
+    best, there = min(seen.values(), key=lambda tried: _worth(tried[1], target))
     found = reached(bench, best, held_out)
     landing = Landing(
         candidate.family,
@@ -104,7 +105,7 @@ def land(
         len(held_out),
         found.ssim,
         found.bits_per_pixel,
-        is_coarsest=best.choices[dial.option] == dial.coarse and there.ssim > target,
+        is_coarsest=there.ssim > target and best == candidate.turned(dial, dial.coarse),
     )
     return replace(best, aims_at_ssim=target), landing
 
@@ -146,7 +147,7 @@ def _lift(
     seen: Sequence[tuple[Candidate, Reached]],
     target: float,
 ) -> None:
-    """Bring a model that comes short of the target there by its guard, which makes its worst tiles finer."""
+    """Bring a model that comes short of the target there by its guard, which makes poor tiles finer."""
     short = [(found.ssim, turned) for turned, found in seen if found.ssim < target]
     if not short or min(abs(found.ssim - target) for _, found in seen) < _NEAR:
         return

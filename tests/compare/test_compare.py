@@ -1,0 +1,382 @@
+"""Whole comparisons: files against their figures, samples against files, failures as rows."""
+
+import csv
+import io
+import json
+import math
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from skimage.metrics import structural_similarity
+
+import wsicomp
+from tests.compare.drawn import BASE, draw_slide, drawn_bytes, quick
+from tests.conftest import REAL_SLIDES, SLIDES
+from wsicomp.compare import Rates, Status, compare_slides
+from wsicomp.compare.candidates import REFERENCE
+from wsicomp.compare.fidelity import tissue_tiles
+from wsicomp.config import create_config, load_preset
+from wsicomp.convert import convert_slide
+from wsicomp.errors import ConfigError, TargetExistsError
+from wsicomp.preparation import find_glass
+from wsicomp.readers import open_slide
+from wsicomp.stages import Stages
+
+
+@pytest.fixture
+def slide(tmp_path):
+    path = tmp_path / "slide.svs"
+    path.write_bytes(drawn_bytes())
+    return path
+
+
+def test_the_reference_is_jpeg_of_quality_90_in_the_same_tiles_and_levels(slide, tmp_path):
+    found = compare_slides([slide], tmp_path / "out", quick("jpeg:90", glass=("keep",), keep_files=True))
+    (path,) = (tmp_path / "out/files/001-slide").iterdir()
+    assert found.slides[0].reference_bytes == path.stat().st_size
+    with tifffile.TiffFile(slide) as source, tifffile.TiffFile(path) as made:
+        pages = [[page for page in tiff.pages if page.is_tiled] for tiff in (source, made)]
+        assert len(pages[0]) == len(pages[1]) == 2
+        for ours, theirs in zip(pages[1], pages[0], strict=True):
+            assert ours.shape == theirs.shape
+            assert (ours.tilewidth, ours.tilelength) == (theirs.tilewidth, theirs.tilelength)
+            assert ours.compression == tifffile.COMPRESSION.JPEG
+            assert all(ours.databytecounts)
+            assert len(set(ours.dataoffsets)) == len(ours.dataoffsets)  # every tile is stored, glass too
+        page = made.pages[0]
+        made.filehandle.seek(page.dataoffsets[0])
+        stream = page.jpegtables[:-2] + made.filehandle.read(page.databytecounts[0])[2:]
+    Image.new("RGB", (16, 16)).save(tmp_path / "q90.jpg", quality=90)
+    with Image.open(tmp_path / "q90.jpg") as theirs, Image.open(io.BytesIO(stream)) as ours:
+        assert ours.quantization == theirs.quantization  # libjpeg's tables of quality 90
+        assert ours.layer == theirs.layer  # and its usual 4:2:0
+
+
+def test_the_reference_of_a_drawn_slide_has_this_size(slide, tmp_path):
+    found = compare_slides([slide], tmp_path / "out", quick("jpeg:90"))
+    levels = {row.glass: row.level_bytes for row in found.rows}
+    with closing(open_slide(slide)) as source:
+        expected = []
+        for number, level in enumerate(source.info.levels):
+            size = 0
+            for index in level.grid.raster(number):
+                Image.fromarray(source.read_tile(index)).save(
+                    tmp_path / "tile.jpg", quality=90, subsampling="4:2:0", optimize=True
+                )
+                size += (tmp_path / "tile.jpg").stat().st_size
+            # JFIF's 18 bytes, and the quantisation tables with their marker, which the level shares
+            expected.append(size - level.grid.count * (18 + 2 * 69))
+    assert levels["keep"] == pytest.approx(expected, rel=1e-3)
+    assert levels["keep"] == pytest.approx((222_784, 27_937), rel=0.01)
+
+
+def recomputed_ssim(source, target):
+    """Mean SSIM of the tissue tiles by scikit-image, of what OpenSlide shows of both files."""
+    with closing(open_slide(source)) as slide:
+        tissue = find_glass(slide, BASE, Stages()).tissue
+    with (
+        wsicomp.open_slide(target) as made,
+        wsicomp.open_slide(source) as before,
+        closing(open_slide(target)) as converted,
+    ):
+        plan = converted.provenance.plan
+        found = []
+        for index in tissue_tiles(plan.levels, converted.info.size, tissue):
+            region = plan.levels[index.level].grid.region(index.column, index.row)
+            scale = round(before.level_downsamples[index.level])
+            place = (region.x * scale, region.y * scale), index.level, (region.width, region.height)
+            pair = [np.asarray(shown.read_region(*place).convert("RGB")) for shown in (before, made)]
+            found.append(
+                structural_similarity(
+                    *pair,
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                    data_range=255,
+                    channel_axis=2,
+                )
+            )
+    return float(np.mean(found)), float(np.min(found)), len(found)
+
+
+def test_the_csv_is_what_the_files_say(slide, tmp_path):
+    out = tmp_path / "out"
+    compare_slides([slide], out, quick("copy,jpeg:60,webp:80,jpegxl-lossless", keep_files=True))
+    with (out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 13
+    reference = (out / "files/001-slide/jpeg-90-keep.tiff").stat().st_size
+    for row in rows:
+        path = out / "files/001-slide" / f"{row['codec'].replace(':', '-')}-{row['glass']}.tiff"
+        assert int(row["target_bytes"]) == path.stat().st_size
+        assert float(row["reduction"]) == pytest.approx(1 - path.stat().st_size / reference)
+        assert float(row["source_reduction"]) == pytest.approx(1 - path.stat().st_size / slide.stat().st_size)
+        with tifffile.TiffFile(path) as tiff:
+            levels = [
+                sum(dict(zip(page.dataoffsets, page.databytecounts, strict=True)).values())
+                for page in tiff.pages
+                if page.is_tiled
+            ]
+        assert row["level_bytes"] == " ".join(map(str, levels))
+        assert min(float(row["encode_s"]), float(row["read_s"])) > 0
+    for codec in ("copy", "jpeg:60", "webp:80"):
+        row = next(row for row in rows if (row["codec"], row["glass"]) == (codec, "keep"))
+        path = out / "files/001-slide" / f"{codec.replace(':', '-')}-keep.tiff"
+        mean, least, count = recomputed_ssim(slide, path)
+        assert float(row["ssim"]) == pytest.approx(mean, abs=3e-5)
+        assert float(row["least_ssim"]) == pytest.approx(least, abs=3e-5)
+        assert int(row["tiles"]) == count > 10
+    exact = [row for row in rows if row["codec"] in ("copy", "jpegxl-lossless")]
+    assert {(row["ssim"], row["psnr_db"]) for row in exact} == {("1.0", "")}
+    values = json.loads((out / "results.json").read_text())
+    assert [row["target_bytes"] for row in values["slides"][0]["rows"]] == [
+        int(row["target_bytes"]) for row in rows
+    ]
+    assert values["slides"][0]["rows"][0]["quality"]["bits_per_pixel"] == float(rows[0]["bits_per_pixel"])
+
+
+def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
+    """Tiles of pure tissue are the same bytes in every way with glass."""
+    out = tmp_path / "out"
+    compare_slides([slide], out, quick("jpeg:80", keep_files=True))
+    files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "white", "empty")]
+    with closing(open_slide(slide)) as source:
+        found = find_glass(source, BASE, Stages())
+    with (
+        closing(open_slide(files[0])) as keep,
+        closing(open_slide(files[1])) as white,
+        closing(open_slide(files[2])) as empty,
+    ):
+        whole = np.argwhere(found.survey.kinds[0] == 2).tolist()
+        assert whole
+        for row, column in whole:
+            index = wsicomp.geometry.TileIndex(0, column, row)
+            assert keep.read_stored(index) == white.read_stored(index) == empty.read_stored(index)
+
+
+def test_without_glass_kept_quality_is_that_of_tissue_all_the_same(slide, tmp_path):
+    white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("white",)))
+    keep = compare_slides([slide], tmp_path / "keep", quick("jpeg:80"))
+    assert [(row.codec, row.glass) for row in white.rows] == [("jpeg:90", "keep"), ("jpeg:80", "white")]
+    assert white.rows[1].quality == keep.rows[1].quality
+    assert white.rows[1].reduction == keep.rows[2].reduction
+
+
+@pytest.mark.slow
+def test_intervals_hold_what_whole_files_are(tmp_path):
+    """20 drawn slides: of every codec and way with glass at least 18 intervals hold the file's size."""
+    codecs = "jpeg:70,jpeg2000:30dB"
+    held: dict[tuple[str, str], int] = {}
+    widths = []
+    for seed in range(20):
+        path = draw_slide(
+            tmp_path / f"{seed}.svs", seed, (1600, 1500), 0.15 + seed / 40, tile_px=64, quality=60 + seed
+        )
+        choices = quick(codecs, glass=("keep", "white"))
+        whole = compare_slides([path], tmp_path / f"whole-{seed}", choices)
+        sample = compare_slides([path], tmp_path / f"sample-{seed}", replace(choices, sample=90, seed=seed))
+        for file, row in zip(whole.rows, sample.rows, strict=True):
+            assert (file.codec, file.glass) == (row.codec, row.glass)
+            inside = row.target_bytes_low <= file.target_bytes <= row.target_bytes_high
+            held[row.codec, row.glass] = held.get((row.codec, row.glass), 0) + inside
+            widths.append((row.target_bytes_high - row.target_bytes_low) / 2 / file.target_bytes)
+            if row.codec != "jpeg:90":
+                assert row.reduction_low <= row.reduction <= row.reduction_high
+        path.unlink()
+    assert min(held.values()) >= 18, held
+    assert np.mean(widths) < 0.04
+
+
+@pytest.mark.slides
+def test_intervals_hold_what_whole_files_of_real_slides_are(tmp_path):
+    held = total = 0
+    for path in REAL_SLIDES:
+        if path.suffix == ".dcm":
+            continue
+        choices = quick("copy,jpeg:80", glass=("white",))
+        whole = compare_slides([path], tmp_path / path.name, choices)
+        sample = compare_slides([path], tmp_path / f"{path.name}-sample", replace(choices, sample=150))
+        for file, row in zip(whole.rows, sample.rows, strict=True):
+            assert (file.status, file.reason) == (row.status, row.reason)
+            if file.status is Status.DONE:
+                total += 1
+                held += row.target_bytes_low <= file.target_bytes <= row.target_bytes_high
+    assert total >= 12
+    assert held >= 0.9 * total
+
+
+def test_a_sample_of_everything_is_the_file(slide, tmp_path):
+    """Drawn whole there is nothing left to estimate: what remains is a blank tile and digits of JSON."""
+    codecs = "copy,jpeg:70,jpegxl-lossless"
+    whole = compare_slides([slide], tmp_path / "whole", quick(codecs))
+    sample = compare_slides([slide], tmp_path / "sample", quick(codecs, sample=100_000))
+    for file, row in zip(whole.rows, sample.rows, strict=True):
+        assert row.target_bytes == pytest.approx(file.target_bytes, abs=64)
+        assert row.reduction == pytest.approx(file.reduction, abs=1e-3)
+        assert row.quality.ssim == pytest.approx(file.quality.ssim, abs=1e-9)
+        assert row.quality.bits_per_pixel == pytest.approx(file.quality.bits_per_pixel)
+        assert row.quality.worst_tile == file.quality.worst_tile or file.quality.psnr_db is None
+
+
+@pytest.mark.parametrize("codec", ["jpeg:90", "jpegxl:1.0+effort=3", "jpeg2000:37dB", "webp:90"])
+def test_a_setting_for_a_quality_lands_near_it_on_tiles_held_out(codec, tmp_path):
+    path = draw_slide(tmp_path / "slide.svs", 3, (2200, 2000), 0.7, quality=98, subsampling="444")
+    choices = quick(codec, glass=("keep",), sample=60, target_ssim=0.95)
+    found = compare_slides([path], tmp_path / "out", choices)
+    (landing,) = found.slides[0].landings
+    assert landing.tiles > 10
+    assert landing.held_out_tiles > 10
+    assert abs(landing.off) <= 0.003
+    row = next(row for row in found.rows if row.aims_at_ssim == 0.95)
+    assert row.codec == landing.label
+    assert row.quality.ssim == pytest.approx(0.95, abs=0.004)
+    preset = load_preset(tmp_path / "out" / landing.preset)
+    target = tmp_path / "again.tiff"
+    report = convert_slide(path, target, create_config({**preset, "segmenter": "threshold"}))
+    assert report.codec == landing.setting["codec"]
+
+
+def test_a_model_lands_by_its_guard(tmp_path):
+    path = draw_slide(tmp_path / "slide.tiff", 3, (2048, 2048), 0.9, container="tiff", compression="none")
+    choices = quick("he-compact", glass=("keep",), sample=20, target_ssim=0.958, target_tiles=20)
+    found = compare_slides([path], tmp_path / "out", choices)
+    (landing,) = found.slides[0].landings
+    assert abs(landing.ssim - 0.958) < 0.002
+    assert not landing.is_coarsest
+    assert abs(landing.off) <= 0.012  # on ten tiles
+
+
+def test_what_is_missing_or_fails_is_a_row_with_its_reason(slide, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(slide.read_bytes()[:5000])
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "models"))
+    import torch.hub
+
+    def refused(*_args, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refused)
+    found = compare_slides(
+        [broken, slide, tmp_path / "nowhere.svs"], tmp_path / "out", quick("mbt2018-mean:7,none,jpeg:90")
+    )
+    assert [bool(part.error) for part in found.slides] == [True, False, True]
+    assert found.slides[2].error == "No such file or directory"
+    rows = {(row.codec, row.glass): row for row in found.rows}
+    missing = rows["mbt2018-mean:7", "keep"]
+    assert missing.status is Status.UNAVAILABLE
+    assert "cannot be fetched (no network)" in missing.reason
+    assert missing.target_bytes is missing.quality is None
+    assert rows["jpeg:90", "empty"].status is Status.DONE
+    page = (tmp_path / "out/index.html").read_text()
+    assert "cannot be fetched (no network)" in page
+    assert "No such file or directory" in page
+
+
+def test_a_codec_that_breaks_down_costs_its_own_rows(slide, tmp_path, monkeypatch):
+    from wsicomp.codecs import webp
+
+    def broken(self, pixels):
+        raise RuntimeError("the library is at fault")
+
+    monkeypatch.setattr(webp.Codec, "encode", broken)
+    for sample in (None, 40):
+        out = tmp_path / f"out-{sample}"
+        found = compare_slides([slide], out, quick("webp:80,jpeg:90", sample=sample, curve_tiles=4))
+        states = {row.codec: row.status for row in found.rows}
+        assert states == {"webp:80": Status.FAILED, "jpeg:90": Status.DONE}
+        assert {point.codec for point in found.slides[0].curves} == {"jpeg"}
+
+
+def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp_path):
+    found = compare_slides([slide], tmp_path / "out", quick("jpeg2000:37dB", sample=40))
+    states = {(row.codec, row.glass): row.status for row in found.rows}
+    assert states["jpeg2000:37dB", "empty"] is Status.UNAVAILABLE
+    assert states["jpeg2000:37dB", "white"] is Status.DONE
+
+
+def test_magnifications_are_those_that_the_slide_has(slide, tmp_path):
+    choices = quick("copy,jpeg:90,webp:80", sample=40, magnifications=(40.0, 20.0, 10.0), patches=6)
+    (found,) = compare_slides([slide], tmp_path / "out", choices).slides
+    assert found.magnification == pytest.approx(20)
+    assert [(row.magnification, row.codec) for row in found.magnified] == [
+        (power, codec) for power in (20.0, 10.0) for codec in ("jpeg:90", "webp:80")
+    ]
+    for row in found.magnified:
+        assert 1 <= row.patches <= 6
+        assert row.least_saved <= row.saved <= row.most_saved or row.codec == "jpeg:90"
+        if row.codec == "jpeg:90":
+            assert (row.saved, row.least_saved, row.most_saved) == (0, 0, 0)
+
+
+def test_an_archive_is_projected_from_some_of_its_slides(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for number in range(10):
+        draw_slide(folder / f"{number}.svs", number, (600 + 60 * number, 600), 0.5)
+    choices = quick("jpeg:60", glass=("white",))
+    found = compare_slides([folder], tmp_path / "some", choices, drawn=6, rates=Rates(1000.0, 2))
+    everything = compare_slides([folder], tmp_path / "all", choices, drawn=10)
+    (_, row), (_, truth) = found.archive.rows, everything.archive.rows
+    assert (found.archive.slides, found.archive.drawn) == (10, len(found.slides))
+    assert len(found.slides) < 10
+    assert truth.saved_bytes_low == truth.saved_bytes == truth.saved_bytes_high
+    made = sum(other.target_bytes for other in everything.rows if other.codec == "jpeg:60")
+    assert truth.saved_bytes == everything.archive.bytes - made
+    assert row.saved_bytes_low <= truth.saved_bytes <= row.saved_bytes_high
+    assert row.saved_a_year == pytest.approx(row.saved_bytes / 1e12 * 1000, rel=1e-3)
+    assert row.hours > 0
+    assert truth.saved_a_year is None
+
+
+def test_a_slide_that_fails_saves_an_archive_nothing(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    good = draw_slide(folder / "good.svs", 1, (900, 900))
+    (folder / "bad.svs").write_bytes(good.read_bytes()[:3000])
+    found = compare_slides([folder], tmp_path / "out", quick("copy", glass=("white",)))
+    assert found.archive.failed == 1
+    saved = {row.codec: row.saved_bytes for row in found.archive.rows}
+    assert saved["copy"] == good.stat().st_size - found.rows[1].target_bytes
+
+
+def test_results_never_go_where_something_is(slide, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    with pytest.raises(TargetExistsError, match="not empty"):
+        compare_slides([slide], tmp_path / "out", quick())
+    with pytest.raises(ConfigError, match="give it alone"):
+        compare_slides([tmp_path, slide], tmp_path / "new", quick())
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(ConfigError, match="no slide is in it"):
+        compare_slides([tmp_path / "hollow"], tmp_path / "new", quick())
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_left_of_the_files(slide, tmp_path):
+    before = slide.read_bytes()
+    compare_slides([slide], tmp_path / "out", quick("jpeg:90", glass=("keep",), sample=40))
+    compare_slides([slide], tmp_path / "whole", quick("jpeg:90", glass=("keep",)))
+    assert slide.read_bytes() == before
+    for folder in ("out", "whole"):
+        names = {path.name for path in (tmp_path / folder).iterdir()}
+        assert names == {"index.html", "results.csv", "summary.csv", "results.json", "results.md"}
+
+
+@pytest.mark.slides
+def test_a_dicom_slide_is_compared_too(tmp_path):
+    path = SLIDES / "camelyon_overview_jpeg.dcm"
+    found = compare_slides([path], tmp_path / "out", quick("copy,jpeg:90,jpegxl-lossless", sample=40))
+    states = {(row.codec, row.glass): row.status for row in found.rows}
+    assert states["copy", "keep"] is Status.UNAVAILABLE
+    assert states["jpeg:90", "white"] is Status.DONE
+    assert not math.isnan(found.rows[-1].reduction)
+
+
+def test_the_reference_comes_first_where_it_was_not_asked_for(slide, tmp_path):
+    found = compare_slides([slide], tmp_path / "out", quick("copy", sample=40))
+    assert (found.rows[0].codec, found.rows[0].glass) == (REFERENCE.label, "keep")
+    assert found.rows[0].reduction == 0
