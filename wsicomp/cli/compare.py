@@ -185,8 +185,7 @@ def _text(found: Comparison, out: Path) -> str:
     rows = [row for row in found.summary if row.slides]
     width = max([len(row.codec) for row in rows] or [0])
     lines += [_summary_line(row, width) for row in rows]
-    missing = dict.fromkeys((row.codec, row.reason) for row in found.summary if not row.slides)
-    lines += [f"  not compared: {codec}: {reason}" for codec, reason in missing]
+    lines += [f"  not compared: {what}: {reason}" for what, reason in found.missing]
     lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
     for row in found.archive.rows if found.archive else ():
         saved = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"

@@ -25,6 +25,7 @@ from wsicomp.version import SOFTWARE
 
 FORMATS = ("html", "csv", "json", "markdown")
 _FILES = "files"
+_WORK = ".wsicomp-compare"
 _PRESETS = "presets"
 
 
@@ -69,23 +70,21 @@ def compare_slides(
     subjects, tree = _subjects(sources, drawn, choices.seed)
     check_empty(out, overwrite)
     made_folder(out)
-    shutil.rmtree(out / _FILES, ignore_errors=True)
+    work = out / (_FILES if choices.keep_files else _WORK)
     found: list[SlideComparison] = []
     comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
     told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
-    for number, subject in enumerate(subjects):
-        folder = out / _FILES / f"{number + 1:03}-{file_name(subject.path.stem)[:60]}"
-        compared = compare_slide(subject.path, subject.name, choices, folder, told.row_done, on_progress)
-        found.append(_with_presets(compared, out, choices))
-        told.slide_done((number + 1) * len(choices.codecs) * len(choices.glass))
-        comparison = replace(
-            comparison,
-            slides=tuple(found),
-            archive=_projected(tree, found, rates or Rates()) if len(found) == len(subjects) else None,
-        )
-        write_results(comparison, out, formats)
-    if not choices.keep_files:
-        shutil.rmtree(out / _FILES, ignore_errors=True)
+    try:
+        for number, subject in enumerate(subjects, 1):
+            folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
+            compared = compare_slide(subject.path, subject.name, choices, folder, told.row_done, on_progress)
+            found.append(_with_presets(compared, out, choices))
+            told.slide_done(number * len(choices.codecs) * len(choices.glass))
+            archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
+            comparison = replace(comparison, slides=tuple(found), archive=archive)
+            write_results(comparison, out, formats)
+    finally:
+        shutil.rmtree(out / _WORK, ignore_errors=True)
     return comparison
 
 

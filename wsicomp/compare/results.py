@@ -252,6 +252,19 @@ class Comparison:
         bases = {slide.slide: slide.reference_bytes for slide in self.slides}
         return tuple(_summed(codec, glass, rows, bases) for (codec, glass), rows in groups.items())
 
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """What no slide could be made by, in words, and why."""
+        ways: dict[tuple[str, str], list[str]] = {}
+        for row in self.summary:
+            if not row.slides:
+                ways.setdefault((row.codec, row.reason), []).append(row.glass)
+        every = {row.glass for row in self.summary}
+        return tuple(
+            (codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}", reason)
+            for (codec, reason), glass in ways.items()
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values, by the same names, without pictures."""
         values = asdict(self, dict_factory=_without_pictures)

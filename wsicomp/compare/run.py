@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -79,8 +78,8 @@ def compare_slide(
 ) -> SlideComparison:
     """Everything about one slide. What fails is a row, or the slide, with its reason.
 
-    `folder` is where files are written, to be deleted unless they are to be kept; `on_row` is called
-    whenever a row is done.
+    `folder` is where files are written, each to be deleted once it is measured unless files are to be kept;
+    `on_row` is called whenever a row is done.
 
     Raises:
         SlideWriteError: the folder cannot be written.
@@ -94,9 +93,6 @@ def compare_slide(
             return replace(found, segment_s=sum(stages.elapsed_s.values()))
     except _EXPECTED as exc:
         return SlideComparison(name, _bytes(path), _one_line(exc))
-    finally:
-        if not choices.keep_files:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _identity(slide: Slide, choices: ComparisonChoices) -> SourceIdentity:

@@ -100,14 +100,12 @@ def _summary(found: Comparison) -> Iterator[str]:
         "saved of the sources",
     ]
     head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
-    yield table(head, [_summary_row(row) for row in found.summary])
-    for reason in dict.fromkeys((row.codec, row.reason) for row in found.summary if row.reason):
-        yield f"{reason[0]}: {reason[1]}\n"
+    yield table(head, [_summary_row(row) for row in found.summary if row.slides])
+    for what, reason in found.missing:
+        yield f"Not compared: {what}: {reason}\n"
 
 
 def _summary_row(row: SummaryRow) -> list[str]:
-    if not row.slides:
-        return [row.codec, row.glass, "0", *["-"] * 11]
     return [
         row.codec,
         row.glass,

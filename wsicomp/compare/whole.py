@@ -155,12 +155,14 @@ class WholeFiles:
         if glass != "keep" and candidate.label not in self._tissue:
             self.row(name, candidate, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(candidate.label)}-{glass}.tiff"
-        made = write_file(self._bench, candidate, glass, path, self._on_progress)
-        if glass == "keep":
-            self._tissue[candidate.label] = measure_file(self._bench, path)
-            self._base = self._base or made.bytes
-        if not self._keep:
-            path.unlink()
+        try:
+            made = write_file(self._bench, candidate, glass, path, self._on_progress)
+            if glass == "keep":
+                self._tissue[candidate.label] = measure_file(self._bench, path)
+                self._base = self._base or made.bytes
+        finally:
+            if not self._keep:
+                path.unlink(missing_ok=True)
         source = self._bench.known.identity.bytes
         return Row(
             name,
