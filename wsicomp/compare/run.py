@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from wsicomp.compare.candidates import DEFAULT_CODECS, REFERENCE, Candidate, parse_codecs
-from wsicomp.compare.crops import Shown, crop
+from wsicomp.compare.crops import TYPICAL, WORST, Shown, crop
 from wsicomp.compare.fidelity import TileFidelity, source_pixels, tissue_tiles
 from wsicomp.compare.magnified import magnified_rows, patches_at, slide_magnification
 from wsicomp.compare.making import Bench, spread_over
@@ -254,7 +254,7 @@ def _crops(
         return
     worst = min(tiles, key=lambda tile: tile.ssim)
     found = {tile.index: tile.ssim for tile in tiles}
-    wanted = {"typical": typical, "worst": worst.index}
+    wanted = {TYPICAL: typical, WORST: worst.index}
     places = [index for index in dict.fromkeys(wanted.values()) if index in found and index is not None]
     prepared = bench.prepared(candidate, "keep")
     made = {trial.index: trial.pixels for trial in bench.tried(prepared, places)}

@@ -144,6 +144,7 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         rows: dict[str, dict[str, Row]] = {}
         for row in slide.rows:
             rows.setdefault(row.codec, {})[row.glass] = row
+        rows = {codec: ways for codec, ways in rows.items() if any(row.target_bytes for row in ways.values())}
         head = ["codec", *(f"glass {way}" for way in glass), "SSIM", "worst tile"]
         yield table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
     else:
