@@ -68,7 +68,8 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the results")
     what = parser.add_argument_group("what is compared")
     what.add_argument("--codecs", metavar="LIST", help=f"default {','.join(DEFAULT_CODECS)}")
-    what.add_argument("--glass", metavar="LIST", help=f"default {','.join(GLASS)}")
+    # Another name than the option of one conversion has, which takes one way.
+    what.add_argument("--glass", dest="glass_ways", metavar="LIST", help=f"default {','.join(GLASS)}")
     what.add_argument(
         "--sample",
         metavar="HOW",
@@ -109,11 +110,13 @@ def run_compare(options: argparse.Namespace) -> int:
         return 2
     given = vars(options)
     choices = _choices(given, config)
-    if any(source.is_dir() for source in options.sources) is False and "draw" in given:
-        raise ConfigError("draw is for a folder of slides; leave it out")
     rates = Rates(given.get("price"), given.get("machines", 1))
     _check_range("draw", given.get("draw", _DRAWN), 2, 100_000)
+    _check_range("price", rates.price or 0, 0, 1e12)
     _check_range("machines", rates.machines, 1, 1_000_000)
+    of_folders = [name for name in ("draw", "price", "machines") if name in given]
+    if of_folders and not any(source.is_dir() for source in options.sources):
+        raise ConfigError(f"{of_folders[0]} is for a folder of slides; leave it out")
     with progress_bars() as show:
         found = compare_slides(
             options.sources,
@@ -146,8 +149,8 @@ def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonCh
         _check_range("magnifications", magnification, 0.1, 200)
     if "codecs" in given:
         choices = replace(choices, codecs=parse_codecs(str(given["codecs"])))
-    if "glass" in given:
-        glass = tuple(dict.fromkeys(str(given["glass"]).split(",")))
+    if "glass_ways" in given:
+        glass = tuple(dict.fromkeys(str(given["glass_ways"]).split(",")))
         if not set(glass) <= set(GLASS):
             raise ConfigError(f"glass is {','.join(glass)!r}, expected some of {', '.join(GLASS)}")
         choices = replace(choices, glass=glass)
