@@ -139,7 +139,7 @@ def _with_presets(found: SlideComparison, out: Path, choices: ComparisonChoices)
     """The settings that reach a quality, each as a preset of `wsicomp convert`."""
     landings: list[Landing] = []
     for landing in found.landings:
-        name = f"{file_name(Path(found.slide).stem)}-{file_name(landing.codec)}.toml"
+        name = f"{file_name(found.slide)}-{file_name(landing.codec)}.toml"
         glass = "white" if "white" in choices.glass else choices.glass[0]
         path = made_folder(out / _PRESETS) / name
         with completed(path) as partial:

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 LEAST_DRAWN = 10
 SMALL = 12
 """A cell of so few units is drawn whole: low levels have few tiles, and none like the others."""
+_NEARLY_ALL = 0.6
+"""From this part on all are drawn: what a few left out could be, the others cannot tell."""
 _MOST_CLASSES = 4
 _LEAST_FOR_SLOPE = 20
 _NORMAL_95 = 1.959963984540054
@@ -90,7 +92,7 @@ def draw_strata(
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
         wanted = max(least, round(count * share / whole))
-        if len(cell) <= max(wanted, small):
+        if len(cell) <= max(wanted / _NEARLY_ALL, small):
             strata.append(Stratum(cell, cell, number))
         else:
             strata += _cut(cell, weight, wanted, number, least, rng)
@@ -108,7 +110,9 @@ def _cut(
     strata = []
     for members in np.split(ordered, np.unique(edges)):
         if len(members):
-            drawn = rng.choice(members, min(len(members), -(-wanted // classes)), replace=False)
+            count = -(-wanted // classes)
+            all_of_it = len(members) <= count / _NEARLY_ALL
+            drawn = members if all_of_it else rng.choice(members, count, replace=False)
             strata.append(Stratum(np.sort(members), np.sort(drawn), number))
     return strata
 

@@ -182,4 +182,4 @@ class WholeFiles:
 
 def file_name(label: str) -> str:
     """A candidate's label as part of a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-+.=" else "-" for letter in label)
+    return "".join(letter if letter.isalnum() or letter in "-+.=_" else "-" for letter in label)
