@@ -285,10 +285,13 @@ def test_a_codec_that_breaks_down_costs_its_own_rows(slide, tmp_path, monkeypatc
     monkeypatch.setattr(webp.Codec, "encode", broken)
     for sample in (None, 40):
         out = tmp_path / f"out-{sample}"
-        found = compare_slides([slide], out, quick("webp:80,jpeg:90", sample=sample, curve_tiles=4))
+        choices = quick("webp:80,jpeg:90", sample=sample, curve_tiles=4, magnifications=(10.0,), patches=3)
+        found = compare_slides([slide], out, choices)
         states = {row.codec: row.status for row in found.rows}
         assert states == {"webp:80": Status.FAILED, "jpeg:90": Status.DONE}
         assert {point.codec for point in found.slides[0].curves} == {"jpeg"}
+        assert {row.codec for row in found.slides[0].magnified} == {"jpeg:90"}
+        assert {piece.codec for piece in found.slides[0].crops} == {"jpeg:90"}
 
 
 def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp_path):

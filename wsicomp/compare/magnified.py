@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from wsicomp.codecs import create_codec, decode_tiles, encode_tiles
-from wsicomp.compare.candidates import REFERENCE, Candidate
+from wsicomp.compare.candidates import Candidate
 from wsicomp.compare.fidelity import TileFidelity, compared, summed_up
 from wsicomp.compare.making import Bench
 from wsicomp.compare.results import MagnifiedRow
@@ -125,14 +125,3 @@ def magnified_row(
         quality.psnr_db,
         quality.most_color_shift_levels,
     )
-
-
-def magnified_rows(patches: Patches, candidates: Sequence[Candidate], workers: int) -> Iterator[MagnifiedRow]:
-    """A row for each candidate that encodes pixels; nothing where there are no patches."""
-    if not patches.pictures:
-        return
-    base = on_patches(patches, REFERENCE, workers)
-    for candidate in candidates:
-        if candidate.dial() is not None:
-            found = base if candidate.label == REFERENCE.label else on_patches(patches, candidate, workers)
-            yield magnified_row(candidate, patches, found, base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from typing import TypeAlias
 from wsicomp.compare.candidates import DEFAULT_CODECS, REFERENCE, Candidate, parse_codecs
 from wsicomp.compare.crops import TYPICAL, WORST, Shown, crop
 from wsicomp.compare.fidelity import TileFidelity, source_pixels, tissue_tiles
-from wsicomp.compare.magnified import magnified_rows, patches_at, slide_magnification
+from wsicomp.compare.magnified import magnified_row, on_patches, patches_at, slide_magnification
 from wsicomp.compare.making import Bench, spread_over
 from wsicomp.compare.results import Crop, CurvePoint, Landing, MagnifiedRow, Row, SlideComparison, Status
 from wsicomp.compare.sampling import Samples, draw_tiles, stored_bytes
@@ -216,7 +216,8 @@ def _rows(
                 rows.append(_tried(way, name, candidate, glass))
             on_row()
         if not reasons.get(candidate.label) and not candidate.is_lossless:
-            crops += _crops(bench, candidate, typical, way.tissue(candidate))
+            with suppress(*_EXPECTED):  # its rows say why
+                crops += list(_crops(bench, candidate, typical, way.tissue(candidate)))
     return rows, crops, base
 
 
@@ -273,13 +274,21 @@ def _curves(bench: Bench, here: Iterable[Candidate], tiles: Sequence[TileIndex])
     """Every codec along its ladder, once for each family; one that fails has no curve."""
     families = {candidate.family: candidate for candidate in here}
     for candidate in families.values() if tiles else ():
-        try:
+        with suppress(*_EXPECTED):  # its rows say why
             yield from list(curve(bench, candidate, tiles))
-        except _EXPECTED:
-            continue  # its rows say why
 
 
 def _magnified(bench: Bench, here: Sequence[Candidate], choices: ComparisonChoices) -> Iterator[MagnifiedRow]:
+    """Every codec that encodes pixels, on patches at each magnification; one that fails has no row there."""
+    workers = bench.base.workers
     for magnification in choices.magnifications:
         patches = patches_at(bench, magnification, choices.patches)
-        yield from magnified_rows(patches, here, bench.base.workers)
+        if not patches.pictures:
+            continue
+        base = on_patches(patches, REFERENCE, workers)
+        for candidate in here:
+            try:
+                if candidate.dial() is not None:
+                    yield magnified_row(candidate, patches, on_patches(patches, candidate, workers), base)
+            except _EXPECTED:
+                continue  # its rows say why
