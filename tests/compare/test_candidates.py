@@ -76,7 +76,8 @@ def test_turning_a_dial_keeps_what_else_was_chosen():
     candidate = parse_candidate("jpegxl:1.0+effort=3")
     turned = candidate.turned(candidate.dial(), 2.34567)
     assert dict(turned.choices) == {"codec": "jpegxl", "effort": 3, "distance": 2.346}
-    assert turned.label == "jpegxl:2.346"
+    assert turned.label == "jpegxl:2.346+effort=3"
+    assert turned.family == candidate.family == "jpegxl+effort=3"
     assert parse_candidate("copy").dial() is None
     assert parse_candidate("jpeg-lossless").dial() is None
 

@@ -77,6 +77,7 @@ class _Level:
         from wsicomp.slide import Level
 
         self.number = number
+        self.tile = tile
         self.grid = TileGrid(size, tile)
         self._level = Level(size, tile, 1.0)
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from wsicomp.batch.names import as_text
 from wsicomp.cli.options import add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
@@ -21,14 +22,14 @@ from wsicomp.errors import ConfigError
 from wsicomp.figures import as_bytes, as_percent
 
 _SAMPLE = 200
-_DRAWN = 12
+_DRAWN = 20
 
 _DESCRIPTION = """\
 Compare codecs and ways with glass on slides of your own: how small, how fast, and how true to tissue.
 
 Every size is held against the same slide written anew as JPEG of quality 90 with its glass (same tiles, same
-levels), and against the source's file. By default some tiles of a slide stand for it, and every estimate has
-its 95 % interval; --sample whole writes every file, reads it back and measures each tissue tile.
+levels), and against the source's file. By default some tiles of a slide stand for it, and sizes have 95 %
+intervals; --sample whole writes every file, reads it back and measures each tissue tile.
 
 OUT gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder, slides are
 drawn, and what they save is projected on the whole archive. SLIDE is never touched."""
@@ -125,7 +126,7 @@ def run_compare(options: argparse.Namespace) -> int:
             given.get("draw", _DRAWN),
             rates,
             [name for name in FORMATS if name in given] or FORMATS,
-            shlex.join(["wsicomp", *sys.argv[1:]]),
+            as_text(shlex.join(["wsicomp", *sys.argv[1:]])),
             config.overwrite,
             show,
         )
@@ -144,7 +145,9 @@ def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonCh
     )
     if choices.keep_files and choices.sample is not None:
         raise ConfigError("a sample writes no files; keep-files goes with --sample whole")
-    _check_range("target-ssim", choices.target_ssim or 0.9, 0.5, 0.999)
+    if choices.target_ssim is not None:
+        _check_range("target-ssim", choices.target_ssim, 0.5, 0.999)
+    _check_range("seed", choices.seed, 0, 2**63)
     for magnification in choices.magnifications:
         _check_range("magnifications", magnification, 0.1, 200)
     if "codecs" in given:
@@ -187,7 +190,7 @@ def _text(found: Comparison, out: Path) -> str:
     lines = [f"{len(found.slides)} slides; {out} has the results. Saved of JPEG q90 with its glass:"]
     rows = [row for row in found.summary if row.slides]
     width = max([len(row.codec) for row in rows] or [0])
-    lines += [_summary_line(row, width) for row in rows]
+    lines += [_summary_line(row, width, found.sample) for row in rows]
     lines += [f"  not compared: {what}: {reason}" for what, reason in found.missing]
     lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
     for row in found.archive.rows if found.archive else ():
@@ -196,11 +199,12 @@ def _text(found: Comparison, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _summary_line(row: SummaryRow, width: int) -> str:
+def _summary_line(row: SummaryRow, width: int, sample: int | None) -> str:
+    least = "at least" if sample is None else "of tiles drawn at least"
     ssim = (
         ""
         if row.ssim is None or row.least_ssim is None
-        else (f"; SSIM {row.ssim.mean:.4f}, at least {row.least_ssim.worst:.4f}")
+        else (f"; SSIM {row.ssim.mean:.4f}, {least} {row.least_ssim.worst:.4f}")
     )
     saved = f"{as_percent(row.total_reduction):>8}"
     return f"  {row.codec:<{width}} glass {row.glass:<5} {as_bytes(row.target_bytes):>8}, {saved}{ssim}"

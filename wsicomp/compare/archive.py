@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,9 @@ from wsicomp.compare.results import Archive, ArchiveRow, Row, SlideComparison, S
 from wsicomp.compare.stratified import Draw, draw_strata, total
 
 _TB = 1e12
+_A_STRATUM = 6
 _HOUR_S = 3600
+_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
     """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
-    return draw_strata([everything], known, count, np.random.default_rng(seed), least=4, small=0)
+    rng = np.random.default_rng(seed)
+    return draw_strata([everything], known, count, rng, least=min(count, _A_STRATUM), small=0, nearly_all=1.0)
 
 
 def project(
-    folder: Path,
+    folder: str,
     slides: Sequence[FoundSlide],
     draw: Draw,
     compared: Mapping[str, SlideComparison],
@@ -46,7 +48,7 @@ def project(
     ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
     rows = [_row(way, slides, draw, compared, rates) for way in ways]
     return Archive(
-        folder=str(folder),
+        folder=folder,
         slides=len(slides),
         bytes=sum(slide.bytes for slide in slides),
         drawn=len(draw.drawn),
@@ -64,18 +66,21 @@ def _row(
     compared: Mapping[str, SlideComparison],
     rates: Rates,
 ) -> ArchiveRow:
-    saved, seconds = np.full(len(slides), np.nan), np.full(len(slides), np.nan)
+    saved, seconds, unsure = (np.full(len(slides), np.nan) for _ in range(3))
     done = 0
     for number in draw.drawn.tolist():
         found = compared.get(slides[number].source)
         row = None if found is None else _done(found, way)
-        saved[number] = seconds[number] = 0.0
+        saved[number] = seconds[number] = unsure[number] = 0.0
         if found is not None and row is not None and row.target_bytes is not None:
             done += 1
-            saved[number] = slides[number].bytes - row.target_bytes
-            seconds[number] = (found.segment_s or 0) + (row.encode_s or 0) + (row.read_s or 0)
+            saved[number] = (found.source_bytes or 0) - row.target_bytes
+            unsure[number] = _variance(row)
+            seconds[number] = (row.encode_s or 0) + (row.read_s or 0)
+            seconds[number] += (found.segment_s or 0) if row.glass != "keep" else 0
     whole = sum(slide.bytes for slide in slides)
-    estimate = total(draw, saved)
+    estimate = total(draw, saved, unsure)
+    yearly = None if rates.price is None else rates.price / _TB
     return ArchiveRow(
         codec=way[0],
         glass=way[1],
@@ -84,9 +89,18 @@ def _row(
         saved_bytes=round(estimate.value),
         saved_bytes_low=round(estimate.low),
         saved_bytes_high=round(estimate.high),
-        saved_a_year=None if rates.price is None else estimate.value / _TB * rates.price,
+        saved_a_year=None if yearly is None else estimate.value * yearly,
+        saved_a_year_low=None if yearly is None else estimate.low * yearly,
+        saved_a_year_high=None if yearly is None else estimate.high * yearly,
         hours=total(draw, seconds).value / _HOUR_S / rates.machines,
     )
+
+
+def _variance(row: Row) -> float:
+    """Of a size that was sampled itself; 0 of a file's."""
+    if row.target_bytes_low is None or row.target_bytes_high is None:
+        return 0.0
+    return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
 
 
 def _done(found: SlideComparison, way: tuple[str, str]) -> Row | None:

@@ -20,6 +20,9 @@ DEFAULT_CODECS = (
 Choice: TypeAlias = int | float | str | bool
 Choices: TypeAlias = dict[str, Choice]
 
+SOUGHT, NEAREST = " at SSIM ", " nearest SSIM "
+"""What stands in the label of a candidate whose setting was sought: it reaches the quality, or does not."""
+
 _LOSSLESS = "-lossless"
 _SHIPPED = {"he-compact": "bmshj2018-factorized", "he-fine": "bmshj2018-factorized"}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
@@ -66,7 +69,14 @@ class Candidate:
     @property
     def family(self) -> str:
         """The label without its setting."""
-        return self.label.partition(":")[0].partition("+")[0]
+        return family_of(self.label)
+
+    @property
+    def setting(self) -> str:
+        """The options in words, where they were sought; else they stand in the label."""
+        if self.aims_at_ssim is None:
+            return ""
+        return " ".join(f"{name}={value}" for name, value in self.choices.items() if name != "codec")
 
     @property
     def is_lossless(self) -> bool:
@@ -122,13 +132,21 @@ class Candidate:
             if name not in ("quality", "distance", "psnr", "rate")
         }
         choices = {**others, **(dial.fixed or {}), dial.option: value, **more}
-        extra = "".join(f"+{name}={number:g}" for name, number in more.items())
+        name, plus, options = self.family.partition("+")
+        extra = "".join(f"+{option}={number:g}" for option, number in more.items())
         unit = "dB" if dial.option == "psnr" else ""
-        return Candidate(f"{self.family}:{value:g}{unit}{extra}", choices, self.aims_at_ssim)
+        return Candidate(f"{name}:{value:g}{unit}{plus}{options}{extra}", choices)
 
 
 REFERENCE = Candidate("jpeg:90", {"codec": "jpeg", "quality": 90})
 """What sizes are held against: the slide written anew as JPEG of quality 90, its glass kept."""
+
+
+def family_of(label: str) -> str:
+    """A label without its setting, its other options kept: what has one curve, and one colour."""
+    head, plus, options = label.partition("+")
+    name = head.partition(SOUGHT)[0].partition(NEAREST)[0].partition(":")[0]
+    return f"{name}{plus}{options}".partition(SOUGHT)[0].partition(NEAREST)[0]
 
 
 def parse_codecs(text: str) -> tuple[Candidate, ...]:

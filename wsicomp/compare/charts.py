@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from wsicomp.compare.candidates import family_of
 from wsicomp.compare.results import Row, SlideComparison, Status
 
 PLOT_WIDTH, PLOT_HEIGHT = 640, 300
@@ -85,13 +86,8 @@ class Bars:
 
 def hues(slides: Sequence[SlideComparison]) -> dict[str, int]:
     """A colour's number for each family of codecs, the same on all of a page."""
-    families = dict.fromkeys(family(row.codec) for slide in slides for row in slide.rows)
+    families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
     return {name: number % _HUES for number, name in enumerate(families)}
-
-
-def family(label: str) -> str:
-    """A label without its setting."""
-    return label.partition(":")[0].partition("+")[0]
 
 
 def rate_distortion(slide: SlideComparison, colors: Mapping[str, int]) -> Plot | None:
@@ -100,7 +96,7 @@ def rate_distortion(slide: SlideComparison, colors: Mapping[str, int]) -> Plot |
         return None
     rates = [point.bits_per_pixel for point in slide.curves]
     low, high = math.log2(min(rates) / 1.1), math.log2(max(rates) * 1.1)
-    floor = max(0.5, math.floor(min(point.ssim for point in slide.curves) * 20) / 20)
+    floor = min(0.95, max(0.5, math.floor(min(point.ssim for point in slide.curves) * 20) / 20))
 
     def across(rate: float) -> float:
         return _LEFT + (PLOT_WIDTH - _LEFT - _RIGHT) * (math.log2(rate) - low) / (high - low)
@@ -156,6 +152,6 @@ def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
             hint = f"{codec}, glass {row.glass}: {row.target_bytes} bytes, {text} of JPEG q90"
             bars.append(Bar(row.glass, y + place * _BAR, part * scale, text, hint, whisker))
         reason = "" if bars else next((row.reason for row in ways), "")
-        groups.append(Group(codec, colors.get(family(codec), 0), y, tuple(bars), reason))
+        groups.append(Group(codec, colors.get(family_of(codec), 0), y, tuple(bars), reason))
         y += max(1, len(bars)) * _BAR + _GAP
     return Bars(tuple(groups), _BAR_LEFT + scale, y)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.inventory import FoundSlide, Selection, find_slides
-from wsicomp.batch.names import as_path
+from wsicomp.batch.names import as_path, as_text
 from wsicomp.batch.watch import utc_now
 from wsicomp.compare.archive import Rates, draw_slides, project
 from wsicomp.compare.page import write_page
 from wsicomp.compare.results import Archive, Comparison, Landing, SlideComparison
-from wsicomp.compare.run import ComparisonChoices, compare_slide
+from wsicomp.compare.run import ComparisonChoices, compare_slide, missing_codecs
 from wsicomp.compare.stratified import Draw
-from wsicomp.compare.tables import markdown, write_csvs
+from wsicomp.compare.tables import TABLES, markdown, write_csvs
 from wsicomp.compare.whole import file_name
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.outputs import check_empty, completed, made_folder
+from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress
 from wsicomp.version import SOFTWARE
 
 FORMATS = ("html", "csv", "json", "markdown")
+_RESULTS = ("index.html", "results.json", "results.md", *(f"{name}.csv" for name in TABLES))
 _FILES = "files"
 _WORK = ".wsicomp-compare"
+_MOST_WITH_CROPS = 24
+"""So many slides show pieces of tissue: each is a megabyte of the page."""
 _PRESETS = "presets"
 
 
@@ -50,7 +55,7 @@ def compare_slides(
     sources: Sequence[Path],
     out: Path,
     choices: ComparisonChoices | None = None,
-    drawn: int = 12,
+    drawn: int = 20,
     rates: Rates | None = None,
     formats: Sequence[str] = FORMATS,
     command: str = "",
@@ -67,18 +72,24 @@ def compare_slides(
         SlideWriteError: it cannot be written.
     """
     choices = choices or ComparisonChoices()
-    subjects, tree = _subjects(sources, drawn, choices.seed)
+    subjects, tree = _subjects(sources, out, drawn, choices.seed)
     check_empty(out, overwrite)
     made_folder(out)
+    for name in _RESULTS:
+        (out / name).unlink(missing_ok=True)  # those of an earlier run do not belong to this one
     work = out / (_FILES if choices.keep_files else _WORK)
     found: list[SlideComparison] = []
     comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
     told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
+    missing = missing_codecs(choices.codecs)
     try:
         for number, subject in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
-            compared = compare_slide(subject.path, subject.name, choices, folder, told.row_done, on_progress)
-            found.append(_with_presets(compared, out, choices))
+            with_crops = replace(choices, crops=number <= _MOST_WITH_CROPS)
+            compared = compare_slide(
+                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing
+            )
+            found.append(_with_presets(compared, number, out, choices))
             told.slide_done(number * len(choices.codecs) * len(choices.glass))
             archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
             comparison = replace(comparison, slides=tuple(found), archive=archive)
@@ -102,24 +113,28 @@ class _Told:
 
     def slide_done(self, done: int) -> None:
         """So many in all, with those that a failed slide never had."""
-        self._done = done
+        self._done = min(done, self._total)
         if self._on_progress is not None:
-            self._on_progress("compare", done, self._total)
+            self._on_progress("compare", self._done, self._total)
 
 
-def _subjects(sources: Sequence[Path], drawn: int, seed: int) -> tuple[list[_Subject], _Tree | None]:
+def _subjects(
+    sources: Sequence[Path], out: Path, drawn: int, seed: int
+) -> tuple[list[_Subject], _Tree | None]:
     """The slides to compare; those of a folder are drawn."""
     folders = [source for source in sources if source.is_dir()]
     if not folders:
-        names = [source.name for source in sources]
-        return [
-            _Subject(source, source.name if names.count(source.name) == 1 else str(source))
-            for source in dict.fromkeys(sources)
-        ], None
+        return _named(list(dict.fromkeys(sources))), None
     if len(sources) > 1:
         raise ConfigError("a folder stands for an archive of which slides are drawn; give it alone")
     folder = folders[0]
-    slides = find_slides(Selection(folder)).slides
+    own = out.resolve()
+    found = [
+        slide
+        for slide in find_slides(Selection(folder)).slides
+        if own not in (folder / as_path(slide.source)).resolve().parents
+    ]
+    slides = list(_once_a_series(folder, found))
     if not slides:
         raise ConfigError("no slide is in it; name a folder with slides", folder)
     draw = draw_slides(slides, drawn, seed)
@@ -129,17 +144,53 @@ def _subjects(sources: Sequence[Path], drawn: int, seed: int) -> tuple[list[_Sub
     )
 
 
+def _named(sources: Sequence[Path]) -> list[_Subject]:
+    """Slides by their names; those of equal names by where they are, from the folder that they share."""
+    names = [source.name for source in sources]
+    shared = Path(os.path.commonpath([source.absolute().parent for source in sources]))
+    return [
+        _Subject(
+            source,
+            as_text(source.name if names.count(source.name) == 1 else source.absolute().relative_to(shared)),
+        )
+        for source in sources
+    ]
+
+
+def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[FoundSlide]:
+    """The slides of a tree, the files of one DICOM series as one slide with the bytes of all."""
+    seen: set[Path] = set()
+    for slide in slides:
+        path = folder / as_path(slide.source)
+        if path.suffix.lower() != ".dcm":
+            yield slide
+            continue
+        try:
+            parts = slide_parts(path)
+            size = sum(part.stat().st_size for part in parts)
+        except (OSError, WsicompError):
+            yield slide
+            continue
+        if seen.isdisjoint(parts):
+            yield replace(slide, bytes=size)
+        seen.update(parts)
+
+
 def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
     if tree is None:
         return None
-    return project(tree.folder, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates)
+    return project(
+        tree.folder.resolve().name, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates
+    )
 
 
-def _with_presets(found: SlideComparison, out: Path, choices: ComparisonChoices) -> SlideComparison:
+def _with_presets(
+    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices
+) -> SlideComparison:
     """The settings that reach a quality, each as a preset of `wsicomp convert`."""
     landings: list[Landing] = []
     for landing in found.landings:
-        name = f"{file_name(found.slide)}-{file_name(landing.codec)}.toml"
+        name = f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(landing.codec)[:60]}.toml"
         glass = "white" if "white" in choices.glass else choices.glass[0]
         path = made_folder(out / _PRESETS) / name
         with completed(path) as partial:
@@ -154,7 +205,12 @@ def _preset(slide: str, landing: Landing, glass: str) -> str:
     about = (
         f"{' '.join(slide.split())}: mean SSIM {landing.held_out_ssim:.4f} on {landing.held_out_tiles} tiles"
     )
-    return "\n".join([f"# {about} held out; target {landing.target_ssim:g}", *lines, ""])
+    notes = [f"# {about} held out; target {landing.target_ssim:g}"]
+    if not landing.reaches:
+        notes.append("# No setting of this codec comes nearer to the target.")
+    if landing.setting.get("min_ssim") == 0:
+        notes.append("# Single tiles may have less SSIM than the mean: raise min_ssim to bound the worst.")
+    return "\n".join([*notes, *lines, ""])
 
 
 def write_results(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
@@ -164,13 +220,14 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str]) -> 
         SlideWriteError: a file cannot be written.
     """
     writers: dict[str, Callable[[], object]] = {
-        "html": lambda: write_page(comparison, out / "index.html"),
-        "csv": lambda: write_csvs(comparison, out),
         "json": lambda: _write_text(json.dumps(comparison.to_json(), indent=1), out / "results.json"),
+        "csv": lambda: write_csvs(comparison, out),
         "markdown": lambda: _write_text(markdown(comparison), out / "results.md"),
+        "html": lambda: write_page(comparison, out / "index.html"),
     }
-    for name in formats:
-        writers[name]()
+    for name, write in writers.items():
+        if name in formats:
+            write()
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan
-from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, color_shift, psnr, similarities
+from wsicomp.quality import (
+    LEAST_SIDE_OF_SCALES_PX,
+    LEAST_SIDE_PX,
+    color_shift,
+    psnr,
+    similarities,
+    ssim,
+)
 from wsicomp.slide import Pixels, Slide
 from wsicomp.tissue.mask import TissueMask
 
@@ -20,18 +27,19 @@ _MOSTLY = 0.5
 _FEW = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TileFidelity:
     """How true one decoded tile is to the source's pixels, in the terms of `wsicomp.quality`.
 
-    `bytes` are those that are stored for it, `px` its pixels inside of the level.
+    `bytes` are those that are stored for it, `px` its pixels inside of the level. `ms_ssim` is None of tiles
+    under 176 px a side.
     """
 
     index: TileIndex
     bytes: int
     px: int
     ssim: float
-    ms_ssim: float
+    ms_ssim: float | None
     psnr: float
     color_shift: float
 
@@ -57,8 +65,8 @@ class Quality:
     ssim_spread: float
     least_ssim: float
     worst_tile: str
-    ms_ssim: float
-    least_ms_ssim: float
+    ms_ssim: float | None
+    least_ms_ssim: float | None
     psnr_db: float | None
     least_psnr_db: float | None
     color_shift_levels: float
@@ -68,7 +76,7 @@ class Quality:
 def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
     """The tiles of all levels that are at least half tissue; where they are fewer than four, those with any.
 
-    Only tiles that show 176 px a side count, the least that MS-SSIM takes.
+    Only tiles that show 176 px a side count, the least that MS-SSIM takes, or are whole and smaller.
     """
     shares = [tissue.coverage(level.as_level(slide)) for level in levels]
     found: list[TileIndex] = []
@@ -77,11 +85,16 @@ def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -
             TileIndex(level.number, column, row)
             for level, share in zip(levels, shares, strict=True)
             for row, column in np.argwhere(share >= least).tolist()
-            if min(level.grid.region(column, row).size.shape) >= LEAST_SIDE_OF_SCALES_PX
+            if _shows_enough(level.grid.region(column, row).size, level.tile)
         ]
         if len(found) >= _FEW:
             break
     return found
+
+
+def _shows_enough(shown: Size, tile: Size) -> bool:
+    least = min(LEAST_SIDE_OF_SCALES_PX, *tile.shape)
+    return min(shown.shape) >= max(least, LEAST_SIDE_PX)
 
 
 def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Region, Pixels] | None:
@@ -96,8 +109,12 @@ def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Reg
 def compared(index: TileIndex, stored: int, source: Pixels, decoded: Pixels) -> TileFidelity:
     """Hold a decoded tile against its source; what reaches past the source is not looked at."""
     shown = np.ascontiguousarray(decoded[: source.shape[0], : source.shape[1]])
-    pair = similarities(source, shown)
     px = source.shape[0] * source.shape[1]
+    pair: tuple[float, float | None] = (
+        similarities(source, shown)
+        if min(source.shape[:2]) >= LEAST_SIDE_OF_SCALES_PX
+        else (ssim(source, shown), None)
+    )
     return TileFidelity(index, stored, px, *pair, psnr(source, shown), color_shift(source, shown))
 
 
@@ -107,12 +124,13 @@ def summed_up(tiles: Sequence[TileFidelity], weights: NDArray[np.float64] | None
         return None
     weight = np.ones(len(tiles)) if weights is None else weights
     weight = weight / weight.sum()
-    ssim = np.array([tile.ssim for tile in tiles])
-    mean = round(float(weight @ ssim), 12)  # the mean of ones is one
+    near = np.array([tile.ssim for tile in tiles])
+    mean = round(float(weight @ near), 12)  # the mean of ones is one
     finite = np.array([math.isfinite(tile.psnr) for tile in tiles])
     noise = np.array([tile.psnr if math.isfinite(tile.psnr) else 0.0 for tile in tiles])
     shifts = np.array([tile.color_shift for tile in tiles])
-    scales = np.array([tile.ms_ssim for tile in tiles])
+    has_scales = np.array([tile.ms_ssim is not None for tile in tiles])
+    scales = np.array([tile.ms_ssim or 0.0 for tile in tiles])
     sizes = np.array([[tile.bytes, tile.px] for tile in tiles], np.float64)
     stored, px = (weight @ sizes).tolist()
     return Quality(
@@ -120,13 +138,17 @@ def summed_up(tiles: Sequence[TileFidelity], weights: NDArray[np.float64] | None
         exact_tiles=int((~finite).sum()),
         bits_per_pixel=8 * stored / px,
         ssim=mean,
-        ssim_spread=float(np.sqrt(weight @ (ssim - mean) ** 2)),
-        least_ssim=float(ssim.min()),
-        worst_tile=str(tiles[int(ssim.argmin())].index),
-        ms_ssim=round(float(weight @ scales), 12),
-        least_ms_ssim=float(scales.min()),
-        psnr_db=float(weight[finite] @ noise[finite] / weight[finite].sum()) if finite.any() else None,
+        ssim_spread=float(np.sqrt(weight @ (near - mean) ** 2)),
+        least_ssim=float(near.min()),
+        worst_tile=str(tiles[int(near.argmin())].index),
+        ms_ssim=_mean(scales[has_scales], weight[has_scales]),
+        least_ms_ssim=float(scales[has_scales].min()) if has_scales.any() else None,
+        psnr_db=_mean(noise[finite], weight[finite]),
         least_psnr_db=float(noise[finite].min()) if finite.any() else None,
         color_shift_levels=float(weight @ shifts),
         most_color_shift_levels=float(shifts.max()),
     )
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
+    return round(float(weights @ values / weights.sum()), 12) if len(values) else None

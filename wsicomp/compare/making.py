@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wsicomp.codecs import create_transcoder, decode_tiles
+from wsicomp.codecs import Resort, create_transcoder, decode_tiles
 from wsicomp.compare.candidates import Candidate
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.config import ConversionConfig
@@ -28,11 +28,13 @@ _BATCH = 8
 class Trial:
     """A tile as one candidate makes it: its bytes, its pixels as they come back, and the seconds of both.
 
+    `listed_bytes` are those by which the file's provenance names a tile that went otherwise than planned.
     `pixels` is None of what could not be decoded in the source.
     """
 
     index: TileIndex
     bytes: int
+    listed_bytes: int
     pixels: Pixels | None
     encode_s: float
     decode_s: float
@@ -89,12 +91,20 @@ class _LevelTrials:
             Trial(
                 index,
                 len(tile.data or b""),
+                self._listed_bytes(index, tile),
                 found,
                 (between - start) * share if tile.data else 0.0,
                 (end - between) * share if tile.data else 0.0,
             )
             for index, tile, found in zip(indices, made, pixels, strict=True)
         ]
+
+    def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
+        """Its number and a comma, where the provenance lists it."""
+        fell_back = tile.encoded is not None and tile.encoded.resort is Resort.FELL_BACK
+        if tile.outcome is Outcome.AS_PLANNED and not fell_back:
+            return 0
+        return len(str(index.row * self._plan.grid.columns + index.column)) + 1
 
     def _decoded(self, indices: Sequence[TileIndex], made: Sequence[MadeTile]) -> list[Pixels | None]:
         stored = [self._stored(index, tile) for index, tile in zip(indices, made, strict=True)]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import jinja2
 
-from wsicomp.compare.charts import family, hues, pyramids, rate_distortion
+from wsicomp.compare.candidates import family_of
+from wsicomp.compare.charts import hues, pyramids, rate_distortion
 from wsicomp.compare.crops import AMPLIFIED
 from wsicomp.compare.results import Comparison, Crop, SlideComparison
 from wsicomp.figures import as_bytes, as_duration, as_percent
@@ -22,7 +23,10 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
     const down = head.getAttribute("aria-sort") === "ascending";
     for (const other of table.querySelectorAll("th[data-sort]")) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const value = row => row.cells[place].dataset.v ?? row.cells[place].textContent.trim();
+    const value = row => {
+      const cell = row.cells[place];
+      return !cell || cell.colSpan > 1 ? "" : cell.dataset.v ?? cell.textContent.trim();
+    };
     const order = (a, b) => {
       const x = value(a), y = value(b);
       if (x === "" || y === "") return (x === "") - (y === "");
@@ -55,7 +59,7 @@ def write_page(found: Comparison, path: Path) -> None:
         "bytes": as_bytes,
         "percent": as_percent,
         "duration": as_duration,
-        "family": family,
+        "family": family_of,
         "crops": _by_codec,
     }
     colors = hues(found.slides)

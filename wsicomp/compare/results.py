@@ -29,7 +29,8 @@ class Row:
     glass, `source_reduction` the same of the source's file. `encode_s` is reading, encoding and writing,
     without looking for tissue; `read_s` decoding every tile. `quality` is that of tissue with glass kept.
     `low` and `high` end the 95 % interval of a sampled figure; None where it was counted.
-    `aims_at_ssim` is the quality for which the codec's setting was sought.
+    `setting` are the options of a codec whose setting was sought for a quality. Of a sample `level_bytes` are
+    without blank tiles, and the worst tiles in `quality` are the worst ones drawn.
     """
 
     slide: str
@@ -49,7 +50,7 @@ class Row:
     encode_s: float | None = None
     read_s: float | None = None
     sampled_tiles: int | None = None
-    aims_at_ssim: float | None = None
+    setting: str = ""
     quality: Quality | None = None
 
 
@@ -68,7 +69,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A codec at one setting on the same few tissue tiles, unguarded."""
+    """A codec at one setting on the same few tissue tiles; models without their guard of SSIM."""
 
     codec: str
     setting: float
@@ -92,7 +93,7 @@ class MagnifiedRow:
     most_saved: float
     ssim: float
     least_ssim: float
-    ms_ssim: float
+    ms_ssim: float | None
     psnr_db: float | None
     most_color_shift_levels: float
 
@@ -102,7 +103,7 @@ class Landing:
     """The setting that reaches a quality on a slide's tissue, and where it lands on tiles held out.
 
     `setting` are the options found, as a preset of `wsicomp convert` has them; `preset` is its file.
-    `is_coarsest` says that no setting of the codec is as coarse as the target.
+    `reaches` says whether the tiles sought on come within 0.003; else no setting of the codec does.
     """
 
     codec: str
@@ -114,7 +115,7 @@ class Landing:
     held_out_tiles: int
     held_out_ssim: float
     held_out_bits_per_pixel: float
-    is_coarsest: bool = False
+    reaches: bool = True
     preset: str | None = None
 
     @property
@@ -198,7 +199,7 @@ class ArchiveRow:
     """What a codec and way with glass would make of a whole archive, by the slides that were drawn.
 
     Bytes with the ends of their 95 % intervals; `saved_a_year` is money at the price given, `hours` those
-    of this machine converting everything, one slide after another.
+    of this machine converting everything, one slide after another: finding tissue, writing, reading back.
     """
 
     codec: str
@@ -209,6 +210,8 @@ class ArchiveRow:
     saved_bytes_low: int
     saved_bytes_high: int
     saved_a_year: float | None
+    saved_a_year_low: float | None
+    saved_a_year_high: float | None
     hours: float
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from wsicomp.compare.candidates import DEFAULT_CODECS, REFERENCE, Candidate, parse_codecs
+from wsicomp.compare.candidates import DEFAULT_CODECS, REFERENCE, SOUGHT, Candidate, parse_codecs
 from wsicomp.compare.crops import TYPICAL, WORST, Shown, crop
 from wsicomp.compare.fidelity import TileFidelity, source_pixels, tissue_tiles
 from wsicomp.compare.magnified import magnified_row, on_patches, patches_at, slide_magnification
@@ -40,8 +40,8 @@ Way: TypeAlias = WholeFiles | Samples
 
 GLASS = ("keep", "white", "empty")
 _MISSING = (CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError, ConfigError)
-_EXPECTED = (WsicompError, OSError, ValueError, RuntimeError, MemoryError, ArithmeticError, LookupError)
-"""What a codec or a slide may do wrong without ending the comparison of the others."""
+_EXPECTED = (Exception,)
+"""Whatever a codec's library or a slide does wrong does not end the comparison of the others."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ComparisonChoices:
     `patches` patches each. `curve_tiles` are those on which every codec is tried along its ladder, 0 for
     none; `target_tiles` those with which the settings for `target_ssim` are sought and checked. `base` has
     everything that all candidates share: how tissue is looked for, and the workers. `keep_files` leaves
-    every file that was written.
+    every file that was written, `crops` says whether pieces of tissue are shown.
     """
 
     codecs: tuple[Candidate, ...] = parse_codecs(",".join(DEFAULT_CODECS))
@@ -66,6 +66,7 @@ class ComparisonChoices:
     curve_tiles: int = 12
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig(overwrite=True))
     keep_files: bool = False
+    crops: bool = True
 
 
 def compare_slide(
@@ -75,21 +76,20 @@ def compare_slide(
     folder: Path,
     on_row: Callable[[], None],
     on_progress: Progress | None = None,
+    missing: Mapping[str, str] | None = None,
 ) -> SlideComparison:
     """Everything about one slide. What fails is a row, or the slide, with its reason.
 
     `folder` is where files are written, each to be deleted once it is measured unless files are to be kept;
-    `on_row` is called whenever a row is done.
-
-    Raises:
-        SlideWriteError: the folder cannot be written.
+    `on_row` is called whenever a row is done. `missing` is what `missing_codecs` says of the codecs.
     """
+    reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
         with closing(open_slide(path)) as slide:
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
-            found = _compare(bench, name, choices, made_folder(folder), on_row, on_progress)
+            found = _compare(bench, name, choices, reasons, made_folder(folder), on_row, on_progress)
             return replace(found, segment_s=sum(stages.elapsed_s.values()))
     except _EXPECTED as exc:
         return SlideComparison(name, _bytes(path), _one_line(exc))
@@ -114,6 +114,7 @@ def _compare(
     bench: Bench,
     name: str,
     choices: ComparisonChoices,
+    reasons: Mapping[str, str],
     folder: Path,
     on_row: Callable[[], None],
     on_progress: Progress | None,
@@ -127,7 +128,6 @@ def _compare(
         known |= {
             index: float(stored[index.row, index.column]) for index in tissue if index.level == level.number
         }
-    reasons = {candidate.label: _missing(candidate) for candidate in choices.codecs}
     here = [candidate for candidate in choices.codecs if not reasons[candidate.label]]
     landed, landings, lost = _landed(
         bench, name, choices, here, spread_over(tissue, known, choices.target_tiles)
@@ -156,13 +156,15 @@ def _compare(
     )
 
 
-def _missing(candidate: Candidate) -> str:
-    """Why a codec cannot be compared on this machine; empty if it can."""
-    try:
-        candidate.check()
-    except _MISSING as exc:
-        return _one_line(exc)
-    return ""
+def missing_codecs(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Of each candidate, by its label, why it cannot be compared on this machine; empty if it can."""
+    reasons = {candidate.label: "" for candidate in candidates}
+    for candidate in candidates:
+        try:
+            candidate.check()
+        except _EXPECTED as exc:
+            reasons[candidate.label] = _one_line(exc)
+    return reasons
 
 
 def _landed(
@@ -179,14 +181,13 @@ def _landed(
         try:
             found = land(bench, candidate, target, tiles)
         except _EXPECTED as exc:
-            label = f"{candidate.family} at SSIM {target:g}"
+            label = f"{candidate.family}{SOUGHT}{target:g}"
             lost += [_no_row(name, label, glass, exc) for glass in choices.glass]
             continue
         if found is not None:
             landed[found[0].label] = found[0]
             landings.append(found[1])
-    given = {candidate.label for candidate in choices.codecs}
-    return [candidate for label, candidate in landed.items() if label not in given], landings, lost
+    return list(landed.values()), landings, lost
 
 
 def _rows(
@@ -194,7 +195,7 @@ def _rows(
     name: str,
     choices: ComparisonChoices,
     candidates: Sequence[Candidate],
-    reasons: dict[str, str],
+    reasons: Mapping[str, str],
     way: Way,
     on_row: Callable[[], None],
 ) -> tuple[list[Row], list[Crop], int | None]:
@@ -205,8 +206,9 @@ def _rows(
     crops: list[Crop] = []
     if REFERENCE.label not in {candidate.label for candidate in candidates} or "keep" not in choices.glass:
         rows.append(reference)
+    ways = [glass for glass in GLASS if glass in choices.glass]  # glass kept comes first: it has the quality
     for candidate in candidates:
-        for glass in choices.glass:
+        for glass in ways:
             reason = reasons.get(candidate.label, "")
             if reason:
                 rows.append(Row(name, candidate.label, glass, Status.UNAVAILABLE, reason))
@@ -215,7 +217,7 @@ def _rows(
             else:
                 rows.append(_tried(way, name, candidate, glass))
             on_row()
-        if not reasons.get(candidate.label) and not candidate.is_lossless:
+        if choices.crops and not reasons.get(candidate.label) and not candidate.is_lossless:
             with suppress(*_EXPECTED):  # its rows say why
                 crops += list(_crops(bench, candidate, typical, way.tissue(candidate)))
     return rows, crops, base
@@ -234,11 +236,14 @@ def _no_row(name: str, label: str, glass: str, exc: Exception) -> Row:
 
 
 def _one_line(exc: Exception) -> str:
-    """What went wrong, without the slide's path, which the row has."""
-    text = exc.message if isinstance(exc, WsicompError) else str(exc)
-    if isinstance(exc, WsicompError) and exc.place:
-        text = f"{exc.place}: {text}"
-    return " ".join(text.split()) or type(exc).__name__
+    """What went wrong, without the slide's path, which the row has, and the user's home."""
+    if isinstance(exc, WsicompError):
+        text = f"{exc.place}: {exc.message}" if exc.place else exc.message
+    elif isinstance(exc, OSError) and exc.strerror:
+        text = exc.strerror
+    else:
+        text = f"{type(exc).__name__}: {exc}"
+    return " ".join(text.replace(str(Path.home()), "~").split())
 
 
 def _typical(tiles: Sequence[TileFidelity]) -> TileIndex | None:
@@ -282,13 +287,11 @@ def _magnified(bench: Bench, here: Sequence[Candidate], choices: ComparisonChoic
     """Every codec that encodes pixels, on patches at each magnification; one that fails has no row there."""
     workers = bench.base.workers
     for magnification in choices.magnifications:
-        patches = patches_at(bench, magnification, choices.patches)
-        if not patches.pictures:
-            continue
-        base = on_patches(patches, REFERENCE, workers)
-        for candidate in here:
-            try:
-                if candidate.dial() is not None:
-                    yield magnified_row(candidate, patches, on_patches(patches, candidate, workers), base)
-            except _EXPECTED:
-                continue  # its rows say why
+        with suppress(*_EXPECTED):  # a slide that cannot be read there has no patches
+            patches = patches_at(bench, magnification, choices.patches)
+            base = on_patches(patches, REFERENCE, workers)
+            for candidate in here if base else ():
+                with suppress(*_EXPECTED):
+                    if candidate.dial() is not None:
+                        found = on_patches(patches, candidate, workers)
+                        yield magnified_row(candidate, patches, found, base)

@@ -122,7 +122,7 @@ class SampledConversions:
             action = _action(prepared.plan, index)
             found = self._made.get((index, action is TileAction.MASK_AND_ENCODE))
             is_stored = found is not None and action in _STORED
-            size[number] = found.bytes if found is not None and is_stored else 0
+            size[number] = found.bytes + found.listed_bytes if found is not None and is_stored else 0
             seconds[number] = (found.encode_s, found.decode_s) if found is not None and is_stored else 0
         return prepared, size, seconds
 
@@ -179,13 +179,16 @@ def estimated_file(
     draw = sample.draw
     levels = np.array([index.level for index in sample.indices])
     of_levels = [
-        total(draw, np.where(levels == level, found.sizes, found.sizes * 0)).value
+        total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
         for level in range(int(levels.max()) + 1)
     ]
+    whole = total(draw, found.sizes)
+    seen = float(np.nansum(found.sizes))  # what was drawn is there, whatever the rest is
+    whole = replace(whole, low=max(whole.low, seen))
     weights = draw.weights()
     encode_s, read_s = (weights @ seconds / workers).tolist()
     return SampledFile(
-        total(draw, found.sizes).plus(found.overhead, _ALIGNMENT_BYTES * len(of_levels)),
+        whole.plus(found.overhead, _ALIGNMENT_BYTES * len(of_levels)),
         ratio(draw, found.sizes, reference.sizes, (found.overhead, reference.overhead)),
         tuple(round(value) for value in of_levels),
         encode_s,
@@ -237,12 +240,11 @@ class Samples:
 
     def row(self, name: str, candidate: Candidate, glass: str) -> Row:
         """The row that a whole file would have, as far as a sample can say."""
-        first = candidate.label not in self._tried
-        tried = self._tried.setdefault(
-            candidate.label, SampledConversions(self._bench, self._sample, candidate)
-        )
-        if first and glass != "keep":
-            tried.look("keep")
+        tried = self._tried.get(candidate.label)
+        if tried is None:
+            tried = SampledConversions(self._bench, self._sample, candidate)
+            tried.look("keep")  # all of its tissue, or none of its rows
+            self._tried[candidate.label] = tried
         prepared, sizes, seconds = tried.look(glass)
         overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
         sized = Sized(sizes, overhead)
@@ -265,6 +267,6 @@ class Samples:
             encode_s=found.encode_s,
             read_s=found.read_s,
             sampled_tiles=len(self._sample.drawn),
-            aims_at_ssim=candidate.aims_at_ssim,
+            setting=candidate.setting,
             quality=summed_up(tried.tissue, tried.tissue_weights()),
         )

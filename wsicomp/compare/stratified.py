@@ -7,7 +7,7 @@ away (Cochran, Sampling Techniques, 1977, sections 5A.7, 7.10 and 5.4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 LEAST_DRAWN = 10
 SMALL = 12
 """A cell of so few units is drawn whole: low levels have few tiles, and none like the others."""
-_NEARLY_ALL = 0.6
+NEARLY_ALL = 0.6
 """From this part on all are drawn: what a few left out could be, the others cannot tell."""
 _MOST_CLASSES = 4
 _LEAST_FOR_SLOPE = 20
@@ -52,6 +52,10 @@ class Draw:
         """The numbers of all drawn units, in order."""
         return np.sort(np.concatenate([stratum.drawn for stratum in self.strata]))
 
+    def part(self, wanted: Callable[[Stratum], bool]) -> Draw:
+        """The sample of some of the strata."""
+        return Draw(tuple(stratum for stratum in self.strata if wanted(stratum)), self.known)
+
     def weights(self) -> Floats:
         """(units,): of how many units each drawn one speaks, 0 of those that were not drawn."""
         found = np.zeros(len(self.known))
@@ -80,10 +84,12 @@ def draw_strata(
     rng: np.random.Generator,
     least: int = LEAST_DRAWN,
     small: int = SMALL,
+    nearly_all: float = NEARLY_ALL,
 ) -> Draw:
     """Draw about `count` units: from each cell by its share of what is known, at least `least` of each.
 
-    `cells` are the units of each kind; of `small` units or fewer all are drawn. A cell's strata have equal
+    `cells` are the units of each kind; of `small` units or fewer all are drawn, and of
+    those of which so much as `nearly_all` would be. A cell's strata have equal
     shares of what is known of it, so that the large units, which decide the total, are drawn more often.
     """
     weight = known if known.any() else np.ones(len(known))
@@ -92,17 +98,18 @@ def draw_strata(
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
         wanted = max(least, round(count * share / whole))
-        if len(cell) <= max(wanted / _NEARLY_ALL, small):
+        if len(cell) <= max(wanted / nearly_all, small):
             strata.append(Stratum(cell, cell, number))
         else:
-            strata += _cut(cell, weight, wanted, number, least, rng)
+            strata += _cut(cell, weight, (wanted, least, nearly_all), number, rng)
     return Draw(tuple(strata), known.astype(np.float64))
 
 
 def _cut(
-    cell: Numbers, weight: Floats, wanted: int, number: int, least: int, rng: np.random.Generator
+    cell: Numbers, weight: Floats, how: tuple[int, int, float], number: int, rng: np.random.Generator
 ) -> list[Stratum]:
     """One cell as strata of equal weight, each with its part of what is drawn."""
+    wanted, least, nearly_all = how
     classes = max(1, min(_MOST_CLASSES, wanted // least))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
     shares = np.cumsum(weight[ordered])
@@ -111,20 +118,24 @@ def _cut(
     for members in np.split(ordered, np.unique(edges)):
         if len(members):
             count = -(-wanted // classes)
-            all_of_it = len(members) <= count / _NEARLY_ALL
+            all_of_it = len(members) <= count / nearly_all
             drawn = members if all_of_it else rng.choice(members, count, replace=False)
             strata.append(Stratum(np.sort(members), np.sort(drawn), number))
     return strata
 
 
-def total(draw: Draw, measured: Floats) -> Estimate:
-    """The total over all units of what was measured on the drawn ones (nan elsewhere)."""
+def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimate:
+    """The total over all units of what was measured on the drawn ones (nan elsewhere).
+
+    `unsure` is the variance of each measurement, where it is an estimate itself.
+    """
     residuals, predicted = _without_slope(draw, measured)
     fitted = {stratum.cell: _spent(draw, stratum.cell) for stratum in draw.strata}
-    value, variance, freedom_parts = predicted, 0.0, 0.0
+    value, variance, freedom_parts, within = predicted, 0.0, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
         size, count = len(stratum.members), len(stratum.drawn)
+        within += 0.0 if unsure is None else size / count * float(unsure[stratum.drawn].sum())
         value += size * float(rest.mean())
         if stratum.is_census:
             continue
@@ -133,7 +144,7 @@ def total(draw: Draw, measured: Floats) -> Estimate:
         variance += part
         freedom_parts += part * part / max(1, count - 1)
     freedom = variance**2 / freedom_parts if freedom_parts else np.inf
-    reach = students_t(freedom) * float(np.sqrt(variance))
+    reach = students_t(freedom) * float(np.sqrt(variance + within))
     return Estimate(value, value - reach, value + reach)
 
 

@@ -20,6 +20,9 @@ from wsicomp.compare.results import (
 from wsicomp.figures import as_bytes, as_percent
 from wsicomp.outputs import completed
 
+TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
+"""The names of the tables that `write_csvs` may write."""
+
 
 def write_csvs(found: Comparison, folder: Path) -> list[Path]:
     """A table of each kind of result that there is: `results.csv` and others beside it.
@@ -219,7 +222,7 @@ def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
                 as_bytes(row.saved_bytes),
                 f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}",
                 f"{row.hours:.1f}",
-                *([f"{row.saved_a_year:,.0f}"] if row.saved_a_year is not None else []),
+                *([f"{row.saved_a_year:,.4g}"] if row.saved_a_year is not None else []),
             ]
             for row in rows
         ],

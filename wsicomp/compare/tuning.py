@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from wsicomp.compare.candidates import Candidate, Dial
+from wsicomp.compare.candidates import NEAREST, SOUGHT, Candidate, Dial
 from wsicomp.compare.fidelity import source_pixels
 from wsicomp.compare.making import Bench
 from wsicomp.compare.results import CurvePoint, Landing
+from wsicomp.errors import ConfigError
 from wsicomp.geometry import TileIndex
 from wsicomp.quality import ssim
 
@@ -19,6 +20,7 @@ CLOSE = 0.003
 
 _NEAR = 0.0003
 _TRIES = 12
+_LEAST_TILES = 8
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def land(
 
     The other half is held out, and says where it lands. `tiles` are in the order of `spread_over`, so that
     both halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the
-    guard that lifts it: `min_ssim`. None of a codec without a dial.
+    guard that lifts it: `min_ssim`. None of a codec without a dial. Where no setting comes near, as for want
+    of coarser or finer ones, the candidate's label says so.
 
     Raises:
         ConfigError, CodecUnavailableError, UnknownModelError, ValueError: as `reached`.
@@ -79,6 +82,8 @@ def land(
     dial = candidate.dial()
     if dial is None:
         return None
+    if len(tiles) < _LEAST_TILES:
+        raise ConfigError(f"{len(tiles)} tissue tiles are too few to seek a setting; take another slide")
     sought = [tile for number, tile in enumerate(tiles) if number % 4 in (0, 3)]
     held_out = [tile for number, tile in enumerate(tiles) if number % 4 in (1, 2)]
     seen: dict[str, tuple[Candidate, Reached]] = {}
@@ -105,9 +110,10 @@ def land(
         len(held_out),
         found.ssim,
         found.bits_per_pixel,
-        is_coarsest=there.ssim > target and best == candidate.turned(dial, dial.coarse),
+        reaches=abs(there.ssim - target) <= CLOSE,
     )
-    return replace(best, aims_at_ssim=target), landing
+    label = f"{candidate.family}{SOUGHT if landing.reaches else NEAREST}{target:g}"
+    return Candidate(label, best.choices, target), landing
 
 
 def _worth(found: Reached, target: float) -> tuple[float, float]:

@@ -175,7 +175,7 @@ class WholeFiles:
             level_bytes=made.level_bytes,
             encode_s=made.encode_s,
             read_s=made.read_s,
-            aims_at_ssim=candidate.aims_at_ssim,
+            setting=candidate.setting,
             quality=summed_up(self._tissue[candidate.label]),
         )
 
