@@ -24,7 +24,7 @@ def slide(tmp_path):
 def test_it_says_what_each_codec_saves(slide, tmp_path, capsys):
     assert main(["compare", str(slide), "--out", str(tmp_path / "out"), *QUICK]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("1 slides; ")
+    assert lines[0].startswith("1 slides compared; ")
     assert [line.split()[0] for line in lines[1:]] == ["jpeg:90", *["copy"] * 3, *["jpeg:80"] * 3]
     assert "SSIM 1.0000, of tiles drawn at least 1.0000" in lines[2]
     values = json.loads((tmp_path / "out/results.json").read_text())
@@ -47,6 +47,9 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--sample", "some"], "expected whole, or tiles:N"),
         (["--sample", "tiles:3"], "expected whole, or tiles:N"),
         (["--codecs", "gif"], "unknown codec 'gif'"),
+        (["--codecs", "jpeg:900"], "jpeg:900: quality is 900"),
+        (["--seed", "-1"], "expected 0 to"),
+        (["--target-ssim", "0"], "expected 0.5 to 0.999"),
         (["--glass", "keep,gone"], "expected some of keep, white, empty"),
         (["--magnifications", "ten"], "expected numbers"),
         (["--magnifications", "0"], "expected 0.1 to 200"),
@@ -64,6 +67,13 @@ def test_choices_that_cannot_be_followed_are_told_before_anything_is_read(
 ):
     assert main(["compare", str(slide), "--out", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_slide_that_is_not_there_is_told_before_others_are_compared(slide, tmp_path, capsys):
+    sources = [str(slide), str(tmp_path / "nowhere.svs")]
+    assert main(["compare", *sources, "--out", str(tmp_path / "out"), *QUICK]) == 2
+    assert "nowhere.svs: there is no such file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

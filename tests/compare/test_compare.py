@@ -175,11 +175,11 @@ def test_intervals_hold_what_whole_files_are(tmp_path):
     widths, reductions = [], []
     for seed in range(20):
         path = draw_slide(
-            tmp_path / f"{seed}.svs", seed, (1600, 1500), 0.15 + seed / 40, tile_px=64, quality=60 + seed
+            tmp_path / f"{seed}.svs", seed, (1200, 1100), 0.2 + seed / 40, tile_px=64, quality=60 + seed
         )
         choices = quick(codecs, glass=("keep", "white"))
         whole = compare_slides([path], tmp_path / f"whole-{seed}", choices)
-        sample = compare_slides([path], tmp_path / f"sample-{seed}", replace(choices, sample=90, seed=seed))
+        sample = compare_slides([path], tmp_path / f"sample-{seed}", replace(choices, sample=70, seed=seed))
         for file, row in zip(whole.rows, sample.rows, strict=True):
             assert (file.codec, file.glass) == (row.codec, row.glass)
             inside = row.target_bytes_low <= file.target_bytes <= row.target_bytes_high
@@ -263,11 +263,8 @@ def test_what_is_missing_or_fails_is_a_row_with_its_reason(slide, tmp_path, monk
         raise OSError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refused)
-    found = compare_slides(
-        [broken, slide, tmp_path / "nowhere.svs"], tmp_path / "out", quick("mbt2018-mean:7,none,jpeg:90")
-    )
-    assert [bool(part.error) for part in found.slides] == [True, False, True]
-    assert found.slides[2].error == "No such file or directory"
+    found = compare_slides([broken, slide], tmp_path / "out", quick("mbt2018-mean:7,none,jpeg:90"))
+    assert [bool(part.error) for part in found.slides] == [True, False]
     rows = {(row.codec, row.glass): row for row in found.rows}
     missing = rows["mbt2018-mean:7", "keep"]
     assert missing.status is Status.UNAVAILABLE
@@ -276,7 +273,7 @@ def test_what_is_missing_or_fails_is_a_row_with_its_reason(slide, tmp_path, monk
     assert rows["jpeg:90", "empty"].status is Status.DONE
     page = (tmp_path / "out/index.html").read_text()
     assert "cannot be fetched (no network)" in page
-    assert "No such file or directory" in page
+    assert "Codecs on 1 slide; 1 failed" in page
 
 
 def test_a_codec_that_breaks_down_costs_its_own_rows(slide, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
 from wsicomp.compare.candidates import DEFAULT_CODECS
 from wsicomp.compare.coordinator import FORMATS
-from wsicomp.compare.results import SummaryRow
+from wsicomp.compare.results import Archive, SummaryRow
 from wsicomp.compare.run import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.figures import as_bytes, as_percent
+from wsicomp.figures import as_bytes, as_duration, as_percent
 
 _SAMPLE = 200
 _DRAWN = 20
@@ -74,7 +75,7 @@ def register(commands: Subparsers) -> None:
     what.add_argument(
         "--sample",
         metavar="HOW",
-        help=f"whole, or tiles:N: about so many tiles of a slide stand for it (default tiles:{_SAMPLE})",
+        help=f"whole, or tiles:N: about so many tiles, from 20, stand for a slide (default tiles:{_SAMPLE})",
     )
     what.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default 0)")
     what.add_argument(
@@ -97,10 +98,16 @@ def register(commands: Subparsers) -> None:
     run = parser.add_argument_group("the run")
     default = ConversionConfig()
     run.add_argument("--workers", type=int, metavar="N", help=f"threads (default {default.workers})")
-    run.add_argument("--keep-files", action="store_true", help="leave every file written, in OUT/files")
+    run.add_argument(
+        "--keep-files",
+        action="store_true",
+        help="with --sample whole: leave every file written, in OUT/files",
+    )
     run.add_argument("--overwrite", action="store_true", help="write into OUT though it is not empty")
     for name in FORMATS:
-        run.add_argument(f"--{name}", action="store_true", help=f"{name} alone, or with others so named")
+        run.add_argument(
+            f"--{name}", action="store_true", help=f"write {name}; without any of these four, all of them"
+        )
     parser.set_defaults(run=run_compare)
 
 
@@ -187,16 +194,33 @@ def _check_range(name: str, value: float, least: float, most: float) -> None:
 
 
 def _text(found: Comparison, out: Path) -> str:
-    lines = [f"{len(found.slides)} slides; {out} has the results. Saved of JPEG q90 with its glass:"]
+    done = [slide for slide in found.slides if not slide.error]
+    lines = [f"{len(done)} slides compared; {out} has the results. Saved of JPEG q90 with its glass:"]
     rows = [row for row in found.summary if row.slides]
     width = max([len(row.codec) for row in rows] or [0])
-    lines += [_summary_line(row, width, found.sample) for row in rows]
+    for row in rows:
+        some = "" if row.slides == len(done) else f" ({row.slides} of {len(done)} slides)"
+        lines.append(_summary_line(row, width, found.sample) + some)
     lines += [f"  not compared: {what}: {reason}" for what, reason in found.missing]
     lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
-    for row in found.archive.rows if found.archive else ():
-        saved = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"
-        lines.append(f"  the archive by {row.codec}, glass {row.glass}: {saved} saved, {row.hours:.1f} hours")
-    return "\n".join(lines)
+    presets = [slide for slide in found.slides if slide.landings]
+    lines += [f"  presets of the settings that were sought: {out / 'presets'}"] if presets else []
+    return "\n".join([*lines, *_archive_lines(found.archive)])
+
+
+def _archive_lines(archive: Archive | None) -> Iterator[str]:
+    if archive is None:
+        return
+    yield f"The whole archive, {archive.slides} slides of {as_bytes(archive.bytes)}, saved of these sources:"
+    for row in archive.rows:
+        between = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"
+        money = "" if row.saved_a_year is None else f", {row.saved_a_year:,.4g} a year"
+        yield (
+            f"  {row.codec} glass {row.glass}: {as_bytes(row.saved_bytes)} ({between}){money}; "
+            f"{as_duration(row.hours * 3600)} of work"
+        )
+    if archive.drawn < min(_DRAWN, archive.slides):
+        yield f"  by so few slides the intervals are a guess: --draw {_DRAWN} or more"
 
 
 def _summary_line(row: SummaryRow, width: int, sample: int | None) -> str:

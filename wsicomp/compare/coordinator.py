@@ -67,13 +67,14 @@ def compare_slides(
     They are written after each slide, so that an interrupted comparison leaves what it found.
 
     Raises:
-        ConfigError: a folder beside other sources, or one without slides.
+        ConfigError: a folder beside other sources, one without slides, no such file, a setting out of range.
         TargetExistsError: `out` is not empty and `overwrite` is False.
         SlideWriteError: it cannot be written.
     """
     choices = choices or ComparisonChoices()
     subjects, tree = _subjects(sources, out, drawn, choices.seed)
     check_empty(out, overwrite)
+    missing = missing_codecs(choices.codecs)
     made_folder(out)
     for name in _RESULTS:
         (out / name).unlink(missing_ok=True)  # those of an earlier run do not belong to this one
@@ -81,7 +82,6 @@ def compare_slides(
     found: list[SlideComparison] = []
     comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
     told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
-    missing = missing_codecs(choices.codecs)
     try:
         for number, subject in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
@@ -122,6 +122,9 @@ def _subjects(
     sources: Sequence[Path], out: Path, drawn: int, seed: int
 ) -> tuple[list[_Subject], _Tree | None]:
     """The slides to compare; those of a folder are drawn."""
+    for source in sources:
+        if not source.exists():
+            raise ConfigError("there is no such file; name a slide", source)
     folders = [source for source in sources if source.is_dir()]
     if not folders:
         return _named(list(dict.fromkeys(sources))), None

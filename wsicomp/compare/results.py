@@ -130,6 +130,7 @@ class SlideComparison:
 
     `levels` are widths and heights in px. `tissue_fraction` is the mask's, without its margin; `segment_s`
     are the seconds that tissue was looked for, once for all codecs. `magnification` is that of level 0.
+    `notes` are what a conversion says in words, and why there is no figure that was asked for.
     """
 
     slide: str
@@ -142,6 +143,7 @@ class SlideComparison:
     magnification: float | None = None
     segment_s: float | None = None
     reference_bytes: int | None = None
+    notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     curves: tuple[CurvePoint, ...] = ()
     magnified: tuple[MagnifiedRow, ...] = ()
@@ -171,7 +173,8 @@ class Figure:
 class SummaryRow:
     """One codec and way with glass over all slides that it could make.
 
-    `total_reduction` and `total_source_reduction` are of the bytes of all these slides together.
+    `total_reduction` and `total_source_reduction` are of the bytes of all these slides together. `reason`
+    says why it could not make the first one of the others.
     """
 
     codec: str
@@ -257,16 +260,17 @@ class Comparison:
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
-        """What no slide could be made by, in words, and why."""
-        ways: dict[tuple[str, str], list[str]] = {}
+        """What some or all slides could not be made by, in words, and why (of the first such slide)."""
+        ways: dict[tuple[str, str, int], list[str]] = {}
         for row in self.summary:
-            if not row.slides:
-                ways.setdefault((row.codec, row.reason), []).append(row.glass)
+            if row.reason:
+                ways.setdefault((row.codec, row.reason, row.slides), []).append(row.glass)
         every = {row.glass for row in self.summary}
-        return tuple(
-            (codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}", reason)
-            for (codec, reason), glass in ways.items()
-        )
+        found = []
+        for (codec, reason, slides), glass in ways.items():
+            what = codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}"
+            found.append((what if not slides else f"{what}, on all but {slides} slides", reason))
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, by the same names, without pictures."""
@@ -304,5 +308,5 @@ def _summed(codec: str, glass: str, rows: Sequence[Row], bases: Mapping[str, int
         most_color_shift_levels=Figure.of(
             (found.most_color_shift_levels for found in qualities), worst_is_least=False
         ),
-        reason="" if done else next((row.reason for row in rows), ""),
+        reason=next((row.reason for row in rows if row.reason), ""),
     )

@@ -148,6 +148,7 @@ def _compare(
         tissue_fraction=findings.tissue.tissue_fraction,
         magnification=slide_magnification(info),
         reference_bytes=base,
+        notes=tuple(_notes(bench, choices)),
         rows=(*rows, *lost),
         curves=tuple(_curves(bench, here, few)),
         magnified=tuple(_magnified(bench, here, choices)),
@@ -156,12 +157,24 @@ def _compare(
     )
 
 
+def _notes(bench: Bench, choices: ComparisonChoices) -> Iterator[str]:
+    yield from bench.prepared(REFERENCE, "white").plan.notes
+    if choices.magnifications and slide_magnification(bench.slide.info) is None:
+        yield "the slide does not say its magnification: there are no patches at any"
+
+
 def missing_codecs(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Of each candidate, by its label, why it cannot be compared on this machine; empty if it can."""
+    """Of each candidate, by its label, why it cannot be compared on this machine; empty if it can.
+
+    Raises:
+        ConfigError: a setting is out of the codec's range.
+    """
     reasons = {candidate.label: "" for candidate in candidates}
     for candidate in candidates:
         try:
             candidate.check()
+        except ConfigError as exc:
+            raise ConfigError(f"{candidate.label}: {exc.message}") from exc
         except _EXPECTED as exc:
             reasons[candidate.label] = _one_line(exc)
     return reasons

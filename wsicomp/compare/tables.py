@@ -142,6 +142,8 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         or f"{as_bytes(slide.source_bytes or 0)}; written anew as JPEG q90 with its glass "
         f"{as_bytes(slide.reference_bytes or 0)}; {slide.tissue_tiles} of {slide.tiles} tiles are tissue\n"
     )
+    for note in slide.notes:
+        yield f"Note: {note}\n"
     if not slide.error:
         glass = list(dict.fromkeys(row.glass for row in slide.rows))
         rows: dict[str, dict[str, Row]] = {}
