@@ -269,7 +269,7 @@ class Comparison:
         found = []
         for (codec, reason, slides), glass in ways.items():
             what = codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}"
-            found.append((what if not slides else f"{what}, on all but {slides} slides", reason))
+            found.append((what if not slides else f"{what} (but for {slides} slides)", reason))
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
