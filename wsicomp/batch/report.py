@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from wsicomp.batch.ledger import Entry, Ledger, State, audit_path
 from wsicomp.batch.watch import utc_now
-from wsicomp.figures import as_bytes, as_duration, as_percent, as_saving
 from wsicomp.outputs import check_output, completed
+from wsicomp.pages import rendered
 from wsicomp.version import SOFTWARE
 
 _LISTED = 20
@@ -179,21 +177,8 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
     check_output(path, (), overwrite)
     report = read_report(target)
     pictures, more = _pictures(target, thumbnails)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("wsicomp.batch", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "bytes": as_bytes,
-        "percent": as_percent,
-        "saving": as_saving,
-        "duration": as_duration,
-        "count": lambda number: f"{number:,}".replace(",", " "),
-    }
-    page = environment.get_template("report.html.j2").render(report=report, pictures=pictures, more=more)
+    filters = {"count": lambda number: f"{number:,}".replace(",", " ")}
+    page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, pictures=pictures, more=more)
     with completed(path) as partial:
         partial.write_text(page, "utf-8")
 

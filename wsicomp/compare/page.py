@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import jinja2
-
 from wsicomp.compare.candidates import family_of
 from wsicomp.compare.charts import hues, pyramids, rate_distortion
 from wsicomp.compare.crops import AMPLIFIED
 from wsicomp.compare.results import Comparison, Crop, SlideComparison
-from wsicomp.figures import as_bytes, as_duration, as_percent
 from wsicomp.outputs import completed
+from wsicomp.pages import rendered
 
 _SCRIPT = """
 for (const head of document.querySelectorAll("th[data-sort]")) {
@@ -48,22 +46,11 @@ def write_page(found: Comparison, path: Path) -> None:
     Raises:
         SlideWriteError: the file cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("wsicomp.compare", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "bytes": as_bytes,
-        "percent": as_percent,
-        "duration": as_duration,
-        "family": family_of,
-        "crops": _by_codec,
-    }
     colors = hues(found.slides)
-    page = environment.get_template("page.html.j2").render(
+    page = rendered(
+        "wsicomp.compare",
+        "page.html.j2",
+        {"family": family_of, "crops": _by_codec},
         found=found,
         hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
