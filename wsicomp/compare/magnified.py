@@ -12,7 +12,7 @@ import numpy as np
 from wsicomp.codecs import create_codec, decode_tiles, encode_tiles
 from wsicomp.compare.candidates import Candidate
 from wsicomp.compare.fidelity import TileFidelity, compared, summed_up
-from wsicomp.compare.making import Bench
+from wsicomp.compare.making import Bench, evenly
 from wsicomp.compare.results import MagnifiedRow
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.config import CODEC_OPTIONS
@@ -65,7 +65,6 @@ def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iter
         for row, column in np.argwhere(share >= 0.5).tolist()
         if grid.region(column, row).size == wide.tile
     ]
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
 
     def read(region: Region) -> Pixels | None:
         try:
@@ -76,8 +75,7 @@ def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iter
             return pixels
         return np.asarray(cv2.resize(pixels, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
-    regions = [places[place] for place in chosen.tolist()]
-    with closing(ordered_map(read, regions, bench.base.workers)) as pictures:
+    with closing(ordered_map(read, evenly(places, count), bench.base.workers)) as pictures:
         yield from (picture for picture in pictures if picture is not None)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsicomp.codecs import Resort, create_transcoder, decode_tiles
 from wsicomp.compare.candidates import Candidate
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import TileIndex
@@ -64,6 +64,8 @@ class Bench:
         manner = Manner(prepared.whitening)
         for level in prepared.plan.levels:
             wanted = [index for index in indices if index.level == level.number]
+            if not wanted:
+                continue
             work = _LevelTrials(self.slide, level, manner)
             with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.workers)) as batches:
                 for batch in batches:
@@ -140,5 +142,10 @@ def _decoded_alone(tile: EncodedTile) -> Pixels | None:
 def spread_over(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
     """So many of the tiles, evenly from plain to rich: by the bytes that the source has of each."""
     ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
-    places = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
-    return [ordered[place] for place in places.tolist()]
+    return evenly(ordered, count)
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of the items, or all that there are, from the first to the last at even distances."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in np.unique(places).tolist()]

@@ -39,11 +39,11 @@ _STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
 class SampledTiles:
     """The tiles that stand for a slide: every tile of all levels in order, and which of them were drawn.
 
-    `px` are the pixels of each tile inside of its level.
+    `levels` are (tiles,): the level of each.
     """
 
     indices: tuple[TileIndex, ...]
-    px: NDArray[np.float64]
+    levels: NDArray[np.intp]
     draw: Draw
 
     @property
@@ -70,22 +70,20 @@ def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
         ConfigError: the slide cannot be converted at all.
     """
     plan = bench.prepared(REFERENCE, "white").plan
-    indices, px, cells, known = [], [], [], []
+    indices, cells, known = [], [], []
     for level in plan.levels:
         grid = level.grid
         sizes = stored_bytes(bench.slide, level)
         for row in range(grid.rows):
             for column in range(grid.columns):
-                region = grid.region(column, row)
                 indices.append(TileIndex(level.number, column, row))
-                px.append(region.width * region.height)
                 known.append(float(sizes[row, column]))
                 cells.append((level.number, str(level.actions[row, column])))
     kinds = sorted(set(cells))
     numbers = np.array([kinds.index(cell) for cell in cells])
     parts = [np.flatnonzero(numbers == kind) for kind in range(len(kinds))]
     draw = draw_strata(parts, np.array(known), count, np.random.default_rng(seed))
-    return SampledTiles(tuple(indices), np.array(px, np.float64), draw)
+    return SampledTiles(tuple(indices), np.array([index.level for index in indices]), draw)
 
 
 def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
@@ -128,8 +126,7 @@ class SampledConversions:
 
     def _check_grid(self, plan: ConversionPlan) -> None:
         counts = [level.grid.count for level in plan.levels]
-        indices = self._sample.indices
-        if sum(counts) != len(indices) or counts != np.bincount([index.level for index in indices]).tolist():
+        if counts != np.bincount(self._sample.levels).tolist():
             raise ConfigError("its tiles are of another size than the reference's: compare whole files")
 
     def _make(self, prepared: Prepared, glass: str) -> None:
@@ -156,7 +153,7 @@ class SampledConversions:
     def tissue_weights(self) -> NDArray[np.float64]:
         """For how many tiles each one of `tissue` speaks."""
         weights = self._sample.draw.weights()
-        place = {index: number for number, index in enumerate(self._sample.indices)}
+        place = {self._sample.indices[number]: number for number in self._sample.draw.drawn.tolist()}
         return np.array([weights[place[tile.index]] for tile in self.tissue])
 
 
@@ -176,8 +173,7 @@ def estimated_file(
     sample: SampledTiles, found: Sized, reference: Sized, seconds: NDArray[np.float64], workers: int
 ) -> SampledFile:
     """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
-    draw = sample.draw
-    levels = np.array([index.level for index in sample.indices])
+    draw, levels = sample.draw, sample.levels
     of_levels = [
         total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
         for level in range(int(levels.max()) + 1)
@@ -243,9 +239,10 @@ class Samples:
         tried = self._tried.get(candidate.label)
         if tried is None:
             tried = SampledConversions(self._bench, self._sample, candidate)
-            tried.look("keep")  # all of its tissue, or none of its rows
-            self._tried[candidate.label] = tried
+            if glass != "keep":
+                tried.look("keep")  # all of its tissue, or none of its rows
         prepared, sizes, seconds = tried.look(glass)
+        self._tried[candidate.label] = tried
         overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
         sized = Sized(sizes, overhead)
         self._base = self._base or sized

@@ -27,7 +27,6 @@ from wsicomp.stages import Progress
 class WrittenFile:
     """A converted file's figures: bytes of it and of its levels' tiles, seconds to write and to read it."""
 
-    path: Path
     bytes: int
     level_bytes: tuple[int, ...]
     encode_s: float
@@ -52,7 +51,7 @@ def write_file(
         _read_all(made, bench.base.workers)
         read_s = time.perf_counter() - start
         levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
-    return WrittenFile(path, report.target_bytes, levels, report.elapsed_s["write"], read_s)
+    return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
 
 
 def open_converted(path: Path) -> ConvertedSlide:
