@@ -79,6 +79,6 @@ def run_verify(options: argparse.Namespace) -> int:
 def _measured_lines(measured: Measured) -> list[str]:
     psnr = "" if measured.least_psnr is None else f", PSNR {measured.least_psnr:.2f} dB"
     return [
-        f"{measured.tiles} neural tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
+        f"{measured.tiles} tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
         f"the worst: SSIM {measured.least_ssim:.4f}{psnr}, colour {measured.most_color_shift:.1f} levels off",
     ]

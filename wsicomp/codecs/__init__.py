@@ -85,6 +85,19 @@ class Encoded(NamedTuple):
 
 
 @runtime_checkable
+class MeasuredCodec(Protocol):
+    """A guarded codec that decodes each tile as it makes it, for its library may miss what it was asked."""
+
+    def encode_measured(self, pixels: Pixels) -> Encoded:
+        """The tile as `TileCodec.encode` gives it, and how true it is.
+
+        Raises:
+            ValueError: as `TileCodec.encode`.
+        """
+        ...
+
+
+@runtime_checkable
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can read; faster with many of them at once."""
 
@@ -275,6 +288,18 @@ def has_transcoder(name: str) -> bool:
     return not module.extra and hasattr(module.load(), "Transcoder")
 
 
+def is_guarded(name: str) -> bool:
+    """Whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
+
+    Raises:
+        UnknownCodecError, CodecUnavailableError: as `create_codec`.
+    """
+    if name == "copy":
+        return False
+    factory = _module(name).codec_class()
+    return any(hasattr(factory, method) for method in ("encode_measured", "encode_batch"))
+
+
 def _module(name: str) -> _Module:
     if name not in _BY_CODEC:
         raise UnknownCodecError(f"unknown codec {name!r}; known are {', '.join(_BY_CODEC)}")
@@ -291,6 +316,8 @@ def encode_tiles(
     """
     if isinstance(codec, ModelCodec):
         return codec.encode_batch(tiles, sources)
+    if isinstance(codec, MeasuredCodec):
+        return [codec.encode_measured(tile) for tile in tiles]
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
 

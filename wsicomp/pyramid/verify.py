@@ -1,8 +1,8 @@
 """Checking a written file as data: every finding is a `Problem` with a stable code.
 
 The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
-for its pixels, which differ from the source by design; but neural tiles must be as true to it as their guard
-asked for.
+for its pixels, which differ from the source by design; but neural and JPEG 2000 tiles must be as true to it
+as was asked for.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """How true the neural tiles are to their source that could be held against it: all but painted ones.
+    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
 
     `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
     """
@@ -73,8 +73,8 @@ class Verification:
 
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open the file. `measured` is None where no neural tile could be
-    held against a source.
+    background. `readers` says which programs open the file. `measured` is None where no neural or JPEG 2000
+    tile could be held against a source.
     """
 
     problems: tuple[Problem, ...]
