@@ -10,6 +10,7 @@ import tifffile
 from tests.drawn.pale import pale_tile, specked_tile, write_pale_slide
 from wsicomp import ConversionConfig, convert_slide
 from wsicomp.codecs import Resort, create_codec, encode_tiles, is_guarded
+from wsicomp.geometry import Size
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.quality import color_shift
 from wsicomp.readers import open_slide
@@ -51,6 +52,18 @@ def test_a_speck_on_glass_is_still_there(speck_px, asked_db):
     assert color_shift(tile, back) <= max(6, 255 / 10 ** (asked_db / 20))
     plainly = imagecodecs.jpeg2k_encode(tile, level=asked_db, codecformat="j2k", reversible=False)
     assert color_shift(tile, imagecodecs.jpeg2k_decode(plainly)) > 10
+
+
+def test_what_lies_beyond_the_level_does_not_count_for_its_last_tiles():
+    tile = np.zeros((256, 256, 3), np.uint8)
+    tile[:40, :24] = np.random.default_rng(0).integers(90, 220, (40, 24, 3))
+    codec = create_codec("jpeg2000", {"psnr": 37.0})
+    (whole,) = encode_tiles(codec, [tile])
+    (cut,) = encode_tiles(codec, [tile], shown=[Size(24, 40)])
+    inside = np.s_[:40, :24]
+    assert psnr(tile[inside], imagecodecs.jpeg2k_decode(whole.data)[inside]) < 37
+    assert psnr(tile[inside], imagecodecs.jpeg2k_decode(cut.data)[inside]) >= 37
+    assert cut.fidelity.psnr == pytest.approx(psnr(tile[inside], imagecodecs.jpeg2k_decode(cut.data)[inside]))
 
 
 def test_what_no_wavelet_of_openjpegs_reaches_is_lossless():

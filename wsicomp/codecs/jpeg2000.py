@@ -104,23 +104,27 @@ class Codec:
         """The tile as a bare codestream."""
         return self.encode_measured(pixels).data
 
-    def encode_measured(self, pixels: Pixels) -> Encoded:
+    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
         """The tile and how true it is; no figures of one that is too small to have an SSIM."""
         pixels = rgb(pixels)
         if self.rate is not None:
             data = _to_rate(pixels, self.rate)
-            return Encoded(data, _measured(pixels, _decoded(data)))
+            return Encoded(data, _measured(pixels, _decoded(data), shown))
         for raised_db in _RAISED_DB:
             data = _to_psnr(pixels, self.psnr + raised_db)
             back = _decoded(data)
-            if self._passes(pixels, back):
-                return Encoded(data, _measured(pixels, back), Resort.REFINED if raised_db else Resort.NONE)
+            if self._passes(pixels, back, shown):
+                resort = Resort.REFINED if raised_db else Resort.NONE
+                return Encoded(data, _measured(pixels, back, shown), resort)
         data = _lossless(pixels, mct=True)
-        return Encoded(data, _measured(pixels, _decoded(data)), Resort.REFINED)
+        return Encoded(data, _measured(pixels, _decoded(data), shown), Resort.REFINED)
 
-    def _passes(self, pixels: Pixels, back: Pixels) -> bool:
+    def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
+        inside = np.s_[:] if shown is None else np.s_[: shown.height, : shown.width]
         allowed = max(_LEAST_ALLOWED_SHIFT, 255 / 10 ** (self.psnr / 20))
-        return psnr(pixels, back) >= self.psnr and color_shift(pixels, back) <= allowed
+        if psnr(pixels[inside], back[inside]) < self.psnr:
+            return False
+        return color_shift(pixels[inside], back[inside]) <= allowed
 
 
 def _to_psnr(pixels: Pixels, psnr_db: float) -> bytes:
@@ -143,5 +147,5 @@ def _decoded(data: bytes) -> Pixels:
     return np.asarray(imagecodecs.jpeg2k_decode(data), np.uint8)
 
 
-def _measured(pixels: Pixels, back: Pixels) -> Fidelity | None:
-    return fidelity(pixels, back) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None
+def _measured(pixels: Pixels, back: Pixels, shown: Size | None) -> Fidelity | None:
+    return fidelity(pixels, back, shown) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None

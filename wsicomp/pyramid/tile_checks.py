@@ -138,7 +138,8 @@ class ConvertedTileCheck(TileCheck):
             return
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
             return
-        found = fidelity(self._source.read_tile(self._in_source(index)), tile)
+        shown = self._plan.grid.region(index.column, index.row).size
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile, shown)
         self.measured.append(found)
         most_shift = float(self._plan.options.get("max_color_shift", math.inf))
         limits = (
