@@ -105,13 +105,14 @@ def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
     Raises:
         ValueError: the bytes are not a JPEG header.
     """
+    if not data.startswith(_SOI):
+        raise ValueError("JPEG stream does not start with SOI")
     head, has_tables = _decodable_head(encoding)
-    says_color = False
-    for marker, _, _ in segments(data):
-        has_tables |= marker == DHT
-        says_color |= marker in COLOR_MARKERS
-    body = without(data, COLOR_MARKERS) if says_color else data
-    return head + (b"" if has_tables else standard_huffman_tables()) + body[2:]
+    has_tables = has_tables or any(marker == DHT for marker, _, _ in segments(data))
+    # A JFIF segment, as it stands first in YCbCr, wins over all others; an Adobe one does not.
+    if encoding.photometric == RGB and any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
+        data = without(data, COLOR_MARKERS)
+    return head + (b"" if has_tables else standard_huffman_tables()) + data[2:]
 
 
 @lru_cache(maxsize=64)
@@ -200,6 +201,19 @@ def _misleads(data: bytes, encoding: TileEncoding) -> bool:
     return any(
         plain[start + 10 : end : 3] == _RGB_NUMBERS for marker, start, end in found if marker in FRAMES
     )
+
+
+def has_unknown_transform(data: bytes) -> bool:
+    """Whether libjpeg warns of an Adobe segment, and who takes warnings for errors refuses the tile.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    found = [(marker, data[start:end]) for marker, start, end in segments(data)]
+    if any(marker == APP0 and segment[4:9] == b"JFIF\0" for marker, segment in found):
+        return False
+    adobe = [segment for marker, segment in found if marker == ADOBE_APP and segment[4:9] == b"Adobe"]
+    return bool(adobe) and len(adobe[-1]) >= len(_ADOBE_RGB) and adobe[-1][15] > 1
 
 
 def tables_behind_frame(stream: bytes) -> bytes:
