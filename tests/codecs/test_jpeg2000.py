@@ -100,7 +100,7 @@ def test_a_conversion_reports_its_least_psnr_and_verify_finds_it_again(options, 
 
 
 def test_verify_finds_the_tiles_that_0_5_0_left_under_their_psnr():
-    found = verify(FIXTURES / "jpeg2000-pale.target.svs", FIXTURES / "jpeg2000-pale.source.tif")
+    found = verify(FIXTURES / "jpeg2000_pale.target.svs", FIXTURES / "jpeg2000_pale.source.tif")
     assert {problem.code for problem in found.problems} == {"tile-unfaithful"}
     assert all("PSNR 36." in problem.message for problem in found.problems)
     assert found.measured.least_psnr < 37
