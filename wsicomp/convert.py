@@ -61,7 +61,7 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_slide(source)) as slide:
+    with closing(open_slide(source, config.z)) as slide:
         if config.restorable and isinstance(slide, ConvertedSlide):
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
@@ -96,7 +96,7 @@ def plan_slide(
     """
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
-    with closing(open_slide(source)) as slide:
+    with closing(open_slide(source, config.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan

@@ -275,7 +275,14 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "label": config.label and not config.deidentify,
         "macro": config.macro and not config.deidentify,
     }
-    return tuple(name for name, keep in wanted.items() if keep and name in info.associated_images)
+    # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
+    return tuple(
+        name
+        for name, keep in wanted.items()
+        if keep
+        and name in info.associated_images
+        and all(wanted[other] for other in info.associated_images[name].may_be)
+    )
 
 
 def _notes(
@@ -306,6 +313,7 @@ def _notes(
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"
         )
+    notes += info.remarks
     if info.omitted:
         notes.append(f"not carried on: {', '.join(info.omitted)}")
     if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:

@@ -177,19 +177,20 @@ def _check_openslide(
     """What OpenSlide makes of the file; nothing where it is known not to open it."""
     if plan is not None and verdict.opens == "no":
         return
-    navigable = range(len(slide.info.levels)) if plan is None else [level.number for level in plan.navigable]
-    expected = tuple(slide.info.levels[number].size for number in navigable)
-    scale = slide.info.size.width / expected[0].width
+    navigable = [] if plan is None else [level.number for level in plan.navigable]
+    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.shown_levels
+    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
+    stated = slide.info.mpp if plan is not None else slide.shown_mpp
     try:
         with OpenSlide(path) as shown:
             sizes = tuple(Size(*size) for size in shown.level_dimensions)
             if sizes != expected:
                 yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
             for number in range(shown.level_count):
-                if _is_sound(slide, TileIndex(list(navigable)[number], 0, 0)):
+                own = navigable[number] if plan is not None else _level_of(slide, sizes[number])
+                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
             mpp = shown.properties.get("openslide.mpp-x")
-            stated = slide.info.mpp
             if (mpp is None) != (stated is None) or (
                 mpp is not None and stated is not None and not _close(float(mpp), stated.x * scale)
             ):
@@ -203,6 +204,11 @@ def _check_openslide(
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
+
+
+def _level_of(slide: TiffSlide, size: Size) -> int | None:
+    """The level of this size; None where OpenSlide shows what is none here."""
+    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
 
 
 def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
