@@ -30,6 +30,7 @@ from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_name
 from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -112,6 +113,7 @@ def verify_slide(
         problems = list(_check_openslide(path, slide, plan, newest))
         if isinstance(slide, ConvertedSlide):
             problems += _check_model(slide)
+            problems += _check_sizes(slide.info)
             problems += _check_blanks(slide)
             for name in slide.damaged_images:
                 problems.append(Problem("associated-differs", name, "damaged: not what was written"))
@@ -141,6 +143,18 @@ def verify_slide(
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
         slide.close()
+
+
+def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
+    """Each level is a smaller copy of the largest; other vendors' slides are as OpenSlide has them."""
+    if info.vendor not in ("aperio", "generic-tiff"):
+        return
+    for number, level in enumerate(info.levels[1:], 1):
+        larger = info.levels[number - 1].size
+        is_smaller = level.size.width * level.size.height < larger.width * larger.height
+        if level.size != Size(1, 1) and not (is_smaller and is_reduced(level.size, level.tile, info.size)):
+            found = f"{level.size} px below {larger}, of a slide of {info.size}"
+            yield Problem("level-odd", f"level {number}", found)
 
 
 def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:

@@ -185,13 +185,19 @@ def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
     file_bytes = tiff.filehandle.size
     pages = _pages(tiff)
     seen = {page.offset for page in pages}
+    listed = {offset for page in pages for offset in page.subifds or ()}
     for page in pages:
-        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, seen))
+        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, seen))
         yield replace(_directory(page, file_bytes), subs=subs)
 
 
-def _sub_pages(tiff: tifffile.TiffFile, page: tifffile.TiffPage, seen: set[int]) -> list[tifffile.TiffPage]:
-    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows."""
+def _sub_pages(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
+) -> list[tifffile.TiffPage]:
+    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows.
+
+    `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
+    """
     subs: list[tifffile.TiffPage] = []
     offsets = list(page.subifds or ())
     while offsets:
@@ -204,7 +210,9 @@ def _sub_pages(tiff: tifffile.TiffFile, page: tifffile.TiffPage, seen: set[int])
         tiff.filehandle.seek(offset)
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
         subs.append(sub)
-        offsets = [_next_offset(tiff, offset), *(sub.subifds or ()), *offsets]
+        chained = _next_offset(tiff, offset)
+        further = [] if chained in seen or chained in listed else [chained]
+        offsets = [*further, *(sub.subifds or ()), *offsets]
     return subs
 
 

@@ -23,8 +23,7 @@ _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
 _SAME_SIZE = 1.05
 """Images that differ by less than this in width and height are of one size: no pyramid has such steps."""
-_PROPORTION = 0.02
-_ROUNDING_PX = 3
+_ROUNDING_PX, _STRICT_PX = 3.0, 1.5
 _MOST_NAMED = 12
 _ASPECT_TOLERANCE = 0.05
 _OFFSET = re.compile(r"[-+]?\d{1,9}([.,]\d{0,9})?")
@@ -71,6 +70,11 @@ def shows_the_scan(size: Size, slide: Size) -> bool:
         return False
     aspect = size.width / size.height * slide.height / slide.width
     return abs(aspect - 1) <= _ASPECT_TOLERANCE + 1 / min(size.width, size.height)
+
+
+def is_reduced(size: Size, tile: Size, slide: Size) -> bool:
+    """Whether a level can show what level 0 shows, smaller: it is not as large, and not of another shape."""
+    return not _are_same(size, slide) and _fits(size, tile, slide)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +164,11 @@ class _Sorter:
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
 
     def _may_be_level(self, one: _Image) -> bool:
-        """Whether a tiled image has level 0's proportions; strictly, where labels have its type."""
-        return _fits(
-            one.directory, self._main.size, is_strict=self._is_aperio and one.directory.subfile_type == 1
-        )
+        """Whether a tiled image has level 0's proportions; to the pixel where its type is that of a label."""
+        size, tile = one.size, one.directory.tile or one.size
+        if self._is_aperio and one.directory.subfile_type == _REDUCED:
+            return _fits(size, tile, self._main.size, _STRICT_PX, 0)
+        return _fits(size, tile, self._main.size)
 
     def _groups(self) -> list[list[_Image]]:
         """All that shows what level 0 shows, largest first; what is of one size together, in file order."""
@@ -248,7 +253,7 @@ class _Sorter:
         unseen = sum(id(level.directory) not in shown for level in levels)
         if unseen and len(planes) == 1:
             seen = f"{len(levels) - unseen} of the source's {len(levels)} levels"
-            yield f"OpenSlide shows {seen}: it does not look into SubIFDs"
+            yield f"OpenSlide shows {seen}: it knows neither SubIFDs nor OME-XML"
 
 
 def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
@@ -265,9 +270,9 @@ def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
 def _check_channels(image: OmeImage) -> None:
     """Refuse what is no single picture in colour, or no stack of such."""
     if image.size_t > 1 or image.channels > 1:
-        found = f"{image.size_z} planes, {image.channels} channels, {image.size_t} times"
+        found = f"planes {image.size_z}, channels {image.channels}, times {image.size_t}"
         raise UnsupportedSlideError(
-            f"OME-XML with {found}; expected one picture in RGB, or focal planes of it"
+            f"its OME-XML states {found}; expected one picture in RGB, or focal planes of it"
         )
 
 
@@ -293,24 +298,20 @@ def _are_same(one: Size, other: Size) -> bool:
     return all(max(pair) < _SAME_SIZE * min(pair) or max(pair) == min(pair) for pair in pairs)
 
 
-def _fits(directory: Directory, slide: Size, is_strict: bool) -> bool:
-    """Whether an image has the slide's proportions, but for rounding or what fills up its last tiles."""
-    size, tile = directory.size, directory.tile
-    if tile is None or min(size.width, size.height, tile.width, tile.height, slide.width, slide.height) < 1:
-        return not is_strict
+def _fits(size: Size, tile: Size, slide: Size, rounding: float = _ROUNDING_PX, share: float = 0.02) -> bool:
+    """Whether an image has the slide's proportions, but for rounding or for what fills up its last tiles."""
+    if min(size.width, size.height, tile.width, tile.height, slide.width, slide.height) < 1:
+        return True  # that it is damaged is said by who reads it
     width, height = slide.width * size.height / slide.height, slide.height * size.width / slide.width
-    rounding, share = (1.5, 0.0) if is_strict else (_ROUNDING_PX, _PROPORTION)
     if abs(size.width - width) <= max(rounding, share * width):
         return True
     if abs(size.height - height) <= max(rounding, share * height):
         return True
-    if is_strict or size.width % tile.width or size.height % tile.height:
+    if not share or size.width % tile.width or size.height % tile.height:
         return False
     least = max(slide.width / size.width, slide.height / size.height)
-    most = min(
-        slide.width / max(1, size.width - tile.width), slide.height / max(1, size.height - tile.height)
-    )
-    return least <= most
+    widest = slide.width / max(1, size.width - tile.width)
+    return least <= min(widest, slide.height / max(1, size.height - tile.height))
 
 
 def _text(one: _Image) -> str:
