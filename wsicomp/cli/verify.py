@@ -15,7 +15,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
 from wsicomp.pyramid.verify import Measured, verify_slide
-from wsicomp.readers import open_slide
+from wsicomp.readers import open_source
 from wsicomp.stages import Stages
 
 _DESCRIPTION = """\
@@ -48,7 +48,7 @@ def run_verify(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise SlideReadError("no such file", options.file)
     with (
-        nullcontext() if source is None else closing(open_slide(source)) as slide,
+        nullcontext() if source is None else closing(open_source(source, options.file)) as slide,
         progress_bars() as show,
         Stages(show).stage("verify") as progress,
     ):

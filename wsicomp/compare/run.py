@@ -85,7 +85,7 @@ def compare_slide(
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
-        with closing(open_slide(path)) as slide:
+        with closing(open_slide(path, choices.base.z)) as slide:
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)

@@ -11,6 +11,7 @@ CODES = {
     "openslide-refuses": "OpenSlide does not open the file or does not read a level",
     "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
     "level-differs": "the levels are not those of the source",
+    "level-odd": "a level is not level 0 made smaller: another focal plane, a label, or the like",
     "tile-damaged": "a tile's bytes are not those that were written, or do not decode to its size",
     "tile-missing": "a tile that should hold a picture is empty",
     "tile-not-blank": "a tile that should be blank holds something else",
