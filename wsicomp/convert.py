@@ -183,9 +183,11 @@ def _verify(
         more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
         message = f"what was written failed its check: {found.problems[0]}{more}; nothing was kept"
         raise VerificationError(message, slide.info.path)
-    own = sum(level.grid.count - len(level.absent) - len(level.blank) for level in slide.info.levels)
-    if len(found.flawed) + len(found.lost) >= own:
-        raise SlideReadError("not one of its tiles can be decoded; nothing was kept", slide.info.path)
+    largest = slide.info.levels[0]
+    own = largest.grid.count - len(largest.absent) - len(largest.blank)
+    if own and sum(place.startswith("level 0 ") for place in (*found.flawed, *found.lost)) >= own:
+        message = "not one of its tiles can be decoded; nothing was written"
+        raise SlideReadError(message, slide.info.path, "level 0")
     return found
 
 

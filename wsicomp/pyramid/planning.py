@@ -231,8 +231,9 @@ def _emptied(actions: Actions, corners: bool) -> Actions:
     """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
     if corners:
-        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-            emptied[row, column] = actions[row, column]
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            if emptied[corner] == TileAction.EMPTY.value:
+                emptied[corner] = TileAction.BLANK.value
     return emptied
 
 

@@ -59,8 +59,18 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
     Raises:
         TileReadError: nothing at all can be decoded.
     """
+    error: TileReadError | None = None
+    for number in range(_overview_level(slide.info.levels), -1, -1):
+        try:
+            return _read_level(slide, number, workers, progress)
+        except TileReadError as exc:
+            error = exc  # not a tile of it is sound: then by the next larger one
+    assert error is not None, "a slide has a level"
+    raise error
+
+
+def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress) -> Overview:
     levels = slide.info.levels
-    number = _overview_level(levels)
     size = levels[number].size
     factor = 1
     while max(size.width, size.height) > factor * _LARGEST_SIDE_PX:
