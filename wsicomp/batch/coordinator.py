@@ -89,7 +89,8 @@ def _checked(
     config, choices = config or ConversionConfig(), choices or BatchChoices()
     choices.check(config)
     if not source.is_dir():
-        raise SlideReadError("is no folder; name the tree of slides to convert", source)
+        found = "is no folder" if source.exists() else "no such folder"
+        raise SlideReadError(f"{found}; name the tree of slides to convert", source)
     if target.exists() and not target.is_dir():
         raise ConfigError("is no folder; name a tree to write into", target)
     here, there = source.resolve(), target.resolve()

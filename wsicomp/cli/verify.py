@@ -11,7 +11,7 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideReadError
+from wsicomp.inputs import check_file
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
 from wsicomp.pyramid.verify import Measured, verify_slide
@@ -45,8 +45,9 @@ def register(commands: Subparsers) -> None:
 def run_verify(options: argparse.Namespace) -> int:
     """Print the findings; 1 if there are any."""
     source = options.against
-    if not options.file.is_file():
-        raise SlideReadError("no such file", options.file)
+    check_file(options.file)
+    if source is not None:
+        check_file(source)
     with (
         nullcontext() if source is None else closing(open_slide(source)) as slide,
         progress_bars() as show,

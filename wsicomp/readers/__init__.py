@@ -11,6 +11,7 @@ from pathlib import Path
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError
+from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance
 from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
@@ -29,6 +30,7 @@ def open_tiff(path: Path) -> TiffSlide:
     Raises:
         SlideReadError, UnsupportedSlideError: as `open_slide`.
     """
+    check_file(path)
     directories = read_directories(path)
     first = directories[0]
     try:
@@ -51,12 +53,13 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
         UnsupportedSlideError: it is an image, but not an 8-bit bright-field slide.
     """
     path = Path(path)
+    check_file(path)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         vendor = OpenSlide.detect_format(path)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
         return open_tiff(path)
     if vendor is None:

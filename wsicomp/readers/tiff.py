@@ -24,6 +24,7 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.inputs import reason
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import (
     PLAIN,
@@ -84,7 +85,7 @@ class TiffSlide:
         except SlideReadError as exc:
             raise type(exc)(exc.message, path, exc.place) from exc
         except OSError as exc:
-            raise SlideReadError(exc.strerror or str(exc), path) from exc
+            raise SlideReadError(reason(exc), path) from exc
 
     def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
         if directories[0].tile is None:
