@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -18,9 +19,21 @@ _KINDS = {
 
 def reason(exc: OSError) -> str:
     """What the file system says, in our words where everyone meets it."""
+    if isinstance(exc, WsicompError):
+        return exc.message
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
         return "no such file"
     return exc.strerror or str(exc)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of that name; False, no error, for a name that none can have."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name; False, no error, for a name that none can have."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: str = "") -> None:
@@ -42,5 +55,5 @@ def _trouble(path: Path) -> str:
         return "no such file"
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
-        return f"is {_KINDS.get(kind, 'something else')}, expected a file"
+        return f"is {_KINDS.get(kind, 'something else')}, not a file"
     return "" if status.st_size else "is empty, 0 bytes"

@@ -119,7 +119,7 @@ def _levels(
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
         way = ways[source_level] if reduction == 1 else added_way(config)
-        tile = tile_size(level, way)
+        tile = tile_size(info, level, way)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)

@@ -27,9 +27,15 @@ from wsicomp.slide import (
 _APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _IN_SVS = (JPEG, *_APERIO_ONLY)
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
-_PLAIN_TILE_BYTES = 512
-"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px."""
+_PLAIN_TILE_BYTES = 1024
+"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px.
+
+It also refuses those of one level after larger ones of another: all must have as many bytes.
+"""
+_PLAIN_TILE = Size(256, 256)
+_LARGE_TILE_PX = 1024
 _PLAIN = (1, 5, 8, 50000)
+_PLAIN_APART = "OpenSlide does not read uncompressed tiles of these sizes"
 _UNUSUAL = "JPEG with unusual chroma subsampling"
 _ABSENT = "it has tiles without bytes, which OpenSlide draws from the next larger level in format svs alone"
 _JPEG2000 = "OpenSlide reads Aperio's JPEG 2000 in format svs alone"
@@ -133,11 +139,11 @@ def _repacked(
 ) -> Way:
     """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
-    sides = (level.tile.width, level.tile.height)
     if level.encoding is not None and level.encoding.compression == NEURAL:
         message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without lossless"
         raise ConfigError(message, info.path)
-    if level.encoding is not None and not any(side % 16 for side in sides):
+    apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
+    if level.encoding is not None and not _is_odd(level.tile) and not apart:
         stored = transcoder.encoding(level.encoding) if shrinks else None
         if config.codec == "jpeg" and _obstacle(info, level, "tiff") == _UNUSUAL:
             raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
@@ -229,19 +235,44 @@ def _obstacle(info: SlideInfo, level: Level, container: str) -> str | None:
         return _JPEG2000
     if container == "tiff" and level.downsample > 1 and level.absent and _fills_holes(info):
         return _ABSENT
-    if level.tile.width % 16 or level.tile.height % 16:
+    return _odd_tiles(info, level)
+
+
+def _odd_tiles(info: SlideInfo, level: Level) -> str | None:
+    """What of the tiles themselves keeps them out of any container."""
+    assert level.encoding is not None, "there are encoded tiles"
+    if _is_odd(level.tile):
         return f"tiles of {level.tile} px, expected multiples of 16"
-    unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
+    if level.encoding.compression == 1 and not _is_plain_beside(level.tile, info.levels[0].tile):
+        return _PLAIN_APART
+    unusual = level.encoding.compression == JPEG and level.encoding.subsampling not in _IN_JPEG
     return _UNUSUAL if unusual else None
 
 
-def tile_size(level: Level, way: Way) -> Size:
+def tile_size(info: SlideInfo, level: Level, way: Way) -> Size:
     """The source's tile size, if TIFF and its readers take it."""
-    width, height = level.tile.width, level.tile.height
-    encoded_plain = way.action is TileAction.ENCODE and way.encoding.compression == 1
-    if width % 16 or height % 16 or (encoded_plain and width * height * 3 % _PLAIN_TILE_BYTES):
-        return Size(256, 256)
-    return level.tile
+    if way.action is TileAction.ENCODE and way.encoding.compression == 1:
+        common = _plain_tile(info)
+        return level.tile if _is_plain_beside(level.tile, common) else common
+    return Size(256, 256) if _is_odd(level.tile) else level.tile
+
+
+def _plain_tile(info: SlideInfo) -> Size:
+    """A tile of as many bytes as the uncompressed tiles of all levels are to have."""
+    tile = info.levels[0].tile
+    is_shared = all(_is_plain_beside(level.tile, tile) for level in info.levels)
+    is_small = max(tile.shape) <= _LARGE_TILE_PX and _is_plain_beside(tile, tile)
+    return tile if is_shared or is_small else _PLAIN_TILE
+
+
+def _is_plain_beside(tile: Size, other: Size) -> bool:
+    """Whether OpenSlide reads uncompressed tiles of this size beside those of the other."""
+    count = tile.width * tile.height * 3
+    return not _is_odd(tile) and count % _PLAIN_TILE_BYTES == 0 and count == other.width * other.height * 3
+
+
+def _is_odd(tile: Size) -> bool:
+    return bool(tile.width % 16 or tile.height % 16)
 
 
 def added_way(config: ConversionConfig) -> Way:

@@ -36,8 +36,9 @@ def stamp_of(path: Path) -> str:
     Raises:
         SlideReadError: a file of it is not there, or cannot be looked at.
     """
+    parts = slide_parts(path)
     try:
-        facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in slide_parts(path)]
+        facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in parts]
     except OSError as exc:
         raise SlideReadError(reason(exc), path) from exc
     return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
-from wsicomp.geometry import Region, Size, TileGrid
+from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
@@ -103,7 +103,7 @@ def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]
         failure = exc
     pixels = np.full((*block.size.shape, 3), _TISSUE, np.uint8)
     is_read = False
-    for part in _parts(block, slide.info.levels[level].tile):
+    for part in parts_of_tiles(block, slide.info.levels[level].tile):
         with suppress(TileReadError):
             y, x = part.y - block.y, part.x - block.x
             pixels[y : y + part.height, x : x + part.width] = _read_partly(slide, level, part)
@@ -119,18 +119,6 @@ def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
     except DamagedTileError as exc:
         pixels: Pixels = exc.pixels
         return pixels
-
-
-def _parts(block: Region, tile: Size) -> Iterator[Region]:
-    """The parts of a block that lie in one tile each."""
-    for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
-        for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
-            x, y = max(left, block.x), max(top, block.y)
-            right, bottom = (
-                min(left + tile.width, block.x + block.width),
-                min(top + tile.height, block.y + block.height),
-            )
-            yield Region(x, y, right - x, bottom - y)
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:
