@@ -12,6 +12,7 @@ from typing import cast
 from wsicomp.codecs import ModelCodec, create_codec, create_transcoder
 from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import SlideReadError
+from wsicomp.inputs import check_file, reason
 from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.stream import Whitening
@@ -237,7 +238,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
 
 
 def file_sha256(path: Path, progress: StageProgress = untold) -> str:
@@ -246,6 +247,7 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
     Raises:
         SlideReadError: the file cannot be read.
     """
+    check_file(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -254,5 +256,5 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
                 digest.update(block)
                 progress(file.tell(), total)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     return digest.hexdigest()
