@@ -49,6 +49,14 @@ def picture(width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
+def glassy_picture() -> np.ndarray:
+    """The picture with bare glass right of its 40th column, so that two of its four tiles are glass alone."""
+    pixels = picture()
+    y, x = np.mgrid[0:HEIGHT, 40:WIDTH]
+    pixels[:, 40:] = (236 + (x + y) % 2)[..., None]
+    return pixels
+
+
 def draw_jpeg(
     path: Path,
     photometric: int = YCBCR,
@@ -58,9 +66,10 @@ def draw_jpeg(
     shared: bool = True,
     svs: bool = True,
     quality: int = 95,
+    glassy: bool = False,
 ) -> np.ndarray:
     """A slide of JPEG tiles, abbreviated ones if their tables are `shared`; returns the picture."""
-    pixels = picture()
+    pixels = glassy_picture() if glassy else picture()
     whole = [
         jpeg_stream(tile, photometric, markers, numbers, subsampling, quality) for tile in _tiles(pixels)
     ]
@@ -104,14 +113,15 @@ def jpeg_stream(
 
 def abbreviated(stream: bytes) -> bytes:
     """The stream without its tables."""
-    return _split(stream)[1]
+    return split(stream)[1]
 
 
 def _tables(stream: bytes) -> bytes:
-    return _split(stream)[0]
+    return split(stream)[0]
 
 
-def _split(stream: bytes) -> tuple[bytes, bytes]:
+def split(stream: bytes) -> tuple[bytes, bytes]:
+    """JPEGTables, and the stream without them."""
     tables, rest, at = b"", stream[:2], 2
     while stream[at + 1] != 0xDA:
         end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
@@ -163,12 +173,13 @@ def draw_jpeg2000(
     lossless: bool = True,
     boxed: bool = False,
     svs: bool = True,
+    glassy: bool = False,
 ) -> np.ndarray:
     """A slide of JPEG 2000 tiles; returns the picture.
 
     They hold YCbCr under 33003, but RGB under 33005 or where a transform mixes their components.
     """
-    pixels = picture()
+    pixels = glassy_picture() if glassy else picture()
     tiles = [
         jpeg2000_stream(tile, compression == 33003 and not transform, subsampling, transform, lossless)
         for tile in _tiles(pixels)

@@ -5,6 +5,7 @@ Source: TIFF Technical Note 2 (JPEGTables and abbreviated streams); ITU-T T.81 a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from wsicomp.codecs.jpeg_stream import (
     decodable_stream,
     encode_uniform,
     has_huffman_tables,
+    has_unknown_transform,
     only,
     segments,
     standard_huffman_tables,
@@ -37,6 +39,7 @@ __all__ = [
     "UNUSUAL_SUBSAMPLING",
     "Codec",
     "Transcoder",
+    "copy_obstacle",
     "decode",
     "decode_eighth",
     "encode_uniform",
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_ADOBE, _HEADER_BYTES = b"Adobe", 1 << 16
 
 UNUSUAL_SUBSAMPLING = (0, 0)
 """What `frame_subsampling` gives for factors that TIFF has no tag for; such tiles decode, no more."""
@@ -106,6 +110,14 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
     """The means of the blocks that JPEG codes, without the cost of their details."""
     rows, columns = -(-tile.size.height // 8), -(-tile.size.width // 8)
     return _decode_strictly(tile, min_height=rows, min_width=columns, min_factor=8)
+
+
+def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG001
+    """Why a tile cannot stand as it is among tiles of this encoding; empty if it can."""
+    with contextlib.suppress(ValueError):
+        if _ADOBE in tile.data[:_HEADER_BYTES] and has_unknown_transform(tile.data):
+            return "has an Adobe segment of a transform that OpenSlide refuses"
+    return ""
 
 
 class Codec:

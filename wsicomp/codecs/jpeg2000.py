@@ -16,7 +16,14 @@ from PIL import Image
 
 from wsicomp.codecs import Encoded, Resort
 from wsicomp.codecs.checks import check_range, rgb
-from wsicomp.codecs.jpeg2000_stream import BOXED, Form, bare_codestream, in_rgb_boxes, read_form
+from wsicomp.codecs.jpeg2000_stream import (
+    BOXED,
+    Form,
+    bare_codestream,
+    boxes_say_ycbcr,
+    in_rgb_boxes,
+    read_form,
+)
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -40,16 +47,22 @@ def decode(tile: EncodedTile) -> Pixels:
     """The pixels as OpenSlide shows them; but where they are RGB already they are not converted again.
 
     A stream in JP2 boxes, which OpenSlide does not read, is what imagecodecs and so tifffile make of it.
+
+    Raises:
+        ValueError: it is of another size, or its boxes say other colours than TIFF.
     """
     codestream = bare_codestream(tile.data)
     form = read_form(codestream)
     if form.size != tile.size:
         raise ValueError(f"JPEG 2000 of {form.size} px, expected {tile.size}")
+    holds_ycbcr = _holds_ycbcr(tile, form)
     if codestream is not tile.data:
+        if holds_ycbcr != (form.is_subsampled or boxes_say_ycbcr(tile.data)):
+            raise ValueError(f"JP2 boxes say other colours than TIFF compression {tile.encoding.compression}")
         return _decoded(tile.data, tile.size)
     take = _upsampled if form.is_subsampled else _decoded
     pixels = take(codestream, tile.size)
-    return _ycbcr_to_rgb(pixels) if _holds_ycbcr(tile, form) else pixels
+    return _ycbcr_to_rgb(pixels) if holds_ycbcr else pixels
 
 
 def _decoded(stream: bytes, size: Size) -> Pixels:

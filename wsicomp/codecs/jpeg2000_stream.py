@@ -17,6 +17,7 @@ BOXED = b"\0\0\0\x0cjP  "
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _COD, _SOT, _SOD = 0x52, 0x90, 0x93
 _BOX = struct.Struct(">I4s")
+_SYCC = 18
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ def bare_codestream(data: bytes) -> bytes:
             break
         at += length
     raise ValueError("not a JPEG 2000 codestream")
+
+
+def boxes_say_ycbcr(data: bytes) -> bool:
+    """Whether the colour box of a stream in JP2 boxes names sYCC.
+
+    Source: ITU-T T.800 annex I.5.3.3: method 1 names a colour space by number, sYCC by 18.
+    """
+    at = data.find(b"colr", 0, data.find(_CODESTREAM)) + 4
+    return at >= 4 and data[at] == 1 and int.from_bytes(data[at + 3 : at + 7], "big") == _SYCC
 
 
 def read_form(codestream: bytes) -> Form:

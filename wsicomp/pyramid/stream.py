@@ -160,7 +160,7 @@ class TileMaker:
         if self._manner.nameless and holds_text(tile):
             message = "the tile holds text that could name a patient; take codec jpeg"
             raise SlideReadError(message, self._slide.info.path, str(index))
-        if obstacle := copy_obstacle(tile, self._plan.shown):
+        if self._transcoder is None and (obstacle := copy_obstacle(tile, self._plan.shown)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._manner.strict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from itertools import islice
 from pathlib import Path
 
 import tifffile
@@ -10,9 +12,11 @@ from wsicomp.codecs import jpeg2000, jpeg_stream
 from wsicomp.readers.directories import TIFF_MAGIC
 from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG
 
+_SAMPLES = 16
+
 
 def openslide_misreads(path: Path) -> bool:
-    """Whether the first tile that a TIFF stores is one of those; a file that cannot be read is none.
+    """Whether one of the first tiles that a TIFF stores is such; a file that cannot be read is none.
 
     RGB under Aperio's 33003 it converts from YCbCr; at an Adobe segment of a transform that it does not know
     it fails, though what it would say is not what decides.
@@ -26,12 +30,21 @@ def openslide_misreads(path: Path) -> bool:
             compression = int(page.compression)
             if compression not in (JPEG, APERIO_JPEG2000_YCBCR):
                 return False
-            stored = zip(page.dataoffsets, page.databytecounts, strict=True)
-            offset, count = next((offset, count) for offset, count in stored if count)
-            tiff.filehandle.seek(offset)
-            data = tiff.filehandle.read(count)
-            if compression == JPEG:
-                return jpeg_stream.has_unknown_transform(data)
-            return jpeg2000.true_compression(data, compression) != compression
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, StopIteration):
+            ranges = zip(page.dataoffsets, page.databytecounts, strict=True)
+            stored = islice((place for place in ranges if place[1]), _SAMPLES)
+            return any(_is_misread(_read(tiff, *place), compression) for place in stored)
+    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError):
         return False
+
+
+def _read(tiff: tifffile.TiffFile, offset: int, count: int) -> bytes:
+    tiff.filehandle.seek(offset)
+    return tiff.filehandle.read(count)
+
+
+def _is_misread(data: bytes, compression: int) -> bool:
+    with contextlib.suppress(ValueError):
+        if compression == JPEG:
+            return jpeg_stream.has_unknown_transform(data)
+        return jpeg2000.true_compression(data, compression) != compression
+    return False
