@@ -17,7 +17,7 @@ SIZES = [(1100, 800), (551, 401), (276, 201)]
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A DICOM slide with downsamples of 1.996 and 3.983; every second column of its second level is sparse."""
+    """A DICOM slide with downsamples of 1.996 and 3.983, whose level 1 lacks every second column."""
     return pixels_only.dicom_pyramid(tmp_path_factory.mktemp("dicom") / "slide", SIZES, sparse_level=1)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
+from wsicomp.concurrency import available_cores
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
+from wsicomp.pyramid.reading import check_reading, told_once
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
@@ -34,6 +36,7 @@ def run_info(options: argparse.Namespace) -> int:
     """Print it."""
     with closing(open_slide(options.file)) as slide:
         values = describe(slide.info)
+        values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         if isinstance(slide, ConvertedSlide):
             values["conversion"] = _describe_conversion(slide)
     if options.json:
@@ -53,6 +56,8 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
     for name, image in values["associated_images"].items():
         print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+    for line in values["seen_otherwise"]:
+        print(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
         print(f"  {line}")
     return 0
