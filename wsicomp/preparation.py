@@ -14,7 +14,7 @@ from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import SlideReadError
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
-from wsicomp.pyramid.reading import Disagreement, check_reading, told_once
+from wsicomp.pyramid.reading import FEW_REGIONS, Disagreement, check_reading, told_once
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.pyramid.trial import levels_that_shrink
 from wsicomp.readers.converted import ConvertedSlide
@@ -104,7 +104,7 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
-    misread = [] if known else check_reading(slide, config.workers)
+    misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
         plan = _told(plan, misread, slide)

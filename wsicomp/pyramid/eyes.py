@@ -33,10 +33,12 @@ from wsicomp.slide import (
     JPEGXL,
     JPEGXL_DNG,
     RGB,
+    WEBP,
     Pixels,
     TileEncoding,
 )
 
+_BY_LIBTIFF = (1, 5, JPEG, 8, 32946, 50000)
 SMALL_PX = 1 << 20
 """Levels of fewer pixels are read whole."""
 _CANVAS_PX = 4096
@@ -211,7 +213,11 @@ def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels
         if encoding.compression == APERIO_JPEG2000_RGB or holds_rgb(data):
             return pixels
         return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
-    if encoding.compression in (1, 5, 7, 8, 32946, 50000, 50001):
+    if encoding.compression == WEBP:
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
+            return np.asarray(image.convert("RGB"))
+    is_known = encoding.compression in _BY_LIBTIFF
+    if is_known and (encoding.compression > 1 or encoding.predictor == 1):
         with Image.open(io.BytesIO(_as_tiff(data, encoding, size))) as image:
             return np.asarray(image.convert("RGB"))
     return None
@@ -262,7 +268,7 @@ def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
         (278, "I", (size.height,)),
         (279, "I", (len(data),)),
     ]
-    if encoding.predictor != 1:
+    if encoding.predictor != 1 and encoding.compression != JPEG:
         entries.append((317, "H", (encoding.predictor,)))
     if tables:
         entries.append((347, "B", tables))

@@ -26,10 +26,10 @@ from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.reading import (
     OPENSLIDE,
     OTHERS,
-    REGIONS,
     SeenSource,
     chosen_tiles,
     opened_eyes,
+    regions_of,
     seed_of,
     shows_what_is_stored,
     tile_at,
@@ -97,7 +97,7 @@ class _PixelCheck:
         wanted = np.ones(level.grid.count, bool)
         wanted[list(level.absent)] = False
         wanted[[*level.blank][1:]] = False  # all blank tiles are one
-        most = REGIONS
+        most = regions_of(level.encoding)
         if self._converted is not None:
             plan, record = self._planned(number)
             letters = plan.actions.reshape(-1)
@@ -109,7 +109,7 @@ class _PixelCheck:
                 most = _NEURAL_REGIONS if self._converted.has_model else 0
             if plan.reduction > 1:
                 most = min(most, _REDUCED_REGIONS) if self._source is not None else most
-        return chosen_tiles(number, level, wanted, seed_of(self._target), thorough, most) if most else []
+        return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
 
     def batch(self, indices: list[TileIndex]) -> list[Problem]:
         """What is wrong with these tiles; the first thing of each."""
@@ -163,36 +163,45 @@ class _PixelCheck:
         assert self._source is not None, "there is something to compare with"
         plan, record = self._planned(index.level)
         action = TileAction(plan.actions[index.row, index.column])
-        number = index.row * plan.grid.columns + index.column
-        if action is TileAction.BLANK or number in record.flawed:
+        if action is TileAction.BLANK:
             return None
-        if plan.reduction > 1:
-            return self._against_reduced(plan, record, mine, shown)
-        truth = self._source.seen(plan.source_level, region)
         look = mine if shown is None else shown
+        if plan.reduction > 1:
+            return self._against_reduced(plan, record, look)
+        if not self._is_lossless(plan, action):
+            return self._short(plan, record, index, look, program)
+        quick = self._source.shown(plan.source_level, region) if program == OPENSLIDE else None
+        if quick is not None and np.array_equal(quick.pixels, look.pixels):
+            return None
+        return self._unequal(plan, index, look, program)
+
+    def _unequal(self, plan: LevelPlan, index: TileIndex, look: Look, program: str) -> str | None:
+        """What is wrong with a tile of which nothing should be lost, in words."""
+        assert self._source is not None, "there is something to compare with"
+        region = plan.grid.region(index.column, index.row)
+        truth = self._source.seen(plan.source_level, region)
         ends = None if truth is None else _overlapped(look, truth.look)
         if truth is None or ends is None:
             return None
-        here, there = ends
-        if not self._is_lossless(plan, action):
-            return self._short(plan, record, here, there, action, program)
-        found = difference(here, there)
-        exact = truth.program == program == OPENSLIDE and look.is_whole
+        found = difference(*ends)
+        is_carried = plan.actions[index.row, index.column] != TileAction.ENCODE.value
+        exact = is_carried and truth.program == program == OPENSLIDE and look.is_whole
         interpolated = not (look.is_whole and truth.look.is_whole)
         if by_decoders(found, self._is_subsampled(plan, region), interpolated, exact):
             return None
         return f"{program} shows it {found}, off the source, of which nothing should be lost"
 
     def _short(
-        self,
-        plan: LevelPlan,
-        record: LevelRecord,
-        here: Pixels,
-        there: Pixels,
-        action: TileAction,
-        program: str,
+        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, look: Look, program: str
     ) -> str | None:
         """What is wrong with a tile that was encoded, in words."""
+        assert self._source is not None, "there is something to compare with"
+        truth = self._source.seen(plan.source_level, plan.grid.region(index.column, index.row))
+        ends = None if truth is None else _overlapped(look, truth.look)
+        if ends is None:
+            return None
+        here, there = ends
+        action = TileAction(plan.actions[index.row, index.column])
         kept = self._kept(here, action)
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
@@ -225,12 +234,9 @@ class _PixelCheck:
         spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
         return np.asarray(spread == 0, bool)
 
-    def _against_reduced(
-        self, plan: LevelPlan, record: LevelRecord, mine: Look, shown: Look | None
-    ) -> str | None:
+    def _against_reduced(self, plan: LevelPlan, record: LevelRecord, look: Look) -> str | None:
         """A level that the source lacks, beside the means of the source's pixels."""
         assert self._source is not None, "there is something to compare with"
-        look = mine if shown is None else shown
         level = self._source.slide.info.levels[plan.source_level].size
         left, top = round(look.x) * plan.reduction, round(look.y) * plan.reduction
         width, height = (side * plan.reduction for side in look.pixels.shape[1::-1])

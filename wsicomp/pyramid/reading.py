@@ -25,10 +25,12 @@ from wsicomp.pyramid.floors import by_decoders, is_chroma_subsampled
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.openslide import OpenSlideSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Level, Slide
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, Slide, TileEncoding
 
-REGIONS, EDGE_REGIONS = 32, 8
-"""How many tiles of a level are looked at, and how many of them in its last row or column."""
+REGIONS = 32
+"""How many tiles of a level are looked at, a quarter of them in its last row or column."""
+FEW_REGIONS = 12
+"""As many are where tiles are slow to decode, and of a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "libtiff and the codecs' own libraries"
@@ -52,8 +54,8 @@ class Disagreement:
         return f"{self.program} alone shows {self.place} otherwise than its bytes say: {self.found}"
 
 
-def check_reading(slide: Slide, workers: int = 1) -> list[Disagreement]:
-    """The places of a slide, of those looked at, where what we read is not what others show.
+def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[Disagreement]:
+    """The places of a slide, of `most` looked at in a level, where what we read is not what others show.
 
     Tiles that are damaged are not looked at.
     """
@@ -63,7 +65,8 @@ def check_reading(slide: Slide, workers: int = 1) -> list[Disagreement]:
         for number, level in enumerate(slide.info.levels):
             letters = np.ones(level.grid.count, bool)
             letters[[*level.absent, *level.blank]] = False
-            chosen = chosen_tiles(number, level, letters, seed_of(slide), thorough=False)
+            few = min(most, regions_of(level.encoding))
+            chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
             look = partial(_disagreements, source, number)
             with closing(ordered_map(look, batched(chosen, 8), workers)) as batches:
                 for batch in batches:
@@ -117,7 +120,7 @@ class SeenSource:
         except SlideReadError:
             return None
         mine = Look(own, region.x, region.y)
-        look = self._shown(level, region)
+        look = self.shown(level, region)
         if look is None:
             return self._by_stored(level, region, mine)
         if self._agree(level, region, mine, look):
@@ -139,7 +142,8 @@ class SeenSource:
         place = str(tile_at(self.slide.info.levels[level], level, region))
         return Seen(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
 
-    def _shown(self, level: int, region: Region) -> Look | None:
+    def shown(self, level: int, region: Region) -> Look | None:
+        """A region as OpenSlide shows it, where it shows what is stored."""
         slide = self.slide
         is_own = not isinstance(slide, OpenSlideSlide) or slide.is_exact(level)
         if self.eyes is None or not is_own or not shows_what_is_stored(slide, level):
@@ -213,24 +217,29 @@ def chosen_tiles(
     level: Level | LevelPlan,
     wanted: NDArray[np.bool_],
     seed: int,
-    thorough: bool,
     most: int = REGIONS,
+    thorough: bool = False,
 ) -> list[TileIndex]:
     """Tiles of a level of those that are `wanted`: all of a small level, else some, of its far edges too."""
     grid = level.grid
     numbers = np.flatnonzero(wanted)
     columns, rows = numbers % grid.columns, numbers // grid.columns
     is_edge = (columns == grid.columns - 1) | (rows == grid.rows - 1)
-    if level.size.width * level.size.height > SMALL_PX or most < REGIONS:
+    is_whole = level.size.width * level.size.height <= SMALL_PX and most == REGIONS
+    if not is_whole:
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:
-            edges = _some(chance, edges, EDGE_REGIONS)
-        others = _some(
-            chance, others, _THOROUGH_REGIONS if thorough else most - min(EDGE_REGIONS, len(edges))
-        )
+            edges = _some(chance, edges, most // 4)
+        others = _some(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
         numbers = np.union1d(edges, others)
     return [TileIndex(number, int(one % grid.columns), int(one // grid.columns)) for one in numbers]
+
+
+def regions_of(encoding: TileEncoding | None) -> int:
+    """As many tiles of a level as are looked at for a small part of a conversion's time."""
+    slow = encoding is not None and encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR)
+    return FEW_REGIONS if slow else REGIONS
 
 
 def _some(chance: np.random.Generator, numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
