@@ -139,6 +139,10 @@ class TileTranscoder(Protocol):
         """The bytes with which a tile that is not packed stands among those that are."""
         ...
 
+    def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
+        """Whether `keep` makes these bytes of a tile, or has made them in an earlier version."""
+        ...
+
     def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
         """What was packed, stored as `shown` says.
 
@@ -330,6 +334,12 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
     if hasattr(found, "decode_batch"):
         return cast(list[Pixels], found.decode_batch(tiles))
     return [found.decode(tile) for tile in tiles]
+
+
+def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
+    """Why a tile's bytes would not show the same picture in a level of this encoding; empty if they would."""
+    found = tile_format(tile.encoding.compression)
+    return cast(str, found.copy_obstacle(tile, stored)) if hasattr(found, "copy_obstacle") else ""
 
 
 def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> str:

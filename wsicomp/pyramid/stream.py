@@ -10,7 +10,14 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from wsicomp.codecs import Encoded, ModelCodec, create_codec, create_transcoder, encode_tiles
+from wsicomp.codecs import (
+    Encoded,
+    ModelCodec,
+    copy_obstacle,
+    create_codec,
+    create_transcoder,
+    encode_tiles,
+)
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
@@ -150,6 +157,9 @@ class TileMaker:
             return MadeTile(None, Outcome.LOST)
         if self._manner.nameless and holds_text(tile):
             message = "the tile holds text that could name a patient; take codec jpeg"
+            raise SlideReadError(message, self._slide.info.path, str(index))
+        if self._transcoder is None and (obstacle := copy_obstacle(tile, self._plan.shown)):
+            message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._manner.strict:
             self._slide.read_tile_eighth(index)

@@ -153,8 +153,8 @@ class ConvertedTileCheck(TileCheck):
         if self._source is None:
             return
         tile = self._source.read_encoded_tile(self._in_source(index))
-        kept = tile.data if self._transcoder is None else self._transcoder.keep(tile)
-        if kept != data:
+        transcoder = self._transcoder
+        if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
 
     def _note_flaws(self, index: TileIndex) -> None:

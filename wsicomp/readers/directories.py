@@ -5,12 +5,13 @@ Source: TIFF 6.0; BigTIFF; TIFF Technical Note 2 (JPEG).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,11 +19,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, jpeg
+from wsicomp.codecs import can_decode, jpeg, jpeg2000
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.xmp import XMP_TAG
-from wsicomp.slide import JPEG, RGB, YCBCR, TileEncoding
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
 
 # What tifffile logs about a damaged file is said by our own error, in one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -139,11 +140,15 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
 def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
     """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound.
 
+    So does JPEG 2000 state whether it holds RGB where TIFF says YCbCr.
+
     Raises:
         SlideReadError: none of the first JPEG tiles has a sound header.
     """
     encoding = directory.encoding
     stored = directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist()
+    if encoding.compression == APERIO_JPEG2000_YCBCR and directory.tile is not None:
+        return _true_encoding(file, encoding, stored, place)
     if encoding.compression != JPEG or not stored:
         return encoding
     error: ValueError | None = None
@@ -157,6 +162,26 @@ def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEnc
                 JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
             )
     raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
+
+
+def _true_encoding(
+    file: TiffFile, encoding: TileEncoding, stored: list[list[int]], place: str
+) -> TileEncoding:
+    for offset, count in stored:
+        with contextlib.suppress(ValueError):
+            return tile_encoding(encoding, file.read(offset, count, place))
+    return encoding
+
+
+def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
+    """How one tile is stored, where a level says it for all.
+
+    Raises:
+        ValueError: its bytes are damaged.
+    """
+    if encoding.compression != APERIO_JPEG2000_YCBCR:
+        return encoding
+    return replace(encoding, compression=jpeg2000.true_compression(data, encoding.compression))
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:

@@ -5,6 +5,7 @@ Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,8 +26,15 @@ from wsicomp.errors import (
 )
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.readers import aperio
-from wsicomp.readers.directories import Directory, TiffFile, is_readable, shown_levels, stored_encoding
-from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.readers.directories import (
+    Directory,
+    TiffFile,
+    is_readable,
+    shown_levels,
+    stored_encoding,
+    tile_encoding,
+)
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo
 
 _LARGEST_TILE_PX = 4096
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
@@ -81,7 +89,11 @@ class TiffSlide:
         """A tile's bytes, untouched; empty where the file stores none."""
         level = self._info.levels[index.level]
         assert level.encoding is not None
-        return EncodedTile(self.read_stored(index), level.encoding, level.tile)
+        data, encoding = self.read_stored(index), level.encoding
+        if self._levels[index.level].encoding.compression == APERIO_JPEG2000_YCBCR:
+            with contextlib.suppress(ValueError):  # of a damaged one nothing else can be said
+                encoding = tile_encoding(self._levels[index.level].encoding, data)
+        return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
         """What the file holds for a tile, unchecked."""
