@@ -61,7 +61,7 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_slide(source)) as slide:
+    with closing(open_slide(source, config.z)) as slide:
         if config.restorable and isinstance(slide, ConvertedSlide):
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
@@ -96,7 +96,7 @@ def plan_slide(
     """
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
-    with closing(open_slide(source)) as slide:
+    with closing(open_slide(source, config.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan
@@ -211,7 +211,20 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
         return {name: text for name, text in slide.info.properties.items() if same or name != _QUICKHASH}
     try:
         with OpenSlide(slide.info.path) as shown:
-            return dict(shown.properties)
+            found = dict(shown.properties) | _own_properties(slide)
+            # OpenSlide's hash is over all planes of a file.
+            return {name: text for name, text in found.items() if name != _QUICKHASH or not slide.info.planes}
     except OpenSlideError:
         own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
         return {**slide.info.properties, **own}
+
+
+def _own_properties(slide: Slide) -> dict[str, str]:
+    """Where OpenSlide speaks of another image than the one that is converted: the properties of this one."""
+    info, own = slide.info, {}
+    if info.planes:
+        own = {**info.properties, "tiff.ImageDescription": info.description}
+        own |= {"openslide.comment": info.description} if info.vendor == "aperio" else {}
+    if info.mpp is not None and isinstance(slide, TiffSlide) and info.mpp != slide.shown_mpp:
+        own |= {"openslide.mpp-x": f"{info.mpp.x:.17g}", "openslide.mpp-y": f"{info.mpp.y:.17g}"}
+    return own

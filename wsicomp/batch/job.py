@@ -178,7 +178,7 @@ class ConversionJob:
             TargetExistsError: something else stands there.
         """
         stages = Stages(on_progress)
-        with closing(open_slide(self.source)) as source:
+        with closing(open_slide(self.source, self.config.z)) as source:
             with stages.stage("identify") as progress:
                 digest, sha256 = expected_digest(source, self.config, progress)
             provenance = _provenance(self.target)

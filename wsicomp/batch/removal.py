@@ -21,7 +21,7 @@ from wsicomp.errors import KeptError
 from wsicomp.outputs import made_folder, sync_directory
 from wsicomp.preparation import file_sha256, slide_identity
 from wsicomp.pyramid.verify import verify_slide
-from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers import open_source, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress, Stages
@@ -77,7 +77,7 @@ class ProofJob:
             restorable = converted.provenance.restoration is not None
         if not restorable and not self.even_if_lossy:
             raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
-        with closing(open_slide(self.source)) as source, stages.stage("verify") as progress:
+        with closing(open_source(self.source, self.target)) as source, stages.stage("verify") as progress:
             sha256, workers = self.source_sha256, self.workers
             found = verify_slide(self.target, source, sha256, workers, progress, thorough=True)
         if found.problems:

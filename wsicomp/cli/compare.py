@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsicomp.batch.names import as_text
-from wsicomp.cli.options import add_segmenter_options, parsed_config
+from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
@@ -94,6 +94,7 @@ def register(commands: Subparsers) -> None:
         "--price", type=float, metavar="F", help="of a TB (10^12 bytes) and year, for the money"
     )
     archive.add_argument("--machines", type=int, metavar="N", help="like this one, for the hours (default 1)")
+    add_plane_option(what)
     add_segmenter_options(parser.add_argument_group("finding tissue"))
     run = parser.add_argument_group("the run")
     default = ConversionConfig()

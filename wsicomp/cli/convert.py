@@ -161,15 +161,17 @@ def _guarded_text(guarded: GuardedReport | None) -> list[str]:
     if guarded is None:
         return []
     counts = {
-        "quantised finer": guarded.refined,
+        "made finer than asked for": guarded.refined,
         "as JPEG XL, which is smaller there": guarded.sparse,
         "as the source's JPEG repacked, which is smaller": guarded.repacked,
         "fell back to JPEG XL": guarded.fell_back,
     }
     more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+    noise = "" if guarded.least_psnr is None else f"PSNR {guarded.mean_psnr:.2f} dB, "
+    noise += "" if guarded.least_psnr is None else f"at least {guarded.least_psnr:.2f} dB; "
     return [
         f"    {guarded.tiles} held against their pixels{more}: SSIM {guarded.mean_ssim:.4f}, at least "
-        f"{guarded.least_ssim:.4f}; mean colours within {guarded.most_color_shift:.1f} grey levels"
+        f"{guarded.least_ssim:.4f}; {noise}mean colours within {guarded.most_color_shift:.1f} grey levels"
     ]
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
@@ -28,13 +29,14 @@ def register(commands: Subparsers) -> None:
         "Shows no field that could name a patient.",
     )
     parser.add_argument("file", type=Path, help="any slide")
+    add_plane_option(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run_info)
 
 
 def run_info(options: argparse.Namespace) -> int:
     """Print it."""
-    with closing(open_slide(options.file)) as slide:
+    with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         if isinstance(slide, ConvertedSlide):
@@ -56,6 +58,13 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
     for name, image in values["associated_images"].items():
         print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+    for plane in values["planes"]:
+        where = "" if plane["offset"] is None else f", OffsetZ {plane['offset']}"
+        print(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
+    for remark in values["remarks"]:
+        print(f"  note: {remark}")
+    if values["omitted"]:
+        print(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
     for line in values["seen_otherwise"]:
         print(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
@@ -132,4 +141,10 @@ def describe(info: SlideInfo) -> dict[str, Any]:
             }
             for name, image in info.associated_images.items()
         },
+        "planes": [
+            {"z": plane.z, "width": plane.size.width, "height": plane.size.height, "offset": plane.offset}
+            for plane in info.planes
+        ],
+        "omitted": list(info.omitted),
+        "remarks": list(info.remarks),
     }

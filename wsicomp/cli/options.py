@@ -119,6 +119,16 @@ def add_segmenter_options(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f"--{name}", type=float, metavar="F", help=f"{meaning} (default {preset:g})")
 
 
+def add_plane_option(group: argparse._ActionsContainer) -> None:
+    """Which focal plane of a slide is looked at."""
+    group.add_argument(
+        "--z",
+        type=int,
+        metavar="N",
+        help="of a slide with several focal planes this one, counted from 0 as `wsicomp info` lists them",
+    )
+
+
 def _add_file_options(parser: argparse.ArgumentParser) -> None:
     file = parser.add_argument_group("the file")
     file.add_argument(
@@ -129,6 +139,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     file.add_argument(
         "--levels", choices=CHOICES["levels"], help="full: add the levels that the source lacks"
     )
+    add_plane_option(file)
     file.add_argument("--no-label", dest="label", action="store_false", help="leave the label image out")
     file.add_argument("--no-macro", dest="macro", action="store_false", help="leave the macro image out")
     file.add_argument(

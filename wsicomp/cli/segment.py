@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from wsicomp.cli.options import add_segmenter_options, parsed_config
+from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.convert import segment_slide
@@ -50,6 +50,7 @@ def register(commands: Subparsers) -> None:
         "the mask with its margin, and what the guard saves",
     )
     add_segmenter_options(parser.add_argument_group("finding tissue"))
+    add_plane_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the files if they exist")
     parser.set_defaults(run=run_segment)
 
@@ -64,7 +65,7 @@ def run_segment(options: argparse.Namespace) -> int:
     inputs = (options.source, config.weights)
     check_suffix(target)
     check_outputs([target] if audit is None else [target, audit], inputs, config.overwrite)
-    with closing(open_slide(options.source)) as slide, progress_bars() as show:
+    with closing(open_slide(options.source, config.z)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info)
     rows, columns = mask.pixels.shape

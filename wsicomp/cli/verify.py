@@ -15,7 +15,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
 from wsicomp.pyramid.verify import Measured, verify_slide
-from wsicomp.readers import open_slide
+from wsicomp.readers import open_source
 from wsicomp.stages import Stages
 
 _DESCRIPTION = """\
@@ -54,7 +54,7 @@ def run_verify(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise SlideReadError("no such file", options.file)
     with (
-        nullcontext() if source is None else closing(open_slide(source)) as slide,
+        nullcontext() if source is None else closing(open_source(source, options.file)) as slide,
         progress_bars() as show,
         Stages(show).stage("verify") as progress,
     ):
@@ -86,6 +86,6 @@ def run_verify(options: argparse.Namespace) -> int:
 def _measured_lines(measured: Measured) -> list[str]:
     psnr = "" if measured.least_psnr is None else f", PSNR {measured.least_psnr:.2f} dB"
     return [
-        f"{measured.tiles} neural tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
+        f"{measured.tiles} tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
         f"the worst: SSIM {measured.least_ssim:.4f}{psnr}, colour {measured.most_color_shift:.1f} levels off",
     ]

@@ -21,7 +21,7 @@ from wsicomp.codecs import (
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.slide import EncodedTile, Pixels, Slide
@@ -108,6 +108,7 @@ class _ToEncode(NamedTuple):
     pixels: Pixels
     outcome: Outcome
     source: EncodedTile | None
+    shown: Size
 
     def done(self, encoded: Encoded) -> MadeTile:
         return MadeTile(encoded.data, self.outcome, encoded)
@@ -135,7 +136,8 @@ class TileMaker:
             return [tile for tile in found if isinstance(tile, MadeTile)]
         assert self._codec is not None, "a level with tiles to encode has a codec"
         pixels, sources = [tile.pixels for tile in pending], [tile.source for tile in pending]
-        encoded = iter(encode_tiles(self._codec, pixels, sources))
+        shown = [tile.shown for tile in pending]
+        encoded = iter(encode_tiles(self._codec, pixels, sources, shown))
         return [tile if isinstance(tile, MadeTile) else tile.done(next(encoded)) for tile in found]
 
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
@@ -192,7 +194,8 @@ class TileMaker:
         whitening = self._manner.whitening
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
             pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
-        return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome))
+        shown = self._plan.grid.region(index.column, index.row).size
+        return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome), shown)
 
     def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""

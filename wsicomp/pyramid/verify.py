@@ -1,8 +1,8 @@
 """Checking a written file as data: every finding is a `Problem` with a stable code.
 
 The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
-for its pixels, which differ from the source by design; but neural tiles must be as true to it as their guard
-asked for. Then other programs look at it (`oracle`).
+for its pixels, which differ from the source by design; but neural and JPEG 2000 tiles must be as true to it
+as was asked for. Then other programs look at it (`oracle`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_name
 from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -41,7 +42,7 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """How true the neural tiles are to their source that could be held against it: all but painted ones.
+    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
 
     `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
     """
@@ -74,8 +75,8 @@ class Verification:
 
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open the file. `measured` is None where no neural tile could be
-    held against a source.
+    background. `readers` says which programs open the file. `measured` is None where no neural or JPEG 2000
+    tile could be held against a source.
     """
 
     problems: tuple[Problem, ...]
@@ -115,6 +116,7 @@ def verify_slide(
         problems = list(_check_openslide(path, slide, plan, newest))
         if isinstance(slide, ConvertedSlide):
             problems += _check_model(slide)
+            problems += _check_sizes(slide.info)
             problems += _check_blanks(slide)
             for name in slide.damaged_images:
                 problems.append(Problem("associated-differs", name, "damaged: not what was written"))
@@ -146,6 +148,18 @@ def verify_slide(
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
         slide.close()
+
+
+def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
+    """Each level is a smaller copy of the largest; other vendors' slides are as OpenSlide has them."""
+    if info.vendor not in ("aperio", "generic-tiff"):
+        return
+    for number, level in enumerate(info.levels[1:], 1):
+        larger = info.levels[number - 1].size
+        is_smaller = level.size.width * level.size.height < larger.width * larger.height
+        if level.size != Size(1, 1) and not (is_smaller and is_reduced(level.size, level.tile, info.size)):
+            found = f"{level.size} px below {larger}, of a slide of {info.size}"
+            yield Problem("level-odd", f"level {number}", found)
 
 
 def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
@@ -182,19 +196,20 @@ def _check_openslide(
     """What OpenSlide makes of the file; nothing where it is known not to open it."""
     if plan is not None and verdict.opens == "no":
         return
-    navigable = range(len(slide.info.levels)) if plan is None else [level.number for level in plan.navigable]
-    expected = tuple(slide.info.levels[number].size for number in navigable)
-    scale = slide.info.size.width / expected[0].width
+    navigable = [] if plan is None else [level.number for level in plan.navigable]
+    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.shown_levels
+    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
+    stated = slide.info.mpp if plan is not None else slide.shown_mpp
     try:
         with OpenSlide(path) as shown:
             sizes = tuple(Size(*size) for size in shown.level_dimensions)
             if sizes != expected:
                 yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
             for number in range(shown.level_count):
-                if _is_sound(slide, TileIndex(list(navigable)[number], 0, 0)):
+                own = navigable[number] if plan is not None else _level_of(slide, sizes[number])
+                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
             mpp = shown.properties.get("openslide.mpp-x")
-            stated = slide.info.mpp
             if (mpp is None) != (stated is None) or (
                 mpp is not None and stated is not None and not _close(float(mpp), stated.x * scale)
             ):
@@ -208,6 +223,11 @@ def _check_openslide(
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
+
+
+def _level_of(slide: TiffSlide, size: Size) -> int | None:
+    """The level of this size; None where OpenSlide shows what is none here."""
+    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
 
 
 def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:

@@ -9,8 +9,9 @@ import contextlib
 import gc
 import logging
 import os
+import struct
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -78,6 +79,7 @@ class Directory:
 
     `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
     stored. `mpp` is what X- and YResolution state. `model_range` is offset and byte count of a model.
+    `subs` are the images of its SubIFDs, of their chains and of their own SubIFDs.
     """
 
     size: Size
@@ -96,6 +98,7 @@ class Directory:
     xmp: bytes | None = field(repr=False)
     mpp: Mpp | None
     model_range: tuple[int, int] | None = None
+    subs: tuple[Directory, ...] = field(default=(), repr=False)
 
     @property
     def is_rgb(self) -> bool:
@@ -114,24 +117,32 @@ class Directory:
 
 
 def read_directories(path: Path) -> tuple[Directory, ...]:
-    """Every image in the main chain of a TIFF.
+    """Every image in the main chain of a TIFF, each with those of its SubIFDs.
 
     Raises:
-        SlideReadError: it cannot be parsed, its chain loops, or a tile would lie beyond the file's end.
+        SlideReadError: it cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
     """
     try:
         with path.open("rb") as file:
             if file.read(4) not in TIFF_MAGIC:
                 raise UnsupportedSlideError("not a TIFF; expected an SVS or a tiled TIFF")
         with tifffile.TiffFile(path) as tiff:
-            directories = tuple(_directory(page, tiff.filehandle.size) for page in _pages(tiff))
+            directories = tuple(_with_subs(tiff))
     except SlideReadError as exc:
         raise type(exc)(exc.message, path, exc.place) from exc
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
+    except (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        struct.error,
+    ) as exc:
         raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
 
     del tiff
-    if sum(len(directory.ranges) for directory in directories) > _MANY_TILES:
+    if sum(len(each.ranges) for one in directories for each in (one, *one.subs)) > _MANY_TILES:
         # tifffile's objects refer to each other, so its copy of every offset would stay for long.
         gc.collect()
     return directories
@@ -193,6 +204,51 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     if not pages:
         raise SlideReadError("a TIFF without images")
     return pages
+
+
+def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
+    file_bytes = tiff.filehandle.size
+    pages = _pages(tiff)
+    seen = {page.offset for page in pages}
+    listed = {offset for page in pages for offset in page.subifds or ()}
+    for page in pages:
+        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, seen))
+        yield replace(_directory(page, file_bytes), subs=subs)
+
+
+def _sub_pages(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
+) -> list[tifffile.TiffPage]:
+    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows.
+
+    `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
+    """
+    subs: list[tifffile.TiffPage] = []
+    offsets = list(page.subifds or ())
+    while offsets:
+        offset = offsets.pop(0)
+        if not offset:
+            continue
+        if offset in seen or len(seen) >= _MOST_DIRECTORIES:
+            raise SlideReadError("a SubIFD leads back to another image, or they have no end")
+        seen.add(offset)
+        tiff.filehandle.seek(offset)
+        sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
+        subs.append(sub)
+        chained = _next_offset(tiff, offset)
+        further = [] if chained in seen or chained in listed else [chained]
+        offsets = [*further, *(sub.subifds or ()), *offsets]
+    return subs
+
+
+def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
+    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(offset + form.tagnosize + count * form.tagsize)
+    link = file.read(form.offsetsize)
+    return int(struct.unpack(form.offsetformat, link)[0]) if len(link) == form.offsetsize else 0
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
@@ -286,7 +342,9 @@ def is_readable(directory: Directory) -> bool:
 
 
 def shown_levels(directories: Sequence[Directory]) -> list[Directory]:
-    """The levels as OpenSlide's drivers choose them, largest first; the first directory is always one.
+    """What OpenSlide's drivers take for levels, largest first; the first directory is always one.
+
+    They look at the main chain alone, and know neither focal planes nor tiled labels.
 
     Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled
     ones that are marked as reduced).
