@@ -191,10 +191,10 @@ class StoredEyes:
             assert encoding is not None, "the levels of a TIFF are encoded"
             return data, encoding
         plan = self._slide.provenance.plan.levels[index.level]
-        is_carried = self._slide.is_kept(index) or self._slide.action(index) is not TileAction.TRANSCODE
-        if is_carried:
+        if self._slide.is_kept(index):
             return data, plan.shown
-        if plan.shown.compression == JPEG and plan.encoding.compression != JPEG:
+        is_packed = self._slide.action(index) is TileAction.TRANSCODE
+        if is_packed and plan.shown.compression == JPEG and plan.encoding.compression != JPEG:
             whole = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
             return whole, TileEncoding(JPEG, plan.shown.photometric, plan.shown.subsampling)
         return data, plan.encoding

@@ -33,7 +33,8 @@ FEW_REGIONS = 12
 """As many are where tiles are slow to decode, and of a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
-OTHERS = "libtiff and the codecs' own libraries"
+OTHERS = "another decoder"
+"""libtiff for what it knows, for the rest the codec's own library."""
 
 
 @dataclass(frozen=True)
