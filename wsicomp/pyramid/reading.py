@@ -182,7 +182,7 @@ def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
 
 
 def _is_openslide_s(slide: Slide, level: int) -> bool:
-    """Whether what we read of a level is what OpenSlide shows at whole pixels: there is nothing to compare."""
+    """Whether we read a level as OpenSlide shows its whole pixels: there is nothing to compare."""
     return isinstance(slide, OpenSlideSlide) and slide.info.levels[level].downsample.is_integer()
 
 
