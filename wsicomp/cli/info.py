@@ -11,9 +11,11 @@ from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
+from wsicomp.concurrency import available_cores
 from wsicomp.errors import printable
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
+from wsicomp.pyramid.reading import check_reading, told_once
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
@@ -37,6 +39,7 @@ def run_info(options: argparse.Namespace) -> int:
     """Print it."""
     with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
         values = describe(slide.info)
+        values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         if isinstance(slide, ConvertedSlide):
             values["conversion"] = _describe_conversion(slide)
     if options.json:
@@ -63,6 +66,8 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  note: {remark}")
     if values["omitted"]:
         print(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+    for line in values["seen_otherwise"]:
+        print(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
         print(f"  {line}")
     return 0

@@ -2,7 +2,7 @@
 
 The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
 for its pixels, which differ from the source by design; but neural and JPEG 2000 tiles must be as true to it
-as was asked for.
+as was asked for. Then other programs look at it (`oracle`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
+from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
@@ -95,12 +96,14 @@ def verify_slide(
     workers: int,
     progress: StageProgress,
     is_fresh: bool = False,
+    thorough: bool = False,
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
     `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
     slide must hold. `is_fresh` is for a file that this process has just written: tiles that were unpacked
     and compared, or read back and measured, before they were written are then held to their digests alone.
+    With `thorough` other programs look at every tile of a level's far edges, and at many more.
     Memory: some tiles for each worker.
     """
     try:
@@ -126,6 +129,8 @@ def verify_slide(
         compared = None if problems else source
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
+        told = frozenset(problem.place for problem in found)
+        found += check_pixels(slide, compared if is_direct else None, workers, thorough, told)
         if isinstance(slide, ConvertedSlide):
             if slide.provenance.restoration and not found:
                 found += _check_restoration(slide, workers, progress)

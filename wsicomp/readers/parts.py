@@ -44,6 +44,34 @@ def stamp_of(path: Path) -> str:
     return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
 
 
+def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
+    """The files of each level of a DICOM slide by the level's width and height; associated images left out.
+
+    Raises:
+        OSError: they cannot be listed or read.
+    """
+    levels: dict[tuple[int, int], list[Path]] = {}
+    for part in slide_parts(path):
+        size = _level_size(part)
+        if size is not None:
+            levels.setdefault(size, []).append(part)
+    return {size: tuple(parts) for size, parts in levels.items()}
+
+
+def _level_size(path: Path) -> tuple[int, int] | None:
+    from pydicom import dcmread  # noqa: PLC0415 - as below
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
+    names = ["ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"]
+    try:
+        found = dcmread(path, stop_before_pixels=True, specific_tags=names)
+        if "VOLUME" not in found.ImageType:
+            return None
+        return int(found.TotalPixelMatrixColumns), int(found.TotalPixelMatrixRows)
+    except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, EOFError):
+        return None
+
+
 def _companions(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
