@@ -174,6 +174,18 @@ def settings_digest(config: ConversionConfig) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def kept_model(config: ConversionConfig) -> str | None:
+    """The name of the file in which this machine keeps a neural codec's model that not every machine has.
+
+    None where the file carries the model, or there is none.
+
+    Raises:
+        SlideWriteError: the model cannot be kept.
+    """
+    codec = _model_codec(config)
+    return None if codec is None or config.embed_model else codec.keep_model()
+
+
 def _model_codec(config: ConversionConfig) -> ModelCodec | None:
     """The codec, if it has a model."""
     if config.codec not in NEURAL_CODECS:
