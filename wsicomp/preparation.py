@@ -109,7 +109,7 @@ def prepare(
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
     plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    whitening = Whitening(findings.mask, findings.guard, plan.background)
+    whitening = Whitening(findings.mask, findings.survey.found, plan.background)
     return Prepared(plan, findings, whitening, embedded, kept)
 
 

@@ -9,33 +9,41 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.codecs import Encoded, ModelCodec, create_codec, create_transcoder, encode_tiles
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.slide import EncodedTile, Pixels, Slide
-from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
+
+_CELL_PX = 16
+"""The largest unit that JPEG codes: an edge inside one would ring into the tissue, and cost bytes."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """How the glass of a mixed tile becomes background: the mask with its margin, and the guard."""
+    """How the glass of a mixed tile becomes background: the mask with its margin, and the guard's finds."""
 
     mask: TissueMask
-    guard: GlassGuard
+    found: TissueMask
     background: tuple[int, int, int]
 
-    def apply(self, slide: Slide, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
+    def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
+        """The pixels of a whole tile that mask or guard holds, in whole cells."""
+        level = plan.as_level(slide)
+        cells = self.mask.over_cells(level, column, row, _CELL_PX)
+        cells |= self.found.over_cells(level, column, row, _CELL_PX)
+        rows, columns = plan.tile.shape
+        return cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns]
+
+    def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
         """A copy of a whole tile in which what neither mask nor guard holds is background."""
-        level = plan.as_level(slide.info.size)
-        region = Region(column * plan.tile.width, row * plan.tile.height, plan.tile.width, plan.tile.height)
-        tissue = self.mask.over_tile(level, column, row)
-        keep = self.guard.keep(level, region, pixels, tissue)
+        keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
@@ -181,7 +189,7 @@ class TileMaker:
             pixels, outcome = exc.pixels, Outcome.FLAWED
         whitening = self._manner.whitening
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
-            pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
+            pixels = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
         return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome))
 
     def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
