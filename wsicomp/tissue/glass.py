@@ -28,10 +28,15 @@ from wsicomp.tissue.segment import Overview
 
 _BLOCK_PX = 8
 _BLOCK_UM = 8.0
-_LEAST_AREA_UM2 = 120.0
+_LEAST_AREA_UM2 = 200.0
+_LEAST_LINE_UM = 25.0
 _TOGETHER_UM = 100.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
+_BRIGHTER = 20.0
+_LEVEL = 5.0
+_PURE_WHITE = 253
+_RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
@@ -182,13 +187,20 @@ class GlassGuard:
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
         foreign = self._foreign(level, region, blocks, glass)
-        block_um2 = (side * self._mpp * level.downsample) ** 2
-        # On a tile or a strip of one too small to hold that area, an eighth of it is enough.
-        needed = max(1, min(int(_LEAST_AREA_UM2 / block_um2), foreign.size // 8))
+        needed = self._needed(level, foreign.size)
         if np.count_nonzero(foreign) < needed:
             return None
         things = _large_things(foreign, self._in_blocks(level, self._together_px / 2), needed)
         return things if things.any() else None
+
+    def _needed(self, level: Level, blocks: int) -> int:
+        """How many foreign blocks are a thing: the least area, or half of a line 50 um long, if that is more.
+
+        On a tile or a strip of one too small to hold that, an eighth of it is enough.
+        """
+        block_um = self.block_px(level) * self._mpp * level.downsample
+        needed = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
+        return max(1, min(math.ceil(needed), blocks // 8))
 
     def _in_blocks(self, level: Level, distance_px: float) -> int:
         """Level-0 pixels in whole blocks of a level, at least one: a find may go on beside the tile."""
@@ -212,15 +224,42 @@ class GlassGuard:
         rows, columns = blocks.shape[:2]
         x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
         y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
-        channels = np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
-        values = channels.astype(np.float32)
-        darker = (self._color.at(x, y) - values).max(axis=0) > _DARKER
-        own = channels.reshape(3, -1) if glass is None else channels[:, glass]
-        middle = own.shape[1] // 2
-        if not own.size:
+        values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
+        absorbed = self._color.at(x, y) - values
+        darker = absorbed.max(axis=0) > _DARKER
+        filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
+        own = ~filler if glass is None else glass & ~filler
+        if not own.any():
             return np.asarray(darker)
-        difference = values - np.partition(own, middle, axis=1)[:, middle, None, None]
-        return np.asarray(darker | ((difference * difference).sum(axis=0) > _STRUCTURE**2))
+        reference = _middle(values[:, own])
+        lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
+        # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
+        lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
+        if np.count_nonzero(lighter) >= self._needed(level, lighter.size):
+            reference = _middle(values[:, lighter])
+        absorbs = (reference - values).max(axis=0) > _LEVEL
+        return np.asarray(darker | (_differs(values, reference) & absorbs))
+
+
+def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, 1, 1): the median of (3, n) colours, channel by channel."""
+    middle = colors.shape[1] // 2
+    return np.asarray(np.partition(colors, middle, axis=1)[:, middle, None, None])
+
+
+def _differs(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
+    difference = values - reference
+    return np.asarray((difference * difference).sum(axis=0) > _STRUCTURE**2)
+
+
+def _is_white_beside(values: NDArray[np.float32], absorbed: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pure white where the glass is not."""
+    return np.asarray((values.min(axis=0) >= _PURE_WHITE) & (absorbed.min(axis=0) < -_LEVEL))
+
+
+def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(flags.view(np.uint8), square).view(np.bool_))
 
 
 def _large_things(foreign: NDArray[np.bool_], reach: int, needed: int) -> NDArray[np.bool_]:
