@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -62,12 +62,14 @@ class Outcome(enum.Enum):
 class MadeTile(NamedTuple):
     """A tile of the target. `data` is None for background, and empty where nothing is stored.
 
-    `encoded` says more of a tile that was encoded anew.
+    `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
+    is smaller with it.
     """
 
     data: bytes | None
     outcome: Outcome = Outcome.AS_PLANNED
     encoded: Encoded | None = None
+    unpainted: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,28 @@ def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) ->
 
 
 class _ToEncode(NamedTuple):
-    """A tile's pixels, all but encoded."""
+    """A tile's pixels, all but encoded: as they are, and with their glass painted where that is wanted.
+
+    `source` is the tile as its slide stores it, if these are its pixels.
+    """
 
     pixels: Pixels
     outcome: Outcome
     source: EncodedTile | None
+    painted: Pixels | None = None
 
-    def done(self, encoded: Encoded) -> MadeTile:
-        return MadeTile(encoded.data, self.outcome, encoded)
+    @property
+    def ways(self) -> list[tuple[Pixels, EncodedTile | None]]:
+        """What is to be encoded, in the order that `done` takes."""
+        plain = [(self.pixels, self.source)]
+        return plain if self.painted is None else [*plain, (self.painted, None)]
+
+    def done(self, encoded: Sequence[Encoded]) -> MadeTile:
+        """The smaller one: an edge between glass and paint can cost more than the glass that goes."""
+        plain, painted = encoded[0], encoded[-1]
+        if self.painted is None or len(painted.data) <= len(plain.data):
+            return MadeTile(painted.data, self.outcome, painted)
+        return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
 class TileMaker:
@@ -135,9 +151,12 @@ class TileMaker:
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
         assert self._codec is not None, "a level with tiles to encode has a codec"
-        pixels, sources = [tile.pixels for tile in pending], [tile.source for tile in pending]
+        pixels, sources = zip(*(way for tile in pending for way in tile.ways), strict=True)
         encoded = iter(encode_tiles(self._codec, pixels, sources))
-        return [tile if isinstance(tile, MadeTile) else tile.done(next(encoded)) for tile in found]
+        return [
+            tile if isinstance(tile, MadeTile) else tile.done([next(encoded) for _ in tile.ways])
+            for tile in found
+        ]
 
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = TileAction(self._plan.actions[index.row, index.column])
@@ -187,16 +206,16 @@ class TileMaker:
             if not isinstance(exc, DamagedTileError):
                 return MadeTile(None, Outcome.LOST)
             pixels, outcome = exc.pixels, Outcome.FLAWED
-        whitening = self._manner.whitening
+        whitening, painted = self._manner.whitening, None
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
-            pixels = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
-        return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome))
+            painted = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
+        return _ToEncode(pixels, outcome, self._unchanged(index, outcome), painted)
 
-    def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
+    def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
         if not isinstance(self._codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if action is not TileAction.ENCODE or outcome is not Outcome.AS_PLANNED:
+        if outcome is not Outcome.AS_PLANNED:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)
