@@ -113,7 +113,7 @@ def prepare(
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
     plan = _told(plan_conversion(info, identity, digest, config, glass, shrinking, model), misread, slide)
-    whitening = Whitening(findings.mask, findings.guard, plan.background)
+    whitening = Whitening(findings.mask, findings.survey.found, plan.background)
     return Prepared(plan, findings, whitening, embedded, kept)
 
 
