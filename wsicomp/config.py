@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
+from wsicomp.inputs import check_file, reason
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
@@ -58,6 +59,7 @@ _RANGES = {
     "hole_um": (0, 10_000),
     "speck_um": (0, 1000),
     "workers": (1, 1024),
+    "z": (0, 999),
 }
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -77,7 +79,8 @@ class ConversionConfig:
     without the codec find their way. `strict` ends the conversion at the first damaged tile of the source.
     `mask` is a tissue mask file that takes the segmenter's place. `weights` is the manifest of another
     network for segmenter "unet", which reads the slide at `magnification` (2.5 is 4 um per px), fills holes
-    in tissue and drops specks of tissue smaller than discs of `hole_um` and `speck_um`. `margin_um` is kept
+    in tissue and drops specks of tissue smaller than discs of `hole_um` and `speck_um`. `z` is the focal
+    plane that is converted of a slide that has several, counted from 0 in the file. `margin_um` is kept
     around the mask, in micrometres. `background` is the colour that glass becomes: "white", "auto" (the
     slide's own glass) or "#RRGGBB".
     """
@@ -108,6 +111,7 @@ class ConversionConfig:
     background: str = "white"
     format: str = "auto"
     levels: str = "source"
+    z: int | None = None
     label: bool = True
     macro: bool = True
     deidentify: bool = False
@@ -123,7 +127,7 @@ class ConversionConfig:
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
         for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
+            if getattr(self, name) is not None and not least <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
             raise ConfigError(f"background is {self.background!r}, expected white, auto or #RRGGBB")
@@ -192,11 +196,12 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
     """
     if os.fspath(path) in preset_names() and not Path(path).exists():
         path = _presets() / f"{os.fspath(path)}.toml"
+    check_file(Path(path), ConfigError)
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as exc:
-        raise ConfigError(exc.strerror or str(exc), path) from exc
+        raise ConfigError(reason(exc), path) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not a TOML file ({exc})", path) from exc
 
@@ -216,7 +221,9 @@ def create_config(values: Mapping[str, object]) -> ConversionConfig:
 
 def _checked(name: str, value: object) -> object:
     default = ConversionConfig.__dataclass_fields__[name].default
-    expected = {"mask": Path, "weights": Path, "workers": int, **CODEC_OPTIONS}.get(name) or type(default)
+    expected = {"mask": Path, "weights": Path, "workers": int, "z": int, **CODEC_OPTIONS}.get(name) or type(
+        default
+    )
     if value is None and default is None:
         return None
     if expected is Path:

@@ -72,7 +72,8 @@ class Level:
     """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
 
     `encoded_bytes` bounds the bytes of its tiles. `absent` are the raster numbers of tiles for which the file
-    stores no bytes, `blank` of those that are nothing but background.
+    stores no bytes, `blank` of those that are nothing but background. `form` says in words how tiles are
+    stored that can be read and not copied, as "planar RGB".
     """
 
     size: Size
@@ -82,6 +83,7 @@ class Level:
     encoded_bytes: int = 0
     absent: tuple[int, ...] = ()
     blank: tuple[int, ...] = ()
+    form: str = ""
 
     @property
     def grid(self) -> TileGrid:
@@ -93,7 +95,8 @@ class Level:
 class AssociatedImage:
     """A label, macro or thumbnail, as encoded strips so that it can be carried on verbatim.
 
-    `description` is its own ImageDescription, which may name a patient.
+    `description` is its own ImageDescription, which may name a patient. `may_be` names what else it could be
+    by other signs than those that gave it its name: who wants no label wants none of these either.
     """
 
     size: Size
@@ -102,6 +105,19 @@ class AssociatedImage:
     strips: tuple[bytes, ...] = field(repr=False)
     icc_profile: bytes | None = field(default=None, repr=False)
     description: str = field(default="", repr=False)
+    may_be: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A focal plane of a slide that has several. `offset` is where it lies, in the file's own words."""
+
+    z: int
+    size: Size
+    offset: str | None = None
+
+    def __str__(self) -> str:
+        return f"z {self.z}" if self.offset is None else f"z {self.z} (OffsetZ {self.offset})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +127,8 @@ class SlideInfo:
     `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
     fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
     levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
+    `planes` are the focal planes of a slide that has several, of which the levels show one. `remarks` say
+    what else a person should know of the file, above all where OpenSlide shows something else.
     """
 
     path: Path
@@ -124,6 +142,8 @@ class SlideInfo:
     associated_images: Mapping[str, AssociatedImage] = field(repr=False)
     omitted: tuple[str, ...] = ()
     background: tuple[int, int, int] = WHITE
+    planes: tuple[Plane, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsicomp.batch.names import as_text
-from wsicomp.cli.options import add_segmenter_options, parsed_config
+from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
@@ -21,6 +21,7 @@ from wsicomp.compare.run import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.figures import as_bytes, as_duration, as_percent
+from wsicomp.inputs import is_folder
 
 _SAMPLE = 200
 _DRAWN = 20
@@ -94,6 +95,7 @@ def register(commands: Subparsers) -> None:
         "--price", type=float, metavar="F", help="of a TB (10^12 bytes) and year, for the money"
     )
     archive.add_argument("--machines", type=int, metavar="N", help="like this one, for the hours (default 1)")
+    add_plane_option(what)
     add_segmenter_options(parser.add_argument_group("finding tissue"))
     run = parser.add_argument_group("the run")
     default = ConversionConfig()
@@ -123,7 +125,7 @@ def run_compare(options: argparse.Namespace) -> int:
     _check_range("price", rates.price or 0, 0, 1e12)
     _check_range("machines", rates.machines, 1, 1_000_000)
     of_folders = [name for name in ("draw", "price", "machines") if name in given]
-    if of_folders and not any(source.is_dir() for source in options.sources):
+    if of_folders and not any(map(is_folder, options.sources)):
         raise ConfigError(f"{of_folders[0]} is for a folder of slides; leave it out")
     with progress_bars() as show:
         found = compare_slides(

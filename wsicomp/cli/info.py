@@ -7,11 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
+from wsicomp.pyramid.reading import check_reading, told_once
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
@@ -26,20 +30,22 @@ def register(commands: Subparsers) -> None:
         "Shows no field that could name a patient.",
     )
     parser.add_argument("file", type=Path, help="any slide")
+    add_plane_option(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run_info)
 
 
 def run_info(options: argparse.Namespace) -> int:
     """Print it."""
-    with closing(open_slide(options.file)) as slide:
+    with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
         values = describe(slide.info)
+        values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         if isinstance(slide, ConvertedSlide):
             values["conversion"] = _describe_conversion(slide)
     if options.json:
         write_json(values, None)
         return 0
-    print(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    print(f"{printable(options.file)}: {values['vendor']}, {as_bytes(values['bytes'])}")
     mpp = values["mpp"]
     print(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
     print(f"  objective power: {values['objective_power'] or 'not stated'}")
@@ -53,6 +59,15 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
     for name, image in values["associated_images"].items():
         print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+    for plane in values["planes"]:
+        where = "" if plane["offset"] is None else f", OffsetZ {plane['offset']}"
+        print(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
+    for remark in values["remarks"]:
+        print(f"  note: {remark}")
+    if values["omitted"]:
+        print(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+    for line in values["seen_otherwise"]:
+        print(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
         print(f"  {line}")
     return 0
@@ -127,4 +142,10 @@ def describe(info: SlideInfo) -> dict[str, Any]:
             }
             for name, image in info.associated_images.items()
         },
+        "planes": [
+            {"z": plane.z, "width": plane.size.width, "height": plane.size.height, "offset": plane.offset}
+            for plane in info.planes
+        ],
+        "omitted": list(info.omitted),
+        "remarks": list(info.remarks),
     }

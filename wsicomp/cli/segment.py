@@ -6,10 +6,11 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from wsicomp.cli.options import add_segmenter_options, parsed_config
+from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.convert import segment_slide
+from wsicomp.errors import printable
 from wsicomp.figures import as_percent
 from wsicomp.outputs import check_outputs
 from wsicomp.readers import open_slide
@@ -50,6 +51,7 @@ def register(commands: Subparsers) -> None:
         "the mask with its margin, and what the guard saves",
     )
     add_segmenter_options(parser.add_argument_group("finding tissue"))
+    add_plane_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the files if they exist")
     parser.set_defaults(run=run_segment)
 
@@ -64,14 +66,13 @@ def run_segment(options: argparse.Namespace) -> int:
     inputs = (options.source, config.weights)
     check_suffix(target)
     check_outputs([target] if audit is None else [target, audit], inputs, config.overwrite)
-    with closing(open_slide(options.source)) as slide, progress_bars() as show:
+    with closing(open_slide(options.source, config.z)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info)
     rows, columns = mask.pixels.shape
+    name = printable(target)
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
-    print(
-        f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}"
-    )
+    print(f"{name}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")
     for note in mask.notes:
         print(f"  note: {note}")
     return 0

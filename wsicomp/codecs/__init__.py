@@ -85,13 +85,29 @@ class Encoded(NamedTuple):
 
 
 @runtime_checkable
+class MeasuredCodec(Protocol):
+    """A guarded codec that decodes each tile as it makes it, for its library may miss what it was asked."""
+
+    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
+        """The tile as `TileCodec.encode` gives it, and how true it is; `shown` as for `encode_tiles`.
+
+        Raises:
+            ValueError: as `TileCodec.encode`.
+        """
+        ...
+
+
+@runtime_checkable
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can read; faster with many of them at once."""
 
     def encode_batch(
-        self, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+        self,
+        tiles: Sequence[Pixels],
+        sources: Sequence[EncodedTile | None] = (),
+        shown: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """The tiles, each as `TileCodec.encode` would give it.
+        """The tiles, each as `TileCodec.encode` would give it; `shown` as for `encode_tiles`.
 
         `sources` are the same tiles as their slide stores them, where they were not changed since.
 
@@ -279,6 +295,18 @@ def has_transcoder(name: str) -> bool:
     return not module.extra and hasattr(module.load(), "Transcoder")
 
 
+def is_guarded(name: str) -> bool:
+    """Whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
+
+    Raises:
+        UnknownCodecError, CodecUnavailableError: as `create_codec`.
+    """
+    if name == "copy":
+        return False
+    factory = _module(name).codec_class()
+    return any(hasattr(factory, method) for method in ("encode_measured", "encode_batch"))
+
+
 def _module(name: str) -> _Module:
     if name not in _BY_CODEC:
         raise UnknownCodecError(f"unknown codec {name!r}; known are {', '.join(_BY_CODEC)}")
@@ -286,15 +314,23 @@ def _module(name: str) -> _Module:
 
 
 def encode_tiles(
-    codec: TileCodec, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+    codec: TileCodec,
+    tiles: Sequence[Pixels],
+    sources: Sequence[EncodedTile | None] = (),
+    shown: Sequence[Size] = (),
 ) -> list[Encoded]:
     """Many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
+
+    `shown` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
 
     Raises:
         ValueError: as `TileCodec.encode`.
     """
     if isinstance(codec, ModelCodec):
-        return codec.encode_batch(tiles, sources)
+        return codec.encode_batch(tiles, sources, shown)
+    if isinstance(codec, MeasuredCodec):
+        parts: Sequence[Size | None] = shown or [None] * len(tiles)
+        return [codec.encode_measured(tile, part) for tile, part in zip(tiles, parts, strict=True)]
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
 

@@ -85,7 +85,7 @@ def compare_slide(
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
-        with closing(open_slide(path)) as slide:
+        with closing(open_slide(path, choices.base.z)) as slide:
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
@@ -260,8 +260,8 @@ def _one_line(exc: Exception) -> str:
 
 
 def _typical(tiles: Sequence[TileFidelity]) -> TileIndex | None:
-    """The tile in the middle of all by its SSIM."""
-    ordered = sorted(tiles, key=lambda tile: tile.ssim)
+    """The tile in the middle of all that are mostly tissue, by its SSIM."""
+    ordered = sorted((tile for tile in tiles if not tile.is_edge), key=lambda tile: tile.ssim)
     return ordered[len(ordered) // 2].index if ordered else None
 
 

@@ -7,10 +7,8 @@ from dataclasses import replace
 from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, without
 from wsicomp.codecs.text import holds_text
 from wsicomp.geometry import Size
-from wsicomp.readers import aperio
+from wsicomp.readers import aperio, layout
 from wsicomp.slide import JPEG, AssociatedImage, EncodedTile
-
-_ASPECT_TOLERANCE = 0.05
 
 
 def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> AssociatedImage:
@@ -32,5 +30,4 @@ def is_nameless(image: AssociatedImage) -> bool:
 
 def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:
     """Whether a thumbnail has the slide's proportions, as a label passed off as one has not."""
-    aspect = thumbnail.size.width / thumbnail.size.height * slide.height / slide.width
-    return abs(aspect - 1) <= _ASPECT_TOLERANCE + 1 / min(thumbnail.size.width, thumbnail.size.height)
+    return layout.shows_the_scan(thumbnail.size, slide)

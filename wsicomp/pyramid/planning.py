@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +106,7 @@ def plan_conversion(
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container, glass, images, ways)),
+        notes=tuple(_notes(info, config, container, glass, images, ways, levels)),
         model=None if model is None else {**model, "embedded": config.embed_model},
     )
 
@@ -119,7 +119,7 @@ def _levels(
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
         way = ways[source_level] if reduction == 1 else added_way(config)
-        tile = tile_size(level, way)
+        tile = tile_size(info, level, way)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
@@ -231,8 +231,9 @@ def _emptied(actions: Actions, corners: bool) -> Actions:
     """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
     if corners:
-        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-            emptied[row, column] = actions[row, column]
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            if emptied[corner] == TileAction.EMPTY.value:
+                emptied[corner] = TileAction.BLANK.value
     return emptied
 
 
@@ -275,7 +276,14 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "label": config.label and not config.deidentify,
         "macro": config.macro and not config.deidentify,
     }
-    return tuple(name for name, keep in wanted.items() if keep and name in info.associated_images)
+    # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
+    return tuple(
+        name
+        for name, keep in wanted.items()
+        if keep
+        and name in info.associated_images
+        and all(wanted[other] for other in info.associated_images[name].may_be)
+    )
 
 
 def _notes(
@@ -285,6 +293,7 @@ def _notes(
     glass: Glass | None,
     images: tuple[str, ...],
     ways: list[Way],
+    levels: tuple[LevelPlan, ...],
 ) -> list[str]:
     notes = []
     if config.codec == "auto" and ways[0].copies and config.codec_options():
@@ -306,12 +315,17 @@ def _notes(
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"
         )
+    notes += info.remarks
     if info.omitted:
         notes.append(f"not carried on: {', '.join(info.omitted)}")
     if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
         notes.append("an SVS states one um per px for both directions: their mean is written")
+    return [*notes, *_image_notes(container, images, levels)]
+
+
+def _image_notes(container: str, images: tuple[str, ...], levels: tuple[LevelPlan, ...]) -> Iterator[str]:
+    """How OpenSlide shows the images beside the levels, where it is not by their own names."""
+    if container == "svs" and len(levels) == 1 and images and "thumbnail" not in images:
+        yield f"OpenSlide takes the second image of an SVS for the thumbnail: here it is the {images[0]}"
     if container == "tiff" and images:
-        notes.append(
-            f"OpenSlide shows no associated images of a generic TIFF; the file holds {', '.join(images)}"
-        )
-    return notes
+        yield f"OpenSlide shows no associated images of a generic TIFF; the file holds {', '.join(images)}"

@@ -11,6 +11,7 @@ CODES = {
     "openslide-refuses": "OpenSlide does not open the file or does not read a level",
     "openslide-differs": "OpenSlide shows other levels, or other um per px, than the file states",
     "level-differs": "the levels are not those of the source",
+    "level-odd": "a level is not level 0 made smaller: another focal plane, a label, or the like",
     "tile-damaged": "a tile's bytes are not those that were written, or do not decode to its size",
     "tile-missing": "a tile that should hold a picture is empty",
     "tile-not-blank": "a tile that should be blank holds something else",
@@ -19,7 +20,8 @@ CODES = {
     "associated-differs": "a label, macro or thumbnail is not the source's",
     "not-restorable": "the source's file can no longer be rebuilt from it",
     "source-differs": "the file was not made from this source, or does not say from which",
-    "tile-unfaithful": "a neural tile is not as true to the source as its guard asks for",
+    "pixels-differ": "other programs show a tile otherwise than we do, or than they show the source's",
+    "tile-unfaithful": "a neural or JPEG 2000 tile is not as true to the source as was asked for",
     "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
 }
 """Every code that a `Problem` can have, with its meaning."""

@@ -6,33 +6,41 @@ A reader hands out encoded tiles and pixels; it must not know tissue, plans or t
 from __future__ import annotations
 
 import os
+from contextlib import closing, suppress
 from pathlib import Path
 
 from openslide import OpenSlide
 
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance
 from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Slide
+from wsicomp.slide import Slide, SlideInfo
 from wsicomp.version import PROGRAM
 
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
+_MOST_PLANES = 20
 
 
-def open_tiff(path: Path) -> TiffSlide:
+def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     """Open a tiled TIFF, a `ConvertedSlide` where wsicomp wrote it.
+
+    Of several focal planes `z` chooses one; without it the first is shown.
 
     Raises:
         SlideReadError, UnsupportedSlideError: as `open_slide`.
     """
+    check_file(path)
     directories = read_directories(path)
     first = directories[0]
     try:
         text = xmp.unwrap(first.xmp)
+        if text is not None and z:
+            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave z out")
         if text is not None:
             return ConvertedSlide(path, directories, Provenance.from_text(text))
         if first.software.startswith(f"{PROGRAM} "):
@@ -40,27 +48,54 @@ def open_tiff(path: Path) -> TiffSlide:
             raise SlideReadError(message, place="XMP packet")
     except SlideReadError as exc:
         raise type(exc)(exc.message, path, exc.place) from exc
-    return TiffSlide(path, directories)
+    return TiffSlide(path, directories, z)
 
 
-def open_slide(path: str | os.PathLike[str]) -> Slide:
+def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
     """Open a slide: Aperio SVS and tiled TIFF tile by tile, whatever else OpenSlide reads as pixels.
+
+    Of several focal planes `z` chooses one, by its place in the file. Without it such a slide is refused, but
+    with `any_plane`, where the first one is shown.
 
     Raises:
         SlideReadError: there is no such file, it is damaged, or nothing here reads it.
-        UnsupportedSlideError: it is an image, but not an 8-bit bright-field slide.
+        UnsupportedSlideError: it is an image, but not an 8-bit bright-field slide, or of focal planes of
+            which none was chosen.
     """
     path = Path(path)
+    check_file(path)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         vendor = OpenSlide.detect_format(path)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
-        return open_tiff(path)
+        slide = open_tiff(path, z)
+        if len(slide.info.planes) > 1 and z is None and not any_plane:
+            slide.close()
+            raise _several_planes(slide.info)
+        return slide
     if vendor is None:
         raise SlideReadError(
             "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path
         )
+    if z:
+        message = f"no plane z {z}; OpenSlide hands out one of this vendor's slides: leave z out"
+        raise UnsupportedSlideError(message, path)
     return OpenSlideSlide(path)
+
+
+def open_source(path: Path, converted: Path) -> Slide:
+    """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
+    z = None
+    with suppress(SlideReadError), closing(open_tiff(converted)) as made:
+        z = made.provenance.plan.config.get("z") if isinstance(made, ConvertedSlide) else None
+    return open_slide(path, z if type(z) is int else None, any_plane=True)
+
+
+def _several_planes(info: SlideInfo) -> UnsupportedSlideError:
+    planes = ", ".join(map(str, info.planes[:_MOST_PLANES]))
+    more = f" and {len(info.planes) - _MOST_PLANES} more" if len(info.planes) > _MOST_PLANES else ""
+    found = f"{len(info.planes)} focal planes of {info.size} px, expected one: {planes}{more}"
+    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by --z N", info.path)

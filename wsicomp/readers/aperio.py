@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsicomp.geometry import Mpp, Size
-from wsicomp.readers.numbers import positive_number
+from wsicomp.readers.numbers import BLANKS, positive_number, power_of, scale_of
 from wsicomp.version import SOFTWARE
 
 _TECHNICAL = frozenset(
@@ -33,6 +33,9 @@ _KNOWN = frozenset(
 """Other keys of Aperio's, which are named when they are left out; an unknown key could itself be a name."""
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*")
+
+_FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
+_MOST_HEAD = 4096
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
@@ -60,19 +63,32 @@ def parse_fields(description: str) -> Mapping[str, str]:
     for part in description.split("|")[1:]:
         key, separator, value = part.partition("=")
         if separator:
-            fields[key.strip()] = value.strip()
+            fields[key.strip(BLANKS)] = value.strip(BLANKS)
     return fields
+
+
+def plane_description(plane: str, first: str) -> str:
+    """The text of a focal plane's largest image, with scale and power from the first where it has none.
+
+    Some writers state them once for all planes.
+    """
+    if plane == first or not plane.startswith("Aperio"):
+        return first
+    own, stated = parse_fields(plane), parse_fields(first)
+    return plane + "".join(
+        f"|{key} = {stated[key]}" for key in ("AppMag", "MPP") if key in stated.keys() - own
+    )
 
 
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
     """Source: Aperio `MPP`, one number for both directions."""
-    value = positive_number(fields.get("MPP"))
+    value = scale_of(positive_number(fields.get("MPP")))
     return None if value is None else Mpp(value, value)
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:
     """Source: Aperio `AppMag`."""
-    return positive_number(fields.get("AppMag"))
+    return power_of(positive_number(fields.get("AppMag")))
 
 
 def level_description(size: Size, level: LevelText, previous: str) -> str:
@@ -103,19 +119,29 @@ def associated_description(name: str, size: Size, previous: str) -> str:
     return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
 
 
-def associated_name(description: str, subfile_type: int, position: int) -> str | None:
-    """What an image that is not tiled is, or None. `position` counts from 0 in the file.
+def stated_name(description: str) -> str | None:
+    """Which associated image a text says that it is of, or None.
 
-    Source: OpenSlide's aperio driver: NewSubfileType 1 is the label and 9 the macro (4.0.1), else the
-    first word of the second line; the second image of the file, if not tiled, is the thumbnail.
+    Source: Aperio writes "label 387x463" as the second line; Philips, Huron and Ventana begin with the word.
     """
-    lines = description.splitlines()
-    word = lines[1].split(" ")[0] if len(lines) > 1 else ""
-    if word in ("label", "macro", "thumbnail"):
-        return word
-    if subfile_type in (1, 9):
-        return "label" if subfile_type == 1 else "macro"
-    return "thumbnail" if position == 1 else None
+    lines = description.lstrip("\0 \t\r\n")[:_MOST_HEAD].splitlines()
+    for line in lines[1:2] if description.startswith("Aperio") else lines[:2]:
+        word = _FIRST_WORD.match(line)
+        if word is not None:
+            return word[1].lower()
+    return None
+
+
+def associated_name(description: str, subfile_type: int, position: int) -> str | None:
+    """What an image beside the levels is, or None. `position` counts from 0 in the file.
+
+    Its own word comes before its type, and its type before its place. OpenSlide 4.0.1 knows no words: there
+    the second image of the file, if not tiled, is the thumbnail, and NewSubfileType 1 the label, 9 the macro.
+
+    Source: OpenSlide's aperio driver.
+    """
+    typed = {1: "label", 9: "macro"}.get(subfile_type)
+    return stated_name(description) or typed or ("thumbnail" if position == 1 else None)
 
 
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:

@@ -1,19 +1,20 @@
 """Aperio SVS and generic tiled TIFF, tile by tile as the file stores them.
 
-Source: OpenSlide's aperio and generic-tiff drivers for what is a level.
+What is a level and what is not stands in `layout`.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg
+from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg, plain
 from wsicomp.codecs.checks import PartlyDecodedError
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import (
@@ -24,9 +25,12 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
-from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.inputs import reason
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import (
+    PLAIN,
+    PLANES,
     Directory,
     TiffFile,
     is_readable,
@@ -34,23 +38,51 @@ from wsicomp.readers.directories import (
     stored_encoding,
     tile_encoding,
 )
-from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.readers.layout import NamedImage, read_layout
+from wsicomp.readers.planes import decode_planes
+from wsicomp.slide import (
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    RGB,
+    YCBCR,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    SlideInfo,
+    TileEncoding,
+)
 
 _LARGEST_TILE_PX = 4096
+_PHOTOMETRICS = {
+    0: "grayscale",
+    1: "grayscale",
+    3: "palette colour",
+    4: "a mask",
+    5: "CMYK",
+    8: "CIELab",
+    9: "ICCLab",
+    10: "ITULab",
+}
+_SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
+_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
 class TiffSlide:
-    """A tiled TIFF: the levels that OpenSlide's driver would show, as encoded tiles and as pixels.
+    """A tiled TIFF: its levels, as encoded tiles and as pixels.
 
-    `file` is the file itself, for who needs its bytes.
+    `file` is the file itself, for who needs its bytes. Of several focal planes `z` chooses one, by its place;
+    without it the first is shown.
 
     Raises:
         SlideReadError: a level or its first tiles are damaged.
         UnsupportedSlideError: it is not an 8-bit bright-field slide in tiles.
     """
 
-    def __init__(self, path: Path, directories: Sequence[Directory]) -> None:
+    def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
+        self._z = z
+        self._first, self._shown = directories[0], shown_levels(directories)
         try:
             self._levels = self._chosen_levels(directories)
             self.file = TiffFile(path)
@@ -62,12 +94,11 @@ class TiffSlide:
         except SlideReadError as exc:
             raise type(exc)(exc.message, path, exc.place) from exc
         except OSError as exc:
-            raise SlideReadError(exc.strerror or str(exc), path) from exc
+            raise SlideReadError(reason(exc), path) from exc
 
     def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
-        if directories[0].tile is None:
-            raise UnsupportedSlideError("the first image is stored in strips, expected tiles")
-        levels = shown_levels(directories)
+        self._layout = read_layout(directories, self._z)
+        levels = list(self._layout.levels)
         for number, directory in enumerate(levels):
             check_level(directory, f"level {number}")
         return levels
@@ -82,13 +113,25 @@ class TiffSlide:
         return self._levels[level].ranges
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image."""
-        return self._images[name].ranges
+        """(strips, 2): offset and byte count of each strip of an associated image; none of one in tiles."""
+        directory = self._images[name]
+        return directory.ranges if directory.tile is None else directory.ranges[:0]
+
+    @property
+    def shown_levels(self) -> tuple[Size, ...]:
+        """The sizes of what OpenSlide takes for levels, largest first."""
+        return tuple(directory.size for directory in self._shown)
+
+    @property
+    def shown_mpp(self) -> Mpp | None:
+        """The scale that OpenSlide reads from the file: it knows no OME-XML."""
+        return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
         level = self._info.levels[index.level]
-        assert level.encoding is not None
+        if level.encoding is None:
+            raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
         data, encoding = self.read_stored(index), level.encoding
         if self._levels[index.level].encoding.compression == APERIO_JPEG2000_YCBCR:
             with contextlib.suppress(ValueError):  # of a damaged one nothing else can be said
@@ -96,10 +139,14 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked."""
+        """What the file holds for a tile, unchecked; of planes one after another."""
+        return b"".join(self._read_parts(index))
+
+    def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
-        offset, count = directory.ranges[index.row * directory.grid.columns + index.column].tolist()
-        return self.file.read(offset, count, str(index))
+        number = index.row * directory.grid.columns + index.column
+        ranges = directory.ranges[number :: directory.grid.count].tolist()
+        return [self.file.read(offset, count, str(index)) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
@@ -110,11 +157,28 @@ class TiffSlide:
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
+        if self._info.levels[index.level].form:
+            pixels = self._decode_planes(index)
+            return pixels if decoder is decode_tile else eighth(pixels)
         tile = self.read_encoded_tile(index)
         if tile.data:
             return self._decoded(tile, index, decoder)
         absent = self._absent_tile(index)
         return absent if decoder is decode_tile else eighth(absent)
+
+    def _decode_planes(self, index: TileIndex) -> Pixels:
+        """A tile in planes or with alpha, as pixels."""
+        parts = self._read_parts(index)
+        if not any(parts):
+            return self._absent_tile(index)
+        directory = self._levels[index.level]
+        assert directory.tile is not None, "levels are tiled"
+        try:
+            return decode_planes(parts, directory.encoding, directory.tile, directory.samples)
+        except UnsupportedSlideError as exc:
+            raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
+        except (ValueError, RuntimeError) as exc:
+            raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
@@ -187,37 +251,66 @@ class TiffSlide:
         self.file.close()
 
     def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
-        first = directories[0]
+        first, chosen, layout = directories[0], self._levels[0], self._layout
         is_aperio = first.description.startswith("Aperio")
-        fields = aperio.parse_fields(first.description) if is_aperio else {}
-        images, self._images, omitted = _associated_images(self.file, directories, is_aperio)
-        unseen = sum(directory.tile is not None for directory in directories) - len(self._levels)
-        if unseen:
-            omitted += (f"{unseen} tiled images that OpenSlide does not show",)
+        description = aperio.plane_description(chosen.description, first.description) if is_aperio else ""
+        fields = aperio.parse_fields(description)
+        images, self._images, unsound = _associated_images(self.file, layout.named)
+        image = layout.image
+        stated = None if image is None else image.mpp
         return SlideInfo(
             path=path,
             vendor="aperio" if is_aperio else "generic-tiff",
             levels=tuple(self._level(number) for number in range(len(self._levels))),
-            mpp=aperio.mpp(fields) if is_aperio else first.mpp,
-            objective_power=aperio.objective_power(fields),
-            icc_profile=first.icc_profile,
-            description=first.description,
+            mpp=aperio.mpp(fields) if is_aperio else stated or chosen.mpp,
+            objective_power=aperio.objective_power(fields) if image is None else image.objective_power,
+            icc_profile=chosen.icc_profile or first.icc_profile,
+            description=description if is_aperio else first.description,
             properties={f"aperio.{key}": value for key, value in fields.items()},
             associated_images=images,
-            omitted=omitted,
+            omitted=(*unsound, *layout.omitted),
+            planes=layout.planes,
+            remarks=layout.remarks,
         )
 
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
+        form = "" if directory.is_rgb else stored_form(directory)
+        stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,
             directory.tile,
             (largest.width / directory.size.width + largest.height / directory.size.height) / 2,
-            stored_encoding(self.file, directory, f"level {number}"),
-            int(directory.ranges[:, 1].sum()),
-            tuple(np.flatnonzero(directory.ranges[:, 1] == 0).tolist()),
+            None if form else self._encoding(number),
+            0 if form else int(stored.sum()),
+            tuple(np.flatnonzero(stored == 0).tolist()),
+            form=form,
         )
+
+    def _encoding(self, number: int) -> TileEncoding:
+        """How a level's tiles are stored; by the tags alone where all of a lower level's are damaged."""
+        directory = self._levels[number]
+        try:
+            return stored_encoding(self.file, directory, f"level {number}")
+        except SlideReadError:
+            if number == 0:
+                raise
+            return directory.encoding
+
+
+def stored_form(directory: Directory) -> str:
+    """How the samples of an image are stored, in words."""
+    photometric = directory.encoding.photometric
+    names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
+    name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
+    if directory.is_plain_rgb:
+        alpha = " with alpha" if directory.samples == 4 else ""
+        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}"
+    kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
+    planar = ", in planes" if directory.planar == PLANES else ""
+    count = f"{directory.samples} " if directory.samples else ""
+    return f"{name}, {count}{kind + ' ' if kind else ''}samples of {directory.bits} bits{planar}"
 
 
 def check_level(directory: Directory, place: str) -> None:
@@ -226,15 +319,22 @@ def check_level(directory: Directory, place: str) -> None:
     Raises:
         UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
     """
-    if not directory.is_rgb:
-        found = f"{directory.samples} samples of {directory.bits} bits, "
-        found += f"photometric {directory.encoding.photometric}"
+    if not directory.is_rgb and not directory.is_plain_rgb:
+        found = f"{stored_form(directory)}, compression {directory.encoding.compression}"
         raise UnsupportedSlideError(
             f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
         )
+    if directory.sample_format in _SAMPLE_FORMATS:
+        kind = _SAMPLE_FORMATS[directory.sample_format]
+        raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
     if not can_decode(directory.encoding.compression):
         number = directory.encoding.compression
         raise UnsupportedSlideError(f"unknown TIFF compression {number}", place=place)
+    if directory.encoding.compression in PLAIN and directory.encoding.photometric != RGB:
+        raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
+    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in PLAIN:
+        number = directory.encoding.predictor
+        raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
     if directory.depth != 1:
         raise UnsupportedSlideError(f"{directory.depth} focal planes, expected 1", place=place)
     size, tile = directory.size, directory.tile
@@ -246,23 +346,57 @@ def check_level(directory: Directory, place: str) -> None:
 
 
 def _associated_images(
-    file: TiffFile, directories: Sequence[Directory], is_aperio: bool
+    file: TiffFile, named: Sequence[NamedImage]
 ) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
-    """The label, macro and thumbnail, and which images in strips are none of them or not readable."""
+    """The label, macro and thumbnail, and which ones are there once more or are not readable."""
     images: dict[str, AssociatedImage] = {}
     found: dict[str, Directory] = {}
     omitted = []
-    for number, directory in enumerate(directories):
-        if directory.tile is not None:
-            continue
-        position = number if is_aperio else -1
-        name = aperio.associated_name(directory.description, directory.subfile_type, position)
-        image = None if name is None or name in images else associated_image(file, directory)
-        if name is not None and image is not None:
-            images[name], found[name] = image, directory
-        else:
-            omitted.append(f"{name or 'an image'} of {directory.size} px in strips")
+    for one in named:
+        name, directory = one.name, one.directory
+        if name not in images:
+            read = associated_image if directory.tile is None else laid_in_strips
+            image = read(file, directory)
+            if image is not None:
+                images[name], found[name] = replace(image, may_be=one.may_be), directory
+                continue
+        stored = "strips" if directory.tile is None else "tiles"
+        omitted.append(f"{'another ' if name in images else ''}{name} of {directory.size} px in {stored}")
     return images, found, tuple(omitted)
+
+
+def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
+    """An image in tiles, decoded and laid into one strip without loss; None if it is not sound 8-bit RGB.
+
+    In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
+    """
+    size, tile = directory.size, directory.tile
+    if tile is None or not is_readable(directory) or min(*size.shape, *tile.shape) < 1:
+        return None
+    room = directory.grid.count * tile.width * tile.height * 3
+    if (
+        max(*tile.shape) > _LARGEST_TILE_PX
+        or max(room, directory.ranges[:, 1].sum()) > _LARGEST_ASSOCIATED_BYTES
+    ):
+        return None
+    pixels = np.empty((*size.shape, 3), np.uint8)
+    try:
+        encoding = stored_encoding(file, directory, "image in tiles")
+        for index, (offset, count) in zip(directory.grid.raster(0), directory.ranges.tolist(), strict=True):
+            data = file.read(offset, count, "image in tiles")
+            whole = decode_tile(EncodedTile(data, encoding, tile))
+            region = directory.grid.region(index.column, index.row)
+            part = whole[: region.height, : region.width]
+            pixels[region.y : region.y + region.height, region.x : region.x + region.width] = part
+    except (SlideReadError, PartlyDecodedError, CodecUnavailableError, UnknownModelError):
+        return None
+    except (ValueError, RuntimeError):
+        return None
+    strip = plain.encode(_LOSSLESS, pixels)
+    copy = Size(size.width, size.height)
+    return AssociatedImage(
+        copy, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
+    )
 
 
 def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | None:
