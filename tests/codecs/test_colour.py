@@ -14,7 +14,7 @@ from PIL import Image
 
 import wsicomp
 from tests.drawn import colour
-from wsicomp import ConversionConfig, WsicompError
+from wsicomp import ConfigError, ConversionConfig, WsicompError
 from wsicomp.cli import main
 from wsicomp.codecs import (
     create_codec,
@@ -420,10 +420,27 @@ def test_a_level_of_rgb_and_ycbcr_tiles_is_read_tile_by_tile_and_never_copied(fi
     truth = colour.draw_mixed_jpeg2000(source, first_has_transform).astype(int)
     assert np.abs(by_reader(source) - truth).max() <= 1
     assert np.abs(by_api(source) - truth).max() <= 1
-    with pytest.raises(WsicompError, match="OpenSlide would show it in wrong colours; take codec jpeg"):
-        convert(source, tmp_path / "copy.svs")
-    convert(source, tmp_path / "jpeg.svs", codec="jpeg", quality=95)
-    assert np.abs(by_openslide(tmp_path / "jpeg.svs") - truth).max() <= 8
+    with pytest.raises(
+        ConfigError, match=r"copied: they are JPEG 2000 .some RGB, some YCbCr.; take codec jpeg"
+    ):
+        convert(source, tmp_path / "copy.svs", codec="copy")
+    _check_encoded_anew(source, truth, tmp_path)
+
+
+def _check_encoded_anew(source, truth, tmp_path):
+    convert(source, tmp_path / "auto.svs", quality=95)
+    assert np.abs(by_openslide(tmp_path / "auto.svs") - truth).max() <= 8
+    convert(source, tmp_path / "lossless.tif", codec="jpegxl", lossless=True)
+    assert (by_api(tmp_path / "lossless.tif") == by_reader(source)).all()
+
+
+def test_a_tile_of_other_colours_beyond_the_first_ones_is_refused_when_it_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsicomp.readers.directories._SAMPLES", 1)
+    for first_has_transform in (True, False):
+        source = tmp_path / f"source{first_has_transform}.svs"
+        colour.draw_mixed_jpeg2000(source, first_has_transform)
+        with pytest.raises(WsicompError, match="OpenSlide would show it in wrong colours; take codec jpeg"):
+            convert(source, tmp_path / "copy.svs")
 
 
 @pytest.mark.parametrize(("compression", "transform"), [(33003, True), (33005, False), (33005, True)])
@@ -431,11 +448,11 @@ def test_jpeg_2000_in_boxes_is_read_as_tifffile_reads_it_and_never_copied(compre
     source = tmp_path / "source.svs"
     truth = colour.draw_jpeg2000(source, compression, transform=transform, boxed=True)
     assert (by_reader(source) == truth).all()
+    assert (by_api(source) == truth).all()
     assert (tifffile.imread(source) == truth).all()
-    with pytest.raises(WsicompError, match="JP2 boxes, which OpenSlide does not read; take codec jpeg"):
+    with pytest.raises(ConfigError, match=r"copied: they are JPEG 2000 .in JP2 boxes.; take codec jpeg"):
         convert(source, tmp_path / "copy.svs", codec="copy")
-    convert(source, tmp_path / "jpeg.svs", codec="jpeg", quality=95)
-    assert np.abs(by_openslide(tmp_path / "jpeg.svs") - truth).max() <= 8
+    _check_encoded_anew(source, truth.astype(int), tmp_path)
 
 
 def test_boxes_that_say_other_colours_than_tiff_are_refused(tmp_path):

@@ -59,13 +59,13 @@ def decode(tile: EncodedTile) -> Pixels:
     if codestream is not tile.data:
         if holds_ycbcr != (form.is_subsampled or boxes_say_ycbcr(tile.data)):
             raise ValueError(f"JP2 boxes say other colours than TIFF compression {tile.encoding.compression}")
-        return _decoded(tile.data, tile.size)
-    take = _upsampled if form.is_subsampled else _decoded
+        return _samples(tile.data, tile.size)
+    take = _upsampled if form.is_subsampled else _samples
     pixels = take(codestream, tile.size)
     return _ycbcr_to_rgb(pixels) if holds_ycbcr else pixels
 
 
-def _decoded(stream: bytes, size: Size) -> Pixels:
+def _samples(stream: bytes, size: Size) -> Pixels:
     pixels = np.empty((*size.shape, 3), np.uint8)
     imagecodecs.jpeg2k_decode(stream, out=pixels)
     return pixels

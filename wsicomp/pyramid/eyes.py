@@ -185,11 +185,10 @@ class StoredEyes:
         return pixels if pixels is not None and pixels.shape == (*size.shape, 3) else None
 
     def _stored(self, index: TileIndex) -> tuple[bytes, TileEncoding]:
-        data = self._slide.read_stored(index)
         if not isinstance(self._slide, ConvertedSlide):
-            encoding = self._slide.info.levels[index.level].encoding
-            assert encoding is not None, "the levels of a TIFF are encoded"
-            return data, encoding
+            tile = self._slide.read_encoded_tile(index)
+            return tile.data, tile.encoding
+        data = self._slide.read_stored(index)
         plan = self._slide.provenance.plan.levels[index.level]
         if self._slide.is_kept(index):
             return data, plan.shown

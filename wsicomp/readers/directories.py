@@ -21,11 +21,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.codecs import can_decode, jpeg, jpeg2000
+from wsicomp.codecs.jpeg2000_stream import BOXED
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.numbers import scale_of
 from wsicomp.readers.xmp import XMP_TAG
-from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
 
 # What tifffile logs about a damaged file is said by our own error, in one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -39,6 +40,8 @@ MODEL_TAG = 65453
 _MOST_DIRECTORIES = 1000
 _MOST_MODEL_BYTES = 1 << 29
 _MANY_TILES = 50_000
+_SAMPLES = 16
+"""So many tiles of JPEG 2000 are looked at before a level is taken for one that can be copied."""
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
@@ -205,6 +208,25 @@ def _true_encoding(
         with contextlib.suppress(ValueError):
             return tile_encoding(encoding, file.read(offset, count, place))
     return encoding
+
+
+def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
+    """What is odd about JPEG 2000 tiles that can be read and not copied, in words; empty if nothing is.
+
+    Raises:
+        SlideReadError: the file ends before its first tiles do.
+    """
+    encoding = directory.encoding
+    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        return ""
+    found = set()
+    for offset, count in directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist():
+        data = file.read(offset, count, "tile")
+        if data.startswith(BOXED):
+            return "JPEG 2000 (in JP2 boxes)"
+        with contextlib.suppress(ValueError):
+            found.add(jpeg2000.true_compression(data, encoding.compression))
+    return "JPEG 2000 (some RGB, some YCbCr)" if len(found) > 1 else ""
 
 
 def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:

@@ -9,8 +9,9 @@ from pathlib import Path
 import tifffile
 
 from wsicomp.codecs import jpeg2000, jpeg_stream
+from wsicomp.codecs.jpeg2000_stream import BOXED
 from wsicomp.readers.directories import TIFF_MAGIC
-from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
 
 _SAMPLES = 16
 
@@ -18,8 +19,8 @@ _SAMPLES = 16
 def openslide_misreads(path: Path) -> bool:
     """Whether one of the first tiles that a TIFF stores is such; a file that cannot be read is none.
 
-    RGB under Aperio's 33003 it converts from YCbCr; at an Adobe segment of a transform that it does not know
-    it fails, though what it would say is not what decides.
+    RGB under Aperio's 33003 it converts from YCbCr. It fails at JPEG 2000 in JP2 boxes, and at an Adobe
+    segment of a transform that it does not know, though what it would say is not what decides.
     """
     try:
         with path.open("rb") as file:
@@ -28,7 +29,7 @@ def openslide_misreads(path: Path) -> bool:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
             compression = int(page.compression)
-            if compression not in (JPEG, APERIO_JPEG2000_YCBCR):
+            if compression not in (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB):
                 return False
             ranges = zip(page.dataoffsets, page.databytecounts, strict=True)
             stored = islice((place for place in ranges if place[1]), _SAMPLES)
@@ -46,5 +47,5 @@ def _is_misread(data: bytes, compression: int) -> bool:
     with contextlib.suppress(ValueError):
         if compression == JPEG:
             return jpeg_stream.has_unknown_transform(data)
-        return jpeg2000.true_compression(data, compression) != compression
+        return data.startswith(BOXED) or jpeg2000.true_compression(data, compression) != compression
     return False

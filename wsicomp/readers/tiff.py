@@ -34,6 +34,7 @@ from wsicomp.readers.directories import (
     Directory,
     TiffFile,
     is_readable,
+    odd_jpeg2000,
     shown_levels,
     stored_encoding,
     tile_encoding,
@@ -129,13 +130,13 @@ class TiffSlide:
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
-        level = self._info.levels[index.level]
-        if level.encoding is None:
+        level, directory = self._info.levels[index.level], self._levels[index.level]
+        if not directory.is_rgb:
             raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
-        data, encoding = self.read_stored(index), level.encoding
-        if self._levels[index.level].encoding.compression == APERIO_JPEG2000_YCBCR:
+        data, encoding = self.read_stored(index), level.encoding or directory.encoding
+        if directory.encoding.compression == APERIO_JPEG2000_YCBCR:
             with contextlib.suppress(ValueError):  # of a damaged one nothing else can be said
-                encoding = tile_encoding(self._levels[index.level].encoding, data)
+                encoding = tile_encoding(directory.encoding, data)
         return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
@@ -157,7 +158,7 @@ class TiffSlide:
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
-        if self._info.levels[index.level].form:
+        if not self._levels[index.level].is_rgb:
             pixels = self._decode_planes(index)
             return pixels if decoder is decode_tile else eighth(pixels)
         tile = self.read_encoded_tile(index)
@@ -276,7 +277,7 @@ class TiffSlide:
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
-        form = "" if directory.is_rgb else stored_form(directory)
+        form = odd_jpeg2000(self.file, directory) if directory.is_rgb else stored_form(directory)
         stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,
