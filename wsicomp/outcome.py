@@ -103,10 +103,12 @@ def describe_conversion(
     found: Verification | None,
     stages: Stages,
     kept_model: str | None = None,
+    held: str | None = None,
 ) -> ConversionReport:
     """The report on a conversion whose target stands under its name, by what the target says of itself.
 
     `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model.
+    `held` is what the user should know of how the target was held while it was written.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
@@ -128,7 +130,11 @@ def describe_conversion(
         rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
         tissue_fraction=None if mask is None else float(mask["tissue_fraction_with_margin"]),
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, plan, kept_model, target_bytes, lost)),
+        notes=(
+            *plan.notes,
+            *filter(None, (held,)),
+            *_afterthoughts(target, plan, kept_model, target_bytes, lost),
+        ),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,

@@ -12,6 +12,7 @@ from typing import cast
 from wsicomp.codecs import ModelCodec, create_codec, create_transcoder
 from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import SlideReadError
+from wsicomp.inputs import check_file, reason
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.reading import FEW_REGIONS, Disagreement, check_reading, told_once
@@ -256,7 +257,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
 
 
 def file_sha256(path: Path, progress: StageProgress = untold) -> str:
@@ -265,6 +266,7 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
     Raises:
         SlideReadError: the file cannot be read.
     """
+    check_file(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -273,5 +275,5 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
                 digest.update(block)
                 progress(file.tell(), total)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import LedgerError
+from wsicomp.inputs import is_file
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
@@ -114,7 +115,7 @@ class Ledger:
 
     def __init__(self, target: Path, read_only: bool = False) -> None:
         self.path = target / FOLDER / _FILE
-        if read_only and not self.path.is_file():
+        if read_only and not self.is_there(target):
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
         with self._told():
             self._database = self._opened(read_only)
@@ -137,7 +138,7 @@ class Ledger:
     @staticmethod
     def is_there(target: Path) -> bool:
         """Whether a tree has one."""
-        return (target / FOLDER / _FILE).is_file()
+        return is_file(target / FOLDER / _FILE)
 
     def __enter__(self) -> Ledger:
         return self

@@ -122,11 +122,27 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
             if not os.path.lexists(source):
                 place.rename(source)
             raise KeptError("another file took its place while it was moved")
-        sync_directory(place.parent)
-        sync_directory(source.parent)
+        _made_to_last(source, place)
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
     return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="")
+
+
+def _made_to_last(source: Path, place: Path) -> None:
+    """Have a move on the disk; one that cannot be is taken back.
+
+    Raises:
+        KeptError: it was.
+    """
+    try:
+        sync_directory(place.parent)
+        sync_directory(source.parent)
+    except OSError as exc:
+        if os.path.lexists(source):
+            raise
+        place.rename(source)
+        message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
+        raise KeptError(message) from exc
 
 
 def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:

@@ -33,6 +33,7 @@ from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.options import add_conversion_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import write_json
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_duration, as_saving
 from wsicomp.outputs import check_outputs
 
@@ -318,7 +319,7 @@ def run_status(options: argparse.Namespace) -> int:
         )
         return 0
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
-    print(f"{options.target}: {states}")
+    print(f"{printable(options.target)}: {states}")
     if report.states["done"]:
         sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
         print(f"  {sizes}, {as_saving(report.saved)}")
@@ -348,7 +349,7 @@ def run_report(options: argparse.Namespace) -> int:
     if options.json:
         write_json(report.to_json(), options.json)
     for path in named:
-        print(f"wrote {path}", file=sys.stderr)
+        print(f"wrote {printable(path)}", file=sys.stderr)
     if to_stdout:
         return 0
     print(_report_text(options.target, report))

@@ -11,6 +11,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide, plan_slide
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_saving
 from wsicomp.outcome import ConversionReport, GuardedReport
 from wsicomp.outputs import check_outputs
@@ -126,7 +127,7 @@ def _plan_text(plan: ConversionPlan) -> str:
 
 def _report_text(report: ConversionReport) -> str:
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    lines = [f"{report.target}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
+    lines = [f"{printable(report.target)}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,

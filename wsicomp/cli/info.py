@@ -12,6 +12,7 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
 from wsicomp.concurrency import available_cores
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.pyramid.reading import check_reading, told_once
@@ -44,7 +45,7 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         write_json(values, None)
         return 0
-    print(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    print(f"{printable(options.file)}: {values['vendor']}, {as_bytes(values['bytes'])}")
     mpp = values["mpp"]
     print(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
     print(f"  objective power: {values['objective_power'] or 'not stated'}")

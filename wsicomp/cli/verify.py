@@ -11,7 +11,8 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import printable
+from wsicomp.inputs import check_file
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
 from wsicomp.pyramid.verify import Measured, verify_slide
@@ -51,8 +52,9 @@ def register(commands: Subparsers) -> None:
 def run_verify(options: argparse.Namespace) -> int:
     """Print the findings; 1 if there are any."""
     source = options.against
-    if not options.file.is_file():
-        raise SlideReadError("no such file", options.file)
+    check_file(options.file)
+    if source is not None:
+        check_file(source)
     with (
         nullcontext() if source is None else closing(open_source(source, options.file)) as slide,
         progress_bars() as show,
@@ -65,15 +67,15 @@ def run_verify(options: argparse.Namespace) -> int:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0
     for problem in found.problems:
-        print(f"{options.file}: {problem}")
+        print(printable(f"{options.file}: {problem}"))
     for place in found.flawed:
-        print(f"{options.file}: {place}: damaged in the source already")
+        print(f"{printable(options.file)}: {place}: damaged in the source already")
     for place in found.lost:
-        print(f"{options.file}: {place}: could not be decoded in the source, and is background")
+        print(f"{printable(options.file)}: {place}: could not be decoded in the source, and is background")
     if not found.problems:
-        against = "" if source is None else f", as made from {source}"
+        against = "" if source is None else f", as made from {printable(source)}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
-        print(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
+        print(f"{printable(options.file)}: good, {found.tiles} tiles{against}{origin}")
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             print(f"  {line}")

@@ -188,7 +188,8 @@ class StoredEyes:
         data = self._slide.read_stored(index)
         if not isinstance(self._slide, ConvertedSlide):
             encoding = self._slide.info.levels[index.level].encoding
-            assert encoding is not None, "the levels of a TIFF are encoded"
+            if encoding is None:
+                raise LookupError("its tiles are put together from several")
             return data, encoding
         plan = self._slide.provenance.plan.levels[index.level]
         if self._slide.is_kept(index):

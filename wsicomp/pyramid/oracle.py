@@ -147,8 +147,7 @@ class _PixelCheck:
         if not found.worst:
             return True
         encoding = self._target.info.levels[index.level].encoding
-        assert encoding is not None, "the levels of a TIFF are encoded"
-        subsampled = is_chroma_subsampled(encoding, self._target.read_stored(index))
+        subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
         return by_decoders(found, subsampled, not shown.is_whole)
 
     def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:

@@ -8,7 +8,7 @@ as was asked for. Then other programs look at it (`oracle`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
+from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -209,17 +210,21 @@ def _check_openslide(
                 own = navigable[number] if plan is not None else _level_of(slide, sizes[number])
                 if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
-            mpp = shown.properties.get("openslide.mpp-x")
-            if (mpp is None) != (stated is None) or (
-                mpp is not None and stated is not None and not _close(float(mpp), stated.x * scale)
-            ):
+            mpp = _shown_mpp(shown.properties)
+            if mpp is not None and stated is not None:
+                differs = not _close(mpp, stated.x * scale)
+            else:
+                # OpenSlide reads no scale from whole numbers, which other programs write.
+                differs = mpp is not None or (stated is not None and plan is not None)
+            if differs:
                 yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
-            power = shown.properties.get("openslide.objective-power")
-            if plan is not None and plan.container == "svs" and power != _as_text(slide.info.objective_power):
+            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
+            if plan is not None and plan.container == "svs" and _differ(power, slide.info.objective_power):
                 expected_power = slide.info.objective_power
                 yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
             bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            if bounds and shown.properties["openslide.vendor"] == "generic-tiff":
+            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
+            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
@@ -339,9 +344,21 @@ def _check_tiles(
     return problems, checks
 
 
-def _as_text(number: float | None) -> str | None:
-    """A number as OpenSlide writes it."""
-    return None if number is None else f"{number:.17g}"
+def _shown_mpp(properties: Mapping[str, str]) -> float | None:
+    """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    return mpp_x if mpp_y else None
+
+
+def _keeps_holes(plan: ConversionPlan) -> bool:
+    """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
+    return plan.config["glass"] != "empty" and plan.levels[0].count(TileAction.EMPTY) > 0
+
+
+def _differ(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return first is not second
+    return not _close(first, second)
 
 
 def _close(first: float, second: float) -> bool:

@@ -23,7 +23,7 @@ from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
-from wsicomp.outputs import open_locked, partial_path, sync_directory
+from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -83,11 +83,14 @@ class PyramidWriter:
         self._overwrite = overwrite
         self._model = model
         self._pages: list[_WrittenLevel | None] = []
+        self.note: str | None = None
+        """What the user should know of how the partial file is held."""
 
     def __enter__(self) -> PyramidWriter:
         self._refuse_existing()
         self._file = open_locked(self.partial)
         try:
+            self.note = lock_note(self._file)
             self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
         except OSError as exc:
             self._discard()
@@ -104,7 +107,7 @@ class PyramidWriter:
             self._discard()
 
     def _discard(self) -> None:
-        self.partial.unlink(missing_ok=True)
+        discard(self._file, self.partial)
         # Closing tries again to write what a full disk refused, which has been said already.
         with contextlib.suppress(OSError):
             self._file.close()
@@ -233,16 +236,21 @@ class PyramidWriter:
         """Give the finished file its name; from here on it is there even if the machine stops.
 
         Raises:
-            TargetExistsError: the target has come into being meanwhile.
-            SlideWriteError: the file system refuses.
+            TargetExistsError: the target has come into being meanwhile, or another run is writing it.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
         """
         self._refuse_existing()
+        check_ours(self._file, self.partial)
         try:
             self.partial.replace(self._target)
-            self._file.close()
-            sync_directory(self._target.parent)
         except OSError as exc:
-            raise _refused(exc, self._target) from exc
+            is_old = self._target.exists()
+            message = f"cannot get its name ({exc.strerror or exc}); "
+            message += "what was there before still is" if is_old else "nothing is left of it"
+            raise SlideWriteError(message, self._target) from exc
+        with contextlib.suppress(OSError):  # all of it is on the disk already
+            self._file.close()
+        settle(self._target)
 
     def _refuse_existing(self) -> None:
         if self._target.exists() and not self._overwrite:
@@ -359,4 +367,4 @@ def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return SlideWriteError(f"cannot be written ({reason}); nothing is left of it", path)
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", path)

@@ -19,7 +19,7 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
-from wsicomp.readers.numbers import positive_number
+from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.own_pixels import LevelReads
 from wsicomp.readers.parts import dicom_levels
 from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
@@ -191,13 +191,13 @@ def on_white(rgba: Pixels) -> Pixels:
 
 def _describe(path: Path, slide: openslide.OpenSlide) -> SlideInfo:
     properties = dict(slide.properties)
-    mpp_x, mpp_y = (positive_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
     return SlideInfo(
         path=path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
         levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
         mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
-        objective_power=positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
+        objective_power=power_of(positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))),
         icc_profile=_icc_profile(slide),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,
