@@ -1,4 +1,4 @@
-"""Slides drawn from seeds by every road; counts of what came of them, and the seed of each that went wrong."""
+"""Slides drawn from seeds, by every road: counts of what came of them, and the seed of what went wrong."""
 
 import argparse
 import os

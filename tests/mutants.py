@@ -19,6 +19,7 @@ ROADS = {
     "jpeg": {"codec": "jpeg"},
     "jpegxl lossless": {"codec": "jpegxl", "lossless": True, "effort": 1},
 }
+CHECKED = "damaged, and refused by the check of what was written"
 AGREE, BY_OTHERS, REFUSED = (
     "agree",
     "agree, OpenSlide alone shows the source otherwise",
@@ -51,10 +52,9 @@ def try_mutant(seed, folder):
     found = []
     for number, (road, options) in enumerate(ROADS.items()):
         target = folder / f"target-{number}.tif"
-        outcome = _outcome(source, target, options, road)
-        found.append(
-            Tried(seed, road, outcome, facts, outcome in (AGREE, BY_OTHERS) or outcome.startswith(REFUSED))
-        )
+        outcome = _outcome(source, target, options, road, facts)
+        is_good = outcome in (AGREE, BY_OTHERS) or outcome.startswith((REFUSED, CHECKED))
+        found.append(Tried(seed, road, outcome, facts, is_good))
         target.unlink(missing_ok=True)
     left = sorted(path.name for path in folder.iterdir() if path != source)
     if left:
@@ -63,7 +63,7 @@ def try_mutant(seed, folder):
     return found
 
 
-def _outcome(source, target, options, road):
+def _outcome(source, target, options, road, facts):
     try:
         with _limited():
             config = ConversionConfig(glass="keep", workers=1, **options)
@@ -71,7 +71,8 @@ def _outcome(source, target, options, road):
             lacks = any("not carried on" in note for note in notes)
             told, by_others = differences(source, target, road != "jpeg", lacks)
     except VerificationError as exc:
-        return f"its own check failed: {exc.message[:300]}"
+        kind = CHECKED if "damaged" in facts or "cut" in facts else "its own check failed"
+        return f"{kind}: {exc.message[:300]}"
     except HangsError:
         return f"no end after {LIMIT_S} s"
     except WsicompError as exc:

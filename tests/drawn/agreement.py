@@ -14,24 +14,29 @@ import openslide
 import tifffile
 
 from wsicomp.pyramid.eyes import decoded_by_others
-from wsicomp.readers import open_tiff
+from wsicomp.readers import open_slide, open_tiff
 from wsicomp.slide import JPEG, TileEncoding
 
-LOSSY_MEAN = 8.0
-"""Grey levels in the mean within which JPEG of quality 90 stays on smooth pictures that may be damaged."""
+LOSSY_SHIFT = 12.0
+"""Grey levels within which JPEG of quality 90 keeps a tile's mean colour, of what is damaged too."""
 
 
 def differences(source, target, lossless, lacks_levels=False):
-    """How the target differs from the source, in words; and whether OpenSlide alone shows the source otherwise.
+    """How the target differs, in words; and whether OpenSlide alone shows the source otherwise than it.
 
-    `lacks_levels` says that the conversion named what it did not carry on. Tiles that the target says were damaged in the source are left out, and so is what nobody can read there.
+    `lacks_levels` says that the conversion named what it did not carry on. Tiles that the target says were
+    damaged in the source are left out, and so is what nobody can read there.
     """
     with closing(open_tiff(target)) as slide:
         plan, records = slide.provenance.plan, slide.provenance.levels
         before = Shown(source)
+        with closing(open_slide(source)) as own:
+            absent = [level.absent for level in own.info.levels]
+            named = [image.size for image in own.info.associated_images.values()]
+            carried = {(size.width, size.height) for size in named}
         found, by_others = [], False
         sizes = [(level.size.width, level.size.height) for level in plan.levels]
-        lacking = [size for size in before.sizes if size not in sizes]
+        lacking = [size for size in before.sizes if size not in sizes and size not in carried]
         if before.sizes and (set(sizes) - set(before.sizes) or (lacking and not lacks_levels)):
             found.append(f"levels of {sizes}, OpenSlide shows {before.sizes} in the source")
         after = Shown(target)
@@ -39,7 +44,7 @@ def differences(source, target, lossless, lacks_levels=False):
             here = _target(slide, after, level)
             if here is None:
                 continue
-            skipped = _skipped(level, record, slide)
+            skipped = _skipped(level, record, slide, absent)
             told = _level_differs(before, here, level, skipped, lossless)
             if told and not _level_differs(Decoded(source), here, level, skipped, lossless):
                 told, by_others = None, True
@@ -48,21 +53,13 @@ def differences(source, target, lossless, lacks_levels=False):
     return found, by_others
 
 
-def _skipped(level, record, slide):
-    """Tiles of which nothing can be said: lost, flawed, or without bytes; those that they are drawn from too."""
+def _skipped(level, record, slide, absent):
+    """Tiles of which nothing can be said: lost, flawed, without bytes; None if OpenSlide draws all anew."""
+    if slide.info.vendor == "aperio" and any(absent[: level.source_level]):
+        return None
     numbers = {*record.lost, *record.flawed}
     numbers |= {int(number) for number in np.flatnonzero(level.actions.reshape(-1) == "Z")}
-    for above, other in zip(
-        slide.provenance.plan.levels[: level.number], slide.provenance.levels, strict=False
-    ):
-        if (above.actions == "Z").any() or other.lost or other.flawed:
-            return None if plan_is_svs(slide) else numbers
-    return numbers
-
-
-def plan_is_svs(slide):
-    """Whether OpenSlide draws tiles without bytes from the level above."""
-    return slide.info.vendor == "aperio"
+    return numbers | set(absent[level.source_level])
 
 
 def _level_differs(before, here, level, skipped, lossless):
@@ -83,8 +80,9 @@ def _level_differs(before, here, level, skipped, lossless):
         most, mean = int(apart.max()), float(apart.mean())
         if lossless and most > 2 and mean > 1:
             worst = f"tile ({index.column}, {index.row}) up to {most}, {mean:.1f} in the mean"
-        if not lossless and mean > LOSSY_MEAN:
-            worst = f"tile ({index.column}, {index.row}) {mean:.1f} in the mean"
+        shift = np.abs(whole[part].mean((0, 1)) - here[part].mean((0, 1))).max()
+        if not lossless and shift > LOSSY_SHIFT:
+            worst = f"tile ({index.column}, {index.row}) has a mean colour {shift:.1f} off"
     return worst
 
 
