@@ -113,7 +113,7 @@ def prepare(
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
     plan = _told(plan_conversion(info, identity, digest, config, glass, shrinking, model), misread, slide)
-    whitening = Whitening(findings.mask, findings.guard, plan.background)
+    whitening = Whitening(findings.mask, findings.survey.found, plan.background)
     return Prepared(plan, findings, whitening, embedded, kept)
 
 
@@ -172,6 +172,18 @@ def settings_digest(config: ConversionConfig) -> str:
     model = None if codec is None else codec.describe()
     facts = [_tissue_sha256(config), model, config.lasting()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def kept_model(config: ConversionConfig) -> str | None:
+    """The name of the file in which this machine keeps a neural codec's model that not every machine has.
+
+    None where the file carries the model, or there is none.
+
+    Raises:
+        SlideWriteError: the model cannot be kept.
+    """
+    codec = _model_codec(config)
+    return None if codec is None or config.embed_model else codec.keep_model()
 
 
 def _model_codec(config: ConversionConfig) -> ModelCodec | None:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import random
 from pathlib import Path
 
 import imagecodecs
@@ -24,12 +25,15 @@ from wsicomp.codecs import (
     jpeg2000,
     jpegxl,
 )
+from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
     DQT,
     segments,
     standard_huffman_tables,
+    tables_behind_frame,
     tile_of_whole_stream,
     whole_stream,
+    with_plain_colors,
 )
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.readers import open_slide
@@ -213,14 +217,16 @@ def test_tables_that_say_other_colours_than_tiff_do_not_count():
         _check_packed(tile, found, (photometric, marker))
 
 
-def test_a_tile_that_looks_disguised_comes_back_as_it_was():
+def test_a_tile_that_looks_disguised_comes_back_as_it_was_or_is_not_packed():
     stream = colour.jpeg_stream(colour.picture(64, 64), YCBCR, "no marker", "1 2 3", "444")
     plain = EncodedTile(stream, TileEncoding(JPEG, YCBCR), SIZE)
     misled = EncodedTile(stream[:2] + colour.ADOBE[0] + stream[2:], plain.encoding, SIZE)
     twice = EncodedTile(whole_stream(misled.data, misled.encoding), plain.encoding, SIZE)
     assert twice.data != misled.data
-    for tile in (plain, misled, twice):
+    alike = EncodedTile(twice.data.replace(b"\xff\xeb", b"\xff\xe5"), plain.encoding, SIZE)
+    for tile in (plain, misled, alike):
         assert tile_of_whole_stream(whole_stream(tile.data, tile.encoding), tile.encoding) == tile.data
+    assert create_transcoder("jpegxl").transcode(twice) is None
 
 
 def test_markers_between_scans_are_not_packed():
@@ -496,3 +502,78 @@ def test_headers_of_tiles_in_a_codestream_outweigh_the_main_one():
     assert jpeg2000.true_compression(bytes(changed), 33003) == 33005
     tile = EncodedTile(bytes(changed), TileEncoding(33003, RGB), SIZE)
     assert (decode_tile(tile) == pixels).all()
+
+
+def segment(marker, body):
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+ODD_SEGMENTS = [
+    colour.JFIF,
+    *colour.ADOBE.values(),
+    segment(0xE0, b"JFXX\0\x10"),
+    segment(0xE0, b""),
+    segment(0xEE, b"Adobe\0\x64\0\0\0\0\0\0\0"),
+    segment(0xEE, b"Adobe"),
+    segment(0xEE, b"x" * 12),
+    segment(0xEA, colour.JFIF[4:]),
+    segment(0xEB, colour.ADOBE[1][4:]),
+    segment(0xFE, b"words"),
+    whole_stream(b"\xff\xd8" + colour.ADOBE[0], TileEncoding(JPEG, YCBCR))[2:20],
+    whole_stream(b"\xff\xd8" + colour.JFIF, TileEncoding(JPEG, RGB))[2:18],
+]
+
+
+def test_no_row_of_segments_changes_colours_or_bytes_on_any_road():
+    rng = random.Random(7)
+    road = create_transcoder("jpegxl", exact=True)
+    for number in range(150):
+        photometric = (RGB, YCBCR)[number % 2]
+        stream = colour.jpeg_stream(
+            colour.picture(64, 64), photometric, "no marker", rng.choice(list(colour.NUMBERS)), "444"
+        )
+        tables, data = colour.split(stream) if rng.random() < 0.5 else (None, stream)
+        if tables is not None and rng.random() < 0.3:
+            tables = tables[:2] + rng.choice(ODD_SEGMENTS) + tables[2:]
+        odd = [rng.choice(ODD_SEGMENTS) for _ in range(rng.randint(0, 4))]
+        tile = EncodedTile(
+            data[:2] + b"".join(odd) + data[2:], TileEncoding(JPEG, photometric, jpeg_tables=tables), SIZE
+        )
+        pixels = decode_tile(tile)
+        assert np.abs(pixels.astype(int) - colour.picture(64, 64)).max() <= 4, odd
+        packed = road.transcode(tile)
+        if packed is not None:
+            assert np.abs(imagecodecs.jpegxl_decode(packed).astype(int) - pixels).mean() < 1, odd
+            stored = EncodedTile(packed, TileEncoding(JPEGXL, RGB), SIZE)
+            assert road.unpack(stored, tile.encoding) == tile, odd
+
+
+@pytest.mark.parametrize("photometric", [RGB, YCBCR])
+def test_optimised_progressive_tiles_and_restart_intervals_survive_without_what_stands_before_the_frame(
+    photometric,
+):
+    stream = colour.jpeg_stream(colour.picture(64, 64), photometric, "JFIF", "0 1 2", "444")
+    progressive = optimize(stream)
+    restart = segment(0xDD, b"\0\x04")
+    for whole in (progressive, progressive[:2] + colour.ADOBE[1] + progressive[2:]):
+        tile = EncodedTile(whole, TileEncoding(JPEG, photometric, jpeg_tables=None), SIZE)
+        plain = with_plain_colors(whole, photometric)
+        assert (by_guess(plain) == decode_tile(tile)).all()
+        moved = tables_behind_frame(plain)
+        assert sorted(moved) == sorted(plain)
+        assert (by_guess(moved) == decode_tile(tile)).all()
+    tables, data = colour.split(stream)
+    marked = data[:2] + restart + data[2:]
+    kept = create_transcoder("jpeg").keep(
+        EncodedTile(marked, TileEncoding(JPEG, photometric, jpeg_tables=tables), SIZE)
+    )
+    frame = kept.index(b"\xff\xc0")
+    assert frame < kept.index(restart) < kept.index(b"\xff\xda")
+
+
+def test_a_restorable_copy_of_rgb_under_33003_gives_its_source_back(tmp_path):
+    source, target = tmp_path / "source.svs", tmp_path / "target.svs"
+    colour.draw_jpeg2000(source, 33003, transform=True)
+    convert(source, target, codec="copy", restorable=True)
+    wsicomp.restore_slide(target, tmp_path / "back.svs")
+    assert (tmp_path / "back.svs").read_bytes() == source.read_bytes()

@@ -121,7 +121,7 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
             trees.target,
         )
     known = {entry.source: entry for entry in ledger.entries()}
-    lost = sum(1 for entry in known.values() if entry.state is State.DONE and not entry.removal)
+    lost = sum(1 for entry in known.values() if entry.is_converted and not entry.removal)
     if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
         raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
     return known

@@ -33,10 +33,11 @@ class Snapshot:
     """Where a run stands. Bytes are those of sources; `eta_s` is None while nothing can be said.
 
     `running` has the stage of each slide at work, what is done of it, and its total. `waiting` are those
-    that this run means to do.
+    that this run means to do, `look` those of its done ones that a person has to look at.
     """
 
     state: str
+    look: int
     waiting: int
     done: int
     skipped: int

@@ -109,10 +109,13 @@ def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
         raise ValueError("JPEG stream does not start with SOI")
     head, has_tables = _decodable_head(encoding)
     has_tables = has_tables or any(marker == DHT for marker, _, _ in segments(data))
-    # A JFIF segment, as it stands first in YCbCr, wins over all others; an Adobe one does not.
-    if encoding.photometric == RGB and any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
+    body = 2
+    if encoding.photometric != RGB:
+        # A JFIF segment, as the head has one, wins over all others; the tile's own could be of no version.
+        body += 2 + int.from_bytes(data[4:6], "big") if data[2:4] == b"\xff\xe0" else 0
+    elif any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
         data = without(data, COLOR_MARKERS)
-    return head + (b"" if has_tables else standard_huffman_tables()) + data[2:]
+    return head + (b"" if has_tables else standard_huffman_tables()) + data[body:]
 
 
 @lru_cache(maxsize=64)
@@ -135,14 +138,17 @@ def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
     not guess the colours that TIFF states, JFIF and Adobe segments are disguised as others.
 
     Raises:
-        ValueError: the bytes are not a JPEG header, or JFIF and Adobe segments stand behind it.
+        ValueError: the bytes are not a JPEG header, or their segments cannot be disguised.
     """
     standard = b""
     if not has_huffman_tables(data, encoding) or data.startswith(standard_huffman_tables(), 2):
         standard = standard_huffman_tables()
-    if _misleads(data, encoding):
-        return _disguised_head(encoding) + standard + _disguised(data)[2:]
-    return _head(encoding) + standard + data[2:]
+    if not _misleads(data, encoding):
+        return _head(encoding) + standard + data[2:]
+    whole = _disguised_head(encoding) + standard + _disguised(data)[2:]
+    if sum(marker in COLOR_MARKERS for marker, _, _ in segments(whole)) > 1:
+        raise ValueError("JPEG with such segments already as JFIF and Adobe ones are disguised as")
+    return whole
 
 
 def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
@@ -196,7 +202,7 @@ def _misleads(data: bytes, encoding: TileEncoding) -> bool:
     if has_jfif:
         return plain.startswith(_DISGUISED_YCBCR, 2)
     for marker, start, end in found:
-        if marker == ADOBE_APP and end - start == len(_ADOBE_RGB):
+        if marker == ADOBE_APP and end - start == len(_ADOBE_RGB) and plain.startswith(b"Adobe", start + 4):
             return plain[end - 1] == 0
     return any(
         plain[start + 10 : end : 3] == _RGB_NUMBERS for marker, start, end in found if marker in FRAMES

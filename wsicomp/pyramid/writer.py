@@ -12,6 +12,7 @@ import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -204,7 +205,7 @@ class PyramidWriter:
                     if written is not None and written.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
                 provenance = Provenance(
-                    self._plan,
+                    replace(self._plan, levels=tuple(level.made() for level in levels)),
                     mask,
                     properties,
                     tuple(level.record() for level in levels),
@@ -321,6 +322,7 @@ class _WrittenLevel:
         self._digests = bytearray()
         self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
         self._guarded = GuardedTiles()
+        self._unpainted = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
         """The bytes to store for the next tile; of all blank ones the first is stored for all.
@@ -332,6 +334,8 @@ class _WrittenLevel:
         self._all.update(data)
         if tile.outcome is not Outcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
+        if tile.unpainted:
+            self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
             self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
         if tile.data is None:
@@ -345,6 +349,12 @@ class _WrittenLevel:
     def _blank_tile(self) -> bytes:
         encode = tile_format(self.plan.encoding.compression).encode_uniform
         return encode(self.plan.encoding, self.plan.tile, self._background)
+
+    def made(self) -> LevelPlan:
+        """The plan as carried out: tiles that are smaller with their glass were encoded as they are."""
+        actions = self.plan.actions.copy()
+        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
+        return replace(self.plan, actions=actions)
 
     def record(self) -> LevelRecord:
         """What there is to say once all tiles have passed."""
