@@ -35,17 +35,25 @@ def all_tried(seeds: list[int], folder: Path, processes: int) -> list[Tried]:
         running = {pool.submit(tried, lot, folder): lot for lot in lots}
         for done, future in enumerate(as_completed(running), 1):
             try:
-                found += future.result()
+                found += told(future.result())
             except BrokenProcessPool:
                 crashed += running[future]
-            if done % 25 == 0:
-                print(f"{done * TOGETHER} slides, {time.perf_counter() - start:.0f} s", flush=True)
+            if done % 10 == 0:
+                good = f"{sum(one.is_good for one in found)} of {len(found)} conversions good"
+                print(f"{done * TOGETHER} slides, {time.perf_counter() - start:.0f} s, {good}", flush=True)
     for seed in crashed:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             try:
                 found += pool.submit(tried, (seed,), folder).result()
             except BrokenProcessPool:
                 found.append(Tried(seed, "all", "the process crashed", "", is_good=False))
+    return found
+
+
+def told(found: list[Tried]) -> list[Tried]:
+    for one in found:
+        if not one.is_good:
+            print(f"  seed {one.seed}, {one.road}: {one.outcome}\n    {one.facts}", flush=True)
     return found
 
 
@@ -81,8 +89,7 @@ def main() -> None:
     report(found)
     failed = sorted((one for one in found if not one.is_good), key=lambda one: one.seed)
     print(f"\n{len(seeds)} slides by {len(ROADS)} roads, {len(failed)} failures")
-    for one in failed:
-        print(f"  seed {one.seed}, {one.road}: {one.outcome}\n    {one.facts}")
+    told(failed)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         for seed in {one.seed for one in failed}:
