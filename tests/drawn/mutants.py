@@ -31,6 +31,8 @@ def draw_mutant(path, seed):
     kind = facts["kind"] = chance.choice(KINDS)
     tile = facts["tile"] = chance.choice(TILES)
     form = _form(kind, chance, facts)
+    if kind == "jpeg2000" and facts["subsampling"] != "444":
+        tile = facts["tile"] = (64, 64)  # of other sizes the drawn codestreams are damaged
     pictures = [colour.picture(width, height)]
     for downsample in chance.sample(DOWNSAMPLES, chance.choice((0, 0, 1, 1, 2))):
         facts.setdefault("downsamples", []).append(downsample)
