@@ -268,6 +268,19 @@ def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
     assert "failed its check" in outcome.error
 
 
+def test_the_proof_lets_other_programs_look_at_all_edges(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    from wsicomp.pyramid import verify
+
+    seen = []
+    monkeypatch.setattr(verify, "check_pixels", lambda *arguments: seen.append(arguments) or [])
+    assert proof(trees).state == "done"
+    ((_, source_slide, _, thorough, _),) = seen
+    assert thorough
+    assert source_slide is not None
+
+
 def test_which_file_tells_a_file_from_its_copy(tmp_path):
     (tmp_path / "a").write_bytes(b"same")
     shutil.copy2(tmp_path / "a", tmp_path / "b")

@@ -256,6 +256,16 @@ def test_a_conversion_that_no_longer_rebuilds_its_source(tmp_path):
     assert codes(target) == {"not-restorable"}
 
 
+def test_a_level_that_is_none(tmp_path, monkeypatch):
+    source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300)
+    with tifffile.TiffWriter(source, append=True) as tiff:
+        pixels = tiffs.picture(200, 150)
+        tiff.write(pixels, tile=(64, 64), compression="jpeg", photometric="rgb", metadata=None)
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep", codec="copy"))
+    monkeypatch.setattr(verify, "is_reduced", lambda *sizes: False)
+    assert codes(tmp_path / "target.svs") == {"level-odd"}
+
+
 def test_a_tile_that_other_programs_show_otherwise_than_the_source_s():
     fixtures = Path(__file__).parents[1] / "fixtures/v050"
     source, target = fixtures / "jpeg_rgb_jfif.source.svs", fixtures / "jpeg_rgb_jfif.target.svs"

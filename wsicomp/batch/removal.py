@@ -92,8 +92,9 @@ class ProofJob:
         if not restorable and not self.even_if_lossy:
             raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
         with closing(open_source(self.source, self.target)) as source, stages.stage("verify") as progress:
-            sha256, workers = self.source_sha256, self.workers
-            found = verify_slide(self.target, source, sha256, workers, progress, thorough=True)
+            is_fresh, thorough = False, True
+            checked = (self.source_sha256, self.workers, progress, is_fresh, thorough)
+            found = verify_slide(self.target, source, *checked)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
         if (found.flawed or found.lost) and not restorable:

@@ -1,4 +1,4 @@
-"""What other programs see of a slide: OpenSlide, and on stored tiles libtiff and the codecs' own libraries.
+"""What other programs see of a slide: OpenSlide, and on stored tiles Pillow, libtiff and others.
 
 None of our decoders is used here, for it is they that are held against what is seen here.
 """
@@ -38,13 +38,14 @@ from wsicomp.slide import (
     TileEncoding,
 )
 
-_BY_LIBTIFF = (1, 5, JPEG, 8, 32946, 50000)
+_BY_LIBTIFF = (1, 5, 8, 32946, 50000)
 SMALL_PX = 1 << 20
 """Levels of fewer pixels are read whole."""
 _CANVAS_PX = 4096
 _INTERPOLATED_PX = 128
 """Of a region between pixels no more than this is read, for it takes OpenSlide ten times as long."""
 _COD, _SOT = 0xFF52, 0xFF90
+_SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,8 @@ class StoredEyes:
 
     def _stored(self, index: TileIndex) -> tuple[bytes, TileEncoding]:
         if not isinstance(self._slide, ConvertedSlide):
+            if self._slide.info.levels[index.level].encoding is None:
+                raise LookupError("its tiles are put together from several")
             tile = self._slide.read_encoded_tile(index)
             return tile.data, tile.encoding
         data = self._slide.read_stored(index)
@@ -209,17 +212,21 @@ def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels
         return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
     if encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
         pixels = np.asarray(imagecodecs.jpeg2k_decode(data))
-        if encoding.compression == APERIO_JPEG2000_RGB or holds_rgb(data):
-            return pixels
-        return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
+        is_rgb = encoding.compression == APERIO_JPEG2000_RGB or holds_rgb(data)
+        return pixels if is_rgb else np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
     if encoding.compression == WEBP:
-        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
-            return np.asarray(image.convert("RGB"))
+        return _by_pillow(data, "WEBP")
+    if encoding.compression == JPEG:
+        return _by_pillow(_as_jpeg(data, encoding), "JPEG")
     is_known = encoding.compression in _BY_LIBTIFF
     if is_known and (encoding.compression > 1 or encoding.predictor == 1):
-        with Image.open(io.BytesIO(_as_tiff(data, encoding, size))) as image:
-            return np.asarray(image.convert("RGB"))
+        return _by_pillow(_as_tiff(data, encoding, size), "TIFF")
     return None
+
+
+def _by_pillow(data: bytes, name: str) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=(name,)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def holds_rgb(codestream: bytes) -> bool:
@@ -253,10 +260,32 @@ def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + length
 
 
+def _as_jpeg(data: bytes, encoding: TileEncoding) -> bytes:
+    """A whole JPEG in whose markers a reader of JPEG finds what TIFF's photometric says: RGB, or YCbCr.
+
+    libtiff would do, but for what it says of some streams on the terminal.
+    Source: TIFF Technical Note 2; ITU-T T.872 (Adobe's APP14, whose last byte is 0 for RGB, 1 for YCbCr).
+    """
+    tables = encoding.jpeg_tables or b""
+    transform = b"\0" if encoding.photometric == RGB else b"\1"
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + transform
+    return b"\xff\xd8" + adobe + tables[2:-2] + b"".join(_without_color_markers(data))
+
+
+def _without_color_markers(stream: bytes) -> Iterator[bytes]:
+    """A JPEG stream without its SOI, JFIF and Adobe segments."""
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != _SOS:
+        length = 1 if stream[at + 1] == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if length > 1 and stream[at + 1] not in _COLOR_MARKERS:
+            yield stream[at : at + length]
+        at += length
+    yield stream[at:]
+
+
 def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
     """A TIFF of one strip that holds a tile's bytes, for libtiff to make of them what it does."""
-    tables = encoding.jpeg_tables or b""
-    entries: list[tuple[int, str, tuple[int, ...] | bytes]] = [
+    entries: list[tuple[int, str, tuple[int, ...]]] = [
         (256, "I", (size.width,)),
         (257, "I", (size.height,)),
         (258, "H", (8, 8, 8)),
@@ -267,12 +296,8 @@ def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
         (278, "I", (size.height,)),
         (279, "I", (len(data),)),
     ]
-    if encoding.predictor != 1 and encoding.compression != JPEG:
+    if encoding.predictor != 1:
         entries.append((317, "H", (encoding.predictor,)))
-    if tables:
-        entries.append((347, "B", tables))
-    if encoding.photometric != RGB and all(encoding.subsampling):
-        entries.append((530, "H", encoding.subsampling))
     at = 8 + 2 + 12 * len(entries) + 4
     values, directory = b"", struct.pack("<H", len(entries))
     total = sum(len(packed) for _, kind, value in entries if len(packed := _packed(kind, value)) > 4)
@@ -281,14 +306,12 @@ def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
         if len(packed) > 4:
             place, values = at + len(values), values + packed
             packed = struct.pack("<I", place)
-        directory += struct.pack("<HHI", code, {"B": 7, "H": 3, "I": 4}[kind], len(value)) + packed.ljust(
-            4, b"\0"
-        )
+        directory += struct.pack("<HHI", code, {"H": 3, "I": 4}[kind], len(value)) + packed.ljust(4, b"\0")
     return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + data
 
 
-def _packed(kind: str, value: tuple[int, ...] | bytes) -> bytes:
-    return value if isinstance(value, bytes) else struct.pack(f"<{len(value)}{kind}", *value)
+def _packed(kind: str, value: tuple[int, ...]) -> bytes:
+    return struct.pack(f"<{len(value)}{kind}", *value)
 
 
 @dataclass(frozen=True)

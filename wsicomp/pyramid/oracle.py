@@ -20,8 +20,8 @@ from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
-from wsicomp.pyramid.eyes import Look, StoredEyes, difference
-from wsicomp.pyramid.floors import by_decoders, floor_of, is_chroma_subsampled
+from wsicomp.pyramid.eyes import Look, StoredEyes, decoded_by_others, difference
+from wsicomp.pyramid.floors import Floor, by_decoders, floor_of, is_chroma_subsampled
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.reading import (
     OPENSLIDE,
@@ -46,6 +46,8 @@ _PAINTED = 24
 """Grey levels within which a pixel of a mixed tile may be painted glass, whatever its codec did to it."""
 _RINGING_PX = 17
 _LEAST_PX = 256
+_SAME_SHIFT = 3.0
+"""Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
 
 
 def check_pixels(
@@ -147,8 +149,7 @@ class _PixelCheck:
         if not found.worst:
             return True
         encoding = self._target.info.levels[index.level].encoding
-        assert encoding is not None, "the levels of a TIFF are encoded"
-        subsampled = is_chroma_subsampled(encoding, self._target.read_stored(index))
+        subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
         return by_decoders(found, subsampled, not shown.is_whole)
 
     def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:
@@ -206,8 +207,33 @@ class _PixelCheck:
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
         tile_px = plan.tile.width * plan.tile.height
-        short = floor_of(plan, record).falls_short(there, here, kept, tile_px)
-        return None if short is None else f"{short}, as {program} shows it beside the source"
+        floor = floor_of(plan, record)
+        short = floor.falls_short(there, here, kept, tile_px)
+        if short is None or self._is_the_codec_s(plan, index, look, kept):
+            return None
+        return f"{short}, as {program} shows it beside the source"
+
+    def _is_the_codec_s(self, plan: LevelPlan, index: TileIndex, look: Look, kept: NDArray[np.bool_]) -> bool:
+        """Whether the codec makes this of what the source shows, which may be noise where it is damaged."""
+        assert self._source is not None, "there is something to compare with"
+        region = plan.grid.region(index.column, index.row)
+        truth = self._source.seen(plan.source_level, region)
+        if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
+            return False
+        if truth is None or truth.look.pixels.shape[:2] != region.size.shape:
+            return False
+        with suppress(SlideReadError, ValueError, RuntimeError, OSError):
+            pixels = self._source.slide.read_tile(
+                TileIndex(plan.source_level, index.column, index.row)
+            ).copy()
+            pixels[: region.height, : region.width] = truth.look.pixels
+            codec = create_codec(plan.codec, plan.options)
+            honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
+            if honest is not None:
+                there = Look(honest, region.x, region.y).at(look)
+                bound = Floor(_SAME_SHIFT, 2 * _SAME_SHIFT)
+                return bound.falls_short(there, look.pixels, kept, kept.size) is None
+        return False
 
     def _is_lossless(self, plan: LevelPlan, action: TileAction) -> bool:
         if action in (TileAction.COPY, TileAction.TRANSCODE):

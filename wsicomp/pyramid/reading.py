@@ -34,7 +34,7 @@ FEW_REGIONS = 12
 _THOROUGH_REGIONS = 2048
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
-"""libtiff for what it knows, for the rest the codec's own library."""
+"""Pillow or libtiff for what they know, for the rest the codec's own library."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _is_openslide_s(slide: Slide, level: int) -> bool:
     return isinstance(slide, OpenSlideSlide) and slide.info.levels[level].downsample.is_integer()
 
 
-def tile_at(level: Level, number: int, region: Region) -> TileIndex:
+def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
     """The tile in which a region begins."""
     return TileIndex(number, region.x // level.tile.width, region.y // level.tile.height)
 

@@ -26,6 +26,7 @@ from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import Problem
+from wsicomp.pyramid.reading import shows_what_is_stored
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 from wsicomp.quality import Fidelity
@@ -236,7 +237,12 @@ def _level_of(slide: TiffSlide, size: Size) -> int | None:
 
 
 def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
-    """Whether a tile decodes: OpenSlide's refusal of one that does not says nothing of the file."""
+    """Whether a tile decodes: OpenSlide's refusal of one that does not says nothing of the file.
+
+    None does that OpenSlide draws anew: from tiles that may be damaged.
+    """
+    if not shows_what_is_stored(slide, index.level):
+        return False
     try:
         slide.read_tile_eighth(index)
     except SlideReadError:
