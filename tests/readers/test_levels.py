@@ -14,8 +14,10 @@ import wsicomp
 from tests import tiffs
 from tests.drawn import levels as drawn
 from wsicomp import ConversionConfig, SlideReadError, UnsupportedSlideError, convert_slide
+from wsicomp.batch.removal import ProofJob
 from wsicomp.cli import main
 from wsicomp.geometry import Mpp, Region, Size
+from wsicomp.preparation import file_sha256
 from wsicomp.readers import open_slide
 from wsicomp.readers.ome import parse_ome
 
@@ -172,6 +174,23 @@ def test_an_offset_that_is_no_number_is_told_to_nobody(tmp_path, capsys):
     assert drawn.PATIENT not in json.dumps(says(tmp_path / "s.svs", capsys))
 
 
+def test_of_an_archive_of_one_plane_the_plane_is_still_known(tmp_path, capsys):
+    source, archive, target = (tmp_path / name for name in ("s.svs", "a.tif", "t.svs"))
+    drawn.z_stack(source)
+    convert(source, archive, z=2, codec="jpegxl", lossless=True)
+    convert(archive, target, codec="copy")
+    for against in (source, archive):
+        is_good(target, against, capsys)
+
+
+def test_a_source_of_which_one_plane_was_converted_is_not_removed(tmp_path):
+    source, target = tmp_path / "s.svs", tmp_path / "t.svs"
+    drawn.z_stack(source)
+    report = convert(source, target, z=1)
+    proof = ProofJob("s", source, target, report.source_sha256, file_sha256(target), True, 1)
+    assert "one of its 3 focal planes alone" in proof.run(lambda *told: None).error
+
+
 def test_segment_takes_the_same_choice(tmp_path, capsys):
     drawn.z_stack(tmp_path / "s.svs")
     command = ["segment", str(tmp_path / "s.svs"), str(tmp_path / "m.png"), "--segmenter", "threshold"]
@@ -291,6 +310,18 @@ def test_ome_xml_states_the_scale_in_its_units(scale, mpp):
     else:
         assert (image.mpp.x, image.mpp.y) == pytest.approx((mpp.x, mpp.y))
     assert image.objective_power == 40
+
+
+def test_an_image_without_tiff_data_and_samples_is_the_only_one_there_is(tmp_path):
+    text = (
+        drawn.ome_xml(FULL)
+        .replace('<TiffData IFD="0" PlaneCount="1"/>', "")
+        .replace(' SamplesPerPixel="3"', "")
+    )
+    drawn.write(tmp_path / "s.ome.tif", drawn.sub_ifd_pages(drawn.pyramid(), text))
+    with closing(open_slide(tmp_path / "s.ome.tif")) as slide:
+        assert len(slide.info.levels) == 3
+        assert slide.info.mpp == Mpp(0.25, 0.25)
 
 
 LAUGHS = '<?xml version="1.0"?><!DOCTYPE OME [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>'
