@@ -1,7 +1,7 @@
 """What becomes of slides that were converted wrongly or refused once, as others read the result.
 
-Every case is drawn by `tests/drawn`, so that its pixels are known. OpenSlide reads what came of it, or tifffile
-where OpenSlide cannot. `--before CHECKOUT` asks the program of another checkout the same.
+Every case is drawn by `tests/drawn`, so that its pixels are known. OpenSlide reads what came of it, or
+tifffile where OpenSlide cannot. `--before CHECKOUT` asks the program of another checkout the same.
 """
 
 import argparse

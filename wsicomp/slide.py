@@ -127,8 +127,9 @@ class SlideInfo:
     `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
     fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
     levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
-    `planes` are the focal planes of a slide that has several, of which the levels show one. `remarks` say
-    what else a person should know of the file, above all where OpenSlide shows something else.
+    `planes` are the focal planes of a slide that has several, of which the levels show `z`; of a conversion
+    `z` is the one that was kept of its source's. `remarks` say what else a person should know of the file,
+    above all where OpenSlide shows something else.
     """
 
     path: Path
@@ -143,6 +144,7 @@ class SlideInfo:
     omitted: tuple[str, ...] = ()
     background: tuple[int, int, int] = WHITE
     planes: tuple[Plane, ...] = ()
+    z: int | None = None
     remarks: tuple[str, ...] = ()
 
     @property

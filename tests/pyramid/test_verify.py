@@ -275,3 +275,10 @@ def test_a_tile_that_other_programs_show_otherwise_than_the_source_s():
 def test_every_code_has_a_broken_file_in_some_test():
     text = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [code for code in problems.CODES if f'"{code}"' not in text] == []
+
+
+@pytest.mark.parametrize("name", ["z-stack", "tiled-label"])
+def test_levels_that_are_none_are_found_in_files_of_0_5_0(name):
+    path = Path(__file__).parents[1] / "fixtures" / "v050_levels" / f"{name}-0.5.0.svs"
+    found = verify.verify_slide(path, None, None, 1, lambda done, total: None)
+    assert {problem.code for problem in found.problems} >= {"level-odd"}

@@ -92,6 +92,8 @@ class ProofJob:
         if not restorable and not self.even_if_lossy:
             raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
         with closing(open_source(self.source, self.target)) as source, stages.stage("verify") as progress:
+            if source.info.planes and not restorable:
+                raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
             is_fresh, thorough = False, True
             checked = (self.source_sha256, self.workers, progress, is_fresh, thorough)
             found = verify_slide(self.target, source, *checked)

@@ -39,11 +39,14 @@ def icc_size_property(image: str) -> str:
 def shown_images(slide: TiffSlide) -> Mapping[str, AssociatedImage | None]:
     """The associated images that OpenSlide showed of the source, all where that is not known.
 
-    None stands for one that is damaged.
+    In an SVS it shows them all, whatever it took them for in the source: a tiled label is a level there, one
+    that stands second the thumbnail. None stands for one that is damaged.
     """
     images: dict[str, AssociatedImage | None] = dict(slide.info.associated_images)
     if isinstance(slide, ConvertedSlide):
         images |= dict.fromkeys(slide.damaged_images)
+        if slide.provenance.plan.container == "svs":
+            return images
     recorded = slide.info.properties
     if "openslide.level-count" not in recorded:
         return images

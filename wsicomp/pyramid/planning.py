@@ -94,7 +94,7 @@ def plan_conversion(
         software=SOFTWARE,
         digest=digest,
         source=identity,
-        config=config.lasting(),
+        config=config.lasting() | {"z": info.z},
         container=container,
         codec="copy" if all(way.copies for way in ways) else codec_name(config),
         overview=config.overview != "none",

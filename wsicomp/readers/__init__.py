@@ -90,8 +90,14 @@ def open_source(path: Path, converted: Path) -> Slide:
     """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
     z = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
-        z = made.provenance.plan.config.get("z") if isinstance(made, ConvertedSlide) else None
-    return open_slide(path, z if type(z) is int else None, any_plane=True)
+        z = made.info.z if isinstance(made, ConvertedSlide) else None
+    return open_slide(path, None if _is_converted(path) else z, any_plane=True)
+
+
+def _is_converted(path: Path) -> bool:
+    with suppress(SlideReadError), closing(open_tiff(path)) as slide:
+        return isinstance(slide, ConvertedSlide)
+    return False
 
 
 def _several_planes(info: SlideInfo) -> UnsupportedSlideError:

@@ -252,6 +252,7 @@ class ConvertedSlide(TiffSlide):
             associated_images=images,
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
             background=plan.background,
+            z=_plane(plan.config.get("z")),
         )
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -308,6 +309,11 @@ class ConvertedSlide(TiffSlide):
             level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
             for level in plan.levels
         ) and not any(level.lost for level in self.provenance.levels)
+
+
+def _plane(z: object) -> int | None:
+    """The focal plane that was kept of the source; older files have none."""
+    return z if type(z) is int and z >= 0 else None
 
 
 def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:

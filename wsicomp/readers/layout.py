@@ -123,7 +123,7 @@ class _Sorter:
             raise UnsupportedSlideError("the first image is stored in strips, expected tiles")
         image = self._described(self._main)
         if image is not None:
-            _check_channels(image)
+            _check_channels(image, self._main.directory.samples)
         stack, *groups = self._groups()
         planes = tuple(Plane(number, one.size, one.offset) for number, one in enumerate(stack))
         if z is not None and not 0 <= z < len(planes):
@@ -267,9 +267,9 @@ def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
     return max((one for one in chain if not one.directory.subfile_type & _MASK), key=rank, default=chain[0])
 
 
-def _check_channels(image: OmeImage) -> None:
-    """Refuse what is no single picture in colour, or no stack of such."""
-    if image.size_t > 1 or image.channels > 1:
+def _check_channels(image: OmeImage, samples: int) -> None:
+    """Refuse what is no single picture in colour, or no stack of such; some writers count samples alone."""
+    if image.size_t > 1 or (image.channels > 1 and image.size_c != samples):
         found = f"planes {image.size_z}, channels {image.channels}, times {image.size_t}"
         raise UnsupportedSlideError(
             f"its OME-XML states {found}; expected one picture in RGB, or focal planes of it"

@@ -61,7 +61,7 @@ class OmeImage:
 
     @property
     def channels(self) -> int:
-        """How many images make one plane in full colour; 1 is what can be read here."""
+        """How many images make one plane, by what it says of its channels; 1 is what can be read here."""
         return -(-self.size_c // self.samples)
 
 
@@ -181,6 +181,8 @@ class _Collector:
             power = next(iter(powers.values()))
         own = [part for part in found.parts if part.get("/uuid", self._own) == self._own or not self._own]
         planes = size_z * size_t * -(-size_c // found.samples)
+        if not found.parts and len(self._images) == 1:
+            own = [{}]  # of a single image all pages are meant
         return OmeImage(
             _role(found.name),
             Size(width, height) if width and height else None,

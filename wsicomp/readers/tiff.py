@@ -271,6 +271,7 @@ class TiffSlide:
             associated_images=images,
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
+            z=(self._z or 0) if layout.planes else None,
             remarks=layout.remarks,
         )
 
