@@ -21,7 +21,6 @@ from wsicomp.stages import Stages
 MOST_REMOVED = 0.98
 """Where more of level 0's area than this was taken out as glass, a person should look at it."""
 
-_LOOK = "look at the target before the source goes"
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
@@ -145,7 +144,7 @@ def describe_conversion(
         removed_area=_removed_area(provenance),
         look=look or None,
         dropped=plan.dropped,
-        notes=(*plan.notes, *afterthoughts, *([f"{look}: {_LOOK}"] if look else [])),
+        notes=(*plan.notes, *afterthoughts, *([look_note(look)] if look else [])),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
@@ -175,6 +174,11 @@ def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     if area > MOST_REMOVED:
         return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
     return ""
+
+
+def look_note(reason: str) -> str:
+    """What a report says of a conversion that a person should look at."""
+    return f"{reason}: look at the target before the source goes"
 
 
 def _not_rounded_up(fraction: float) -> str:
