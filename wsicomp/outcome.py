@@ -165,6 +165,14 @@ def reason_to_look(provenance: Provenance) -> str:
     return look_reason(_tissue_fraction(provenance), _removed_area(provenance))
 
 
+def planned_look(plan: ConversionPlan) -> str:
+    """Why a person should look at what a plan would make, by its tiles alone; or ""."""
+    if plan.config["glass"] == "keep":
+        return ""
+    kept, painted = kept_and_painted(plan.levels[0])
+    return look_reason(1.0, 1 - kept - painted)
+
+
 def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
     if tissue_fraction is None or area is None:

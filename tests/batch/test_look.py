@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -25,10 +26,15 @@ from wsicomp.batch.watch import held_alone
 from wsicomp.cli import main
 from wsicomp.convert import convert_slide
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
+from wsicomp.geometry import Size
+from wsicomp.outcome import kept_and_painted, look_reason, removed_area
+from wsicomp.plan import LevelPlan
+from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True, "even_if_lossy": True}
 GLASS, SPECK, TISSUE = "b/all glass.svs", "c/speck.svs", "a/tissue.svs"
+ENCODING = TileEncoding(JPEG, YCBCR)
 FAST = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
 
@@ -542,3 +548,42 @@ def test_other_choices_that_find_tissue_end_the_state(night):
     run(*night, replace(CONFIG, glass="keep"))
     assert {entry.state for entry in entries(target).values()} == {State.DONE}
     assert not look_path(target, GLASS).exists()
+
+
+def test_convert_says_so_in_its_last_line_and_in_json(tmp_path, capsys):
+    draw_speck(tmp_path / "speck.svs")
+    draw_glass(tmp_path / "glass.svs")
+    words = {"speck": "over 98 % of its area went", "glass": "no tissue was found"}
+    for name, begins in words.items():
+        arguments = ["convert", tmp_path / f"{name}.svs", tmp_path / f"small {name}.svs"]
+        options = ["--segmenter", "threshold", "--margin-um", "0"]
+        assert main([*map(str, arguments), *options, "--dry-run"]) == 0
+        assert "over 98 % of its area went" in capsys.readouterr().out.splitlines()[-1]
+        assert main([*map(str, arguments), *options]) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.startswith(f"  note: {begins}")
+        assert last.endswith("look at the target before the source goes")
+        assert main([*map(str, arguments), *options, "--overwrite", "--json", "-"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["look"].startswith(begins)
+        assert report["notes"][-1].startswith(begins)
+        assert report["removed_area"] == {"speck": 63 / 64, "glass": 1}[name]
+
+
+def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
+    assert removed_area(0.2, 0, None) is None, "glass was kept"
+    assert removed_area(0.01, 0, 0.001) == 0.99
+    assert removed_area(0, 0.05, 0.004) == 1 - 0.004, "of painted tiles only the mask is sure to stay"
+    assert removed_area(0.01, 0.05, 0.04) == pytest.approx(0.96)
+    assert removed_area(0.01, 0.05, 1.0) == pytest.approx(0.94)
+    assert removed_area(1, 0, 0) == 0
+    assert look_reason(0.5, 0.98) == ""
+    assert "(98.0 %" in look_reason(0.5, 0.98001)
+    assert "(99.9 %" in look_reason(0.5, 0.99999), "it is not rounded up"
+    assert look_reason(0, 0).startswith("no tissue was found")
+    assert look_reason(None, None) == ""
+    actions = np.array([list("BCM"), list("ZBC")])
+    level = LevelPlan(0, Size(130, 70), Size(64, 64), 0, 1, "copy", {}, ENCODING, ENCODING, actions)
+    kept, painted = kept_and_painted(level)
+    assert kept == (64 * 64 + 2 * 6) / (130 * 70)
+    assert painted == 2 * 64 / (130 * 70)
