@@ -21,7 +21,6 @@ from wsicomp.stages import Stages
 MOST_REMOVED = 0.98
 """Where more of level 0's area than this was taken out as glass, a person should look at it."""
 
-_LOOK = "look at the target before the source goes"
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
@@ -151,7 +150,7 @@ def describe_conversion(
             *plan.notes,
             *filter(None, (held,)),
             *afterthoughts,
-            *([f"{look}: {_LOOK}"] if look else []),
+            *([look_note(look)] if look else []),
         ),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
@@ -173,6 +172,14 @@ def reason_to_look(provenance: Provenance) -> str:
     return look_reason(_tissue_fraction(provenance), _removed_area(provenance))
 
 
+def planned_look(plan: ConversionPlan) -> str:
+    """Why a person should look at what a plan would make, by its tiles alone; or ""."""
+    if plan.config["glass"] == "keep":
+        return ""
+    kept, painted = kept_and_painted(plan.levels[0])
+    return look_reason(1.0, 1 - kept - painted)
+
+
 def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
     if tissue_fraction is None or area is None:
@@ -182,6 +189,11 @@ def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     if area > MOST_REMOVED:
         return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
     return ""
+
+
+def look_note(reason: str) -> str:
+    """What a report says of a conversion that a person should look at."""
+    return f"{reason}: look at the target before the source goes"
 
 
 def _not_rounded_up(fraction: float) -> str:

@@ -1,5 +1,6 @@
 """Taking sources away: only what is proved to be replaced, and no trick loses a byte."""
 
+import math
 import os
 import shutil
 import sys
@@ -9,11 +10,13 @@ import pytest
 
 from tests import tiffs
 from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256
+from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
-from wsicomp.batch import BatchChoices
-from wsicomp.batch.removal import ProofJob, quarantined, which_file
+from wsicomp.batch import BatchChoices, Entry, read_report
+from wsicomp.batch.removal import ProofJob, held_back, quarantined, which_file
 from wsicomp.batch.survey import Trees
+from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError
 
 QUARANTINE = ".wsicomp-quarantine"
@@ -352,3 +355,70 @@ def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(trees, monkeypat
         broken.setattr(sys, "executable", "/nonexistent/python")
         assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
     assert run(source, target, RESTORABLE, **DELETE).quarantined == 3
+
+
+def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(trees):
+    source, target = trees
+    write_small(source / "a/larger.svs")
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=20)
+    found = entries(target)
+    assert (result.quarantined, result.kept) == (0, 4)
+    assert len(slides(source)) == 4
+    for name in ("a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs"):
+        saved = math.floor(found[name].saved * 10_000) / 100
+        assert found[name].kept_because == f"saved {saved:g} %, under 20 %"
+    assert found["a/larger.svs"].target_bytes > found["a/larger.svs"].source_bytes
+    assert "its conversion is larger than it (" in found["a/larger.svs"].kept_because
+    assert {entry.kept_because for entry in read_report(target).kept} == {
+        entry.kept_because for entry in found.values()
+    }
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=0)
+    assert (result.quarantined, result.kept) == (3, 1), "asked anew, without --retry-failed"
+    assert (source / "a/larger.svs").exists()
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=20, quarantine_days=0)
+    assert (result.deleted, len(slides(source / QUARANTINE))) == (0, 3), "nor is it deleted from there"
+    assert run(source, target, RESTORABLE, **DELETE, quarantine_days=0).deleted == 3
+
+
+@pytest.mark.parametrize(
+    ("source_bytes", "target_bytes", "min_saving", "why"),
+    [
+        (1000, 970, 3, ""),
+        (1000, 971, 3, "saved 2.9 %, under 3 %"),
+        (10**6, 970_001, 3, "saved 2.99 %, under 3 %"),
+        (1000, 1000, 0, ""),
+        (1000, 1000, 3, "saved 0 %, under 3 %"),
+        (1000, 1001, 0, "its conversion is larger than it (0.1 % larger)"),
+        (1000, 994, 0.6, ""),
+        (1000, 0, 100, ""),
+    ],
+)
+def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_saving, why):
+    entry = Entry("x", "x", source_bytes=source_bytes, target_bytes=target_bytes)
+    assert held_back(entry, min_saving)[1] == why
+
+
+@pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])
+def test_a_least_saving_that_is_none_is_refused(value):
+    with pytest.raises(ConfigError, match="min-saving"):
+        BatchChoices(min_saving=value)
+
+
+def test_the_least_saving_comes_from_the_command_line_or_a_preset(trees, tmp_path, capsys):
+    source, target = trees
+    preset = tmp_path / "mine.toml"
+    preset.write_text(
+        'codec = "jpegxl"\nlossless = true\nglass = "keep"\nrestorable = true\nmin_saving = 50.0\n'
+    )
+    options = ["batch", str(source), str(target), "--preset", str(preset), "--jobs", "2", "--min-free", "0"]
+    assert main([*options, "--delete-source-after-verify"]) == 0
+    assert "3 sources that were to go and stay" in capsys.readouterr().out
+    assert main([*options, "--delete-source-after-verify", "--dry-run"]) == 0
+    assert "would stay, as under 50 % were saved: 3" in capsys.readouterr().out
+    assert main([*options, "--delete-source-after-verify", "--min-saving", "2.5%"]) == 0
+    assert "3 sources moved into quarantine" in capsys.readouterr().out
+    preset.write_text('min_saving = "much"\n')
+    assert main(options) == 2
+    assert "min-saving is 'much', expected a number" in capsys.readouterr().err
+    assert main([*options[:3], "--min-saving", "101"]) == 2
+    assert "min-saving is 101.0, expected 0 to 100" in capsys.readouterr().err

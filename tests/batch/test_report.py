@@ -1,14 +1,18 @@
 """The morning report says what the ledger says, and a browser needs nothing else to show it."""
 
 import csv
+import html
 import json
 import re
 from dataclasses import fields, replace
 
 import pytest
 
-from tests.batch.trees import entries, run, write_slide, write_tree
+from tests import tiffs
+from tests.batch.trees import CONFIG, entries, run, write_slide, write_tree
 from wsicomp.batch import Entry, Ledger, State, read_report, write_csv, write_html
+from wsicomp.cli import main
+from wsicomp.convert import convert_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
 
 
@@ -101,3 +105,48 @@ def test_an_empty_tree_has_a_report_too(tmp_path):
     assert run(tmp_path / "source", tmp_path / "target").is_good
     write_html(tmp_path / "target", tmp_path / "report.html")
     assert "0 of 0" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_every_note_of_a_conversion_is_in_ledger_table_json_page_and_lines(tmp_path, capsys):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_slide(source / "slide 1.svs", 1)
+    named = f"{tiffs.DESCRIPTION.format(200, 200)}|User = somebody"
+    tiffs.write_tiff(source / "slide 0.svs", 200, 200, description=named)
+    tiffs.damage_tile(source / "slide 0.svs", 5)
+    config = replace(CONFIG, codec="jpegxl", glass="keep", deidentify=True)
+    run(source, target, config)
+    alone = convert_slide(source / "slide 0.svs", tmp_path / "alone.tiff", config)
+    wanted = [f"left out: {', '.join(alone.dropped)}", *alone.notes]
+    assert alone.dropped
+    assert any("cannot be decoded" in note for note in alone.notes)
+    entry = entries(target)["slide 0.svs"]
+    assert entry.notes.splitlines() == wanted
+    write_csv(target, tmp_path / "slides.csv")
+    with (tmp_path / "slides.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["source"]: row for row in csv.DictReader(file)}
+    assert rows["slide 0.svs"]["notes"].splitlines() == wanted
+    write_html(target, tmp_path / "page.html")
+    page = html.unescape((tmp_path / "page.html").read_text("utf-8"))
+    notes = {note["note"]: note for note in json.loads(json.dumps(read_report(target).to_json()))["notes"]}
+    assert all(note in page and "slide 0.svs" in notes[note]["sources"] for note in wanted)
+    shared = set(wanted) & set(entries(target)["slide 1.svs"].notes.splitlines())
+    assert shared
+    assert all(notes[note]["sources"] == ["slide 0.svs", "slide 1.svs"] for note in shared)
+    assert main(["batch", "report", str(target)]) == 0
+    out = capsys.readouterr().out
+    assert all(f": {note}" in out for note in wanted)
+
+
+def test_a_conversion_that_is_taken_on_has_the_same_notes(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    path = write_slide(source / "slide.svs")
+    tiffs.damage_tile(path, 5)
+    run(source, target)
+    before = entries(target)["slide.svs"]
+    assert "damaged tiles of the source" in before.notes
+    (target / ".wsicomp/ledger.sqlite").unlink()
+    assert run(source, target).adopted == 1
+    assert entries(target)["slide.svs"].notes == before.notes
+    path.write_bytes(b"no slide any more")
+    run(source, target)
+    assert entries(target)["slide.svs"].notes == "", "what failed has none"

@@ -19,7 +19,7 @@ from typing import Any
 
 from wsicomp.errors import LedgerError
 from wsicomp.inputs import is_file
-from wsicomp.outcome import look_reason, removed_area, reported_notes
+from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
@@ -306,7 +306,10 @@ def _add_columns(database: sqlite3.Connection) -> None:
             database.execute(f"ALTER TABLE slides ADD COLUMN {name} {column}")
     query = "SELECT slides.source, report FROM slides JOIN reports USING (source) WHERE state = 'done'"
     for source, text in database.execute(query).fetchall():
-        values = _read_of_report(json.loads(text))
+        try:
+            values = _read_of_report(json.loads(text))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue  # of an earlier version still; the proof before a source goes looks itself
         state = State.LOOK if values["look"] else State.DONE
         row = (*values.values(), state, source)
         names = ", ".join(f"{name} = ?" for name in values)
@@ -317,14 +320,15 @@ def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of version 2, from a report of version 1; its areas are counted in tiles."""
     level, tissue = report["levels"][0], report["tissue_fraction"]
     kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
-    tiles = sum(level[kind] for kind in kinds) or 1
+    tiles = sum(level.get(kind, 0) for kind in kinds) or 1
     painted, gone = level["whitened"] / tiles, (level["blank"] + level["empty"]) / tiles
     area = removed_area(1 - gone - painted, painted, tissue)
+    look = look_reason(tissue, area)
     return {
-        "notes": "\n".join(reported_notes(report)),
+        "notes": "\n".join([*reported_notes(report), *([look_note(look)] if look else [])]),
         "model": report.get("model") or "",
         "removed_area": area or 0.0,
-        "look": look_reason(tissue, area),
+        "look": look,
     }
 
 

@@ -13,7 +13,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide, plan_slide
 from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_saving
-from wsicomp.outcome import ConversionReport, GuardedReport
+from wsicomp.outcome import ConversionReport, GuardedReport, look_note, planned_look
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, TileAction
 
@@ -122,7 +122,9 @@ def _plan_text(plan: ConversionPlan) -> str:
         )
         lines.append(f"  level {level.number}: {level.size} px in tiles of {level.tile}: {counts}")
     images = ", ".join(plan.images) or "none"
-    return "\n".join([*lines, f"  associated images: {images}", *_remarks(plan.dropped, plan.notes)])
+    look = planned_look(plan)
+    notes = (*plan.notes, *([look_note(look)] if look else []))
+    return "\n".join([*lines, f"  associated images: {images}", *_remarks(plan.dropped, notes)])
 
 
 def _report_text(report: ConversionReport) -> str:
