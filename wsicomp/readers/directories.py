@@ -40,8 +40,8 @@ _MANY_TILES = 50_000
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
-_SAMPLE_FORMAT = 339
-_FRACTIONS, _BYTES = (5, 10), (1, 6)
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+_FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
 _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
 """TIFF's types of values: rationals, bytes, and all other numbers."""
 
@@ -205,7 +205,7 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         encoding=TileEncoding(
             int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=page.jpegtables
         ),
-        samples=page.samplesperpixel if page.photometric is not None else 0,
+        samples=page.samplesperpixel if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
         depth=page.imagedepth,
@@ -277,8 +277,9 @@ def _resolution(page: tifffile.TiffPage) -> Mpp | None:
 
     Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
     """
-    stated = _first_number(page, _RESOLUTION_UNIT, _INCH)
-    unit = _MICROMETRES.get(stated) if isinstance(stated, int) else None
+    tag = page.tags.get(_RESOLUTION_UNIT)
+    is_whole = tag is None or tag.dtype not in _FLOATS
+    unit = _MICROMETRES.get(int(_first_number(page, _RESOLUTION_UNIT, _INCH))) if is_whole else None
     mpp_x, mpp_y = (
         None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
         for code in _RESOLUTIONS
