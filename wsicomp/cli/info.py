@@ -115,7 +115,9 @@ def describe(info: SlideInfo) -> dict[str, Any]:
                 "downsample": level.downsample,
                 "tile_width": level.tile.width,
                 "tile_height": level.tile.height,
-                "tile_coding": compression_label(level.encoding.compression) if level.encoding else None,
+                "tile_coding": compression_label(level.encoding.compression)
+                if level.encoding
+                else level.form or None,
                 "encoded_bytes": level.encoded_bytes,
             }
             for level in info.levels
