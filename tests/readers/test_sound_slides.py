@@ -3,6 +3,7 @@
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 from tests.drawn import sound
 from wsicomp import ConversionConfig, SlideReadError, UnsupportedSlideError, convert_slide
@@ -349,9 +350,11 @@ def test_a_tile_of_which_one_plane_is_damaged_is_lost_alone(tmp_path):
     sound.planes(tmp_path / "a.tiff", holes=(3,))
     data = bytearray((tmp_path / "a.tiff").read_bytes())
     slide = open_slide(tmp_path / "a.tiff")
-    offset, count = slide.tile_ranges(0)[slide.info.levels[0].grid.count + 7].tolist()
     assert slide.info.levels[0].absent == (3,)
+    assert len(slide.tile_ranges(0)) == slide.info.levels[0].grid.count == 20
     slide.close()
+    with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
+        offset, count = tiff.pages[0].dataoffsets[27], tiff.pages[0].databytecounts[27]
     data[offset : offset + count] = bytes(count)
     (tmp_path / "a.tiff").write_bytes(data)
     assert convert(tmp_path / "a.tiff", tmp_path / "b.tiff", codec="jpeg").lost_tiles == 1
@@ -391,6 +394,12 @@ KINDS = {
     ),
     "YCbCr samples that are not JPEG": lambda path: sound.of_kind(path, LARGEST, 6),
     "predictor 3": lambda path: sound.of_kind(path, LARGEST, 2, tags={317: ("H", [3])}),
+    "JPEG tiles of 1 samples of 8 bits": lambda path: sound.pyramid(
+        path, [LARGEST], encode=lambda tile: sound.ENCODERS[7](np.ascontiguousarray(tile[..., 1]))
+    ),
+    "JPEG tiles of 3 samples of 12 bits": lambda path: sound.pyramid(
+        path, [LARGEST], encode=lambda tile: sound.jpeg(tile).replace(b"\x00\x11\x08", b"\x00\x11\x0c", 1)
+    ),
     "no photometric": lambda path: sound.write(
         path, [sound.Image((300, 220), [bytes(12288)] * 20, compression=1, tags={262: None})]
     ),
@@ -439,3 +448,10 @@ def test_every_tile_of_an_untouched_jpeg_level_is_the_source_s(tmp_path):
     pixels = tile_format(tile.encoding.compression).decode(tile)
     np.testing.assert_array_equal(shown(tmp_path / "a.svs")[0][64:128, 64:128], pixels)
     slide.close()
+
+
+def test_a_tile_whose_header_is_damaged_makes_no_slide_of_12_bits(tmp_path):
+    sound.pyramid(tmp_path / "a.svs", PYRAMID)
+    data = (tmp_path / "a.svs").read_bytes()
+    (tmp_path / "a.svs").write_bytes(data.replace(b"\x00\x11\x08", b"\x00\x11\x0c", 1))
+    assert convert(tmp_path / "a.svs", tmp_path / "b.svs", codec="jpeg").lost_tiles == 1
