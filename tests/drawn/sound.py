@@ -160,3 +160,146 @@ def pyramid(
         images.append(Image(pixels.shape[1::-1], pieces, subfile=subfile, **options))
     write(path, images)
     return pictures
+
+
+def _jpeg_samples(samples):
+    """JPEG of one, three or four samples as they are."""
+    spaces = {1: "gray", 3: "rgb", 4: "cmyk"}
+    space = spaces[1 if samples.ndim == 2 else samples.shape[2]]
+    return bytes(imagecodecs.jpeg8_encode(samples, level=95, colorspace=space, outcolorspace=space))
+
+
+ENCODERS = {
+    1: np.ndarray.tobytes,
+    5: lambda samples: bytes(imagecodecs.lzw_encode(samples.tobytes())),
+    7: _jpeg_samples,
+    8: lambda samples: bytes(imagecodecs.zlib_encode(samples.tobytes())),
+    32946: lambda samples: bytes(imagecodecs.zlib_encode(samples.tobytes())),
+    50000: lambda samples: bytes(imagecodecs.zstd_encode(samples.tobytes())),
+}
+"""What makes the bytes of a tile or of one plane of it, by TIFF compression."""
+
+
+def planes(path, compression=8, planar=2, alpha=None, kind=2, predictor=1, svs=False, holes=()):
+    """Write RGB in planes, or with alpha, at two levels, and return the largest level's RGB.
+
+    `alpha` is (height, width) uint8 or None, `kind` its ExtraSamples, None for no such tag. `holes` are tiles
+    of level 0 that are not stored.
+    """
+    rgb = tissue(300, 220)
+    images = []
+    for level, colors in enumerate((rgb, halved(rgb))):
+        samples = colors
+        if alpha is not None:
+            part = alpha if level == 0 else alpha[: 2 * colors.shape[0] : 2, : 2 * colors.shape[1] : 2]
+            samples = np.dstack([colors, part])
+        tiles = cut(samples)
+        if predictor == 2:
+            tiles = [np.diff(tile, axis=1, prepend=np.zeros_like(tile[:, :1])) for tile in tiles]
+        encode = ENCODERS[compression]
+        if planar == 1:
+            pieces = [encode(tile) for tile in tiles]
+        else:
+            channels = range(samples.shape[2])
+            pieces = [encode(np.ascontiguousarray(tile[..., c])) for c in channels for tile in tiles]
+        for hole in holes if level == 0 else ():
+            for plane in range(0, len(pieces), len(tiles)):
+                pieces[plane + hole] = b""
+        tags = {317: ("H", [predictor])} if predictor > 1 else {}
+        if alpha is not None and kind is not None:
+            tags[338] = ("H", [kind])
+        text = APERIO.format(300, 220, 20, 0.5) if svs else ""
+        options = {"samples": samples.shape[2], "planar": planar, "compression": compression}
+        size, subfile = colors.shape[1::-1], int(level > 0 and not svs)
+        images.append(Image(size, pieces, subfile=subfile, description=text, tags=tags, **options))
+    write(path, images)
+    return rgb
+
+
+def of_kind(path, samples, photometric, bits=8, tags=None, compression=8):
+    """Write one level of (rows, columns[, samples]) values of any kind, deflated."""
+    count = 1 if samples.ndim == 2 else samples.shape[2]
+    pieces = [ENCODERS[compression](tile) for tile in cut(samples)]
+    write(
+        path,
+        [
+            Image(
+                samples.shape[1::-1],
+                pieces,
+                compression=compression,
+                photometric=photometric,
+                samples=count,
+                bits=bits,
+                tags=tags or {},
+            )
+        ],
+    )
+
+
+CENTIMETRE, INCH = {296: ("H", [3])}, {296: ("H", [2])}
+
+
+def _both(kind, values):
+    return {282: (kind, values), 283: (kind, values)}
+
+
+RESOLUTIONS = {
+    "rational": (_both("rational", [20000, 1]) | CENTIMETRE, 0.5),
+    "inch": (_both("rational", [50800, 1]) | INCH, 0.5),
+    "no unit, which is inch": (_both("rational", [50800, 1]), 0.5),
+    "float": (_both("f", [20000.0]) | CENTIMETRE, 0.5),
+    "double": (_both("d", [20000.0]) | CENTIMETRE, 0.5),
+    "srational": (_both("srational", [20000, 1]) | CENTIMETRE, 0.5),
+    "short": (_both("H", [20000]) | CENTIMETRE, 0.5),
+    "long": (_both("I", [20000]) | CENTIMETRE, 0.5),
+    "sshort": (_both("h", [20000]) | CENTIMETRE, 0.5),
+    "slong": (_both("i", [20000]) | CENTIMETRE, 0.5),
+    "two of them": (_both("rational", [20000, 1, 5, 1]) | CENTIMETRE, 0.5),
+    "two floats": (_both("f", [20000.0, 5.0]) | CENTIMETRE, 0.5),
+    "unit of type byte": (_both("rational", [20000, 1]) | {296: ("B", [3])}, 0.5),
+    "unit of type long": (_both("rational", [20000, 1]) | {296: ("I", [3])}, 0.5),
+    "two units": (_both("rational", [20000, 1]) | {296: ("H", [3, 2])}, 0.5),
+    "ascii": (_both("s", list(b"20000\0")) | CENTIMETRE, None),
+    "negative": (_both("srational", [-20000, 1]) | CENTIMETRE, None),
+    "negative float": (_both("f", [-20000.0]) | CENTIMETRE, None),
+    "denominator 0": (_both("rational", [20000, 0]) | CENTIMETRE, None),
+    "numerator 0": (_both("rational", [0, 1]) | CENTIMETRE, None),
+    "0 of 0": (_both("rational", [0, 0]) | CENTIMETRE, None),
+    "float 0": (_both("f", [0.0]) | CENTIMETRE, None),
+    "nan": (_both("f", [float("nan")]) | CENTIMETRE, None),
+    "inf": (_both("d", [float("inf")]) | CENTIMETRE, None),
+    "smaller than an atom": (_both("d", [1e13]) | CENTIMETRE, None),
+    "larger than a table": (_both("d", [1e-13]) | CENTIMETRE, None),
+    "x alone": ({282: ("rational", [20000, 1])} | CENTIMETRE, None),
+    "y alone": ({283: ("rational", [20000, 1])} | CENTIMETRE, None),
+    "unit none": (_both("rational", [20000, 1]) | {296: ("H", [1])}, None),
+    "unit 9": (_both("rational", [20000, 1]) | {296: ("H", [9])}, None),
+    "unit of type ascii": (_both("rational", [20000, 1]) | {296: ("s", list(b"3\0"))}, None),
+    "unit of type float": (_both("rational", [20000, 1]) | {296: ("f", [3.0])}, None),
+}
+"""Resolution tags by a name: the tags, and the um per px that they state."""
+
+SCALES = {
+    "0.5": 0.5,
+    "0,5": 0.5,
+    ".5": 0.5,
+    "+0.5": 0.5,
+    " 0.5 \r\n": 0.5,
+    "5e-1": 0.5,
+    "0": None,
+    "0.0": None,
+    "-0.5": None,
+    "inf": None,
+    "nan": None,
+    "Infinity": None,
+    "0.5 um": None,
+    "1_0": None,
+    "1e9": None,
+    "1e-9": None,
+    "1e400": None,
+    "1e-400": None,
+    "0.5\x0b": None,
+    "": None,
+    "unknown": None,
+}
+"""MPP and AppMag as an SVS may state them, and the number that it is."""

@@ -17,7 +17,7 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
     """A whole tile of `plan`, each pixel the mean of a box of its source level; white beyond the edge.
 
     Raises:
-        DamagedTileError: one of its tiles does not decode, or only in part; the error holds the rest.
+        DamagedTileError: a tile that it is made of is damaged; the error holds what there is of the others.
         TileReadError: not one of the tiles that a part of it is made of can be decoded.
 
     Memory: reads at most about 2048 x 2048 source pixels at a time, whatever the reduction.

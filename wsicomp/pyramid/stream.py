@@ -149,7 +149,7 @@ class TileMaker:
         self._codec = self._transcoder = None
         if plan.count(TileAction.TRANSCODE):
             self._transcoder = create_transcoder(plan.codec, manner.exact)
-        elif plan.codec != "copy":
+        elif plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE):
             self._codec = create_codec(plan.codec, plan.options)
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:

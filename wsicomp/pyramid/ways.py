@@ -193,7 +193,7 @@ def check_readable(
         and any(level.encoding.compression in known for level in holes)
     ):
         raise ConfigError(f"{_ABSENT}; take {_for_holes(config)}", info.path)
-    if container == "tiff" and stored <= set(_APERIO_ONLY):
+    if container == "tiff" and stored & set(_APERIO_ONLY) and stored <= known:
         if config.glass == "empty":
             reason = f"{_JPEG2000}, and glass empty needs format tiff"
             raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)

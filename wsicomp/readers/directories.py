@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs import can_decode, jpeg, jpeg2000
 from wsicomp.codecs.jpeg2000_stream import BOXED
+from wsicomp.codecs.jpeg_stream import segments
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.numbers import scale_of
@@ -45,8 +46,11 @@ _SAMPLES = 16
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
-_SAMPLE_FORMAT = 339
-_FRACTIONS, _BYTES = (5, 10), (1, 6)
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FRAME_BYTES = 10
+"""The markers of JPEG's frame headers, and how far into one its number of samples stands."""
+_FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
 _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
 """TIFF's types of values: rationals, bytes, and all other numbers."""
 
@@ -181,6 +185,7 @@ def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEnc
 
     Raises:
         SlideReadError: not one of the JPEG tiles has a sound header.
+        UnsupportedSlideError: they hold other samples than RGB of 8 bits.
     """
     encoding = directory.encoding
     stored = directory.ranges[directory.ranges[:, 1] > 0]
@@ -188,17 +193,37 @@ def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEnc
         return _true_encoding(file, encoding, stored, place)
     if encoding.compression != JPEG or not len(stored):
         return encoding
-    error: ValueError | None = None
+    error: ValueError | UnsupportedSlideError | None = None
     for offset, count in map(np.ndarray.tolist, stored):
+        stream = file.read(offset, count, place)
         try:
-            subsampling = jpeg.frame_subsampling(file.read(offset, count, place))
-        except ValueError as exc:
+            _check_samples(stream, file.path, place)
+            subsampling = jpeg.frame_subsampling(stream)
+        except (ValueError, UnsupportedSlideError) as exc:
             error = error or exc
         else:
             return TileEncoding(
                 JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
             )
+    if isinstance(error, UnsupportedSlideError):
+        raise error
     raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
+
+
+def _check_samples(stream: bytes, path: Path, place: str) -> None:
+    """Refuse JPEG that holds other samples than the tags of its level say.
+
+    Raises:
+        UnsupportedSlideError: not 3 of 8 bits.
+        ValueError: the stream is damaged.
+    """
+    for marker, start, end in segments(stream):
+        if marker in _FRAMES and end - start >= _FRAME_BYTES:
+            bits, samples = stream[start + 4], stream[start + 9]
+            if (bits, samples) != (8, 3):
+                found = f"JPEG tiles of {samples} samples of {bits} bits, expected 3 of 8 bits"
+                raise UnsupportedSlideError(found, path, place)
+            return
 
 
 def _true_encoding(
@@ -308,7 +333,7 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         encoding=TileEncoding(
             int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=page.jpegtables
         ),
-        samples=page.samplesperpixel if page.photometric is not None else 0,
+        samples=page.samplesperpixel if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
         depth=page.imagedepth,
@@ -380,8 +405,9 @@ def _resolution(page: tifffile.TiffPage) -> Mpp | None:
 
     Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
     """
-    stated = _first_number(page, _RESOLUTION_UNIT, _INCH)
-    unit = _MICROMETRES.get(stated) if isinstance(stated, int) else None
+    tag = page.tags.get(_RESOLUTION_UNIT)
+    is_whole = tag is None or tag.dtype not in _FLOATS
+    unit = _MICROMETRES.get(int(_first_number(page, _RESOLUTION_UNIT, _INCH))) if is_whole else None
     mpp_x, mpp_y = (
         None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
         for code in _RESOLUTIONS

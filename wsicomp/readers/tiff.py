@@ -110,8 +110,15 @@ class TiffSlide:
         return self._info
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """(tiles, 2): offset and byte count of each tile of a level in raster order; 0 and 0 for no tile."""
-        return self._levels[level].ranges
+        """(tiles, 2): offset and byte count of each tile of a level in raster order; 0 and 0 for no tile.
+
+        Of a tile in planes, the offset of the first and the bytes of all.
+        """
+        directory = self._levels[level]
+        if len(directory.ranges) == directory.grid.count:
+            return directory.ranges
+        planes = directory.ranges.reshape(-1, directory.grid.count, 2)
+        return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
         """(strips, 2): offset and byte count of each strip of an associated image; none of one in tiles."""
@@ -295,6 +302,8 @@ class TiffSlide:
         directory = self._levels[number]
         try:
             return stored_encoding(self.file, directory, f"level {number}")
+        except UnsupportedSlideError:
+            raise
         except SlideReadError:
             if number == 0:
                 raise

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Region, Size
+from wsicomp.readers.numbers import power_of
 from wsicomp.slide import Pixels, Slide, SlideInfo
 from wsicomp.tissue.mask import MOST_MASK_PIXELS
 
@@ -66,9 +67,10 @@ def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
     mpp = plausible_mpp(info)
     if mpp is not None:
         return mpp, None
-    if info.objective_power:
-        mpp = MPP_AT_1X / info.objective_power
-        return mpp, f"level 0 had {mpp:g} um per px, by its objective power of {info.objective_power:g}"
+    power = power_of(info.objective_power)
+    if power is not None:
+        mpp = MPP_AT_1X / power
+        return mpp, f"level 0 had {mpp:g} um per px, by its objective power of {power:g}"
     why = "states no scale" if info.mpp is None else f"states {info.mpp.mean:.4g} um, which no slide has"
     return ASSUMED_MPP, f"level 0 had {ASSUMED_MPP:g} um per px, as at 20x: the source {why}"
 
