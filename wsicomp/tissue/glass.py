@@ -21,6 +21,7 @@ from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
+from wsicomp.tissue.filler import Filler
 from wsicomp.tissue.light import DARKEST_GLASS, MOST_TINT
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 from wsicomp.tissue.scale import margin_in_px, plausible_mpp
@@ -35,6 +36,11 @@ _DARKER = 20.0
 _STRUCTURE = 15.0
 _BRIGHTER = 20.0
 _LEVEL = 5.0
+_ALIKE = 8.0
+_LEAST_SHARE = 0.01
+_BLACK = 3
+_OFF_THE_LINE = 12.0
+_RINGING_PX = 16
 _PURE_WHITE = 253
 _RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
@@ -97,19 +103,37 @@ class GlassSurvey:
     found: TissueMask
 
 
-def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
+def fit_glass_color(overview: Overview, mask: TissueMask, filler: Filler | None = None) -> GlassColor:
     """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull.
 
     White where there is none, or where it is more coloured or darker than glass can be: then it stays.
+    Filler is no glass; but if what is left does not look like glass, the white may be glass overexposed.
     """
     samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
     y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
-    shape = mask.pixels.shape
-    rows, columns = np.nonzero(
-        ~mask.pixels[(y * shape[0]).astype(np.intp)[:, None], (x * shape[1]).astype(np.intp)]
-    )
+    black, white = _at(filler.black if filler else None, x, y), _at(filler.white if filler else None, x, y)
+    is_glass = ~_at(mask, x, y) & ~black
+    if (is_glass & ~white).sum() >= _LEAST_SHARE * is_glass.sum() > 0 and (white & is_glass).any():
+        color, residual = _fitted(samples, is_glass & ~white, x, y)
+        if color is not None and residual <= _ALIKE:
+            return color
+    return _fitted(samples, is_glass, x, y)[0] or _WHITE
+
+
+def _at(mask: TissueMask | None, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """A mask at places across the slide that run from 0 to 1."""
+    if mask is None:
+        return np.zeros((len(y), len(x)), np.bool_)
+    return mask.at(x * mask.slide.width, y * mask.slide.height)
+
+
+def _fitted(
+    samples: Pixels, chosen: NDArray[np.bool_], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[GlassColor | None, float]:
+    """The colour of the chosen samples, None if no glass looks like it, and how far off half of them are."""
+    rows, columns = np.nonzero(chosen)
     if not rows.size:
-        return _WHITE
+        return None, math.inf
     terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
     colors = samples[rows, columns].astype(np.float64)
     neutral = _most_neutral(colors)
@@ -120,8 +144,8 @@ def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     if np.ptp(coefficients[0]) > MOST_TINT or coefficients[0].min() < DARKEST_GLASS:
-        return _WHITE
-    return GlassColor(np.asarray(coefficients, np.float64))
+        return None, math.inf
+    return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
 
 
 def _most_neutral(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -154,8 +178,13 @@ class GlassGuard:
     say its mpp, 1 um is taken for level 0: fewer blocks then suffice, which keeps more.
     """
 
-    def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
+    def __init__(
+        self, info: SlideInfo, color: GlassColor, margin_px: float, black: TissueMask | None = None
+    ) -> None:
         self._color = color
+        self._black = None
+        if black is not None and black.pixels.any():
+            self._black = black.dilated(2 * max(black.scale_x, black.scale_y))
         self.margin_px = margin_px
         """What stays around a find, in level-0 pixels."""
         self._mpp = plausible_mpp(info) or _COARSE_MPP
@@ -186,7 +215,7 @@ class GlassGuard:
             return np.ones([-(-length // side) for length in region.size.shape], np.bool_)
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
-        foreign = self._foreign(level, region, blocks, glass)
+        foreign = self._foreign(index, level, region, blocks, glass)
         needed = self._needed(level, foreign.size)
         if np.count_nonzero(foreign) < needed:
             return None
@@ -214,7 +243,12 @@ class GlassGuard:
         return _blocks(slide.read_tile(index)[: region.height, : region.width], side)
 
     def _foreign(
-        self, level: Level, region: Region, blocks: Pixels, glass: NDArray[np.bool_] | None = None
+        self,
+        index: TileIndex,
+        level: Level,
+        region: Region,
+        blocks: Pixels,
+        glass: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_]:
         """(block rows, block columns): True where something lies on the glass.
 
@@ -225,9 +259,13 @@ class GlassGuard:
         x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
         y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
         values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        absorbed = self._color.at(x, y) - values
+        color = self._color.at(x, y)
+        absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
         filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
+        black = self._filled(index, level, side, values, color)
+        if black is not None:
+            darker, filler = darker & ~black, filler | black
         own = ~filler if glass is None else glass & ~filler
         if not own.any():
             return np.asarray(darker)
@@ -238,7 +276,29 @@ class GlassGuard:
         if np.count_nonzero(lighter) >= self._needed(level, lighter.size):
             reference = _middle(values[:, lighter])
         absorbs = (reference - values).max(axis=0) > _LEVEL
-        return np.asarray(darker | (_differs(values, reference) & absorbs))
+        foreign = darker | (_differs(values, reference) & absorbs)
+        return np.asarray(foreign if black is None else foreign & ~black)
+
+    def _filled(
+        self,
+        index: TileIndex,
+        level: Level,
+        side: int,
+        values: NDArray[np.float32],
+        color: NDArray[np.float32],
+    ) -> NDArray[np.bool_] | None:
+        """Which blocks of a tile are black filler, or mixed of it and glass where one meets the other."""
+        if self._black is None:
+            return None
+        near = self._black.over_cells(level, index.column, index.row, side)
+        near = near[: values.shape[1], : values.shape[2]]
+        black = near & (values.max(axis=0) <= _BLACK)
+        if not black.any():
+            return None
+        # Stained tissue is off the line from black to glass.
+        light = (values * color).sum(axis=0) / (color * color).sum(axis=0)
+        is_mixed = np.abs(values - light * color).max(axis=0) <= _OFF_THE_LINE
+        return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
 
 
 def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
