@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +32,8 @@ _BLOCK_PX = 8
 _BLOCK_UM = 8.0
 _LEAST_AREA_UM2 = 200.0
 _LEAST_LINE_UM = 25.0
+_LEAST_ACROSS_UM = 32.0
+_SCATTERED_UM2 = 400.0
 _TOGETHER_UM = 100.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
@@ -168,12 +171,23 @@ def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.flo
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
+class _ThingSize(NamedTuple):
+    """How many foreign blocks make a thing: connected ones, which are so many `across`, or scattered ones."""
+
+    solid: int
+    across: int
+    scattered: int
+
+
 class GlassGuard:
     """Tells foreign matter from glass by a tile's own pixels, in blocks of about 8 um and at most 8 px.
 
     A block is foreign if it is darker than the slide's glass by over 20 grey levels in some channel, or
-    differs from the tile's own glass by over 15 in RGB distance. A tile is not glass if 120 um2 of foreign
-    blocks lie together. On 48 labelled real sections and on drawn slides this alone, with a mask that sees
+    darker than the tile's own glass and over 15 in RGB distance from it. A tile is not glass if a connected
+    piece of 200 um2 and 32 um across is on it, or 400 um2 of foreign blocks lie together. `black` is where
+    the slide is filled with pure black, which is taken for glass.
+
+    On 48 labelled real sections and on drawn slides this alone, with a mask that sees
     nothing, keeps every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not
     say its mpp, 1 um is taken for level 0: fewer blocks then suffice, which keeps more.
     """
@@ -216,20 +230,24 @@ class GlassGuard:
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
         foreign = self._foreign(index, level, region, blocks, glass)
-        needed = self._needed(level, foreign.size)
-        if np.count_nonzero(foreign) < needed:
+        if np.count_nonzero(foreign) < self._thing_size(level, foreign.size).solid:
             return None
-        things = _large_things(foreign, self._in_blocks(level, self._together_px / 2), needed)
+        size = self._thing_size(level, foreign.size)
+        things = _large_things(_joined(foreign, self._in_blocks(level, self._together_px / 2)), foreign, size)
         return things if things.any() else None
 
-    def _needed(self, level: Level, blocks: int) -> int:
-        """How many foreign blocks are a thing: the least area, or half of a line 50 um long, if that is more.
+    def _block_um(self, level: Level) -> float:
+        return self.block_px(level) * self._mpp * level.downsample
 
-        On a tile or a strip of one too small to hold that, an eighth of it is enough.
-        """
-        block_um = self.block_px(level) * self._mpp * level.downsample
-        needed = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
-        return max(1, min(math.ceil(needed), blocks // 8))
+    def _thing_size(self, level: Level, blocks: int) -> _ThingSize:
+        """On a tile or a strip of one too small to hold a thing, an eighth of it is enough."""
+        block_um, most = self._block_um(level), max(1, blocks // 8)
+        solid = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
+        return _ThingSize(
+            min(math.ceil(solid), most),
+            min(int(_LEAST_ACROSS_UM / block_um), most),
+            min(math.ceil(max(solid, _SCATTERED_UM2 / block_um**2)), most),
+        )
 
     def _in_blocks(self, level: Level, distance_px: float) -> int:
         """Level-0 pixels in whole blocks of a level, at least one: a find may go on beside the tile."""
@@ -273,7 +291,7 @@ class GlassGuard:
         lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
         # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
         lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
-        if np.count_nonzero(lighter) >= self._needed(level, lighter.size):
+        if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
             reference = _middle(values[:, lighter])
         absorbs = (reference - values).max(axis=0) > _LEVEL
         foreign = darker | (_differs(values, reference) & absorbs)
@@ -322,15 +340,25 @@ def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(flags.view(np.uint8), square).view(np.bool_))
 
 
-def _large_things(foreign: NDArray[np.bool_], reach: int, needed: int) -> NDArray[np.bool_]:
-    """The foreign blocks of which so many lie together: less than twice `reach` blocks apart."""
+def _joined(foreign: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
+    """(rows, columns): the number of the thing that each block is part of, less than twice `reach` apart."""
     reach = min(reach, max(foreign.shape))  # all that can join two blocks of a tile
     wide = np.pad(foreign, reach).view(np.uint8)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    count, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
-    own = labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]]
-    is_large = np.bincount(own[foreign], minlength=count) >= needed
-    return np.asarray(foreign & is_large[own])
+    _, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
+    return np.asarray(labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]])
+
+
+def _large_things(
+    things: NDArray[np.int32], foreign: NDArray[np.bool_], size: _ThingSize
+) -> NDArray[np.bool_]:
+    """The foreign blocks of things that have enough blocks, or one piece that is large by itself."""
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(foreign.view(np.uint8), connectivity=8)
+    across = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+    is_solid = (stats[:, cv2.CC_STAT_AREA] >= size.solid) & (across >= size.across)
+    is_large = np.bincount(things[foreign], minlength=things.max() + 1) >= size.scattered
+    is_large[things[foreign & is_solid[pieces]]] = True
+    return np.asarray(foreign & is_large[things])
 
 
 def _blocks(pixels: Pixels, side: int) -> Pixels:

@@ -1,0 +1,1 @@
+"""Slides drawn for the tests, each with its truth: functions that write a file and return what it shows."""
