@@ -22,6 +22,7 @@ from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
 from wsicomp.slide import Slide
 from wsicomp.stages import StageProgress, Stages, untold
+from wsicomp.tissue.filler import find_filler, without_filler
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.maskfile import read_mask
@@ -139,10 +140,10 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
     Raises:
         MaskError, SlideReadError, WeightsError: as `prepare`.
     """
-    tissue, color = look(slide, config, stages)
+    tissue, color, black = look(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.margin_um)
     mask = tissue.dilated(margin_px)
-    guard = GlassGuard(slide.info, color, margin_px)
+    guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
         survey = survey_glass(slide, mask, guard, config.workers, progress)
     return Findings(tissue, mask, color, guard, survey)
@@ -200,13 +201,19 @@ def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
     return levels_that_shrink(slide, create_transcoder(config.codec, config.restorable))
 
 
-def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor]:
-    """The tissue without margin, and how bare glass looks; the overview for both ends with this call."""
+def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor, TissueMask]:
+    """The tissue without margin, how bare glass looks, and where the slide is filled with black.
+
+    The overview for all of them ends with this call.
+    """
     with stages.stage("overview") as progress:
         overview = read_overview(slide, config.workers, progress)
+        filler = find_filler(overview)
     with stages.stage("segment") as progress:
         tissue = find_tissue(slide, overview, config, progress)
-    return tissue, fit_glass_color(overview, tissue)
+        if config.mask is None:
+            tissue = without_filler(tissue, filler.black)
+    return tissue, fit_glass_color(overview, tissue, filler), filler.black
 
 
 def find_tissue(

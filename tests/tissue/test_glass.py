@@ -158,11 +158,12 @@ def test_what_is_found_keeps_its_whole_margin_also_on_a_small_tile(size, margin_
         guard = GlassGuard(
             slide.info, GlassColor(np.vstack([np.full((1, 3), 240.0), np.zeros((5, 3))])), margin_px
         )
-        grid = slide.info.levels[0].grid
-        (box,) = guard.find(slide, TileIndex(0, grid.columns - 1, grid.rows - 1))
-    assert box.x <= width - 8 - margin_px
-    assert box.y <= height - 8 - margin_px
-    assert box.x + box.width >= width + margin_px - 8
+        nothing = TissueMask(np.zeros((10, 10), np.bool_), slide.info.size, 52, 52, "test")
+        found = survey_glass(slide, nothing, guard, 1, untold).found
+    kept = found.at(np.arange(width), np.arange(height))
+    distance = cv2.distanceTransform((pixels[..., 0] > 100).astype(np.uint8), cv2.DIST_L2, 5)
+    assert kept[distance < margin_px].all()
+    assert not kept[distance > margin_px + 40].any()
 
 
 @pytest.mark.parametrize("margin_um", [0, 5, 50])
@@ -174,7 +175,7 @@ def test_scattered_nuclei_are_one_thing_whatever_the_margin(margin_um):
     slide = PictureSlide(Path("nuclei.png"), pixels, 0.25)
     color = GlassColor(np.vstack([np.full((1, 3), 240.0), np.zeros((5, 3))]))
     guard = GlassGuard(slide.info, color, margin_um / 0.25)
-    assert guard.find(slide, TileIndex(0, 0, 0))
+    assert guard.find(slide, TileIndex(0, 0, 0)) is not None
 
 
 @pytest.mark.parametrize("color", [(200, 140, 180), (10, 10, 10)])
@@ -183,7 +184,7 @@ def test_no_glass_is_learnt_from_what_no_glass_looks_like(color):
     nothing = TissueMask(np.zeros((38, 38), np.bool_), slide.info.size, 8.0, 8.0, "test")
     glass = fit_glass_color(read_overview(slide, 1, untold), nothing)
     assert glass.typical == (255, 255, 255)
-    assert GlassGuard(slide.info, glass, 100).find(slide, TileIndex(0, 0, 0))
+    assert GlassGuard(slide.info, glass, 100).find(slide, TileIndex(0, 0, 0)) is not None
 
 
 def test_the_glass_colour_follows_an_uneven_lamp():

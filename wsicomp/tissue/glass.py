@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
+from wsicomp.tissue.filler import Filler
 from wsicomp.tissue.light import DARKEST_GLASS, MOST_TINT
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 from wsicomp.tissue.scale import margin_in_px, plausible_mpp
@@ -30,11 +32,18 @@ _BLOCK_PX = 8
 _BLOCK_UM = 8.0
 _LEAST_AREA_UM2 = 200.0
 _LEAST_LINE_UM = 25.0
+_LEAST_ACROSS_UM = 32.0
+_SCATTERED_UM2 = 400.0
 _TOGETHER_UM = 100.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
 _BRIGHTER = 20.0
 _LEVEL = 5.0
+_ALIKE = 8.0
+_LEAST_SHARE = 0.01
+_BLACK = 3
+_OFF_THE_LINE = 12.0
+_RINGING_PX = 16
 _PURE_WHITE = 253
 _RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
@@ -97,19 +106,37 @@ class GlassSurvey:
     found: TissueMask
 
 
-def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
+def fit_glass_color(overview: Overview, mask: TissueMask, filler: Filler | None = None) -> GlassColor:
     """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull.
 
     White where there is none, or where it is more coloured or darker than glass can be: then it stays.
+    Filler is no glass; but if what is left does not look like glass, the white may be glass overexposed.
     """
     samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
     y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
-    shape = mask.pixels.shape
-    rows, columns = np.nonzero(
-        ~mask.pixels[(y * shape[0]).astype(np.intp)[:, None], (x * shape[1]).astype(np.intp)]
-    )
+    black, white = _at(filler.black if filler else None, x, y), _at(filler.white if filler else None, x, y)
+    is_glass = ~_at(mask, x, y) & ~black
+    if (is_glass & ~white).sum() >= _LEAST_SHARE * is_glass.sum() > 0 and (white & is_glass).any():
+        color, residual = _fitted(samples, is_glass & ~white, x, y)
+        if color is not None and residual <= _ALIKE:
+            return color
+    return _fitted(samples, is_glass, x, y)[0] or _WHITE
+
+
+def _at(mask: TissueMask | None, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """A mask at places across the slide that run from 0 to 1."""
+    if mask is None:
+        return np.zeros((len(y), len(x)), np.bool_)
+    return mask.at(x * mask.slide.width, y * mask.slide.height)
+
+
+def _fitted(
+    samples: Pixels, chosen: NDArray[np.bool_], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[GlassColor | None, float]:
+    """The colour of the chosen samples, None if no glass looks like it, and how far off half of them are."""
+    rows, columns = np.nonzero(chosen)
     if not rows.size:
-        return _WHITE
+        return None, math.inf
     terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
     colors = samples[rows, columns].astype(np.float64)
     neutral = _most_neutral(colors)
@@ -120,8 +147,8 @@ def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     if np.ptp(coefficients[0]) > MOST_TINT or coefficients[0].min() < DARKEST_GLASS:
-        return _WHITE
-    return GlassColor(np.asarray(coefficients, np.float64))
+        return None, math.inf
+    return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
 
 
 def _most_neutral(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -144,18 +171,34 @@ def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.flo
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
+class _ThingSize(NamedTuple):
+    """How many foreign blocks make a thing: connected ones, which are so many `across`, or scattered ones."""
+
+    solid: int
+    across: int
+    scattered: int
+
+
 class GlassGuard:
     """Tells foreign matter from glass by a tile's own pixels, in blocks of about 8 um and at most 8 px.
 
     A block is foreign if it is darker than the slide's glass by over 20 grey levels in some channel, or
-    differs from the tile's own glass by over 15 in RGB distance. A tile is not glass if 120 um2 of foreign
-    blocks lie together. On 48 labelled real sections and on drawn slides this alone, with a mask that sees
+    darker than the tile's own glass and over 15 in RGB distance from it. A tile is not glass if a connected
+    piece of 200 um2 and 32 um across is on it, or 400 um2 of foreign blocks lie together. `black` is where
+    the slide is filled with pure black, which is taken for glass.
+
+    On 48 labelled real sections and on drawn slides this alone, with a mask that sees
     nothing, keeps every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not
     say its mpp, 1 um is taken for level 0: fewer blocks then suffice, which keeps more.
     """
 
-    def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
+    def __init__(
+        self, info: SlideInfo, color: GlassColor, margin_px: float, black: TissueMask | None = None
+    ) -> None:
         self._color = color
+        self._black = None
+        if black is not None and black.pixels.any():
+            self._black = black.dilated(2 * max(black.scale_x, black.scale_y))
         self.margin_px = margin_px
         """What stays around a find, in level-0 pixels."""
         self._mpp = plausible_mpp(info) or _COARSE_MPP
@@ -186,21 +229,25 @@ class GlassGuard:
             return np.ones([-(-length // side) for length in region.size.shape], np.bool_)
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
-        foreign = self._foreign(level, region, blocks, glass)
-        needed = self._needed(level, foreign.size)
-        if np.count_nonzero(foreign) < needed:
+        foreign = self._foreign(index, level, region, blocks, glass)
+        if np.count_nonzero(foreign) < self._thing_size(level, foreign.size).solid:
             return None
-        things = _large_things(foreign, self._in_blocks(level, self._together_px / 2), needed)
+        size = self._thing_size(level, foreign.size)
+        things = _large_things(_joined(foreign, self._in_blocks(level, self._together_px / 2)), foreign, size)
         return things if things.any() else None
 
-    def _needed(self, level: Level, blocks: int) -> int:
-        """How many foreign blocks are a thing: the least area, or half of a line 50 um long, if that is more.
+    def _block_um(self, level: Level) -> float:
+        return self.block_px(level) * self._mpp * level.downsample
 
-        On a tile or a strip of one too small to hold that, an eighth of it is enough.
-        """
-        block_um = self.block_px(level) * self._mpp * level.downsample
-        needed = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
-        return max(1, min(math.ceil(needed), blocks // 8))
+    def _thing_size(self, level: Level, blocks: int) -> _ThingSize:
+        """On a tile or a strip of one too small to hold a thing, an eighth of it is enough."""
+        block_um, most = self._block_um(level), max(1, blocks // 8)
+        solid = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
+        return _ThingSize(
+            min(math.ceil(solid), most),
+            min(int(_LEAST_ACROSS_UM / block_um), most),
+            min(math.ceil(max(solid, _SCATTERED_UM2 / block_um**2)), most),
+        )
 
     def _in_blocks(self, level: Level, distance_px: float) -> int:
         """Level-0 pixels in whole blocks of a level, at least one: a find may go on beside the tile."""
@@ -214,7 +261,12 @@ class GlassGuard:
         return _blocks(slide.read_tile(index)[: region.height, : region.width], side)
 
     def _foreign(
-        self, level: Level, region: Region, blocks: Pixels, glass: NDArray[np.bool_] | None = None
+        self,
+        index: TileIndex,
+        level: Level,
+        region: Region,
+        blocks: Pixels,
+        glass: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_]:
         """(block rows, block columns): True where something lies on the glass.
 
@@ -225,9 +277,13 @@ class GlassGuard:
         x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
         y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
         values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        absorbed = self._color.at(x, y) - values
+        color = self._color.at(x, y)
+        absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
         filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
+        black = self._filled(index, level, side, values, color)
+        if black is not None:
+            darker, filler = darker & ~black, filler | black
         own = ~filler if glass is None else glass & ~filler
         if not own.any():
             return np.asarray(darker)
@@ -235,10 +291,32 @@ class GlassGuard:
         lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
         # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
         lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
-        if np.count_nonzero(lighter) >= self._needed(level, lighter.size):
+        if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
             reference = _middle(values[:, lighter])
         absorbs = (reference - values).max(axis=0) > _LEVEL
-        return np.asarray(darker | (_differs(values, reference) & absorbs))
+        foreign = darker | (_differs(values, reference) & absorbs)
+        return np.asarray(foreign if black is None else foreign & ~black)
+
+    def _filled(
+        self,
+        index: TileIndex,
+        level: Level,
+        side: int,
+        values: NDArray[np.float32],
+        color: NDArray[np.float32],
+    ) -> NDArray[np.bool_] | None:
+        """Which blocks of a tile are black filler, or mixed of it and glass where one meets the other."""
+        if self._black is None:
+            return None
+        near = self._black.over_cells(level, index.column, index.row, side)
+        near = near[: values.shape[1], : values.shape[2]]
+        black = near & (values.max(axis=0) <= _BLACK)
+        if not black.any():
+            return None
+        # Stained tissue is off the line from black to glass.
+        light = (values * color).sum(axis=0) / (color * color).sum(axis=0)
+        is_mixed = np.abs(values - light * color).max(axis=0) <= _OFF_THE_LINE
+        return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
 
 
 def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -262,15 +340,25 @@ def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(flags.view(np.uint8), square).view(np.bool_))
 
 
-def _large_things(foreign: NDArray[np.bool_], reach: int, needed: int) -> NDArray[np.bool_]:
-    """The foreign blocks of which so many lie together: less than twice `reach` blocks apart."""
+def _joined(foreign: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
+    """(rows, columns): the number of the thing that each block is part of, less than twice `reach` apart."""
     reach = min(reach, max(foreign.shape))  # all that can join two blocks of a tile
     wide = np.pad(foreign, reach).view(np.uint8)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    count, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
-    own = labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]]
-    is_large = np.bincount(own[foreign], minlength=count) >= needed
-    return np.asarray(foreign & is_large[own])
+    _, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
+    return np.asarray(labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]])
+
+
+def _large_things(
+    things: NDArray[np.int32], foreign: NDArray[np.bool_], size: _ThingSize
+) -> NDArray[np.bool_]:
+    """The foreign blocks of things that have enough blocks, or one piece that is large by itself."""
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(foreign.view(np.uint8), connectivity=8)
+    across = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+    is_solid = (stats[:, cv2.CC_STAT_AREA] >= size.solid) & (across >= size.across)
+    is_large = np.bincount(things[foreign], minlength=things.max() + 1) >= size.scattered
+    is_large[things[foreign & is_solid[pieces]]] = True
+    return np.asarray(foreign & is_large[things])
 
 
 def _blocks(pixels: Pixels, side: int) -> Pixels:

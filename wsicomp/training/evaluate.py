@@ -15,6 +15,7 @@ from wsicomp.concurrency import available_cores
 from wsicomp.geometry import Region
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress, untold
+from wsicomp.tissue.filler import find_filler
 from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import outlined, shaded, spread
@@ -205,7 +206,8 @@ def _tile_cost(
     """The cost, and which tiles of level 0 would be blanked, (rows, columns) of its grid."""
     margin_px = margin_in_px(slide.info, settings.margin_um)
     wide = mask.dilated(margin_px)
-    guard = GlassGuard(slide.info, fit_glass_color(overview, mask), margin_px)
+    filler = find_filler(overview)
+    guard = GlassGuard(slide.info, fit_glass_color(overview, mask, filler), margin_px, filler.black)
     blank = survey_glass(slide, wide, guard, available_cores(), untold).kinds[0] == TileKind.GLASS
     blank_by_mask = wide.coverage(slide.info.levels[0]) == 0
     cost = TileCost(

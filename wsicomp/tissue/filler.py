@@ -1,0 +1,93 @@
+"""What scanners and stitching programs put where nothing was scanned: flat areas of pure black or white.
+
+Such an area is taken for filler only if it is large, of one exact colour, and bounded by straight lines along
+the axes: ink, pigment and overexposed glass are not. It must not decide what is tissue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.slide import Pixels
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.segment import Overview
+
+_BLOCK_PX = 4
+_LEAST_BLOCKS = 64
+_EXACT = 2
+_NEARLY = {0: 16, 255: 4}
+"""How far the mean of a block at the edge may be off, where JPEG rings into it."""
+_STRAIGHT = 0.75
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Where a slide is filled with pure black, and where with pure white; pictures that are True there."""
+
+    black: TissueMask
+    white: TissueMask
+
+
+def find_filler(overview: Overview) -> Filler:
+    """The filler of a slide, in blocks of 4 x 4 px of its overview."""
+    return Filler(_filled_with(overview, 0), _filled_with(overview, 255))
+
+
+def without_filler(tissue: TissueMask, filler: TissueMask) -> TissueMask:
+    """Tissue that is neither filler nor the fringe of a few blocks that a segmenter sees at its edge."""
+    if not filler.pixels.any():
+        return tissue
+    rows, columns = tissue.pixels.shape
+    x, y = (np.arange(columns) + 0.5) * tissue.scale_x, (np.arange(rows) + 0.5) * tissue.scale_y
+    block_px = max(filler.scale_x, filler.scale_y)
+    pixels = tissue.pixels & ~filler.dilated(block_px).at(x, y)
+    beside = filler.dilated(4 * block_px).at(x, y)
+    _, labels = cv2.connectedComponents(pixels.view(np.uint8), connectivity=8)
+    goes_on = np.zeros(labels.max() + 1, np.bool_)
+    goes_on[labels[pixels & ~beside]] = True
+    goes_on[0] = False
+    return TissueMask(
+        goes_on[labels], tissue.slide, tissue.scale_x, tissue.scale_y, tissue.source, tissue.notes
+    )
+
+
+def _filled_with(overview: Overview, value: int) -> TissueMask:
+    off = _worst_off(overview.pixels, value)
+    blocks = _in_blocks(off)
+    exact = blocks.max(axis=(1, 3)) <= _EXACT
+    if exact.any():
+        nearly = blocks.mean(axis=(1, 3)) <= _NEARLY[value]
+        exact |= cv2.dilate(exact.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_) & nearly
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(exact.view(np.uint8), connectivity=4)
+    is_filler = np.zeros(count, np.bool_)
+    for number, (x, y, width, height, area) in enumerate(boxes.tolist()):
+        part = labels[y : y + height, x : x + width] == number
+        is_filler[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
+    scale_x, scale_y = overview.scale_x * _BLOCK_PX, overview.scale_y * _BLOCK_PX
+    return TissueMask(is_filler[labels], overview.slide, scale_x, scale_y, "filler")
+
+
+def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
+    """By how much a pixel's channels differ from black or white at most."""
+    red, green, blue = cv2.split(pixels)
+    if value:
+        return np.asarray(255 - np.minimum(np.minimum(red, green), blue), np.uint8)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.uint8)
+
+
+def _in_blocks(off: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(block rows, 4, block columns, 4); those at the edge go on as they end."""
+    rows, columns = off.shape
+    off = np.pad(off, ((0, -rows % _BLOCK_PX), (0, -columns % _BLOCK_PX)), mode="edge")
+    return off.reshape(off.shape[0] // _BLOCK_PX, _BLOCK_PX, off.shape[1] // _BLOCK_PX, _BLOCK_PX)
+
+
+def _has_straight_edges(part: NDArray[np.bool_]) -> bool:
+    """Whether most rows are like the next, and most columns: of a disc hardly half are."""
+    along = (part[1:] == part[:-1]).all(axis=1)
+    across = (part[:, 1:] == part[:, :-1]).all(axis=0)
+    return bool((along.mean() if along.size else 1.0) >= _STRAIGHT <= (across.mean() if across.size else 1.0))
