@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-TYPES = {"B": 1, "s": 2, "H": 3, "I": 4, "Q": 16}
+TYPES = {"B": 1, "s": 2, "H": 3, "I": 4, "f": 11, "d": 12, "Q": 16}
 
 
 @dataclass

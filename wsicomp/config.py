@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
+from wsicomp.inputs import check_file, reason
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
@@ -195,11 +196,12 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
     """
     if os.fspath(path) in preset_names() and not Path(path).exists():
         path = _presets() / f"{os.fspath(path)}.toml"
+    check_file(Path(path), ConfigError)
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as exc:
-        raise ConfigError(exc.strerror or str(exc), path) from exc
+        raise ConfigError(reason(exc), path) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not a TOML file ({exc})", path) from exc
 

@@ -25,7 +25,7 @@ from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import stamp_of
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Slide
+from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.mask import TissueMask
@@ -54,7 +54,7 @@ def convert_slide(
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read, or changed meanwhile.
         SlideWriteError: the target cannot be written, or exists; or the model cannot be kept.
-        VerificationError: what was written is not what was planned; nothing is left of it.
+        VerificationError: what was written is not what was planned; the target is as it was.
     """
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
@@ -76,11 +76,13 @@ def convert_slide(
             if config.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
-            _write_audit(audit, slide, prepared, config)
+            picture = _drawn_audit(audit, slide, prepared, config)
             if stamp_of(source) != stamp:
-                raise SourceChangedError("it changed while it was read; nothing was kept", source)
+                raise SourceChangedError("it changed while it was read; nothing was written", source)
+            if audit is not None and picture is not None:
+                save_picture(picture, audit)
             writer.commit()
-    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model)
+    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
 
 
 def plan_slide(
@@ -130,13 +132,21 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
 
 
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
-    """Read the overview again and draw on it."""
+    picture = _drawn_audit(path, slide, prepared, config)
+    if path is not None and picture is not None:
+        save_picture(picture, path)
+
+
+def _drawn_audit(
+    path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig
+) -> Pixels | None:
+    """Read the overview again and draw on it, if there is to be a picture."""
     if path is None:
-        return
+        return None
     found = prepared.findings
     assert found is not None, "glass is looked for"
     overview = read_overview(slide, config.workers, untold)
-    save_picture(audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask), path)
+    return audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask)
 
 
 def write_pyramid(
@@ -181,11 +191,13 @@ def _verify(
     found = verify_slide(partial, slide, plan.source.sha256, workers, progress, is_fresh=True)
     if found.problems:
         more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
-        message = f"what was written failed its check: {found.problems[0]}{more}; nothing was kept"
+        message = f"what was written failed its check: {found.problems[0]}{more}; nothing was written"
         raise VerificationError(message, slide.info.path)
-    own = sum(level.grid.count - len(level.absent) - len(level.blank) for level in slide.info.levels)
-    if len(found.flawed) + len(found.lost) >= own:
-        raise SlideReadError("not one of its tiles can be decoded; nothing was kept", slide.info.path)
+    largest = slide.info.levels[0]
+    own = largest.grid.count - len(largest.absent) - len(largest.blank)
+    if own and sum(place.startswith("level 0 ") for place in (*found.flawed, *found.lost)) >= own:
+        message = "not one of its tiles can be decoded; nothing was written"
+        raise SlideReadError(message, slide.info.path, "level 0")
     return found
 
 

@@ -31,6 +31,17 @@ import os
 from typing import Any
 
 
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""A text, or a file's name, on one line that no terminal obeys: what is no print as `\n` or `\xNN`."""
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in os.fspath(text))
+
+
+def _escaped(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte of a name that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()
+
+
 class WsicompError(Exception):
     """The root: a message in one line, and the file and the place in it where known."""
 
@@ -38,13 +49,13 @@ class WsicompError(Exception):
         self, message: str, path: str | os.PathLike[str] | None = None, place: str | None = None
     ) -> None:
         self.message = message
-        self.path = None if path is None else os.fspath(path)
+        self.path = None if path is None else os.fsdecode(path)
         self.place = place
         super().__init__(message)
 
     def __str__(self) -> str:
-        parts = [self.path, self.place, self.message]
-        return ": ".join(" ".join(part.split()) for part in parts if part)
+        parts = [self.path, *(part and " ".join(part.split()) for part in (self.place, self.message))]
+        return ": ".join(printable(part) for part in parts if part)
 
     def __reduce__(self) -> tuple[type[WsicompError], tuple[str, str | None, str | None]]:
         return type(self), (self.message, self.path, self.place)
@@ -81,7 +92,7 @@ class DamagedTileError(TileReadError):
 
 
 class SlideWriteError(WsicompError, OSError):
-    """A target that cannot be written; nothing of it is left."""
+    """A target that cannot be written, or of which it is not sure that it lasts; the message says which."""
 
 
 class TargetExistsError(SlideWriteError):

@@ -103,3 +103,15 @@ class TileGrid:
         for row in range(self.rows):
             for column in range(self.columns):
                 yield TileIndex(level, column, row)
+
+
+def parts_of_tiles(block: Region, tile: Size) -> Iterator[Region]:
+    """The parts of a block that lie in one tile each."""
+    for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
+        for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
+            x, y = max(left, block.x), max(top, block.y)
+            right, bottom = (
+                min(left + tile.width, block.x + block.width),
+                min(top + tile.height, block.y + block.height),
+            )
+            yield Region(x, y, right - x, bottom - y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,11 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
+
+MOST_REMOVED = 0.98
+"""Where more of level 0's area than this was taken out as glass, a person should look at it."""
+
+_LOOK = "look at the target before the source goes"
+_REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,9 @@ class ConversionReport:
     far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
     that the source was rebuilt from the target and is replaceable by it. `model` is the name of that by which
     neural tiles are read, and its SHA-256. `dropped` names the images and
-    fields that were left out. `elapsed_s` has an entry for each stage.
+    fields that were left out. `elapsed_s` has an entry for each stage. `removed_area` is the part of level 0
+    that was taken out as glass, None where glass was kept. `look` says why a person should look at the target
+    before the source goes: no tissue was found, or over 98 % of the area went; None where there is no cause.
     """
 
     source: str
@@ -81,6 +92,8 @@ class ConversionReport:
     levels: tuple[LevelReport, ...]
     rescued_tiles: int
     tissue_fraction: float | None
+    removed_area: float | None
+    look: str | None
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
     verified: bool
@@ -103,14 +116,18 @@ def describe_conversion(
     found: Verification | None,
     stages: Stages,
     kept_model: str | None = None,
+    held: str | None = None,
 ) -> ConversionReport:
     """The report on a conversion whose target stands under its name, by what the target says of itself.
 
     `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model.
+    `held` is what the user should know of how the target was held while it was written.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
+    look = reason_to_look(provenance)
+    afterthoughts = _afterthoughts(target, plan, kept_model, target_bytes, lost)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -126,9 +143,16 @@ def describe_conversion(
             for level, record in zip(plan.levels, provenance.levels, strict=True)
         ),
         rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
-        tissue_fraction=None if mask is None else float(mask["tissue_fraction_with_margin"]),
+        tissue_fraction=_tissue_fraction(provenance),
+        removed_area=_removed_area(provenance),
+        look=look or None,
         dropped=plan.dropped,
-        notes=(*plan.notes, *_afterthoughts(target, plan, kept_model, target_bytes, lost)),
+        notes=(
+            *plan.notes,
+            *filter(None, (held,)),
+            *afterthoughts,
+            *([f"{look}: {_LOOK}"] if look else []),
+        ),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
@@ -137,6 +161,76 @@ def describe_conversion(
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
+
+
+def _tissue_fraction(provenance: Provenance) -> float | None:
+    mask = provenance.mask
+    return None if mask is None else float(mask["tissue_fraction_with_margin"])
+
+
+def reason_to_look(provenance: Provenance) -> str:
+    """Why a person should look at a conversion before its source goes, by what it says of itself; or ""."""
+    return look_reason(_tissue_fraction(provenance), _removed_area(provenance))
+
+
+def look_reason(tissue_fraction: float | None, area: float | None) -> str:
+    """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
+    if tissue_fraction is None or area is None:
+        return ""
+    if tissue_fraction == 0:
+        return "no tissue was found, and everything that looks like glass was taken out"
+    if area > MOST_REMOVED:
+        return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
+    return ""
+
+
+def _not_rounded_up(fraction: float) -> str:
+    return f"{math.floor(fraction * 1000) / 10:.1f} %"
+
+
+def _removed_area(provenance: Provenance) -> float | None:
+    """The part of level 0 that was taken out as glass; None where glass was kept."""
+    kept, painted = kept_and_painted(provenance.plan.levels[0])
+    return removed_area(kept, painted, _tissue_fraction(provenance))
+
+
+def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
+    """The parts of a level's area in tiles that stay whole, and in tiles whose glass may be painted."""
+    width, height = (
+        np.minimum(tile, side - np.arange(count) * tile)
+        for tile, side, count in (
+            (level.tile.width, level.size.width, level.grid.columns),
+            (level.tile.height, level.size.height, level.grid.rows),
+        )
+    )
+    areas = np.outer(height, width)
+    removed = np.isin(level.actions, _REMOVED)
+    painted = level.actions == TileAction.MASK_AND_ENCODE.value
+    whole = ~(removed | painted)
+    total = int(areas.sum())
+    return int(areas[whole].sum()) / total, int(areas[painted].sum()) / total
+
+
+def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> float | None:
+    """The part of a level's area that was taken out, at most; None where glass was kept.
+
+    `kept` and `painted` are as `kept_and_painted` has them. Of painted tiles only what the mask holds is sure
+    to stay; the mask's tissue that whole tiles do not hold must lie there.
+    """
+    if tissue_fraction is None:
+        return None
+    stays = min(painted, max(0.0, tissue_fraction - kept))
+    return max(0.0, 1 - kept - stays)
+
+
+def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """All that a report, as JSON values, says in words or would have to: a line each."""
+    notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
+    if report["flawed_tiles"]:
+        notes.append(
+            f"{report['flawed_tiles']} damaged tiles of the source are as they were, or as far as they decode"
+        )
+    return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
 
 
 def _afterthoughts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,6 +18,10 @@ from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
 """Bytes of a file's name on the file systems of Linux and macOS."""
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
+_NO_SYNC = {*_NO_LOCKS, errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What file systems say that know no locks, or no flushing of a folder: network shares, FUSE."""
+_UNLOCKED = "its file system has no locks: two runs that write one target at a time are not kept apart"
 
 
 def partial_path(target: Path) -> Path:
@@ -98,7 +103,7 @@ def check_empty(folder: Path, overwrite: bool) -> None:
 
 @contextmanager
 def completed(target: Path) -> Iterator[Path]:
-    """A hidden path for a file, which takes the target's name when the block ends; a failure leaves nothing.
+    """A hidden path for a file that takes the target's name when the block ends; else that is as it was.
 
     Raises:
         SlideWriteError: an OSError inside, of the file system or of a library.
@@ -118,7 +123,7 @@ def completed_files(folder: Path) -> Iterator[Path]:
     """A hidden folder in `folder` whose files move out of it when the block ends; a failure leaves nothing.
 
     Raises:
-        SlideWriteError: an OSError inside.
+        SlideWriteError: an OSError inside; the message names what had moved out already.
     """
     is_new = not folder.exists()
     hidden = made_folder(folder) / _HIDDEN
@@ -127,8 +132,7 @@ def completed_files(folder: Path) -> Iterator[Path]:
             shutil.rmtree(hidden, ignore_errors=True)
             hidden.mkdir()
             yield hidden
-            for file in hidden.iterdir():
-                file.replace(folder / file.name)
+            _move_out(hidden, folder)
             is_new = False
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -137,37 +141,94 @@ def completed_files(folder: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
+def _move_out(hidden: Path, folder: Path) -> None:
+    moved: list[str] = []
+    for file in sorted(hidden.iterdir()):
+        try:
+            file.replace(folder / file.name)
+        except OSError as exc:
+            there = f"; of this run {', '.join(moved)} are there already" if moved else ""
+            message = f"{file.name} cannot be written ({exc.strerror or exc}){there}"
+            raise SlideWriteError(message, folder) from exc
+        moved.append(file.name)
+
+
 def open_locked(partial: Path) -> BinaryIO:
     """Open a partial file for writing from its start, held against every other process.
+
+    Where the file system has no locks nothing holds it, which `lock_note` says. A failure leaves no file
+    that was not there before.
 
     Raises:
         TargetBusyError: another run is writing it.
         SlideWriteError: the file system refuses, or it is a link or another's file.
     """
-    busy = TargetBusyError("another run is writing it; wait for that one", partial)
     try:
-        file = open(partial, "r+b", opener=_create)  # noqa: SIM115
+        file, is_new = _opened(partial)
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(file.fileno())
-        # A run that ended between our open and our lock has made this very file its target.
-        if not os.path.samestat(status, partial.stat()):
-            raise busy
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise SlideWriteError("is there already and is not ours; move it away", partial)
+        _hold(file, partial)
         file.truncate(0)
-    except SlideWriteError:
+    except TargetBusyError:
         file.close()
         raise
-    except (BlockingIOError, FileNotFoundError) as exc:
+    except (SlideWriteError, OSError) as exc:
         file.close()
-        raise busy from exc
-    except OSError as exc:
-        file.close()
+        if is_new:
+            with suppress(OSError):
+                partial.unlink()
+        if isinstance(exc, SlideWriteError):
+            raise
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
     return file
+
+
+def _opened(partial: Path) -> tuple[BinaryIO, bool]:
+    """The file, and whether it has come into being just now."""
+    try:
+        return open(partial, "r+b", opener=_create), True
+    except FileExistsError:
+        return open(partial, "r+b", opener=_open), False
+
+
+def _hold(file: BinaryIO, partial: Path) -> None:
+    """Lock the file, where it can be, and make sure that it is one of ours."""
+    busy = TargetBusyError("another run is writing it; wait for that one", partial)
+    try:
+        _lock(file)
+    except BlockingIOError as exc:
+        raise busy from exc
+    # A run that ended between our open and our lock has made this very file its target.
+    if not is_ours(file, partial):
+        raise busy
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise SlideWriteError("is there already and is not ours; move it away", partial)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the file is locked now; False where its file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in _NO_LOCKS:
+            return False
+        raise
+    return True
+
+
+def lock_note(file: BinaryIO) -> str | None:
+    """What the user should know of how a file from `open_locked` is held; None where it is locked."""
+    return None if _lock(file) else _UNLOCKED
+
+
+def is_ours(file: BinaryIO, partial: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), partial.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sweep_partial(target: Path) -> None:
@@ -178,38 +239,89 @@ def sweep_partial(target: Path) -> None:
 
 
 def _create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+
+
+def _open(path: str, flags: int) -> int:
+    # A pipe of that name would have us wait for ever; a file does not mind.
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def sync_directory(folder: Path) -> None:
-    """Have the names in a folder on the disk, so that they are there even if the machine stops."""
-    directory = os.open(folder, os.O_RDONLY)
+    """Have the names in a folder on the disk, so that they are there even if the machine stops.
+
+    Where the file system has no such thing, or lets nobody open the folder, it is left to its own ways.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    try:
+        directory = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        if exc.errno in _NO_SYNC:
+            return
+        raise
     try:
         os.fsync(directory)
+    except OSError as exc:
+        if exc.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(directory)
+
+
+def settle(target: Path) -> None:
+    """Have the name that a whole and flushed file has just got on the disk.
+
+    Raises:
+        SlideWriteError: the file has its name, but nobody knows whether it will after a power cut.
+    """
+    try:
+        sync_directory(target.parent)
+    except OSError as exc:
+        found = f"is there and complete, but may not survive a power cut ({exc.strerror or exc})"
+        raise SlideWriteError(f"{found}; look at the disk, then verify it again", target) from exc
 
 
 @contextmanager
 def completed_file(target: Path) -> Iterator[BinaryIO]:
     """A hidden file, held against other runs, that takes the target's name when the block ends.
 
-    A failure leaves nothing.
+    A failure before leaves the target as it was.
 
     Raises:
-        SlideWriteError: an OSError inside, or another run is writing it.
+        SlideWriteError: an OSError inside, or another run is writing it; or as `settle`.
     """
     partial = partial_path(target)
-    with _told_of(target), open_locked(partial) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            partial.replace(target)
-            sync_directory(target.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with _told_of(target):
+        with open_locked(partial) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                check_ours(file, partial)
+                partial.replace(target)
+            except BaseException:
+                discard(file, partial)
+                raise
+        settle(target)
+
+
+def check_ours(file: BinaryIO, partial: Path) -> None:
+    """Refuse to rename what another run has put in the place of ours.
+
+    Raises:
+        TargetBusyError: there is something else of that name.
+    """
+    if not is_ours(file, partial):
+        raise TargetBusyError("another run is writing it; wait for that one", partial)
+
+
+def discard(file: BinaryIO, partial: Path) -> None:
+    """Delete a partial file of ours, as well as the file system lets us; never another run's."""
+    with suppress(OSError):
+        if is_ours(file, partial):
+            partial.unlink()
 
 
 @contextmanager

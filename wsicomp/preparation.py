@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from wsicomp.codecs import ModelCodec, create_codec, create_transcoder
 from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import SlideReadError
-from wsicomp.plan import ConversionPlan, SourceIdentity
+from wsicomp.inputs import check_file, reason
+from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
+from wsicomp.pyramid.reading import FEW_REGIONS, Disagreement, check_reading, told_once
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.pyramid.trial import levels_that_shrink
 from wsicomp.readers.converted import ConvertedSlide
@@ -103,14 +105,32 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
+    misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
+        plan = _told(plan, misread, slide)
         return Prepared(plan, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
-    plan = plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    whitening = Whitening(findings.mask, findings.guard, plan.background)
+    plan = _told(plan_conversion(info, identity, digest, config, glass, shrinking, model), misread, slide)
+    whitening = Whitening(findings.mask, findings.survey.found, plan.background)
     return Prepared(plan, findings, whitening, embedded, kept)
+
+
+def _told(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
+    """The plan with a note where others show the source otherwise than we read it.
+
+    Raises:
+        SlideReadError: we alone read it so, and pixels that we read would come into the target or decide it.
+    """
+    notes = tuple(told_once(misread))
+    carries = all(
+        level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE) == 0 for level in plan.levels
+    )
+    if any(one.is_ours_alone for one in misread) and not (carries and plan.config["glass"] == "keep"):
+        message = f"{notes[0]}; wrong pixels would be written: take codec copy with glass keep, and report it"
+        raise SlideReadError(message, slide.info.path)
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
@@ -152,6 +172,18 @@ def settings_digest(config: ConversionConfig) -> str:
     model = None if codec is None else codec.describe()
     facts = [_tissue_sha256(config), model, config.lasting()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def kept_model(config: ConversionConfig) -> str | None:
+    """The name of the file in which this machine keeps a neural codec's model that not every machine has.
+
+    None where the file carries the model, or there is none.
+
+    Raises:
+        SlideWriteError: the model cannot be kept.
+    """
+    codec = _model_codec(config)
+    return None if codec is None or config.embed_model else codec.keep_model()
 
 
 def _model_codec(config: ConversionConfig) -> ModelCodec | None:
@@ -237,7 +269,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
 
 
 def file_sha256(path: Path, progress: StageProgress = untold) -> str:
@@ -246,6 +278,7 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
     Raises:
         SlideReadError: the file cannot be read.
     """
+    check_file(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -254,5 +287,5 @@ def file_sha256(path: Path, progress: StageProgress = untold) -> str:
                 digest.update(block)
                 progress(file.tell(), total)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     return digest.hexdigest()

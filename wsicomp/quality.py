@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.geometry import Size
 from wsicomp.slide import Pixels
 
 LEAST_SIDE_PX = 11
@@ -41,9 +42,25 @@ class Fidelity:
     color_shift: float
 
 
-def fidelity(first: Pixels, second: Pixels) -> Fidelity:
-    """All that a guard goes by, of two pictures of (rows, columns, 3) uint8, 11 px or more a side."""
-    return Fidelity(ssim(first, second), psnr(first, second), color_shift(first, second))
+def fidelity(first: Pixels, second: Pixels, shown: Size | None = None) -> Fidelity:
+    """All that a guard goes by, of two pictures of (rows, columns, 3) uint8, 11 px or more a side.
+
+    `shown` is the part from the upper left corner that counts: the rest lies beyond a level's edge. SSIM is
+    over 11 px a side at least.
+
+    Raises:
+        ValueError: the shapes differ, or a side is under 11 px.
+    """
+    if shown is None:
+        return Fidelity(ssim(first, second), psnr(first, second), color_shift(first, second))
+    rows, columns = shown.shape
+    inside = np.s_[:rows, :columns]
+    window = np.s_[: max(rows, LEAST_SIDE_PX), : max(columns, LEAST_SIDE_PX)]
+    return Fidelity(
+        ssim(first[window], second[window]),
+        psnr(first[inside], second[inside]),
+        color_shift(first[inside], second[inside]),
+    )
 
 
 def ssim(first: Pixels, second: Pixels) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
-from wsicomp.outputs import check_output, completed_file
+from wsicomp.outputs import check_output, completed_file, lock_note
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
@@ -18,11 +18,15 @@ from wsicomp.stages import Progress, Stages
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """The file that was rebuilt: `sha256` is that of the source when it was converted."""
+    """The file that was rebuilt: `sha256` is that of the source when it was converted.
+
+    `notes` say in words what the user should know.
+    """
 
     target: str
     bytes: int
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def restore_slide(
@@ -46,7 +50,8 @@ def restore_slide(
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError("holds no source to restore; convert with restorable to make one", converted)
         with completed_file(target) as file:
+            note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)
         source = slide.provenance.plan.source
-    return RestoreReport(str(target), source.bytes, source.sha256)
+    return RestoreReport(str(target), source.bytes, source.sha256, () if note is None else (note,))

@@ -72,7 +72,8 @@ class Level:
     """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
 
     `encoded_bytes` bounds the bytes of its tiles. `absent` are the raster numbers of tiles for which the file
-    stores no bytes, `blank` of those that are nothing but background.
+    stores no bytes, `blank` of those that are nothing but background. `form` says in words how tiles are
+    stored that can be read and not copied, as "planar RGB".
     """
 
     size: Size
@@ -82,6 +83,7 @@ class Level:
     encoded_bytes: int = 0
     absent: tuple[int, ...] = ()
     blank: tuple[int, ...] = ()
+    form: str = ""
 
     @property
     def grid(self) -> TileGrid:

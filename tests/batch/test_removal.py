@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests import tiffs
-from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256, write_slide, write_tree
+from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256
+from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import BatchChoices
 from wsicomp.batch.removal import ProofJob, quarantined, which_file
@@ -19,9 +20,16 @@ QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True}
 
 
+def write_slide(path, number=0):
+    """A slide whose conversion saves enough for its source to go."""
+    draw_tissue(path, number)
+    return path
+
+
 @pytest.fixture
 def trees(tmp_path):
-    write_tree(tmp_path / "source", 3)
+    for number in range(3):
+        write_slide(tmp_path / "source" / "abc"[number] / f"slide {number}.svs", number)
     return tmp_path / "source", tmp_path / "target"
 
 
@@ -233,10 +241,9 @@ def test_a_slide_of_many_files_is_not_taken_apart(trees):
     run(source, target, RESTORABLE)
     path = source / "a/slide 0.svs"
     index = path.with_suffix(".vms")
-    path.rename(index)
+    path.unlink()
     (source / "a/part.jpg").write_bytes(b"part")
-    with index.open("ab") as file:
-        file.write(b"\nImageFile=part.jpg\n")
+    index.write_bytes(b"ImageFile=part.jpg\n")
     assert proof(trees, source=index, source_sha256=sha256(index)).error == (
         "the slide is of many files, which are not taken apart"
     )

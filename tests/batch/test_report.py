@@ -28,7 +28,7 @@ def night(tmp_path_factory):
 def test_its_figures_are_the_sums_of_the_entries(night):
     report, found = read_report(night), list(entries(night).values())
     done = [entry for entry in found if entry.state is State.DONE]
-    assert report.states == {"waiting": 0, "running": 0, "done": 6, "skipped": 0, "failed": 2}
+    assert report.states == {"look": 0, "waiting": 0, "running": 0, "done": 6, "skipped": 0, "failed": 2}
     assert report.slides == len(found) - 1, "a link to a folder is no slide"
     assert [(cause.cause, cause.count) for cause in report.skips] == [("link to a folder", 1)]
     assert report.source_bytes == sum(entry.source_bytes for entry in done)

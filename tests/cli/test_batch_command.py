@@ -120,7 +120,7 @@ def test_a_folder_called_status_is_converted_by_its_path(trees, monkeypatch, cap
         (["--until", "25:00"], "until is '25:00', expected a time of day as 06:30"),
         (["--codec", "jpeg", "--delete-source-after-verify"], "cannot restore their sources"),
         (["--quality", "0", "--codec", "jpeg"], "quality is 0"),
-        (["--preset", "no-such"], "No such file"),
+        (["--preset", "no-such"], "no such file"),
     ],
 )
 def test_wrong_choices_are_exit_code_2_and_touch_nothing(capsys, trees, options, message):

@@ -72,8 +72,8 @@ def test_choices_that_cannot_be_followed_are_told_before_anything_is_read(
 
 def test_a_slide_that_is_not_there_is_told_before_others_are_compared(slide, tmp_path, capsys):
     sources = [str(slide), str(tmp_path / "nowhere.svs")]
-    assert main(["compare", *sources, "--out", str(tmp_path / "out"), *QUICK]) == 2
-    assert "nowhere.svs: there is no such file" in capsys.readouterr().err
+    assert main(["compare", *sources, "--out", str(tmp_path / "out"), *QUICK]) == 1
+    assert "nowhere.svs: no such file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wsicomp.compare.fidelity import TileFidelity, compared, summed_up, tissue_tiles
+from wsicomp.compare.fidelity import TileFidelity, compared, edge_tiles, summed_up, tissue_tiles
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.quality import ms_ssim, psnr, similarities, ssim
 from wsicomp.tissue.mask import TissueMask
@@ -97,6 +98,20 @@ def test_tissue_tiles_are_half_tissue_or_where_those_are_few_have_any():
     pixels[:4, :4] = True
     few = tissue_tiles([level], size, TissueMask(pixels, size, 16, 16, "test"))
     assert [str(index) for index in few] == ["level 0 tile (0, 0)"]
+
+
+def test_tiles_with_less_tissue_count_for_the_worst_and_not_for_the_mean():
+    size = Size(2048, 1024)
+    level = _Level(0, size, Size(256, 256))
+    pixels = np.zeros((64, 128), np.bool_)
+    pixels[:, :20] = True  # a column of tiles, and a quarter of the second
+    mask = TissueMask(pixels, size, 16, 16, "test")
+    assert {index.column for index in tissue_tiles([level], size, mask)} == {0}
+    assert {index.column for index in edge_tiles([level], size, mask)} == {1}
+    found = summed_up([tile(0, 0.9, 35.0), replace(tile(1, 0.5, 22.0), is_edge=True)], np.array([1.0, 9.0]))
+    assert (found.tiles, found.edge_tiles, found.ssim, found.psnr_db) == (1, 1, 0.9, 35.0)
+    assert (found.least_ssim, found.least_psnr_db, found.worst_tile) == (0.5, 22.0, "level 0 tile (1, 0)")
+    assert summed_up([replace(tile(1), is_edge=True)]) is None
 
 
 def test_tiles_that_show_too_little_for_ms_ssim_do_not_count():

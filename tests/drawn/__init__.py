@@ -1,1 +1,1 @@
-"""Slides that are drawn for the tests, each by a function that takes a path and returns the truth."""
+"""Slides drawn for the tests, each with its truth: functions that write a file and return what it shows."""

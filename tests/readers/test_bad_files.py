@@ -78,12 +78,6 @@ def four_samples(path):
     tiffs.write_tiff(path, pixels=np.zeros((150, 200, 4), np.uint8), compression="deflate")
 
 
-def planes(path):
-    tiffs.write_tiff(
-        path, pixels=np.zeros((3, 150, 200), np.uint8), compression="deflate", planarconfig="separate"
-    )
-
-
 def strips(path):
     tiffs.write_tiff(path, tile=None, rowsperstrip=16)
 
@@ -120,7 +114,6 @@ MAKERS = [
     sixteen_bit,
     fluorescence,
     four_samples,
-    planes,
     strips,
     directory,
     missing,

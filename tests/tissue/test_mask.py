@@ -164,7 +164,7 @@ def test_a_large_slide_is_drawn_small(tmp_path):
             "leaves the slide",
         ),
         ("m.json", b'[{"type": "Polygon", "coordinates": [["a"]]}]', "not a mask"),
-        ("gone.png", None, "No such file"),
+        ("gone.png", None, "no such file"),
     ],
 )
 def test_a_file_that_is_no_mask_is_refused(tmp_path, name, content, told):

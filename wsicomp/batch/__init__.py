@@ -4,6 +4,7 @@ One coordinator (`run_batch`) keeps the ledger; the slides are converted by proc
 machine or on a Dask cluster. This is the only place that survives a failed slide.
 """
 
+from wsicomp.batch.acceptance import Look, accept_slides, slides_to_look_at
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.coordinator import run_batch, survey_batch
 from wsicomp.batch.ledger import Entry, Ledger, State
@@ -17,11 +18,14 @@ __all__ = [
     "BatchResult",
     "Entry",
     "Ledger",
+    "Look",
     "State",
     "Stop",
     "Watcher",
+    "accept_slides",
     "read_report",
     "run_batch",
+    "slides_to_look_at",
     "survey_batch",
     "write_csv",
     "write_html",

@@ -19,6 +19,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_free": (0, 10**6),
     "stall_minutes": (0.01, 10_000),
     "quarantine_days": (0, 36_500),
+    "min_saving": (0, 100),
 }
 
 
@@ -33,8 +34,9 @@ class BatchChoices:
     slide that shows no progress for `stall_minutes` is given up. `recheck` holds every target against its
     SHA-256; `retry_failed` tries again what failed for reasons of its own. `delete_source` moves sources
     that their targets replace into a quarantine folder, and deletes them there after `quarantine_days`;
-    conversions that cannot restore their source count only with `even_if_lossy`. `source_moved` says that
-    the source tree has another path than before.
+    conversions that cannot restore their source count only with `even_if_lossy`, and none that is larger than
+    its source or saves less than `min_saving` per cent of it. `source_moved` says that the source tree has
+    another path than before.
     """
 
     jobs: int | None = None
@@ -52,11 +54,14 @@ class BatchChoices:
     delete_source: bool = False
     even_if_lossy: bool = False
     quarantine_days: float = 7.0
+    min_saving: float = 3.0
     source_moved: bool = False
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
+            if value is not None and type(value) not in (int, float):
+                raise ConfigError(f"{name.replace('_', '-')} is {value!r}, expected a number")
             if value is not None and not least <= value <= most:
                 option = name.replace("_", "-")
                 raise ConfigError(f"{option} is {value}, expected {least:g} to {most:g}")

@@ -6,6 +6,7 @@ at any moment, the next run goes on from the ledger and from the targets that st
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from wsicomp.batch.watch import Heartbeat, held_alone, logged
 from wsicomp.batch.workshop import Stop, Watcher, Workshop
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.inputs import is_folder
 from wsicomp.preparation import settings_digest
 
 
@@ -88,8 +90,9 @@ def _checked(
 ) -> tuple[Trees, ConversionConfig, BatchChoices]:
     config, choices = config or ConversionConfig(), choices or BatchChoices()
     choices.check(config)
-    if not source.is_dir():
-        raise SlideReadError("is no folder; name the tree of slides to convert", source)
+    if not is_folder(source):
+        found = "is no folder" if os.path.lexists(source) else "is no folder (no such file)"
+        raise SlideReadError(f"{found}; name the tree of slides to convert", source)
     if target.exists() and not target.is_dir():
         raise ConfigError("is no folder; name a tree to write into", target)
     here, there = source.resolve(), target.resolve()
@@ -118,7 +121,7 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
             trees.target,
         )
     known = {entry.source: entry for entry in ledger.entries()}
-    lost = sum(1 for entry in known.values() if entry.state is State.DONE and not entry.removal)
+    lost = sum(1 for entry in known.values() if entry.is_converted and not entry.removal)
     if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
         raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
     return known

@@ -19,6 +19,7 @@ from PIL import Image
 
 from wsicomp.batch.inventory import Selection
 from wsicomp.batch.ledger import State
+from wsicomp.batch.pictures import draw_removed
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
 from wsicomp.errors import (
@@ -40,12 +41,13 @@ from wsicomp.errors import (
 )
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import completed
-from wsicomp.preparation import expected_digest, file_sha256
+from wsicomp.preparation import expected_digest, file_sha256, kept_model
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
+from wsicomp.slide import Slide
 from wsicomp.stages import Progress, Stages
 from wsicomp.tissue.audit import LEGEND_PX
 
@@ -112,7 +114,7 @@ class ConversionJob:
 
     `ours` are the bytes and the time (ns) of what an earlier run wrote there, which may be replaced; None if
     none did. What stands in its place then goes to `aside` unharmed. `audit` is where a small picture of what
-    was removed goes, as JPEG.
+    was removed goes, as JPEG, `look` where the large one stays if a person has to look at it.
     """
 
     name: str
@@ -122,6 +124,7 @@ class ConversionJob:
     selection: Selection
     config: ConversionConfig
     audit: Path
+    look: Path
     aside: Path
     ours: tuple[int, int] | None = None
 
@@ -156,7 +159,8 @@ class ConversionJob:
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = replace(self.config, overwrite=os.path.lexists(self.target))
-        self.audit.unlink(missing_ok=True)
+        for picture in (self.audit, self.look):
+            picture.unlink(missing_ok=True)
         if config.glass == "keep":
             return convert_slide(self.source, self.target, config, on_progress)
         large = large_audit(self.audit)
@@ -166,6 +170,9 @@ class ConversionJob:
             report = convert_slide(self.source, self.target, config, on_progress, large)
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
                 _shrink(large, self.audit)
+            if report.look:
+                with suppress(OSError):  # the next run draws it
+                    large.replace(self.look)
         finally:
             with suppress(OSError):
                 large.unlink(missing_ok=True)
@@ -187,9 +194,21 @@ class ConversionJob:
                 with stages.stage("verify") as progress:
                     found = verify_slide(self.target, source, sha256, self.config.workers, progress)
                 if not found.problems:
-                    return describe_conversion(self.source, self.target, provenance, found, stages)
+                    report = describe_conversion(
+                        self.source, self.target, provenance, found, stages, kept_model(self.config)
+                    )
+                    self._draw_again(source, provenance, bool(report.look))
+                    return report
         self._make_way(is_same)
         return None
+
+    def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
+        """The large picture of a target that is taken on; one of an earlier conversion is not its."""
+        with suppress(OSError):  # the next run draws it
+            self.look.unlink(missing_ok=True)
+            if is_to_look:
+                draw_removed(source, provenance, self.config.workers, self.look)
+                _shrink(self.look, self.audit)
 
     def _make_way(self, is_same: bool) -> None:
         """What an earlier run wrote, or this conversion damaged, may be replaced; all else is moved away."""
@@ -238,6 +257,31 @@ class RecheckJob:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
         return Outcome(state, error=error, target_mtime_ns=mtime_ns)
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`."""
+
+    name: str
+    source: Path
+    target: Path
+    picture: Path
+    audit: Path
+    workers: int
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Draw it; done, or failed with an `error`."""
+        try:
+            with Stages(on_progress).stage("overview"), closing(open_slide(self.source)) as source:
+                provenance = _provenance(self.target)
+                if provenance is None:
+                    raise SlideReadError("does not say what it was made from", self.target)
+                draw_removed(source, provenance, self.workers, self.picture)
+            _shrink(self.picture, self.audit)
+        except Exception as exc:  # a picture less, and the night goes on
+            return failure(exc, self.source)
+        return Outcome(State.DONE)
 
 
 def _provenance(target: Path) -> Provenance | None:

@@ -11,29 +11,42 @@ import enum
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import LedgerError
+from wsicomp.inputs import is_file
+from wsicomp.outcome import look_reason, removed_area, reported_notes
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
 _FILE = "ledger.sqlite"
-_VERSION = 1
+_VERSION = 2
 
 
 class State(enum.StrEnum):
-    """What became of a slide."""
+    """What became of a slide. `LOOK` is done too, but a person has to look at it before its source may go."""
 
+    LOOK = "look"
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     SKIPPED = "skipped"
     FAILED = "failed"
+
+
+CONVERTED = "state IN ('done', 'look')"
+"""The SQL condition for slides whose conversion stands."""
+
+LOOK_FIRST = "ORDER BY state != 'look', source"
+"""The SQL clause for lists of slides: those that a person has to look at come first."""
+
+HELD_FOR_LOOK, HELD_FOR_SAVING = "look", "saving"
+"""Why a source stays before anything is read: nobody has looked, or too little is saved."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,12 @@ class Entry:
     `kept_because` why it stayed although it was to go. `stale_target` has earlier conversions under other
     names, which go when this one is done: size, time and name, a line each. An entry without target is no
     slide, but something in the tree that cannot be one.
+
+    `notes` are those of the conversion, a line each, `model` the model that its neural tiles need.
+    `removed_area` is the part of level 0 that was taken out as glass. `look` says why a person has to look at
+    the conversion before its source may go, "" where nobody has to. `accepted` is when somebody had looked,
+    at the conversion `accepted_target` of the source `accepted_source` (SHA-256). `kept_cause` is
+    `HELD_FOR_LOOK` or `HELD_FOR_SAVING`, or "" for a proof that failed.
     """
 
     source: str
@@ -82,6 +101,35 @@ class Entry:
     removed: str = ""
     kept_because: str = ""
     stale_target: str = ""
+    notes: str = ""
+    model: str = ""
+    removed_area: float = 0.0
+    look: str = ""
+    accepted: str = ""
+    accepted_source: str = ""
+    accepted_target: str = ""
+    kept_cause: str = ""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its conversion stands."""
+        return self.state in (State.DONE, State.LOOK)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether a person has looked at this very conversion of this very source."""
+        seen = self.accepted_source, self.accepted_target
+        return bool(self.accepted) and seen == (self.source_sha256, self.target_sha256) and all(seen)
+
+    @property
+    def converted_state(self) -> State:
+        """The state of a slide whose conversion stands."""
+        return State.LOOK if self.look and not self.is_accepted else State.DONE
+
+    @property
+    def needs_release(self) -> bool:
+        """Whether its source must stay until a person has looked; not where every byte comes back."""
+        return bool(self.look) and not self.is_accepted and not self.restorable
 
     @property
     def saved(self) -> float:
@@ -93,6 +141,11 @@ def audit_path(target: Path, source: str) -> Path:
     """Where the small picture of what was removed from a slide lies."""
     digest = sha256(source.encode()).hexdigest()
     return target / FOLDER / "audits" / digest[:2] / f"{digest[:32]}.jpg"
+
+
+def look_path(target: Path, source: str) -> Path:
+    """Where the large picture of what was removed lies, of a slide that a person has to look at."""
+    return audit_path(target, source).with_suffix(".look.jpg")
 
 
 _COLUMNS = {field.name: field.type for field in dataclasses.fields(Entry)}
@@ -114,7 +167,7 @@ class Ledger:
 
     def __init__(self, target: Path, read_only: bool = False) -> None:
         self.path = target / FOLDER / _FILE
-        if read_only and not self.path.is_file():
+        if read_only and not self.is_there(target):
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
         with self._told():
             self._database = self._opened(read_only)
@@ -125,8 +178,9 @@ class Ledger:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
             _make_tables(database)
+            upgrade(database)
         else:
-            database = _opened_to_read(self.path)
+            database = _read_upgraded(_opened_to_read(self.path))
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version != _VERSION:
             raise LedgerError(
@@ -137,7 +191,7 @@ class Ledger:
     @staticmethod
     def is_there(target: Path) -> bool:
         """Whether a tree has one."""
-        return (target / FOLDER / _FILE).is_file()
+        return is_file(target / FOLDER / _FILE)
 
     def __enter__(self) -> Ledger:
         return self
@@ -162,9 +216,9 @@ class Ledger:
                 raise
 
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
-        """The entries in the order of their sources, or those, in the order, that an SQL clause says."""
+        """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
         with self._told():
-            query = f"SELECT {', '.join(_COLUMNS)} FROM slides {where or 'ORDER BY source'}"  # noqa: S608
+            query = f"SELECT {', '.join(_COLUMNS)} FROM slides {where or LOOK_FIRST}"  # noqa: S608
             for row in self._database.execute(query, values):
                 yield _entry(row)
 
@@ -224,6 +278,66 @@ def _make_tables(database: sqlite3.Connection) -> None:
         PRAGMA user_version = {_VERSION};
         COMMIT;"""
     )
+
+
+def upgrade(database: sqlite3.Connection) -> None:
+    """Bring a ledger of version 1 to this one, in one transaction: killed at any moment, it is as before.
+
+    What version 1 had no columns for is read from the reports that it kept. No slide of it was ever looked
+    at, so that each one which has to be is in state `LOOK`.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if database.execute("PRAGMA user_version").fetchone() == (1,):
+            _add_columns(database)
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    there = {name for _, name, *_ in database.execute("PRAGMA table_info(slides)")}
+    for name, kind in _COLUMNS.items():
+        if name not in there:
+            column = "REAL NOT NULL DEFAULT 0" if str(kind) == "float" else "TEXT NOT NULL DEFAULT ''"
+            database.execute(f"ALTER TABLE slides ADD COLUMN {name} {column}")
+    query = "SELECT slides.source, report FROM slides JOIN reports USING (source) WHERE state = 'done'"
+    for source, text in database.execute(query).fetchall():
+        values = _read_of_report(json.loads(text))
+        state = State.LOOK if values["look"] else State.DONE
+        row = (*values.values(), state, source)
+        names = ", ".join(f"{name} = ?" for name in values)
+        database.execute(f"UPDATE slides SET {names}, state = ? WHERE source = ?", row)  # noqa: S608
+
+
+def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of version 2, from a report of version 1; its areas are counted in tiles."""
+    level, tissue = report["levels"][0], report["tissue_fraction"]
+    kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
+    tiles = sum(level[kind] for kind in kinds) or 1
+    painted, gone = level["whitened"] / tiles, (level["blank"] + level["empty"]) / tiles
+    area = removed_area(1 - gone - painted, painted, tissue)
+    return {
+        "notes": "\n".join(reported_notes(report)),
+        "model": report.get("model") or "",
+        "removed_area": area or 0.0,
+        "look": look_reason(tissue, area),
+    }
+
+
+def _read_upgraded(database: sqlite3.Connection) -> sqlite3.Connection:
+    """The ledger itself, or where it is of version 1 a copy in memory, upgraded; the file stays as it is."""
+    if database.execute("PRAGMA user_version").fetchone() != (1,):
+        return database
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(database):
+        database.backup(copy)
+    upgrade(copy)
+    copy.execute("PRAGMA query_only = ON")
+    return copy
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ once more, and what was read must be what is moved.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from contextlib import closing
@@ -14,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wsicomp.batch.job import Outcome, check_unlinked, failure
-from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import KeptError
+from wsicomp.figures import as_saving
+from wsicomp.outcome import reason_to_look
 from wsicomp.outputs import made_folder, sync_directory
 from wsicomp.preparation import file_sha256, slide_identity
 from wsicomp.pyramid.verify import verify_slide
@@ -27,11 +30,16 @@ from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress, Stages
 
 
+class _UnseenError(KeptError):
+    """A source stays because nobody has looked at its conversion; the message says why somebody has to."""
+
+
 @dataclass(frozen=True)
 class ProofJob:
     """Prove that `target` replaces `source`, of which the ledger says these digests.
 
-    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why.
+    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why. It
+    is `LOOK`, and `error` says why, where a person has to look first; `released` says that one did.
     """
 
     name: str
@@ -41,11 +49,14 @@ class ProofJob:
     target_sha256: str
     even_if_lossy: bool
     workers: int
+    released: bool = False
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read both once more, wholly."""
         try:
             return Outcome(State.DONE, facts=self._proved(Stages(on_progress)))
+        except _UnseenError as exc:
+            return Outcome(State.LOOK, error=exc.message)
         except Exception as exc:
             return replace(failure(exc, self.source), state=State.SKIPPED)
 
@@ -75,10 +86,14 @@ class ProofJob:
             if converted.provenance.plan.source.sha256 != self.source_sha256:
                 raise KeptError("the target was made from another file")
             restorable = converted.provenance.restoration is not None
+            unseen = "" if self.released or restorable else reason_to_look(converted.provenance)
+        if unseen:
+            raise _UnseenError(unseen)
         if not restorable and not self.even_if_lossy:
             raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
         with closing(open_source(self.source, self.target)) as source, stages.stage("verify") as progress:
-            found = verify_slide(self.target, source, self.source_sha256, self.workers, progress)
+            sha256, workers = self.source_sha256, self.workers
+            found = verify_slide(self.target, source, sha256, workers, progress, thorough=True)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
         if (found.flawed or found.lost) and not restorable:
@@ -102,12 +117,33 @@ def which_file(path: Path) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
+def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
+    """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
+
+    `min_saving` is in per cent of the source's bytes.
+    """
+    if entry.needs_release:
+        return HELD_FOR_LOOK, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
+    saved_bytes = entry.source_bytes - entry.target_bytes
+    if saved_bytes < 0:
+        return HELD_FOR_SAVING, f"its conversion is larger than it ({as_saving(entry.saved)})"
+    if saved_bytes * 100 < min_saving * entry.source_bytes:
+        return HELD_FOR_SAVING, f"saved {_floored(entry.saved)} %, under {min_saving:g} %"
+    return "", ""
+
+
+def _floored(saved: float) -> str:
+    """In per cent with two decimals at most, and never as much as it is not."""
+    return f"{math.floor(saved * 10_000) / 100:g}"
+
+
 def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """Move a source that was just proved to be replaced into quarantine, and say so.
 
     Raises:
         KeptError: it stays; something is not as it was proved, or the file system refuses.
     """
+    _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
     _check_same(source, trees.target_of(entry), facts)
     try:
@@ -121,11 +157,27 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
             if not os.path.lexists(source):
                 place.rename(source)
             raise KeptError("another file took its place while it was moved")
+        _made_to_last(source, place)
+    except OSError as exc:
+        raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
+    return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="", kept_cause="")
+
+
+def _made_to_last(source: Path, place: Path) -> None:
+    """Have a move on the disk; one that cannot be is taken back.
+
+    Raises:
+        KeptError: it was.
+    """
+    try:
         sync_directory(place.parent)
         sync_directory(source.parent)
     except OSError as exc:
-        raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
-    return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="")
+        if os.path.lexists(source):
+            raise
+        place.rename(source)
+        message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
+        raise KeptError(message) from exc
 
 
 def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
@@ -134,6 +186,7 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     Raises:
         KeptError: as `quarantined`.
     """
+    _check_released(entry)
     place = trees.quarantine_of(entry)
     _check_same(place, trees.target_of(entry), facts)
     try:
@@ -141,7 +194,12 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
         place.unlink()
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
-    return replace(entry, removal=DELETED, removed=utc_now(), kept_because="")
+    return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
+
+
+def _check_released(entry: Entry) -> None:
+    if entry.needs_release:
+        raise KeptError(f"{entry.look}, and nobody has looked at it")
 
 
 def _check_same(source: Path, target: Path, facts: tuple[str, ...]) -> None:

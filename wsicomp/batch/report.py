@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.ledger import Entry, Ledger, State, audit_path
+from wsicomp.batch.acceptance import picture_of
+from wsicomp.batch.ledger import CONVERTED, Entry, Ledger, State, audit_path
 from wsicomp.batch.watch import utc_now
 from wsicomp.outputs import check_output, completed
 from wsicomp.pages import rendered
@@ -19,7 +21,11 @@ _LISTED = 20
 _OF_A_CAUSE = 200
 _THUMBNAILS = 300
 _EVENTS = "rescued_tiles > 0 OR flawed_tiles > 0 OR lost_tiles > 0 OR fell_back_tiles > 0"
-_COUNT_EVENTS = f"SELECT count(*) FROM slides WHERE state = 'done' AND ({_EVENTS})"  # noqa: S608
+_COUNT_EVENTS = f"SELECT count(*) FROM slides WHERE {CONVERTED} AND ({_EVENTS})"  # noqa: S608
+_SUMS = (
+    "SELECT total(source_bytes), total(target_bytes), total(elapsed_s), total(tiles), "  # noqa: S608
+    f"total(removed_tiles), total(restorable) FROM slides WHERE {CONVERTED}"
+)
 _NOT_IN_TABLE = ("trace",)
 
 
@@ -33,15 +39,28 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What conversions say in words, and of which slides."""
+
+    note: str
+    count: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BatchReport:
     """A tree of slides as its ledger has it. Bytes and tiles are over all that is done.
 
+    `look` are all slides that a person has to look at before their sources may go, `pictures` the paths of
+    what was removed from each, "" where there is no picture. `notes` are those of all conversions.
     `states` counts the slides of each state. `projected_bytes` is what the waiting ones will take if they
     save as the done ones did, None where none is. `slowest`, `savings`, `growths` (targets larger than their
     sources) and `events` (what the guard saved and what was damaged) are at most so many; `event_count`
-    counts all of the last. `kept` are sources that were to be deleted and stay.
+    counts all of the last. `kept` are sources that were to be deleted and stay, the first of `kept_count`.
     """
 
+    look: tuple[Entry, ...]
+    pictures: dict[str, str]
     source: str
     target: str
     made: str
@@ -64,6 +83,8 @@ class BatchReport:
     events: tuple[Entry, ...]
     event_count: int
     kept: tuple[Entry, ...]
+    kept_count: int
+    notes: tuple[Note, ...]
 
     @property
     def slides(self) -> int:
@@ -76,13 +97,19 @@ class BatchReport:
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names, without traces."""
-        values = asdict(self, dict_factory=_without_trace)
+        """As JSON values, by the same names, without traces; the notes of a slide are a list."""
+        values = asdict(self, dict_factory=as_values)
         return {**values, "slides": self.slides, "saved": self.saved}
 
 
-def _without_trace(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if name != "trace"}
+def as_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an entry as JSON values, without its trace."""
+    lists = {"notes": str.splitlines}
+    return {
+        name: lists[name](value) if name in lists and type(value) is str else value
+        for name, value in pairs
+        if name != "trace"
+    }
 
 
 def read_report(target: Path) -> BatchReport:
@@ -92,20 +119,23 @@ def read_report(target: Path) -> BatchReport:
         LedgerError: there is no ledger, or it cannot be read.
     """
     with Ledger(target, read_only=True) as ledger:
-        (sums,) = ledger.figures(
-            "SELECT total(source_bytes), total(target_bytes), total(elapsed_s), total(tiles), "
-            "total(removed_tiles), total(restorable) FROM slides WHERE state = 'done'"
-        )
+        (sums,) = ledger.figures(_SUMS)
         source_bytes, target_bytes, elapsed_s, tiles, removed, restorable = sums
         ((waiting_bytes,),) = ledger.figures(
             "SELECT total(source_bytes) FROM slides WHERE state IN ('waiting', 'running')"
         )
         ((event_count,),) = ledger.figures(_COUNT_EVENTS)
+        ((kept_count,),) = ledger.figures(
+            f"SELECT count(*) FROM slides WHERE {CONVERTED} AND kept_because != ''"  # noqa: S608
+        )
+        look = tuple(ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"))
 
         def first(where: str) -> tuple[Entry, ...]:
-            return tuple(ledger.entries(f"WHERE state = 'done' AND {where} LIMIT {_LISTED}"))
+            return tuple(ledger.entries(f"WHERE {CONVERTED} AND {where}"))
 
         return BatchReport(
+            look=look,
+            pictures={entry.source: str(picture_of(target, entry) or "") for entry in look},
             source=ledger.fact("source") or "",
             target=str(target),
             made=utc_now(),
@@ -125,16 +155,34 @@ def read_report(target: Path) -> BatchReport:
             ),
             causes=tuple(_causes(ledger, State.FAILED)),
             skips=tuple(_causes(ledger, State.SKIPPED)),
-            slowest=first("NOT adopted ORDER BY elapsed_s DESC"),
-            savings=first("source_bytes > target_bytes ORDER BY source_bytes - target_bytes DESC"),
-            growths=first("source_bytes * 1.0005 < target_bytes ORDER BY target_bytes - source_bytes DESC"),
+            slowest=first(f"NOT adopted ORDER BY elapsed_s DESC LIMIT {_LISTED}"),
+            savings=first(
+                f"source_bytes > target_bytes ORDER BY source_bytes - target_bytes DESC LIMIT {_LISTED}"
+            ),
+            growths=first(
+                "source_bytes * 1.0005 < target_bytes "
+                f"ORDER BY target_bytes - source_bytes DESC LIMIT {_LISTED}"
+            ),
             events=first(
                 f"({_EVENTS}) ORDER BY lost_tiles DESC, flawed_tiles DESC, "
-                "rescued_tiles + fell_back_tiles DESC"
+                f"rescued_tiles + fell_back_tiles DESC LIMIT {_LISTED}"
             ),
             event_count=event_count,
-            kept=first("kept_because != '' ORDER BY source"),
+            kept=first(f"kept_because != '' ORDER BY kept_cause, source LIMIT {_OF_A_CAUSE}"),
+            kept_count=kept_count,
+            notes=tuple(_notes(ledger)),
         )
+
+
+def _notes(ledger: Ledger) -> Iterator[Note]:
+    """Every note of every conversion, with its slides: those of most slides first."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    query = f"SELECT source, notes FROM slides WHERE {CONVERTED} AND notes != '' ORDER BY source"  # noqa: S608
+    for source, notes in ledger.figures(query):
+        for note in dict.fromkeys(notes.splitlines()):
+            found[note].append(source)
+    for note, sources in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
+        yield Note(note, len(sources), tuple(sources))
 
 
 def _causes(ledger: Ledger, state: State) -> Iterator[Cause]:
@@ -148,7 +196,7 @@ def _causes(ledger: Ledger, state: State) -> Iterator[Cause]:
 
 
 def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
-    """A table of all slides, a line each, by the names of `Entry`'s fields.
+    """A table of all slides, a line each, by the names of `Entry`'s fields; first those to be looked at.
 
     Raises:
         LedgerError: as `read_report`.
@@ -176,9 +224,11 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
     """
     check_output(path, (), overwrite)
     report = read_report(target)
+    looks = {entry.source: _picture(target, entry) for entry in report.look[:thumbnails]}
     pictures, more = _pictures(target, thumbnails)
     filters = {"count": lambda number: f"{number:,}".replace(",", " ")}
-    page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, pictures=pictures, more=more)
+    values = {"looks": defaultdict(str, looks), "pictures": pictures, "more": more, "listed": _OF_A_CAUSE}
+    page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, **values)
     with completed(path) as partial:
         partial.write_text(page, "utf-8")
 
@@ -195,9 +245,15 @@ def _pictures(target: Path, most: int) -> tuple[list[tuple[Entry, str]], int]:
             if len(found) >= most:
                 more += 1
                 continue
-            try:
-                data = audit_path(target, entry.source).read_bytes()
-            except OSError:
-                continue
-            found.append((entry, f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"))
+            if picture := _picture(target, entry):
+                found.append((entry, picture))
     return found, more
+
+
+def _picture(target: Path, entry: Entry) -> str:
+    """The small picture of what was removed from a slide, as a data URL; "" where there is none."""
+    try:
+        data = audit_path(target, entry.source).read_bytes()
+    except OSError:
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

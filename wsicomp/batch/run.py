@@ -12,15 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.cell import CRASHED, HUNG, NO_CELL, STOPPED
-from wsicomp.batch.job import PASSING, ConversionJob, Outcome, RecheckJob, large_audit
-from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path
+from wsicomp.batch.job import PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
+from wsicomp.batch.ledger import (
+    CONVERTED,
+    FOLDER,
+    HELD_FOR_LOOK,
+    LOOK_FIRST,
+    Entry,
+    State,
+    audit_path,
+    look_path,
+)
 from wsicomp.batch.names import as_path
-from wsicomp.batch.removal import ProofJob, deleted, is_overdue, quarantined
+from wsicomp.batch.removal import ProofJob, deleted, held_back, is_overdue, quarantined
 from wsicomp.batch.survey import DAMAGED, QUARANTINED, Survey, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
+from wsicomp.outcome import reported_notes
 from wsicomp.outputs import sweep_partial
 
 _NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
@@ -37,10 +47,11 @@ class BatchResult:
     """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
 
     `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
-    and stay) are of this run; `no_room` were not begun for want of space on the disk. `waiting` and
-    `failures` count all slides that are in these states now and were asked for.
+    and stay) are of this run; `no_room` were not begun for want of space on the disk. `look` (to be looked at
+    by a person), `waiting` and `failures` count all slides that are in these states now and were asked for.
     """
 
+    look: int
     why: str
     converted: int
     adopted: int
@@ -63,7 +74,8 @@ class BatchResult:
 def sweep(entry: Entry, trees: Trees) -> None:
     """Delete what a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
-    for path in (trees.target_of(entry), audit, large_audit(audit)):
+    look = look_path(trees.target, entry.source)
+    for path in (trees.target_of(entry), audit, large_audit(audit), look):
         sweep_partial(path)
     with suppress(OSError):
         large_audit(audit).unlink()
@@ -92,6 +104,7 @@ class Run:
         self._take_away()
         shop.work((self._conversion(entry) for entry in (*survey.due, *self._redone)), self._converted)
         self._take_away()
+        shop.work(self._pictures(), self._drawn)
         shop.write_late()
         why = shop.reason() or FINISHED
         shop.tell(f"ended: {why}")
@@ -107,7 +120,11 @@ class Run:
             return
         if outcome.state is State.DONE:
             good = replace(
-                entry, state=State.DONE, target_mtime_ns=outcome.target_mtime_ns, cause="", error=""
+                entry,
+                state=entry.converted_state,
+                target_mtime_ns=outcome.target_mtime_ns,
+                cause="",
+                error="",
             )
             self._shop.put(good)
             return
@@ -137,6 +154,7 @@ class Run:
             self._shop.choices.selection(trees.source),
             self._config,
             audit_path(trees.target, entry.source),
+            look_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
         )
@@ -158,7 +176,7 @@ class Run:
             self._shop.put(again)
             self._shop.again(replace(task, entry=again))
             return
-        if entry.state is State.DONE and entry.stale_target:
+        if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry)
         self._shop.put(entry, outcome.report)
         self._count(entry, task.entry.source_bytes)
@@ -167,9 +185,11 @@ class Run:
     def _count(self, entry: Entry, expected_bytes: int) -> None:
         counts, sizes = self._shop.counts, self._shop.bytes
         counts["waiting"] -= 1
-        counts["adopted" if entry.adopted else str(entry.state)] += 1
+        counts["look"] += entry.state is State.LOOK
+        state = str(State.DONE) if entry.is_converted else str(entry.state)
+        counts["adopted" if entry.adopted else state] += 1
         sizes["ended"] += expected_bytes
-        if entry.state is State.DONE:
+        if entry.is_converted:
             sizes["source"] += entry.source_bytes
             sizes["target"] += entry.target_bytes
 
@@ -193,16 +213,35 @@ class Run:
         choices, ledger = self._shop.choices, self._shop.ledger
         if not choices.delete_source or self._shop.reason():
             return
-        done = ledger.entries("WHERE state = 'done' AND verified AND removal = '' ORDER BY source")
+        done = list(ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}"))
         asked = [entry for entry in done if self._is_to_go(entry)]
         asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
         shop = self._shop
         shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
-        held = ledger.entries("WHERE state = 'done' AND removal = 'quarantined' ORDER BY source")
+        held = list(ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}"))
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
         shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
+
+    def _pictures(self) -> list[Task]:
+        """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
+        trees, tasks = self._trees, []
+        for entry in self._shop.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
+            source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
+            picture = look_path(trees.target, entry.source)
+            if entry.removal == QUARANTINED:
+                source = trees.quarantine_of(entry)
+            if self._is_asked_for(entry) and not os.path.lexists(picture):
+                job = PictureJob(
+                    entry.source, source, trees.target_of(entry), picture, audit, self._config.workers
+                )
+                tasks.append(Task(entry, job))
+        return tasks
+
+    def _drawn(self, task: Task, outcome: Outcome) -> None:
+        if outcome.state is not State.DONE:
+            self._shop.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
 
     def _is_linked(self, entry: Entry) -> bool:
         """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
@@ -219,12 +258,22 @@ class Run:
 
     def _is_to_go(self, entry: Entry) -> bool:
         choices = self._shop.choices
+        has_failed = entry.kept_because and not entry.kept_cause
         return (
             entry.source in self._found
             and entry.source not in self._proved
             and (entry.restorable or choices.even_if_lossy)
-            and (not entry.kept_because or choices.retry_failed)
+            and (not has_failed or choices.retry_failed)
+            and not self._is_held_back(entry)
         )
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
+        cause, why = held_back(entry, self._shop.choices.min_saving)
+        if cause:
+            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
+            self._keep(entry, KeptError(why), cause)
+        return bool(cause)
 
     def _is_overdue(self, entry: Entry) -> bool:
         choices, source = self._shop.choices, self._trees.source_of(entry)
@@ -232,6 +281,7 @@ class Run:
             choices.selection(self._trees.source).wants(source)
             and f"{entry.source}/" not in self._proved
             and is_overdue(entry, choices.quarantine_days)
+            and not self._is_held_back(entry)
         )
 
     def _proof(self, entry: Entry, source: Path) -> Task:
@@ -243,6 +293,7 @@ class Run:
             entry.target_sha256,
             self._shop.choices.even_if_lossy,
             self._config.workers,
+            entry.is_accepted,
         )
         return Task(entry, job)
 
@@ -256,6 +307,10 @@ class Run:
         """Take a source a step further away, if it is proved to be replaced."""
         if outcome.cause in _NO_VERDICT:
             return
+        if outcome.state is State.LOOK:
+            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
+            self._keep(unseen, KeptError(held_back(unseen, 0)[1]), HELD_FOR_LOOK)
+            return
         try:
             if outcome.state is not State.DONE:
                 raise KeptError(outcome.error)
@@ -267,8 +322,8 @@ class Run:
         self._shop.counts[entry.removal] += 1
         self._shop.log.info("%s: the source is %s", entry.source, entry.removal)
 
-    def _keep(self, entry: Entry, exc: KeptError) -> None:
-        self._shop.put(replace(entry, kept_because=str(exc)))
+    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
+        self._shop.put(replace(entry, kept_because=str(exc), kept_cause=cause))
         self._shop.counts["kept"] += 1
         self._shop.log.warning("%s: the source stays: %s", entry.source, exc)
 
@@ -276,10 +331,11 @@ class Run:
         counts = self._shop.counts
         states = Counter(
             entry.state
-            for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting')")
+            for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting', 'look')")
             if self._is_asked_for(entry)
         )
         return BatchResult(
+            states[State.LOOK],
             why,
             converted=counts["done"],
             adopted=counts["adopted"],
@@ -312,15 +368,19 @@ def _settled(entry: Entry, outcome: Outcome) -> Entry:
         trace=outcome.trace,
     )
     if outcome.report is None:
-        return entry
-    return replace(
+        return replace(entry, notes="", look="")
+    entry = replace(
         entry,
         target_sha256=outcome.target_sha256,
         target_bytes=outcome.target_bytes,
         target_mtime_ns=outcome.target_mtime_ns,
         kept_because="",
+        kept_cause="",
         **_figures(outcome.report),
     )
+    if not entry.is_accepted:
+        entry = replace(entry, accepted="", accepted_source="", accepted_target="")
+    return replace(entry, state=entry.converted_state)
 
 
 def _figures(report: Any) -> dict[str, Any]:
@@ -339,4 +399,8 @@ def _figures(report: Any) -> dict[str, Any]:
         "flawed_tiles": report["flawed_tiles"],
         "lost_tiles": report["lost_tiles"],
         "fell_back_tiles": sum(level["guarded"]["fell_back"] for level in levels if level["guarded"]),
+        "notes": "\n".join(reported_notes(report)),
+        "model": report["model"] or "",
+        "removed_area": report["removed_area"] or 0.0,
+        "look": report["look"] or "",
     }

@@ -48,13 +48,14 @@ class Trees:
 class Survey:
     """`due` are to be converted, `suspects` done but to be held against their SHA-256.
 
-    `found` are the sources of all slides of the selection. `others` are entries that changed without anything
-    to do; `dropped` the sources of those that are no more.
+    `looks` are done, and to be looked at by a person. `found` are the sources of all slides of the selection.
+    `others` are entries that changed without anything to do; `dropped` the sources of those that are no more.
     """
 
     found: frozenset[str]
     due: tuple[Entry, ...]
     suspects: tuple[Entry, ...]
+    looks: tuple[Entry, ...]
     others: tuple[Entry, ...]
     dropped: tuple[str, ...]
 
@@ -87,7 +88,12 @@ def survey_tree(
             for kind, entry in _without_source(old, rules):
                 lists[kind].append(entry)
     dropped = tuple(source for source, entry in known.items() if not entry.target)
-    return Survey(frozenset(found), tuple(lists[_DUE]), tuple(lists[_SUSPECT]), tuple(lists[_OTHER]), dropped)
+    due, suspects, others = (tuple(lists[kind]) for kind in (_DUE, _SUSPECT, _OTHER))
+    again = {entry.source for entry in due}
+    looks = tuple(
+        entry for source, entry in known.items() if entry.state is State.LOOK and source not in again
+    )
+    return Survey(frozenset(found), due, suspects, looks, others, dropped)
 
 
 def _with_source(
@@ -99,7 +105,7 @@ def _with_source(
         yield _OTHER, _taken(old)
     elif old is None or not _is_settled(old, entry, rules.choices):
         yield _DUE, entry
-    elif old.state is State.DONE:
+    elif old.is_converted:
         verdict = _look(old, rules)
         if verdict == "gone":
             yield _DUE, replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0)
@@ -138,7 +144,14 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
     for line in old.stale_target.splitlines():
         stale.setdefault(line.split(" ", 2)[2], line)
     written = stale.pop(target, None)
-    entry = replace(entry, attempts=old.attempts, stale_target="\n".join(stale.values()))
+    entry = replace(
+        entry,
+        attempts=old.attempts,
+        stale_target="\n".join(stale.values()),
+        accepted=old.accepted,
+        accepted_source=old.accepted_source,
+        accepted_target=old.accepted_target,
+    )
     if written is None:
         return entry
     size, mtime_ns, _ = written.split(" ", 2)
@@ -153,7 +166,7 @@ def _is_settled(old: Entry, entry: Entry, choices: BatchChoices) -> bool:
         return False
     if old.state is State.FAILED:
         return not choices.retry_failed and old.cause not in PASSING
-    return old.state in (State.DONE, State.SKIPPED)
+    return old.is_converted or old.state is State.SKIPPED
 
 
 def _look(entry: Entry, rules: _Rules) -> str:
@@ -170,14 +183,14 @@ def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
     """What to do about a slide that is not in the tree, or not among those that are asked for."""
     is_there = os.path.lexists(rules.trees.source_of(entry))
     in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - raises nowhere
-    if entry.state is State.DONE or entry.cause == DAMAGED:
+    if entry.is_converted or entry.cause == DAMAGED:
         if is_there:
             return
         if not entry.removal and in_quarantine:
             entry = replace(entry, removal=QUARANTINED, removed=utc_now())
             yield _OTHER, entry
         if entry.removal == QUARANTINED and not in_quarantine:
-            entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="")
+            entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
             yield _OTHER, entry
         if entry.cause == DAMAGED or _look(entry, rules) != "good":
             yield _SUSPECT, entry

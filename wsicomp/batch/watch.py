@@ -33,10 +33,11 @@ class Snapshot:
     """Where a run stands. Bytes are those of sources; `eta_s` is None while nothing can be said.
 
     `running` has the stage of each slide at work, what is done of it, and its total. `waiting` are those
-    that this run means to do.
+    that this run means to do, `look` those of its done ones that a person has to look at.
     """
 
     state: str
+    look: int
     waiting: int
     done: int
     skipped: int
@@ -75,7 +76,8 @@ def held_alone(target: Path) -> Iterator[Path]:
             who = " ".join(file.read(200).decode(errors="replace").split()) or "unknown"
             raise LedgerError(f"another batch is at work there ({who}); wait for it", target) from exc
         except OSError as exc:
-            raise SlideWriteError(f"its file system has no locks ({exc.strerror or exc})", folder) from exc
+            found = f"its file system has no locks ({exc.strerror or exc}), which keep two batches apart"
+            raise SlideWriteError(f"{found}; name a tree on one that has", folder) from exc
         with suppress(OSError):  # who holds the lock is told as well as can be
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())

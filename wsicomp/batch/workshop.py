@@ -231,6 +231,7 @@ class Workshop:
         ended, total = self.bytes["ended"], self.bytes["total"]
         return Snapshot(
             state=state,
+            look=self.counts["look"],
             waiting=self.counts["waiting"],
             done=self.counts["done"] + self.counts["adopted"],
             skipped=self.counts["skipped"],

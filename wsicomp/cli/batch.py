@@ -1,13 +1,18 @@
-"""`wsicomp batch`: a tree of slides overnight; `batch status` and `batch report` say what became of it."""
+"""`wsicomp batch`: a tree of slides overnight; `batch status` and `batch report` say what became of it.
+
+`batch accept` records that a person has looked at a slide whose source waits for that.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -19,6 +24,8 @@ from wsicomp.batch import (
     BatchChoices,
     BatchReport,
     BatchResult,
+    Ledger,
+    Look,
     Stop,
     read_report,
     run_batch,
@@ -26,13 +33,19 @@ from wsicomp.batch import (
     write_csv,
     write_html,
 )
+from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.choices import next_time
 from wsicomp.batch.inventory import QUARANTINE
+from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
+from wsicomp.batch.removal import held_back
+from wsicomp.batch.survey import DELETED
 from wsicomp.batch.watch import is_at_work, read_heartbeat
+from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
-from wsicomp.cli.options import add_conversion_options, parsed_config
+from wsicomp.cli.options import add_conversion_options, batch_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import write_json
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_duration, as_saving
 from wsicomp.outputs import check_outputs
 
@@ -43,6 +56,10 @@ Every slide below SOURCE_DIR gets its conversion at the same place below TARGET_
 only what is missing or changed. Each slide is converted in a process of its own, so that one that crashes or
 hangs costs itself alone. Sources are only read. TARGET_DIR/.wsicomp holds the ledger, a log that rotates, a
 heartbeat (heartbeat.json) and pictures of what was removed.
+
+A slide in which no tissue was found, or of which over 98 % of the area went, is in state "look": it is listed
+first, with a picture of what went, and no option takes its source away until somebody has looked and said
+`wsicomp batch accept`.
 
 Ctrl-C or SIGTERM finishes the slides at hand and stops; a second one drops them. Either way nothing
 half-written stays, and the same command goes on later."""
@@ -55,26 +72,30 @@ examples:
   wsicomp batch slides/ archive/ --scheduler tcp://head:8786   on a Dask cluster that sees both folders
   wsicomp batch status archive/                                where it stands, also while it runs
   wsicomp batch report archive/ --html report.html             in the morning
+  wsicomp batch accept archive/                                which slides a person has to look at
+  wsicomp batch accept archive/ a/slide.svs                    somebody looked at this one: its source may go
 
-exit codes: 0 nothing failed, 1 a slide failed or had no room, 2 wrong usage, 130 stopped by a signal
-a folder that is really called status or report: name it ./status
+exit codes: 0 nothing failed (also with slides to look at), 1 a slide failed or had no room, 2 wrong usage,
+130 stopped by a signal
+a folder that is really called status, report or accept: name it ./status
 """
 
 _STATUS, _REPORT = "batch status", "batch report"
 _ONE_SIGNAL_S = 0.5
 _NAMED = 5
+_LOOKS_NAMED, _STAY_NAMED, _NOTES_NAMED = 50, 20, 20
 
 
 def spelled(arguments: Sequence[str]) -> list[str]:
-    """The command line with `batch status` and `batch report` as one word each, as the parser knows them."""
+    """The command line with `batch status` and its like as one word each, as the parser knows them."""
     given = list(arguments)
-    if len(given) > 1 and f"{given[0]} {given[1]}" in (_STATUS, _REPORT):
+    if len(given) > 1 and f"{given[0]} {given[1]}" in (_STATUS, _REPORT, ACCEPT):
         given[:2] = [f"{given[0]} {given[1]}"]
     return given
 
 
 def register(commands: Subparsers) -> None:
-    """Add the three commands to the parser."""
+    """Add the four commands to the parser."""
     parser = add_command(
         commands,
         "batch",
@@ -112,6 +133,7 @@ def register(commands: Subparsers) -> None:
     report.add_argument("--thumbnails", type=int, metavar="N", default=300, help="pictures (default 300)")
     report.add_argument("--overwrite", action="store_true", help="replace these files if they exist")
     report.set_defaults(run=run_report)
+    register_accept(commands)
 
 
 def _add_tree_options(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +222,21 @@ def _add_removal_options(parser: argparse.ArgumentParser) -> None:
         help="delete them, proved once more, by a run after so many days (default "
         f"{default.quarantine_days:g}; 0: in this run)",
     )
+    removal.add_argument(
+        "--min-saving",
+        type=_percent,
+        metavar="PERCENT",
+        help="a source stays whose conversion saves less of it, or is larger (default "
+        f"{default.min_saving:g}; a preset may hold it as min_saving)",
+    )
+
+
+def _percent(text: str) -> float:
+    """A number of per cent, with or without the sign."""
+    return float(text.strip().removesuffix("%"))
+
+
+_percent.__name__ = "percent"  # as argparse names it where the text is no number
 
 
 def run_batch_command(options: argparse.Namespace) -> int:
@@ -209,7 +246,7 @@ def run_batch_command(options: argparse.Namespace) -> int:
     if config is None:
         return 2
     fields = BatchChoices.__dataclass_fields__
-    values: dict[str, Any] = {name: value for name, value in given.items() if name in fields}
+    values = batch_options(options) | {name: value for name, value in given.items() if name in fields}
     values |= {name: tuple(values[name]) for name in ("include", "exclude") if name in values}
     if "until" in values:
         values["until"] = next_time(values["until"], datetime.now())
@@ -258,6 +295,7 @@ def _stopping() -> Iterator[Stop]:
 def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as_json: bool) -> int:
     survey, inventory = survey_batch(source, target, config, choices)
     size = sum(entry.source_bytes for entry in survey.due)
+    looks = [Look(entry, picture_of(target, entry)) for entry in survey.looks]
     if as_json:
         due = [
             {"source": entry.source, "target": entry.target, "bytes": entry.source_bytes}
@@ -265,9 +303,18 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         ]
         suspects = [entry.source for entry in survey.suspects]
         write_json(
-            {"due": due, "to_check": suspects, "links": inventory.links, "closed": inventory.closed}, None
+            {
+                "look": [look_json(look) for look in looks],
+                "due": due,
+                "to_check": suspects,
+                "links": inventory.links,
+                "closed": inventory.closed,
+            },
+            None,
         )
         return 0
+    for look in looks:
+        print(look_text(look))
     for entry in survey.due:
         print(f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}")
     for link in inventory.links:
@@ -280,11 +327,27 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
     if choices.delete_source:
         when = f"after {choices.quarantine_days:g} days" if choices.quarantine_days else "by the same run"
         print(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
+        for why, count in _held_back(target, choices).items():
+            print(f"sources that would stay, {why}: {count}")
     print(
         f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
         f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
     )
     return 0
+
+
+def _held_back(target: Path, choices: BatchChoices) -> dict[str, int]:
+    """Why sources of slides that are done would stay, and how many."""
+    causes: Counter[str] = Counter()
+    if Ledger.is_there(target):
+        with Ledger(target, read_only=True) as ledger:
+            done = [entry for entry in ledger.entries() if entry.is_converted and entry.removal != DELETED]
+        causes.update(held_back(entry, choices.min_saving)[0] for entry in done)
+    words = {
+        HELD_FOR_LOOK: "as nobody has looked",
+        HELD_FOR_SAVING: f"as under {choices.min_saving:g} % were saved",
+    }
+    return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
 def _result_text(result: BatchResult, target: Path) -> str:
@@ -301,7 +364,13 @@ def _result_text(result: BatchResult, target: Path) -> str:
     nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or nothing
     why = "" if result.why == "finished" else f"; ended early: {result.why}"
-    lines = [f"{target}: {said} in {as_duration(result.elapsed_s)}{why}"]
+    lines = []
+    if result.look:
+        lines.append(
+            f"look at {result.look} of these slides before their sources may go: "
+            f"wsicomp batch accept {shlex.quote(str(target))}"
+        )
+    lines.append(f"{target}: {said} in {as_duration(result.elapsed_s)}{why}")
     if result.waiting or result.failures:
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
@@ -318,8 +387,10 @@ def run_status(options: argparse.Namespace) -> int:
         )
         return 0
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
-    print(f"{options.target}: {states}")
-    if report.states["done"]:
+    print(f"{printable(options.target)}: {states}")
+    if report.look:
+        print(f"  look at {len(report.look)}: wsicomp batch accept {shlex.quote(printable(options.target))}")
+    if report.source_bytes:
         sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
         print(f"  {sizes}, {as_saving(report.saved)}")
     for removal, count in report.removals.items():
@@ -348,7 +419,7 @@ def run_report(options: argparse.Namespace) -> int:
     if options.json:
         write_json(report.to_json(), options.json)
     for path in named:
-        print(f"wrote {path}", file=sys.stderr)
+        print(f"wrote {printable(path)}", file=sys.stderr)
     if to_stdout:
         return 0
     print(_report_text(options.target, report))
@@ -359,11 +430,24 @@ def _report_text(target: Path, report: BatchReport) -> str:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
     lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]
+    for entry in report.look[:_LOOKS_NAMED]:
+        lines.append(f"  look at it, {entry.source}: {entry.look}")
+        if report.pictures[entry.source]:
+            lines.append(f"    what was removed: {report.pictures[entry.source]}")
+    if len(report.look) > _LOOKS_NAMED:
+        lines.append(
+            f"    and {len(report.look) - _LOOKS_NAMED} more to look at: wsicomp batch accept {target}"
+        )
     for cause in report.causes:
         lines.append(f"  failed, {cause.cause}: {cause.count}")
         lines += [f"    {entry.source}: {entry.error}" for entry in cause.entries[:_NAMED]]
         lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
     lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
     lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]
-    lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept]
+    lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept[:_STAY_NAMED]]
+    if report.kept_count > _STAY_NAMED:
+        lines.append(f"    and {report.kept_count - _STAY_NAMED} more that stay, which --csv lists")
+    lines += [f"  note of {note.count}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
+    if len(report.notes) > _NOTES_NAMED:
+        lines.append(f"    and {len(report.notes) - _NOTES_NAMED} more notes, which --csv and --html have")
     return "\n".join(lines)

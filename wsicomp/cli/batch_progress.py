@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from wsicomp.batch import Entry, State, Watcher
+from wsicomp.batch.report import as_values
 from wsicomp.batch.watch import Snapshot
 from wsicomp.figures import as_bytes, as_duration, as_saving
 
@@ -30,11 +31,17 @@ def batch_progress(as_json: bool) -> Iterator[Watcher]:
 
 
 def _line(entry: Entry) -> str:
-    if entry.state is not State.DONE:
+    if not entry.is_converted:
         return f"{entry.source}: {entry.state}, {entry.cause}: {entry.error}"
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}, {as_saving(entry.saved)}"
     how = "found done" if entry.adopted else f"in {as_duration(entry.elapsed_s)}"
-    return f"{entry.source}: {sizes}, {how}"
+    look = f"look at it: {entry.look}; " if entry.state is State.LOOK else ""
+    return f"{entry.source}: {look}{sizes}, {how}"
+
+
+def _counts(snapshot: Snapshot) -> str:
+    look = f"{snapshot.look} to look at, " if snapshot.look else ""
+    return f"{look}{snapshot.done} done, {snapshot.failed} failed, {snapshot.waiting} waiting"
 
 
 class _Lines:
@@ -51,7 +58,7 @@ class _Lines:
         eta = "" if snapshot.eta_s is None else f", about {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}"
         print(
-            f"{snapshot.done} done, {snapshot.failed} failed, {snapshot.waiting} waiting; {size}{eta}",
+            f"{_counts(snapshot)}; {size}{eta}",
             file=sys.stderr,
             flush=True,
         )
@@ -76,8 +83,7 @@ class _JsonLines:
 
     def ended(self, entry: Entry) -> None:
         """Say it."""
-        values = {name: value for name, value in vars(entry).items() if name != "trace"}
-        print(json.dumps({"event": "slide", **values}), flush=True)
+        print(json.dumps({"event": "slide", **as_values(vars(entry).items())}), flush=True)
 
 
 class _Bars:
@@ -92,7 +98,7 @@ class _Bars:
         """Move the bars."""
         eta = "" if snapshot.eta_s is None else f", {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}{eta}"
-        text = f"{snapshot.done} done, {snapshot.failed} failed, {snapshot.waiting} waiting"
+        text = _counts(snapshot)
         total = max(snapshot.total_bytes, 1)
         self._bars.update(
             self._whole, description=text, completed=snapshot.done_bytes, total=total, figures=size

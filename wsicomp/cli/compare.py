@@ -21,6 +21,7 @@ from wsicomp.compare.run import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.figures import as_bytes, as_duration, as_percent
+from wsicomp.inputs import is_folder
 
 _SAMPLE = 200
 _DRAWN = 20
@@ -124,7 +125,7 @@ def run_compare(options: argparse.Namespace) -> int:
     _check_range("price", rates.price or 0, 0, 1e12)
     _check_range("machines", rates.machines, 1, 1_000_000)
     of_folders = [name for name in ("draw", "price", "machines") if name in given]
-    if of_folders and not any(source.is_dir() for source in options.sources):
+    if of_folders and not any(map(is_folder, options.sources)):
         raise ConfigError(f"{of_folders[0]} is for a folder of slides; leave it out")
     with progress_bars() as show:
         found = compare_slides(

@@ -11,6 +11,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import write_json
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide, plan_slide
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_saving
 from wsicomp.outcome import ConversionReport, GuardedReport
 from wsicomp.outputs import check_outputs
@@ -126,7 +127,7 @@ def _plan_text(plan: ConversionPlan) -> str:
 
 def _report_text(report: ConversionReport) -> str:
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    lines = [f"{report.target}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
+    lines = [f"{printable(report.target)}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,
@@ -161,15 +162,17 @@ def _guarded_text(guarded: GuardedReport | None) -> list[str]:
     if guarded is None:
         return []
     counts = {
-        "quantised finer": guarded.refined,
+        "made finer than asked for": guarded.refined,
         "as JPEG XL, which is smaller there": guarded.sparse,
         "as the source's JPEG repacked, which is smaller": guarded.repacked,
         "fell back to JPEG XL": guarded.fell_back,
     }
     more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+    noise = "" if guarded.least_psnr is None else f"PSNR {guarded.mean_psnr:.2f} dB, "
+    noise += "" if guarded.least_psnr is None else f"at least {guarded.least_psnr:.2f} dB; "
     return [
         f"    {guarded.tiles} held against their pixels{more}: SSIM {guarded.mean_ssim:.4f}, at least "
-        f"{guarded.least_ssim:.4f}; mean colours within {guarded.most_color_shift:.1f} grey levels"
+        f"{guarded.least_ssim:.4f}; {noise}mean colours within {guarded.most_color_shift:.1f} grey levels"
     ]
 
 

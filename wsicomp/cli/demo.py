@@ -14,7 +14,7 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
-from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.errors import SlideWriteError, TargetExistsError, printable
 from wsicomp.figures import as_bytes, as_percent
 from wsicomp.geometry import Size
 from wsicomp.outcome import ConversionReport
@@ -94,7 +94,7 @@ def run_demo(options: argparse.Namespace) -> int:
     _print_table(source, rows)
     print(f"\n{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:
-        print(f"\nLook at them: {options.directory}")
+        print(f"\nLook at them: {printable(options.directory)}")
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.errors import SlideWriteError, TrainingError, printable
 from wsicomp.outputs import check_empty, completed_files
 from wsicomp.stages import Stages
 from wsicomp.tissue.threshold import ThresholdSegmenter
@@ -144,7 +144,7 @@ def run_tissue(options: argparse.Namespace) -> int:
         for name in (SWEEP, FIGURE):
             (options.folder / name).unlink(missing_ok=True)
     _print(found)
-    print(f"\nlook at {options.folder / PAGE}")
+    print(f"\nlook at {printable(options.folder / PAGE)}")
     return 0
 
 
@@ -182,7 +182,7 @@ def run_codec(options: argparse.Namespace) -> int:
         write_codec_evaluation(hidden, found, points, comparisons, tiles, worst)
     for row in equal_rows(comparisons):
         print("  ".join(f"{cell:>10}" for cell in row))
-    print(f"\n{len(tiles)} tiles; look at {options.folder / PAGE}")
+    print(f"\n{len(tiles)} tiles; look at {printable(options.folder / PAGE)}")
     return 0
 
 

@@ -11,8 +11,11 @@ from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import write_json
 from wsicomp.codecs import compression_label
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import printable
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
+from wsicomp.pyramid.reading import check_reading, told_once
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
@@ -36,12 +39,13 @@ def run_info(options: argparse.Namespace) -> int:
     """Print it."""
     with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
         values = describe(slide.info)
+        values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         if isinstance(slide, ConvertedSlide):
             values["conversion"] = _describe_conversion(slide)
     if options.json:
         write_json(values, None)
         return 0
-    print(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    print(f"{printable(options.file)}: {values['vendor']}, {as_bytes(values['bytes'])}")
     mpp = values["mpp"]
     print(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
     print(f"  objective power: {values['objective_power'] or 'not stated'}")
@@ -62,6 +66,8 @@ def run_info(options: argparse.Namespace) -> int:
         print(f"  note: {remark}")
     if values["omitted"]:
         print(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+    for line in values["seen_otherwise"]:
+        print(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
         print(f"  {line}")
     return 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.errors import ConfigError
 
 _CODECS = ("auto", "copy", *codec_names())
+_OF_BATCH = ("min_saving",)
+"""Names in a preset that are no field of a config: `wsicomp batch` alone reads them."""
 
 
 def add_conversion_options(parser: argparse.ArgumentParser) -> None:
@@ -157,11 +160,19 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def batch_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What the preset of a command line says of a batch, and not of a conversion."""
+    given = vars(options)
+    preset = load_preset(given["preset"]) if "preset" in given else {}
+    return {name: preset[name] for name in _OF_BATCH if name in preset}
+
+
 def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig | None:
     """The config of a preset and the command line; None, and a line on stderr, where it cannot be."""
     given = vars(options)
     fields = ConversionConfig.__dataclass_fields__
     preset = load_preset(given["preset"]) if "preset" in given else {}
+    preset = {name: value for name, value in preset.items() if name not in _OF_BATCH}
     try:
         config = create_config(preset | {name: value for name, value in given.items() if name in fields})
         if config.codec not in _CODECS:

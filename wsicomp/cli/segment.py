@@ -10,6 +10,7 @@ from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.convert import segment_slide
+from wsicomp.errors import printable
 from wsicomp.figures import as_percent
 from wsicomp.outputs import check_outputs
 from wsicomp.readers import open_slide
@@ -69,10 +70,9 @@ def run_segment(options: argparse.Namespace) -> int:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info)
     rows, columns = mask.pixels.shape
+    name = printable(target)
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
-    print(
-        f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}"
-    )
+    print(f"{name}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")
     for note in mask.notes:
         print(f"  note: {note}")
     return 0

@@ -85,13 +85,29 @@ class Encoded(NamedTuple):
 
 
 @runtime_checkable
+class MeasuredCodec(Protocol):
+    """A guarded codec that decodes each tile as it makes it, for its library may miss what it was asked."""
+
+    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
+        """The tile as `TileCodec.encode` gives it, and how true it is; `shown` as for `encode_tiles`.
+
+        Raises:
+            ValueError: as `TileCodec.encode`.
+        """
+        ...
+
+
+@runtime_checkable
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can read; faster with many of them at once."""
 
     def encode_batch(
-        self, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+        self,
+        tiles: Sequence[Pixels],
+        sources: Sequence[EncodedTile | None] = (),
+        shown: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """The tiles, each as `TileCodec.encode` would give it.
+        """The tiles, each as `TileCodec.encode` would give it; `shown` as for `encode_tiles`.
 
         `sources` are the same tiles as their slide stores them, where they were not changed since.
 
@@ -137,6 +153,10 @@ class TileTranscoder(Protocol):
 
     def keep(self, tile: EncodedTile) -> bytes:
         """The bytes with which a tile that is not packed stands among those that are."""
+        ...
+
+    def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
+        """Whether `keep` makes these bytes of a tile, or has made them in an earlier version."""
         ...
 
     def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
@@ -275,6 +295,18 @@ def has_transcoder(name: str) -> bool:
     return not module.extra and hasattr(module.load(), "Transcoder")
 
 
+def is_guarded(name: str) -> bool:
+    """Whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
+
+    Raises:
+        UnknownCodecError, CodecUnavailableError: as `create_codec`.
+    """
+    if name == "copy":
+        return False
+    factory = _module(name).codec_class()
+    return any(hasattr(factory, method) for method in ("encode_measured", "encode_batch"))
+
+
 def _module(name: str) -> _Module:
     if name not in _BY_CODEC:
         raise UnknownCodecError(f"unknown codec {name!r}; known are {', '.join(_BY_CODEC)}")
@@ -282,15 +314,23 @@ def _module(name: str) -> _Module:
 
 
 def encode_tiles(
-    codec: TileCodec, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+    codec: TileCodec,
+    tiles: Sequence[Pixels],
+    sources: Sequence[EncodedTile | None] = (),
+    shown: Sequence[Size] = (),
 ) -> list[Encoded]:
     """Many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
+
+    `shown` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
 
     Raises:
         ValueError: as `TileCodec.encode`.
     """
     if isinstance(codec, ModelCodec):
-        return codec.encode_batch(tiles, sources)
+        return codec.encode_batch(tiles, sources, shown)
+    if isinstance(codec, MeasuredCodec):
+        parts: Sequence[Size | None] = shown or [None] * len(tiles)
+        return [codec.encode_measured(tile, part) for tile, part in zip(tiles, parts, strict=True)]
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
 
@@ -330,6 +370,12 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
     if hasattr(found, "decode_batch"):
         return cast(list[Pixels], found.decode_batch(tiles))
     return [found.decode(tile) for tile in tiles]
+
+
+def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
+    """Why a tile's bytes would not show the same picture in a level of this encoding; empty if they would."""
+    found = tile_format(tile.encoding.compression)
+    return cast(str, found.copy_obstacle(tile, stored)) if hasattr(found, "copy_obstacle") else ""
 
 
 def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> str:

@@ -5,6 +5,7 @@ Source: TIFF Technical Note 2 (JPEGTables and abbreviated streams); ITU-T T.81 a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -16,16 +17,19 @@ import simplejpeg
 from wsicomp.codecs.checks import PartlyDecodedError, check_range, rgb
 from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
-    ADOBE_APP,
     APP0,
     DHT,
     DQT,
+    FRAMES,
+    decodable_stream,
     encode_uniform,
     has_huffman_tables,
+    has_unknown_transform,
     only,
     segments,
     standard_huffman_tables,
-    whole_stream,
+    tables_behind_frame,
+    with_plain_colors,
     without,
 )
 from wsicomp.errors import ConfigError
@@ -35,6 +39,7 @@ __all__ = [
     "UNUSUAL_SUBSAMPLING",
     "Codec",
     "Transcoder",
+    "copy_obstacle",
     "decode",
     "decode_eighth",
     "encode_uniform",
@@ -42,7 +47,7 @@ __all__ = [
 ]
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ADOBE, _HEADER_BYTES = b"Adobe", 1 << 16
 
 UNUSUAL_SUBSAMPLING = (0, 0)
 """What `frame_subsampling` gives for factors that TIFF has no tag for; such tiles decode, no more."""
@@ -55,7 +60,7 @@ def frame_subsampling(stream: bytes) -> tuple[int, int]:
         ValueError: there is no frame header of three components.
     """
     for marker, start, end in segments(stream):
-        if marker not in _FRAMES:
+        if marker not in FRAMES:
             continue
         header = stream[start + 4 : end]
         if len(header) != 15 or header[5] != 3:
@@ -82,7 +87,7 @@ def decode(tile: EncodedTile) -> Pixels:
 
 def _decode_strictly(tile: EncodedTile, **reduction: int) -> Pixels:
     """With an error where libjpeg would only warn."""
-    stream = whole_stream(tile.data, tile.encoding)
+    stream = decodable_stream(tile.data, tile.encoding)
     height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
     if (height, width) != tile.size.shape:
         raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
@@ -105,6 +110,14 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
     """The means of the blocks that JPEG codes, without the cost of their details."""
     rows, columns = -(-tile.size.height // 8), -(-tile.size.width // 8)
     return _decode_strictly(tile, min_height=rows, min_width=columns, min_factor=8)
+
+
+def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG001
+    """Why a tile cannot stand as it is among tiles of this encoding; empty if it can."""
+    with contextlib.suppress(ValueError):
+        if _ADOBE in tile.data[:_HEADER_BYTES] and has_unknown_transform(tile.data):
+            return "has an Adobe segment of a transform that OpenSlide refuses"
+    return ""
 
 
 class Codec:
@@ -131,7 +144,7 @@ class Codec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as an abbreviated stream; it decodes with `encoding`."""
-        return without(self._encode_whole(rgb(pixels)), (APP0, DQT))
+        return tables_behind_frame(without(self._encode_whole(rgb(pixels)), (APP0, DQT)))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))
@@ -165,25 +178,39 @@ class Transcoder:
         """The tile optimised, if that is smaller and decodes to the same pixels."""
         try:
             before = _decode_strictly(tile)
-            whole = optimize(whole_stream(tile.data, tile.encoding))
-            # libjpeg writes an APP0 of its own, and one DQT segment in the place of several.
-            own = {marker for marker, _, _ in segments(tile.data)}
-            data = without(whole, {APP0, ADOBE_APP, DQT} - own)
+            whole = optimize(decodable_stream(tile.data, tile.encoding))
+            # libjpeg writes one DQT segment in the place of several.
+            if all(marker != DQT for marker, _, _ in segments(tile.data)):
+                whole = without(whole, (DQT,))
+            data = tables_behind_frame(with_plain_colors(whole, tile.encoding.photometric))
             back = EncodedTile(data, self.shown(tile.encoding), tile.size)
             if len(data) >= len(tile.data) or not np.array_equal(_decode_strictly(back), before):
                 return None
-        except (ValueError, RuntimeError, OSError):
+        except (ValueError, RuntimeError, OSError, LookupError):
             return None
         return data
 
     def keep(self, tile: EncodedTile) -> bytes:
         """The source's stream, with the Huffman tables that it may rely on put in before its own."""
         try:
-            tables = only(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
-            if not has_huffman_tables(tile.data, tile.encoding):
-                tables = standard_huffman_tables()
+            data = self._with_tables(tile)
+            return data if tile.encoding.jpeg_tables is None else tables_behind_frame(data)
         except ValueError:
             return tile.data
+
+    def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
+        """Whether `keep` makes this of the tile, or made it when its tables still came first."""
+        if data == self.keep(tile):
+            return True
+        try:
+            return data == self._with_tables(tile)
+        except ValueError:
+            return False
+
+    def _with_tables(self, tile: EncodedTile) -> bytes:
+        tables = only(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
+        if not has_huffman_tables(tile.data, tile.encoding):
+            tables = standard_huffman_tables()
         return _SOI + tables + tile.data[2:] if tables else tile.data
 
     def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:

@@ -1,4 +1,7 @@
-"""Aperio's JPEG 2000 tiles: bare codestreams of RGB (33005) or of YCbCr that the reader converts (33003)."""
+"""Aperio's JPEG 2000 tiles: bare codestreams of RGB (33005) or of YCbCr that the reader converts (33003).
+
+Source: ITU-T T.800 annex A (codestream); OpenSlide's and Bio-Formats' sources for the compressions.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,20 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from wsicomp.codecs import Encoded, Resort
 from wsicomp.codecs.checks import check_range, rgb
+from wsicomp.codecs.jpeg2000_stream import (
+    BOXED,
+    Form,
+    bare_codestream,
+    boxes_say_ycbcr,
+    in_rgb_boxes,
+    read_form,
+)
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
+from wsicomp.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,
@@ -24,13 +37,54 @@ from wsicomp.slide import (
     TileEncoding,
 )
 
+_RAISED_DB = (0.0, 0.5, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 15.0, 20.0)
+"""By how much OpenJPEG is asked for more than the target, until a tile meets it."""
+_LEAST_ALLOWED_SHIFT = 6.0
+"""Grey levels by which a block's mean colour may always be off: as neural tiles by default."""
+
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as OpenJPEG gives them, which are those that OpenSlide shows."""
-    _check_size(tile)
-    pixels = np.empty((*tile.size.shape, 3), np.uint8)
-    imagecodecs.jpeg2k_decode(tile.data, out=pixels)
-    return _ycbcr_to_rgb(pixels) if tile.encoding.compression == APERIO_JPEG2000_YCBCR else pixels
+    """The pixels as OpenSlide shows them; but where they are RGB already they are not converted again.
+
+    A stream in JP2 boxes, which OpenSlide does not read, is what imagecodecs and so tifffile make of it.
+
+    Raises:
+        ValueError: it is of another size, or its boxes say other colours than TIFF.
+    """
+    codestream = bare_codestream(tile.data)
+    form = read_form(codestream)
+    if form.size != tile.size:
+        raise ValueError(f"JPEG 2000 of {form.size} px, expected {tile.size}")
+    holds_ycbcr = _holds_ycbcr(tile, form)
+    if codestream is not tile.data:
+        if holds_ycbcr != (form.is_subsampled or boxes_say_ycbcr(tile.data)):
+            raise ValueError(f"JP2 boxes say other colours than TIFF compression {tile.encoding.compression}")
+        return _decoded(tile.data, tile.size)
+    take = _upsampled if form.is_subsampled else _decoded
+    pixels = take(codestream, tile.size)
+    return _ycbcr_to_rgb(pixels) if holds_ycbcr else pixels
+
+
+def _decoded(stream: bytes, size: Size) -> Pixels:
+    pixels = np.empty((*size.shape, 3), np.uint8)
+    imagecodecs.jpeg2k_decode(stream, out=pixels)
+    return pixels
+
+
+def _upsampled(codestream: bytes, size: Size) -> Pixels:
+    """The components as they are, each sample repeated, as OpenSlide has it.
+
+    imagecodecs would convert them from YCbCr, and round otherwise. Pillow does not where boxes say RGB.
+    """
+    boxed = in_rgb_boxes(codestream, size)
+    try:
+        with Image.open(io.BytesIO(boxed), formats=("JPEG2000",)) as image:
+            pixels = np.array(image)
+    except (OSError, SyntaxError) as exc:
+        raise ValueError(f"damaged JPEG 2000 ({exc})") from exc
+    if pixels.shape != (*size.shape, 3):
+        raise ValueError(f"JPEG 2000 of shape {pixels.shape}, expected {(*size.shape, 3)}")
+    return pixels
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
@@ -40,36 +94,81 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
     """A lossless codestream of one colour; a few hundred bytes."""
-    pixels = np.full((*size.shape, 3), color, np.uint8)
-    if encoding.compression == APERIO_JPEG2000_YCBCR:
-        pixels = np.ascontiguousarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]])
-    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=False))
+    samples = _as_ycbcr(color) if encoding.compression == APERIO_JPEG2000_YCBCR else color
+    pixels = np.full((*size.shape, 3), samples, np.uint8)
+    return _lossless(pixels, mct=False)
 
 
-def _check_size(tile: EncodedTile) -> None:
-    """Compare the size that the codestream states before a decoder takes memory for it.
+def _as_ycbcr(color: tuple[int, int, int]) -> Pixels:
+    """The YCbCr that shows nearest to a colour: rounding it can be a grey level off."""
+    near = cv2.cvtColor(np.array([[color]], np.uint8), cv2.COLOR_RGB2YCrCb)[0, 0, [0, 2, 1]]
+    steps = np.stack(np.meshgrid(*[[0, -1, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    tried = np.clip(near.astype(int) + steps, 0, 255).astype(np.uint8)
+    errors = np.abs(_ycbcr_to_rgb(tried).astype(int) - color)
+    return np.asarray(tried[np.lexsort((errors.sum(axis=-1), errors.max(axis=-1)))[0]])
 
-    Source: ITU-T T.800 annex A.5.1: SIZ follows SOC, with the extent at byte 8 and the offset at byte 16.
+
+def true_compression(data: bytes, compression: int) -> int:
+    """The compression that says of a tile what it holds: RGB where a transform mixed its components.
+
+    Aperio's 33003 means YCbCr. Bio-Formats writes RGB under it, which OpenSlide converts once too often;
+    the same codestream as 33005 is shown right.
+
+    Raises:
+        ValueError: the bytes are not a JPEG 2000 codestream.
     """
-    if tile.data[:4] != b"\xff\x4f\xff\x51":
-        raise ValueError("not a JPEG 2000 codestream")
-    right, bottom, left, top = (int.from_bytes(tile.data[at : at + 4], "big") for at in (8, 12, 16, 20))
-    if (right - left, bottom - top) != (tile.size.width, tile.size.height):
-        raise ValueError(f"JPEG 2000 of {right - left} x {bottom - top} px, expected {tile.size}")
+    if compression != APERIO_JPEG2000_YCBCR:
+        return compression
+    form = read_form(bare_codestream(data))
+    return APERIO_JPEG2000_RGB if form.mixes_components and not form.is_subsampled else compression
+
+
+def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
+    """Why a tile cannot stand as it is among tiles of this encoding; empty if it can."""
+    if tile.data.startswith(BOXED):
+        return "is wrapped in JP2 boxes, which OpenSlide does not read"
+    try:
+        true = true_compression(tile.data, tile.encoding.compression)
+    except ValueError:
+        return ""  # damaged: it stands as it was
+    if true == stored.compression:
+        return ""
+    holds = "RGB where compression 33003 says YCbCr" if true == APERIO_JPEG2000_RGB else "YCbCr among RGB"
+    return f"holds {holds}, so OpenSlide would show it in wrong colours"
+
+
+def _holds_ycbcr(tile: EncodedTile, form: Form) -> bool:
+    """Whether decoded samples are YCbCr; of components that differ in size no transform can be."""
+    if tile.encoding.compression != APERIO_JPEG2000_YCBCR:
+        return False
+    return form.is_subsampled or not form.mixes_components
+
+
+_OFFSETS = np.arange(256) - 128
+_RED = np.rint(1.402 * _OFFSETS).astype(np.int16)
+_GREEN_BLUE = np.rint((1 << 16) * (0.5 - 0.34414 * _OFFSETS)).astype(np.int32)
+_GREEN_RED = np.rint((1 << 16) * (-0.71414 * _OFFSETS)).astype(np.int32)
+_BLUE = np.rint(1.772 * _OFFSETS).astype(np.int16)
 
 
 def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
-    luma = pixels[..., 0].astype(np.float32)
-    blue = pixels[..., 1].astype(np.float32) - 128
-    red = pixels[..., 2].astype(np.float32) - 128
-    rgb = np.stack([luma + 1.402 * red, luma - 0.34414 * blue - 0.71414 * red, luma + 1.772 * blue], axis=-1)
-    return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)
+    """Source: OpenSlide's tables, to the bit."""
+    blue, red = pixels[..., 1], pixels[..., 2]
+    green = ((_GREEN_BLUE[blue] + _GREEN_RED[red]) >> 16).astype(np.int16)
+    chroma = np.stack([_RED[red], green, _BLUE[blue]], axis=-1)
+    return np.asarray(np.clip(pixels[..., :1] + chroma, 0, 255), np.uint8)
 
 
 class Codec:
     """Lossy JPEG 2000 (9/7 wavelet, colour transform) to a PSNR in dB, or to a rate: so many times smaller.
 
-    By default the study's 37 dB. A rate goes through Pillow, which holds the interpreter while it encodes.
+    By default the study's 37 dB. OpenJPEG misses a PSNR by up to 14 dB on pale tiles. Every tile is therefore
+    decoded, and its target raised until it has the PSNR that was asked for. A small speck on glass hardly
+    changes a tile's PSNR: no block of 16 x 16 px may have a mean colour further off than the error that the
+    PSNR allows each pixel, or 6 grey levels if that is more. Where no target does, the tile is lossless.
+
+    A rate is met whatever the tile looks like then, and the tile is measured all the same. It goes through
+    Pillow, which holds the interpreter while it encodes.
     """
 
     lossless = False
@@ -89,11 +188,50 @@ class Codec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as a bare codestream."""
+        return self.encode_measured(pixels).data
+
+    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
+        """The tile and how true it is; no figures of one that is too small to have an SSIM."""
         pixels = rgb(pixels)
-        if self.rate is None:
-            level: Any = self.psnr  # its stub says int, but libopenjp2 takes a fraction of a dB
-            return bytes(imagecodecs.jpeg2k_encode(pixels, level=level, codecformat="j2k", reversible=False))
-        stream = io.BytesIO()
-        target = {"quality_mode": "rates", "quality_layers": [self.rate], "irreversible": True, "mct": 1}
-        Image.fromarray(pixels).save(stream, "JPEG2000", no_jp2=True, **target)
-        return stream.getvalue()
+        if self.rate is not None:
+            data = _to_rate(pixels, self.rate)
+            return Encoded(data, _measured(pixels, _read_back(data), shown))
+        for raised_db in _RAISED_DB:
+            data = _to_psnr(pixels, self.psnr + raised_db)
+            back = _read_back(data)
+            if self._passes(pixels, back, shown):
+                resort = Resort.REFINED if raised_db else Resort.NONE
+                return Encoded(data, _measured(pixels, back, shown), resort)
+        data = _lossless(pixels, mct=True)
+        return Encoded(data, _measured(pixels, _read_back(data), shown), Resort.REFINED)
+
+    def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
+        inside = np.s_[:] if shown is None else np.s_[: shown.height, : shown.width]
+        allowed = max(_LEAST_ALLOWED_SHIFT, 255 / 10 ** (self.psnr / 20))
+        if psnr(pixels[inside], back[inside]) < self.psnr:
+            return False
+        return color_shift(pixels[inside], back[inside]) <= allowed
+
+
+def _to_psnr(pixels: Pixels, psnr_db: float) -> bytes:
+    level: Any = psnr_db  # its stub says int, but libopenjp2 takes a fraction of a dB
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=level, codecformat="j2k", reversible=False))
+
+
+def _to_rate(pixels: Pixels, rate: float) -> bytes:
+    stream = io.BytesIO()
+    target = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True, "mct": 1}
+    Image.fromarray(pixels).save(stream, "JPEG2000", no_jp2=True, **target)
+    return stream.getvalue()
+
+
+def _lossless(pixels: Pixels, mct: bool) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=mct))
+
+
+def _read_back(data: bytes) -> Pixels:
+    return np.asarray(imagecodecs.jpeg2k_decode(data), np.uint8)
+
+
+def _measured(pixels: Pixels, back: Pixels, shown: Size | None) -> Fidelity | None:
+    return fidelity(pixels, back, shown) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None

@@ -1,4 +1,11 @@
-"""JPEG streams by hand: walking their headers, and writing a tile of one colour from given tables.
+"""JPEG streams by hand: walking their headers, their colours, and a tile of one colour from given tables.
+
+TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and Adobe
+markers or the numbers of its components say: so OpenSlide, libtiff and Pillow have it. A library that is
+given the stream alone guesses by those, so it is given one in which they agree with TIFF.
+
+A reader may put JPEGTables before a tile from its frame header on (large_image does). In tiles that are
+written here all tables therefore stand behind the frame header, where JPEG allows them as well.
 
 A decoder that reads a TIFF level keeps every table that any of its tiles defines. A blank tile among
 abbreviated ones must therefore use the level's shared tables and define none that is shared, or all tiles
@@ -10,9 +17,10 @@ Source: ITU-T T.81 annexes B (markers), C (Huffman codes) and F.1 (baseline codi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import imagecodecs
 import numpy as np
@@ -20,9 +28,22 @@ import numpy as np
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WHITE, TileEncoding
 
+_SOI = b"\xff\xd8"
 _SOS, _EOI = 0xDA, 0xD9
 DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
+FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
+COLOR_MARKERS = frozenset({APP0, ADOBE_APP})
+"""JFIF and Adobe segments, by which libraries guess what a stream holds."""
+_TABLES = frozenset({DQT, DHT, 0xCC, 0xDD})
+"""Segments that may stand before and behind the frame header; 0xCC and 0xDD are DAC and DRI."""
+
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+_DISGUISED_RGB = b"\xff\xee\x00\x0eAdobe\x00\x65\x00\x00\x00\x00\x00"
+_DISGUISED_YCBCR = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00WSWS\x00\x00"
+"""Adobe and JFIF segments like others, but by their version and density known as ours."""
+_DISGUISE = {APP0: 0xEA, 0xEA: APP0, ADOBE_APP: 0xEB, 0xEB: ADOBE_APP}
+_RGB_NUMBERS, _YCBCR_NUMBERS = b"RGB", b"\x01\x02\x03"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
 """Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
 
@@ -76,18 +97,58 @@ def without(stream: bytes, unwanted: Collection[int]) -> bytes:
     return b"".join([*kept, stream[previous:]])
 
 
-def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG that any decoder reads: with the shared tables, and marked where it holds RGB.
+def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
+    """A tile as a JPEG that every decoder shows in the colours that TIFF states.
 
-    A tile that has no Huffman tables at all means those of the standard, and gets them.
+    It has the shared tables, and the standard's Huffman tables where there are none at all.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
     """
+    if not data.startswith(_SOI):
+        raise ValueError("JPEG stream does not start with SOI")
+    head, has_tables = _decodable_head(encoding)
+    has_tables = has_tables or any(marker == DHT for marker, _, _ in segments(data))
+    body = 2
+    if encoding.photometric != RGB:
+        # A JFIF segment, as the head has one, wins over all others; the tile's own could be of no version.
+        body += 2 + int.from_bytes(data[4:6], "big") if data[2:4] == b"\xff\xe0" else 0
+    elif any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
+        data = without(data, COLOR_MARKERS)
+    return head + (b"" if has_tables else standard_huffman_tables()) + data[body:]
+
+
+@lru_cache(maxsize=64)
+def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
+    """What stands before a tile's own segments, and whether there are Huffman tables in it."""
+    parts = [_SOI, _ADOBE_RGB if encoding.photometric == RGB else _DISGUISED_YCBCR]
+    has_tables = False
+    tables = encoding.jpeg_tables
+    for marker, start, end in segments(tables) if tables else ():
+        if marker not in COLOR_MARKERS:
+            parts.append(tables[start:end] if tables else b"")
+        has_tables |= marker == DHT
+    return b"".join(parts), has_tables
+
+
+def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
+    """A tile as a JPEG out of which `tile_of_whole_stream` makes it again, for JPEG XL to pack.
+
+    A tile that has no Huffman tables at all means those of the standard, and gets them. Where libjxl would
+    not guess the colours that TIFF states, JFIF and Adobe segments are disguised as others.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header, or their segments cannot be disguised.
+    """
     standard = b""
     if not has_huffman_tables(data, encoding) or data.startswith(standard_huffman_tables(), 2):
         standard = standard_huffman_tables()
-    return _head(encoding) + standard + data[2:]
+    if not _misleads(data, encoding):
+        return _head(encoding) + standard + data[2:]
+    whole = _disguised_head(encoding) + standard + _disguised(data)[2:]
+    if sum(marker in COLOR_MARKERS for marker, _, _ in segments(whole)) > 1:
+        raise ValueError("JPEG with such segments already as JFIF and Adobe ones are disguised as")
+    return whole
 
 
 def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
@@ -96,17 +157,115 @@ def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
     Raises:
         ValueError: it did not make it.
     """
-    head = _head(encoding)
+    disguised = whole.startswith((_SOI + _DISGUISED_RGB, _SOI + _DISGUISED_YCBCR))
+    head = _disguised_head(encoding) if disguised else _head(encoding)
     if not whole.startswith(head):
         raise ValueError("the JPEG lacks the level's tables")
     rest = whole[len(head) :]
     # `whole_stream` doubles them if they came first in the tile, so one set is always its own.
-    return whole[:2] + rest.removeprefix(standard_huffman_tables())
+    tile = whole[:2] + rest.removeprefix(standard_huffman_tables())
+    return _disguised(tile) if disguised else tile
 
 
 def _head(encoding: TileEncoding) -> bytes:
     tables = encoding.jpeg_tables[2:-2] if encoding.jpeg_tables else b""
-    return b"\xff\xd8" + (_ADOBE_RGB if encoding.photometric == RGB else b"") + tables
+    return _SOI + (_ADOBE_RGB if encoding.photometric == RGB else b"") + tables
+
+
+def _disguised_head(encoding: TileEncoding) -> bytes:
+    tables = _disguised(encoding.jpeg_tables)[2:-2] if encoding.jpeg_tables else b""
+    return _SOI + (_DISGUISED_RGB if encoding.photometric == RGB else _DISGUISED_YCBCR) + tables
+
+
+def _disguised(stream: bytes) -> bytes:
+    """The stream with JFIF and Adobe segments as others, and those others as them: twice, it is as before."""
+    changed = bytearray(stream)
+    for marker, start, _ in segments(stream):
+        changed[start + 1] = _DISGUISE.get(marker, marker)
+    return bytes(changed)
+
+
+def _misleads(data: bytes, encoding: TileEncoding) -> bool:
+    """Whether libjxl would guess other colours than TIFF states, or the stream seems disguised already.
+
+    Source: libjxl 0.11 `SetColorTransformFromJpegData`: any APP0 means YCbCr; else the first Adobe segment
+    of the usual length decides, and without one the numbers of the components.
+    """
+    plain = _head(encoding) + data[2:]
+    found = list(segments(plain))
+    behind = found[-1][2] if found else 2
+    if any(plain.find(bytes((0xFF, marker)), behind) >= 0 for marker in COLOR_MARKERS):
+        raise ValueError("JFIF or Adobe segments behind the JPEG header")
+    has_jfif = any(marker == APP0 for marker, _, _ in found)
+    if encoding.photometric == RGB:
+        return has_jfif or plain.startswith(_DISGUISED_RGB, 2)
+    if has_jfif:
+        return plain.startswith(_DISGUISED_YCBCR, 2)
+    for marker, start, end in found:
+        if marker == ADOBE_APP and end - start == len(_ADOBE_RGB) and plain.startswith(b"Adobe", start + 4):
+            return plain[end - 1] == 0
+    return any(
+        plain[start + 10 : end : 3] == _RGB_NUMBERS for marker, start, end in found if marker in FRAMES
+    )
+
+
+def has_unknown_transform(data: bytes) -> bool:
+    """Whether libjpeg warns of an Adobe segment, and who takes warnings for errors refuses the tile.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    found = [(marker, data[start:end]) for marker, start, end in segments(data)]
+    if any(marker == APP0 and segment[4:9] == b"JFIF\0" for marker, segment in found):
+        return False
+    adobe = [segment for marker, segment in found if marker == ADOBE_APP and segment[4:9] == b"Adobe"]
+    return bool(adobe) and len(adobe[-1]) >= len(_ADOBE_RGB) and adobe[-1][15] > 1
+
+
+def tables_behind_frame(stream: bytes) -> bytes:
+    """The stream with the tables that stand before its frame header moved behind it, in their order.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header.
+    """
+    kept: list[bytes] = []
+    moved: list[bytes] = []
+    at = 0
+    for marker, start, end in segments(stream):
+        if marker in FRAMES:
+            return b"".join([*kept, stream[at:end], *moved, stream[end:]])
+        if marker in _TABLES:
+            kept.append(stream[at:start])
+            moved.append(stream[start:end])
+            at = end
+    return stream
+
+
+def with_plain_colors(stream: bytes, photometric: int) -> bytes:
+    """The stream without JFIF and Adobe segments, its components numbered so that none are needed.
+
+    Raises:
+        ValueError: the bytes are not a JPEG header of three components.
+    """
+    changed = bytearray(without(stream, COLOR_MARKERS))
+    numbers: dict[int, int] = {}
+    at = 2
+    while (found := _MARKER.search(changed, at)) and found[0][1] != _EOI:
+        marker, start = found[0][1], found.start()
+        at = start + 2 + int.from_bytes(changed[start + 2 : start + 4], "big")
+        if marker in FRAMES:
+            before = changed[start + 10 : at : 3]
+            numbers = dict(zip(before, _numbers(photometric), strict=True))
+            changed[start + 10 : at : 3] = bytes(numbers[number] for number in before)
+        elif marker == _SOS:
+            place = slice(start + 5, start + 5 + 2 * changed[start + 4], 2)
+            changed[place] = bytes(numbers[number] for number in changed[place])
+    return bytes(changed)
+
+
+def _numbers(photometric: int) -> bytes:
+    """The numbers of components by which a library guesses right if there is nothing else."""
+    return _RGB_NUMBERS if photometric == RGB else _YCBCR_NUMBERS
 
 
 def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
@@ -156,17 +315,18 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     shared = _read_tables(encoding.jpeg_tables)
     own, tables = _complete(shared)
     wide, high = encoding.subsampling
-    adobe = _ADOBE_RGB if encoding.photometric == RGB else b""
     samples = color if encoding.photometric == RGB else _to_ycbcr(color)
-    frame = b"".join(bytes([number, wide << 4 | high if number == 1 else 0x11, 0]) for number in (1, 2, 3))
+    numbers = _numbers(encoding.photometric)
+    factors = (wide << 4 | high, 0x11, 0x11)
+    frame = b"".join(bytes([number, factor, 0]) for number, factor in zip(numbers, factors, strict=True))
     header = b"\x08" + size.height.to_bytes(2, "big") + size.width.to_bytes(2, "big") + b"\x03" + frame
-    scan = b"\x03" + b"".join(bytes([number, 0]) for number in (1, 2, 3)) + b"\x00\x3f\x00"
+    scan = b"\x03" + b"".join(bytes([number, 0]) for number in numbers) + b"\x00\x3f\x00"
     units = math.ceil(size.width / (8 * wide)) * math.ceil(size.height / (8 * high))
     try:
         data = _scan_data([_level(sample, tables.step) for sample in samples], wide * high, units, tables)
     except KeyError as exc:
         raise ValueError(f"the level's JPEGTables have no code for category {exc}") from exc
-    parts = [b"\xff\xd8", adobe, *own, _segment(0xC0, header), _segment(_SOS, scan), data, b"\xff\xd9"]
+    parts = [_SOI, _segment(0xC0, header), *own, _segment(_SOS, scan), data, b"\xff\xd9"]
     return b"".join(parts)
 
 

@@ -19,7 +19,7 @@ import simplejpeg
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.checks import check_range, rgb
-from wsicomp.codecs.jpeg_stream import tile_of_whole_stream, whole_stream
+from wsicomp.codecs.jpeg_stream import decodable_stream, tile_of_whole_stream, whole_stream
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -81,10 +81,10 @@ def _codestream(container: bytes) -> bytes:
 
 
 def _transcoded(tile: EncodedTile) -> bytes:
-    whole = whole_stream(tile.data, tile.encoding)
-    height, width, _, _ = simplejpeg.decode_jpeg_header(whole)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(decodable_stream(tile.data, tile.encoding))
     if (height, width) != tile.size.shape:
         raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    whole = whole_stream(tile.data, tile.encoding)
     return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 
 
@@ -180,6 +180,10 @@ class Transcoder:
     def keep(self, tile: EncodedTile) -> bytes:
         """The source's bytes as they are."""
         return tile.data
+
+    def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
+        """Whether these are the source's bytes."""
+        return data == tile.data
 
     def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
         """The source's tile; of plain samples the pixels, packed anew."""

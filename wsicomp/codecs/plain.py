@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.codecs.checks import rgb
 from wsicomp.codecs.reduce import eighth
@@ -39,8 +40,17 @@ def decode(tile: EncodedTile) -> Pixels:
     """The samples, which must be RGB: subsampled YCbCr without JPEG is not read."""
     if tile.encoding.photometric != RGB:
         raise ValueError(f"uncompressed photometric {tile.encoding.photometric}, expected RGB")
-    shape = (*tile.size.shape, 3)
-    length = shape[0] * shape[1] * 3
+    return decode_samples(tile, 3)
+
+
+def decode_samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
+    """(rows, columns, count) uint8: so many samples a pixel, whatever they mean.
+
+    Raises:
+        ValueError, RuntimeError: the bytes do not hold them.
+    """
+    shape = (*tile.size.shape, count)
+    length = shape[0] * shape[1] * count
     samples = _DECODERS[tile.encoding.compression](tile.data, length)
     if len(samples) < length:
         raise ValueError(f"{len(samples)} bytes of samples, expected {length}")

@@ -20,6 +20,7 @@ from wsicomp.compare.stratified import Draw
 from wsicomp.compare.tables import TABLES, markdown, write_csvs
 from wsicomp.compare.whole import file_name
 from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.inputs import check_file, is_folder
 from wsicomp.outputs import check_empty, completed, made_folder
 from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress
@@ -123,9 +124,9 @@ def _subjects(
 ) -> tuple[list[_Subject], _Tree | None]:
     """The slides to compare; those of a folder are drawn."""
     for source in sources:
-        if not source.exists():
-            raise ConfigError("there is no such file; name a slide", source)
-    folders = [source for source in sources if source.is_dir()]
+        if not is_folder(source):
+            check_file(source)
+    folders = [source for source in sources if is_folder(source)]
     if not folders:
         return _named(list(dict.fromkeys(sources))), None
     if len(sources) > 1:

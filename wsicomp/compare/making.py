@@ -22,6 +22,8 @@ from wsicomp.slide import JPEG, EncodedTile, Pixels, Slide
 from wsicomp.stages import Stages
 
 _BATCH = 8
+_RUN_BYTES = 2
+"""By how much the actions of a row grow, about, where a tile took another one than its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,10 @@ class _LevelTrials:
         ]
 
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
-        """Its number and a comma, where the provenance lists it."""
+        """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
         fell_back = tile.encoded is not None and tile.encoded.resort is Resort.FELL_BACK
         if tile.outcome is Outcome.AS_PLANNED and not fell_back:
-            return 0
+            return _RUN_BYTES * tile.unpainted
         return len(str(index.row * self._plan.grid.columns + index.column)) + 1
 
     def _decoded(self, indices: Sequence[TileIndex], made: Sequence[MadeTile]) -> list[Pixels | None]:

@@ -260,8 +260,8 @@ def _one_line(exc: Exception) -> str:
 
 
 def _typical(tiles: Sequence[TileFidelity]) -> TileIndex | None:
-    """The tile in the middle of all by its SSIM."""
-    ordered = sorted(tiles, key=lambda tile: tile.ssim)
+    """The tile in the middle of all that are mostly tissue, by its SSIM."""
+    ordered = sorted((tile for tile in tiles if not tile.is_edge), key=lambda tile: tile.ssim)
     return ordered[len(ordered) // 2].index if ordered else None
 
 

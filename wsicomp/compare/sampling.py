@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import Encoded
+from wsicomp.codecs import Encoded, is_guarded
 from wsicomp.compare.candidates import REFERENCE, Candidate
-from wsicomp.compare.fidelity import TileFidelity, compared, source_pixels, summed_up, tissue_tiles
+from wsicomp.compare.fidelity import (
+    TileFidelity,
+    compared,
+    edge_tiles,
+    source_pixels,
+    summed_up,
+    tissue_tiles,
+)
 from wsicomp.compare.making import Bench, Trial
 from wsicomp.compare.results import Row
 from wsicomp.compare.stratified import Draw, Estimate, draw_strata, ratio, total
@@ -24,7 +31,7 @@ from wsicomp.pyramid.stream import MadeTile, Manner
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.quality import Fidelity
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import NEURAL, Slide
+from wsicomp.slide import Slide
 from wsicomp.stages import untold
 
 _ALIGNMENT_BYTES = 16
@@ -103,7 +110,7 @@ class SampledConversions:
         self._candidate = candidate
         self._made: dict[tuple[TileIndex, bool], Trial] = {}
         self.tissue: list[TileFidelity] = []
-        """The fidelity of the drawn tissue tiles, known once `keep` was looked at."""
+        """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
     def look(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
         """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
@@ -136,18 +143,15 @@ class SampledConversions:
             if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
                 wanted.append(index)
         plan = prepared.plan
-        tissue = set(
-            tissue_tiles(plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue)
-            if glass == "keep"
-            else ()
-        )
+        shown = plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue
+        tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
         for trial in self._bench.tried(prepared, wanted):
             index = trial.index
             painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
-            if index in tissue and trial.pixels is not None:
+            if index in tissue | edges and trial.pixels is not None:
                 pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
                 if pair is not None:
-                    self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels))
+                    self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels, index in edges))
             self._made[index, painted] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
@@ -212,7 +216,7 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
 
 
 def _skeleton(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
-    guarded = plan.encoding.compression == NEURAL
+    guarded = is_guarded(plan.codec)
     own = MadeTile(b"x", encoded=Encoded(b"x", _SOME) if guarded else None)
     others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
     for letter in plan.actions.reshape(-1).tolist():

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.compare.candidates import Candidate
-from wsicomp.compare.fidelity import TileFidelity, compared, source_pixels, summed_up, tissue_tiles
+from wsicomp.compare.fidelity import (
+    TileFidelity,
+    compared,
+    edge_tiles,
+    source_pixels,
+    summed_up,
+    tissue_tiles,
+)
 from wsicomp.compare.making import Bench
 from wsicomp.compare.results import Row
 from wsicomp.concurrency import batched, ordered_map
@@ -102,33 +109,36 @@ def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | 
 
 
 def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
-    """How true every tissue tile of a converted file is to the source, those left out that the source lacks.
+    """How true each tile with tissue of a converted file is to the source, but for those that it lacks.
 
     Raises:
         SlideReadError: a tile is not what was written.
     """
     with closing(open_converted(path)) as made:
         plan = made.provenance.plan
-        wanted = tissue_tiles(plan.levels, bench.slide.info.size, bench.known.findings.tissue)
+        shown = plan.levels, bench.slide.info.size, bench.known.findings.tissue
+        edges = set(edge_tiles(*shown))
+        wanted = [*tissue_tiles(*shown), *edges]
         found: list[TileFidelity] = []
         for level in plan.levels:
             counts = made.tile_ranges(level.number)[:, 1]
 
             def look(indices: list[TileIndex]) -> list[TileFidelity]:
-                pixels = read_tiles(made, indices)
+                decoded = read_tiles(made, indices)
                 pairs = [source_pixels(bench.slide, level, index) for index in indices]  # noqa: B023
                 return [
                     compared(
                         index,
                         int(counts[index.row * level.grid.columns + index.column]),  # noqa: B023
                         pair[1],
-                        shown,
+                        pixels,
+                        index in edges,
                     )
-                    for index, pair, shown in zip(indices, pairs, pixels, strict=True)
-                    if pair is not None and shown is not None
+                    for index, pair, pixels in zip(indices, pairs, decoded, strict=True)
+                    if pair is not None and pixels is not None
                 ]
 
-            of_level = [index for index in wanted if index.level == level.number]
+            of_level = sorted(index for index in wanted if index.level == level.number)
             with closing(ordered_map(look, batched(of_level, 8), bench.base.workers)) as batches:
                 found += [tile for batch in batches for tile in batch]
     return found

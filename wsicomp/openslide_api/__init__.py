@@ -16,6 +16,7 @@ from wsicomp.openslide_api.cache import TileCache
 from wsicomp.openslide_api.slide import SlideAccessError, WsicompSlide
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.misread import openslide_misreads
 from wsicomp.version import PROGRAM
 
 __all__ = ["SlideAccessError", "TileCache", "WsicompSlide", "open_slide"]
@@ -24,7 +25,7 @@ _HEAD_BYTES = 1 << 16
 
 
 def open_slide(path: str | os.PathLike[str]) -> AbstractSlide:
-    """Open a slide: a `WsicompSlide` for our own files, and for TIFFs that OpenSlide does not read.
+    """Open a slide: a `WsicompSlide` for our own files, and for TIFFs that OpenSlide cannot read.
 
     A file of ours shows what its source showed: levels, properties and, where tiles were copied or packed
     without loss, the very pixels. Everything else is an `openslide.OpenSlide`.
@@ -41,7 +42,11 @@ def open_slide(path: str | os.PathLike[str]) -> AbstractSlide:
                 slide.require_model()
                 return WsicompSlide(slide)
             slide.close()
-        return OpenSlide(path)
+        found = OpenSlide(path)
+        if not openslide_misreads(path):
+            return found
+        found.close()
+        return WsicompSlide(open_tiff(path))
     except (SlideReadError, OpenSlideError, OSError) as exc:
         refusal = exc
     if isinstance(refusal, OpenSlideError):

@@ -119,7 +119,7 @@ def _levels(
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
         way = ways[source_level] if reduction == 1 else added_way(config)
-        tile = tile_size(level, way)
+        tile = tile_size(info, level, way)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
@@ -231,8 +231,9 @@ def _emptied(actions: Actions, corners: bool) -> Actions:
     """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
     if corners:
-        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-            emptied[row, column] = actions[row, column]
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            if emptied[corner] == TileAction.EMPTY.value:
+                emptied[corner] = TileAction.BLANK.value
     return emptied
 
 

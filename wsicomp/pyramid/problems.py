@@ -20,7 +20,8 @@ CODES = {
     "associated-differs": "a label, macro or thumbnail is not the source's",
     "not-restorable": "the source's file can no longer be rebuilt from it",
     "source-differs": "the file was not made from this source, or does not say from which",
-    "tile-unfaithful": "a neural tile is not as true to the source as its guard asks for",
+    "pixels-differ": "other programs show a tile otherwise than we do, or than they show the source's",
+    "tile-unfaithful": "a neural or JPEG 2000 tile is not as true to the source as was asked for",
     "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
 }
 """Every code that a `Problem` can have, with its meaning."""

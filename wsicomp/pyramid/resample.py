@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from wsicomp.errors import DamagedTileError
-from wsicomp.geometry import Region
+from wsicomp.errors import DamagedTileError, TileReadError
+from wsicomp.geometry import Region, parts_of_tiles
 from wsicomp.plan import LevelPlan
 from wsicomp.slide import Pixels, Slide
 
@@ -17,7 +17,8 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
     """A whole tile of `plan`, each pixel the mean of a box of its source level; white beyond the edge.
 
     Raises:
-        DamagedTileError: a tile that it is made of decodes only in part; the error holds what there is.
+        DamagedTileError: one of its tiles does not decode, or only in part; the error holds the rest.
+        TileReadError: not one of the tiles that a part of it is made of can be decoded.
 
     Memory: reads at most about 2048 x 2048 source pixels at a time, whatever the reduction.
     """
@@ -37,7 +38,7 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
                 min(height * plan.reduction, source.height - top),
             )
             try:
-                pixels = slide.read_region(plan.source_level, part)
+                pixels = _read(slide, plan.source_level, part)
             except DamagedTileError as exc:
                 pixels, damage = exc.pixels, exc
             tile[y : y + height, x : x + width] = cv2.resize(
@@ -47,3 +48,34 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
         damage.pixels = tile
         raise damage
     return tile
+
+
+def _read(slide: Slide, level: int, region: Region) -> Pixels:
+    """A region; where a tile of it cannot be decoded, what its other tiles hold, and white in its place.
+
+    Raises:
+        DamagedTileError: a tile of it is damaged; the error holds the rest.
+        TileReadError: not one of its tiles can be decoded.
+    """
+    try:
+        return slide.read_region(level, region)
+    except DamagedTileError:
+        raise
+    except TileReadError as exc:
+        error = exc
+    pixels = np.full((*region.size.shape, 3), 255, np.uint8)
+    is_read = False
+    for part in parts_of_tiles(region, slide.info.levels[level].tile):
+        there = pixels[part.y - region.y :, part.x - region.x :][: part.height, : part.width]
+        try:
+            there[:] = slide.read_region(level, part)
+        except DamagedTileError as exc:
+            there[:] = exc.pixels
+        except TileReadError:
+            continue
+        is_read = True
+    if not is_read:
+        raise error
+    damage = DamagedTileError(error.message, error.path, error.place)
+    damage.pixels = pixels
+    raise damage from error

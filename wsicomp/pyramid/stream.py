@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wsicomp.codecs import Encoded, ModelCodec, create_codec, create_transcoder, encode_tiles
+from wsicomp.codecs import (
+    Encoded,
+    ModelCodec,
+    copy_obstacle,
+    create_codec,
+    create_transcoder,
+    encode_tiles,
+)
 from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.slide import EncodedTile, Pixels, Slide
-from wsicomp.tissue.glass import GlassGuard
 from wsicomp.tissue.mask import TissueMask
+
+_CELL_PX = 16
+"""The largest unit that JPEG codes: an edge inside one would ring into the tissue, and cost bytes."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """How the glass of a mixed tile becomes background: the mask with its margin, and the guard."""
+    """How the glass of a mixed tile becomes background: the mask with its margin, and the guard's finds."""
 
     mask: TissueMask
-    guard: GlassGuard
+    found: TissueMask
     background: tuple[int, int, int]
 
-    def apply(self, slide: Slide, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
+    def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
+        """The pixels of a whole tile that mask or guard holds, in whole cells."""
+        level = plan.as_level(slide)
+        cells = self.mask.over_cells(level, column, row, _CELL_PX)
+        cells |= self.found.over_cells(level, column, row, _CELL_PX)
+        rows, columns = plan.tile.shape
+        return cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns]
+
+    def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
         """A copy of a whole tile in which what neither mask nor guard holds is background."""
-        level = plan.as_level(slide.info.size)
-        region = Region(column * plan.tile.width, row * plan.tile.height, plan.tile.width, plan.tile.height)
-        tissue = self.mask.over_tile(level, column, row)
-        keep = self.guard.keep(level, region, pixels, tissue)
+        keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
@@ -54,12 +69,14 @@ class Outcome(enum.Enum):
 class MadeTile(NamedTuple):
     """A tile of the target. `data` is None for background, and empty where nothing is stored.
 
-    `encoded` says more of a tile that was encoded anew.
+    `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
+    is smaller with it.
     """
 
     data: bytes | None
     outcome: Outcome = Outcome.AS_PLANNED
     encoded: Encoded | None = None
+    unpainted: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,14 +113,29 @@ def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) ->
 
 
 class _ToEncode(NamedTuple):
-    """A tile's pixels, all but encoded."""
+    """A tile's pixels, all but encoded: as they are, and with their glass painted where that is wanted.
+
+    `source` is the tile as its slide stores it, if these are its pixels.
+    """
 
     pixels: Pixels
     outcome: Outcome
     source: EncodedTile | None
+    shown: Size
+    painted: Pixels | None = None
 
-    def done(self, encoded: Encoded) -> MadeTile:
-        return MadeTile(encoded.data, self.outcome, encoded)
+    @property
+    def ways(self) -> list[tuple[Pixels, EncodedTile | None]]:
+        """What is to be encoded, in the order that `done` takes."""
+        plain = [(self.pixels, self.source)]
+        return plain if self.painted is None else [*plain, (self.painted, None)]
+
+    def done(self, encoded: Sequence[Encoded]) -> MadeTile:
+        """The smaller one: an edge between glass and paint can cost more than the glass that goes."""
+        plain, painted = encoded[0], encoded[-1]
+        if self.painted is None or len(painted.data) <= len(plain.data):
+            return MadeTile(painted.data, self.outcome, painted)
+        return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
 class TileMaker:
@@ -127,9 +159,13 @@ class TileMaker:
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
         assert self._codec is not None, "a level with tiles to encode has a codec"
-        pixels, sources = [tile.pixels for tile in pending], [tile.source for tile in pending]
-        encoded = iter(encode_tiles(self._codec, pixels, sources))
-        return [tile if isinstance(tile, MadeTile) else tile.done(next(encoded)) for tile in found]
+        pixels, sources = zip(*(way for tile in pending for way in tile.ways), strict=True)
+        shown = [tile.shown for tile in pending for _ in tile.ways]
+        encoded = iter(encode_tiles(self._codec, pixels, sources, shown))
+        return [
+            tile if isinstance(tile, MadeTile) else tile.done([next(encoded) for _ in tile.ways])
+            for tile in found
+        ]
 
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = TileAction(self._plan.actions[index.row, index.column])
@@ -150,6 +186,9 @@ class TileMaker:
             return MadeTile(None, Outcome.LOST)
         if self._manner.nameless and holds_text(tile):
             message = "the tile holds text that could name a patient; take codec jpeg"
+            raise SlideReadError(message, self._slide.info.path, str(index))
+        if self._transcoder is None and (obstacle := copy_obstacle(tile, self._plan.shown)):
+            message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._manner.strict:
             self._slide.read_tile_eighth(index)
@@ -179,16 +218,17 @@ class TileMaker:
             if not isinstance(exc, DamagedTileError):
                 return MadeTile(None, Outcome.LOST)
             pixels, outcome = exc.pixels, Outcome.FLAWED
-        whitening = self._manner.whitening
+        whitening, painted = self._manner.whitening, None
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
-            pixels = whitening.apply(self._slide, self._plan, index.column, index.row, pixels)
-        return _ToEncode(pixels, outcome, self._unchanged(index, action, outcome))
+            painted = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
+        shown = self._plan.grid.region(index.column, index.row).size
+        return _ToEncode(pixels, outcome, self._unchanged(index, outcome), shown, painted)
 
-    def _unchanged(self, index: TileIndex, action: TileAction, outcome: Outcome) -> EncodedTile | None:
+    def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
         if not isinstance(self._codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if action is not TileAction.ENCODE or outcome is not Outcome.AS_PLANNED:
+        if outcome is not Outcome.AS_PLANNED:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)

@@ -32,4 +32,5 @@ def _shrinks(slide: Slide, number: int, transcoder: TileTranscoder) -> bool:
         if tile.data:
             before += len(tile.data)
             after += len(transcoder.transcode(tile) or transcoder.keep(tile))
-    return after < before * _WORTHWHILE
+    # A level without tiles takes any road; on this one a generic TIFF can be without them too.
+    return not before or after < before * _WORTHWHILE

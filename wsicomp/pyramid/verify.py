@@ -1,14 +1,14 @@
 """Checking a written file as data: every finding is a `Problem` with a stable code.
 
 The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
-for its pixels, which differ from the source by design; but neural tiles must be as true to it as their guard
-asked for.
+for its pixels, which differ from the source by design; but neural and JPEG 2000 tiles must be as true to it
+as was asked for. Then other programs look at it (`oracle`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
+from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
@@ -31,6 +32,7 @@ from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
+from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -41,7 +43,7 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """How true the neural tiles are to their source that could be held against it: all but painted ones.
+    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
 
     `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
     """
@@ -74,8 +76,8 @@ class Verification:
 
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open the file. `measured` is None where no neural tile could be
-    held against a source.
+    background. `readers` says which programs open the file. `measured` is None where no neural or JPEG 2000
+    tile could be held against a source.
     """
 
     problems: tuple[Problem, ...]
@@ -94,12 +96,14 @@ def verify_slide(
     workers: int,
     progress: StageProgress,
     is_fresh: bool = False,
+    thorough: bool = False,
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
     `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
     slide must hold. `is_fresh` is for a file that this process has just written: tiles that were unpacked
     and compared, or read back and measured, before they were written are then held to their digests alone.
+    With `thorough` other programs look at every tile of a level's far edges, and at many more.
     Memory: some tiles for each worker.
     """
     try:
@@ -125,6 +129,8 @@ def verify_slide(
         compared = None if problems else source
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
+        told = frozenset(problem.place for problem in found)
+        found += check_pixels(slide, compared if is_direct else None, workers, thorough, told)
         if isinstance(slide, ConvertedSlide):
             if slide.provenance.restoration and not found:
                 found += _check_restoration(slide, workers, progress)
@@ -204,17 +210,21 @@ def _check_openslide(
                 own = navigable[number] if plan is not None else _level_of(slide, sizes[number])
                 if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
-            mpp = shown.properties.get("openslide.mpp-x")
-            if (mpp is None) != (stated is None) or (
-                mpp is not None and stated is not None and not _close(float(mpp), stated.x * scale)
-            ):
+            mpp = _shown_mpp(shown.properties)
+            if mpp is not None and stated is not None:
+                differs = not _close(mpp, stated.x * scale)
+            else:
+                # OpenSlide reads no scale from whole numbers, which other programs write.
+                differs = mpp is not None or (stated is not None and plan is not None)
+            if differs:
                 yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
-            power = shown.properties.get("openslide.objective-power")
-            if plan is not None and plan.container == "svs" and power != _as_text(slide.info.objective_power):
+            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
+            if plan is not None and plan.container == "svs" and _differ(power, slide.info.objective_power):
                 expected_power = slide.info.objective_power
                 yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
             bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            if bounds and shown.properties["openslide.vendor"] == "generic-tiff":
+            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
+            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
@@ -334,9 +344,21 @@ def _check_tiles(
     return problems, checks
 
 
-def _as_text(number: float | None) -> str | None:
-    """A number as OpenSlide writes it."""
-    return None if number is None else f"{number:.17g}"
+def _shown_mpp(properties: Mapping[str, str]) -> float | None:
+    """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    return mpp_x if mpp_y else None
+
+
+def _keeps_holes(plan: ConversionPlan) -> bool:
+    """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
+    return plan.config["glass"] != "empty" and plan.levels[0].count(TileAction.EMPTY) > 0
+
+
+def _differ(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return first is not second
+    return not _close(first, second)
 
 
 def _close(first: float, second: float) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wsicomp.codecs import Options, TileTranscoder, create_codec, create_transcoder
+from wsicomp.codecs import Options, TileTranscoder, compression_label, create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -27,11 +27,18 @@ from wsicomp.slide import (
 _APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _IN_SVS = (JPEG, *_APERIO_ONLY)
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
-_PLAIN_TILE_BYTES = 512
-"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px."""
+_PLAIN_TILE_BYTES = 1024
+"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px.
+
+It also refuses those of one level after larger ones of another: all must have as many bytes.
+"""
+_PLAIN_TILE = Size(256, 256)
+_LARGE_TILE_PX = 1024
 _PLAIN = (1, 5, 8, 50000)
+_PLAIN_APART = "OpenSlide does not read uncompressed tiles of these sizes"
 _UNUSUAL = "JPEG with unusual chroma subsampling"
-_ABSENT = "it has tiles without bytes, which OpenSlide fills in format svs alone"
+_ABSENT = "it has tiles without bytes, which OpenSlide draws from the next larger level in format svs alone"
+_JPEG2000 = "OpenSlide reads Aperio's JPEG 2000 in format svs alone"
 OVERVIEW_DOWNSAMPLE = 3.5
 """From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
 
@@ -71,10 +78,10 @@ def source_ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool
         return copied or [_encoded(codec_name(config), config.codec_options())] * len(info.levels)
     if not config.lossless:
         way = _encoded(config.codec, config.codec_options())
-        return [_overview(level, config) or way for level in info.levels]
+        return [_overview(info, level, config) or way for level in info.levels]
     transcoder = create_transcoder(config.codec, config.restorable)
     return [
-        _overview(level, config) or _repacked(info, number, config, transcoder, shrinking[number])
+        _overview(info, level, config) or _repacked(info, number, config, transcoder, shrinking[number])
         for number, level in enumerate(info.levels)
     ]
 
@@ -83,13 +90,24 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[Way] | None:
     """All levels copied, or none: a mixture would open nowhere. None where auto finds that it cannot be."""
     container = chosen_container(info, config, [level.encoding for level in info.levels])
     for number, level in enumerate(info.levels):
-        obstacle = _obstacle(level, container)
+        obstacle = _obstacle(info, level, container)
         if obstacle and config.codec == "auto" and not config.restorable:
             return None
         if obstacle:
             place = f"level {number}"
-            raise ConfigError(f"its tiles cannot be copied: {obstacle}; take codec jpeg", info.path, place)
+            advice = _instead_of_copying(info, level, container, config)
+            raise ConfigError(f"its tiles cannot be copied: {obstacle}; {advice}", info.path, place)
     return [_copy(level) for level in info.levels]
+
+
+def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: ConversionConfig) -> str:
+    """What to do about an obstacle to copying: another container if there is none in it."""
+    other = "tiff" if container == "svs" else "svs"
+    if not (other == "svs" and config.glass == "empty") and _obstacle(info, level, other) is None:
+        return f"take format {other}, or codec jpeg" if not config.restorable else f"take format {other}"
+    if other == "svs" and config.glass == "empty" and _obstacle(info, level, other) is None:
+        return "take glass white, or codec jpeg"
+    return "take codec jpeg" if not config.restorable else "leave restorable out, and take codec jpeg"
 
 
 def _copy(level: Level) -> Way:
@@ -102,13 +120,13 @@ def _encoded(name: str, options: Options) -> Way:
     return Way(name, codec.config(), codec.encoding, codec.encoding, TileAction.ENCODE)
 
 
-def _overview(level: Level, config: ConversionConfig) -> Way | None:
+def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Way | None:
     """A low level as JPEG, where a file is to have such an overview."""
     if config.overview == "none" or level.downsample < OVERVIEW_DOWNSAMPLE:
         return None
     if not config.lossless:
         return _encoded("jpeg", {})
-    obstacle = _obstacle(level, "tiff")
+    obstacle = _obstacle(info, level, "tiff")
     if obstacle is None and level.encoding and level.encoding.compression != JPEG:
         obstacle = "the source's low levels are not JPEG"
     if obstacle is None:
@@ -121,13 +139,13 @@ def _repacked(
 ) -> Way:
     """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
-    sides = (level.tile.width, level.tile.height)
     if level.encoding is not None and level.encoding.compression == NEURAL:
         message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without lossless"
         raise ConfigError(message, info.path)
-    if level.encoding is not None and not any(side % 16 for side in sides):
+    apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
+    if level.encoding is not None and not _is_odd(level.tile) and not apart:
         stored = transcoder.encoding(level.encoding) if shrinks else None
-        if config.codec == "jpeg" and _obstacle(level, "tiff") == _UNUSUAL:
+        if config.codec == "jpeg" and _obstacle(info, level, "tiff") == _UNUSUAL:
             raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
         if stored is None:
             return _copy(level)
@@ -136,9 +154,10 @@ def _repacked(
         )
     if config.codec == "jpegxl" and not config.restorable:
         return _encoded(config.codec, config.codec_options() | {"lossless": True})
-    obstacle = _obstacle(level, "tiff") or "its tiles are of another size"
+    obstacle = _obstacle(info, level, "tiff") or "its tiles are of another size"
     wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
-    raise ConfigError(f"it cannot {wanted}: {obstacle}; take codec jpegxl with lossless alone", info.path)
+    advice = "leave restorable out" if config.restorable else "take codec jpegxl with lossless"
+    raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 
 def chosen_container(
@@ -164,42 +183,96 @@ def check_readable(
     """
     stored = {level.encoding.compression for level in levels}
     if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
-        raise ConfigError(
-            f"OpenSlide opens no svs with {codec_name(config)} in it; take format tiff", info.path
-        )
+        advice = "take format tiff" if not stored & set(_APERIO_ONLY) else "take codec jpeg, or format tiff"
+        raise ConfigError(f"OpenSlide opens no svs with {_unknown_to_svs(stored)} in it; {advice}", info.path)
     known = {*_IN_SVS, *_PLAIN}
     holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
-    if container == "tiff" and any(level.encoding.compression in known for level in holes):
-        raise ConfigError(f"{_ABSENT}; take format svs, or codec jpegxl", info.path)
+    if (
+        container == "tiff"
+        and _fills_holes(info)
+        and any(level.encoding.compression in known for level in holes)
+    ):
+        raise ConfigError(f"{_ABSENT}; take {_for_holes(config)}", info.path)
     if container == "tiff" and stored <= set(_APERIO_ONLY):
-        reason = "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
-        raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
+        if config.glass == "empty":
+            reason = f"{_JPEG2000}, and glass empty needs format tiff"
+            raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
+        raise ConfigError(f"{_JPEG2000}; take format svs, or codec jpeg", info.path)
 
 
-def _obstacle(level: Level, container: str) -> str | None:
+def _unknown_to_svs(stored: set[int]) -> str:
+    unknown = sorted(stored - {*_IN_SVS, *_PLAIN})
+    return " and ".join(dict.fromkeys(compression_label(number) for number in unknown))
+
+
+def _for_holes(config: ConversionConfig) -> str:
+    """What to take where tiles without bytes would show otherwise in a generic TIFF."""
+    if config.codec in ("auto", "copy"):
+        return "format svs, or codec jpeg"
+    return "codec jpeg without lossless" if config.lossless else "format svs"
+
+
+def _fills_holes(info: SlideInfo) -> bool:
+    """Whether OpenSlide draws a lower level's tile without bytes from the next larger one."""
+    return info.vendor == "aperio"
+
+
+def _pixels_alone(level: Level) -> str:
+    """Why a level has no tiles that another file could hold."""
+    if level.form:
+        return f"they are {level.form}"
+    whose = "OpenSlide hands out this vendor's" if level.encoding is None else "of neural tiles there are"
+    return f"{whose} pixels alone"
+
+
+def _obstacle(info: SlideInfo, level: Level, container: str) -> str | None:
     if level.encoding is None or level.encoding.compression == NEURAL:
-        whose = "OpenSlide hands out this vendor's" if level.encoding is None else "of neural tiles there are"
-        return f"{whose} pixels alone"
+        return _pixels_alone(level)
     compression = level.encoding.compression
     if container == "svs" and compression not in _IN_SVS:
         return f"OpenSlide's aperio driver does not read compression {compression}"
     if container == "tiff" and compression in _APERIO_ONLY:
-        return "OpenSlide reads Aperio's JPEG 2000 in format svs alone, and glass empty needs format tiff"
-    if container == "tiff" and level.downsample > 1 and level.absent:
+        return _JPEG2000
+    if container == "tiff" and level.downsample > 1 and level.absent and _fills_holes(info):
         return _ABSENT
-    if level.tile.width % 16 or level.tile.height % 16:
+    return _odd_tiles(info, level)
+
+
+def _odd_tiles(info: SlideInfo, level: Level) -> str | None:
+    """What of the tiles themselves keeps them out of any container."""
+    assert level.encoding is not None, "there are encoded tiles"
+    if _is_odd(level.tile):
         return f"tiles of {level.tile} px, expected multiples of 16"
-    unusual = compression == JPEG and level.encoding.subsampling not in _IN_JPEG
+    if level.encoding.compression == 1 and not _is_plain_beside(level.tile, info.levels[0].tile):
+        return _PLAIN_APART
+    unusual = level.encoding.compression == JPEG and level.encoding.subsampling not in _IN_JPEG
     return _UNUSUAL if unusual else None
 
 
-def tile_size(level: Level, way: Way) -> Size:
+def tile_size(info: SlideInfo, level: Level, way: Way) -> Size:
     """The source's tile size, if TIFF and its readers take it."""
-    width, height = level.tile.width, level.tile.height
-    encoded_plain = way.action is TileAction.ENCODE and way.encoding.compression == 1
-    if width % 16 or height % 16 or (encoded_plain and width * height * 3 % _PLAIN_TILE_BYTES):
-        return Size(256, 256)
-    return level.tile
+    if way.action is TileAction.ENCODE and way.encoding.compression == 1:
+        common = _plain_tile(info)
+        return level.tile if _is_plain_beside(level.tile, common) else common
+    return Size(256, 256) if _is_odd(level.tile) else level.tile
+
+
+def _plain_tile(info: SlideInfo) -> Size:
+    """A tile of as many bytes as the uncompressed tiles of all levels are to have."""
+    tile = info.levels[0].tile
+    is_shared = all(_is_plain_beside(level.tile, tile) for level in info.levels)
+    is_small = max(tile.shape) <= _LARGE_TILE_PX and _is_plain_beside(tile, tile)
+    return tile if is_shared or is_small else _PLAIN_TILE
+
+
+def _is_plain_beside(tile: Size, other: Size) -> bool:
+    """Whether OpenSlide reads uncompressed tiles of this size beside those of the other."""
+    count = tile.width * tile.height * 3
+    return not _is_odd(tile) and count % _PLAIN_TILE_BYTES == 0 and count == other.width * other.height * 3
+
+
+def _is_odd(tile: Size) -> bool:
+    return bool(tile.width % 16 or tile.height % 16)
 
 
 def added_way(config: ConversionConfig) -> Way:

@@ -12,6 +12,7 @@ import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
-from wsicomp.outputs import open_locked, partial_path, sync_directory
+from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -83,11 +84,14 @@ class PyramidWriter:
         self._overwrite = overwrite
         self._model = model
         self._pages: list[_WrittenLevel | None] = []
+        self.note: str | None = None
+        """What the user should know of how the partial file is held."""
 
     def __enter__(self) -> PyramidWriter:
         self._refuse_existing()
         self._file = open_locked(self.partial)
         try:
+            self.note = lock_note(self._file)
             self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
         except OSError as exc:
             self._discard()
@@ -104,7 +108,7 @@ class PyramidWriter:
             self._discard()
 
     def _discard(self) -> None:
-        self.partial.unlink(missing_ok=True)
+        discard(self._file, self.partial)
         # Closing tries again to write what a full disk refused, which has been said already.
         with contextlib.suppress(OSError):
             self._file.close()
@@ -201,7 +205,7 @@ class PyramidWriter:
                     if written is not None and written.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
                 provenance = Provenance(
-                    self._plan,
+                    replace(self._plan, levels=tuple(level.made() for level in levels)),
                     mask,
                     properties,
                     tuple(level.record() for level in levels),
@@ -233,16 +237,21 @@ class PyramidWriter:
         """Give the finished file its name; from here on it is there even if the machine stops.
 
         Raises:
-            TargetExistsError: the target has come into being meanwhile.
-            SlideWriteError: the file system refuses.
+            TargetExistsError: the target has come into being meanwhile, or another run is writing it.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
         """
         self._refuse_existing()
+        check_ours(self._file, self.partial)
         try:
             self.partial.replace(self._target)
-            self._file.close()
-            sync_directory(self._target.parent)
         except OSError as exc:
-            raise _refused(exc, self._target) from exc
+            is_old = self._target.exists()
+            message = f"cannot get its name ({exc.strerror or exc}); "
+            message += "what was there before still is" if is_old else "nothing is left of it"
+            raise SlideWriteError(message, self._target) from exc
+        with contextlib.suppress(OSError):  # all of it is on the disk already
+            self._file.close()
+        settle(self._target)
 
     def _refuse_existing(self) -> None:
         if self._target.exists() and not self._overwrite:
@@ -313,6 +322,7 @@ class _WrittenLevel:
         self._digests = bytearray()
         self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
         self._guarded = GuardedTiles()
+        self._unpainted = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
         """The bytes to store for the next tile; of all blank ones the first is stored for all.
@@ -324,6 +334,8 @@ class _WrittenLevel:
         self._all.update(data)
         if tile.outcome is not Outcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
+        if tile.unpainted:
+            self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
             self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
         if tile.data is None:
@@ -337,6 +349,12 @@ class _WrittenLevel:
     def _blank_tile(self) -> bytes:
         encode = tile_format(self.plan.encoding.compression).encode_uniform
         return encode(self.plan.encoding, self.plan.tile, self._background)
+
+    def made(self) -> LevelPlan:
+        """The plan as carried out: tiles that are smaller with their glass were encoded as they are."""
+        actions = self.plan.actions.copy()
+        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
+        return replace(self.plan, actions=actions)
 
     def record(self) -> LevelRecord:
         """What there is to say once all tiles have passed."""
@@ -359,4 +377,4 @@ def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return SlideWriteError(f"cannot be written ({reason}); nothing is left of it", path)
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance
 from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
@@ -33,6 +34,7 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     Raises:
         SlideReadError, UnsupportedSlideError: as `open_slide`.
     """
+    check_file(path)
     directories = read_directories(path)
     first = directories[0]
     try:
@@ -61,12 +63,13 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
             which none was chosen.
     """
     path = Path(path)
+    check_file(path)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         vendor = OpenSlide.detect_format(path)
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
         slide = open_tiff(path, z)
         if len(slide.info.planes) > 1 and z is None and not any_plane:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsicomp.geometry import Mpp, Size
-from wsicomp.readers.numbers import positive_number
+from wsicomp.readers.numbers import BLANKS, positive_number, power_of, scale_of
 from wsicomp.version import SOFTWARE
 
 _TECHNICAL = frozenset(
@@ -63,7 +63,7 @@ def parse_fields(description: str) -> Mapping[str, str]:
     for part in description.split("|")[1:]:
         key, separator, value = part.partition("=")
         if separator:
-            fields[key.strip()] = value.strip()
+            fields[key.strip(BLANKS)] = value.strip(BLANKS)
     return fields
 
 
@@ -82,13 +82,13 @@ def plane_description(plane: str, first: str) -> str:
 
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
     """Source: Aperio `MPP`, one number for both directions."""
-    value = positive_number(fields.get("MPP"))
+    value = scale_of(positive_number(fields.get("MPP")))
     return None if value is None else Mpp(value, value)
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:
     """Source: Aperio `AppMag`."""
-    return positive_number(fields.get("AppMag"))
+    return power_of(positive_number(fields.get("AppMag")))
 
 
 def level_description(size: Size, level: LevelText, previous: str) -> str:

@@ -5,6 +5,7 @@ Source: TIFF 6.0; BigTIFF; TIFF Technical Note 2 (JPEG).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -19,11 +20,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, jpeg
+from wsicomp.codecs import can_decode, jpeg, jpeg2000
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
+from wsicomp.readers.numbers import scale_of
 from wsicomp.readers.xmp import XMP_TAG
-from wsicomp.slide import JPEG, RGB, YCBCR, TileEncoding
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
 
 # What tifffile logs about a damaged file is said by our own error, in one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -36,10 +38,20 @@ MODEL_TAG = 65453
 
 _MOST_DIRECTORIES = 1000
 _MOST_MODEL_BYTES = 1 << 29
-_SAMPLES = 16
 _MANY_TILES = 50_000
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
+_RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
+_SAMPLE_FORMAT = 339
+_FRACTIONS, _BYTES = (5, 10), (1, 6)
+_NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
+"""TIFF's types of values: rationals, bytes, and all other numbers."""
+
+PLAIN = (1, 5, 8, 32946, 50000)
+"""TIFF Compressions of samples that are stored as they are."""
+
+PLANES = 2
+"""TIFF PlanarConfiguration of samples that are stored apart."""
 
 
 class TiffFile:
@@ -77,8 +89,9 @@ class Directory:
     """One image of a TIFF. `tile` is None for one in strips of `rows_per_strip` rows.
 
     `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
-    stored. `mpp` is what X- and YResolution state. `model_range` is offset and byte count of a model.
-    `subs` are the images of its SubIFDs, of their chains and of their own SubIFDs.
+    stored; where each sample has a plane of its own, all ranges of the first plane come first. `mpp` is what
+    X- and YResolution state. `model_range` is offset and byte count of a model. `subs` are the images of its
+    SubIFDs, of their chains and of their own SubIFDs.
     """
 
     size: Size
@@ -97,6 +110,7 @@ class Directory:
     xmp: bytes | None = field(repr=False)
     mpp: Mpp | None
     model_range: tuple[int, int] | None = None
+    sample_format: int = 1
     subs: tuple[Directory, ...] = field(default=(), repr=False)
 
     @property
@@ -107,6 +121,16 @@ class Directory:
             and self.bits == 8
             and self.planar == 1
             and self.encoding.photometric in (RGB, YCBCR)
+        )
+
+    @property
+    def is_plain_rgb(self) -> bool:
+        """Whether the samples are 8-bit RGB in planes or with alpha, in a compression that can hold them."""
+        return (
+            (self.samples, self.planar) in ((3, PLANES), (4, 1), (4, PLANES))
+            and self.bits == 8
+            and self.encoding.photometric == RGB
+            and self.encoding.compression in (JPEG, *PLAIN)
         )
 
     @property
@@ -150,15 +174,19 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
 def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
     """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound.
 
+    So does JPEG 2000 state whether it holds RGB where TIFF says YCbCr.
+
     Raises:
-        SlideReadError: none of the first JPEG tiles has a sound header.
+        SlideReadError: not one of the JPEG tiles has a sound header.
     """
     encoding = directory.encoding
-    stored = directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist()
-    if encoding.compression != JPEG or not stored:
+    stored = directory.ranges[directory.ranges[:, 1] > 0]
+    if encoding.compression == APERIO_JPEG2000_YCBCR and directory.tile is not None:
+        return _true_encoding(file, encoding, stored, place)
+    if encoding.compression != JPEG or not len(stored):
         return encoding
     error: ValueError | None = None
-    for offset, count in stored:
+    for offset, count in map(np.ndarray.tolist, stored):
         try:
             subsampling = jpeg.frame_subsampling(file.read(offset, count, place))
         except ValueError as exc:
@@ -168,6 +196,26 @@ def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEnc
                 JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
             )
     raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
+
+
+def _true_encoding(
+    file: TiffFile, encoding: TileEncoding, stored: NDArray[np.int64], place: str
+) -> TileEncoding:
+    for offset, count in map(np.ndarray.tolist, stored):
+        with contextlib.suppress(ValueError):
+            return tile_encoding(encoding, file.read(offset, count, place))
+    return encoding
+
+
+def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
+    """How one tile is stored, where a level says it for all.
+
+    Raises:
+        ValueError: its bytes are damaged.
+    """
+    if encoding.compression != APERIO_JPEG2000_YCBCR:
+        return encoding
+    return replace(encoding, compression=jpeg2000.true_compression(data, encoding.compression))
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -250,6 +298,7 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         xmp=xmp if isinstance(xmp, bytes) else None,
         mpp=_resolution(page),
         model_range=_model_range(page),
+        sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
     )
 
 
@@ -258,11 +307,13 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
     counts = (len(page.dataoffsets), len(page.databytecounts))
     place = f"image of {page.imagewidth} x {page.imagelength} px"
     columns = -(-page.imagewidth // max(1, page.tilewidth))
+    rows = -(-page.imagelength // max(1, page.tilelength))
     if page.is_tiled:
-        rows = -(-page.imagelength // max(1, page.tilelength))
-        if counts != (columns * rows, columns * rows):
+        planes = int(page.samplesperpixel) if int(page.planarconfig) == PLANES else 1
+        if counts != (columns * rows * planes, columns * rows * planes):
             found = f"{counts[0]} tile offsets and {counts[1]} byte counts"
-            raise SlideReadError(f"{found}, expected {columns} x {rows}", place=place)
+            of_each = f" of each of {planes} planes" if planes > 1 else ""
+            raise SlideReadError(f"{found}, expected {columns} x {rows}{of_each}", place=place)
     elif counts[0] != counts[1]:
         return np.empty((0, 2), np.int64)
     table = np.array([page.dataoffsets, page.databytecounts], np.uint64).T.reshape(-1, 2)
@@ -273,7 +324,7 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
     if beyond.size and not page.is_tiled:
         return np.empty((0, 2), np.int64)
     if beyond.size:
-        number = int(beyond[0])
+        number = int(beyond[0]) % (columns * rows)
         tile = f"tile ({number % columns}, {number // columns})"
         ends = f"ends at byte {int(table[number].sum())} of {file_bytes}; the file is truncated"
         raise SlideReadError(f"{tile} {ends}", place=place)
@@ -303,12 +354,32 @@ def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
 
 
 def _resolution(page: tifffile.TiffPage) -> Mpp | None:
-    unit = _MICROMETRES.get(int(page.tags.valueof(296, default=2)))
-    values = [page.tags.valueof(code) for code in (282, 283)]
-    if unit is None or not all(value and value[0] > 0 and value[1] > 0 for value in values):
-        return None
-    mpp_x, mpp_y = (unit * denominator / numerator for numerator, denominator in values)
-    return Mpp(mpp_x, mpp_y)
+    """What the tags state, if it is a number whatever its type; the first where there are several.
+
+    Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
+    """
+    stated = _first_number(page, _RESOLUTION_UNIT, _INCH)
+    unit = _MICROMETRES.get(stated) if isinstance(stated, int) else None
+    mpp_x, mpp_y = (
+        None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
+        for code in _RESOLUTIONS
+    )
+    return Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None
+
+
+def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> float:
+    """The first number of a tag, `default` where there is no such tag; 0 for what is no number."""
+    tag = page.tags.get(code)
+    if tag is None:
+        return default
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if tag.dtype in _FRACTIONS:
+        numerator, denominator = values[:2]
+        return numerator / denominator if denominator else 0
+    if tag.dtype in _BYTES and isinstance(tag.value, bytes):
+        values = tuple(tag.value)
+    is_number = tag.dtype in (*_BYTES, *_NUMBERS) and values and isinstance(values[0], int | float)
+    return values[0] if is_number else 0
 
 
 def is_readable(directory: Directory) -> bool:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -13,7 +19,9 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
-from wsicomp.readers.numbers import positive_number
+from wsicomp.readers.numbers import positive_number, power_of, scale_of
+from wsicomp.readers.own_pixels import LevelReads
+from wsicomp.readers.parts import dicom_levels
 from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
@@ -22,14 +30,28 @@ _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
 class OpenSlideSlide:
-    """A slide as OpenSlide shows it, transparent pixels laid on white."""
+    """A slide as OpenSlide shows it, transparent pixels laid on white.
+
+    Levels show their own pixels, also where OpenSlide would interpolate between them: those of a DICOM slide
+    by opening each level alone, others as far as `LevelReads` reaches.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._files = ExitStack()
+        self._shown = self._files.enter_context(closing(Shown(path)))
+        self._lock = Lock()
+        self._alone: dict[int, Shown | None] = {}
         try:
-            self._slide = openslide.OpenSlide(path)
-        except openslide.OpenSlideError as exc:
-            raise SlideReadError(f"OpenSlide cannot open it ({exc})", path) from exc
-        self._info = _describe(path, self._slide)
+            info = _describe(path, self._shown.slide)
+            self._reads = {
+                number: LevelReads(level.size, level.downsample, partial(self._shown.read, number))
+                for number, level in enumerate(info.levels)
+                if not level.downsample.is_integer()
+            }
+            self._info = replace(info, omitted=tuple(self._interpolated()))
+        except BaseException:
+            self._files.close()
+            raise
 
     @property
     def info(self) -> SlideInfo:
@@ -56,23 +78,109 @@ class OpenSlideSlide:
         return eighth(self.read_tile(index))
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle of a level; one call of OpenSlide."""
-        downsample = self._info.levels[level].downsample
-        location = round(region.x * downsample), round(region.y * downsample)
-        try:
-            rgba = np.asarray(self._slide.read_region(location, level, (region.width, region.height)))
-        except openslide.OpenSlideError as exc:
-            raise TileReadError(
-                f"OpenSlide cannot read it ({exc})", self._info.path, f"level {level}"
-            ) from exc
-        return _on_white(rgba)
+        """The pixels of a rectangle of a level, its own wherever they can be had (`is_exact`)."""
+        alone = self._opened_alone(level)
+        if alone is not None:
+            return alone.read(0, (region.x, region.y), region.size)
+        if level in self._reads:
+            return self._reads[level].read(region)
+        downsample = int(self._info.levels[level].downsample)
+        return self._shown.read(level, (region.x * downsample, region.y * downsample), region.size)
+
+    def is_exact(self, level: int) -> bool:
+        """Whether every pixel of a level is its own, and none one that OpenSlide interpolated."""
+        if level not in self._reads or self._opened_alone(level) is not None:
+            return True
+        return self._reads[level].reach == self._shown.sizes[level]
 
     def close(self) -> None:
         """Close the file."""
-        self._slide.close()
+        self._files.close()
+
+    def _opened_alone(self, number: int) -> Shown | None:
+        """A DICOM level as a slide of its own, which shows every pixel as it is; None where it cannot be."""
+        if number not in self._reads or not self._shown.is_dicom:
+            return None
+        with self._lock:
+            if number not in self._alone:
+                self._alone[number] = self._open_alone(number)
+            return self._alone[number]
+
+    def _open_alone(self, number: int) -> Shown | None:
+        size = self._shown.sizes[number]
+        try:
+            parts = dicom_levels(self._shown.path).get((size.width, size.height), ())
+            folder = Path(self._files.enter_context(TemporaryDirectory(prefix="wsicomp-level-")))
+            links = [folder / f"{count}.dcm" for count, _ in enumerate(parts)]
+            for link, part in zip(links, parts, strict=True):
+                link.symlink_to(part.resolve())
+            shown = self._files.enter_context(closing(Shown(links[0]))) if links else None
+        except (OSError, NotImplementedError):
+            return None
+        return shown if shown is not None and shown.sizes == (size,) else None
+
+    def _interpolated(self) -> Iterator[str]:
+        """In words, the levels of which not all pixels can be had."""
+        for number, reads in self._reads.items():
+            if not self.is_exact(number):
+                yield (
+                    f"the own pixels of level {number} beyond its first {reads.reach}, "
+                    f"which OpenSlide interpolates"
+                )
 
 
-def _on_white(rgba: Pixels) -> Pixels:
+class Shown:
+    """A file open in OpenSlide, opened anew after an error, which OpenSlide else repeats for every region.
+
+    Any thread may read from it.
+
+    Raises:
+        SlideReadError: OpenSlide cannot open it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        self.slide = self._opened()
+        self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
+        self.downsamples = self.slide.level_downsamples
+        self.is_dicom = self.slide.properties[openslide.PROPERTY_NAME_VENDOR] == "dicom"
+
+    def read(self, level: int, location: tuple[int, int], size: Size) -> Pixels:
+        """A region on white, in one call of OpenSlide; `location` is in pixels of level 0.
+
+        Raises:
+            TileReadError: OpenSlide cannot read it.
+        """
+        for is_last in (False, False, True):  # an error may be that of another thread's region
+            slide = self.slide
+            try:
+                return on_white(np.asarray(slide.read_region(location, level, (size.width, size.height))))
+            except openslide.OpenSlideError as exc:
+                self._renew(slide)
+                if is_last:
+                    message = f"OpenSlide cannot read it ({exc})"
+                    raise TileReadError(message, self.path, f"level {level}") from exc
+        raise AssertionError("read or raised")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.slide.close()
+
+    def _renew(self, broken: openslide.OpenSlide) -> None:
+        with self._lock:
+            if self.slide is broken:
+                self.slide = self._opened()  # the other one ends with the last thread that reads from it
+
+    def _opened(self) -> openslide.OpenSlide:
+        try:
+            return openslide.OpenSlide(self.path)
+        except openslide.OpenSlideError as exc:
+            raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
+
+
+def on_white(rgba: Pixels) -> Pixels:
+    """Straight RGBA as RGB: its transparent pixels laid on white."""
     opaque = rgba[..., 3:] == 255
     if opaque.all():
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -83,13 +191,13 @@ def _on_white(rgba: Pixels) -> Pixels:
 
 def _describe(path: Path, slide: openslide.OpenSlide) -> SlideInfo:
     properties = dict(slide.properties)
-    mpp_x, mpp_y = (positive_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
     return SlideInfo(
         path=path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
         levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
         mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
-        objective_power=positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)),
+        objective_power=power_of(positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))),
         icc_profile=_icc_profile(slide),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,
@@ -109,12 +217,14 @@ def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) 
 
 
 def _icc_profile(slide: openslide.OpenSlide) -> bytes | None:
-    profile = slide.color_profile
-    return None if profile is None else profile.tobytes()
+    """The profile byte for byte, which `color_profile` would write anew; it comes with any region."""
+    outside = slide.read_region((-2, -2), 0, (1, 1))
+    profile = outside.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None
 
 
 def _associated(image: Image.Image) -> AssociatedImage:
-    pixels = _on_white(np.asarray(image.convert("RGBA")))
+    pixels = on_white(np.asarray(image.convert("RGBA")))
     profile = image.info.get("icc_profile")
     strip = plain.encode(_LOSSLESS, pixels)
     return AssociatedImage(Size(image.width, image.height), _LOSSLESS, image.height, (strip,), profile)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsicomp.errors import SlideReadError
+from wsicomp.inputs import check_file, reason
 
 _LISTED = (".vms", ".vmu")
 _INDEX_BYTES = 1 << 20
@@ -21,10 +22,11 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
     Raises:
         SlideReadError: they cannot be listed.
     """
+    check_file(path)
     try:
         others = _companions(path)
     except OSError as exc:
-        raise SlideReadError(f"its other files cannot be listed ({exc.strerror or exc})", path) from exc
+        raise SlideReadError(f"its other files cannot be listed ({reason(exc)})", path) from exc
     return tuple(sorted({path, *others}))
 
 
@@ -34,11 +36,40 @@ def stamp_of(path: Path) -> str:
     Raises:
         SlideReadError: a file of it is not there, or cannot be looked at.
     """
+    parts = slide_parts(path)
     try:
-        facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in slide_parts(path)]
+        facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in parts]
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
+
+
+def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
+    """The files of each level of a DICOM slide by the level's width and height; associated images left out.
+
+    Raises:
+        OSError: they cannot be listed or read.
+    """
+    levels: dict[tuple[int, int], list[Path]] = {}
+    for part in slide_parts(path):
+        size = _level_size(part)
+        if size is not None:
+            levels.setdefault(size, []).append(part)
+    return {size: tuple(parts) for size, parts in levels.items()}
+
+
+def _level_size(path: Path) -> tuple[int, int] | None:
+    from pydicom import dcmread  # noqa: PLC0415 - as below
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
+    names = ["ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"]
+    try:
+        found = dcmread(path, stop_before_pixels=True, specific_tags=names)
+        if "VOLUME" not in found.ImageType:
+            return None
+        return int(found.TotalPixelMatrixColumns), int(found.TotalPixelMatrixRows)
+    except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, EOFError):
+        return None
 
 
 def _companions(path: Path) -> list[Path]:

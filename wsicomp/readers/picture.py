@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.inputs import check_file, reason
 from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -76,6 +77,7 @@ def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> P
         SlideReadError: it cannot be read.
         UnsupportedSlideError: it has more than 178 million pixels, or other than 8-bit samples.
     """
+    check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -92,7 +94,7 @@ def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> P
     except (SyntaxError, ValueError) as exc:
         raise SlideReadError(f"a damaged picture ({type(exc).__name__})", path) from exc
     except OSError as exc:
-        raise SlideReadError(exc.strerror or str(exc), path) from exc
+        raise SlideReadError(reason(exc), path) from exc
     return PictureSlide(path, pixels, mpp, tile_px or _TILE_PX)
 
 

@@ -5,6 +5,7 @@ What is a level and what is not stands in `layout`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +26,45 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.inputs import reason
 from wsicomp.readers import aperio
-from wsicomp.readers.directories import Directory, TiffFile, is_readable, shown_levels, stored_encoding
+from wsicomp.readers.directories import (
+    PLAIN,
+    PLANES,
+    Directory,
+    TiffFile,
+    is_readable,
+    shown_levels,
+    stored_encoding,
+    tile_encoding,
+)
 from wsicomp.readers.layout import NamedImage, read_layout
-from wsicomp.slide import JPEG, RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.readers.planes import decode_planes
+from wsicomp.slide import (
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    RGB,
+    YCBCR,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    SlideInfo,
+    TileEncoding,
+)
 
 _LARGEST_TILE_PX = 4096
+_PHOTOMETRICS = {
+    0: "grayscale",
+    1: "grayscale",
+    3: "palette colour",
+    4: "a mask",
+    5: "CMYK",
+    8: "CIELab",
+    9: "ICCLab",
+    10: "ITULab",
+}
+_SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
@@ -60,7 +94,7 @@ class TiffSlide:
         except SlideReadError as exc:
             raise type(exc)(exc.message, path, exc.place) from exc
         except OSError as exc:
-            raise SlideReadError(exc.strerror or str(exc), path) from exc
+            raise SlideReadError(reason(exc), path) from exc
 
     def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
         self._layout = read_layout(directories, self._z)
@@ -96,14 +130,23 @@ class TiffSlide:
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
         level = self._info.levels[index.level]
-        assert level.encoding is not None
-        return EncodedTile(self.read_stored(index), level.encoding, level.tile)
+        if level.encoding is None:
+            raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
+        data, encoding = self.read_stored(index), level.encoding
+        if self._levels[index.level].encoding.compression == APERIO_JPEG2000_YCBCR:
+            with contextlib.suppress(ValueError):  # of a damaged one nothing else can be said
+                encoding = tile_encoding(self._levels[index.level].encoding, data)
+        return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked."""
+        """What the file holds for a tile, unchecked; of planes one after another."""
+        return b"".join(self._read_parts(index))
+
+    def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
-        offset, count = directory.ranges[index.row * directory.grid.columns + index.column].tolist()
-        return self.file.read(offset, count, str(index))
+        number = index.row * directory.grid.columns + index.column
+        ranges = directory.ranges[number :: directory.grid.count].tolist()
+        return [self.file.read(offset, count, str(index)) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
@@ -114,11 +157,28 @@ class TiffSlide:
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
+        if self._info.levels[index.level].form:
+            pixels = self._decode_planes(index)
+            return pixels if decoder is decode_tile else eighth(pixels)
         tile = self.read_encoded_tile(index)
         if tile.data:
             return self._decoded(tile, index, decoder)
         absent = self._absent_tile(index)
         return absent if decoder is decode_tile else eighth(absent)
+
+    def _decode_planes(self, index: TileIndex) -> Pixels:
+        """A tile in planes or with alpha, as pixels."""
+        parts = self._read_parts(index)
+        if not any(parts):
+            return self._absent_tile(index)
+        directory = self._levels[index.level]
+        assert directory.tile is not None, "levels are tiled"
+        try:
+            return decode_planes(parts, directory.encoding, directory.tile, directory.samples)
+        except UnsupportedSlideError as exc:
+            raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
+        except (ValueError, RuntimeError) as exc:
+            raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
@@ -216,14 +276,41 @@ class TiffSlide:
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
+        form = "" if directory.is_rgb else stored_form(directory)
+        stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,
             directory.tile,
             (largest.width / directory.size.width + largest.height / directory.size.height) / 2,
-            stored_encoding(self.file, directory, f"level {number}"),
-            int(directory.ranges[:, 1].sum()),
-            tuple(np.flatnonzero(directory.ranges[:, 1] == 0).tolist()),
+            None if form else self._encoding(number),
+            0 if form else int(stored.sum()),
+            tuple(np.flatnonzero(stored == 0).tolist()),
+            form=form,
         )
+
+    def _encoding(self, number: int) -> TileEncoding:
+        """How a level's tiles are stored; by the tags alone where all of a lower level's are damaged."""
+        directory = self._levels[number]
+        try:
+            return stored_encoding(self.file, directory, f"level {number}")
+        except SlideReadError:
+            if number == 0:
+                raise
+            return directory.encoding
+
+
+def stored_form(directory: Directory) -> str:
+    """How the samples of an image are stored, in words."""
+    photometric = directory.encoding.photometric
+    names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
+    name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
+    if directory.is_plain_rgb:
+        alpha = " with alpha" if directory.samples == 4 else ""
+        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}"
+    kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
+    planar = ", in planes" if directory.planar == PLANES else ""
+    count = f"{directory.samples} " if directory.samples else ""
+    return f"{name}, {count}{kind + ' ' if kind else ''}samples of {directory.bits} bits{planar}"
 
 
 def check_level(directory: Directory, place: str) -> None:
@@ -232,15 +319,22 @@ def check_level(directory: Directory, place: str) -> None:
     Raises:
         UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
     """
-    if not directory.is_rgb:
-        found = f"{directory.samples} samples of {directory.bits} bits, "
-        found += f"photometric {directory.encoding.photometric}"
+    if not directory.is_rgb and not directory.is_plain_rgb:
+        found = f"{stored_form(directory)}, compression {directory.encoding.compression}"
         raise UnsupportedSlideError(
             f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
         )
+    if directory.sample_format in _SAMPLE_FORMATS:
+        kind = _SAMPLE_FORMATS[directory.sample_format]
+        raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
     if not can_decode(directory.encoding.compression):
         number = directory.encoding.compression
         raise UnsupportedSlideError(f"unknown TIFF compression {number}", place=place)
+    if directory.encoding.compression in PLAIN and directory.encoding.photometric != RGB:
+        raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
+    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in PLAIN:
+        number = directory.encoding.predictor
+        raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
     if directory.depth != 1:
         raise UnsupportedSlideError(f"{directory.depth} focal planes, expected 1", place=place)
     size, tile = directory.size, directory.tile

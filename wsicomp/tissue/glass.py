@@ -10,7 +10,7 @@ import enum
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,24 +18,30 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.light import DARKEST_GLASS, MOST_TINT
-from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 from wsicomp.tissue.scale import margin_in_px, plausible_mpp
 from wsicomp.tissue.segment import Overview
 
 _BLOCK_PX = 8
-_CELL_PX = 16
 _BLOCK_UM = 8.0
-_LEAST_AREA_UM2 = 120.0
+_LEAST_AREA_UM2 = 200.0
+_LEAST_LINE_UM = 25.0
 _TOGETHER_UM = 100.0
 _DARKER = 20.0
 _STRUCTURE = 15.0
+_BRIGHTER = 20.0
+_LEVEL = 5.0
+_PURE_WHITE = 253
+_RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
+_MOST_CELLS = 1 << 22
+_ROUNDING = 1e-6
 
 
 class TileKind(enum.IntEnum):
@@ -82,9 +88,13 @@ _WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
 
 @dataclass(frozen=True)
 class GlassSurvey:
-    """For each level of the source the `TileKind` of every tile, (rows, columns) uint8."""
+    """For each level of the source the `TileKind` of every tile, (rows, columns) uint8.
+
+    `found` is what the guard found on all levels, with its margin.
+    """
 
     kinds: tuple[NDArray[np.uint8], ...]
+    found: TissueMask
 
 
 def fit_glass_color(overview: Overview, mask: TissueMask) -> GlassColor:
@@ -146,7 +156,8 @@ class GlassGuard:
 
     def __init__(self, info: SlideInfo, color: GlassColor, margin_px: float) -> None:
         self._color = color
-        self._margin_px = margin_px
+        self.margin_px = margin_px
+        """What stays around a find, in level-0 pixels."""
         self._mpp = plausible_mpp(info) or _COARSE_MPP
         self._together_px = margin_in_px(info, _TOGETHER_UM)
 
@@ -157,38 +168,39 @@ class GlassGuard:
             side //= 2
         return side
 
-    def find(self, slide: Slide, index: TileIndex) -> tuple[Region, ...]:
-        """The boxes, margin and all, around what is on a tile that should be glass; none for glass.
+    def find(
+        self, slide: Slide, index: TileIndex, glass: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_] | None:
+        """(block rows, block columns) of a tile: True where something lies on the glass; None for bare glass.
 
         Blocks within 100 um of each other are one thing, and things of less than the least area are none.
-        Boxes are in the level's pixels, and may reach past the level's edge. A tile that cannot be decoded is
-        taken for something.
+        `glass` (of the same shape) is where the mask sees none, if not everywhere. A tile that cannot be
+        decoded is taken for something, all of it.
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
+        side = self.block_px(level)
         try:
             blocks = self._read_blocks(slide, index, region)
         except TileReadError:
-            return (region,)
-        foreign = self._foreign(level, region, blocks)
-        side = self.block_px(level)
-        block_um2 = (side * self._mpp * level.downsample) ** 2
-        # On a tile or a strip of one too small to hold that area, an eighth of it is enough.
-        needed = max(1, min(int(_LEAST_AREA_UM2 / block_um2), foreign.size // 8))
+            return np.ones([-(-length // side) for length in region.size.shape], np.bool_)
+        if glass is not None:
+            glass = glass[: blocks.shape[0], : blocks.shape[1]]
+        foreign = self._foreign(level, region, blocks, glass)
+        needed = self._needed(level, foreign.size)
         if np.count_nonzero(foreign) < needed:
-            return ()
-        margin = self._in_blocks(level, self._margin_px)
-        reach = self._in_blocks(level, self._together_px / 2)
-        return tuple(
-            Region(
-                region.x + (x - margin) * side,
-                region.y + (y - margin) * side,
-                (width + 2 * margin) * side,
-                (height + 2 * margin) * side,
-            )
-            for x, y, width, height, area in _things(foreign, reach)
-            if area >= needed
-        )
+            return None
+        things = _large_things(foreign, self._in_blocks(level, self._together_px / 2), needed)
+        return things if things.any() else None
+
+    def _needed(self, level: Level, blocks: int) -> int:
+        """How many foreign blocks are a thing: the least area, or half of a line 50 um long, if that is more.
+
+        On a tile or a strip of one too small to hold that, an eighth of it is enough.
+        """
+        block_um = self.block_px(level) * self._mpp * level.downsample
+        needed = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
+        return max(1, min(math.ceil(needed), blocks // 8))
 
     def _in_blocks(self, level: Level, distance_px: float) -> int:
         """Level-0 pixels in whole blocks of a level, at least one: a find may go on beside the tile."""
@@ -212,48 +224,53 @@ class GlassGuard:
         rows, columns = blocks.shape[:2]
         x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
         y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
-        channels = np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
-        values = channels.astype(np.float32)
-        darker = (self._color.at(x, y) - values).max(axis=0) > _DARKER
-        own = channels.reshape(3, -1) if glass is None else channels[:, glass]
-        middle = own.shape[1] // 2
-        if not own.size:
+        values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
+        absorbed = self._color.at(x, y) - values
+        darker = absorbed.max(axis=0) > _DARKER
+        filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
+        own = ~filler if glass is None else glass & ~filler
+        if not own.any():
             return np.asarray(darker)
-        difference = values - np.partition(own, middle, axis=1)[:, middle, None, None]
-        return np.asarray(darker | ((difference * difference).sum(axis=0) > _STRUCTURE**2))
-
-    def keep(
-        self, level: Level, region: Region, pixels: Pixels, tissue: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """The pixels of a mixed tile that stay: what the mask holds, and what is foreign with its margin.
-
-        They come in whole cells of 16 px, the largest unit that JPEG codes: an edge inside one would ring
-        into the tissue, and cost bytes.
-        """
-        side = self.block_px(level)
-        foreign = self._foreign(level, region, _blocks(pixels, side), glass=_shrunk(~tissue, side))
-        reach = 2 * min(self._in_blocks(level, self._margin_px), max(foreign.shape)) + 1
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        grown = cv2.dilate(foreign.astype(np.uint8), disc)
-        wide = np.repeat(np.repeat(grown, side, axis=0), side, axis=1)[: region.height, : region.width]
-        rows, columns = region.height // _CELL_PX, region.width // _CELL_PX
-        cells = (tissue | wide.astype(np.bool_)).reshape(rows, _CELL_PX, columns, _CELL_PX).any(axis=(1, 3))
-        return np.repeat(np.repeat(cells, _CELL_PX, axis=0), _CELL_PX, axis=1)
+        reference = _middle(values[:, own])
+        lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
+        # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
+        lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
+        if np.count_nonzero(lighter) >= self._needed(level, lighter.size):
+            reference = _middle(values[:, lighter])
+        absorbs = (reference - values).max(axis=0) > _LEVEL
+        return np.asarray(darker | (_differs(values, reference) & absorbs))
 
 
-def _things(foreign: NDArray[np.bool_], reach: int) -> list[tuple[int, int, int, int, int]]:
-    """(x, y, width, height, blocks) of what lies together: less than twice `reach` blocks apart."""
+def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, 1, 1): the median of (3, n) colours, channel by channel."""
+    middle = colors.shape[1] // 2
+    return np.asarray(np.partition(colors, middle, axis=1)[:, middle, None, None])
+
+
+def _differs(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
+    difference = values - reference
+    return np.asarray((difference * difference).sum(axis=0) > _STRUCTURE**2)
+
+
+def _is_white_beside(values: NDArray[np.float32], absorbed: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pure white where the glass is not."""
+    return np.asarray((values.min(axis=0) >= _PURE_WHITE) & (absorbed.min(axis=0) < -_LEVEL))
+
+
+def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(flags.view(np.uint8), square).view(np.bool_))
+
+
+def _large_things(foreign: NDArray[np.bool_], reach: int, needed: int) -> NDArray[np.bool_]:
+    """The foreign blocks of which so many lie together: less than twice `reach` blocks apart."""
     reach = min(reach, max(foreign.shape))  # all that can join two blocks of a tile
     wide = np.pad(foreign, reach).view(np.uint8)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(wide, square), connectivity=8)
-    blocks = np.bincount(labels[wide.view(np.bool_)], minlength=count)
-    # Padded by as much as it was spread by, so a thing begins where its spread does.
-    return [
-        (x, y, width - 2 * reach, height - 2 * reach, int(blocks[number]))
-        for number, (x, y, width, height, _) in enumerate(stats.tolist())
-        if number
-    ]
+    count, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
+    own = labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]]
+    is_large = np.bincount(own[foreign], minlength=count) >= needed
+    return np.asarray(foreign & is_large[own])
 
 
 def _blocks(pixels: Pixels, side: int) -> Pixels:
@@ -264,9 +281,42 @@ def _blocks(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _shrunk(flags: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
-    """One flag a block, that of its middle."""
-    return np.asarray(flags[side // 2 :: side, side // 2 :: side])
+class _Finds:
+    """What was found on tiles of all levels, on one grid over the slide of at most 4 million cells."""
+
+    def __init__(self, slide: Size) -> None:
+        self._slide = slide
+        self._cell_px = 1
+        while math.prod(-(-side // self._cell_px) for side in slide.shape) > _MOST_CELLS:
+            self._cell_px *= 2
+        rows, columns = (-(-side // self._cell_px) for side in slide.shape)
+        self._cells = np.zeros((rows, columns), np.bool_)
+
+    def add(self, level: Level, index: TileIndex, foreign: NDArray[np.bool_], side: int) -> None:
+        """Mark every cell that a foreign block of a tile touches; blocks have `side` pixels of its level."""
+        region = level.grid.region(index.column, index.row)
+        top, rows = self._touched(region.y, region.height, side, foreign.shape, level.size, 0)
+        left, columns = self._touched(region.x, region.width, side, foreign.shape, level.size, 1)
+        marked = any_inside(foreign, rows, columns)
+        self._cells[top : top + marked.shape[0], left : left + marked.shape[1]] |= marked
+
+    def _touched(
+        self, start: int, length: int, side: int, blocks: tuple[int, ...], size: Size, axis: int
+    ) -> tuple[int, Spans]:
+        """The first cell that a tile touches along an axis; of each cell first and past-the-last block."""
+        scale = self._slide.shape[axis] / size.shape[axis] / self._cell_px
+        first = math.floor(start * scale + _ROUNDING)
+        last = min(math.ceil((start + length) * scale - _ROUNDING), self._cells.shape[axis])
+        edges = (np.arange(first, last + 1) / scale - start) / side
+        begin = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, blocks[axis] - 1).astype(np.intp)
+        end = np.ceil(edges[1:] - _ROUNDING).astype(np.intp)
+        return first, (begin, np.clip(end, begin + 1, blocks[axis]))
+
+    def with_margin(self, margin_px: float) -> TissueMask:
+        """All that was found and what is nearer to it than a distance in level-0 pixels."""
+        found = TissueMask(self._cells, self._slide, self._cell_px, self._cell_px, "guard")
+        # Points of two cells can be 1.42 cells farther from each other than the cells' middles.
+        return found.dilated(margin_px + 2 * self._cell_px) if self._cells.any() else found
 
 
 def survey_glass(
@@ -278,27 +328,36 @@ def survey_glass(
     """
     levels = slide.info.levels
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
-    total = sum(int((kind == TileKind.GLASS).sum()) for kind in kinds)
-    doubtful = _called_glass([kind == TileKind.GLASS for kind in kinds])
-    finds: list[tuple[TileIndex, Region]] = []
+    doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
+    total = sum(int(flags.sum()) for flags in doubtful)
+    on_glass, beside_tissue = _Finds(slide.info.size), _Finds(slide.info.size)
     done = 0
 
-    def look(batch: list[TileIndex]) -> list[tuple[TileIndex, tuple[Region, ...]]]:
-        return [(index, guard.find(slide, index)) for index in batch]
+    def look(batch: list[TileIndex]) -> list[tuple[TileIndex, NDArray[np.bool_] | None]]:
+        return [(index, guard.find(slide, index, glass_of(index))) for index in batch]
 
-    with closing(ordered_map(look, batched(doubtful), workers)) as batches:
+    def glass_of(index: TileIndex) -> NDArray[np.bool_] | None:
+        if kinds[index.level][index.row, index.column] == TileKind.GLASS:
+            return None
+        level = levels[index.level]
+        return ~mask.over_cells(level, index.column, index.row, guard.block_px(level))
+
+    with closing(ordered_map(look, batched(_places(doubtful)), workers)) as batches:
         for found in batches:
-            finds += [(index, box) for index, boxes in found for box in boxes]
+            for index, foreign in found:
+                if foreign is not None:
+                    is_glass = kinds[index.level][index.row, index.column] == TileKind.GLASS
+                    finds = on_glass if is_glass else beside_tissue
+                    level = levels[index.level]
+                    finds.add(level, index, foreign, guard.block_px(level))
             done += len(found)
             progress(done, total)
-    for index, box in finds:
-        kinds[index.level][index.row, index.column] = TileKind.RESCUED
-        for number, level in enumerate(levels):
-            _protect(kinds[number], level, levels[index.level], box)
-    return GlassSurvey(tuple(kinds))
+    return _protected(
+        kinds, levels, on_glass.with_margin(guard.margin_px), beside_tissue.with_margin(guard.margin_px)
+    )
 
 
-def _called_glass(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
+def _places(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
     for number, flag in enumerate(flags):
         for row, column in np.argwhere(flag).tolist():
             yield TileIndex(number, column, row)
@@ -311,12 +370,13 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
     return kinds
 
 
-def _protect(kinds: NDArray[np.uint8], level: Level, found_on: Level, box: Region) -> None:
-    """Keep, and keep whole, every tile of a level that a find on another level reaches into."""
-    scale_x, scale_y = level.size.width / found_on.size.width, level.size.height / found_on.size.height
-    tile = level.tile
-    left, right = max(0, box.x) * scale_x // tile.width, -(-(box.x + box.width) * scale_x // tile.width)
-    top, bottom = max(0, box.y) * scale_y // tile.height, -(-(box.y + box.height) * scale_y // tile.height)
-    reached = kinds[int(top) : int(bottom), int(left) : int(right)]
-    reached[reached == TileKind.GLASS] = TileKind.RESCUED
-    reached[reached == TileKind.MIXED] = TileKind.PROTECTED
+def _protected(
+    kinds: list[NDArray[np.uint8]], levels: Sequence[Level], on_glass: TissueMask, beside_tissue: TissueMask
+) -> GlassSurvey:
+    """Keep, and keep whole, every tile of all levels that a find reaches into."""
+    found = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
+    for level, own in zip(levels, kinds, strict=True):
+        reached = found.coverage(level) > 0
+        own[reached & (own == TileKind.GLASS)] = TileKind.RESCUED
+        own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
+    return GlassSurvey(tuple(kinds), found)

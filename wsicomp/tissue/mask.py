@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from wsicomp.slide import Level
 
 MOST_MASK_PIXELS = 1 << 27
 """What a mask may have: at 4 um per px 21 square centimetres, more than a slide."""
+
+Spans: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""First and past-the-last index of each of several spans, in order."""
 
 _ROUNDING = 1e-6
 _LARGEST_KERNEL_PX = 16
@@ -77,6 +80,18 @@ class TissueMask:
         across, down = self.slide.width / level.size.width, self.slide.height / level.size.height
         return self.at(x * across, y * down)
 
+    def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
+        """(rows, columns) of the cells of one whole tile: True where tissue reaches into one."""
+        top, bottom = self._of_cells(row * level.tile.height, level.tile.height, cell_px, level.size, 0)
+        left, right = self._of_cells(column * level.tile.width, level.tile.width, cell_px, level.size, 1)
+        return any_inside(self.pixels, (top, bottom), (left, right))
+
+    def _of_cells(self, start: int, length: int, cell_px: int, size: Size, axis: int) -> Spans:
+        """First and past-the-last mask row (axis 0) or column (axis 1) of the cells along a tile's side."""
+        edges = start + np.minimum(np.arange(-(-length // cell_px) + 1) * cell_px, length)
+        edges = np.minimum(edges, size.shape[axis])
+        return self._spanned(edges * self._per_level_pixel(size, axis), axis)
+
     def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """(len(y), len(x)): the mask at level-0 positions, nearest neighbour, also past the slide's edge."""
         last_row, last_column = self.pixels.shape[0] - 1, self.pixels.shape[1] - 1
@@ -89,13 +104,25 @@ class TissueMask:
         scale = (self.scale_y, self.scale_x)[axis]
         return self.slide.shape[axis] / scale / size.shape[axis]
 
-    def _touched(
-        self, tiles: int, tile_px: int, size: Size, axis: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _touched(self, tiles: int, tile_px: int, size: Size, axis: int) -> Spans:
         """First and past-the-last mask row (axis 0) or column (axis 1) that each tile touches."""
         edges = np.minimum(np.arange(tiles + 1) * tile_px, size.shape[axis])
-        edges = edges * self._per_level_pixel(size, axis)
+        return self._spanned(edges * self._per_level_pixel(size, axis), axis)
+
+    def _spanned(self, edges: NDArray[np.floating[Any]], axis: int) -> Spans:
+        """First and past-the-last mask pixel between each edge and the next."""
         limit = self.pixels.shape[axis]
         first = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
         last = np.clip(np.ceil(edges[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
         return first, last
+
+
+def any_inside(flags: NDArray[np.bool_], rows: Spans, columns: Spans) -> NDArray[np.bool_]:
+    """(len(rows), len(columns)): whether any flag is set where a span of rows crosses one of columns."""
+    (top, bottom), (left, right) = rows, columns
+    part = np.ascontiguousarray(flags[top[0] : bottom[-1], left[0] : right[-1]]).view(np.uint8)
+    if not part.any():
+        return np.zeros((len(top), len(left)), np.bool_)
+    sums = cv2.integral(part)
+    down = sums[bottom - top[0]] - sums[top - top[0]]
+    return np.asarray(down[:, right - left[0]] > down[:, left - left[0]])

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import MaskError
 from wsicomp.geometry import Size
+from wsicomp.inputs import check_file, reason
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 
 _DRAWN_SIDE_PX = 4096
@@ -54,13 +55,14 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix not in (*_OUTLINE_SUFFIXES, *_TIFF_SUFFIXES, _PNG_SUFFIX):
         raise MaskError(f"its name ends in {suffix!r}, expected PNG, TIFF or GeoJSON", path)
+    check_file(path, MaskError)
     is_outline = suffix in _OUTLINE_SUFFIXES
     try:
         samples = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
     except MaskError:
         raise
     except OSError as exc:
-        raise MaskError(exc.strerror or "not a picture that can be read", path) from exc
+        raise MaskError(reason(exc) or "not a picture that can be read", path) from exc
     except _UNREADABLE as exc:
         # Without the error's own words: they quote the file, which may name a patient.
         expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"

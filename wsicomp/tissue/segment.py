@@ -12,7 +12,7 @@ import numpy as np
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
-from wsicomp.geometry import Region, Size, TileGrid
+from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
@@ -59,8 +59,18 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
     Raises:
         TileReadError: nothing at all can be decoded.
     """
+    error: TileReadError | None = None
+    for number in range(_overview_level(slide.info.levels), -1, -1):
+        try:
+            return _read_level(slide, number, workers, progress)
+        except TileReadError as exc:
+            error = exc  # not a tile of it is sound: then by the next larger one
+    assert error is not None, "a slide has a level"
+    raise error
+
+
+def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress) -> Overview:
     levels = slide.info.levels
-    number = _overview_level(levels)
     size = levels[number].size
     factor = 1
     while max(size.width, size.height) > factor * _LARGEST_SIDE_PX:
@@ -93,7 +103,7 @@ def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]
         failure = exc
     pixels = np.full((*block.size.shape, 3), _TISSUE, np.uint8)
     is_read = False
-    for part in _parts(block, slide.info.levels[level].tile):
+    for part in parts_of_tiles(block, slide.info.levels[level].tile):
         with suppress(TileReadError):
             y, x = part.y - block.y, part.x - block.x
             pixels[y : y + part.height, x : x + part.width] = _read_partly(slide, level, part)
@@ -109,18 +119,6 @@ def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
     except DamagedTileError as exc:
         pixels: Pixels = exc.pixels
         return pixels
-
-
-def _parts(block: Region, tile: Size) -> Iterator[Region]:
-    """The parts of a block that lie in one tile each."""
-    for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
-        for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
-            x, y = max(left, block.x), max(top, block.y)
-            right, bottom = (
-                min(left + tile.width, block.x + block.width),
-                min(top + tile.height, block.y + block.height),
-            )
-            yield Region(x, y, right - x, bottom - y)
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:

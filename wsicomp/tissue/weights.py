@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import WeightsError
+from wsicomp.inputs import check_file, reason
 
 SHIPPED = Path(__file__).parents[1] / "models" / "tissue-unet.json"
 """The manifest of the network that `segmenter = "unet"` runs unless told otherwise."""
@@ -45,6 +46,8 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     Raises:
         WeightsError: a file is missing or is no manifest, or the network's hash is not the manifest's.
     """
+    advice = _advice(manifest, "give the manifest of a trained network")
+    check_file(manifest, WeightsError, advice)
     try:
         with manifest.open(encoding="utf-8") as text:
             facts = json.loads(text.read(_MOST_MANIFEST))
@@ -56,8 +59,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     except WeightsError:
         raise
     except OSError as exc:
-        advice = _advice(manifest, "give the manifest of a trained network")
-        raise WeightsError(f"cannot be read ({exc.strerror}); {advice}", manifest) from exc
+        raise WeightsError(f"{reason(exc)}; {advice}", manifest) from exc
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as exc:
         raise WeightsError(f"not a network's manifest ({type(exc).__name__})", manifest) from exc
     if Path(file).name != file or "\0" in file:
@@ -75,13 +77,14 @@ def _advice(manifest: Path, to_others: str) -> str:
 
 
 def _verified(path: Path, sha256: str, advice: str) -> bytes:
+    check_file(path, WeightsError, advice)
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise WeightsError(f"{size} bytes, expected at most {_MOST_BYTES}", path)
         data = path.read_bytes()
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror}); {advice}", path) from exc
+        raise WeightsError(f"{reason(exc)}; {advice}", path) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         hashes = f"SHA-256 {found[:12]}..., expected {sha256[:12]}..."

@@ -21,6 +21,7 @@ import numpy as np
 
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.geometry import Region, Size, TileGrid
+from wsicomp.inputs import check_file
 from wsicomp.outputs import completed
 from wsicomp.slide import Pixels
 from wsicomp.stages import Stages, untold
@@ -243,6 +244,7 @@ def open_patch_set(path: Path) -> Iterator[PatchSet]:
     import h5py
 
     with ExitStack() as stack:
+        check_file(path, TrainingError)
         try:
             patches = PatchSet(path, stack.enter_context(h5py.File(path, "r")))
         except TrainingError:

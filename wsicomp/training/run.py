@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wsicomp.errors import TrainingError
+from wsicomp.inputs import check_file, reason
 from wsicomp.outputs import completed, made_folder
 
 Row = TypeVar("Row")
@@ -64,11 +65,12 @@ def _cannot_go_on(exc: Exception, folder: Path) -> TrainingError:
 
 
 def _sha256(path: Path) -> str:
+    check_file(path, TrainingError)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:
-        raise TrainingError(f"cannot be read ({exc.strerror or exc})", path) from exc
+        raise TrainingError(reason(exc), path) from exc
 
 
 def write_state(folder: Path, rows: Sequence[Any]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from wsicomp.errors import TrainingError
+from wsicomp.inputs import check_file, reason
 
 SCHEDULES = ("constant", "cosine")
 
@@ -63,10 +64,11 @@ def load_settings(path: Path, kind: type[Settings]) -> Settings:
     Raises:
         TrainingError: it cannot be read, or a setting is unknown, of the wrong type or out of its range.
     """
+    check_file(path, TrainingError)
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
-        raise TrainingError(f"cannot be read ({exc.strerror})", path) from exc
+        raise TrainingError(reason(exc), path) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise TrainingError(f"not TOML ({exc})", path) from exc
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
+from wsicomp.inputs import check_file, reason
 
 ALL_TISSUE, ALL_GLASS = "all-tissue", "all-glass"
 """Words that stand for a mask file where the whole picture is one or the other."""
@@ -48,11 +49,12 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
     Raises:
         TrainingError: it cannot be read, names a file that is not there, or holds nothing.
     """
+    check_file(path, TrainingError, "expected a table of labelled slides")
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
-        raise TrainingError(f"cannot be read ({reason}); expected a table of labelled slides", path) from exc
+        why = reason(exc) if isinstance(exc, OSError) else "not UTF-8 text"
+        raise TrainingError(f"{why}; expected a table of labelled slides", path) from exc
     lines = text.splitlines()
     rows = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
     if "name" not in (rows.fieldnames or ()):
@@ -118,7 +120,7 @@ def _file(table: Path, place: str, given: str, folder: str, name: str, suffixes:
     if given:
         path = table.parent / given
         if not path.is_file():
-            raise TrainingError(f"{path} is not there", table, place)
+            raise TrainingError(f"{path}: no such file", table, place)
         return path
     for suffix in suffixes:
         path = table.parent / folder / f"{name}{suffix}"

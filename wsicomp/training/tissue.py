@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
+from wsicomp.inputs import check_file
 from wsicomp.outputs import completed
 from wsicomp.training.export import check_name, export
 from wsicomp.training.fit import Epoch, fit
@@ -78,6 +79,7 @@ def read_folds(path: Path) -> dict[str, Path]:
     Raises:
         TrainingError: the file is not one that `cross_validate` wrote.
     """
+    check_file(path, TrainingError)
     try:
         held = json.loads(path.read_text("utf-8"))
         return {str(group): path.parent / str(manifest) for group, manifest in held.items()}

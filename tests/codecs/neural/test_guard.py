@@ -45,6 +45,17 @@ def test_a_tile_that_is_not_true_enough_at_any_step_is_jpeg_xl_that_is(limit):
     assert neural.Guard(**{**LAX, **limit}).passes(found)
 
 
+def test_what_lies_beyond_the_level_does_not_count_for_its_last_tiles():
+    tile = np.zeros((256, 256, 3), np.uint8)
+    tile[:48, :32] = np.random.default_rng(0).integers(90, 220, (48, 32, 3))
+    codec = create_codec(NAME)
+    (whole,) = encode_tiles(codec, [tile])
+    (cut,) = encode_tiles(codec, [tile], shown=[Size(32, 48)])
+    after = [decode_tile(EncodedTile(made.data, codec.encoding, SIZE))[:48, :32] for made in (whole, cut)]
+    assert ssim(tile[:48, :32], after[0]) < 0.95 <= ssim(tile[:48, :32], after[1])
+    assert cut.fidelity == fidelity(tile[:48, :32], after[1])
+
+
 def test_the_guard_sees_what_a_reader_will_not_what_the_encoder_meant(monkeypatch):
     written = ClassedTables.encode
     monkeypatch.setattr(ClassedTables, "encode", lambda self, values: written(self, values // 2))

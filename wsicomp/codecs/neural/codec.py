@@ -47,6 +47,17 @@ class Guard:
         )
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A tile's pixels, and how much of them lies inside of its level: by that part the guard goes."""
+
+    pixels: Pixels
+    shown: Size
+
+    def fidelity(self, back: Pixels) -> Fidelity:
+        return fidelity(self.pixels, back, self.shown)
+
+
 class NeuralCodec:
     """Tiles as payloads of one model.
 
@@ -121,32 +132,37 @@ class NeuralCodec:
         return found
 
     def encode_batch(
-        self, tiles: Sequence[Pixels], sources: Sequence[EncodedTile | None] = ()
+        self,
+        tiles: Sequence[Pixels],
+        sources: Sequence[EncodedTile | None] = (),
+        shown: Sequence[Size] = (),
     ) -> list[Encoded]:
         """The same of many, the model's part in batches; packed as in `sources` where that is smaller."""
-        found = self._encoded(tiles)
+        parts = shown or [_size(tile) for tile in tiles]
+        pieces = [_Piece(rgb(tile), part) for tile, part in zip(tiles, parts, strict=True)]
+        found = self._encoded(pieces)
         for number, source in enumerate(sources):
-            packed = None if source is None else self._repacked(tiles[number], source)
+            packed = None if source is None else self._repacked(pieces[number], source)
             if packed is not None and len(packed.data) < len(found[number].data):
                 found[number] = packed
         return found
 
-    def _repacked(self, tile: Pixels, source: EncodedTile) -> Encoded | None:
+    def _repacked(self, piece: _Piece, source: EncodedTile) -> Encoded | None:
         """The source's own JPEG as JPEG XL, if it is one and the guard lets it be."""
-        if source.encoding.compression != JPEG or min(tile.shape[:2]) < LEAST_SIDE_PX:
+        if source.encoding.compression != JPEG or min(piece.pixels.shape[:2]) < LEAST_SIDE_PX:
             return None
         try:
             data = jpegxl.from_jpeg(source)
-            found = fidelity(tile, _from_jpegxl(data, tile))
+            found = piece.fidelity(_from_jpegxl(data, piece.pixels))
         except (ValueError, RuntimeError):
             return None  # what libjxl does not take is encoded from its pixels
         return Encoded(data, found, Resort.REPACKED) if self._guard.passes(found) else None
 
-    def _encoded(self, tiles: Sequence[Pixels]) -> list[Encoded]:
+    def _encoded(self, pieces: Sequence[_Piece]) -> list[Encoded]:
         found: list[Encoded] = []
-        for size, alike in groupby((rgb(tile) for tile in tiles), _size):
+        for size, alike in groupby(pieces, lambda piece: _size(piece.pixels)):
             if not LEAST_SIDE_PX <= min(size.shape) <= max(size.shape) <= LARGEST_SIDE_PX:
-                found += [self._fall_back(tile) for tile in alike]
+                found += [self._fall_back(piece) for piece in alike]
                 continue
             for batch in runtime.in_batches(list(alike), size, self._device):
                 found += self._encode_alike(batch)
@@ -159,20 +175,20 @@ class NeuralCodec:
         strings = self._network.write(latents, step)
         return [Payload(self.model.key, size, step, item).pack() for item in strings]
 
-    def _encode_alike(self, tiles: list[Pixels]) -> list[Encoded]:
+    def _encode_alike(self, pieces: list[_Piece]) -> list[Encoded]:
         passed: dict[int, Encoded] = {}
-        pending = list(range(len(tiles)))
+        pending = list(range(len(pieces)))
         with torch.inference_mode():
-            latents = self._latents(tiles)
+            latents = self._latents([piece.pixels for piece in pieces])
             for step in self._attempts():
-                made = self._attempt([tiles[number] for number in pending], latents[pending], step)
+                made = self._attempt([pieces[number] for number in pending], latents[pending], step)
                 passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
                 pending = [number for number in pending if number not in passed]
                 if not pending:
                     break
         return [
-            self._cheapest(tile, passed[number]) if number in passed else self._fall_back(tile)
-            for number, tile in enumerate(tiles)
+            self._cheapest(piece, passed[number]) if number in passed else self._fall_back(piece)
+            for number, piece in enumerate(pieces)
         ]
 
     def _attempts(self) -> list[int]:
@@ -180,27 +196,29 @@ class NeuralCodec:
         finest = len(self.model.card.steps) - 1
         return sorted({self._step, (self._step + finest + 1) // 2, finest})
 
-    def _attempt(self, tiles: list[Pixels], latents: torch.Tensor, step: int) -> list[Encoded | None]:
+    def _attempt(self, pieces: list[_Piece], latents: torch.Tensor, step: int) -> list[Encoded | None]:
         """Payloads of tiles at a step, read back as a reader will; None for those that the guard refuses."""
-        packed = self._packed(latents, _size(tiles[0]), step)
+        packed = self._packed(latents, _size(pieces[0].pixels), step)
         decoded = runtime.decode_payloads([unpack(data) for data in packed], self._device)
         made: list[Encoded | None] = []
-        for tile, back, data in zip(tiles, decoded, packed, strict=True):
-            found = fidelity(tile, back)
+        for piece, back, data in zip(pieces, decoded, packed, strict=True):
+            found = piece.fidelity(back)
             resort = Resort.NONE if step == self._step else Resort.REFINED
             made.append(Encoded(data, found, resort) if self._guard.passes(found) else None)
         return made
 
-    def _cheapest(self, tile: Pixels, neural: Encoded) -> Encoded:
+    def _cheapest(self, piece: _Piece, neural: Encoded) -> Encoded:
         """The smaller one of a payload that passed and JPEG XL, where little is on the tile."""
-        if len(neural.data) * 8 > _SPARSE_BITS * tile.shape[0] * tile.shape[1]:
+        rows, columns = piece.pixels.shape[:2]
+        if len(neural.data) * 8 > _SPARSE_BITS * rows * columns:
             return neural
-        other = self._as_jpegxl(tile, Resort.SPARSE)
+        other = self._as_jpegxl(piece, Resort.SPARSE)
         return other if other and len(other.data) < len(neural.data) else neural
 
-    def _fall_back(self, tile: Pixels) -> Encoded:
+    def _fall_back(self, piece: _Piece) -> Encoded:
         """JPEG XL, without loss if need be."""
-        made = self._as_jpegxl(tile, Resort.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
+        tile = piece.pixels
+        made = self._as_jpegxl(piece, Resort.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
         if made is not None:
             return made
         data = jpegxl.Codec(lossless=True).encode(tile)
@@ -208,11 +226,11 @@ class NeuralCodec:
             raise SlideWriteError("lossless JPEG XL did not give a tile back; libjxl is at fault")
         return Encoded(data, _EXACT, Resort.FELL_BACK)
 
-    def _as_jpegxl(self, tile: Pixels, resort: Resort) -> Encoded | None:
+    def _as_jpegxl(self, piece: _Piece, resort: Resort) -> Encoded | None:
         """JPEG XL, as coarse as the guard lets it be, if it does."""
         for distance in _FALLBACK_DISTANCES:
-            data = jpegxl.Codec(distance=distance).encode(tile)
-            found = fidelity(tile, _from_jpegxl(data, tile))
+            data = jpegxl.Codec(distance=distance).encode(piece.pixels)
+            found = piece.fidelity(_from_jpegxl(data, piece.pixels))
             if self._guard.passes(found):
                 return Encoded(data, found, resort)
         return None

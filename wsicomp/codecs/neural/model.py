@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.errors import WeightsError
+from wsicomp.inputs import check_file, reason
 
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
@@ -155,11 +156,12 @@ def read_model(path: Path) -> Model:
     Raises:
         WeightsError: it cannot be read, or is no model.
     """
+    check_file(path, WeightsError)
     try:
         check_bytes(path.stat().st_size, path)
         return parse_model(path.read_bytes(), path)
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
+        raise WeightsError(reason(exc), path) from exc
 
 
 def check_bytes(count: int, path: Path | None) -> None:
@@ -182,11 +184,12 @@ def claimed_digest(path: Path) -> str:
 
 
 def _header_of(path: Path) -> bytes:
+    check_file(path, WeightsError)
     try:
         with path.open("rb") as file:
             return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror})", path) from exc
+        raise WeightsError(reason(exc), path) from exc
 
 
 def parse_model(data: bytes, path: Path | None = None) -> Model:

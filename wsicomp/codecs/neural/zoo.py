@@ -26,6 +26,7 @@ from wsicomp.codecs.neural.model import (
     table_tensors,
 )
 from wsicomp.errors import UnknownModelError, WeightsError
+from wsicomp.inputs import check_file, reason
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
@@ -83,13 +84,14 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     """
     import torch  # noqa: PLC0415
 
+    check_file(path, WeightsError)
     try:
         check_bytes(path.stat().st_size, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of pickles that it then refuses
             state = torch.load(path, "cpu", weights_only=True)
     except OSError as exc:
-        raise WeightsError(f"cannot be read ({exc.strerror or exc})", path) from exc
+        raise WeightsError(reason(exc), path) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:
         message = "no checkpoint of torch's that holds weights alone; refused, since others can run code"
         raise WeightsError(message, path) from exc

@@ -1,0 +1,143 @@
+"""Slides that a person has to look at before their sources may go, and the record that somebody did.
+
+An acceptance is of one conversion of one source, by their SHA-256: if either changes, it is void.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsicomp.batch.ledger import HELD_FOR_LOOK, Entry, Ledger, State, audit_path, look_path
+from wsicomp.batch.names import as_path, as_text
+from wsicomp.batch.survey import QUARANTINED, Trees
+from wsicomp.batch.watch import held_alone, logged, utc_now
+from wsicomp.errors import KeptError, LedgerError
+
+
+@dataclass(frozen=True)
+class Look:
+    """A slide, the best picture there is of what was removed, and whether it was accepted just now."""
+
+    entry: Entry
+    picture: Path | None
+    is_new: bool = False
+
+
+def slides_to_look_at(target: Path) -> tuple[Look, ...]:
+    """The slides of a tree that wait for somebody to look at them.
+
+    Raises:
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    with Ledger(target, read_only=True) as ledger:
+        waiting = ledger.entries("WHERE state = 'look' ORDER BY source")
+        return tuple(Look(entry, picture_of(target, entry)) for entry in waiting)
+
+
+def picture_of(target: Path, entry: Entry) -> Path | None:
+    """The large picture of what was removed from a slide, or else the small one; None without any."""
+    pictures = look_path(target, entry.source), audit_path(target, entry.source)
+    return next((picture for picture in pictures if picture.is_file()), None)
+
+
+def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
+    """Write down that a person has looked at these slides: all of them, or none.
+
+    A slide is named as the report names it, or by the path of its source or its conversion. The next run may
+    then take its source away, as it may those of others.
+
+    Raises:
+        LedgerError: there is no ledger, a batch is at work, or a name is of no slide or of two.
+        KeptError: a slide has no conversion, or it or its source is not the file that was looked at.
+        SlideWriteError: nothing can be written there.
+    """
+    if not Ledger.is_there(target):
+        raise LedgerError("has no ledger; no batch has been here", target)
+    with held_alone(target) as folder, Ledger(target) as ledger, logged(folder) as log:
+        trees = Trees(as_path(ledger.fact("source") or ""), target.absolute())
+        known = {entry.source: entry for entry in ledger.entries() if entry.target}
+        named = dict.fromkeys(_named(slide, known, trees) for slide in slides)
+        looks = tuple(_accepted(known[source], trees) for source in named)
+        ledger.put(look.entry for look in looks if look.is_new)
+        for look in looks:
+            if look.is_new:
+                log.info("%s: accepted (%s)", look.entry.source, look.entry.look)
+    return looks
+
+
+def tree_of(slide: str) -> Path:
+    """The target tree that a conversion lies in.
+
+    Raises:
+        LedgerError: none.
+    """
+    path = Path(os.path.abspath(slide))  # noqa: PTH100 - links stay as they are
+    for folder in path.parents:
+        if Ledger.is_there(folder):
+            return folder
+    raise LedgerError("is in no tree that a batch wrote; name TARGET_DIR first, then the slides", slide)
+
+
+def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
+    """The source of the one slide that is meant."""
+    found = {name for name in (slide, as_text(slide)) if name in known}
+    by_target = {entry.target: source for source, entry in known.items()}
+    for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `tree_of`
+        found.update(name for name in _below(path, trees.source) if name in known)
+        found.update(by_target[name] for name in _below(path, trees.target) if name in by_target)
+    if not found:
+        raise LedgerError(
+            f"knows no slide {as_text(slide)}; name it as `wsicomp batch report` does", trees.target
+        )
+    if len(found) > 1:
+        several = ", ".join(sorted(found))
+        raise LedgerError(f"{as_text(slide)} may be one of {several}; give its whole path", trees.target)
+    return found.pop()
+
+
+def _below(path: str, tree: Path) -> Iterable[str]:
+    """The path in a tree, as text, if it is in there."""
+    roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `tree_of`
+    return [as_text(Path(path).relative_to(root)) for root in roots if Path(path).is_relative_to(root)]
+
+
+def _accepted(entry: Entry, trees: Trees) -> Look:
+    picture = picture_of(trees.target, entry)
+    if not entry.is_converted:
+        raise KeptError(f"is {entry.state}: there is no conversion to look at", entry.source)
+    if not entry.look or entry.is_accepted:
+        return Look(entry, picture)
+    _check_unchanged(entry, trees)
+    held = entry.kept_cause == HELD_FOR_LOOK
+    seen = replace(
+        entry,
+        accepted=utc_now(),
+        accepted_source=entry.source_sha256,
+        accepted_target=entry.target_sha256,
+        kept_because="" if held else entry.kept_because,
+        kept_cause="" if held else entry.kept_cause,
+    )
+    return Look(replace(seen, state=State(seen.converted_state)), picture, is_new=True)
+
+
+def _check_unchanged(entry: Entry, trees: Trees) -> None:
+    """Refuse what was not looked at; whole files are held against their digests before a source goes."""
+    again = "run the batch again, then look at its new picture"
+    source = trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
+    facts = _facts(source)
+    is_of_one_file = entry.stamp.count("-") == 1
+    if facts is not None and is_of_one_file and "{}-{}".format(*facts) != entry.stamp:
+        raise KeptError(f"the source changed since it was converted: {again}", entry.source)
+    if _facts(trees.target_of(entry)) != (entry.target_bytes, entry.target_mtime_ns):
+        raise KeptError(f"the conversion is not the file that was written: {again}", entry.source)
+
+
+def _facts(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

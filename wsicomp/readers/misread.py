@@ -1,0 +1,50 @@
+"""Slides that OpenSlide opens and then shows in wrong colours, or not at all, and that we read ourselves."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import islice
+from pathlib import Path
+
+import tifffile
+
+from wsicomp.codecs import jpeg2000, jpeg_stream
+from wsicomp.readers.directories import TIFF_MAGIC
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, JPEG
+
+_SAMPLES = 16
+
+
+def openslide_misreads(path: Path) -> bool:
+    """Whether one of the first tiles that a TIFF stores is such; a file that cannot be read is none.
+
+    RGB under Aperio's 33003 it converts from YCbCr; at an Adobe segment of a transform that it does not know
+    it fails, though what it would say is not what decides.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                return False
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            compression = int(page.compression)
+            if compression not in (JPEG, APERIO_JPEG2000_YCBCR):
+                return False
+            ranges = zip(page.dataoffsets, page.databytecounts, strict=True)
+            stored = islice((place for place in ranges if place[1]), _SAMPLES)
+            return any(_is_misread(_read(tiff, *place), compression) for place in stored)
+    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError):
+        return False
+
+
+def _read(tiff: tifffile.TiffFile, offset: int, count: int) -> bytes:
+    tiff.filehandle.seek(offset)
+    return tiff.filehandle.read(count)
+
+
+def _is_misread(data: bytes, compression: int) -> bool:
+    with contextlib.suppress(ValueError):
+        if compression == JPEG:
+            return jpeg_stream.has_unknown_transform(data)
+        return jpeg2000.true_compression(data, compression) != compression
+    return False

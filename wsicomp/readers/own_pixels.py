@@ -1,0 +1,148 @@
+"""A level's own pixels through OpenSlide, which interpolates where a location is no whole pixel of the level.
+
+A location is a whole pixel of level 0, so that on a level whose downsample is no whole number only some
+pixels can be asked for exactly: the first one of the level always, and those that fall on a whole pixel of
+level 0 as near as cairo tells. Whatever lies behind such a start, within one canvas of OpenSlide, is exact.
+
+Source: openslide 4.0.1 `openslide.c` (canvases of 4096 px, each of whose corners is a whole pixel of level
+0), `openslide-grid.c`; cairo 1.18 `cairo-matrix.c` (24.8 fixed point).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+import psutil
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from wsicomp.geometry import Region, Size
+from wsicomp.slide import Pixels
+
+CANVAS_PX = 4096
+"""OpenSlide paints a region in canvases of this side; within one all pixels lie as its corner does."""
+WHOLE = 1 / 600
+"""Cairo takes an offset for whole within 1/512 px; a little less, to be sure."""
+_MOST_CACHED_BYTES = 1 << 30
+_MOST_OVERREAD = 4
+"""Up to so many times a region's area is read anew for it; beyond that larger blocks are read and kept."""
+
+Read = Callable[[tuple[int, int], Size], Pixels]
+"""Pixels at a location of level 0: one call of OpenSlide for a level."""
+
+
+def exact_starts(downsample: float, length: int) -> NDArray[np.int64]:
+    """The pixels of a level, along one side of so many, that OpenSlide shows exactly when asked for them."""
+    pixels = np.arange(length)
+    off = np.abs(np.rint(pixels * downsample) / downsample - pixels)
+    return np.flatnonzero(off < WHOLE)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of one side of a region: pixels `first` to `end`, read from `start` on.
+
+    `start` is None where nothing reaches them exactly, and `limit` is how far `start` reaches.
+    """
+
+    first: int
+    end: int
+    start: int | None
+    limit: int
+
+
+class LevelReads:
+    """Reads a level whose downsample is no whole number, by the starts that are exact.
+
+    Any thread may read. Memory: a gigabyte at most, or an eighth of what is free, for levels with few starts.
+    """
+
+    def __init__(self, size: Size, downsample: float, read: Read) -> None:
+        self._size = size
+        self._downsample = downsample
+        self._read = read
+        self._lock = Lock()
+
+    @cached_property
+    def _starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        width, height = self._size.width, self._size.height
+        return exact_starts(self._downsample, width), exact_starts(self._downsample, height)
+
+    @cached_property
+    def _blocks(self) -> LRUCache[tuple[int, int], Pixels]:
+        most = min(_MOST_CACHED_BYTES, psutil.virtual_memory().available // 8)
+        return LRUCache(most, getsizeof=lambda pixels: pixels.nbytes)
+
+    @property
+    def reach(self) -> Size:
+        """How much of the level is exact, counted from its upper left corner."""
+        return Size(*(_reach(starts, end) for starts, end in zip(self._starts, self._sides, strict=True)))
+
+    @property
+    def _sides(self) -> tuple[int, int]:
+        return self._size.width, self._size.height
+
+    def read(self, region: Region) -> Pixels:
+        """The pixels of a rectangle of the level; where no start reaches, as OpenSlide interpolates them."""
+        pixels = np.empty((*region.size.shape, 3), np.uint8)
+        columns = list(_spans(self._starts[0], region.x, region.x + region.width, self._size.width))
+        for row in _spans(self._starts[1], region.y, region.y + region.height, self._size.height):
+            for column in columns:
+                top, left = row.first - region.y, column.first - region.x
+                bottom, right = row.end - region.y, column.end - region.x
+                pixels[top:bottom, left:right] = self._part(column, row)
+        return pixels
+
+    def _part(self, column: Span, row: Span) -> Pixels:
+        width, height = column.end - column.first, row.end - row.first
+        if column.start is None or row.start is None:
+            return self._from(column.first, row.first, Size(width, height))
+        left, top = column.first - column.start, row.first - row.start
+        whole = Size(left + width, top + height)
+        if whole.width * whole.height <= _MOST_OVERREAD * width * height:
+            pixels = self._from(column.start, row.start, whole)
+        else:
+            pixels = self._block(column, row)
+        return pixels[top : top + height, left : left + width]
+
+    def _block(self, column: Span, row: Span) -> Pixels:
+        """All that a start reaches, kept for the regions beside this one."""
+        assert column.start is not None, "asked for what can be reached"
+        assert row.start is not None, "asked for what can be reached"
+        key = column.start, row.start
+        with self._lock:
+            pixels = self._blocks.get(key)
+            if pixels is None:
+                pixels = self._from(*key, Size(column.limit - column.start, row.limit - row.start))
+                if pixels.nbytes <= self._blocks.maxsize:
+                    self._blocks[key] = pixels
+        return pixels
+
+    def _from(self, x: int, y: int, size: Size) -> Pixels:
+        return self._read((round(x * self._downsample), round(y * self._downsample)), size)
+
+
+def _spans(starts: NDArray[np.int64], first: int, end: int, length: int) -> Iterator[Span]:
+    """A side of a region in parts, each of which one start reaches."""
+    while first < end:
+        number = int(np.searchsorted(starts, first, "right")) - 1
+        start = int(starts[number])
+        after = int(starts[number + 1]) if number + 1 < len(starts) else length
+        limit = min(start + CANVAS_PX, length)
+        if first < limit:
+            part = Span(first, min(end, limit), start, limit)
+        else:
+            part = Span(first, min(end, after), None, after)
+        yield part
+        first = part.end
+
+
+def _reach(starts: NDArray[np.int64], length: int) -> int:
+    """The pixels from the first one on that a start reaches without a gap."""
+    ends = np.append(starts[1:], length)
+    gaps = np.flatnonzero(ends > starts + CANVAS_PX)
+    return length if not gaps.size else int(starts[gaps[0]]) + CANVAS_PX

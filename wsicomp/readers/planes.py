@@ -1,0 +1,51 @@
+"""Tiles of RGB whose samples stand in planes of their own, or with alpha, as OpenSlide shows them.
+
+Source: TIFF 6.0 sections 18 (ExtraSamples) and 8 (PlanarConfiguration); libtiff's RGBA interface, by which
+OpenSlide reads such tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from wsicomp.codecs.jpeg_stream import whole_stream
+from wsicomp.codecs.plain import decode_samples
+from wsicomp.errors import UnsupportedSlideError
+from wsicomp.geometry import Size
+from wsicomp.slide import JPEG, EncodedTile, Pixels, TileEncoding
+
+_COLORSPACES = {1: "GRAY", 4: "CMYK"}
+"""Under which names simplejpeg gives out so many samples as they are."""
+
+
+def decode_planes(parts: Sequence[bytes], encoding: TileEncoding, size: Size, count: int) -> Pixels:
+    """A tile's pixels from its parts, one for each of `count` samples or one for all.
+
+    Raises:
+        ValueError, RuntimeError: the bytes do not decode to the tile.
+        UnsupportedSlideError: some of it is transparent, so that colours are hidden or mixed already.
+    """
+    own = count // len(parts)
+    planes = [_samples(EncodedTile(part, encoding, size), own) for part in parts]
+    samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+    if (samples[..., 3:] < 255).any():
+        raise UnsupportedSlideError(
+            "transparent pixels, expected opaque ones; lay it on white and save it as RGB"
+        )
+    return np.ascontiguousarray(samples[..., :3])
+
+
+def _samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
+    if tile.encoding.compression != JPEG:
+        return decode_samples(tile, count)
+    stream = whole_stream(tile.data, tile.encoding)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
+    if (height, width) != tile.size.shape:
+        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    return np.asarray(simplejpeg.decode_jpeg(stream, _COLORSPACES[count]), np.uint8).reshape(
+        height, width, count
+    )
