@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openslide import OpenSlide, OpenSlideError
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlide, OpenSlideError
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
@@ -24,6 +24,7 @@ from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import stamp_of
+from wsicomp.readers.quickhash import quickhash
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
@@ -32,7 +33,6 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import PICTURES, save_picture
 from wsicomp.tissue.segment import read_overview
 
-_QUICKHASH = "openslide.quickhash-1"
 _SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
 
 
@@ -207,8 +207,14 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
     if config.deidentify:
         return {"openslide.vendor": slide.info.vendor}
     if isinstance(slide, ConvertedSlide):
-        same = slide.shows_every_pixel
-        return {name: text for name, text in slide.info.properties.items() if same or name != _QUICKHASH}
+        if slide.shows_every_pixel:
+            return slide.info.properties
+        found = quickhash(slide)  # the source's is not this one's
+        own = {} if found is None else {PROPERTY_NAME_QUICKHASH1: found}
+        others = {
+            name: text for name, text in slide.info.properties.items() if name != PROPERTY_NAME_QUICKHASH1
+        }
+        return others | own
     try:
         with OpenSlide(slide.info.path) as shown:
             return dict(shown.properties)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import struct
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -126,7 +127,15 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
             directories = tuple(_directory(page, tiff.filehandle.size) for page in _pages(tiff))
     except SlideReadError as exc:
         raise type(exc)(exc.message, path, exc.place) from exc
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
+    except (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        struct.error,
+    ) as exc:
         raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
 
     del tiff
@@ -167,7 +176,20 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         raise SlideReadError("the chain of directories loops or has no end")
     if not pages:
         raise SlideReadError("a TIFF without images")
+    _require_end(tiff, pages[-1])
     return pages
+
+
+def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
+    """Hold the last directory to be the last: tifffile leaves out those that a file is cut off before."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(last.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(last.offset + form.tagnosize + count * form.tagsize)
+    (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    if following:
+        found = f"the next directory at byte {following} of {file.size} cannot be read"
+        raise SlideReadError(f"{found}; the file is truncated or damaged")
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:

@@ -109,8 +109,9 @@ def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) 
 
 
 def _icc_profile(slide: openslide.OpenSlide) -> bytes | None:
-    profile = slide.color_profile
-    return None if profile is None else profile.tobytes()
+    # As the file has it: what Pillow's profile object writes may be other bytes.
+    profile: bytes | None = slide.read_region((0, 0), 0, (0, 0)).info.get("icc_profile")
+    return profile
 
 
 def _associated(image: Image.Image) -> AssociatedImage:
