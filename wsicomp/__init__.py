@@ -24,7 +24,20 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
-from wsicomp.openslide_api import SlideAccessError, TileCache, WsicompSlide, open_slide
+from wsicomp.openslide_api import (
+    SlideAccessError,
+    SlideArgumentError,
+    SlideClosedError,
+    SlideFormatError,
+    SlideIsADirectoryError,
+    SlideNotADirectoryError,
+    SlideNotFoundError,
+    SlidePermissionError,
+    SlideUnsupportedError,
+    TileCache,
+    WsicompSlide,
+    open_slide,
+)
 from wsicomp.outcome import ConversionReport
 from wsicomp.pyramid.problems import Problem
 from wsicomp.restore import RestoreReport, restore_slide
@@ -43,7 +56,15 @@ __all__ = [
     "Problem",
     "RestoreReport",
     "SlideAccessError",
+    "SlideArgumentError",
+    "SlideClosedError",
+    "SlideFormatError",
+    "SlideIsADirectoryError",
+    "SlideNotADirectoryError",
+    "SlideNotFoundError",
+    "SlidePermissionError",
     "SlideReadError",
+    "SlideUnsupportedError",
     "SlideWriteError",
     "SourceChangedError",
     "TargetBusyError",

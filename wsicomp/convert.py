@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openslide import OpenSlide, OpenSlideError
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlide, OpenSlideError
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
@@ -24,6 +24,7 @@ from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import stamp_of
+from wsicomp.readers.quickhash import quickhash
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import Progress, StageProgress, Stages, untold
@@ -32,7 +33,6 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import PICTURES, save_picture
 from wsicomp.tissue.segment import read_overview
 
-_QUICKHASH = "openslide.quickhash-1"
 _SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
 
 
@@ -219,16 +219,24 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
     if config.deidentify:
         return {"openslide.vendor": slide.info.vendor}
     if isinstance(slide, ConvertedSlide):
-        same = slide.shows_every_pixel
-        return {name: text for name, text in slide.info.properties.items() if same or name != _QUICKHASH}
+        if slide.shows_every_pixel:
+            return slide.info.properties
+        hashed = quickhash(slide)  # the source's is not this one's
+        return _without_hash(slide.info.properties) | (
+            {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
+        )
     try:
         with OpenSlide(slide.info.path) as shown:
             found = dict(shown.properties) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
-            return {name: text for name, text in found.items() if name != _QUICKHASH or not slide.info.planes}
+            return _without_hash(found) if slide.info.planes else found
     except OpenSlideError:
         own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
         return {**slide.info.properties, **own}
+
+
+def _without_hash(properties: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in properties.items() if name != PROPERTY_NAME_QUICKHASH1}
 
 
 def _own_properties(slide: Slide) -> dict[str, str]:

@@ -9,6 +9,14 @@
     │   ├── TileReadError                     one tile of it cannot be decoded
     │   │   └── DamagedTileError              it decodes, but only in part
     │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
+    │       ├── SlideClosedError              used after it was closed
+    │       └── SlideUnsupportedError (OpenSlideUnsupportedFormatError) what leads to no slide
+    │           ├── SlideFormatError (UnidentifiedImageError) neither slide nor picture
+    │           ├── SlideNotFoundError (FileNotFoundError)
+    │           ├── SlideIsADirectoryError (IsADirectoryError)
+    │           ├── SlideNotADirectoryError (NotADirectoryError)
+    │           └── SlidePermissionError (PermissionError)
+    ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type, by the same
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that is there already
     │       └── TargetBusyError               one that another run is writing

@@ -56,7 +56,6 @@ def test_blank_tiles_are_background(folder):
         pixels = whole(slide)
         assert (pixels == (250, 30, 250, 255)).all(axis=2).mean() > 0.02
         assert slide.properties["openslide.objective-power"] == "20"
-        assert "openslide.quickhash-1" not in slide.properties
 
 
 def test_a_slide_without_names_has_no_names(folder, tmp_path):
@@ -101,14 +100,6 @@ def test_a_cache_too_small_for_any_tile_is_no_error(folder):
         expected = whole(slide)
         slide.set_cache(TileCache(10))
         assert np.array_equal(whole(slide), expected)
-
-
-def test_openslide_s_own_cache_is_refused(folder):
-    with (
-        wsicomp.open_slide(folder / "jpegxl.tiff") as slide,
-        pytest.raises(TypeError, match=r"wsicomp\.TileCache"),
-    ):
-        slide.set_cache(openslide.OpenSlideCache(1 << 20))
 
 
 def test_a_slide_goes_to_other_processes(folder):

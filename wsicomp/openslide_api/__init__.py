@@ -6,60 +6,109 @@ associated images, colour profile, thumbnails, and through them `DeepZoomGenerat
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from openslide import AbstractSlide, OpenSlide, OpenSlideError
+from openslide import AbstractSlide, ImageSlide, OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
+from PIL import Image, UnidentifiedImageError
 
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.openslide_api.cache import TileCache
-from wsicomp.openslide_api.slide import SlideAccessError, WsicompSlide
+from wsicomp.openslide_api.errors import (
+    SlideAccessError,
+    SlideArgumentError,
+    SlideClosedError,
+    SlideFormatError,
+    SlideIsADirectoryError,
+    SlideNotADirectoryError,
+    SlideNotFoundError,
+    SlidePermissionError,
+    SlideUnsupportedError,
+    of_system,
+)
+from wsicomp.openslide_api.files import Filename, open_own, path_of
+from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.readers import open_tiff
-from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.misread import openslide_misreads
-from wsicomp.version import PROGRAM
 
-__all__ = ["SlideAccessError", "TileCache", "WsicompSlide", "open_slide"]
+__all__ = [
+    "SlideAccessError",
+    "SlideArgumentError",
+    "SlideClosedError",
+    "SlideFormatError",
+    "SlideIsADirectoryError",
+    "SlideNotADirectoryError",
+    "SlideNotFoundError",
+    "SlidePermissionError",
+    "SlideUnsupportedError",
+    "TileCache",
+    "WsicompSlide",
+    "open_slide",
+]
 
-_HEAD_BYTES = 1 << 16
 
-
-def open_slide(path: str | os.PathLike[str]) -> AbstractSlide:
+def open_slide(filename: Filename) -> AbstractSlide:
     """Open a slide: a `WsicompSlide` for our own files, and for TIFFs that OpenSlide cannot read.
 
     A file of ours shows what its source showed: levels, properties and, where tiles were copied or packed
-    without loss, the very pixels. Everything else is an `openslide.OpenSlide`.
+    without loss, the very pixels. Everything else is what `openslide.open_slide` makes of it: an
+    `openslide.OpenSlide`, or an `openslide.ImageSlide` of a plain picture.
 
     Raises:
         SlideAccessError: nothing here reads the file, it is damaged, or the model that its neural tiles
-            need is not on this machine. It is an `OpenSlideError` too.
+            need is not on this machine. It is an `OpenSlideError` too, and where OpenSlide knows no such file
+            an `OpenSlideUnsupportedFormatError` and what else `openslide.open_slide` raises: a
+            `FileNotFoundError`, an `IsADirectoryError`, an `UnidentifiedImageError` of Pillow.
+        SlideArgumentError: `filename` is no path.
     """
-    path = Path(path)
+    path = path_of(filename)
     try:
-        if _may_be_ours(path):
-            slide = open_tiff(path)
-            if isinstance(slide, ConvertedSlide):
-                slide.require_model()
-                return WsicompSlide(slide)
-            slide.close()
-        found = OpenSlide(path)
+        own = open_own(path)
+        if own is not None:
+            own.require_model()
+            return WsicompSlide(own, filename)
+    except SlideAccessError:
+        raise
+    except SlideReadError as exc:
+        unknown = OpenSlide.detect_format(path) is None
+        raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
+    try:
+        found = OpenSlide(filename)
         if not openslide_misreads(path):
             return found
         found.close()
-        return WsicompSlide(open_tiff(path))
-    except (SlideReadError, OpenSlideError, OSError) as exc:
+        refusal = OpenSlideError("it shows its tiles in wrong colours, or not at all")
+    except OpenSlideError as exc:
         refusal = exc
-    if isinstance(refusal, OpenSlideError):
-        try:
-            return WsicompSlide(open_tiff(path))
-        except SlideReadError:
-            raise SlideAccessError(f"OpenSlide cannot open it ({refusal})", path) from refusal
-    if isinstance(refusal, SlideReadError):
-        raise SlideAccessError(refusal.message, path, refusal.place) from refusal
-    raise SlideAccessError(refusal.strerror or str(refusal), path) from refusal
+    try:
+        return WsicompSlide(open_tiff(path), filename)
+    except SlideReadError:
+        pass
+    if isinstance(refusal, OpenSlideUnsupportedFormatError):
+        return _open_picture(path, filename)
+    raise SlideAccessError(f"OpenSlide cannot open it ({refusal})", path) from refusal
 
 
-def _may_be_ours(path: Path) -> bool:
-    """Whether the file's first bytes name our program, as those of all our files do, damaged ones too."""
+def _open_picture(path: Path, filename: Filename) -> ImageSlide:
+    _refuse_torso(path)
+    try:
+        return ImageSlide(filename)
+    except UnidentifiedImageError as exc:
+        raise SlideFormatError("neither a slide nor a picture", path) from exc
+    except Image.DecompressionBombError as exc:
+        raise SlideUnsupportedError(f"a picture too large for one level ({exc})", path) from exc
+    except OSError as exc:
+        raise of_system(exc, path) from exc
+
+
+def _refuse_torso(path: Path) -> None:
+    """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels."""
     with path.open("rb") as file:
-        return PROGRAM.encode() in file.read(_HEAD_BYTES)
+        is_tiff = file.read(4) in TIFF_MAGIC
+    try:
+        if is_tiff:
+            read_directories(path)
+    except UnsupportedSlideError:
+        return
+    except SlideReadError as exc:
+        raise SlideFormatError(exc.message, path, exc.place) from exc

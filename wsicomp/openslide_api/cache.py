@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from threading import Lock
+from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
+from openslide import OpenSlideCache
 
 from wsicomp.slide import Pixels
 
+_CAPACITY = 64 << 20
 
-class TileCache:
+
+class TileCache(OpenSlideCache):
     """The tiles that were last in use, in at most `capacity` bytes. Any thread may use it.
 
-    Give one to `set_cache` of several slides to bound them all together.
+    Give one to `set_cache` of several slides to bound them all together. It is an `OpenSlideCache` too, so
+    that slides which OpenSlide itself reads take it: their tiles have as many bytes again.
     """
 
-    def __init__(self, capacity: int = 64 << 20) -> None:
-        self._capacity = capacity
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        super().__init__(capacity)
         self._lock = Lock()
         self._tiles: LRUCache[Hashable, Pixels] = LRUCache(capacity, getsizeof=lambda tile: tile.nbytes)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._capacity})"
 
     @property
     def bytes(self) -> int:
@@ -41,3 +43,18 @@ class TileCache:
         with self._lock:
             if tile.nbytes <= self._capacity:
                 self._tiles[key] = tile
+
+
+_twins: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
+_twins_lock = Lock()
+
+
+def tile_cache(cache: OpenSlideCache) -> TileCache:
+    """The cache itself, or one of the same capacity for our tiles, the same one whenever it is asked for."""
+    if isinstance(cache, TileCache):
+        return cache
+    with _twins_lock:
+        if cache not in _twins:
+            # OpenSlide's cache tells its capacity nowhere else.
+            _twins[cache] = TileCache(getattr(cache, "_capacity", _CAPACITY))
+        return _twins[cache]

@@ -7,28 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from openslide import PROPERTY_NAME_QUICKHASH1
+
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.quickhash import quickhash
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import AssociatedImage, SlideInfo
 
 _LEVELS = ("openslide.level-count", "openslide.level[")
 _IMAGES = "openslide.associated."
-_HASH = "openslide.quickhash-1"
 
 
 def openslide_properties(slide: TiffSlide) -> dict[str, str]:
     """What OpenSlide says of the source, in its order; what the conversion changed is as it is now."""
     recorded = dict(slide.info.properties)
     own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))
+    if not _has_the_source_s_hash(slide):
+        found = quickhash(slide)
+        recorded.pop(PROPERTY_NAME_QUICKHASH1, None)
+        recorded |= {} if found is None else {PROPERTY_NAME_QUICKHASH1: found}
     if isinstance(slide, ConvertedSlide):
-        if not slide.shows_every_pixel:
-            recorded.pop(_HASH, None)
         if not _has_the_levels(slide.info, recorded):
             recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
         shown = tuple(f"{_IMAGES}{name}." for name in shown_images(slide))
         gone = {name for name in recorded if name.startswith(_IMAGES) and not name.startswith(shown)}
         recorded = {name: value for name, value in recorded.items() if name not in gone}
     return dict(sorted((own | recorded).items()))
+
+
+def _has_the_source_s_hash(slide: TiffSlide) -> bool:
+    """Whether its recorded quickhash holds, or that OpenSlide had none: every pixel is still the source's.
+
+    Where it is not, a file has the quickhash that OpenSlide makes of the file itself.
+    """
+    shown = "openslide.level-count" in slide.info.properties
+    return shown and isinstance(slide, ConvertedSlide) and slide.shows_every_pixel
 
 
 def icc_size_property(image: str) -> str:
@@ -39,14 +52,16 @@ def icc_size_property(image: str) -> str:
 def shown_images(slide: TiffSlide) -> Mapping[str, AssociatedImage | None]:
     """The associated images that OpenSlide showed of the source, all where that is not known.
 
-    In an SVS it shows them all, whatever it took them for in the source: a tiled label is a level there, one
-    that stands second the thumbnail. None stands for one that is damaged.
+    In the order of their names, as there. In an SVS it shows them all, whatever it took them for in the
+    source: a tiled label is a level there, one that stands second the thumbnail. None stands for one that is
+    damaged.
     """
     images: dict[str, AssociatedImage | None] = dict(slide.info.associated_images)
     if isinstance(slide, ConvertedSlide):
         images |= dict.fromkeys(slide.damaged_images)
         if slide.provenance.plan.container == "svs":
-            return images
+            return dict(sorted(images.items()))
+    images = dict(sorted(images.items()))
     recorded = slide.info.properties
     if "openslide.level-count" not in recorded:
         return images

@@ -5,23 +5,27 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import c_double
 from functools import cached_property
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from openslide import AbstractSlide, OpenSlide, OpenSlideError
+from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
 from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.openslide_api.cache import TileCache
+from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
+from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
+from wsicomp.openslide_api.files import Filename, vendor_of
+from wsicomp.openslide_api.maps import associated_image_map, property_map
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
@@ -34,87 +38,125 @@ _LARGEST_CANVAS_PX = 4096
 _LEAST_BATCH = 4
 """As many neural tiles are decoded at once by a thread."""
 
+_MOST_PX = sys.maxsize // 4
+
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 
 _numbers = itertools.count()
 """One for each slide of the process, by which it finds its tiles in a cache of many slides."""
 
 
-class SlideAccessError(SlideReadError, OpenSlideError):
-    """What cannot be opened or read, both as our error and as OpenSlide's."""
-
-
 class WsicompSlide(AbstractSlide):
     """A slide that behaves as `openslide.OpenSlide` does, pixel for pixel and property for property.
 
     Any thread may read from it. Tiles of a region are decoded in as many threads as there are cores, and
-    kept in a `TileCache`. Unlike OpenSlide it can be used on after an error.
+    kept in a `TileCache`. Unlike OpenSlide it can be used on after an error. After `close` whatever would
+    look into the file raises `SlideClosedError`, `close` too. `filename` is the path as it was given.
     """
 
-    def __init__(self, slide: TiffSlide) -> None:
+    def __init__(self, slide: TiffSlide, filename: Filename | None = None) -> None:
         super().__init__()
+        self._filename = str(slide.info.path) if filename is None else filename
         self._slide = slide
+        self._is_closed = False
         self._profile = slide.info.icc_profile
         self._cache = TileCache()
         self._number = next(_numbers)
         self._downsamples = tuple(level.downsample for level in slide.info.levels)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._slide.info.path)!r})"
+        return f"{type(self).__name__}({self._filename!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         from wsicomp.openslide_api import open_slide  # noqa: PLC0415
 
-        return open_slide, (self._slide.info.path,)
+        return open_slide, (self._filename,)
 
     @classmethod
-    def detect_format(cls, filename: str | bytes | os.PathLike[Any]) -> str | None:
-        """The vendor as OpenSlide names it; None if it does not know the file."""
-        return OpenSlide.detect_format(filename)
+    def detect_format(cls, filename: Filename) -> str | None:
+        """The vendor, as `openslide.vendor` of the open slide says it; None for what is no slide."""
+        return vendor_of(filename)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises:
+            SlideClosedError: it is closed already.
+        """
+        self._require_open()
+        self._is_closed = True
         self._slide.close()
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise SlideClosedError("the slide is closed; open it again", self._slide.info.path)
 
     @property
     def level_count(self) -> int:
         """The number of levels."""
+        self._require_open()
         return len(self._downsamples)
 
     @property
     def level_dimensions(self) -> tuple[tuple[int, int], ...]:
         """(width, height) of each level."""
+        self._require_open()
         return tuple((level.size.width, level.size.height) for level in self._slide.info.levels)
 
     @property
     def level_downsamples(self) -> tuple[float, ...]:
         """By how much each level is smaller than level 0."""
+        self._require_open()
         return self._downsamples
 
-    @cached_property
+    @property
     def properties(self) -> Mapping[str, str]:
         """What OpenSlide says of the source, as far as it holds for this file."""
-        return MappingProxyType(openslide_properties(self._slide))
+        return property_map(self._open_properties)
+
+    def _open_properties(self) -> Mapping[str, str]:
+        self._require_open()
+        return self._properties
+
+    @cached_property
+    def _properties(self) -> Mapping[str, str]:
+        try:
+            return openslide_properties(self._slide)
+        except SlideReadError as exc:
+            raise self._refusal(exc) from exc
 
     @property
     def associated_images(self) -> Mapping[str, Image.Image]:
         """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded when asked for."""
-        return _Pictures(shown_images(self._slide), self._picture)
+        return associated_image_map(self._open_images, self._picture)
+
+    def _open_images(self) -> Mapping[str, AssociatedImage | None]:
+        self._require_open()
+        return shown_images(self._slide)
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
         """The smallest level that is no smaller than level 0 by this factor."""
-        at_most = [number for number, own in enumerate(self._downsamples) if own <= downsample]
-        return max(at_most, default=0)
+        self._require_open()
+        try:
+            wanted = c_double(downsample).value
+        except TypeError as exc:
+            raise SlideArgumentError(f"a downsample of {downsample!r}; expected a number") from exc
+        smaller = (number for number, own in enumerate(self._downsamples) if number and wanted < own)
+        return next(smaller, len(self._downsamples)) - 1
 
-    def set_cache(self, cache: TileCache) -> None:  # type: ignore[override]
+    def set_cache(self, cache: OpenSlideCache) -> None:
         """Keep decoded tiles in this cache.
 
+        OpenSlide's own holds OpenSlide's tiles alone: it stands for a `TileCache` of its capacity, which all
+        slides share that are given the same.
+
         Raises:
-            TypeError: it is no `TileCache`; OpenSlide's own holds OpenSlide's tiles alone.
+            SlideArgumentError: it is no cache. It is a `TypeError` too.
         """
-        if not isinstance(cache, TileCache):
-            raise TypeError(f"{cache!r} is no wsicomp.TileCache")
-        self._cache = cache
+        if not isinstance(cache, OpenSlideCache):
+            raise SlideArgumentError(f"{cache!r} is no openslide.OpenSlideCache or wsicomp.TileCache")
+        self._require_open()
+        self._cache = tile_cache(cache)
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
         """A region as RGBA, transparent where there is no slide.
@@ -123,11 +165,14 @@ class WsicompSlide(AbstractSlide):
 
         Raises:
             SlideAccessError: a tile is damaged, or the size is negative.
+            SlideArgumentError: a number is no whole one. It is a `TypeError` too.
         """
-        x, y = (operator.index(value) for value in location)
-        width, height = (operator.index(value) for value in size)
+        self._require_open()
+        x, y, level, width, height = _whole(location[0], location[1], level, size[0], size[1])
         if width < 0 or height < 0:
             raise SlideAccessError(f"a region of {width} x {height} px", self._slide.info.path)
+        if width * height > _MOST_PX:
+            raise OverflowError(f"a region of {width} x {height} px is larger than any memory")
         region = np.zeros((height, width, 4), np.uint8)
         if 0 <= level < self.level_count:
             self._paint(region, x, y, level)
@@ -135,6 +180,11 @@ class WsicompSlide(AbstractSlide):
         if self._profile is not None:
             image.info["icc_profile"] = self._profile
         return image
+
+    def _refusal(self, error: SlideReadError) -> SlideAccessError:
+        """An error of the reader as this slide's, which may have been closed while a thread read."""
+        self._require_open()
+        return SlideAccessError(error.message, error.path, error.place)
 
     def _paint(self, region: Rgba, x: int, y: int, level: int) -> None:
         downsample = self._downsamples[level]
@@ -184,7 +234,7 @@ class WsicompSlide(AbstractSlide):
             tiles = itertools.chain.from_iterable(_executor().map(slide.read_tiles, batched(missing, share)))
             decoded = dict(zip(missing, tiles, strict=True))
         except SlideReadError as exc:
-            raise SlideAccessError(exc.message, exc.path, exc.place) from exc
+            raise self._refusal(exc) from exc
         for index, tile in zip(indices, cached, strict=True):
             found = _EMPTY
             if tile is not None:
@@ -212,7 +262,7 @@ class WsicompSlide(AbstractSlide):
                 return _EMPTY
             return slide.read_tile(index)[: region.height, : region.width]
         except SlideReadError as exc:
-            raise SlideAccessError(exc.message, exc.path, exc.place) from exc
+            raise self._refusal(exc) from exc
 
     def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
         if image is None:
@@ -227,32 +277,21 @@ class WsicompSlide(AbstractSlide):
                 raise SlideAccessError(f"does not decode ({exc})", self._slide.info.path, name) from exc
         picture = Image.fromarray(np.concatenate(strips)).convert("RGBA")
         profile = image.icc_profile
-        if profile is None and icc_size_property(name) in self.properties:
+        if profile == self._profile:
+            profile = self._profile  # one copy in memory
+        if profile is None and icc_size_property(name) in self._properties:
             profile = self._profile  # OpenSlide gives it to an image whose description names the slide's
         if profile is not None:
             picture.info["icc_profile"] = profile
         return picture
 
 
-class _Pictures(Mapping[str, Image.Image]):
-    """Associated images by name; each is decoded anew, as OpenSlide does."""
-
-    def __init__(
-        self,
-        images: Mapping[str, AssociatedImage | None],
-        decode: Callable[[str, AssociatedImage | None], Image.Image],
-    ) -> None:
-        self._images = images
-        self._decode = decode
-
-    def __getitem__(self, name: str) -> Image.Image:
-        return self._decode(name, self._images[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._images)
-
-    def __len__(self) -> int:
-        return len(self._images)
+def _whole(*values: Any) -> list[int]:
+    """Whole numbers of any type, and nothing else."""
+    try:
+        return [operator.index(value) for value in values]
+    except TypeError as exc:
+        raise SlideArgumentError(f"a location, level or size in {values!r}; expected whole numbers") from exc
 
 
 def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:

@@ -52,7 +52,7 @@ class Whitening:
         gaps = cv2.morphologyEx(
             (~cells).view(np.uint8), cv2.MORPH_OPEN, _LEAST_GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0
         )
-        cells = gaps == 0
+        cells = np.asarray(gaps == 0)
         rows, columns = plan.tile.shape
         return cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns]
 

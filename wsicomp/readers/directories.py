@@ -273,6 +273,7 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         raise SlideReadError("the chain of directories loops or has no end")
     if not pages:
         raise SlideReadError("a TIFF without images")
+    _require_end(tiff, pages[-1])
     return pages
 
 
@@ -319,6 +320,14 @@ def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
     file.seek(offset + form.tagnosize + count * form.tagsize)
     link = file.read(form.offsetsize)
     return int(struct.unpack(form.offsetformat, link)[0]) if len(link) == form.offsetsize else 0
+
+
+def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
+    """Hold the last directory to be the last: tifffile leaves out those that a file is cut off before."""
+    following = _next_offset(tiff, last.offset)
+    if following:
+        found = f"the next directory at byte {following} of {tiff.filehandle.size} cannot be read"
+        raise SlideReadError(f"{found}; the file is truncated or damaged")
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:

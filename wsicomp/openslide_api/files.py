@@ -1,0 +1,108 @@
+"""Whose a file is: ours, OpenSlide's, or nobody's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from openslide import OpenSlide
+
+from wsicomp.errors import SlideReadError
+from wsicomp.openslide_api.errors import (
+    SlideArgumentError,
+    SlideFormatError,
+    SlideNotFoundError,
+    SlideUnsupportedError,
+    of_system,
+)
+from wsicomp.readers import open_tiff
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.directories import TIFF_MAGIC
+from wsicomp.version import PROGRAM
+
+Filename: TypeAlias = str | bytes | os.PathLike[Any]
+"""A path as OpenSlide takes it."""
+
+_HEAD_BYTES = 1 << 16
+
+
+def path_of(filename: Filename) -> Path:
+    """A path of any kind that OpenSlide takes, bytes too.
+
+    Raises:
+        SlideArgumentError: it is no path.
+        SlideNotFoundError: it is empty.
+    """
+    try:
+        name = os.fsdecode(filename)
+    except TypeError as exc:
+        raise SlideArgumentError(f"{filename!r} is no path; expected str, bytes or os.PathLike") from exc
+    if not name:
+        raise SlideNotFoundError("an empty path; expected that of a slide")
+    return Path(name)
+
+
+def open_own(path: Path) -> ConvertedSlide | None:
+    """A file that wsicomp wrote; None for any other file.
+
+    Raises:
+        SlideUnsupportedError: there is no file, or none that can be read.
+        SlideReadError: it is ours, and damaged.
+    """
+    if not _may_be_ours(path):
+        return None
+    slide = open_tiff(path)
+    if isinstance(slide, ConvertedSlide):
+        return slide
+    slide.close()
+    return None
+
+
+def vendor_of(filename: Filename) -> str | None:
+    """The vendor that `openslide.vendor` of the open slide will say; None for what is no slide.
+
+    Raises:
+        SlideArgumentError: `filename` is no path.
+    """
+    try:
+        path = path_of(filename)
+        own = open_own(path)
+        if own is not None:
+            own.close()
+            return own.info.vendor
+    except SlideUnsupportedError:
+        return None
+    except SlideReadError:
+        pass  # OpenSlide tells the vendor of what it cannot open, too
+    vendor = OpenSlide.detect_format(path)
+    if vendor is not None:
+        return vendor
+    try:
+        slide = open_tiff(path)
+    except SlideReadError:
+        return None
+    slide.close()
+    return slide.info.vendor
+
+
+def _may_be_ours(path: Path) -> bool:
+    """Whether it is a TIFF whose first bytes name our program, as those of all our files do."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            # A pipe would be waited for without end.
+            raise SlideFormatError("no regular file; expected a slide", path)
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except SlideReadError:
+        raise
+    except OSError as exc:
+        raise of_system(exc, path) from exc
+    except ValueError as exc:
+        raise SlideNotFoundError(f"no such file ({exc})", path) from exc
+    return head.startswith(TIFF_MAGIC) and PROGRAM.encode() in head
