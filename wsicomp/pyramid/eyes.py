@@ -187,9 +187,7 @@ class StoredEyes:
 
     def _stored(self, index: TileIndex) -> tuple[bytes, TileEncoding]:
         if not isinstance(self._slide, ConvertedSlide):
-            if self._slide.info.levels[index.level].encoding is None:
-                raise LookupError("its tiles are put together from several")
-            tile = self._slide.read_encoded_tile(index)
+            tile = self._slide.read_encoded_tile(index)  # refuses tiles in planes or with alpha
             return tile.data, tile.encoding
         data = self._slide.read_stored(index)
         plan = self._slide.provenance.plan.levels[index.level]
