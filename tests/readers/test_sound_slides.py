@@ -435,7 +435,7 @@ def test_a_source_of_jpeg_2000_is_told_where_it_can_be_copied_to(tmp_path):
     assert "glass" not in str(caught.value)
     with pytest.raises(ConfigError, match="take glass white, or codec jpeg"):
         convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="copy", glass="empty")
-    with pytest.raises(ConfigError, match="opens no svs with JPEG XL in it; take format tiff"):
+    with pytest.raises(ConfigError, match="opens no svs with jpegxl in it; take format tiff"):
         convert(tmp_path / "a.svs", tmp_path / "b.svs", codec="jpegxl", format="svs")
     convert(tmp_path / "a.svs", tmp_path / "c.svs", codec="copy", glass="keep")
     assert_same(shown(tmp_path / "c.svs"), PYRAMID)

@@ -184,7 +184,9 @@ def check_readable(
     stored = {level.encoding.compression for level in levels}
     if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
         advice = "take format tiff" if not stored & set(_APERIO_ONLY) else "take codec jpeg, or format tiff"
-        raise ConfigError(f"OpenSlide opens no svs with {_unknown_to_svs(stored)} in it; {advice}", info.path)
+        raise ConfigError(
+            f"OpenSlide opens no svs with {_unknown_to_svs(stored, config)} in it; {advice}", info.path
+        )
     known = {*_IN_SVS, *_PLAIN}
     holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
     if (
@@ -200,7 +202,9 @@ def check_readable(
         raise ConfigError(f"{_JPEG2000}; take format svs, or codec jpeg", info.path)
 
 
-def _unknown_to_svs(stored: set[int]) -> str:
+def _unknown_to_svs(stored: set[int], config: ConversionConfig) -> str:
+    if config.codec not in ("auto", "copy"):
+        return config.codec
     unknown = sorted(stored - {*_IN_SVS, *_PLAIN})
     return " and ".join(dict.fromkeys(compression_label(number) for number in unknown))
 
