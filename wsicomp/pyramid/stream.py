@@ -45,9 +45,9 @@ class Whitening:
         gaps = cv2.morphologyEx(
             (~cells).view(np.uint8), cv2.MORPH_OPEN, _LEAST_GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0
         )
-        cells = gaps == 0
+        cells = np.asarray(gaps == 0)
         rows, columns = plan.tile.shape
-        return cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns]
+        return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
         """A copy of a whole tile in which what neither mask nor guard holds is background."""
