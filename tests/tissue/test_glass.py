@@ -161,7 +161,9 @@ def test_what_is_found_keeps_its_whole_margin_also_on_a_small_tile(size, margin_
         nothing = TissueMask(np.zeros((10, 10), np.bool_), slide.info.size, 52, 52, "test")
         found = survey_glass(slide, nothing, guard, 1, untold).found
     kept = found.at(np.arange(width), np.arange(height))
-    distance = cv2.distanceTransform((pixels[..., 0] > 100).astype(np.uint8), cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform(
+        (pixels[..., 0] > 100).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+    )
     assert kept[distance < margin_px].all()
     assert not kept[distance > margin_px + 40].any()
 

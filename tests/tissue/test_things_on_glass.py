@@ -29,7 +29,7 @@ def touched(flags, downsample=1):
 
 
 def within(flags, distance):
-    return cv2.distanceTransform((~flags).astype(np.uint8), cv2.DIST_L2, 5) <= distance
+    return cv2.distanceTransform((~flags).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= distance
 
 
 def blind(folder):

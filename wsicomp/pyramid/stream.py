@@ -54,7 +54,7 @@ class Whitening:
         )
         cells = np.asarray(gaps == 0)
         rows, columns = plan.tile.shape
-        return cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns]
+        return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
         """A copy of a whole tile in which what neither mask nor guard holds is background."""
