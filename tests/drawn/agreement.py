@@ -17,6 +17,8 @@ from wsicomp.pyramid.eyes import decoded_by_others
 from wsicomp.readers import open_slide, open_tiff
 from wsicomp.slide import JPEG, TileEncoding
 
+LEAST_PX = 64
+"""Of fewer pixels the errors of a lossy codec do not average out."""
 LOSSY_SHIFT = 12.0
 """Grey levels within which JPEG of quality 90 keeps a tile's mean colour, of what is damaged too."""
 
@@ -81,7 +83,7 @@ def _level_differs(before, here, level, skipped, lossless):
         if lossless and most > 2 and mean > 1:
             worst = f"tile ({index.column}, {index.row}) up to {most}, {mean:.1f} in the mean"
         shift = np.abs(whole[part].mean((0, 1)) - here[part].mean((0, 1))).max()
-        if not lossless and shift > LOSSY_SHIFT:
+        if not lossless and shift > LOSSY_SHIFT and region.width * region.height >= LEAST_PX:
             worst = f"tile ({index.column}, {index.row}) has a mean colour {shift:.1f} off"
     return worst
 
