@@ -204,7 +204,7 @@ class ConversionJob:
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""
-        with suppress(OSError):  # the next run draws it
+        with suppress(OSError, ValueError):  # the next run draws it
             self.look.unlink(missing_ok=True)
             if is_to_look:
                 draw_removed(source, provenance, self.config.workers, self.look)
