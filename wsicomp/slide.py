@@ -128,7 +128,8 @@ class SlideInfo:
     fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
     levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
     `planes` are the focal planes of a slide that has several, of which the levels show one. `remarks` say
-    what else a person should know of the file, above all where OpenSlide shows something else.
+    what else a person should know of the file, above all where OpenSlide shows something else. `big` says
+    that it is a BigTIFF.
     """
 
     path: Path
@@ -144,6 +145,7 @@ class SlideInfo:
     background: tuple[int, int, int] = WHITE
     planes: tuple[Plane, ...] = ()
     remarks: tuple[str, ...] = ()
+    big: bool = False
 
     @property
     def size(self) -> Size:

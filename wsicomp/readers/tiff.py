@@ -271,6 +271,7 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             remarks=layout.remarks,
+            big=b"+" in self.file.read(0, 4, "header"),
         )
 
     def _level(self, number: int) -> Level:
