@@ -129,7 +129,7 @@ class SlideInfo:
     levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
     `planes` are the focal planes of a slide that has several, of which the levels show `z`; of a conversion
     `z` is the one that was kept of its source's. `remarks` say what else a person should know of the file,
-    above all where OpenSlide shows something else.
+    above all where OpenSlide shows something else. `big` says that it is a BigTIFF.
     """
 
     path: Path
@@ -146,6 +146,7 @@ class SlideInfo:
     planes: tuple[Plane, ...] = ()
     z: int | None = None
     remarks: tuple[str, ...] = ()
+    big: bool = False
 
     @property
     def size(self) -> Size:

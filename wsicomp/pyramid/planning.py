@@ -99,7 +99,7 @@ def plan_conversion(
         codec="copy" if all(way.copies for way in ways) else codec_name(config),
         overview=config.overview != "none",
         background=_background(info, config, glass),
-        big=_bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
+        big=info.big or _bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
         objective_power=info.objective_power,
         description=text,
@@ -271,10 +271,11 @@ def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[
 def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     thumbnail = info.associated_images.get("thumbnail")
     wanted = {
-        "thumbnail": thumbnail is not None
-        and (not config.deidentify or (shows_the_scan(thumbnail, info.size) and is_nameless(thumbnail))),
         "label": config.label and not config.deidentify,
         "macro": config.macro and not config.deidentify,
+        # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
+        "thumbnail": thumbnail is not None
+        and (not config.deidentify or (shows_the_scan(thumbnail, info.size) and is_nameless(thumbnail))),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(

@@ -38,6 +38,7 @@ from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.guarded import GuardedTiles
 from wsicomp.pyramid.stream import MadeTile, Outcome
 from wsicomp.readers import aperio, xmp
+from wsicomp.readers.converted import written_directories
 from wsicomp.readers.directories import MODEL_TAG, TiffFile, read_directories
 from wsicomp.readers.tiff import associated_image
 from wsicomp.slide import (
@@ -55,6 +56,11 @@ from wsicomp.version import SOFTWARE
 _NODATA_TAG = 42113
 _NODATA = b"255\0"
 _SUBFILE_TYPES = {"label": 1, "macro": 9, "thumbnail": 0}
+"""Of an SVS, by which OpenSlide's aperio driver knows them; in a generic TIFF all are 0, see `_attach`."""
+_SUBIFDS, _SAMPLE_FORMAT = 330, 339
+# tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
+# same place among the tags, are renamed when all is written.
+_AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 
 
@@ -122,7 +128,7 @@ class PyramidWriter:
             SlideWriteError: the file system refuses, or the number of tiles is not the plan's.
         """
         first = not self._pages
-        tags: list[tuple[int, int, int, bytes, bool]] = []
+        tags: list[tuple[int, int, int, bytes | int | tuple[int, ...], bool]] = []
         if first:
             packet = xmp.wrap("{}")
             tags.append((xmp.XMP_TAG, DATATYPE.BYTE, len(packet), packet, True))
@@ -130,6 +136,11 @@ class PyramidWriter:
             tags.append((MODEL_TAG, DATATYPE.UNDEFINED, len(self._model), self._model, True))
         if plan.count(TileAction.EMPTY):
             tags.append((_NODATA_TAG, DATATYPE.ASCII, len(_NODATA), _NODATA, True))
+        if self._plan.container == "tiff":
+            # TIFF has 1 for the default, but FAST takes a level without the tag for one of another type.
+            tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
+        if first and self._attaches:
+            tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
         level = _WrittenLevel(plan, self._plan.background)
         navigable = {level.number for level in self._plan.navigable}
         reduced = not first and self._plan.container == "tiff" and plan.number in navigable
@@ -155,7 +166,7 @@ class PyramidWriter:
         layout = {
             "shape": (*image.size.shape, 3),
             "rowsperstrip": image.rows_per_strip,
-            "subfiletype": _SUBFILE_TYPES[name],
+            "subfiletype": _SUBFILE_TYPES[name] if self._plan.container == "svs" else 0,
             "description": image.description.encode("latin-1"),
             "iccprofile": image.icc_profile,
         }
@@ -198,12 +209,17 @@ class PyramidWriter:
             self._file.flush()
             levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
             with tifffile.TiffFile(self.partial, mode="r+") as tiff:
-                for page, written in zip(list(tiff.pages), self._pages, strict=True):
-                    assert isinstance(page, tifffile.TiffPage)
+                pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+                for page, written in zip(pages, self._pages, strict=True):
+                    if _AS_SAMPLE_FORMAT in page.tags:
+                        _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
                     if written is not None and len(written.blank) > 1:
                         _share_blank_tile(page, written.blank)
                     if written is not None and written.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
+                if self._attaches:
+                    images = self._pages.index(None)
+                    _attach(tiff, pages[:images], pages[images])
                 provenance = Provenance(
                     replace(self._plan, levels=tuple(level.made() for level in levels)),
                     mask,
@@ -221,7 +237,7 @@ class PyramidWriter:
 
     def _image_sha256(self) -> dict[str, str]:
         """The digests of the associated images as a reader finds them."""
-        directories = read_directories(self.partial)
+        directories = written_directories(read_directories(self.partial))
         file = TiffFile(self.partial)
         try:
             found = {
@@ -232,6 +248,11 @@ class PyramidWriter:
         finally:
             file.close()
         return {name: image_digest(image) for name, image in found.items() if image is not None}
+
+    @property
+    def _attaches(self) -> bool:
+        """Whether associated images are attached to the first level, and not in the chain of levels."""
+        return self._plan.container == "tiff" and bool(self._plan.images)
 
     def commit(self) -> None:
         """Give the finished file its name; from here on it is there even if the machine stops.
@@ -373,6 +394,32 @@ def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
         values = np.array(tag.value, np.uint64).reshape(-1)
         values[numbers] = values[numbers[0]]
         tag.overwrite(values.tolist())
+
+
+def _rename(tiff: tifffile.TiffFile, tag: tifffile.TiffTag, code: int) -> None:
+    tiff.filehandle.seek(tag.offset)
+    tiff.filehandle.write(struct.pack(f"{tiff.byteorder}H", code))
+
+
+def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tifffile.TiffPage) -> None:
+    """Take the associated images out of the chain of levels: the first one becomes level 0's only SubIFD.
+
+    The others stay behind it, in a chain of their own. Of all layouts tried it is the only one in which no
+    program takes any of them for a level, and none refuses the file: in the chain of levels GDAL and cuCIM
+    do whatever their types, and tifffile does with every SubIFD that is an exact part of the slide in size,
+    as a thumbnail may be.
+    """
+    file, form = tiff.filehandle, tiff.tiff
+    tag = levels[0].tags[_AS_SUBIFDS]
+    file.seek(tag.offset + form.tagsize - form.offsetsize)
+    file.write(struct.pack(form.offsetformat, first.offset))
+    _rename(tiff, tag, _SUBIFDS)
+    last = levels[-1].offset
+    file.seek(last)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(last + form.tagnosize + count * form.tagsize)
+    file.write(bytes(form.offsetsize))
+    file.flush()
 
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:

@@ -54,7 +54,7 @@ class ConvertedSlide(TiffSlide):
 
     def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
         self.provenance = provenance
-        super().__init__(path, directories)
+        super().__init__(path, written_directories(directories))
         self._model_range = directories[0].model_range
         self._has_model = provenance.plan.model is None
         self.model_flaw = ""
@@ -253,6 +253,7 @@ class ConvertedSlide(TiffSlide):
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
             background=plan.background,
             z=_plane(plan.config.get("z")),
+            big=plan.big,
         )
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -314,6 +315,14 @@ class ConvertedSlide(TiffSlide):
 def _plane(z: object) -> int | None:
     """The focal plane that was kept of the source; older files have none."""
     return z if type(z) is int and z >= 0 else None
+
+
+def written_directories(directories: Sequence[Directory]) -> list[Directory]:
+    """The images of a file of ours in its plan's order: what is no level of a TIFF stands in SubIFDs.
+
+    Up to 0.5.0 they ended the chain of levels.
+    """
+    return [*directories, *directories[0].subs]
 
 
 def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -280,6 +280,7 @@ class TiffSlide:
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
             remarks=layout.remarks,
+            big=b"+" in self.file.read(0, 4, "header"),
         )
 
     def _level(self, number: int) -> Level:

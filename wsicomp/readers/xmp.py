@@ -19,6 +19,8 @@ _HEAD = (
 )
 _MIDDLE = b"</wsicomp:sha256><wsicomp:provenance>"
 _TAIL = b"</wsicomp:provenance></rdf:Description></rdf:RDF></x:xmpmeta>"
+_BEGIN = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+_END = b'<?xpacket end="w"?>'
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _OURS = b"urn:wsicomp:"
 
@@ -28,6 +30,11 @@ def wrap(text: str) -> bytes:
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     body = text.encode("ascii")
+    return _BEGIN + _bare(body) + _END
+
+
+def _bare(body: bytes) -> bytes:
+    """A packet without its wrapper, as files of 0.5.0 and older hold it."""
     return _HEAD + hashlib.sha256(body).hexdigest().encode() + _MIDDLE + body + _TAIL
 
 
@@ -39,7 +46,9 @@ def unwrap(packet: object) -> str | None:
     """
     if not isinstance(packet, bytes) or _OURS not in packet[: 2 * len(_HEAD)]:
         return None
+    if packet.startswith(_BEGIN) and packet.endswith(_END):
+        packet = packet[len(_BEGIN) : -len(_END)]
     body = packet[len(_HEAD) + 64 + len(_MIDDLE) : -len(_TAIL)]
-    if packet != _HEAD + hashlib.sha256(body).hexdigest().encode() + _MIDDLE + body + _TAIL:
+    if packet != _bare(body):
         raise SlideReadError("damaged provenance, or of another version of wsicomp", place="XMP packet")
     return body.decode("ascii")
