@@ -23,7 +23,7 @@ from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 HERE = Path(__file__).parent
 SLIDES = Path(os.environ.get("WSICOMP_SLIDES", HERE.parent.parent / "shared/data/slides"))
 WAYS = {
-    "jpegxl lossless": {"codec": "jpegxl", "lossless": True, "glass": "keep", "format": "tiff"},
+    "jpegxl lossless": {"codec": "jpegxl", "lossless": True, "glass": "keep"},
     "copy": {"codec": "copy", "glass": "keep"},
 }
 NAMES = [
