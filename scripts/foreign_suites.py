@@ -22,8 +22,9 @@ from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
 HERE = Path(__file__).parent
 SLIDES = Path(os.environ.get("WSICOMP_SLIDES", HERE.parent.parent / "shared/data/slides"))
+SUITES = ("openslide-python", "tiffslide", "histolab")
 WAYS = {
-    "jpegxl lossless": {"codec": "jpegxl", "lossless": True, "glass": "keep", "format": "tiff"},
+    "jpegxl lossless": {"codec": "jpegxl", "lossless": True, "glass": "keep"},
     "copy": {"codec": "copy", "glass": "keep"},
 }
 NAMES = [
@@ -139,19 +140,19 @@ def main() -> None:
     parser.add_argument("tiffslide", type=Path)
     parser.add_argument("histolab", type=Path)
     parser.add_argument("--slides", type=Path, default=SLIDES, help="a folder of slides (%(default)s)")
+    parser.add_argument("--only", action="append", choices=SUITES, help="this suite; may be given twice")
     options = parser.parse_args()
-    in_copies("openslide-python", options.openslide_python.resolve(), ["tests"], {})
-    own = options.histolab / "tests/fixtures/svs-images"
-    slides = sorted(own.glob("cmu-*.svs")) + sorted(options.slides.glob("*"))
-    tiffslide(options.tiffslide.resolve(), slides)
-    histolab = options.histolab.resolve()
-    in_copies(
-        "histolab",
-        histolab,
-        ["tests/unit", "tests/integration"],
-        {"PYTHONPATH": str(histolab)},
-        *NAMES,
-    )
+    chosen = options.only or SUITES
+    if "openslide-python" in chosen:
+        in_copies("openslide-python", options.openslide_python.resolve(), ["tests"], {})
+    if "tiffslide" in chosen:
+        own = options.histolab / "tests/fixtures/svs-images"
+        slides = sorted(own.glob("cmu-*.svs")) + sorted(options.slides.glob("*"))
+        tiffslide(options.tiffslide.resolve(), slides)
+    if "histolab" in chosen:
+        checkout = options.histolab.resolve()
+        tests = ["tests/unit", "tests/integration"]
+        in_copies("histolab", checkout, tests, {"PYTHONPATH": str(checkout)}, *NAMES)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ HASH = "openslide.quickhash-1"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stands_in")
-    form = SyntheticFormat(downsamples=(1, 4), icc_profile=profile_that_pillow_rewrites())
+    form = SyntheticFormat(tile_px=64, downsamples=(1, 4), icc_profile=profile_that_pillow_rewrites())
     write_slide(
         folder / "source.svs", SyntheticSlide(Size(900, 700), seed=3, sections=1, tissue_fraction=0.2), form
     )
