@@ -130,8 +130,10 @@ class LibTiff:
     """libtiff's own tools: tiffinfo lists the images of the chain, tiffcp and tiff2rgba decode them."""
 
     def __init__(self, path):
-        text = subprocess.run(["tiffinfo", path], capture_output=True, text=True, errors="replace").stdout
-        version = subprocess.run(["tiffcp", "-h"], capture_output=True, text=True)
+        text = subprocess.run(
+            ["tiffinfo", path], capture_output=True, text=True, errors="replace", check=False
+        ).stdout
+        version = subprocess.run(["tiffcp", "-h"], capture_output=True, text=True, check=False)
         self.version = (version.stdout + version.stderr).partition("\n")[0].split()[-1]
         lines = [line.split() for line in text.splitlines() if line.startswith("  Image Width:")]
         self.path, self.folder, self._kept = path, tempfile.TemporaryDirectory(), {}
@@ -153,7 +155,9 @@ class LibTiff:
 
 def run_quiet(*command):
     """Run a command; its own words are the error where it fails."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace")
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         raise ValueError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "it fails")
 
