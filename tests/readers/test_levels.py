@@ -415,7 +415,8 @@ def images_of(path):
     """All pictures of a TIFF, by tifffile: those of SubIFDs and of the chains behind them too."""
     with tifffile.TiffFile(path) as tiff:
         found = [page.asarray() for page in tiff.pages]
-        for offset in [offset for page in tiff.pages for offset in page.subifds or ()]:
+        for first in [offset for page in tiff.pages for offset in page.subifds or ()]:
+            offset = first
             while offset:
                 tiff.filehandle.seek(offset)
                 found.append(tifffile.TiffPage(tiff, (0, len(found))).asarray())
