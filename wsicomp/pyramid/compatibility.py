@@ -23,7 +23,7 @@ _BY_LIBTIFF = frozenset((_ZSTD, WEBP))
 
 @dataclass(frozen=True)
 class ReaderVerdict:
-    """Whether a program opens a file: `opens` is "yes", "partly", "no" or "shows black", `reason` says more in words.
+    """Whether a program opens a file: "yes", "partly", "no" or "shows black"; `reason` says more in words.
 
     "shows black" is worse than "no": the program opens the file, tells nothing, and its tissue is black.
     """
