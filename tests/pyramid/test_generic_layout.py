@@ -1,4 +1,4 @@
-"""The layout of generic TIFFs: nothing but levels in the chain of levels, and what programs need to open it."""
+"""The layout of generic TIFFs: levels alone in the chain of levels, and what programs need to open it."""
 
 import pytest
 import tifffile
