@@ -23,7 +23,10 @@ _BY_LIBTIFF = frozenset((_ZSTD, WEBP))
 
 @dataclass(frozen=True)
 class ReaderVerdict:
-    """Whether a program opens a file: `opens` is "yes", "partly" or "no", `reason` says more in words."""
+    """Whether a program opens a file: "yes", "partly", "no" or "shows black"; `reason` says more in words.
+
+    "shows black" is worse than "no": the program opens the file, tells nothing, and its tissue is black.
+    """
 
     reader: str
     opens: str
@@ -42,6 +45,7 @@ class _Facts:
     kept_tiles: int
     repacks_jpeg: bool
     model: str = ""
+    is_big: bool = False
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
@@ -56,6 +60,8 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
         _libvips(facts),
         _bioformats(facts),
         _tifffile(facts),
+        _fast(facts),
+        _tiatoolbox(facts),
     )
 
 
@@ -64,7 +70,9 @@ def _facts(slide: TiffSlide) -> _Facts:
         levels = slide.info.levels
         stored = frozenset(level.encoding.compression for level in levels if level.encoding)
         absent = sum(len(level.absent) for level in levels)
-        return _Facts(slide.info.vendor == "aperio", stored, stored, False, absent, 0, False)
+        return _Facts(
+            slide.info.vendor == "aperio", stored, stored, False, absent, 0, False, "", slide.info.big
+        )
     provenance = slide.provenance
     plan = provenance.plan
     return _Facts(
@@ -80,6 +88,7 @@ def _facts(slide: TiffSlide) -> _Facts:
         ),
         any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
         "" if plan.model is None else _model_text(plan.model),
+        plan.big,
     )
 
 
@@ -124,18 +133,23 @@ def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVe
     return ReaderVerdict(name, "yes")
 
 
+def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
+    return ReaderVerdict(name, "shows black", f"it does not read {_named(unknown)}, and does not say so")
+
+
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+        return _black("libvips", unknown)
+    if unknown := facts.first & _JPEG2000:
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
         return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
     return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
-    if NEURAL in facts.compressions:
-        return ReaderVerdict("Bio-Formats", "no", "a compression that it does not know anywhere stops it")
-    if unknown := facts.first & (_JPEGXL | {WEBP, NEURAL}):
-        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}")
+    if unknown := facts.compressions & (_JPEGXL | {WEBP, NEURAL}):
+        stops = "" if unknown & facts.first else ", anywhere in a file"
+        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
     return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
 
 
@@ -150,3 +164,29 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
     if facts.repacks_jpeg:
         return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
     return ReaderVerdict("tifffile", "yes")
+
+
+def _fast(facts: _Facts) -> ReaderVerdict:
+    """An SVS, and a generic TIFF that OpenSlide opens, it reads by OpenSlide."""
+    if NEURAL in facts.first:
+        return ReaderVerdict("FAST", "no", "it does not read neural tiles")
+    if WEBP in facts.first:
+        return _black("FAST", frozenset((WEBP,)))
+    if facts.has_overview:
+        return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
+    if facts.kept_tiles:
+        return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
+    if facts.repacks_jpeg:
+        return ReaderVerdict("FAST", "yes", "repacked JPEG differs a little: it decodes the JPEG XL straight")
+    return ReaderVerdict("FAST", "yes")
+
+
+def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
+    """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
+    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+        return _black("tiatoolbox", unknown)
+    if WEBP in facts.first or (facts.empty_tiles and not facts.in_svs):
+        return ReaderVerdict("tiatoolbox", "no", "it reads neither WebP nor empty tiles of a generic TIFF")
+    if not facts.in_svs and not facts.is_big:
+        return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
+    return _what_it_knows(facts, "tiatoolbox", None)
