@@ -355,7 +355,7 @@ def test_glass_that_was_taken_out_stays_so_in_a_second_conversion(source, tmp_pa
         names = (name, f"{name}.svs")
         hashes = [wsicomp.open_slide(tmp_path / name).properties["openslide.quickhash-1"] for name in names]
         with openslide.OpenSlide(source) as slide:
-            assert hashes[0] == hashes[1] != slide.properties["openslide.quickhash-1"]
+            assert slide.properties["openslide.quickhash-1"] not in hashes
 
 
 def test_a_chain_of_conversions_can_be_held_against_its_origin(source, tmp_path):
