@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -292,7 +292,10 @@ class GlassGuard:
         # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
         lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
         if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
-            reference = _middle(values[:, lighter])
+            # But a reflection on a line of the cover glass is lighter than all glass.
+            reference = min(
+                (reference, _middle(values[:, lighter])), key=_distance_to(_middle(color[:, own]))
+            )
         absorbs = (reference - values).max(axis=0) > _LEVEL
         foreign = darker | (_differs(values, reference) & absorbs)
         return np.asarray(foreign if black is None else foreign & ~black)
@@ -323,6 +326,10 @@ def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3, 1, 1): the median of (3, n) colours, channel by channel."""
     middle = colors.shape[1] // 2
     return np.asarray(np.partition(colors, middle, axis=1)[:, middle, None, None])
+
+
+def _distance_to(expected: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], float]:
+    return lambda found: float(np.abs(found - expected).max())
 
 
 def _differs(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -418,11 +425,11 @@ def survey_glass(
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
     doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
     total = sum(int(flags.sum()) for flags in doubtful)
-    on_glass, beside_tissue = _Finds(slide.info.size), _Finds(slide.info.size)
+    on_glass, beside_tissue, near_tissue = (_Finds(slide.info.size) for _ in range(3))
     done = 0
 
-    def look(batch: list[TileIndex]) -> list[tuple[TileIndex, NDArray[np.bool_] | None]]:
-        return [(index, guard.find(slide, index, glass_of(index))) for index in batch]
+    def look(batch: list[TileIndex]) -> list[_Looked]:
+        return [_Looked(tile, glass := glass_of(tile), guard.find(slide, tile, glass)) for tile in batch]
 
     def glass_of(index: TileIndex) -> NDArray[np.bool_] | None:
         if kinds[index.level][index.row, index.column] == TileKind.GLASS:
@@ -432,17 +439,20 @@ def survey_glass(
 
     with closing(ordered_map(look, batched(_places(doubtful)), workers)) as batches:
         for found in batches:
-            for index, foreign in found:
-                if foreign is not None:
-                    is_glass = kinds[index.level][index.row, index.column] == TileKind.GLASS
-                    finds = on_glass if is_glass else beside_tissue
-                    level = levels[index.level]
-                    finds.add(level, index, foreign, guard.block_px(level))
+            for tile, glass, foreign in found:
+                level = levels[tile.level]
+                if foreign is None:
+                    continue
+                if glass is None:
+                    on_glass.add(level, tile, foreign, guard.block_px(level))
+                else:
+                    outside = foreign & glass[: foreign.shape[0], : foreign.shape[1]]
+                    beside_tissue.add(level, tile, outside, guard.block_px(level))
+                    near_tissue.add(level, tile, foreign, guard.block_px(level))
             done += len(found)
             progress(done, total)
-    return _protected(
-        kinds, levels, on_glass.with_margin(guard.margin_px), beside_tissue.with_margin(guard.margin_px)
-    )
+    finds = (finds.with_margin(guard.margin_px) for finds in (on_glass, beside_tissue, near_tissue))
+    return _protected(kinds, levels, *finds)
 
 
 def _places(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
@@ -458,13 +468,29 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
     return kinds
 
 
+class _Looked(NamedTuple):
+    """What the guard found on a tile; `glass` is None where the mask sees nothing but glass on it."""
+
+    tile: TileIndex
+    glass: NDArray[np.bool_] | None
+    foreign: NDArray[np.bool_] | None
+
+
 def _protected(
-    kinds: list[NDArray[np.uint8]], levels: Sequence[Level], on_glass: TissueMask, beside_tissue: TissueMask
+    kinds: list[NDArray[np.uint8]],
+    levels: Sequence[Level],
+    on_glass: TissueMask,
+    beside_tissue: TissueMask,
+    near_tissue: TissueMask,
 ) -> GlassSurvey:
-    """Keep, and keep whole, every tile of all levels that a find reaches into."""
-    found = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
+    """Keep, and keep whole, every tile of all levels that a find reaches into.
+
+    What was found where the mask sees tissue has the mask's own margin: it saves no tile of glass, but in
+    mixed tiles nothing near it is painted.
+    """
+    found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels)
+    saves = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
     for level, own in zip(levels, kinds, strict=True):
-        reached = found.coverage(level) > 0
-        own[reached & (own == TileKind.GLASS)] = TileKind.RESCUED
+        own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
         own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
     return GlassSurvey(tuple(kinds), found)
