@@ -217,16 +217,14 @@ class GlassGuard:
         """(block rows, block columns) of a tile: True where something lies on the glass; None for bare glass.
 
         Blocks within 100 um of each other are one thing, and things of less than the least area are none.
-        `glass` (of the same shape) is where the mask sees none, if not everywhere. A tile that cannot be
-        decoded is taken for something, all of it.
+        `glass` (of the same shape) is where the mask sees none, if not everywhere.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
-        side = self.block_px(level)
-        try:
-            blocks = self._read_blocks(slide, index, region)
-        except TileReadError:
-            return np.ones([-(-length // side) for length in region.size.shape], np.bool_)
+        blocks = self._read_blocks(slide, index, region)
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
         foreign = self._foreign(index, level, region, blocks, glass)
@@ -414,22 +412,67 @@ class _Finds:
         return found.dilated(margin_px + 2 * self._cell_px) if self._cells.any() else found
 
 
+class _Looked(NamedTuple):
+    """What the guard found on a tile; `glass` is None where the mask sees nothing but glass on it."""
+
+    tile: TileIndex
+    glass: NDArray[np.bool_] | None
+    foreign: NDArray[np.bool_] | None
+    is_damaged: bool = False
+
+
+class _FindsByPlace:
+    """What was found: on glass tiles, on mixed ones beside what the mask holds, and anywhere on mixed ones."""
+
+    def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
+        self._levels = info.levels
+        self._guard = guard
+        self._on_glass, self._beside, self._near = (_Finds(info.size) for _ in range(3))
+
+    def add(self, looked: _Looked) -> None:
+        """Note what was found on a tile, if anything was."""
+        level, foreign = self._levels[looked.tile.level], looked.foreign
+        side = self._guard.block_px(level)
+        if foreign is None:
+            return
+        if looked.glass is None:
+            self._on_glass.add(level, looked.tile, foreign, side)
+            return
+        beside = foreign & looked.glass[: foreign.shape[0], : foreign.shape[1]]
+        self._beside.add(level, looked.tile, beside, side)
+        self._near.add(level, looked.tile, foreign, side)
+
+    def with_margin(self) -> tuple[TissueMask, TissueMask, TissueMask]:
+        """The three of them, each with the guard's margin."""
+        on_glass, beside, near = (
+            finds.with_margin(self._guard.margin_px) for finds in (self._on_glass, self._beside, self._near)
+        )
+        return on_glass, beside, near
+
+
 def survey_glass(
     slide: Slide, mask: TissueMask, guard: GlassGuard, workers: int, progress: StageProgress
 ) -> GlassSurvey:
     """The kind of every tile of every level, by the mask with its margin and then by the guard.
 
-    A tile that cannot be decoded is kept. Memory: some decoded tiles for each worker.
+    A tile that cannot be decoded is kept, and says nothing of other levels. Memory: some decoded tiles for
+    each worker.
     """
     levels = slide.info.levels
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
     doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
     total = sum(int(flags.sum()) for flags in doubtful)
-    on_glass, beside_tissue, near_tissue = (_Finds(slide.info.size) for _ in range(3))
+    finds = _FindsByPlace(slide.info, guard)
     done = 0
 
     def look(batch: list[TileIndex]) -> list[_Looked]:
-        return [_Looked(tile, glass := glass_of(tile), guard.find(slide, tile, glass)) for tile in batch]
+        return [looked_at(tile, glass_of(tile)) for tile in batch]
+
+    def looked_at(tile: TileIndex, glass: NDArray[np.bool_] | None) -> _Looked:
+        try:
+            return _Looked(tile, glass, guard.find(slide, tile, glass))
+        except TileReadError:
+            return _Looked(tile, glass, None, is_damaged=True)
 
     def glass_of(index: TileIndex) -> NDArray[np.bool_] | None:
         if kinds[index.level][index.row, index.column] == TileKind.GLASS:
@@ -439,20 +482,13 @@ def survey_glass(
 
     with closing(ordered_map(look, batched(_places(doubtful)), workers)) as batches:
         for found in batches:
-            for tile, glass, foreign in found:
-                level = levels[tile.level]
-                if foreign is None:
-                    continue
-                if glass is None:
-                    on_glass.add(level, tile, foreign, guard.block_px(level))
-                else:
-                    outside = foreign & glass[: foreign.shape[0], : foreign.shape[1]]
-                    beside_tissue.add(level, tile, outside, guard.block_px(level))
-                    near_tissue.add(level, tile, foreign, guard.block_px(level))
+            for looked in found:
+                finds.add(looked)
+                if looked.is_damaged and looked.glass is None:
+                    kinds[looked.tile.level][looked.tile.row, looked.tile.column] = TileKind.RESCUED
             done += len(found)
             progress(done, total)
-    finds = (finds.with_margin(guard.margin_px) for finds in (on_glass, beside_tissue, near_tissue))
-    return _protected(kinds, levels, *finds)
+    return _protected(kinds, levels, *finds.with_margin())
 
 
 def _places(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
@@ -466,14 +502,6 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
     kinds[coverage == 0] = TileKind.GLASS
     kinds[coverage == 1] = TileKind.TISSUE
     return kinds
-
-
-class _Looked(NamedTuple):
-    """What the guard found on a tile; `glass` is None where the mask sees nothing but glass on it."""
-
-    tile: TileIndex
-    glass: NDArray[np.bool_] | None
-    foreign: NDArray[np.bool_] | None
 
 
 def _protected(
