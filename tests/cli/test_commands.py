@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import pty
@@ -231,7 +232,12 @@ def test_progress_is_shown_on_a_terminal_alone(source, tmp_path):
         _, message = process.communicate()
         assert process.returncode == 0
         if terminal:
-            assert b"Writing tiles" in os.read(primary, 100_000)
+            os.set_blocking(primary, False)
+            shown = b""
+            with contextlib.suppress(BlockingIOError):  # a terminal hands out some kilobytes at a time
+                while part := os.read(primary, 100_000):
+                    shown += part
+            assert b"Writing tiles" in shown
         else:
             assert message == b""
         os.close(primary)

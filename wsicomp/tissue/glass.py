@@ -422,7 +422,7 @@ class _Looked(NamedTuple):
 
 
 class _FindsByPlace:
-    """What was found: on glass tiles, on mixed ones beside what the mask holds, and anywhere on mixed ones."""
+    """Finds on glass tiles, on mixed ones beside what the mask holds, and anywhere on mixed ones."""
 
     def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
         self._levels = info.levels
