@@ -157,7 +157,8 @@ def _report_text(report: ConversionReport) -> str:
     lines.append("  verified" if report.verified else "  NOT verified")
     if report.restorable:
         lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
-    return "\n".join([*lines, *_remarks(report.dropped, report.notes)])
+    last = [] if report.opens_in is None else [f"  opens in: {report.opens_in}"]
+    return "\n".join([*lines, *_remarks(report.dropped, report.notes), *last])
 
 
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:
