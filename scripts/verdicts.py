@@ -117,6 +117,37 @@ def measured(programs: list[Program], made: dict[str, Path]) -> list[dict[str, o
     return rows
 
 
+def summary(rows: list[dict[str, object]]) -> str:
+    """Markdown: a line for each program, a column for all files of which every program makes the same."""
+    programs = list(dict.fromkeys(str(row["program"]) for row in rows))
+    words = {(row["file"], row["program"]): _word(row["found"], row) for row in rows}
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for name in dict.fromkeys(str(row["file"]) for row in rows):
+        columns.setdefault(tuple(words[name, program] for program in programs), []).append(name)
+    head = ["program", *(_heading(names) for names in columns.values())]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for number, program in enumerate(programs):
+        cells = [column[number] for column in columns]
+        lines.append(f"| {program} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _word(found: object, row: dict[str, object]) -> str:
+    word = "no" if isinstance(found, str) else str(row["shown"]).partition(",")[0]
+    return "**black**" if word == "shows black" else word
+
+
+def _heading(names: list[str]) -> str:
+    parts = [name.rsplit(" ", 2) for name in names]
+    by_codec: dict[str, list[str]] = {}
+    for codec, container, glass in parts:
+        by_codec.setdefault(codec, []).append(f"{container} {glass}")
+    by_ways: dict[str, list[str]] = {}
+    for codec, ways in by_codec.items():
+        by_ways.setdefault(", ".join(ways), []).append(codec)
+    return "; ".join(f"{', '.join(codecs)}: {ways}" for ways, codecs in by_ways.items())
+
+
 def table(rows: list[dict[str, object]]) -> str:
     """Markdown: a line for each file and each thing that was seen, with the programs that saw it."""
     lines = ["| file | programs | what they show |", "|---|---|---|"]
@@ -158,6 +189,10 @@ def main() -> int:
             )
             made |= {f"{REAL}: {name}": path for name, path in real.items()}
         rows = measured(programs, made)
+    drawn = [row for row in rows if not str(row["file"]).startswith(REAL)]
+    real = [row for row in rows if str(row["file"]).startswith(REAL)]
+    for part in filter(None, (drawn, real)):
+        print(summary(part), end="\n\n")
     print(table(rows))
     if missing():
         print(f"\nNot installed: {', '.join(missing())}.")

@@ -224,6 +224,9 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
         return ReaderVerdict("tifffile", "partly", found)
+    if facts.has_overview:
+        found = "the levels of the overview are its first series, those behind it are others"
+        return ReaderVerdict("tifffile", "partly", found)
     if facts.repacks_jpeg:
         return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
     return ReaderVerdict("tifffile", "yes")
@@ -249,7 +252,8 @@ def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & (_JPEGXL | {NEURAL}):
         return _black("tiatoolbox", unknown)
     if not facts.in_svs and not facts.is_big:
-        return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
+        opens = "partly" if facts.levels > 1 else "yes"
+        return ReaderVerdict("tiatoolbox", opens, "one level without scale: the file is no BigTIFF")
     return _what_it_knows(facts, "tiatoolbox", None)
 
 
