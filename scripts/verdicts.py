@@ -138,14 +138,19 @@ def _word(found: object, row: dict[str, object]) -> str:
 
 
 def _heading(names: list[str]) -> str:
-    parts = [name.rsplit(" ", 2) for name in names]
-    by_codec: dict[str, list[str]] = {}
-    for codec, container, glass in parts:
-        by_codec.setdefault(codec, []).append(f"{container} {glass}")
-    by_ways: dict[str, list[str]] = {}
-    for codec, ways in by_codec.items():
-        by_ways.setdefault(", ".join(ways), []).append(codec)
-    return "; ".join(f"{', '.join(codecs)}: {ways}" for ways, codecs in by_ways.items())
+    """What the files have in common: "empty" is a glass of its own, keep and white go without saying."""
+    ways: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        codec, container, glass = name.removeprefix(f"{REAL}: ").rsplit(" ", 2)
+        ways.setdefault(codec, {}).setdefault(container, []).append(glass)
+    codecs: dict[str, list[str]] = {}
+    for codec, found in ways.items():
+        told = [
+            container if {"keep", "white"} <= set(glass) else f"{container} {', '.join(glass)}"
+            for container, glass in found.items()
+        ]
+        codecs.setdefault(", ".join(told), []).append(codec)
+    return "; ".join(f"{', '.join(each)}: {told}" for told, each in codecs.items())
 
 
 def table(rows: list[dict[str, object]]) -> str:

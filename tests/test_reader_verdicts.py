@@ -43,7 +43,7 @@ PROGRAMS = {each.reader: each for each in programs()}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verdicts")
-    slide = SyntheticSlide(Size(1100, 900), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
+    slide = SyntheticSlide(Size(800, 640), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
     for name, big in (("source.svs", False), ("big.svs", True)):
         form = SyntheticFormat(tile_px=256, quality=90, downsamples=(1, 4), bigtiff=big)
         write_slide(folder / name, slide, form)

@@ -29,7 +29,7 @@ _EPILOG = """\
 examples:
   wsicomp convert slide.svs small.svs                        tissue untouched, glass out
   wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
-  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, for every reader
+  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, still JPEG
   wsicomp convert slide.svs a.tiff --codec jpegxl --lossless --glass keep --restorable
                                                              smallest without loss; `wsicomp restore a.tiff`
                                                              gives back slide.svs byte for byte

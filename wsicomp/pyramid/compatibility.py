@@ -1,6 +1,6 @@
 """Which programs open a file: rules, measured on the versions that they name, for what a file holds.
 
-`tests/test_other_readers.py` holds each rule against the program where it can be installed.
+`tests/test_reader_verdicts.py` holds each rule against the program where it can be installed.
 """
 
 from __future__ import annotations
