@@ -5,7 +5,9 @@
 
 from contextlib import closing
 
+import numpy as np
 import pytest
+import tifffile
 
 import wsicomp
 from tests.programs import ask, programs
@@ -36,8 +38,28 @@ KINDS = {
     "neural-overview.tiff": {"codec": NEURAL, "glass": "keep", "overview": "jpeg"},
     "empty.tiff": EMPTY,
     "big.tiff": {"format": "tiff", "glass": "keep"},
+    "zstd.tiff": {"codec": "copy", "glass": "keep"},
+    "deflate.tiff": {"codec": "copy", "glass": "keep"},
 }
+SOURCES = {"big.tiff": "big.svs", "zstd.tiff": "zstd.tif", "deflate.tiff": "deflate.tif"}
 PROGRAMS = {each.reader: each for each in programs()}
+
+
+def write_plain(path, compression):
+    """A generic TIFF of two levels in squares of even colour."""
+    squares = np.random.default_rng(1).integers(60, 250, (20, 25, 3), np.uint8)
+    pixels = squares.repeat(32, axis=0).repeat(32, axis=1)
+    with tifffile.TiffWriter(path) as tiff:
+        for step in (1, 4):
+            tiff.write(
+                np.ascontiguousarray(pixels[::step, ::step]),
+                tile=(256, 256),
+                photometric="rgb",
+                compression=compression,
+                subfiletype=int(step > 1),
+                resolution=(20000 / step, 20000 / step),
+                resolutionunit="CENTIMETER",
+            )
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +69,10 @@ def folder(tmp_path_factory):
     for name, big in (("source.svs", False), ("big.svs", True)):
         form = SyntheticFormat(tile_px=256, quality=90, downsamples=(1, 4), bigtiff=big)
         write_slide(folder / name, slide, form)
+    for compression in ("zstd", "deflate"):
+        write_plain(folder / f"{compression}.tif", compression)
     for name, options in KINDS.items():
-        source = folder / ("big.svs" if name == "big.tiff" else "source.svs")
+        source = folder / SOURCES.get(name, "source.svs")
         wsicomp.convert_slide(source, folder / name, ConversionConfig(**options))
     return folder
 

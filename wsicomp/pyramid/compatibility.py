@@ -70,9 +70,9 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     return (
         _ours(facts),
         _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
-        _openslide(facts, "OpenSlide 4.0.0", frozenset((_ZSTD,)), "generic"),
+        _openslide(facts, "OpenSlide 4.0.0", frozenset(), "generic"),
         _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
-        _openslide(facts, "QuPath 0.7", frozenset((_ZSTD,)), "generic"),
+        _openslide(facts, "QuPath 0.7", frozenset(), "generic"),
         _libvips(facts),
         _bioformats(facts),
         _tifffile(facts),
@@ -196,7 +196,7 @@ def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+    if unknown := facts.first & (_JPEGXL | {NEURAL, _ZSTD}):
         return _black("libvips", unknown)
     if unknown := facts.first & _JPEG2000:
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
@@ -247,8 +247,10 @@ def _fast(facts: _Facts) -> ReaderVerdict:
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
-    if WEBP in facts.first or (facts.empty_tiles and not facts.in_svs and not facts.has_overview):
-        return ReaderVerdict("tiatoolbox", "no", "it reads neither WebP nor empty tiles of a generic TIFF")
+    if facts.first & _BY_LIBTIFF or (facts.empty_tiles and not facts.in_svs and not facts.has_overview):
+        return ReaderVerdict(
+            "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
+        )
     if unknown := facts.first & (_JPEGXL | {NEURAL}):
         return _black("tiatoolbox", unknown)
     if not facts.in_svs and not facts.is_big:
@@ -281,7 +283,7 @@ def _gdal(facts: _Facts) -> ReaderVerdict:
 
 
 def _slideio(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP}):
+    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, _ZSTD}):
         return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
     if facts.empty_tiles:
         return ReaderVerdict("slideio", "no", "it fails at empty tiles")

@@ -62,6 +62,7 @@ _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
+_ZSTD = 50000
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 
 
@@ -160,13 +161,13 @@ class PyramidWriter:
     def _states_sample_format(self) -> bool:
         """Whether FAST is to read the file itself: it takes a level without the tag for one of another type.
 
-        TIFF has 1 for the default. FAST would show WebP and neural tiles as black, and dies at the levels
-        behind an overview; without the tag it leaves the file to OpenSlide, which refuses it or shows the
-        overview.
+        TIFF has 1 for the default. FAST would show WebP, Zstandard and neural tiles as black, and dies at
+        the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
+        reads Zstandard, or shows the overview.
         """
         encodings = {level.encoding.compression for level in self._plan.levels}
         whole = len(self._plan.navigable) == len(self._plan.levels)
-        return self._plan.container == "tiff" and whole and not encodings & {NEURAL, WEBP}
+        return self._plan.container == "tiff" and whole and not encodings & {NEURAL, WEBP, _ZSTD}
 
     def write_associated(self, name: str, image: AssociatedImage) -> None:
         """Append a label, macro or thumbnail, its strips as they are.
