@@ -247,6 +247,8 @@ def _fast(facts: _Facts) -> ReaderVerdict:
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
+    if facts.levels == 1 and not facts.in_svs and not facts.is_big and NEURAL not in facts.first:
+        return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
     if facts.first & _BY_LIBTIFF or (facts.empty_tiles and not facts.in_svs and not facts.has_overview):
         return ReaderVerdict(
             "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
@@ -254,13 +256,14 @@ def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & (_JPEGXL | {NEURAL}):
         return _black("tiatoolbox", unknown)
     if not facts.in_svs and not facts.is_big:
-        opens = "partly" if facts.levels > 1 else "yes"
-        return ReaderVerdict("tiatoolbox", opens, "one level without scale: the file is no BigTIFF")
+        return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
     return _what_it_knows(facts, "tiatoolbox", None)
 
 
 def _large_image(facts: _Facts) -> ReaderVerdict:
     """By its TIFF source."""
+    if facts.levels == 1 and not facts.in_svs:
+        return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
     if unknown := facts.first & (_JPEGXL | {NEURAL}):
         return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
     return _what_it_knows(facts, "large_image", None)

@@ -165,9 +165,13 @@ class PyramidWriter:
         the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
         reads Zstandard, or shows the overview.
         """
+        rgb = any(
+            level.encoding.compression == JPEG and level.encoding.photometric == RGB
+            for level in self._plan.levels
+        )  # whose colours FAST takes for YCbCr, and OpenSlide does not
         encodings = {level.encoding.compression for level in self._plan.levels}
         whole = len(self._plan.navigable) == len(self._plan.levels)
-        return self._plan.container == "tiff" and whole and not encodings & {NEURAL, WEBP, _ZSTD}
+        return self._plan.container == "tiff" and whole and not rgb and not encodings & {NEURAL, WEBP, _ZSTD}
 
     def write_associated(self, name: str, image: AssociatedImage) -> None:
         """Append a label, macro or thumbnail, its strips as they are.
