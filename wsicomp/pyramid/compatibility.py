@@ -228,7 +228,11 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
         found = "the levels of the overview are its first series, those behind it are others"
         return ReaderVerdict("tifffile", "partly", found)
     if facts.repacks_jpeg:
-        return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
+        return ReaderVerdict(
+            "tifffile",
+            "yes",
+            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
+        )
     return ReaderVerdict("tifffile", "yes")
 
 
@@ -241,7 +245,11 @@ def _fast(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
     if facts.repacks_jpeg:
-        return ReaderVerdict("FAST", "yes", "repacked JPEG differs a little: it decodes the JPEG XL straight")
+        return ReaderVerdict(
+            "FAST",
+            "yes",
+            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
+        )
     return ReaderVerdict("FAST", "yes")
 
 
