@@ -1,13 +1,14 @@
-"""What one program makes of one slide, for `verdicts.py`: read_with.py PROGRAM FILE.
+"""What one program makes of slides, for `tests/programs.py`: read_with.py PROGRAM.
 
-Runs under the interpreter in which the program is installed, and needs nothing of wsicomp. Stdin has the
-regions to read, as JSON rows of width and height of a level and x, y, width and height in it; stdout gets one
-line of JSON: version, levels, um per px, names of associated images, and each region's RGB bytes or an error.
+Runs under the interpreter in which the program is installed, and needs nothing of wsicomp. Stdin has a JSON
+list of [path, regions]; a region is width and height of a level and x, y, width and height in it. Stdout gets
+a line of JSON for each: version, levels, um per px, associated images, each region's RGB bytes or an error.
 """
 
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,9 +136,10 @@ class LibTiff:
         ).stdout
         version = subprocess.run(["tiffcp", "-h"], capture_output=True, text=True, check=False)
         self.version = (version.stdout + version.stderr).partition("\n")[0].split()[-1]
-        lines = [line.split() for line in text.splitlines() if line.startswith("  Image Width:")]
+        chain = text.split("=== TIFF directory ")[1:]  # not the SubIFDs, which it lists within
+        lines = [re.search(r"Image Width: (\d+) Image Length: (\d+)", part).groups() for part in chain]
         self.path, self.folder, self._kept = path, tempfile.TemporaryDirectory(), {}
-        self.levels = [(int(line[2]), int(line[5])) for line in lines]
+        self.levels = [(int(width), int(height)) for width, height in lines]
         self.images, self.mpp, self.all_pages = [], None, True
 
     def read(self, level, x, y, width, height):
@@ -168,7 +170,8 @@ class BioFormats:
     def __init__(self, path):
         import jpype
 
-        jpype.startJVM(classpath=[os.environ["BIOFORMATS_JAR"]])
+        if not jpype.isJVMStarted():
+            jpype.startJVM(classpath=[os.environ["BIOFORMATS_JAR"]])
         loci = jpype.JPackage("loci")
         loci.common.DebugTools.setRootLevel("OFF")
         self.version = str(loci.formats.FormatTools.VERSION)
@@ -372,7 +375,7 @@ class Fast:
         self.mpp = [float(value) * 1000 for value in spacing]
 
     def read(self, level, x, y, width, height):
-        patch = self.access.getPatchAsImage(level, x, y, width, height, False)
+        patch = self.access.getPatchAsImage(level, x, y, width, height, True)
         return np.asarray(patch)
 
 
@@ -431,11 +434,10 @@ def look(program, path, regions):
 
 
 if __name__ == "__main__":
-    stdout = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is not ours
-    answer = json.dumps(look(sys.argv[1], sys.argv[2], json.load(sys.stdin)))
-    os.write(stdout, answer.encode() + b"\n") if len(answer) < 1 << 16 else None
-    if len(answer) >= 1 << 16:
-        with os.fdopen(stdout, "wb", closefd=False) as out:
-            out.write(answer.encode() + b"\n")
+    asked = json.load(sys.stdin)
+    with os.fdopen(os.dup(1), "w") as out:
+        os.dup2(2, 1)  # what libraries print is not ours
+        for path, regions in asked:
+            out.write(json.dumps(look(sys.argv[1], path, regions)) + "\n")
+            out.flush()
     os._exit(0)  # some hang or crash when they are torn down

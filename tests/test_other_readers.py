@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +15,11 @@ import tifffile
 from PIL import Image
 
 import wsicomp
+from tests.programs import INSTALLED
 from wsicomp import ConversionConfig
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
-INSTALLED = Path(__file__).parent.parent / ".venv/readers"
 BACKGROUND = (250, 30, 250)
 SIZE = (2000, 1600)
 FORMS = {

@@ -15,6 +15,7 @@ import numpy as np
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
+from wsicomp.pyramid.compatibility import opens_in
 from wsicomp.pyramid.verify import Verification
 from wsicomp.stages import Stages
 
@@ -72,7 +73,8 @@ class ConversionReport:
     `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
     the guard kept, `flawed_tiles` damaged tiles of the source that stand as they were or were encoded as
     far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
-    that the source was rebuilt from the target and is replaceable by it. `model` is the name of that by which
+    that the source was rebuilt from the target and is replaceable by it. `opens_in` says which programs open
+    the target, by `verify`'s verdicts, None where it was not verified. `model` is the name of that by which
     neural tiles are read, and its SHA-256. `dropped` names the images and
     fields that were left out. `elapsed_s` has an entry for each stage. `removed_area` is the part of level 0
     that was taken out as glass, None where glass was kept. `look` says why a person should look at the target
@@ -99,6 +101,7 @@ class ConversionReport:
     flawed_tiles: int
     lost_tiles: int
     restorable: bool
+    opens_in: str | None
     model: str | None
     elapsed_s: Mapping[str, float]
     peak_memory_bytes: int
@@ -156,6 +159,7 @@ def describe_conversion(
         flawed_tiles=len(found.flawed) if found else 0,
         lost_tiles=lost,
         restorable=provenance.restoration is not None,
+        opens_in=opens_in(found.readers) if found else None,
         model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),

@@ -35,6 +35,29 @@ def test_every_level_states_its_sample_format(files):
         assert [sorted(page.tags.keys()) == list(page.tags.keys()) for page in tiff.pages] == [True] * 2
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"codec": "webp"}, {"codec": "bmshj2018-factorized"}, {"codec": "jpegxl", "overview": "jpeg"}],
+    ids=["webp", "neural", "overview"],
+)
+def test_no_level_states_it_where_fast_would_show_black_or_die(tmp_path, options):
+    slide = SyntheticSlide(Size(512, 512), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
+    write_slide(tmp_path / "source.svs", slide, SyntheticFormat(downsamples=(1, 4)))
+    config = ConversionConfig(**options, glass="keep")
+    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "made.tiff", config)
+    with tifffile.TiffFile(tmp_path / "made.tiff") as tiff:
+        assert [page.tags.get(339) for page in tiff.pages] == [None] * len(tiff.pages)
+
+
+def test_no_level_states_it_where_jpeg_holds_rgb_which_fast_takes_for_ycbcr(tmp_path):
+    slide = SyntheticSlide(Size(512, 512), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
+    write_slide(tmp_path / "source.svs", slide, SyntheticFormat(photometric="rgb", downsamples=(1, 4)))
+    config = ConversionConfig(format="tiff", glass="keep")
+    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "made.tiff", config)
+    with tifffile.TiffFile(tmp_path / "made.tiff") as tiff:
+        assert [page.tags.get(339) for page in tiff.pages] == [None] * len(tiff.pages)
+
+
 def test_a_target_is_a_bigtiff_where_its_source_was(files):
     with tifffile.TiffFile(files[1]) as tiff:
         assert tiff.is_bigtiff == files[2]

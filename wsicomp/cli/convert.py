@@ -29,7 +29,7 @@ _EPILOG = """\
 examples:
   wsicomp convert slide.svs small.svs                        tissue untouched, glass out
   wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
-  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, for every reader
+  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, still JPEG
   wsicomp convert slide.svs a.tiff --codec jpegxl --lossless --glass keep --restorable
                                                              smallest without loss; `wsicomp restore a.tiff`
                                                              gives back slide.svs byte for byte
@@ -157,7 +157,8 @@ def _report_text(report: ConversionReport) -> str:
     lines.append("  verified" if report.verified else "  NOT verified")
     if report.restorable:
         lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
-    return "\n".join([*lines, *_remarks(report.dropped, report.notes)])
+    last = [] if report.opens_in is None else [f"  opens in: {report.opens_in}"]
+    return "\n".join([*lines, *_remarks(report.dropped, report.notes), *last])
 
 
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:

@@ -68,7 +68,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     glass.add_argument(
         "--glass",
         choices=CHOICES["glass"],
-        help="keep it; white: one shared blank tile, which every reader shows (default); "
+        help="keep it; white: one shared blank tile, which every program tried shows (default); "
         "empty: zero-byte tiles in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
         "unreadable in most other programs",
     )

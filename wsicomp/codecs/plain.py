@@ -78,7 +78,7 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
 
 
 class Codec:
-    """Uncompressed samples, which every reader of TIFF reads."""
+    """Uncompressed samples."""
 
     lossless = True
     encoding = TileEncoding(1, RGB)

@@ -1,18 +1,28 @@
 """Which programs open a file: rules, measured on the versions that they name, for what a file holds.
 
-`tests/test_other_readers.py` holds each rule against the program where it can be installed.
+`tests/test_reader_verdicts.py` holds each rule against the program where it can be installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wsicomp.geometry import Size
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, JPEGXL, JPEGXL_DNG, NEURAL, WEBP
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    JPEGXL,
+    JPEGXL_DNG,
+    NEURAL,
+    WEBP,
+    TileEncoding,
+)
 
 _JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
 _JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
@@ -35,7 +45,10 @@ class ReaderVerdict:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What decides whether a program opens a file: compressions, those of the first levels, and tiles."""
+    """What decides whether a program opens a file: compressions, those of the first levels, and tiles.
+
+    `plain_is_cut` says that some level of neither JPEG nor JPEG 2000 ends within its last row of tiles.
+    """
 
     in_svs: bool
     compressions: frozenset[int]
@@ -46,6 +59,9 @@ class _Facts:
     repacks_jpeg: bool
     model: str = ""
     is_big: bool = False
+    levels: int = 1
+    has_thumbnail: bool = False
+    plain_is_cut: bool = False
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
@@ -54,15 +70,33 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     return (
         _ours(facts),
         _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
-        _openslide(facts, "OpenSlide 4.0.0", frozenset((_ZSTD,)), "generic"),
+        _openslide(facts, "OpenSlide 4.0.0", frozenset(), "generic"),
         _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
-        _openslide(facts, "QuPath 0.7", frozenset((_ZSTD,)), "generic"),
+        _openslide(facts, "QuPath 0.7", frozenset(), "generic"),
         _libvips(facts),
         _bioformats(facts),
         _tifffile(facts),
         _fast(facts),
         _tiatoolbox(facts),
+        _large_image(facts),
+        _cucim(facts),
+        _gdal(facts),
+        _slideio(facts),
+        _tiffslide(facts),
+        _libtiff(facts),
     )
+
+
+def opens_in(found: Sequence[ReaderVerdict]) -> str:
+    """The verdicts in one line, the worst in capitals."""
+    named = {
+        word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
+        for word in ("yes", "partly", "shows black", "no")
+    }
+    if not (named["shows black"] or named["no"]):
+        return "every program tried" + (f", but partly in {named['partly']}" if named["partly"] else "")
+    before = {"yes": "", "partly": "partly in ", "shows black": "SHOWS BLACK in ", "no": "not in "}
+    return "; ".join(before[word] + names for word, names in named.items() if names)
 
 
 def _facts(slide: TiffSlide) -> _Facts:
@@ -71,7 +105,18 @@ def _facts(slide: TiffSlide) -> _Facts:
         stored = frozenset(level.encoding.compression for level in levels if level.encoding)
         absent = sum(len(level.absent) for level in levels)
         return _Facts(
-            slide.info.vendor == "aperio", stored, stored, False, absent, 0, False, "", slide.info.big
+            slide.info.vendor == "aperio",
+            stored,
+            stored,
+            False,
+            absent,
+            0,
+            False,
+            "",
+            slide.info.big,
+            len(levels),
+            "thumbnail" in slide.info.associated_images,
+            _plain_is_cut([(level.encoding, level.size, level.tile) for level in levels]),
         )
     provenance = slide.provenance
     plan = provenance.plan
@@ -89,6 +134,17 @@ def _facts(slide: TiffSlide) -> _Facts:
         any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
         "" if plan.model is None else _model_text(plan.model),
         plan.big,
+        len(plan.levels),
+        "thumbnail" in plan.images,
+        _plain_is_cut([(level.shown, level.size, level.tile) for level in plan.navigable]),
+    )
+
+
+def _plain_is_cut(levels: Sequence[tuple[TileEncoding | None, Size, Size]]) -> bool:
+    streams = {JPEG, *_JPEG2000}
+    return any(
+        encoding is not None and encoding.compression not in streams and size.height % tile.height
+        for encoding, size, tile in levels
     )
 
 
@@ -118,6 +174,8 @@ def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | N
         return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
     if unknown:
         return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
+    if name == "OpenSlide 3.4" and facts.plain_is_cut and not facts.empty_tiles:
+        return ReaderVerdict(name, "partly", "the last row of tiles that are no JPEG is shifted")
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
     return _what_it_knows(
         facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
@@ -138,7 +196,7 @@ def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+    if unknown := facts.first & (_JPEGXL | {NEURAL, _ZSTD}):
         return _black("libvips", unknown)
     if unknown := facts.first & _JPEG2000:
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
@@ -150,6 +208,11 @@ def _bioformats(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.compressions & (_JPEGXL | {WEBP, NEURAL}):
         stops = "" if unknown & facts.first else ", anywhere in a file"
         return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
+    if facts.levels > 1 and not facts.in_svs:
+        empty = "; empty tiles are black" if facts.empty_tiles else ""
+        return ReaderVerdict("Bio-Formats", "partly", f"level 0 alone{empty}")
+    if facts.levels > 1 and facts.has_thumbnail:
+        return ReaderVerdict("Bio-Formats", "partly", "the thumbnail in the place of the smallest level")
     return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
 
 
@@ -161,32 +224,94 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
         return ReaderVerdict("tifffile", "partly", found)
+    if facts.has_overview:
+        found = "the levels of the overview are its first series, those behind it are others"
+        return ReaderVerdict("tifffile", "partly", found)
     if facts.repacks_jpeg:
-        return ReaderVerdict("tifffile", "yes", "repacked JPEG differs a little where chroma is subsampled")
+        return ReaderVerdict(
+            "tifffile",
+            "yes",
+            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
+        )
     return ReaderVerdict("tifffile", "yes")
 
 
 def _fast(facts: _Facts) -> ReaderVerdict:
-    """An SVS, and a generic TIFF that OpenSlide opens, it reads by OpenSlide."""
-    if NEURAL in facts.first:
-        return ReaderVerdict("FAST", "no", "it does not read neural tiles")
-    if WEBP in facts.first:
-        return _black("FAST", frozenset((WEBP,)))
+    """An SVS, and a TIFF whose levels do not state their sample format, it reads by OpenSlide."""
+    if unknown := facts.first & {NEURAL, WEBP}:
+        return ReaderVerdict("FAST", "no", f"it does not read {_named(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
         return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
     if facts.repacks_jpeg:
-        return ReaderVerdict("FAST", "yes", "repacked JPEG differs a little: it decodes the JPEG XL straight")
+        return ReaderVerdict(
+            "FAST",
+            "yes",
+            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
+        )
     return ReaderVerdict("FAST", "yes")
 
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
+    if facts.levels == 1 and not facts.in_svs and not facts.is_big and NEURAL not in facts.first:
+        return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
+    if facts.first & _BY_LIBTIFF or (facts.empty_tiles and not facts.in_svs and not facts.has_overview):
+        return ReaderVerdict(
+            "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
+        )
     if unknown := facts.first & (_JPEGXL | {NEURAL}):
         return _black("tiatoolbox", unknown)
-    if WEBP in facts.first or (facts.empty_tiles and not facts.in_svs):
-        return ReaderVerdict("tiatoolbox", "no", "it reads neither WebP nor empty tiles of a generic TIFF")
     if not facts.in_svs and not facts.is_big:
         return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
     return _what_it_knows(facts, "tiatoolbox", None)
+
+
+def _large_image(facts: _Facts) -> ReaderVerdict:
+    """By its TIFF source."""
+    if facts.levels == 1 and not facts.in_svs:
+        return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
+    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+        return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
+    return _what_it_knows(facts, "large_image", None)
+
+
+def _cucim(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | {NEURAL, WEBP, _ZSTD}):
+        return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
+    if facts.has_overview:
+        return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
+    return _what_it_knows(facts, "cuCIM", "empty tiles are black")
+
+
+def _gdal(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+        return ReaderVerdict("GDAL", "no", f"it does not read {_named(unknown)}")
+    if facts.in_svs:
+        return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
+    return _what_it_knows(facts, "GDAL", None)
+
+
+def _slideio(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, _ZSTD}):
+        return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles:
+        return ReaderVerdict("slideio", "no", "it fails at empty tiles")
+    if facts.levels > 1 and not facts.in_svs:
+        return ReaderVerdict("slideio", "partly", "level 0 alone")
+    return ReaderVerdict("slideio", "yes")
+
+
+def _tiffslide(facts: _Facts) -> ReaderVerdict:
+    """By tifffile; an overview's levels it takes for the slide."""
+    found = _tifffile(facts)
+    if facts.has_overview:
+        return ReaderVerdict("tiffslide", "partly", "the levels of the overview alone")
+    return ReaderVerdict("tiffslide", found.opens, found.reason)
+
+
+def _libtiff(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+        return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
+    return _what_it_knows(facts, "libtiff", "it fails at levels with empty tiles")

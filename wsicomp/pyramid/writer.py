@@ -47,6 +47,7 @@ from wsicomp.slide import (
     JPEGXL,
     NEURAL,
     RGB,
+    WEBP,
     YCBCR,
     AssociatedImage,
     TileEncoding,
@@ -61,6 +62,7 @@ _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
+_ZSTD = 50000
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 
 
@@ -136,8 +138,7 @@ class PyramidWriter:
             tags.append((MODEL_TAG, DATATYPE.UNDEFINED, len(self._model), self._model, True))
         if plan.count(TileAction.EMPTY):
             tags.append((_NODATA_TAG, DATATYPE.ASCII, len(_NODATA), _NODATA, True))
-        if self._plan.container == "tiff":
-            # TIFF has 1 for the default, but FAST takes a level without the tag for one of another type.
+        if self._states_sample_format:
             tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
         if first and self._attaches:
             tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
@@ -155,6 +156,22 @@ class PyramidWriter:
         }
         self._write(self._stored(level, tiles), plan.encoding, layout)
         self._pages.append(level)
+
+    @property
+    def _states_sample_format(self) -> bool:
+        """Whether FAST is to read the file itself: it takes a level without the tag for one of another type.
+
+        TIFF has 1 for the default. FAST would show WebP, Zstandard and neural tiles as black, and dies at
+        the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
+        reads Zstandard, or shows the overview.
+        """
+        rgb = any(
+            level.encoding.compression == JPEG and level.encoding.photometric == RGB
+            for level in self._plan.levels
+        )  # whose colours FAST takes for YCbCr, and OpenSlide does not
+        encodings = {level.encoding.compression for level in self._plan.levels}
+        whole = len(self._plan.navigable) == len(self._plan.levels)
+        return self._plan.container == "tiff" and whole and not rgb and not encodings & {NEURAL, WEBP, _ZSTD}
 
     def write_associated(self, name: str, image: AssociatedImage) -> None:
         """Append a label, macro or thumbnail, its strips as they are.
