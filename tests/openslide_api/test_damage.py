@@ -31,7 +31,8 @@ def source(tmp_path_factory):
 def all_of(path):
     """Everything that a reader can ask of a slide."""
     with wsicomp.open_slide(path) as slide:
-        yield dict(slide.properties)
+        # OpenSlide's hash is over bytes of the file as they are: another one tells of damage.
+        yield {name: text for name, text in slide.properties.items() if "quickhash" not in name}
         yield slide.level_dimensions
         yield slide.color_profile and slide.color_profile.tobytes()
         for name, image in sorted(slide.associated_images.items()):

@@ -318,7 +318,7 @@ def test_a_changed_byte_is_found(tmp_path):
         ({"learnt_from": ["a"]}, "lists no sources"),
         ({"files": {}}, "not a network's manifest"),
         ({"files": {"litert": {"name": "../x", "sha256": ""}}}, "expected a file beside it"),
-        ({"files": {"litert": {"name": "gone", "sha256": ""}}}, "cannot be read"),
+        ({"files": {"litert": {"name": "gone", "sha256": ""}}}, "no such file"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_refused(tmp_path, change, told):

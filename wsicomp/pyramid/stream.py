@@ -52,7 +52,7 @@ class Whitening:
         gaps = cv2.morphologyEx(
             (~cells).view(np.uint8), cv2.MORPH_OPEN, _LEAST_GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0
         )
-        cells = np.asarray(gaps == 0)
+        cells = _continued(np.asarray(gaps == 0), plan.grid.region(column, row).size)
         rows, columns = plan.tile.shape
         return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
@@ -60,6 +60,19 @@ class Whitening:
         """A copy of a whole tile in which what neither mask nor guard holds is background."""
         keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
+
+
+def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
+    """Cells of a tile of which the level's edge cuts some off, without paint that rings into what is seen.
+
+    What lies beyond the edge goes on like the edge, and a cell that it cuts stays where its neighbour does.
+    """
+    for axis, side in enumerate(shown.shape):
+        whole, last = side // _CELL_PX - 1, -(-side // _CELL_PX) - 1
+        places = np.minimum(np.arange(cells.shape[axis]), last)
+        beside = np.where(places > whole, max(whole, 0), places)
+        cells = cells.take(places, axis=axis) | cells.take(beside, axis=axis)
+    return cells
 
 
 class Outcome(enum.Enum):

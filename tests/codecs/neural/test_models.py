@@ -94,7 +94,7 @@ def test_a_checkpoint_of_torch_with_code_in_it_is_refused_and_not_run(tmp_path, 
 def test_what_is_no_model_is_refused(tmp_path, data, fresh):
     path = tmp_path / "none.safetensors"
     path.write_bytes(data)
-    with pytest.raises(WeightsError, match="not a codec model|is empty"):
+    with pytest.raises(WeightsError, match=r"not a codec model|is empty"):
         create_codec("bmshj2018-factorized", {"model": str(path)})
 
 
