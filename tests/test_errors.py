@@ -9,7 +9,8 @@ from wsicomp import errors
 def leaves(root):
     yield root
     for child in root.__subclasses__():
-        yield from leaves(child)
+        if not child.__name__.startswith("_"):  # what one module says to itself
+            yield from leaves(child)
 
 
 def test_every_error_is_drawn_in_the_module_docstring():

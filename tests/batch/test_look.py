@@ -550,7 +550,7 @@ def test_other_choices_that_find_tissue_end_the_state(night):
     assert not look_path(target, GLASS).exists()
 
 
-def test_convert_says_so_in_its_last_line_and_in_json(tmp_path, capsys):
+def test_convert_says_so_in_its_last_note_and_in_json(tmp_path, capsys):
     draw_speck(tmp_path / "speck.svs")
     draw_glass(tmp_path / "glass.svs")
     words = {"speck": "over 98 % of its area went", "glass": "no tissue was found"}
@@ -560,7 +560,8 @@ def test_convert_says_so_in_its_last_line_and_in_json(tmp_path, capsys):
         assert main([*map(str, arguments), *options, "--dry-run"]) == 0
         assert "over 98 % of its area went" in capsys.readouterr().out.splitlines()[-1]
         assert main([*map(str, arguments), *options]) == 0
-        last = capsys.readouterr().out.splitlines()[-1]
+        *_, last, opens = capsys.readouterr().out.splitlines()
+        assert opens.startswith("  opens in: ")
         assert last.startswith(f"  note: {begins}")
         assert last.endswith("look at the target before the source goes")
         assert main([*map(str, arguments), *options, "--overwrite", "--json", "-"]) == 0

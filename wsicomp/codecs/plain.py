@@ -21,7 +21,8 @@ DEFLATE = 8
 
 _DECODERS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
     1: lambda data, size: data,  # noqa: ARG005
-    5: lambda data, size: imagecodecs.lzw_decode(data, out=size),
+    # Told a size, imagecodecs 2026.1 writes beyond its buffer where the data is damaged.
+    5: lambda data, size: imagecodecs.lzw_decode(data, out=bytearray(size)),
     DEFLATE: lambda data, size: imagecodecs.zlib_decode(data, out=size),
     32946: lambda data, size: imagecodecs.zlib_decode(data, out=size),
     50000: lambda data, size: imagecodecs.zstd_decode(data, out=size),
