@@ -1,3 +1,5 @@
+import contextlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -171,3 +173,18 @@ def test_too_few_samples_are_refused(encoding):
 def test_samples_that_are_not_rgb_are_refused():
     with pytest.raises(ValueError, match="expected RGB"):
         decode_tile(EncodedTile(bytes(SIZE.width * SIZE.height * 3), TileEncoding(1, YCBCR), SIZE))
+
+
+@given(st.binary(max_size=400), st.integers(0, 3))
+def test_damaged_lzw_is_an_error_and_never_the_end_of_the_process(data, head):
+    encoded = imagecodecs.lzw_encode(smooth()[:32, :48].tobytes())
+    tile = EncodedTile(bytes(encoded[: 40 * head]) + data, TileEncoding(5, RGB), SIZE)
+    with contextlib.suppress(ValueError, RuntimeError):
+        assert decode_tile(tile).shape == (*SIZE.shape, 3)
+
+
+def test_a_stream_of_another_compression_is_no_lzw():
+    data = imagecodecs.jpeg8_encode(smooth()[:32, :48])
+    for start in range(200):
+        with pytest.raises((ValueError, RuntimeError)):
+            decode_tile(EncodedTile(data[start:], TileEncoding(5, RGB), SIZE))

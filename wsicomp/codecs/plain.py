@@ -5,11 +5,15 @@ Source: TIFF 6.0 sections 13 and 14; TIFF Technical Note 1 (deflate); libtiff (Z
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import imagecodecs
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from wsicomp.codecs.checks import rgb
 from wsicomp.codecs.reduce import eighth
@@ -19,10 +23,25 @@ from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 DEFLATE = 8
 """TIFF Compression of zlib streams."""
 
+
+def _lzw_decoded(data: bytes, size: int) -> bytes:
+    """The samples of an LZW stream by libtiff, through Pillow; what is missing makes it shorter.
+
+    imagecodecs 2026.1 reads and writes beyond its buffers where a stream is damaged, and ends the process.
+    """
+    stream = io.BytesIO()
+    options: dict[str, Any] = {"rowsperstrip": 1, "compression": "lzw", "metadata": None}
+    tifffile.imwrite(stream, iter([data]), shape=(1, size), dtype=np.uint8, photometric=1, **options)
+    try:
+        with Image.open(stream, formats=("TIFF",)) as image:
+            return image.tobytes()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise ValueError(f"damaged LZW ({exc})") from exc
+
+
 _DECODERS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
     1: lambda data, size: data,  # noqa: ARG005
-    # Told a size, imagecodecs 2026.1 writes beyond its buffer where the data is damaged.
-    5: lambda data, size: imagecodecs.lzw_decode(data, out=bytearray(size)),
+    5: _lzw_decoded,
     DEFLATE: lambda data, size: imagecodecs.zlib_decode(data, out=size),
     32946: lambda data, size: imagecodecs.zlib_decode(data, out=size),
     50000: lambda data, size: imagecodecs.zstd_decode(data, out=size),
