@@ -265,3 +265,18 @@ def test_pixels_between_those_of_a_level_are_held_against_ours(levels):
                 between += not look.is_whole
                 assert eyes.difference(own.at(look), look.pixels).worst <= 2, index
         assert between > 6
+
+
+def test_an_encoder_that_is_wrong_every_time_is_found_all_the_same(tmp_path, monkeypatch):
+    from wsicomp.codecs import jpeg
+    from wsicomp.errors import VerificationError
+
+    y, x = np.mgrid[0:512, 0:512]
+    pixels = np.stack([200 + x % 40, 90 + y % 40, 60 + (x + y) % 30], axis=-1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(256, 256), photometric="rgb", metadata=None)
+    honest = jpeg.Codec.encode
+    monkeypatch.setattr(jpeg.Codec, "encode", lambda self, tile: honest(self, tile[..., ::-1]))
+    config = wsicomp.ConversionConfig(codec="jpeg", glass="keep", workers=1)
+    with pytest.raises(VerificationError, match="pixels-differ"):
+        wsicomp.convert_slide(tmp_path / "a.tif", tmp_path / "b.tif", config)
+    assert not (tmp_path / "b.tif").exists()
