@@ -53,6 +53,10 @@ def bare_codestream(data: bytes) -> bytes:
     raise ValueError("not a JPEG 2000 codestream")
 
 
+_LEAST_HEADER_BYTES = 51
+"""From SOC to the last byte that SIZ has of three components."""
+
+
 def boxes_say_ycbcr(data: bytes) -> bool:
     """Whether the colour box of a stream in JP2 boxes names sYCC.
 
@@ -71,7 +75,7 @@ def read_form(codestream: bytes) -> Form:
     Source: ITU-T T.800 annex A.5.1: SIZ follows SOC, with the extent at byte 8, the offset at byte 16, the
     number of components at byte 40 and three bytes for each of them behind it.
     """
-    if len(codestream) < 42:
+    if len(codestream) < _LEAST_HEADER_BYTES:
         raise ValueError("JPEG 2000 without a header")
     right, bottom, left, top = struct.unpack_from(">4I", codestream, 8)
     count = int.from_bytes(codestream[40:42], "big")
@@ -99,7 +103,7 @@ def _transforms(codestream: bytes) -> Iterator[bool]:
             next_tile = at + length if length > 12 else len(codestream)
         if marker == _SOD:
             yield main if of_tile is None else of_tile
-            at = next_tile
+            at = max(next_tile, at + 2)  # a length may lead back
             continue
         if marker == _COD and at + 9 <= len(codestream):
             mixes = codestream[at + 8] != 0

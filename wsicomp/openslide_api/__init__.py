@@ -65,7 +65,11 @@ def open_slide(filename: Filename) -> AbstractSlide:
     try:
         own = open_own(path)
         if own is not None:
-            own.require_model()
+            try:
+                own.require_model()
+            except BaseException:
+                own.close()
+                raise
             return WsicompSlide(own, filename)
     except SlideAccessError:
         raise

@@ -295,11 +295,9 @@ def _sub_pages(
     `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
     """
     subs: list[tifffile.TiffPage] = []
-    offsets = list(page.subifds or ())
+    offsets = _listed_subs(page)
     while offsets:
         offset = offsets.pop(0)
-        if not offset:
-            continue
         if offset in seen or len(seen) >= _MOST_DIRECTORIES:
             raise SlideReadError("a SubIFD leads back to another image, or they have no end")
         seen.add(offset)
@@ -307,9 +305,21 @@ def _sub_pages(
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
         subs.append(sub)
         chained = _next_offset(tiff, offset)
-        further = [] if chained in seen or chained in listed else [chained]
-        offsets = [*further, *(sub.subifds or ()), *offsets]
+        further = [] if not chained or chained in seen or chained in listed else [chained]
+        offsets = [*further, *_listed_subs(sub), *offsets]
     return subs
+
+
+def _listed_subs(page: tifffile.TiffPage) -> list[int]:
+    """The offsets of its SubIFDs, those that lead anywhere.
+
+    Raises:
+        SlideReadError: there are more than a file can have images.
+    """
+    found = [offset for offset in page.subifds or () if offset]
+    if len(found) > _MOST_DIRECTORIES:
+        raise SlideReadError(f"{len(found)} SubIFDs, expected at most {_MOST_DIRECTORIES}")
+    return found
 
 
 def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:

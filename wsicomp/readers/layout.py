@@ -161,6 +161,8 @@ class _Sorter:
         may_be = set() if typed is None else {typed}
         if name == "thumbnail":
             may_be = set() if shows_the_scan(one.size, self._main.size) else {"label", "macro"}
+        word = aperio.associated_name(directory.description, 0, -1)  # OME-XML may call it otherwise
+        may_be |= set() if word is None else {word}
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
 
     def _may_be_level(self, one: _Image) -> bool:

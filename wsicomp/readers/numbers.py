@@ -6,7 +6,7 @@ import math
 import re
 
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_HEXADECIMAL = re.compile(r"[-+]?0[xX][0-9a-fA-F]+", re.ASCII)
+_HEXADECIMAL = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,64}", re.ASCII)
 BLANKS = " \t\n\f\r"
 """What OpenSlide takes off both ends of a value: less than Python does."""
 

@@ -19,6 +19,8 @@ from wsicomp.readers.numbers import positive_number
 _MOST_BYTES = 1 << 24
 _MOST_DEPTH = 64
 _MOST_IMAGES = 1000
+_MOST_PAGES = 1000
+_MOST_PARTS = 4000
 _STARTS = ("<?xml", "<ome", "<!--")
 
 _MICROMETRES: Mapping[str, float] = {
@@ -153,8 +155,10 @@ class _Collector:
         elif parent == "Pixels" and tag == "Channel":
             image.samples = max(image.samples, _count(attributes.get("SamplesPerPixel"), 1))
         elif parent == "Pixels" and tag == "TiffData":
+            if len(image.parts) >= _MOST_PARTS:
+                raise ValueError("too many parts of an image")
             image.parts.append(attributes)
-        elif parent == "TiffData" and tag == "UUID":
+        elif self._path[-2:] == ["Pixels", "TiffData"] and tag == "UUID":
             self._uuid = (attributes.get("FileName", ""), [])
 
     def text(self, text: str) -> None:
@@ -209,7 +213,8 @@ def _role(name: str) -> str:
 def _pages(part: Mapping[str, str], planes: int) -> range:
     first = _count(part.get("IFD"), 0)
     given = 1 if "IFD" in part else planes
-    return range(first, first + min(_count(part.get("PlaneCount"), given), planes, _MOST_IMAGES))
+    count = min(_count(part.get("PlaneCount"), given), planes, _MOST_IMAGES)
+    return range(first, min(first + count, _MOST_PAGES))
 
 
 def _mpp(pixels: Mapping[str, str]) -> Mpp | None:
