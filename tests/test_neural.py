@@ -186,6 +186,10 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     with wsicomp.open_slide(tmp_path / "carried.tiff") as slide:
         assert (whole(slide) == expected).all()
     monkeypatch.setattr(store, "_known", {})
+    with closing(open_slide(source)) as slide:
+        digest = carried.source_sha256
+        assert not verify_slide(tmp_path / "carried.tiff", slide, digest, 2, untold).problems
+    monkeypatch.setattr(store, "_known", {})
     model = store.SHIPPED
     with pytest.raises(SlideAccessError) as error:
         wsicomp.open_slide(tmp_path / "plain.tiff")

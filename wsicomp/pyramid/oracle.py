@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import create_codec
+from wsicomp.codecs import create_codec, is_guarded
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, TileIndex
@@ -201,7 +201,7 @@ class _PixelCheck:
         assert self._source is not None, "there is something to compare with"
         truth = self._source.seen(plan.source_level, plan.grid.region(index.column, index.row))
         ends = None if truth is None else _overlapped(look, truth.look)
-        if ends is None:
+        if truth is None or ends is None:
             return None
         here, there = ends
         action = TileAction(plan.actions[index.row, index.column])
@@ -214,24 +214,25 @@ class _PixelCheck:
         # What its own encoder makes again excuses little: that one may be what is wrong.
         widest = Floor(_MOST_EXCUSED * floor.shift)
         near = short is not None and widest.falls_short(there, here, kept, tile_px) is None
-        if short is None or (near and self._is_the_codec_s(plan, index, look, kept)):
+        if short is None or (near and self._is_the_codec_s(plan, index, look, truth.look, kept)):
             return None
         return f"{short}, as {program} shows it beside the source"
 
-    def _is_the_codec_s(self, plan: LevelPlan, index: TileIndex, look: Look, kept: NDArray[np.bool_]) -> bool:
+    def _is_the_codec_s(
+        self, plan: LevelPlan, index: TileIndex, look: Look, truth: Look, kept: NDArray[np.bool_]
+    ) -> bool:
         """Whether the codec makes this of what the source shows, which may be noise where it is damaged."""
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
-        truth = self._source.seen(plan.source_level, region)
         if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
             return False
-        if truth is None or truth.look.pixels.shape[:2] != region.size.shape:
+        if truth.pixels.shape[:2] != region.size.shape:
             return False
         with suppress(SlideReadError, ValueError, RuntimeError, OSError):
             pixels = self._source.slide.read_tile(
                 TileIndex(plan.source_level, index.column, index.row)
             ).copy()
-            pixels[: region.height, : region.width] = truth.look.pixels
+            pixels[: region.height, : region.width] = truth.pixels
             codec = create_codec(plan.codec, plan.options)
             honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
             if honest is not None:
@@ -243,7 +244,9 @@ class _PixelCheck:
     def _is_lossless(self, plan: LevelPlan, action: TileAction) -> bool:
         if action in (TileAction.COPY, TileAction.TRANSCODE):
             return True
-        return action is TileAction.ENCODE and create_codec(plan.codec, plan.options).lossless
+        if action is not TileAction.ENCODE or is_guarded(plan.codec):
+            return False
+        return create_codec(plan.codec, plan.options).lossless
 
     def _is_subsampled(self, plan: LevelPlan, region: Region) -> bool:
         assert self._source is not None, "there is something to compare with"
