@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256
+from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
 from wsicomp.batch import accept_slides, read_report, slides_to_look_at, survey_batch, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
+from wsicomp.batch.job import PictureJob
 from wsicomp.batch.ledger import Entry, Ledger, State, audit_path, look_path
 from wsicomp.batch.names import as_text
 from wsicomp.batch.removal import ProofJob, deleted, quarantined
@@ -588,3 +590,13 @@ def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
     kept, painted = kept_and_painted(level)
     assert kept == (64 * 64 + 2 * 6) / (130 * 70)
     assert painted == 2 * 64 / (130 * 70)
+
+
+def test_the_picture_of_a_focal_plane_is_drawn_from_the_plane_that_was_kept(tmp_path):
+    z_stack(tmp_path / "stack.svs")
+    convert_slide(tmp_path / "stack.svs", tmp_path / "plane.svs", replace(CONFIG, z=1, glass="keep"))
+    paths = [tmp_path / name for name in ("stack.svs", "plane.svs", "look.jpg", "audit.jpg")]
+    found = PictureJob("stack.svs", *paths, 1).run(lambda *_: None)
+    assert (found.state, found.error) == (State.DONE, "")
+    assert paths[2].is_file()
+    assert paths[3].is_file()

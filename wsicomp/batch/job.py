@@ -44,7 +44,7 @@ from wsicomp.outputs import completed
 from wsicomp.preparation import expected_digest, file_sha256, kept_model
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
-from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers import open_slide, open_source, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
 from wsicomp.slide import Slide
@@ -273,7 +273,8 @@ class PictureJob:
     def run(self, on_progress: Progress) -> Outcome:
         """Draw it; done, or failed with an `error`."""
         try:
-            with Stages(on_progress).stage("overview"), closing(open_slide(self.source)) as source:
+            opened = open_source(self.source, self.target)
+            with Stages(on_progress).stage("overview"), closing(opened) as source:
                 provenance = _provenance(self.target)
                 if provenance is None:
                     raise SlideReadError("does not say what it was made from", self.target)

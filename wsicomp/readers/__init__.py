@@ -88,16 +88,14 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
 
 def open_source(path: Path, converted: Path) -> Slide:
     """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
+    slide = open_slide(path, any_plane=True)
     z = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
         z = made.info.z if isinstance(made, ConvertedSlide) else None
-    return open_slide(path, None if _is_converted(path) else z, any_plane=True)
-
-
-def _is_converted(path: Path) -> bool:
-    with suppress(SlideReadError), closing(open_tiff(path)) as slide:
-        return isinstance(slide, ConvertedSlide)
-    return False
+    if z is None or isinstance(slide, ConvertedSlide):
+        return slide
+    slide.close()
+    return open_slide(path, z)
 
 
 def _several_planes(info: SlideInfo) -> UnsupportedSlideError:
