@@ -101,12 +101,12 @@ def prepare(
     with stages.stage("identify") as progress:
         identity = known.identity if known else identify(slide, config, progress)
         codec = _model_codec(config)
-        kept = codec.keep_model() if codec is not None and keep_model and not config.embed_model else None
+        kept = _kept_model(codec, config) if keep_model else None
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
-    misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
+        misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
     if config.glass == "keep":
         plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
         plan = _told(plan, misread, slide)
@@ -183,7 +183,10 @@ def kept_model(config: ConversionConfig) -> str | None:
     Raises:
         SlideWriteError: the model cannot be kept.
     """
-    codec = _model_codec(config)
+    return _kept_model(_model_codec(config), config)
+
+
+def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | None:
     return None if codec is None or config.embed_model else codec.keep_model()
 
 

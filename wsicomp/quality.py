@@ -51,9 +51,7 @@ def fidelity(first: Pixels, second: Pixels, shown: Size | None = None) -> Fideli
     Raises:
         ValueError: the shapes differ, or a side is under 11 px.
     """
-    if shown is None:
-        return Fidelity(ssim(first, second), psnr(first, second), color_shift(first, second))
-    rows, columns = shown.shape
+    rows, columns = first.shape[:2] if shown is None else shown.shape
     inside = np.s_[:rows, :columns]
     window = np.s_[: max(rows, LEAST_SIDE_PX), : max(columns, LEAST_SIDE_PX)]
     return Fidelity(

@@ -171,8 +171,9 @@ def _guarded_text(guarded: GuardedReport | None) -> list[str]:
         "fell back to JPEG XL": guarded.fell_back,
     }
     more = "".join(f", {count} {name}" for name, count in counts.items() if count)
-    noise = "" if guarded.least_psnr is None else f"PSNR {guarded.mean_psnr:.2f} dB, "
-    noise += "" if guarded.least_psnr is None else f"at least {guarded.least_psnr:.2f} dB; "
+    noise = ""
+    if guarded.least_psnr is not None:
+        noise = f"PSNR {guarded.mean_psnr:.2f} dB, at least {guarded.least_psnr:.2f} dB; "
     return [
         f"    {guarded.tiles} held against their pixels{more}: SSIM {guarded.mean_ssim:.4f}, at least "
         f"{guarded.least_ssim:.4f}; {noise}mean colours within {guarded.most_color_shift:.1f} grey levels"

@@ -18,6 +18,8 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 _COD, _SOT, _SOD = 0x52, 0x90, 0x93
 _BOX = struct.Struct(">I4s")
 _SYCC = 18
+_LEAST_HEADER_BYTES = 51
+"""From SOC to the last byte that SIZ has of three components."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,6 @@ def bare_codestream(data: bytes) -> bytes:
             break
         at += length
     raise ValueError("not a JPEG 2000 codestream")
-
-
-_LEAST_HEADER_BYTES = 51
-"""From SOC to the last byte that SIZ has of three components."""
 
 
 def boxes_say_ycbcr(data: bytes) -> bool:

@@ -29,7 +29,6 @@ _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
 _BOX, _PART_BYTES = struct.Struct(">I4s"), 4
 """A box's length, itself included (0: to the end), and kind; and the number that begins one of many parts."""
-_PLAIN = frozenset((1, 5, 8, 32946, 50000))
 
 
 def decode(tile: EncodedTile) -> Pixels:
@@ -150,7 +149,7 @@ class Transcoder:
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
         """JPEG XL, for JPEG tiles and those of plain samples."""
-        return _STORED if source.compression == JPEG or source.compression in _PLAIN else None
+        return _STORED if source.compression == JPEG or source.compression in plain.COMPRESSIONS else None
 
     def shown(self, source: TileEncoding) -> TileEncoding:
         """As in the source."""

@@ -20,8 +20,8 @@ from wsicomp.codecs.reduce import eighth
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 
-DEFLATE = 8
-"""TIFF Compression of zlib streams."""
+DEFLATE, ZSTANDARD = 8, 50000
+"""TIFF Compressions of zlib and of Zstandard streams."""
 
 
 def _lzw_decoded(data: bytes, size: int) -> bytes:
@@ -44,15 +44,17 @@ _DECODERS: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
     5: _lzw_decoded,
     DEFLATE: lambda data, size: imagecodecs.zlib_decode(data, out=size),
     32946: lambda data, size: imagecodecs.zlib_decode(data, out=size),
-    50000: lambda data, size: imagecodecs.zstd_decode(data, out=size),
+    ZSTANDARD: lambda data, size: imagecodecs.zstd_decode(data, out=size),
 }
 _ENCODERS: dict[int, Callable[[bytes], bytes | bytearray]] = {
     1: bytes,
     5: imagecodecs.lzw_encode,
     DEFLATE: imagecodecs.zlib_encode,
     32946: imagecodecs.zlib_encode,
-    50000: imagecodecs.zstd_encode,
+    ZSTANDARD: imagecodecs.zstd_encode,
 }
+COMPRESSIONS = tuple(_DECODERS)
+"""TIFF Compressions of samples that are stored as they are."""
 _HORIZONTAL = 2
 
 

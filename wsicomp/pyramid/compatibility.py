@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wsicomp.codecs.plain import ZSTANDARD
 from wsicomp.geometry import Size
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
@@ -27,8 +28,8 @@ from wsicomp.slide import (
 _JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
 _JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
 _BASELINE = frozenset((1, 5, JPEG, 8, 32946))
-_ZSTD = 50000
-_BY_LIBTIFF = frozenset((_ZSTD, WEBP))
+_REPACKED = "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB"
+_BY_LIBTIFF = frozenset((ZSTANDARD, WEBP))
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     facts = _facts(slide)
     return (
         _ours(facts),
-        _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((_ZSTD,)), None),
+        _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((ZSTANDARD,)), None),
         _openslide(facts, "OpenSlide 4.0.0", frozenset(), "generic"),
         _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
         _openslide(facts, "QuPath 0.7", frozenset(), "generic"),
@@ -160,7 +161,7 @@ def _ours(facts: _Facts) -> ReaderVerdict:
 
 
 def _named(compressions: frozenset[int]) -> str:
-    names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", _ZSTD: "Zstandard"}
+    names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", ZSTANDARD: "Zstandard"}
     names[NEURAL] = "neural tiles"
     names |= dict.fromkeys(_JPEG2000, "JPEG 2000")
     return " and ".join(sorted({names.get(number, str(number)) for number in compressions}))
@@ -196,7 +197,7 @@ def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL, _ZSTD}):
+    if unknown := facts.first & (_JPEGXL | {NEURAL, ZSTANDARD}):
         return _black("libvips", unknown)
     if unknown := facts.first & _JPEG2000:
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
@@ -228,11 +229,7 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
         found = "the levels of the overview are its first series, those behind it are others"
         return ReaderVerdict("tifffile", "partly", found)
     if facts.repacks_jpeg:
-        return ReaderVerdict(
-            "tifffile",
-            "yes",
-            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
-        )
+        return ReaderVerdict("tifffile", "yes", _REPACKED)
     return ReaderVerdict("tifffile", "yes")
 
 
@@ -245,11 +242,7 @@ def _fast(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
     if facts.repacks_jpeg:
-        return ReaderVerdict(
-            "FAST",
-            "yes",
-            "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB",
-        )
+        return ReaderVerdict("FAST", "yes", _REPACKED)
     return ReaderVerdict("FAST", "yes")
 
 
@@ -278,7 +271,7 @@ def _large_image(facts: _Facts) -> ReaderVerdict:
 
 
 def _cucim(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL, WEBP, _ZSTD}):
+    if unknown := facts.first & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
         return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
@@ -294,7 +287,7 @@ def _gdal(facts: _Facts) -> ReaderVerdict:
 
 
 def _slideio(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, _ZSTD}):
+    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
         return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
     if facts.empty_tiles:
         return ReaderVerdict("slideio", "no", "it fails at empty tiles")

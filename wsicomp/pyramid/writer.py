@@ -23,6 +23,7 @@ import tifffile
 from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
+from wsicomp.codecs.plain import ZSTANDARD
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
@@ -39,7 +40,7 @@ from wsicomp.pyramid.guarded import GuardedTiles
 from wsicomp.pyramid.stream import MadeTile, Outcome
 from wsicomp.readers import aperio, xmp
 from wsicomp.readers.converted import written_directories
-from wsicomp.readers.directories import MODEL_TAG, TiffFile, read_directories
+from wsicomp.readers.directories import MODEL_TAG, TiffFile, link_place, read_directories
 from wsicomp.readers.tiff import associated_image
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -62,7 +63,6 @@ _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
-_ZSTD = 50000
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 
 
@@ -171,7 +171,9 @@ class PyramidWriter:
         )  # whose colours FAST takes for YCbCr, and OpenSlide does not
         encodings = {level.encoding.compression for level in self._plan.levels}
         whole = len(self._plan.navigable) == len(self._plan.levels)
-        return self._plan.container == "tiff" and whole and not rgb and not encodings & {NEURAL, WEBP, _ZSTD}
+        return (
+            self._plan.container == "tiff" and whole and not rgb and not encodings & {NEURAL, WEBP, ZSTANDARD}
+        )
 
     def write_associated(self, name: str, image: AssociatedImage) -> None:
         """Append a label, macro or thumbnail, its strips as they are.
@@ -431,10 +433,7 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
     file.seek(tag.offset + form.tagsize - form.offsetsize)
     file.write(struct.pack(form.offsetformat, first.offset))
     _rename(tiff, tag, _SUBIFDS)
-    last = levels[-1].offset
-    file.seek(last)
-    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    file.seek(last + form.tagnosize + count * form.tagsize)
+    file.seek(link_place(tiff, levels[-1].offset))
     file.write(bytes(form.offsetsize))
     file.flush()
 

@@ -20,9 +20,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, jpeg, jpeg2000
+from wsicomp.codecs import can_decode, jpeg, jpeg2000, plain
 from wsicomp.codecs.jpeg2000_stream import BOXED
-from wsicomp.codecs.jpeg_stream import segments
+from wsicomp.codecs.jpeg_stream import FRAMES, segments
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.numbers import scale_of
@@ -47,15 +47,11 @@ _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FRAME_BYTES = 10
-"""The markers of JPEG's frame headers, and how far into one its number of samples stands."""
+"""How far into a JPEG frame header its number of samples stands."""
 _FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
 _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
 """TIFF's types of values: rationals, bytes, and all other numbers."""
-
-PLAIN = (1, 5, 8, 32946, 50000)
-"""TIFF Compressions of samples that are stored as they are."""
 
 PLANES = 2
 """TIFF PlanarConfiguration of samples that are stored apart."""
@@ -137,7 +133,7 @@ class Directory:
             (self.samples, self.planar) in ((3, PLANES), (4, 1), (4, PLANES))
             and self.bits == 8
             and self.encoding.photometric == RGB
-            and self.encoding.compression in (JPEG, *PLAIN)
+            and self.encoding.compression in (JPEG, *plain.COMPRESSIONS)
         )
 
     @property
@@ -218,7 +214,7 @@ def _check_samples(stream: bytes, path: Path, place: str) -> None:
         ValueError: the stream is damaged.
     """
     for marker, start, end in segments(stream):
-        if marker in _FRAMES and end - start >= _FRAME_BYTES:
+        if marker in FRAMES and end - start >= _FRAME_BYTES:
             bits, samples = stream[start + 4], stream[start + 9]
             if (bits, samples) != (8, 3):
                 found = f"JPEG tiles of {samples} samples of {bits} bits, expected 3 of 8 bits"
@@ -322,12 +318,18 @@ def _listed_subs(page: tifffile.TiffPage) -> list[int]:
     return found
 
 
-def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
+    """Where in the file the directory at `offset` says which one follows it."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    file.seek(offset + form.tagnosize + count * form.tagsize)
+    return int(offset + form.tagnosize + count * form.tagsize)
+
+
+def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
+    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(link_place(tiff, offset))
     link = file.read(form.offsetsize)
     return int(struct.unpack(form.offsetformat, link)[0]) if len(link) == form.offsetsize else 0
 

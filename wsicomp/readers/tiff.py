@@ -29,7 +29,6 @@ from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.inputs import reason
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import (
-    PLAIN,
     PLANES,
     Directory,
     TiffFile,
@@ -342,9 +341,9 @@ def check_level(directory: Directory, place: str) -> None:
     if not can_decode(directory.encoding.compression):
         number = directory.encoding.compression
         raise UnsupportedSlideError(f"unknown TIFF compression {number}", place=place)
-    if directory.encoding.compression in PLAIN and directory.encoding.photometric != RGB:
+    if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
         raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
-    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in PLAIN:
+    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in plain.COMPRESSIONS:
         number = directory.encoding.predictor
         raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
     if directory.depth != 1:
