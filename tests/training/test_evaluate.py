@@ -167,8 +167,8 @@ def test_a_network_says_what_it_has_learnt_from(table, tmp_path, capsys):
     [
         (["--split", "none"], "no row"),
         (["--magnification", "100"], "out of range"),
-        (["--weights", "gone.json"], "cannot be read"),
-        (["--folds", "gone.json"], "cannot be read as folds"),
+        (["--weights", "gone.json"], "gone.json: no such file"),
+        (["--folds", "gone.json"], "gone.json: no such file"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(table, tmp_path, capsys, options, told):

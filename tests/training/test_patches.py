@@ -62,11 +62,11 @@ def test_a_table_says_what_it_says(sections):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no column `name`"),
+        ("", "is empty, 0 bytes"),
         ("image\tmask\na\tb\n", "no column `name`"),
         ("name\n", "no rows"),
         ("name\ngone\n", "line 2: no images/gone"),
-        ("name\timage\nx\tgone.png\n", "is not there"),
+        ("name\timage\nx\tgone.png\n", "line 2: .*gone.png: no such file"),
         ("name\n \n", "the name is ''"),
         ("name\n../../a\n", "expected one that can name a file"),
     ],
@@ -147,8 +147,8 @@ def test_what_is_no_patch_set_is_refused(tmp_path):
     (tmp_path / "junk.h5").write_bytes(b"junk")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    for name in ("junk.h5", "other.h5", "gone.h5"):
-        with pytest.raises(TrainingError, match="patch set"), open_patch_set(tmp_path / name):
+    for name, told in (("junk.h5", "patch set"), ("other.h5", "patch set"), ("gone.h5", "gone.h5: no such file")):
+        with pytest.raises(TrainingError, match=told), open_patch_set(tmp_path / name):
             pass
 
 

@@ -151,7 +151,8 @@ def test_every_shipped_training_config_is_one(path):
     ("text", "told"),
     [
         ("patches = [", "not TOML"),
-        ("", "names at least one patch set"),
+        ("", "is empty, 0 bytes"),
+        ("seed = 1", "names at least one patch set"),
         ("patches = ['a']\nseeds = 1", "unknown setting seeds"),
         ("patches = ['a']\n[network]\nwidth = 1", "unknown setting network.width"),
         ("patches = ['a']\nbatch = 0", "1 or more"),
