@@ -237,6 +237,15 @@ def test_another_source_voids_it(night):
     assert (entry.state, entry.accepted, entry.accepted_source) == (State.LOOK, "", "")
 
 
+def test_where_a_new_source_cannot_be_converted_the_pictures_of_the_old_target_stay(night):
+    source, target = night
+    pictures = [audit_path(target, GLASS), look_path(target, GLASS)]
+    (source / GLASS).write_bytes((source / GLASS).read_bytes()[:1000])
+    assert run(*night).failed == 1
+    assert (target / GLASS).exists()
+    assert all(picture.exists() for picture in pictures)
+
+
 def test_another_source_of_the_same_size_and_time_is_not_taken_for_the_one_that_was_looked_at(night):
     source, target = night
     accept_slides(target, [GLASS])

@@ -147,7 +147,11 @@ def test_what_is_no_patch_set_is_refused(tmp_path):
     (tmp_path / "junk.h5").write_bytes(b"junk")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    for name, told in (("junk.h5", "patch set"), ("other.h5", "patch set"), ("gone.h5", "gone.h5: no such file")):
+    for name, told in (
+        ("junk.h5", "patch set"),
+        ("other.h5", "patch set"),
+        ("gone.h5", "gone.h5: no such file"),
+    ):
         with pytest.raises(TrainingError, match=told), open_patch_set(tmp_path / name):
             pass
 

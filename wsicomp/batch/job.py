@@ -159,15 +159,16 @@ class ConversionJob:
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = replace(self.config, overwrite=os.path.lexists(self.target))
-        for picture in (self.audit, self.look):
-            picture.unlink(missing_ok=True)
         if config.glass == "keep":
-            return convert_slide(self.source, self.target, config, on_progress)
+            report = convert_slide(self.source, self.target, config, on_progress)
+            self._forget_pictures()
+            return report
         large = large_audit(self.audit)
         large.parent.mkdir(parents=True, exist_ok=True)
         large.unlink(missing_ok=True)
         try:
             report = convert_slide(self.source, self.target, config, on_progress, large)
+            self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
                 _shrink(large, self.audit)
             if report.look:
@@ -177,6 +178,12 @@ class ConversionJob:
             with suppress(OSError):
                 large.unlink(missing_ok=True)
         return report
+
+    def _forget_pictures(self) -> None:
+        """Those of an earlier conversion: the target is another now."""
+        for picture in (self.audit, self.look):
+            with suppress(OSError):
+                picture.unlink()
 
     def _adopted(self, on_progress: Progress) -> ConversionReport | None:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.

@@ -61,7 +61,8 @@ class Floor:
     """How true an encoded tile is at the least.
 
     `shift` bounds, in grey levels of any channel, how far the mean colour is off, of the whole and of most of
-    its blocks of 16 x 16 px; `most_shift` that of every block; `psnr` is in dB, over a whole tile.
+    its blocks of 16 x 16 px; `most_shift` that of every block; `psnr` is in dB, over as much of a tile
+    as lies in its level.
     """
 
     shift: float

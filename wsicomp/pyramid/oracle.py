@@ -208,8 +208,9 @@ class _PixelCheck:
         kept = self._kept(here, action)
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
-        tile_px = plan.tile.width * plan.tile.height
         floor = floor_of(plan, record)
+        tile = plan.grid.region(index.column, index.row).size
+        tile_px = tile.width * tile.height
         short = floor.falls_short(there, here, kept, tile_px)
         # What its own encoder makes again excuses little: that one may be what is wrong.
         widest = Floor(_MOST_EXCUSED * floor.shift)
@@ -285,7 +286,7 @@ class _PixelCheck:
         if int(kept.sum()) < _LEAST_PX:
             return None
         floor = floor_of(plan, record)
-        short = floor.falls_short(np.asarray(there), look.pixels, kept, plan.tile.width * plan.tile.height)
+        short = floor.falls_short(np.asarray(there), look.pixels, kept, kept.size)
         return None if short is None else f"{short}, beside the means of the source's pixels"
 
 
