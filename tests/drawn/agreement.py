@@ -33,20 +33,22 @@ def differences(source, target, lossless, lacks_levels=False):
         plan, records = slide.provenance.plan, slide.provenance.levels
         before = Shown(source)
         with closing(open_slide(source)) as own:
-            absent = [level.absent for level in own.info.levels]
+            source_levels = own.info.levels
             named = [image.size for image in own.info.associated_images.values()]
             carried = {(size.width, size.height) for size in named}
         found, by_others = [], False
         sizes = [(level.size.width, level.size.height) for level in plan.levels]
+        empty = [level.size for level in source_levels if len(level.absent) == level.grid.count]
+        hidden = {(size.width, size.height) for size in empty}  # OpenSlide shows some of these, and some not
         lacking = [size for size in before.sizes if size not in sizes and size not in carried]
-        if before.sizes and (set(sizes) - set(before.sizes) or (lacking and not lacks_levels)):
+        if before.sizes and (set(sizes) - set(before.sizes) - hidden or (lacking and not lacks_levels)):
             found.append(f"levels of {sizes}, OpenSlide shows {before.sizes} in the source")
         after = Shown(target)
         for level, record in zip(plan.levels, records, strict=True):
             here = _target(slide, after, level)
             if here is None:
                 continue
-            skipped = _skipped(level, record, slide, absent)
+            skipped = _skipped(level, record, slide, source_levels)
             told = _level_differs(before, here, level, skipped, lossless)
             if told and not _level_differs(Decoded(source), here, level, skipped, lossless):
                 told, by_others = None, True
@@ -55,13 +57,26 @@ def differences(source, target, lossless, lacks_levels=False):
     return found, by_others
 
 
-def _skipped(level, record, slide, absent):
+def _skipped(level, record, slide, source_levels):
     """Tiles of which nothing can be said: lost, flawed, without bytes; None if OpenSlide draws all anew."""
-    if slide.info.vendor == "aperio" and any(absent[: level.source_level]):
+    if slide.info.vendor == "aperio" and any(above.absent for above in source_levels[: level.source_level]):
         return None
     numbers = {*record.lost, *record.flawed}
     numbers |= {int(number) for number in np.flatnonzero(level.actions.reshape(-1) == "Z")}
-    return numbers | set(absent[level.source_level])
+    return numbers | set(_over_absent(level, source_levels[level.source_level]))
+
+
+def _over_absent(level, source):
+    """Tiles that touch what the source has no bytes for; both may have tiles of their own size."""
+    missing = np.zeros((source.grid.rows, source.grid.columns), bool)
+    missing.reshape(-1)[list(source.absent)] = True
+    pixels = np.kron(missing, np.ones(source.tile.shape, bool))
+    for index in level.grid.raster(level.number):
+        region = level.grid.region(index.column, index.row)
+        y, x = region.y * level.reduction, region.x * level.reduction
+        rows, columns = region.height * level.reduction, region.width * level.reduction
+        if pixels[y : y + rows, x : x + columns].any():
+            yield index.row * level.grid.columns + index.column
 
 
 def _level_differs(before, here, level, skipped, lossless):
