@@ -42,7 +42,7 @@ def is_good(path):
         return verify_slide(path, None, None, 2, progress).problems == ()
 
 
-def test_ten_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
+def test_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
     begin = time.monotonic()
     whole = start(source, tmp_path / "undisturbed.svs")
     assert whole.wait() == 0
@@ -51,7 +51,7 @@ def test_ten_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
     expected = file_sha256(tmp_path / "undisturbed.svs")
     moments = random.Random(20)
     killed = 0
-    for number in range(10):
+    for number in range(6):
         target = tmp_path / f"{number}.svs"
         process = start(source, target)
         time.sleep(length * moments.uniform(0.1, 0.8))
@@ -64,7 +64,7 @@ def test_ten_kills_at_random_moments_leave_no_bad_target(source, tmp_path):
             assert again.wait() == 0, again.stderr.read()
             again.stderr.close()
         assert file_sha256(target) == expected
-    assert killed >= 3
+    assert killed >= 2
     assert not list(tmp_path.glob("*.partial"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.batch.trees import assert_agrees, entries, files, write_tree
 
-KILLS = 20
+KILLS = 12
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
 
@@ -46,7 +46,7 @@ def kill(process, moment, whom):
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
+def test_kills_at_random_moments_change_nothing(tmp_path):
     source, undisturbed, target = tmp_path / "source", tmp_path / "undisturbed", tmp_path / "target"
     write_tree(source, 45, side=640)
     before = files(source)
@@ -66,7 +66,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
             process = start(source, target)
     process.wait()
     assert start(source, target, "--retry-failed").wait() == 0
-    assert min(killed.values()) >= 3
+    assert min(killed.values()) >= 2
     assert files(target) == files(undisturbed)
     assert_agrees(target)
     assert files(source) == before

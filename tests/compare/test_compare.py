@@ -169,11 +169,11 @@ def test_without_glass_kept_quality_is_that_of_tissue_all_the_same(slide, tmp_pa
 
 @pytest.mark.slow
 def test_intervals_hold_what_whole_files_are(tmp_path):
-    """20 drawn slides: of every codec and way with glass at least 18 intervals hold the file's size."""
+    """12 drawn slides: of every codec and way with glass at least 11 intervals hold the file's size."""
     codecs = "jpeg:70"
     held: dict[tuple[str, str], int] = {}
     widths, reductions = [], []
-    for seed in range(20):
+    for seed in range(12):
         path = draw_slide(
             tmp_path / f"{seed}.svs", seed, (1200, 1100), 0.2 + seed / 40, tile_px=64, quality=60 + seed
         )
@@ -188,7 +188,7 @@ def test_intervals_hold_what_whole_files_are(tmp_path):
             if (row.codec, row.glass) != ("jpeg:90", "keep"):
                 reductions.append(row.reduction_low <= file.reduction <= row.reduction_high)
         path.unlink()
-    assert min(held.values()) >= 18, held
+    assert min(held.values()) >= 11, held
     assert np.mean(reductions) >= 0.9
     assert np.mean(widths) < 0.04
 
