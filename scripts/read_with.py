@@ -38,7 +38,8 @@ class OpenSlide:
             sys.modules["openslide_bin"] = None
         import openslide
 
-        self.slide = openslide.OpenSlide(path)
+        self._open = lambda: openslide.OpenSlide(path)
+        self.slide = self._open()
         self.version = openslide.__library_version__
         self.levels = self.slide.level_dimensions
         self.images = sorted(self.slide.associated_images)
@@ -51,7 +52,11 @@ class OpenSlide:
     def read(self, level, x, y, width, height):
         downsample = round(self.slide.level_downsamples[level], 2)
         location = (round(x * downsample), round(y * downsample))
-        return on_white(self.slide.read_region(location, level, (width, height)))
+        try:
+            return on_white(self.slide.read_region(location, level, (width, height)))
+        except Exception:
+            self.slide = self._open()  # after an error OpenSlide refuses every region
+            raise
 
 
 class SystemOpenSlide(OpenSlide):

@@ -27,9 +27,13 @@ ROOT = Path(__file__).parent.parent
 INSTALLED = Path(os.environ.get("WSICOMP_READERS", ROOT / ".venv/readers"))
 LIMIT_S = 300
 SIDE = 64
-ALIKE = 3.0
-"""Grey levels in the mean by which two decoders' pictures of a region may differ."""
+ALIKE, COLORS_ALIKE = 2.5, 8.0
+"""Grey levels in the mean by which two decoders' regions may differ, in brightness and in colours.
 
+Some repeat the samples of subsampled colours where others interpolate them.
+"""
+
+_LUMA = np.array([0.299, 0.587, 0.114])
 Pixels = NDArray[np.int16]
 Region = tuple[int, int, int, int, int, int]
 
@@ -69,9 +73,9 @@ class Sight:
     @property
     def opens(self) -> str:
         """The word of a verdict for it."""
-        if self.black > self.alike:
+        if self.black:
             return "shows black"
-        if not self.alike:
+        if not (self.alike or self.wrong):
             return "no"
         flaws = self.black or self.wrong or self.failed or self.absent or self.more
         return "partly" if flaws or self.empty not in ("", "white") else "yes"
@@ -199,7 +203,9 @@ def _sight(
         if not pixels[opaque].any() and expected[opaque].any():
             counts["black"] += 1
         else:
-            counts["wrong" if off.mean() > ALIKE else "alike"] += 1
+            gray = np.abs((pixels - expected)[opaque] @ _LUMA)
+            is_wrong = gray.mean() > ALIKE or off.mean() > COLORS_ALIKE
+            counts["wrong" if is_wrong else "alike"] += 1
             most = max(most, int(off.max()))
     sizes = tuple(dict.fromkeys(region[:2] for region in regions))
     levels = tuple((int(width), int(height)) for width, height in answer["levels"])

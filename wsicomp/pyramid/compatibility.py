@@ -21,6 +21,7 @@ from wsicomp.slide import (
     JPEGXL,
     JPEGXL_DNG,
     NEURAL,
+    RGB,
     WEBP,
     TileEncoding,
 )
@@ -28,7 +29,8 @@ from wsicomp.slide import (
 _JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
 _JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
 _BASELINE = frozenset((1, 5, JPEG, 8, 32946))
-_REPACKED = "repacked JPEG differs where chroma is subsampled, and is darker where it holds RGB"
+_REPACKED = "repacked JPEG differs where chroma is subsampled"
+_DARKER = "every pixel, but darker: repacked JPEG that holds RGB"
 _BY_LIBTIFF = frozenset((ZSTANDARD, WEBP))
 
 
@@ -48,7 +50,8 @@ class ReaderVerdict:
 class _Facts:
     """What decides whether a program opens a file: compressions, those of the first levels, and tiles.
 
-    `plain_is_cut` says that some level of neither JPEG nor JPEG 2000 ends within its last row of tiles.
+    `plain_is_low` says that some level of neither JPEG nor JPEG 2000 is lower than a tile; `has_full_level`
+    that some level of the first has no empty tile; `holds_rgb` that its JPEG does.
     """
 
     in_svs: bool
@@ -62,7 +65,9 @@ class _Facts:
     is_big: bool = False
     levels: int = 1
     has_thumbnail: bool = False
-    plain_is_cut: bool = False
+    plain_is_low: bool = False
+    has_full_level: bool = True
+    holds_rgb: bool = False
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
@@ -117,7 +122,9 @@ def _facts(slide: TiffSlide) -> _Facts:
             slide.info.big,
             len(levels),
             "thumbnail" in slide.info.associated_images,
-            _plain_is_cut([(level.encoding, level.size, level.tile) for level in levels]),
+            _plain_is_low([(level.encoding, level.size, level.tile) for level in levels]),
+            not all(level.absent for level in levels),
+            _holds_rgb([level.encoding for level in levels]),
         )
     provenance = slide.provenance
     plan = provenance.plan
@@ -137,15 +144,24 @@ def _facts(slide: TiffSlide) -> _Facts:
         plan.big,
         len(plan.levels),
         "thumbnail" in plan.images,
-        _plain_is_cut([(level.shown, level.size, level.tile) for level in plan.navigable]),
+        _plain_is_low([(level.shown, level.size, level.tile) for level in plan.navigable]),
+        not all(level.count(TileAction.EMPTY) for level in plan.navigable),
+        _holds_rgb([level.shown for level in plan.levels]),
     )
 
 
-def _plain_is_cut(levels: Sequence[tuple[TileEncoding | None, Size, Size]]) -> bool:
+def _plain_is_low(levels: Sequence[tuple[TileEncoding | None, Size, Size]]) -> bool:
     streams = {JPEG, *_JPEG2000}
     return any(
-        encoding is not None and encoding.compression not in streams and size.height % tile.height
+        encoding is not None and encoding.compression not in streams and size.height < tile.height
         for encoding, size, tile in levels
+    )
+
+
+def _holds_rgb(encodings: Sequence[TileEncoding | None]) -> bool:
+    return any(
+        encoding is not None and (encoding.compression, encoding.photometric) == (JPEG, RGB)
+        for encoding in encodings
     )
 
 
@@ -175,8 +191,8 @@ def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | N
         return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
     if unknown:
         return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
-    if name == "OpenSlide 3.4" and facts.plain_is_cut and not facts.empty_tiles:
-        return ReaderVerdict(name, "partly", "the last row of tiles that are no JPEG is shifted")
+    if name == "OpenSlide 3.4" and facts.plain_is_low and not facts.empty_tiles:
+        return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
     return _what_it_knows(
         facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
@@ -202,6 +218,8 @@ def _libvips(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & _JPEG2000:
         way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
         return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
+    if facts.has_overview:
+        return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
     return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
 
 
@@ -229,8 +247,14 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
         found = "the levels of the overview are its first series, those behind it are others"
         return ReaderVerdict("tifffile", "partly", found)
     if facts.repacks_jpeg:
-        return ReaderVerdict("tifffile", "yes", _REPACKED)
+        return _repacked(facts, "tifffile")
     return ReaderVerdict("tifffile", "yes")
+
+
+def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
+    return (
+        ReaderVerdict(name, "partly", _DARKER) if facts.holds_rgb else ReaderVerdict(name, "yes", _REPACKED)
+    )
 
 
 def _fast(facts: _Facts) -> ReaderVerdict:
@@ -242,15 +266,20 @@ def _fast(facts: _Facts) -> ReaderVerdict:
     if facts.kept_tiles:
         return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
     if facts.repacks_jpeg:
-        return ReaderVerdict("FAST", "yes", _REPACKED)
+        return _repacked(facts, "FAST")
+    if facts.empty_tiles and facts.holds_rgb and not facts.in_svs:
+        return ReaderVerdict("FAST", "partly", "empty tiles are black beside JPEG that holds RGB")
     return ReaderVerdict("FAST", "yes")
 
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
     if facts.levels == 1 and not facts.in_svs and not facts.is_big and NEURAL not in facts.first:
+        if facts.repacks_jpeg and facts.holds_rgb:
+            return ReaderVerdict("tiatoolbox", "partly", _DARKER)
         return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
-    if facts.first & _BY_LIBTIFF or (facts.empty_tiles and not facts.in_svs and not facts.has_overview):
+    fails_at_empty = facts.empty_tiles and not facts.in_svs
+    if facts.first & _BY_LIBTIFF or (fails_at_empty and not (facts.has_overview and facts.has_full_level)):
         return ReaderVerdict(
             "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
         )
@@ -307,4 +336,6 @@ def _tiffslide(facts: _Facts) -> ReaderVerdict:
 def _libtiff(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
         return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles and not facts.has_full_level:
+        return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")
     return _what_it_knows(facts, "libtiff", "it fails at levels with empty tiles")
