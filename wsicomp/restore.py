@@ -48,7 +48,10 @@ def restore_slide(
     check_output(target, (converted,), overwrite)
     with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
-            raise SlideReadError("holds no source to restore; convert with restorable to make one", converted)
+            raise SlideReadError(
+                "holds no source to restore: only what was converted with --restorable and --glass keep does",
+                converted,
+            )
         with completed_file(target) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):

@@ -79,7 +79,7 @@ def run_verify(options: argparse.Namespace) -> int:
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             print(f"  {line}")
-    for verdict in found.readers:
+    for verdict in () if found.problems else found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         print(f"  {verdict.reader:<26}{verdict.opens}{reason}")
     return 1 if found.problems else 0

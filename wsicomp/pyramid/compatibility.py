@@ -241,7 +241,9 @@ def _tifffile(facts: _Facts) -> ReaderVerdict:
     if NEURAL in facts.compressions:
         return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
-        found = f"all but {facts.kept_tiles} tiles that stand in JPEG XL levels as in the source"
+        found = (
+            f"levels without any of the {facts.kept_tiles} tiles that are no JPEG XL; the others fail whole"
+        )
         return ReaderVerdict("tifffile", "partly", found)
     if facts.has_overview:
         found = "the levels of the overview are its first series, those behind it are others"
