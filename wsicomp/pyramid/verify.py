@@ -77,8 +77,8 @@ class Verification:
 
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open a good file of this form. `measured` is None where no neural or JPEG 2000
-    tile could be held against a source.
+    background. `readers` says which programs open a good file of this form. `measured` is None where no
+    neural or JPEG 2000 tile could be held against a source.
     """
 
     problems: tuple[Problem, ...]
