@@ -76,6 +76,10 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
 )
+_MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
+"""What stands in every file that wsicomp wrote, before its provenance and behind it."""
+_LONGEST_MARK = max(map(len, _MARKS))
+_BLOCK_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -158,7 +162,11 @@ class ConversionJob:
         adopted, aside = (None, "")
         if os.path.lexists(self.target):
             adopted, aside = self._adopted(on_progress)
-        report = adopted or self._converted(on_progress)
+        try:
+            report = adopted or self._converted(on_progress)
+        except BaseException:
+            self._put_back(aside)
+            raise
         status = self.target.stat()  # before it is read: what is written into it meanwhile shows
         with Stages(on_progress).stage("checksum") as progress:
             sha256 = file_sha256(self.target, progress)
@@ -172,6 +180,12 @@ class ConversionJob:
             aside=aside,
             stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
         )
+
+    def _put_back(self, aside: str) -> None:
+        """Give the conversion of an earlier slide its name again, as none takes its place."""
+        if aside and not os.path.lexists(self.target):
+            with suppress(OSError):
+                os.rename(aside, self.target)  # noqa: PTH104
 
     def _is_of(self, line: str, sha256: str) -> bool:
         """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
@@ -270,13 +284,18 @@ class ConversionJob:
         """Whether what stands there may be a conversion, and what of cannot be read any more."""
         try:
             with closing(open_tiff(self.target)):
-                return False
-        except UnsupportedSlideError:
-            return False
-        except SlideReadError:
-            with suppress(OSError), self.target.open("rb") as file:
-                return file.read(4) in TIFF_MAGIC
-            return False
+                is_damaged = False
+        except SlideReadError as exc:
+            is_damaged = not isinstance(exc, UnsupportedSlideError)
+        with suppress(OSError), self.target.open("rb") as file:
+            before = file.read(4)
+            if before in TIFF_MAGIC and is_damaged:
+                return True
+            while block := file.read(_BLOCK_BYTES):
+                if any(mark in before + block for mark in _MARKS):
+                    return True
+                before = block[-_LONGEST_MARK:]
+        return False
 
 
 def _of_another(provenance: Provenance | None) -> str:

@@ -30,6 +30,7 @@ from wsicomp.batch.soundness import (
     guard,
     path_flaw,
     stale_flaw,
+    to_look_at,
 )
 from wsicomp.errors import LedgerError
 from wsicomp.inputs import is_file
@@ -205,6 +206,7 @@ _WORDS = {
     "kept_cause": ("", HELD_FOR_LOOK, HELD_FOR_SAVING),
 }
 _TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM slides"  # noqa: S608 - our own names
 _PUT = (
     f"INSERT OR REPLACE INTO slides ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -248,6 +250,9 @@ class Ledger:
                 database.execute("PRAGMA synchronous=NORMAL")
                 upgrade(database)
             check_values(database, _COLUMNS, _WORDS)
+            unusual = to_look_at(("source", "target"), _TIMES, ("stale_target",))
+            for row in database.execute(f"{_ALL} WHERE {unusual}"):
+                _entry(row)
         except BaseException:
             database.close()
             raise
@@ -299,8 +304,7 @@ class Ledger:
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
         """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
         with self._told():
-            query = f"SELECT {', '.join(_COLUMNS)} FROM slides {where or LOOK_FIRST}"  # noqa: S608
-            for row in self._database.execute(query, values):
+            for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
                 yield _entry(row)
 
     def figures(self, query: str) -> list[tuple[Any, ...]]:
@@ -537,18 +541,18 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 def _flaw(entry: Entry) -> str:
     """The path of an entry that leads out of its tree, or the time that is none; "" if all is well."""
-    flaws = {"stale_target": stale_flaw(entry.stale_target)}
+    checks = [("stale_target", stale_flaw), *((name, _time_flaw) for name in _TIMES)]
     if entry.target:  # else it is no slide, and no path is made of it
-        flaws |= {"source": path_flaw(entry.source), "target": path_flaw(entry.target)}
-    flaws |= {name: _time_flaw(getattr(entry, name)) for name in _TIMES}
-    return next(
-        (f"{name} {getattr(entry, name)!r:.80} {flaw}" for name, flaw in flaws.items() if flaw),
-        "",
-    )
+        checks += [("source", path_flaw), ("target", path_flaw)]
+    for name, check in checks:
+        value = getattr(entry, name)
+        if value and (flaw := check(value)):
+            return f"{name} {value!r:.80} {flaw}"
+    return ""
 
 
 def _time_flaw(text: str) -> str:
     try:
-        return "is a time without zone" if text and datetime.fromisoformat(text).tzinfo is None else ""
+        return "is a time without zone" if datetime.fromisoformat(text).tzinfo is None else ""
     except ValueError:
         return "is no time"

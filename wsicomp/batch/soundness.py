@@ -30,6 +30,9 @@ _KEYS = {"slides": "source", "reports": "source", "facts": "name"}
 _FOREIGN = ("collate", "check", "generated", "references")
 """Words of a table's definition that no ledger has, and that would change what is read or written."""
 
+_PLAIN = re.compile(r"[^./\\\0][^/\\\0]*(?:/[^./\\\0][^/\\\0]*)*")
+"""A path of which nothing but its names needs to be known."""
+_TIME = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]+00:00"
 _STALE = re.compile(r"[0-9]{1,19} -?[0-9]{1,19} .+")
 
 
@@ -130,6 +133,20 @@ def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
     return f"typeof({name}) = 'text'"
 
 
+def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
+    """The SQL condition for rows that are to be looked at one by one: few of what a batch writes.
+
+    Their `paths` have anything but plain names, a time is not as `utc_now` has it, or one of the `others` is
+    not empty.
+    """
+    unusual = [
+        f"{name} GLOB '[./]*' OR instr({name}, '/.') OR instr({name}, '\\') OR instr({name}, char(0))"
+        for name in paths
+    ]
+    unusual += [f"({name} != '' AND {name} NOT GLOB '{_TIME}')" for name in times]
+    return " OR ".join([*unusual, *(f"{name} != ''" for name in others)])
+
+
 def fits(name: str, kind: str, value: object) -> bool:
     """Whether a value is of its column's kind and size, as `check_values` holds it against them."""
     if kind == "bool":
@@ -148,20 +165,20 @@ def path_flaw(text: str) -> str:
 
     Nothing hidden is of a batch, so that neither a ledger nor a quarantine is taken for a slide.
     """
+    if _PLAIN.fullmatch(text):
+        return ""
     try:
         raw = os.fspath(as_path(text))
     except ValueError:
         return "is no path"
-    if "\0" in raw:
-        return "holds a NUL, which no path does"
-    if raw.startswith("/"):
-        return "is absolute, expected a path in its tree"
     parts = raw.split("/")
-    if ".." in parts:
-        return "leads out of its tree (..)"
-    if any(part.startswith(".") or not part for part in parts):
-        return "is hidden or has an empty part"
-    return ""
+    flaws = {
+        "holds a NUL, which no path does": "\0" in raw,
+        "is absolute, expected a path in its tree": raw.startswith("/"),
+        "leads out of its tree (..)": ".." in parts,
+        "is hidden or has an empty part": any(part.startswith(".") or not part for part in parts),
+    }
+    return next((flaw for flaw, is_so in flaws.items() if is_so), "")
 
 
 def stale_flaw(lines: str) -> str:
