@@ -80,16 +80,15 @@ def outside(target):
     "kind", ["PATHS_OUT", "WRONG_VALUES", "WRONG_SHAPES"], ids=["paths", "values", "shapes"]
 )
 def test_every_command_refuses_a_forged_ledger_in_a_line_that_says_how_to_rebuild_it(
-    kind, first_night, tmp_path, capsys
+    kind, trees, tmp_path, capsys
 ):
+    source, target = trees
+    good, before, targets = ledgers.ledger_of(target).read_bytes(), outside(target), files(target)
     for number, (name, edit) in enumerate(getattr(ledgers, kind).items()):
-        folder = tmp_path / str(number)
-        shutil.copytree(first_night, folder)
-        target = folder / "target"
-        ledgers.edit(target, ("UPDATE facts SET value = ?", (as_text(folder / "source"),)))
+        ledgers.overwrite(target, good)
         edit(target)
-        before, targets = outside(target), files(target)
-        for arguments in [*readers(target, tmp_path), (folder / "source", target, *CONVERT, *DELETE)]:
+        commands = list(readers(target, tmp_path))[number % 3 :: 3 if kind == "WRONG_VALUES" else 1]
+        for arguments in [*commands, (source, target, *CONVERT, *DELETE)]:
             if arguments == ("accept", target) and ("source tree" in name or "UTF-8" in name):
                 continue  # which reads neither the path of that tree nor any slide but those to be looked at
             code, out, err = told(capsys, *arguments)
@@ -253,6 +252,33 @@ def test_a_ledger_that_was_begun_and_killed_is_none(trees):
     ledger.with_name("ledger.sqlite-wal").write_bytes(b"of another ledger" * 1000)
     assert run(source, target, RESTORABLE).adopted == 3
     assert not ledger.with_name("ledger.sqlite.new").exists()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_what_lies_beside_a_ledger_ends_no_command_in_a_traceback(trees, tmp_path, capsys, end):
+    _, target = trees
+    beside = ledgers.ledger_of(target).with_name(f"ledger.sqlite{end}")
+    for data in (b"", b"of nobody" * 5000):
+        beside.write_bytes(data)
+        for arguments in list(readers(target, tmp_path))[::4]:
+            code, _, err = told(capsys, *arguments)
+            assert (code, err.count("wsicomp: ")) in ((0, 0), (1, 1)), (arguments, err)
+    assert len(entries(target)) == 3
+
+
+def test_what_is_written_into_a_ledger_while_it_is_open_is_told_as_well(trees):
+    _, target = trees
+    good = ledgers.ledger_of(target).read_bytes()
+    for name, edit in {**ledgers.WRONG_VALUES, **ledgers.PATHS_OUT}.items():
+        ledgers.overwrite(target, good)
+        with Ledger(target) as ledger:
+            assert len(list(ledger.entries())) == 3, name
+            edit(target)
+            try:
+                list(ledger.entries())
+                ledger.fact("source")
+            except LedgerError as exc:
+                assert "batch rebuild" in str(exc), name  # noqa: PT017 - any other error would end the test
 
 
 def test_a_full_disk_is_no_reason_to_rebuild(trees):

@@ -170,6 +170,8 @@ def ledger_path(target: Path) -> Path:
 def entry_flaw(entry: Entry) -> str:
     """What of an entry no ledger may hold, as where a forged target says it; "" if all is well."""
     values = vars(entry)
+    if entry.state not in tuple(State):
+        return f"state is {entry.state!r:.80}"
     wrong = (
         f"{name} is {values[name]!r:.80}"
         for name, kind in _COLUMNS.items()
@@ -200,6 +202,8 @@ _COLUMNS_OF = {
     2: _COLUMNS.keys() - _SINCE_3,
     _VERSION: _COLUMNS.keys(),
 }
+_ROW = tuple({"int": int, "float": float, "bool": int}.get(kind, str) for kind in _COLUMNS.values())
+"""The types of a row's values, as SQLite hands them out."""
 _WORDS = {
     "state": tuple(State),
     "removal": ("", "quarantined", "deleted"),
@@ -324,9 +328,11 @@ class Ledger:
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
+            if not isinstance(row[0], str):
+                raise UnsoundError(f"what it notes as {name} is no text")
             if name == SOURCE and (flaw := _tree_flaw(row[0])):
                 raise UnsoundError(f"its source tree {flaw}")
-            return str(row[0])
+            return row[0]
 
     def note(self, name: str, value: str) -> None:
         """Note something of the tree."""
@@ -524,17 +530,19 @@ def _tree_flaw(text: str) -> str:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    """The entry in a row whose values are of their kinds.
+    """The entry in a row, which somebody may have written since all rows were looked at.
 
     Raises:
-        UnsoundError: a path of it leads out of its tree, or a time is none.
+        UnsoundError: a value is of another kind, a path leads out of its tree, or a time is none.
     """
     values = dict(zip(_COLUMNS, row, strict=True))
     for name, kind in _COLUMNS.items():
         if kind == "bool":
             values[name] = bool(values[name])
-    entry = Entry(**(values | {"state": State(values["state"])}))
-    if flaw := _flaw(entry):
+    is_known = values["state"] in _WORDS["state"]
+    entry = Entry(**(values | ({"state": State(values["state"])} if is_known else {})))
+    is_plain = is_known and tuple(map(type, row)) == _ROW
+    if flaw := _flaw(entry) if is_plain else entry_flaw(entry):
         raise UnsoundError(f"slide {entry.source:.80}: {flaw}")
     return entry
 
