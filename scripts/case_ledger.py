@@ -51,7 +51,7 @@ CASES = [
         said,
     ),
     Case(
-        "ledger: 100 times 8 bits flipped, in all commands",
+        "ledger: 30 times 8 bits flipped, in all commands",
         "0 tracebacks, 0 slides lost",
         tree,
         asked("FLIPS"),

@@ -88,13 +88,14 @@ def link_out(target):
 
 
 def alias(target):
-    """The conversion of one slide, said to be an earlier one of another, by its name written otherwise."""
-    status = (target / f"{VICTIM}.tiff").stat()
-    line = f"{status.st_size} {status.st_mtime_ns} \\x62/slide 1.svs.tiff"
-    edit(
-        target,
-        ("UPDATE slides SET stale_target = ?, settings = 'others' WHERE source = ?", (line, SLIDES[0])),
-    )
+    """The conversions of two slides, said to be earlier ones of one, by their names written otherwise."""
+    lines = []
+    for name in SLIDES[:2]:
+        status = (target / f"{name}.tiff").stat()
+        spelled = f"\\x{ord(name[0]):02x}{name[1:]}.tiff"
+        lines.append(f"{status.st_size} {status.st_mtime_ns} {spelled}")
+    values = "\n".join(lines), SLIDES[0]
+    edit(target, ("UPDATE slides SET stale_target = ?, settings = 'others' WHERE source = ?", values))
 
 
 def report(target, text):

@@ -306,8 +306,8 @@ def _of_another(provenance: Provenance | None) -> str:
         name = f"{source.name}, " if source.name else ""
         found = f"was made from another slide ({name}SHA-256 {source.sha256[:16]})"
     return (
-        f"{found}, and may be all that is left of it: nothing replaces it, nor --overwrite; give this slide "
-        "another name, or move that file to a tree of its own, and run again"
+        f"{found}, and may be all that is left of it: nothing replaces it, not even with --overwrite; give "
+        "this slide another name, or move that file to a tree of its own, and run again"
     )
 
 

@@ -371,19 +371,28 @@ def _row(entry: Entry) -> tuple[object, ...]:
     )
 
 
-def make_ledger(path: Path) -> None:
-    """Make an empty ledger, whole at once: killed at any moment, there is none or all of it.
+def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> Path | None:
+    """Make a ledger, whole at once: killed at any moment, there is none or all of it.
+
+    `source` is the path of the source tree, "" if it is not known. What lies there is moved aside: where to,
+    None if there was nothing.
 
     Raises:
-        OSError: it cannot be made.
+        OSError, sqlite3.Error: it cannot be made.
     """
-    set_aside(path)  # what a ledger that is no more left beside it is not of this one
     fresh = path.with_name(f"{path.name}.new")
     for end in ("", *_BESIDE):
         fresh.with_name(f"{fresh.name}{end}").unlink(missing_ok=True)
     with closing(sqlite3.connect(fresh, isolation_level=None)) as database:
         _make_tables(database)
+        database.execute("BEGIN")
+        database.executemany(_PUT, map(_row, entries))
+        if source:
+            database.execute("INSERT INTO facts VALUES (?, ?)", (SOURCE, source))
+        database.execute("COMMIT")
+    aside = set_aside(path)  # also what a ledger that is no more left beside it, which is not of this one
     fresh.rename(path)
+    return aside
 
 
 def set_aside(path: Path) -> Path | None:

@@ -25,7 +25,6 @@ from wsicomp.batch.ledger import (
     entry_flaw,
     ledger_path,
     make_ledger,
-    set_aside,
 )
 from wsicomp.batch.names import as_text, possible_targets
 from wsicomp.batch.soundness import guard, path_flaw
@@ -95,14 +94,10 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
         damaged = tuple((one.target, one.error) for one in read if one.error)
         tree = _old_source(target)
         try:
-            aside = set_aside(ledger_path(target))
-            make_ledger(ledger_path(target))
-        except OSError as exc:
-            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
-        with Ledger(target) as ledger:
-            ledger.put([*entries, *_lost(damaged, entries)])
-            if tree:
-                ledger.note(SOURCE, tree)
+            aside = make_ledger(ledger_path(target), [*entries, *_lost(damaged, entries)], tree)
+        except (OSError, sqlite3.Error) as exc:
+            found = getattr(exc, "strerror", None) or exc
+            raise SlideWriteError(f"no ledger can be written there ({found})", folder) from exc
         log.info("the ledger was made anew: %d targets, %d damaged", len(entries), len(damaged))
     return Rebuilt(entries, damaged, len(read) - len(known) - len(damaged), aside)
 
@@ -150,7 +145,12 @@ def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
 
 def _files(target: Path) -> Iterator[Path]:
     """Every file that is not hidden, none of them through a link."""
-    for name, folders, files in os.walk(target):
+
+    def refused(exc: OSError) -> None:
+        message = f"cannot be read ({exc.strerror or exc}), and a ledger would lack what is in it"
+        raise LedgerError(message, exc.filename or target) from exc
+
+    for name, folders, files in os.walk(target, onerror=refused):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for file in files:
             path = Path(name) / file

@@ -246,7 +246,7 @@ class Run:
             size, mtime_ns, name = line.split(" ", 2)
             stale = self._trees.target / as_path(name)
             try:
-                if self._owners.get(_place(name), entry.source) != entry.source:
+                if _place(name) in self._targets:
                     continue
                 if line in same:
                     unlink_within(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
@@ -257,10 +257,9 @@ class Run:
         return replace(entry, stale_target="")
 
     @cached_property
-    def _owners(self) -> dict[str, str]:
-        """The source of each target, by names that no file system takes for one another."""
-        entries = self._shop.ledger.entries()
-        return {_place(entry.target): entry.source for entry in entries if entry.target}
+    def _targets(self) -> set[str]:
+        """All targets, by names that no file system takes for one another."""
+        return {_place(entry.target) for entry in self._shop.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:
         """The entry with one note more, which the log has too."""
