@@ -380,16 +380,21 @@ def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> 
     Raises:
         OSError, sqlite3.Error: it cannot be made.
     """
-    fresh = path.with_name(f"{path.name}.new")
-    for end in ("", *_BESIDE):
-        fresh.with_name(f"{fresh.name}{end}").unlink(missing_ok=True)
-    with closing(sqlite3.connect(fresh, isolation_level=None)) as database:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         _make_tables(database)
         database.execute("BEGIN")
         database.executemany(_PUT, map(_row, entries))
         if source:
             database.execute("INSERT INTO facts VALUES (?, ?)", (SOURCE, source))
         database.execute("COMMIT")
+        data = bytearray(database.serialize())
+    data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging, from the first page on
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     aside = set_aside(path)  # also what a ledger that is no more left beside it, which is not of this one
     fresh.rename(path)
     return aside
