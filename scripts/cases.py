@@ -14,7 +14,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import case_ledger
 from case_list import CASES, HERE, THEN, Answer, Case
+
+CASES += case_ledger.CASES
 
 _ASK = """
 import contextlib, io, json, openslide, sys, wsicomp
