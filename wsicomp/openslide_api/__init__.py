@@ -30,6 +30,7 @@ from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.readers import open_tiff
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.misread import openslide_misreads
+from wsicomp.readers.opened import opened
 
 __all__ = [
     "SlideAccessError",
@@ -77,7 +78,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         unknown = OpenSlide.detect_format(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = OpenSlide(filename)
+        found = opened(filename)
         if not openslide_misreads(path):
             return found
         found.close()

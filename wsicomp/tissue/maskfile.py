@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
 _UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
-    *(MemoryError, cv2.error, Image.DecompressionBombError),
+    *(MemoryError, struct.error, cv2.error, Image.DecompressionBombError),
 )
 
 
