@@ -1,16 +1,22 @@
 """Every command on files that were made wrong on purpose: it ends in 0, 1 or 2, with one line, and soon.
 
-The commands run in this process, as `wsicomp.cli.main` does them; what crashes the process is for who calls to see.
+The commands run in this process, as `wsicomp.cli.main` does them; whoever calls sees what crashes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
+import resource
 import shutil
 import traceback
+import warnings
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+
+import openslide
 
 import wsicomp
 from tests.drawn import fuzzed
@@ -20,6 +26,8 @@ from wsicomp import WsicompError
 from wsicomp.cli import main
 
 INTERNAL = "internal error"
+MOST_BYTES = 8 << 30
+"""Of memory and of what a process reserves, so that a mutant that wants all of it takes none from others."""
 GOOD = ("read", "refused")
 
 
@@ -46,12 +54,31 @@ def sound_files(folder: Path):
 
 def try_fuzzed(command, seed, sound, folder):
     """Make a mutant of one of the sound files and give it to a command; nothing of it is left."""
-    work = folder / f"{command}-{seed}"
-    work.mkdir()
-    kind, run = COMMANDS[command]
+    kind, _ = COMMANDS[command]
     base = sound[kind][seed % len(sound[kind])]
+    work = folder / f"{command}-{seed}"
+    work.mkdir(exist_ok=True)
     path = work / f"mutant{base.suffix}"
     facts = f"{base.name}: {fuzzed.write_fuzzed(path, base.read_bytes(), seed)}"
+    outcome = _outcome(command, path, base, work, seed, sound)
+    return Tried(seed, command, outcome, facts)
+
+
+def try_sound(command, sound, folder):
+    """Give each sound file to a command as it is; the same of each."""
+    kind, _ = COMMANDS[command]
+    found = []
+    for number, base in enumerate(sound[kind]):
+        work = folder / f"{command}-sound-{number}"
+        work.mkdir()
+        path = work / f"sound{base.suffix}"
+        shutil.copy(base, path)
+        found.append(Tried(number, command, _outcome(command, path, base, work, number, sound), base.name))
+    return found
+
+
+def _outcome(command, path, base, work, seed, sound):
+    _, run = COMMANDS[command]
     try:
         with limited():
             outcome = run(path, base, work, seed, sound)
@@ -61,7 +88,34 @@ def try_fuzzed(command, seed, sound, folder):
         last = traceback.extract_tb(exc.__traceback__)[-1]
         outcome = f"{type(exc).__name__} at {Path(last.filename).name}:{last.lineno}: {exc}"
     shutil.rmtree(work)
-    return Tried(seed, command, outcome, facts)
+    return outcome
+
+
+def try_apart(command, seeds, sound, folder):
+    """The same for many seeds, in a process of their own: a crash is that of one, and the rest go on."""
+    context, seeds, found = get_context("fork"), list(seeds), []
+    while seeds:
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_try_all, args=(command, seeds, sound, folder, theirs))
+        child.start()
+        theirs.close()
+        before = len(found)
+        with contextlib.suppress(EOFError):
+            while True:
+                found.append(ours.recv())
+        child.join()
+        seeds = seeds[len(found) - before :]
+        if seeds:
+            found.append(Tried(seeds.pop(0), command, f"the process crashed, code {child.exitcode}", ""))
+    return found
+
+
+def _try_all(command, seeds, sound, folder, told):
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff and libjpeg speak of damaged files themselves
+    warnings.simplefilter("ignore")
+    for seed in seeds:
+        told.send(try_fuzzed(command, seed, sound, folder))
 
 
 def _run(*arguments):
@@ -98,6 +152,7 @@ def _verify(path, base, work, seed, sound):
 
 
 def _open_slide(path, base, work, seed, sound):
+    slide = None
     try:
         with contextlib.closing(wsicomp.open_slide(path)) as slide:
             dict(slide.properties)
@@ -110,8 +165,9 @@ def _open_slide(path, base, work, seed, sound):
     except WsicompError as exc:
         return "refused" if "\n" not in str(exc) else f"many lines: {exc}"
     except Exception as exc:
-        if type(exc).__module__.startswith("openslide"):
-            return "refused"  # what is read through OpenSlide's own slide is its own to refuse
+        is_theirs = slide is not None and not isinstance(slide, wsicomp.WsicompSlide)
+        if is_theirs and isinstance(exc, openslide.OpenSlideError | OSError | MemoryError):
+            return "refused"  # OpenSlide's own slide, or Pillow's
         raise
     return "read"
 
@@ -140,7 +196,7 @@ def _restore(path, base, work, seed, sound):
 
 
 def _segment(path, base, work, seed, sound):
-    return _run("segment", path, work / "mask.png", "--segmenter", "threshold", "--workers", 1)
+    return _run("segment", path, work / "mask.png", "--segmenter", "threshold")
 
 
 def _mask(path, base, work, seed, sound):
@@ -168,9 +224,8 @@ def _batch(path, base, work, seed, sound):
 
 def _compare(path, base, work, seed, sound):
     codecs = "jpeg:80" if seed % 2 else "jpegxl-lossless,jpeg:80"
-    return _run(
-        "compare", path, "--out", work / "out", "--codecs", codecs, "--glass", "keep", "--sample", "tiles:20", "--workers", 1
-    )  # fmt: skip
+    given = ("--codecs", codecs, "--glass", "keep", "--sample", "tiles:20", "--workers", 1)
+    return _run("compare", path, "--out", work / "out", *given)
 
 
 def _dataset(path, base, work, seed, sound):
@@ -185,7 +240,8 @@ def _train(path, base, work, seed, sound):
 
 
 def _weights(path, base, work, seed, sound):
-    return _run("segment", sound["slide"][0], work / "mask.png", "--weights", path, "--workers", 1)
+    shutil.copy(base.with_name("tissue-unet.tflite"), work)
+    return _run("segment", sound["slide"][0], work / "mask.png", "--weights", path)
 
 
 COMMANDS = {

@@ -232,8 +232,10 @@ def _checked(name: str, value: object) -> object:
     if expected is Path:
         if isinstance(value, str | Path):
             return Path(value)
+    elif type(value) is int and abs(value) >= _MOST_WHOLE:
+        pass  # no number of anything here
     elif type(value) is expected:
         return value
-    elif expected is float and type(value) is int and abs(value) < _MOST_WHOLE:
+    elif expected is float and type(value) is int:
         return float(value)
     raise ConfigError(f"{name} is {quoted(value)}, expected {expected.__name__}")

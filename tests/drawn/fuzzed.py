@@ -1,7 +1,7 @@
 """Files of every kind that a command reads, with one or a few things in them made wrong on purpose.
 
-Unlike `mutants`, which draws slides, this takes files that are sound and knows where in them their tags, codestreams,
-provenance and numbers stand.
+Unlike `mutants`, which draws slides, this takes files that are sound and knows where in them their tags,
+codestreams, provenance and numbers stand.
 """
 
 from __future__ import annotations
@@ -276,6 +276,12 @@ def _bytes(data, layout, chance):
     return ""
 
 
+_WORDS = (
+    *(b"|MPP = nan|AppMag = inf|", b"|MPP = 1e999|", b"|AppMag = -0|MPP = 0x|", b"|OffsetZ = 9e9|"),
+    *(b"\x1b]0;x\x07", b"\xff\xfe\0\0", b"=cmd|'x'!A1", b"<OME><", b"\r\n\r\n|||===", b"wsicomp "),
+)
+
+
 def _text(data, layout, chance):
     """Other words in a text, of the same length."""
     texts = [
@@ -284,10 +290,7 @@ def _text(data, layout, chance):
     if not texts:
         return "none"
     entry = chance.choice(texts)
-    words = chance.choice(
-        (b"|MPP = nan|AppMag = inf|", b"|MPP = 1e999|", b"\x1b]0;x\x07", b"\xff\xfe\0\0", b"=cmd|'x'!A1", b"<OME><",
-         b"|AppMag = -0|MPP = 0x|", b"\r\n\r\n|||===", b"wsicomp ", b"|OffsetZ = 9e9|")
-    )  # fmt: skip
+    words = chance.choice(_WORDS)
     at = entry.value + chance.choice((0, chance.randrange(entry.count)))
     end = min(entry.value + entry.count - 1, at + len(words))
     data[at:end] = words[: end - at]
@@ -420,14 +423,27 @@ def _places(values, path=""):
         yield from _places(value, name)
 
 
+_PIECES = (
+    *(
+        "",
+        "[" * DEPTH + "]" * DEPTH,
+        DIGITS,
+        "0x" + "f" * 4300,
+        "\0",
+        "\x1b[2J",
+        "\ufeff",
+        "\ud7ff",
+        "\u202e",
+    ),
+    *("nan", "-inf", "1e999", "-1", "{", "}", '"', "'''", "=", "\n[x]\n", "true", "1979-05-27", ",,,,", "\t"),
+)
+
+
 def fuzzed_text(text, chance):
     """A text with parts of it taken out, doubled, or made into what a parser may stumble over."""
     at, end = sorted((chance.randrange(len(text) + 1), chance.randrange(len(text) + 1)))
     end = min(end, at + 20)
-    new = chance.choice(
-        ("", text[at:end] * 2, "[" * DEPTH + "]" * DEPTH, DIGITS, "\0", "\x1b[2J", "\ufeff", "\ud7ff", "nan", "-inf", "1e999",
-         "-1", "{", "}", '"', "'''", "=", "\n[x]\n", "true", "1979-05-27", "0x" + "f" * 4300, "\u202e", ",,,,", "\t")
-    )  # fmt: skip
+    new = chance.choice((*_PIECES, text[at:end] * 2))
     return text[:at] + new + text[end:], f"{new[:20]!r} at {at}"
 
 

@@ -147,7 +147,7 @@ def preset(folder):
     path = folder / "own.toml"
     path.write_text(
         'codec = "jpeg2000"\npsnr = 38.5\nglass = "white"\nmargin_um = 60.0\nbackground = "#f0f0f0"\n'
-        'magnification = 2.5\nhole_um = 90.0\nlevels = "source"\nstrict = true\nmin_saving = 3.0\nworkers = 1\n'
+        'magnification = 2.5\nhole_um = 90.0\nlevels = "source"\nstrict = true\nmin_saving = 3.0\n'
     )
     return path
 
@@ -175,7 +175,9 @@ def settings(folder):
 
 
 def manifest(folder):
-    return _copied(folder, ROOT / "wsicomp" / "models" / "tissue-unet.json", "manifest.json")
+    models = ROOT / "wsicomp" / "models"
+    _copied(folder, models / "tissue-unet.tflite", "tissue-unet.tflite")
+    return _copied(folder, models / "tissue-unet.json", "manifest.json")
 
 
 def _copied(folder, path, name):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openslide import AbstractSlide, ImageSlide, OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
+from openslide import AbstractSlide, ImageSlide, OpenSlideError, OpenSlideUnsupportedFormatError
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
@@ -25,7 +25,7 @@ from wsicomp.openslide_api.errors import (
     SlideUnsupportedError,
     of_system,
 )
-from wsicomp.openslide_api.files import Filename, open_own, path_of
+from wsicomp.openslide_api.files import Filename, open_own, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.readers import open_tiff
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
@@ -75,7 +75,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
     except SlideAccessError:
         raise
     except SlideReadError as exc:
-        unknown = OpenSlide.detect_format(path) is None
+        unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
         found = opened(filename)
