@@ -31,6 +31,7 @@ from wsicomp.readers import open_tiff
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.misread import openslide_misreads
 from wsicomp.readers.opened import opened
+from wsicomp.readers.picture import DAMAGED
 
 __all__ = [
     "SlideAccessError",
@@ -104,6 +105,8 @@ def _open_picture(path: Path, filename: Filename) -> ImageSlide:
         raise SlideUnsupportedError(f"a picture too large for one level ({exc})", path) from exc
     except OSError as exc:
         raise of_system(exc, path) from exc
+    except DAMAGED as exc:
+        raise SlideFormatError(f"a damaged picture ({type(exc).__name__})", path) from exc
 
 
 def _refuse_torso(path: Path) -> None:
