@@ -1,13 +1,15 @@
 """Mutants of every input of every command: counts of what came of them, and the seed of what went wrong."""
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,12 +22,20 @@ MAIN = ("info", "verify", "open_slide", "convert", "restore")
 Sound = dict[str, list[Path]]
 
 
-def all_tried(command: str, seeds: list[int], sound: Sound, folder: Path, processes: int) -> Iterator[Tried]:
+def all_tried(
+    command: str, seeds: list[int], sound: Sound, folder: Path, processes: int, until: float
+) -> Iterator[Tried]:
+    lots = iter([seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)])
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        lots = [seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)]
-        running = [pool.submit(try_apart, command, lot, sound, folder) for lot in lots]
-        for future in as_completed(running):
-            yield from future.result()
+        running: set[Future[list[Tried]]] = set()
+        while True:
+            few = islice(lots, processes - len(running) if time.monotonic() < until else 0)
+            running |= {pool.submit(try_apart, command, lot, sound, folder) for lot in few}
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield from future.result()
 
 
 def main() -> None:
@@ -35,6 +45,7 @@ def main() -> None:
     parser.add_argument("--command", choices=COMMANDS, action="append", help="these commands alone")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin none of a command after these")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="make the mutants that failed again, here"
@@ -47,14 +58,15 @@ def main() -> None:
         for command in options.command or COMMANDS:
             most = options.mutants if command in MAIN else options.others
             seeds = options.seeds or list(range(options.first, options.first + most))
-            start, counts = time.perf_counter(), Counter()
-            for one in all_tried(command, seeds, sound, folder, options.processes):
+            start, counts = time.monotonic(), Counter()
+            until = start + options.seconds
+            for one in all_tried(command, seeds, sound, folder, options.processes, until):
                 counts[one.outcome if one.is_good else "FAILED"] += 1
                 if not one.is_good:
                     failed.append(one)
                     print(f"  seed {one.seed}: {one.outcome}\n    {one.facts}", flush=True)
             said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-            print(f"{command:20}{len(seeds):8}: {said}; {time.perf_counter() - start:.0f} s", flush=True)
+            print(f"{command:20}{counts.total():8}: {said}; {time.monotonic() - start:.0f} s", flush=True)
         for one in failed if options.keep else ():
             options.keep.mkdir(parents=True, exist_ok=True)
             bases = sound[COMMANDS[one.command][0]]
