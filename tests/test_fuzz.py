@@ -7,7 +7,7 @@ from tests.fuzzing import COMMANDS, sound_files, try_fuzzed, try_sound
 MAIN = {"info": 15, "verify": 20, "open_slide": 60, "convert": 15, "restore": 20}
 OTHERS = 4
 SLOW = {"compare": 1, "segment --weights": 2}
-FOUND = {"convert": (16,), "open_slide": (101279, 102841), "dataset build": (0,)}
+FOUND = {"convert": (16,), "verify": (200005,), "open_slide": (101279, 102841), "dataset build": (0,)}
 """Seeds of which a fault was found."""
 SOUND = ("info", "open_slide", "restore", "convert --mask", "batch --preset", "dataset build")
 

@@ -119,6 +119,8 @@ BEYOND = {
     "options": change("plan", "levels", 0, "options", to={"quality": 1e9, "psnr": 1e9, "min_ssim": "x"}),
     "effort": change("plan", "levels", 0, "options", to={"effort": [1]}),
     "subsampling": change("plan", "levels", 0, "encoding", "subsampling", to=[0, 0]),
+    "digest": change("plan", "source", "sha256", to="x"),
+    "digest of the origin": change("plan", "source", "origin_sha256", to="\n"),
     "source level": change("plan", "levels", 0, "source_level", to=4_000_000_000),
     "mask": change("mask", to={"rescued_tiles": "many", "tissue_fraction_with_margin": []}),
     "deep": lambda values: "[" * hostile.DEPTH + "]" * hostile.DEPTH,

@@ -27,6 +27,7 @@ _MOST_SUBSAMPLED = 4
 _LARGEST_FIGURE = 1000.0
 """Qualities, dB, grey levels: none of a codec's figures is larger."""
 _MOST_BYTES = 1 << 62
+_SHA256 = re.compile("[0-9a-f]{64}")
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that say how true its tiles must be."""
 
@@ -169,6 +170,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _sha256(value: object) -> str:
+    text = _text(value)
+    if _SHA256.fullmatch(text) is None:
+        raise ValueError(f"{text!r:.40} is no SHA-256")
+    return text
+
+
 def figure(value: object) -> float:
     """A number that a codec can have measured or been told.
 
@@ -231,8 +239,8 @@ def _identity(values: Mapping[str, Any]) -> SourceIdentity:
     return SourceIdentity(
         None if name is None else str(name),
         size,
-        str(values["sha256"]),
-        None if origin is None else str(origin),
+        _sha256(values["sha256"]),
+        None if origin is None else _sha256(origin),
     )
 
 
@@ -349,6 +357,6 @@ def _names_a_model(values: Any) -> bool:
     return (
         isinstance(values["name"], str)
         and values["architecture"] in NEURAL_CODECS
-        and re.fullmatch("[0-9a-f]{64}", values["sha256"]) is not None
+        and _SHA256.fullmatch(values["sha256"]) is not None
         and type(values["embedded"]) is bool
     )

@@ -19,8 +19,10 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     with _left_at_once():
-        from wsicomp.cli.command_line import run_command
-    return run_command(arguments)
+        from wsicomp.cli.command_line import parsed_arguments, run_command
+
+        options = parsed_arguments(arguments)
+    return run_command(options)
 
 
 @contextmanager

@@ -42,8 +42,8 @@ exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 i
 """
 
 
-def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def parsed_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What stands on the command line, or in its place; `run` of it is the command."""
     parser = Parser(
         "wsicomp",
         description="Makes whole-slide images small without anyone losing a diagnosis.",
@@ -54,11 +54,15 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (convert, batch, compare, verify, restore, info, segment, demo, dataset, train, evaluate):
         command.register(commands)
-    options = parser.parse_args(batch.spelled(sys.argv[1:] if arguments is None else arguments))
-    _stop_on_signals()
-    let_idle_threads_sleep()
-    show_every_letter()
+    return parser.parse_args(batch.spelled(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run one command and return its exit code."""
     try:
+        _stop_on_signals()
+        let_idle_threads_sleep()
+        show_every_letter()
         code: int = options.run(options)
         sys.stdout.flush()
     except ConfigError as exc:
