@@ -125,7 +125,7 @@ def forge(path, change):
     values = json.loads(xmp.unwrap(bytes(data[entry.value : entry.value + entry.count])))
     values = change(values) or values
     packet = xmp.wrap(values if isinstance(values, str) else json.dumps(values))
-    packet = packet[packet.index(b"<x:") : packet.rindex(b"<?xpacket")]  # as older versions hold it
+    packet = packet[packet.index(b"<x:") :].partition(b"<?xpacket")[0]  # as older versions hold it
     layout.put(data, entry.at + 4, len(packet))
     layout.put(data, entry.at + (12 if layout.big else 8), len(data))
     path.write_bytes(bytes(data) + packet)
