@@ -65,7 +65,7 @@ def try_mutant(seed, folder):
 
 def _outcome(source, target, options, road, facts):
     try:
-        with _limited():
+        with limited():
             config = ConversionConfig(glass="keep", workers=1, **options)
             notes = wsicomp.convert_slide(source, target, config).notes
             lacks = any("not carried on" in note for note in notes)
@@ -86,7 +86,7 @@ def _outcome(source, target, options, road, facts):
 
 
 @contextlib.contextmanager
-def _limited():
+def limited():
     def stop(*_):
         raise HangsError
 

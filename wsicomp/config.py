@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
 from wsicomp.inputs import check_file, reason
 
 CHOICES = {
@@ -62,6 +63,7 @@ _RANGES = {
     "z": (0, 999),
 }
 
+_MOST_WHOLE = 1 << 53
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -125,12 +127,13 @@ class ConversionConfig:
             object.__setattr__(self, name, _checked(name, value))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                found = quoted(getattr(self, name))
+                raise ConfigError(f"{name} is {found}, expected one of {', '.join(choices)}")
         for name, (least, most) in _RANGES.items():
             if getattr(self, name) is not None and not least <= getattr(self, name) <= most:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected {least} to {most}")
+                raise ConfigError(f"{name} is {quoted(getattr(self, name))}, expected {least} to {most}")
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
-            raise ConfigError(f"background is {self.background!r}, expected white, auto or #RRGGBB")
+            raise ConfigError(f"background is {quoted(self.background)}, expected white, auto or #RRGGBB")
         if self.glass == "empty" and self.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
             raise ConfigError(
@@ -202,7 +205,7 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
             return tomllib.load(file)
     except OSError as exc:
         raise ConfigError(reason(exc), path) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"not a TOML file ({exc})", path) from exc
 
 
@@ -215,7 +218,7 @@ def create_config(values: Mapping[str, object]) -> ConversionConfig:
     unknown = [name for name in values if name not in ConversionConfig.__dataclass_fields__]
     if unknown:
         known = ", ".join(ConversionConfig.__dataclass_fields__)
-        raise ConfigError(f"unknown option {unknown[0]!r}; known are {known}")
+        raise ConfigError(f"unknown option {quoted(unknown[0])}; known are {known}")
     return ConversionConfig(**values)  # type: ignore[arg-type]
 
 
@@ -229,8 +232,10 @@ def _checked(name: str, value: object) -> object:
     if expected is Path:
         if isinstance(value, str | Path):
             return Path(value)
+    elif type(value) is int and abs(value) >= _MOST_WHOLE:
+        pass  # no number of anything here
     elif type(value) is expected:
         return value
     elif expected is float and type(value) is int:
         return float(value)
-    raise ConfigError(f"{name} is {value!r}, expected {expected.__name__}")
+    raise ConfigError(f"{name} is {quoted(value)}, expected {expected.__name__}")

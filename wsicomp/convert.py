@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlide, OpenSlideError
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
@@ -23,11 +23,12 @@ from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.pyramid.writer import PyramidWriter
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.opened import opened
 from wsicomp.readers.parts import stamp_of
 from wsicomp.readers.quickhash import quickhash
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Pixels, Slide
-from wsicomp.stages import Progress, StageProgress, Stages, untold
+from wsicomp.stages import Progress, StageProgress, Stages, progress_raises_through, untold
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import PICTURES, save_picture
@@ -36,6 +37,7 @@ from wsicomp.tissue.segment import read_overview
 _SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
 
 
+@progress_raises_through
 def convert_slide(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
@@ -85,6 +87,7 @@ def convert_slide(
     return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
 
 
+@progress_raises_through
 def plan_slide(
     source: str | os.PathLike[str],
     config: ConversionConfig | None = None,
@@ -226,7 +229,7 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
             {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
         )
     try:
-        with OpenSlide(slide.info.path) as shown:
+        with opened(slide.info.path) as shown:
             found = dict(shown.properties) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found

@@ -39,16 +39,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-
-def printable(text: str | os.PathLike[str]) -> str:
-    r"""A text, or a file's name, on one line that no terminal obeys: what is no print as `\n` or `\xNN`."""
-    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in os.fspath(text))
-
-
-def _escaped(letter: str) -> str:
-    if "\udc80" <= letter <= "\udcff":  # a byte of a name that is no UTF-8
-        return f"\\x{ord(letter) - 0xDC00:02x}"
-    return letter.encode("unicode_escape").decode()
+from wsicomp.escaping import printable
 
 
 class WsicompError(Exception):

@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 
+from wsicomp.escaping import printable_lines
 from wsicomp.figures import as_bytes, as_duration, as_percent, as_saving
 
 
@@ -15,6 +16,7 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package, "."),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -22,3 +24,8 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
     figures = {"bytes": as_bytes, "percent": as_percent, "saving": as_saving, "duration": as_duration}
     environment.filters |= {**figures, **filters}
     return environment.get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:
+    """What a page shows of a value, before its tags are escaped."""
+    return printable_lines(value) if type(value) is str else value

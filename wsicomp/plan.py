@@ -18,11 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.config import NEURAL_CODECS
+from wsicomp.config import CODEC_OPTIONS, NEURAL_CODECS
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import JPEG, NEURAL, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
+_MOST_SUBSAMPLED = 4
+_LARGEST_FIGURE = 1000.0
+"""Qualities, dB, grey levels: none of a codec's figures is larger."""
+_MOST_BYTES = 1 << 62
+_SHA256 = re.compile("[0-9a-f]{64}")
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that say how true its tiles must be."""
 
@@ -126,8 +131,8 @@ class LevelPlan:
             tile,
             _natural(values["source_level"]),
             _natural(values["reduction"]),
-            str(values["codec"]),
-            dict(values["options"]),
+            _text(values["codec"]),
+            {_text(name): _option(_text(name), value) for name, value in values["options"].items()},
             encoding,
             encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
             np.array(rows),
@@ -142,6 +147,8 @@ def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
 def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
     tables = values["jpeg_tables"]
     horizontal, vertical = (_natural(value) for value in values["subsampling"])
+    if not (0 < horizontal <= _MOST_SUBSAMPLED and 0 < vertical <= _MOST_SUBSAMPLED):
+        raise ValueError(f"a subsampling of {horizontal} x {vertical}")
     return TileEncoding(
         _natural(values["compression"]),
         _natural(values["photometric"]),
@@ -155,6 +162,39 @@ def _natural(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 32:
         raise ValueError(f"{value!r:.40} is not a count")
     return value
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{value!r:.40} is not a text")
+    return value
+
+
+def _sha256(value: object) -> str:
+    text = _text(value)
+    if _SHA256.fullmatch(text) is None:
+        raise ValueError(f"{text!r:.40} is no SHA-256")
+    return text
+
+
+def figure(value: object) -> float:
+    """A number that a codec can have measured or been told.
+
+    Raises:
+        ValueError: it is another, or none.
+    """
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST_FIGURE:  # type: ignore[arg-type]
+        raise ValueError(f"{value!r:.40} is not a figure of a codec")
+    return value  # type: ignore[return-value]
+
+
+def _option(name: str, value: Any) -> int | float | bool | str:
+    expected = CODEC_OPTIONS.get(name)
+    if expected in (int, float):
+        return figure(value)
+    if (expected is str and type(value) is not str) or type(value) not in (int, float, bool, str):
+        raise ValueError(f"option {name} is {value!r:.40}")
+    return value  # type: ignore[no-any-return]
 
 
 def _positive(value: object) -> float:
@@ -193,14 +233,14 @@ class SourceIdentity:
 
 def _identity(values: Mapping[str, Any]) -> SourceIdentity:
     name, size = values["name"], values["bytes"]
-    if type(size) is not int or size < 0:
+    if type(size) is not int or not 0 < size < _MOST_BYTES:
         raise ValueError(f"a source of {size!r:.40} bytes")
     origin = values["origin_sha256"]
     return SourceIdentity(
         None if name is None else str(name),
         size,
-        str(values["sha256"]),
-        None if origin is None else str(origin),
+        _sha256(values["sha256"]),
+        None if origin is None else _sha256(origin),
     )
 
 
@@ -299,11 +339,12 @@ class ConversionPlan:
                 "mpp": None if values["mpp"] is None else Mpp(*map(_positive, values["mpp"])),
                 "objective_power": None
                 if values["objective_power"] is None
-                else float(values["objective_power"]),
+                else _positive(values["objective_power"]),
                 "levels": levels,
                 "images": tuple(str(name) for name in values["images"]),
-                "dropped": tuple(values["dropped"]),
-                "notes": tuple(values["notes"]),
+                "dropped": tuple(map(_text, values["dropped"])),
+                "notes": tuple(map(_text, values["notes"])),
+                **{name: _text(values[name]) for name in ("software", "digest", "codec", "description")},
             }
         )
 
@@ -316,6 +357,6 @@ def _names_a_model(values: Any) -> bool:
     return (
         isinstance(values["name"], str)
         and values["architecture"] in NEURAL_CODECS
-        and re.fullmatch("[0-9a-f]{64}", values["sha256"]) is not None
+        and _SHA256.fullmatch(values["sha256"]) is not None
         and type(values["embedded"]) is bool
     )

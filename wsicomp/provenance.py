@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure
 from wsicomp.slide import AssociatedImage
 
 _DIGEST_BYTES = 8
@@ -120,7 +120,7 @@ class Provenance:
             plan = ConversionPlan.from_json(values["plan"])
             return cls(
                 plan,
-                values["mask"],
+                _mask(values["mask"]),
                 {str(name): str(value) for name, value in values["properties"].items()},
                 tuple(
                     _record(level, record)
@@ -134,9 +134,22 @@ class Provenance:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
 
 
+def _mask(values: Any) -> Mapping[str, Any] | None:
+    """The figures of a mask, those that are read again of the type that they have."""
+    if values is None:
+        return None
+    figure(values.get("tissue_fraction_with_margin", 0))
+    _count(values.get("rescued_tiles", 0))
+    return dict(values)
+
+
 def _restoration(values: Mapping[str, Any]) -> Restoration:
     offset, size = values["offset"], values["bytes"]
-    if type(offset) is not int or type(size) is not int or min(offset, size) < 0:
+    if (
+        type(offset) is not int
+        or type(size) is not int
+        or not 0 <= min(offset, size) <= offset + size < 1 << 62
+    ):
         raise ValueError("what rebuilds the source is nowhere")
     return Restoration(offset, size, str(values["sha256"]))
 
@@ -167,7 +180,25 @@ def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
     fell_back = tuple(int(number) for number in values["fell_back"])
     if any(not 0 <= number < count for number in fell_back):
         raise ValueError(f"a tile number beyond {count}")
-    return Guarded(**{**values, "fell_back": fell_back})
+    mean_psnr, least_psnr = values["mean_psnr"], values["least_psnr"]
+    return Guarded(
+        tiles=_count(values["tiles"]),
+        refined=_count(values["refined"]),
+        sparse=_count(values["sparse"]),
+        repacked=_count(values["repacked"]),
+        fell_back=fell_back,
+        mean_ssim=figure(values["mean_ssim"]),
+        least_ssim=figure(values["least_ssim"]),
+        mean_psnr=None if mean_psnr is None else figure(mean_psnr),
+        least_psnr=None if least_psnr is None else figure(least_psnr),
+        most_color_shift=figure(values["most_color_shift"]),
+    )
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise ValueError(f"{value!r:.40} is not a count")
+    return value
 
 
 class TileLedger:

@@ -13,7 +13,7 @@ from wsicomp.outputs import check_output, completed_file, lock_note
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.stages import Progress, Stages
+from wsicomp.stages import Progress, Stages, progress_raises_through
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class RestoreReport:
     notes: tuple[str, ...] = ()
 
 
+@progress_raises_through
 def restore_slide(
     converted: str | os.PathLike[str],
     target: str | os.PathLike[str],

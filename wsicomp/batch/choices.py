@@ -10,6 +10,7 @@ from wsicomp.batch.inventory import Selection
 from wsicomp.batch.pace import check_pace
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
 
 _RANGES: dict[str, tuple[float, float]] = {
     "jobs": (1, 1024),
@@ -61,10 +62,10 @@ class BatchChoices:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and type(value) not in (int, float):
-                raise ConfigError(f"{name.replace('_', '-')} is {value!r}, expected a number")
+                raise ConfigError(f"{name.replace('_', '-')} is {quoted(value)}, expected a number")
             if value is not None and not least <= value <= most:
                 option = name.replace("_", "-")
-                raise ConfigError(f"{option} is {value}, expected {least:g} to {most:g}")
+                raise ConfigError(f"{option} is {quoted(value)}, expected {least:g} to {most:g}")
         if self.limit_rate is not None:
             check_pace()
         if self.even_if_lossy and not self.delete_source:
@@ -104,6 +105,6 @@ def next_time(text: str, now: datetime) -> datetime:
     try:
         clock = datetime.strptime(text, "%H:%M")
     except ValueError:
-        raise ConfigError(f"until is {text!r}, expected a time of day as 06:30") from None
+        raise ConfigError(f"until is {quoted(text)}, expected a time of day as 06:30") from None
     then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
     return (then if then > now else then + timedelta(days=1)).astimezone()

@@ -13,6 +13,7 @@ from typing import Any
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_path
 from wsicomp.batch.watch import utc_now
+from wsicomp.escaping import spreadsheet_cell
 from wsicomp.outputs import check_output, completed
 from wsicomp.pages import rendered
 from wsicomp.version import SOFTWARE
@@ -212,7 +213,8 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
         table = csv.writer(file)
         table.writerow([*names, "saved"])
         for entry in ledger.entries():
-            table.writerow([*(getattr(entry, name) for name in names), f"{entry.saved:.6f}"])
+            cells = (spreadsheet_cell(getattr(entry, name)) for name in names)
+            table.writerow([*cells, f"{entry.saved:.6f}"])
 
 
 def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: int = _THUMBNAILS) -> None:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from wsicomp.batch.ledger import FOLDER
 from wsicomp.errors import LedgerError, SlideWriteError
+from wsicomp.escaping import printable
 from wsicomp.outputs import completed, made_folder
 
 HEARTBEAT = "heartbeat.json"
@@ -105,6 +106,13 @@ class _QuietFile(RotatingFileHandler):
         return
 
 
+class _OneLine(logging.Formatter):
+    """An event is one line, whatever names stand in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 @contextmanager
 def logged(folder: Path) -> Iterator[logging.Logger]:
     """A logger that writes a line an event into a file that rotates."""
@@ -117,7 +125,7 @@ def logged(folder: Path) -> Iterator[logging.Logger]:
         delay=True,
         errors="backslashreplace",
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

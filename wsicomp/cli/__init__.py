@@ -6,79 +6,48 @@ a mistake in the command line, or choices that do not go together or with the sl
 
 from __future__ import annotations
 
-import argparse
+import os
 import signal
-import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from wsicomp.cli import (
-    batch,
-    compare,
-    convert,
-    dataset,
-    demo,
-    evaluate,
-    info,
-    restore,
-    segment,
-    train,
-    verify,
-)
-from wsicomp.concurrency import let_idle_threads_sleep
-from wsicomp.errors import ConfigError, WsicompError
-from wsicomp.version import SOFTWARE
-
-_EPILOG = """\
-begin with:
-  wsicomp demo                             see it work on a slide that it draws itself
-  wsicomp convert slide.svs smaller.svs    glass out, tissue byte for byte
-  wsicomp verify smaller.svs --against slide.svs
-  wsicomp compare slide.svs --out look/    what each codec would save of it, and do to it
-  wsicomp batch slides/ archive/           a whole tree, overnight
-
-exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted
-"""
+INTERRUPTED = "wsicomp: interrupted; nothing half-written is left"
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        "wsicomp",
-        description="Makes whole-slide images small without anyone losing a diagnosis.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=SOFTWARE)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (convert, batch, compare, verify, restore, info, segment, demo, dataset, train, evaluate):
-        command.register(commands)
-    options = parser.parse_args(batch.spelled(sys.argv[1:] if arguments is None else arguments))
-    _stop_on_signals()
-    let_idle_threads_sleep()
-    try:
-        code: int = options.run(options)
-    except ConfigError as exc:
-        print(f"wsicomp: {exc}", file=sys.stderr)
-        return 2
-    except WsicompError as exc:
-        print(f"wsicomp: {exc}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("wsicomp: interrupted; nothing half-written is left", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    return code
+    with _left_at_once():
+        from wsicomp.cli.command_line import parsed_arguments, run_command
+
+        options = parsed_arguments(arguments)
+    return run_command(options)
 
 
-def _stop_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end a run as Ctrl-C does, with nothing half-written.
+@contextmanager
+def _left_at_once() -> Iterator[None]:
+    """While modules load, a signal ends the process in one line: nothing is open yet that could be lost.
 
-    A signal that was to be ignored, as by nohup, still is.
+    An exception would come up in the midst of a library's loading, which may take it for another.
     """
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: object) -> None:
+        with suppress(OSError):
+            os.write(2, f"{INTERRUPTED}\n".encode())
+        os._exit(130)
+
+    known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in known}
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    taken = {number: handler for number, handler in before.items() if handler in usual}
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)

@@ -48,8 +48,7 @@ from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
 from wsicomp.cli.options import add_conversion_options, batch_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
-from wsicomp.cli.text import write_json
-from wsicomp.errors import printable
+from wsicomp.cli.text import say, write_json
 from wsicomp.figures import as_bytes, as_duration, as_saving
 from wsicomp.outputs import check_outputs
 
@@ -265,7 +264,7 @@ def run_batch_command(options: argparse.Namespace) -> int:
     if as_json:
         print(json.dumps({"event": "end", **asdict(result)}), flush=True)
     else:
-        print(_result_text(result, options.target))
+        say(*_result_text(result, options.target))
     if stop.requests:
         return 130
     return 0 if result.is_good else 1
@@ -320,24 +319,24 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         )
         return 0
     for look in looks:
-        print(look_text(look))
+        say(*look_text(look))
     for entry in survey.due:
-        print(f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}")
+        say(f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}")
     for link in inventory.links:
-        print(f"{link}/: a link to a folder, not entered")
+        say(f"{link}/: a link to a folder, not entered")
     for folder, reason in inventory.closed:
-        print(f"{folder}/: cannot be read ({reason})")
+        say(f"{folder}/: cannot be read ({reason})")
     earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
     if earlier:
-        print(f"{earlier} of them take the place of earlier conversions, as of other options")
+        say(f"{earlier} of them take the place of earlier conversions, as of other options")
     if choices.delete_source:
         when = f"after {choices.quarantine_days:g} days" if choices.quarantine_days else "by the same run"
-        print(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
+        say(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
         for why, count in _held_back(target, choices).items():
-            print(f"sources that would stay, {why}: {count}")
+            say(f"sources that would stay, {why}: {count}")
         for what, count in _quarantine(target, choices).items():
-            print(f"sources in quarantine that {what}: {count}")
-    print(
+            say(f"sources in quarantine that {what}: {count}")
+    say(
         f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
         f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
     )
@@ -386,7 +385,7 @@ def _quarantine_text(result: BatchResult) -> str:
     )
 
 
-def _result_text(result: BatchResult, target: Path) -> str:
+def _result_text(result: BatchResult, target: Path) -> list[str]:
     counts = {
         "converted": result.converted,
         "found done": result.adopted,
@@ -412,7 +411,7 @@ def _result_text(result: BatchResult, target: Path) -> str:
     if result.in_quarantine:
         lines.append(_quarantine_text(result))
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
-    return "\n".join(lines)
+    return lines
 
 
 def run_status(options: argparse.Namespace) -> int:
@@ -425,19 +424,19 @@ def run_status(options: argparse.Namespace) -> int:
         )
         return 0
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
-    print(f"{printable(options.target)}: {states}")
+    say(f"{options.target}: {states}")
     if report.look:
-        print(f"  look at {len(report.look)}: wsicomp batch accept {shlex.quote(printable(options.target))}")
+        say(f"  look at {len(report.look)}: wsicomp batch accept {shlex.quote(str(options.target))}")
     if report.source_bytes:
         sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-        print(f"  {sizes}, {as_saving(report.saved)}")
+        say(f"  {sizes}, {as_saving(report.saved)}")
     for removal, count in report.removals.items():
-        print(f"  sources {removal}: {count}")
+        say(f"  sources {removal}: {count}")
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
-        print("  no batch of this machine is at work" + (f"; run it again for {left} slides" if left else ""))
+        say("  no batch of this machine is at work" + (f"; run it again for {left} slides" if left else ""))
     elif beat is None:
-        print("  at work; its heartbeat cannot be read, and is written anew every few seconds")
+        say("  at work; its heartbeat cannot be read, and is written anew every few seconds")
     else:
         _say_heartbeat(Heard.of(beat))
     return 0
@@ -445,9 +444,9 @@ def run_status(options: argparse.Namespace) -> int:
 
 def _say_heartbeat(heard: Heard) -> None:
     eta = "" if heard.eta_s is None else f", about {as_duration(heard.eta_s)} to go"
-    print(f"  at work since {as_duration(heard.elapsed_s)} (as of {printable(heard.time)}){eta}")
+    say(f"  at work since {as_duration(heard.elapsed_s)} (as of {heard.time}){eta}")
     for name, (stage, done, total) in heard.running.items():
-        print(f"    {printable(name)}: {printable(stage)} {done} of {total}")
+        say(f"    {name}: {stage} {done} of {total}")
 
 
 def run_report(options: argparse.Namespace) -> int:
@@ -463,14 +462,14 @@ def run_report(options: argparse.Namespace) -> int:
     if options.json:
         write_json(report.to_json(), options.json)
     for path in named:
-        print(f"wrote {printable(path)}", file=sys.stderr)
+        say(f"wrote {path}", file=sys.stderr)
     if to_stdout:
         return 0
-    print(_report_text(options.target, report))
+    say(*_report_text(options.target, report))
     return 0
 
 
-def _report_text(target: Path, report: BatchReport) -> str:
+def _report_text(target: Path, report: BatchReport) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
     lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]
@@ -494,4 +493,4 @@ def _report_text(target: Path, report: BatchReport) -> str:
     lines += [f"  note of {note.count}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
     if len(report.notes) > _NOTES_NAMED:
         lines.append(f"    and {len(report.notes) - _NOTES_NAMED} more notes, which --csv and --html have")
-    return "\n".join(lines)
+    return lines

@@ -12,7 +12,7 @@ from wsicomp.batch import Ledger, Look, accept_slides, slides_to_look_at
 from wsicomp.batch.acceptance import tree_of
 from wsicomp.batch.report import as_values
 from wsicomp.cli.parsers import Subparsers, add_command
-from wsicomp.cli.text import write_json
+from wsicomp.cli.text import say, write_json
 from wsicomp.figures import as_bytes
 
 ACCEPT = "batch accept"
@@ -36,14 +36,14 @@ def register_accept(commands: Subparsers) -> None:
     accept.set_defaults(run=run_accept)
 
 
-def look_text(look: Look) -> str:
+def look_text(look: Look) -> list[str]:
     """A slide that waits to be looked at, and where its picture is."""
     entry = look.entry
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}"
     lines = [f"{entry.source}: look at it: {entry.look}; {sizes}", f"  {_picture_text(look.picture)}"]
     if entry.restorable:
         lines.append("  every byte of its source comes back: its source needs no release")
-    return "\n".join(lines)
+    return lines
 
 
 def _picture_text(picture: Path | None) -> str:
@@ -68,25 +68,25 @@ def run_accept(options: argparse.Namespace) -> int:
         write_json([look_json(look) for look in looks], None)
         return 0
     for look in looks:
-        print(_accepted_text(look) if slides else look_text(look))
+        say(*(_accepted_text(look) if slides else look_text(look)))
     if not slides:
-        print(_to_accept_text(target, looks))
+        say(*_to_accept_text(target, looks))
     return 0
 
 
-def _accepted_text(look: Look) -> str:
+def _accepted_text(look: Look) -> list[str]:
     entry = look.entry
     if not entry.look:
-        return f"{entry.source}: is done and needs no look; nothing was changed"
+        return [f"{entry.source}: is done and needs no look; nothing was changed"]
     when = "accepted" if look.is_new else f"was accepted before, {entry.accepted}"
-    return f"{entry.source}: {when} ({entry.look})\n  {_picture_text(look.picture)}"
+    return [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(look.picture)}"]
 
 
-def _to_accept_text(target: Path, looks: Sequence[Look]) -> str:
+def _to_accept_text(target: Path, looks: Sequence[Look]) -> list[str]:
     if not looks:
-        return f"{target}: no slide waits to be looked at"
+        return [f"{target}: no slide waits to be looked at"]
     name = shlex.quote(looks[0].entry.source)
-    return (
-        f"{target}: {len(looks)} to look at; their sources stay until then\n"
-        f"  when somebody has: wsicomp batch accept {shlex.quote(str(target))} {name}"
-    )
+    return [
+        f"{target}: {len(looks)} to look at; their sources stay until then",
+        f"  when somebody has: wsicomp batch accept {shlex.quote(str(target))} {name}",
+    ]

@@ -12,6 +12,8 @@ from typing import Any
 from wsicomp.batch import Entry, State, Watcher
 from wsicomp.batch.report import as_values
 from wsicomp.batch.watch import Snapshot
+from wsicomp.cli.text import say
+from wsicomp.escaping import printable
 from wsicomp.figures import as_bytes, as_duration, as_saving
 
 _SAY_EVERY_S = 60.0
@@ -57,15 +59,11 @@ class _Lines:
         self._next = time.monotonic() + _SAY_EVERY_S
         eta = "" if snapshot.eta_s is None else f", about {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}"
-        print(
-            f"{_counts(snapshot)}; {size}{eta}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"{_counts(snapshot)}; {size}{eta}", file=sys.stderr)
 
     def ended(self, entry: Entry) -> None:
         """Say what became of the slide."""
-        print(_line(entry), file=sys.stderr, flush=True)
+        say(_line(entry), file=sys.stderr)
 
 
 class _JsonLines:
@@ -108,7 +106,8 @@ class _Bars:
         for name, (stage, done, total) in list(snapshot.running.items())[:_MOST_BARS]:
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task("", figures="")
-            short = name if len(name) <= 40 else f"...{name[-37:]}"
+            shown = printable(name)
+            short = shown if len(shown) <= 40 else f"...{shown[-37:]}"
             self._bars.update(
                 self._tasks[name], description=short, completed=done, total=total, figures=stage
             )
@@ -116,7 +115,7 @@ class _Bars:
     def ended(self, entry: Entry) -> None:
         """Print what did not go well above the bars."""
         if entry.state is not State.DONE:
-            self._bars.console.print(_line(entry), markup=False, highlight=False)
+            self._bars.console.print(printable(_line(entry)), markup=False, highlight=False)
 
 
 @contextmanager

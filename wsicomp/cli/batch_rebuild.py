@@ -7,8 +7,7 @@ from pathlib import Path
 
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.cli.parsers import Subparsers, add_command
-from wsicomp.cli.text import write_json
-from wsicomp.errors import printable
+from wsicomp.cli.text import say, write_json
 
 REBUILD = "batch rebuild"
 
@@ -47,17 +46,15 @@ def run_rebuild(options: argparse.Namespace) -> int:
             None,
         )
     else:
-        print(_text(options.target, rebuilt))
+        say(*_text(options.target, rebuilt))
     return 1 if rebuilt.damaged else 0
 
 
-def _text(target: Path, rebuilt: Rebuilt) -> str:
-    lines = [f"{printable(name)}: {printable(error)}" for name, error in rebuilt.damaged]
-    aside = f"; the old one is {printable(rebuilt.aside)}" if rebuilt.aside else ""
+def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
+    lines = [f"{name}: {error}" for name, error in rebuilt.damaged]
+    aside = f"; the old one is {rebuilt.aside}" if rebuilt.aside else ""
     damaged = f", {len(rebuilt.damaged)} that cannot be read" if rebuilt.damaged else ""
     others = f", {rebuilt.others} other files" if rebuilt.others else ""
-    lines.append(
-        f"{printable(target)}: the ledger has {len(rebuilt.entries)} conversions{damaged}{others}{aside}"
-    )
+    lines.append(f"{target}: the ledger has {len(rebuilt.entries)} conversions{damaged}{others}{aside}")
     lines.append("  the next batch holds each against its source; no slide was touched")
-    return "\n".join(lines)
+    return lines

@@ -13,6 +13,7 @@ from wsicomp.batch.names import as_text
 from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import say
 from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
 from wsicomp.compare.candidates import DEFAULT_CODECS
 from wsicomp.compare.coordinator import FORMATS
@@ -139,7 +140,7 @@ def run_compare(options: argparse.Namespace) -> int:
             config.overwrite,
             show,
         )
-    print(_text(found, options.out))
+    say(*_text(found, options.out))
     return 1 if any(slide.error for slide in found.slides) else 0
 
 
@@ -195,7 +196,7 @@ def _check_range(name: str, value: float, least: float, most: float) -> None:
         raise ConfigError(f"{name} is {value:g}, expected {least:g} to {most:g}")
 
 
-def _text(found: Comparison, out: Path) -> str:
+def _text(found: Comparison, out: Path) -> list[str]:
     done = [slide for slide in found.slides if not slide.error]
     lines = [f"{len(done)} slides compared; {out} has the results. Saved of JPEG q90 with its glass:"]
     rows = [row for row in found.summary if row.slides]
@@ -207,7 +208,7 @@ def _text(found: Comparison, out: Path) -> str:
     lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
     presets = [slide for slide in found.slides if slide.landings]
     lines += [f"  presets of the settings that were sought: {out / 'presets'}"] if presets else []
-    return "\n".join([*lines, *_archive_lines(found.archive)])
+    return [*lines, *_archive_lines(found.archive)]
 
 
 def _archive_lines(archive: Archive | None) -> Iterator[str]:

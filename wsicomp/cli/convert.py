@@ -8,10 +8,9 @@ from pathlib import Path
 from wsicomp.cli.options import add_conversion_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import write_json
+from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide, plan_slide
-from wsicomp.errors import printable
 from wsicomp.figures import as_bytes, as_saving
 from wsicomp.outcome import ConversionReport, GuardedReport, look_note, planned_look
 from wsicomp.outputs import check_outputs
@@ -103,16 +102,16 @@ def run_convert(options: argparse.Namespace) -> int:
         if report_path is not None:
             write_json(plan.to_json(), report_path)
         else:
-            print(_plan_text(plan))
+            say(*_plan_text(plan))
         return 0
     if report_path is not None:
         write_json(report.to_json(), report_path)
     if str(report_path) != "-":
-        print(_report_text(report))
+        say(*_report_text(report))
     return 0
 
 
-def _plan_text(plan: ConversionPlan) -> str:
+def _plan_text(plan: ConversionPlan) -> list[str]:
     lines = [f"would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"]
     for level in plan.levels:
         counts = ", ".join(
@@ -124,12 +123,12 @@ def _plan_text(plan: ConversionPlan) -> str:
     images = ", ".join(plan.images) or "none"
     look = planned_look(plan)
     notes = (*plan.notes, *([look_note(look)] if look else []))
-    return "\n".join([*lines, f"  associated images: {images}", *_remarks(plan.dropped, notes)])
+    return [*lines, f"  associated images: {images}", *_remarks(plan.dropped, notes)]
 
 
-def _report_text(report: ConversionReport) -> str:
+def _report_text(report: ConversionReport) -> list[str]:
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    lines = [f"{printable(report.target)}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
+    lines = [f"{report.target}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,
@@ -158,7 +157,7 @@ def _report_text(report: ConversionReport) -> str:
     if report.restorable:
         lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
     last = [] if report.opens_in is None else [f"  opens in: {report.opens_in}"]
-    return "\n".join([*lines, *_remarks(report.dropped, report.notes), *last])
+    return [*lines, *_remarks(report.dropped, report.notes), *last]
 
 
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:

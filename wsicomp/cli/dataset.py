@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.errors import TrainingError, printable
+from wsicomp.cli.text import say
+from wsicomp.errors import TrainingError
 from wsicomp.outputs import check_output
 from wsicomp.stages import Stages
 
@@ -74,9 +75,7 @@ def run_build(options: argparse.Namespace) -> int:
     with progress_bars() as show:
         summary = build_patch_set(rows, options.target, powers, Stages(show), options.dense)
     counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
-    print(
-        f"{printable(options.target)}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}"
-    )
+    say(f"{options.target}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}")
     return 0
 
 
@@ -88,7 +87,5 @@ def run_draw(options: argparse.Namespace) -> int:
         raise TrainingError("expected a count of 1 to 1000, a size of 256 to 65536 px, a seed from 0")
     with progress_bars() as show:
         table = draw_slides(options.folder, options.count, options.size, options.seed, Stages(show))
-    print(
-        f"{printable(table)}: {options.count} slides of {options.size} x {options.size} px with their masks"
-    )
+    say(f"{table}: {options.count} slides of {options.size} x {options.size} px with their masks")
     return 0

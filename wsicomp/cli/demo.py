@@ -12,9 +12,10 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import say
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
-from wsicomp.errors import SlideWriteError, TargetExistsError, printable
+from wsicomp.errors import SlideWriteError, TargetExistsError
 from wsicomp.figures import as_bytes, as_percent
 from wsicomp.geometry import Size
 from wsicomp.outcome import ConversionReport
@@ -92,9 +93,9 @@ def run_demo(options: argparse.Namespace) -> int:
         ]
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
     _print_table(source, rows)
-    print(f"\n{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
+    say("", f"{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:
-        print(f"\nLook at them: {printable(options.directory)}")
+        say("", f"Look at them: {options.directory}")
     return 0
 
 

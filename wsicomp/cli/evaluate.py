@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import say
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import SlideWriteError, TrainingError, printable
+from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.outputs import check_empty, completed_files
 from wsicomp.stages import Stages
 from wsicomp.tissue.threshold import ThresholdSegmenter
@@ -144,7 +145,7 @@ def run_tissue(options: argparse.Namespace) -> int:
         for name in (SWEEP, FIGURE):
             (options.folder / name).unlink(missing_ok=True)
     _print(found)
-    print(f"\nlook at {printable(options.folder / PAGE)}")
+    say("", f"look at {options.folder / PAGE}")
     return 0
 
 
@@ -181,8 +182,8 @@ def run_codec(options: argparse.Namespace) -> int:
             worst.append((f"{label}, {setting}", codec, measuring.worst(found, tiles, label, setting, 8)))
         write_codec_evaluation(hidden, found, points, comparisons, tiles, worst)
     for row in equal_rows(comparisons):
-        print("  ".join(f"{cell:>10}" for cell in row))
-    print(f"\n{len(tiles)} tiles; look at {printable(options.folder / PAGE)}")
+        say("  ".join(f"{cell:>10}" for cell in row))
+    say("", f"{len(tiles)} tiles; look at {options.folder / PAGE}")
     return 0
 
 
@@ -201,9 +202,7 @@ def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None)
     learnt_from = {manifest: _groups(manifest) for manifest in set(manifests.values())}
     known = [row.name for row in rows if row.group in learnt_from[manifests[row.name]]]
     if known:
-        print(
-            f"the network has learnt from {', '.join(known)}: its figures there say little", file=sys.stderr
-        )
+        say(f"the network has learnt from {', '.join(known)}: its figures there say little", file=sys.stderr)
     return manifests
 
 
@@ -215,16 +214,16 @@ def _groups(manifest: Path) -> set[str]:
 def _print(found: Evaluation) -> None:
     from wsicomp.training.page import summary
 
-    print("method     magnification  slides  mean Dice  deviation  worst")
+    say("method     magnification  slides  mean Dice  deviation  worst")
     for method, magnification, count, mean, deviation, worst in summary(found.scores):
-        print(f"{method:<10} {magnification:>12g}x {count:>7} {mean:>10.4f} {deviation:>10.4f} {worst:>6.4f}")
+        say(f"{method:<10} {magnification:>12g}x {count:>7} {mean:>10.4f} {deviation:>10.4f} {worst:>6.4f}")
     for method in dict.fromkeys(cost.method for cost in found.costs):
         costs = [cost for cost in found.costs if cost.method == method]
         inner = sum(cost.inner_px for cost in costs) or 1
         by_mask, lost = sum(c.lost_by_mask_px for c in costs), sum(c.lost_px for c in costs)
         glass = sum(cost.glass_tiles for cost in costs) or 1
         kept_by_mask, kept = sum(c.kept_by_mask_tiles for c in costs), sum(c.kept_tiles for c in costs)
-        print(
+        say(
             f"{method}: inner tissue lost {lost / inner:.4%} ({by_mask / inner:.4%} by the mask alone), "
             f"glass tiles kept {kept / glass:.1%} ({kept_by_mask / glass:.1%} by the mask alone)"
         )

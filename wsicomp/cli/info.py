@@ -9,10 +9,9 @@ from typing import Any
 
 from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
-from wsicomp.cli.text import write_json
+from wsicomp.cli.text import say, write_json
 from wsicomp.codecs import compression_label
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import printable
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.pyramid.reading import check_reading, told_once
@@ -45,31 +44,29 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         write_json(values, None)
         return 0
-    print(f"{printable(options.file)}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    say(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
     mpp = values["mpp"]
-    print(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
-    print(f"  objective power: {values['objective_power'] or 'not stated'}")
-    print(
-        f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}"
-    )
+    say(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
+    say(f"  objective power: {values['objective_power'] or 'not stated'}")
+    say(f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}")
     for number, level in enumerate(values["levels"]):
         stored = f", {level['tile_coding']}" if level["tile_coding"] else ""
         size = f"{level['width']} x {level['height']} px"
         tile = f"tiles of {level['tile_width']} x {level['tile_height']}"
-        print(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
+        say(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
     for name, image in values["associated_images"].items():
-        print(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+        say(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
     for plane in values["planes"]:
         where = "" if plane["offset"] is None else f", OffsetZ {plane['offset']}"
-        print(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
+        say(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
     for remark in values["remarks"]:
-        print(f"  note: {remark}")
+        say(f"  note: {remark}")
     if values["omitted"]:
-        print(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+        say(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
     for line in values["seen_otherwise"]:
-        print(f"  take care: {line}")
+        say(f"  take care: {line}")
     for line in _conversion_lines(values.get("conversion")):
-        print(f"  {line}")
+        say(f"  {line}")
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from wsicomp.cli.text import say
 from wsicomp.codecs import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.errors import ConfigError
@@ -184,6 +185,6 @@ def parsed_config(options: argparse.Namespace, command: str) -> ConversionConfig
             create_codec("jpeg" if config.codec == "auto" else config.codec, config.codec_options())
     except ConfigError as exc:
         where = f" (with preset {given['preset']})" if "preset" in given else ""
-        print(f"wsicomp {command}: {exc}{where}", file=sys.stderr)
+        say(f"wsicomp {command}: {exc}{where}", file=sys.stderr)
         return None
     return config

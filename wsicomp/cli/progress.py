@@ -38,7 +38,7 @@ def progress_bars() -> Iterator[Progress | None]:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(_LABELS[stage], total=total)
+                tasks[stage] = bars.add_task(_LABELS.get(stage, stage.capitalize()), total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield show

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import write_json
-from wsicomp.errors import printable
+from wsicomp.cli.text import say, write_json
 from wsicomp.figures import as_bytes
 from wsicomp.restore import restore_slide
 
@@ -44,8 +43,7 @@ def run_restore(options: argparse.Namespace) -> int:
     if options.json:
         write_json(asdict(report), None)
     else:
-        target = printable(report.target)
-        print(f"{target}: {as_bytes(report.bytes)}, the source's file, SHA-256 {report.sha256}")
+        say(f"{report.target}: {as_bytes(report.bytes)}, the source's file, SHA-256 {report.sha256}")
         for note in report.notes:
-            print(f"  note: {note}")
+            say(f"  note: {note}")
     return 0

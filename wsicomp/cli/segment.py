@@ -9,8 +9,8 @@ from pathlib import Path
 from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
+from wsicomp.cli.text import say
 from wsicomp.convert import segment_slide
-from wsicomp.errors import printable
 from wsicomp.figures import as_percent
 from wsicomp.outputs import check_outputs
 from wsicomp.readers import open_slide
@@ -70,9 +70,8 @@ def run_segment(options: argparse.Namespace) -> int:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info)
     rows, columns = mask.pixels.shape
-    name = printable(target)
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
-    print(f"{name}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")
+    say(f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")
     for note in mask.notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
     return 0

@@ -1,13 +1,27 @@
-"""What commands write for other programs."""
+"""What commands say to people, and what they write for other programs."""
 
 from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from wsicomp.errors import SlideWriteError
+from wsicomp.escaping import printable
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Lines for a person, each on one line that no terminal obeys, whatever names and texts stand in it."""
+    print(*map(printable, lines), sep="\n", file=file, flush=True)
+
+
+def show_every_letter() -> None:
+    """Let a terminal that knows few letters show the others as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def write_json(values: dict[str, Any] | list[Any], path: Path | None) -> None:

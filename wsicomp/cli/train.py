@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.text import say
 
 if TYPE_CHECKING:
     from wsicomp.training.codec.fit import Report
@@ -91,16 +92,14 @@ def run_tissue(options: argparse.Namespace) -> int:
 
     def show(run: str, epoch: Epoch, most: int) -> None:
         figures = f"loss {epoch.loss:.4f}, validation loss {epoch.validation_loss:.4f}, Dice {epoch.dice:.4f}"
-        print(
-            f"{run}: epoch {epoch.epoch} of {most}: {figures}, {time.monotonic() - start:.0f} s", flush=True
-        )
+        say(f"{run}: epoch {epoch.epoch} of {most}: {figures}, {time.monotonic() - start:.0f} s")
 
     if options.folds is None:
         manifests: tuple[Path, ...] = (train_tissue(settings, options.folder, options.name, show),)
     else:
         manifests = cross_validate(settings, options.folder, options.name, options.folds, show)
     for manifest in manifests:
-        print(manifest)
+        say(str(manifest))
     return 0
 
 
@@ -121,12 +120,11 @@ def run_codec(options: argparse.Namespace) -> int:
         settings = replace(settings, iterations=max(1, options.iterations))
 
     def show(report: Report) -> None:
-        print(
+        say(
             f"iteration {report.iteration} of {settings.iterations}: loss {report.loss:.4f}; validation loss "
             f"{report.validation_loss:.4f}, {report.validation_bits_per_pixel:.3f} bits per pixel, SSIM "
             f"{report.validation_ssim:.4f}, PSNR {report.validation_psnr:.2f} dB; {report.elapsed_s:.0f} s",
-            flush=True,
         )
 
-    print(export_codec(fit_codec(settings, options.folder, show), settings, options.folder, options.name))
+    say(str(export_codec(fit_codec(settings, options.folder, show), settings, options.folder, options.name)))
     return 0

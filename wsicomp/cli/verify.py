@@ -9,9 +9,8 @@ from pathlib import Path
 
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import write_json
+from wsicomp.cli.text import say, write_json
 from wsicomp.concurrency import available_cores
-from wsicomp.errors import printable
 from wsicomp.inputs import check_file
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
@@ -67,21 +66,21 @@ def run_verify(options: argparse.Namespace) -> int:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0
     for problem in found.problems:
-        print(printable(f"{options.file}: {problem}"))
+        say(f"{options.file}: {problem}")
     for place in found.flawed:
-        print(f"{printable(options.file)}: {place}: damaged in the source already")
+        say(f"{options.file}: {place}: damaged in the source already")
     for place in found.lost:
-        print(f"{printable(options.file)}: {place}: could not be decoded in the source, and is background")
+        say(f"{options.file}: {place}: could not be decoded in the source, and is background")
     if not found.problems:
-        against = "" if source is None else f", as made from {printable(source)}"
+        against = "" if source is None else f", as made from {source}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
-        print(f"{printable(options.file)}: good, {found.tiles} tiles{against}{origin}")
+        say(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
     if found.measured is not None:
         for line in _measured_lines(found.measured):
-            print(f"  {line}")
+            say(f"  {line}")
     for verdict in () if found.problems else found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""
-        print(f"  {verdict.reader:<26}{verdict.opens}{reason}")
+        say(f"  {verdict.reader:<26}{verdict.opens}{reason}")
     return 1 if found.problems else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
 from wsicomp.slide import Pixels
 
 
@@ -23,7 +24,8 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
         ConfigError: it is smaller or larger, or no number.
     """
     if not least <= value <= most:
-        raise ConfigError(f"{name} is {value:g}, expected {least:g} to {most:g}")
+        found = quoted(value) if isinstance(value, int) else f"{value:g}"
+        raise ConfigError(f"{name} is {found}, expected {least:g} to {most:g}")
 
 
 def rgb(pixels: Pixels) -> Pixels:

@@ -23,7 +23,7 @@ from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.inputs import check_file, is_folder
 from wsicomp.outputs import check_empty, completed, made_folder
 from wsicomp.readers.parts import slide_parts
-from wsicomp.stages import Progress
+from wsicomp.stages import Progress, progress_raises_through
 from wsicomp.version import SOFTWARE
 
 FORMATS = ("html", "csv", "json", "markdown")
@@ -52,6 +52,7 @@ class _Tree:
     draw: Draw
 
 
+@progress_raises_through
 def compare_slides(
     sources: Sequence[Path],
     out: Path,

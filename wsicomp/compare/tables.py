@@ -17,6 +17,7 @@ from wsicomp.compare.results import (
     SlideComparison,
     SummaryRow,
 )
+from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
 from wsicomp.figures import as_bytes, as_percent
 from wsicomp.outputs import completed
 
@@ -46,7 +47,7 @@ def write_csvs(found: Comparison, folder: Path) -> list[Path]:
         with completed(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
-            table.writerows(rows)
+            table.writerows({key: spreadsheet_cell(cell) for key, cell in row.items()} for row in rows)
         written.append(path)
     return written
 
@@ -75,7 +76,7 @@ def _flat(row: Any, nested: type) -> dict[str, Any]:
 
 def markdown(found: Comparison) -> str:
     """The tables that people read, under the command that made them."""
-    parts = [f"    {found.command}\n", *_summary(found)]
+    parts = [f"    {printable(found.command)}\n", *_summary(found)]
     for slide in found.slides:
         parts += _slide(slide)
     parts += _landings(found)
@@ -105,12 +106,12 @@ def _summary(found: Comparison) -> Iterator[str]:
     head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
     yield table(head, [_summary_row(row) for row in found.summary if row.slides])
     for what, reason in found.missing:
-        yield f"Not compared: {what}: {reason}\n"
+        yield f"Not compared: {markdown_text(what)}: {markdown_text(reason)}\n"
 
 
 def _summary_row(row: SummaryRow) -> list[str]:
     return [
-        row.codec,
+        markdown_text(row.codec),
         row.glass,
         str(row.slides),
         as_bytes(row.target_bytes),
@@ -137,13 +138,13 @@ def as_figure(figure: Figure | None, digits: int) -> str:
 
 
 def _slide(slide: SlideComparison) -> Iterator[str]:
-    yield f"**{slide.slide}**: " + (
-        slide.error
+    yield f"**{markdown_text(slide.slide)}**: " + (
+        markdown_text(slide.error)
         or f"{as_bytes(slide.source_bytes or 0)}; written anew as JPEG q90 with its glass "
         f"{as_bytes(slide.reference_bytes or 0)}; {slide.tissue_tiles} of {slide.tiles} tiles are tissue\n"
     )
     for note in slide.notes:
-        yield f"Note: {note}\n"
+        yield f"Note: {markdown_text(note)}\n"
     if not slide.error:
         glass = list(dict.fromkeys(row.glass for row in slide.rows))
         rows: dict[str, dict[str, Row]] = {}
@@ -160,7 +161,7 @@ def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[s
     quality = next((row.quality for row in ways.values() if row.quality), None)
     cells = [_size(ways[way]) if way in ways else "-" for way in glass]
     return [
-        codec,
+        markdown_text(codec),
         *cells,
         *(["-", "-"] if quality is None else [f"{quality.ssim:.4f}", f"{quality.least_ssim:.4f}"]),
     ]
@@ -179,8 +180,8 @@ def _size(row: Row) -> str:
 def _landings(found: Comparison) -> Iterator[str]:
     rows = [
         [
-            slide.slide,
-            landing.label,
+            markdown_text(slide.slide),
+            markdown_text(landing.label),
             f"{landing.target_ssim:g}",
             f"{landing.ssim:.4f}",
             f"{landing.held_out_ssim:.4f}",
@@ -196,9 +197,9 @@ def _landings(found: Comparison) -> Iterator[str]:
 def _magnified(found: Comparison) -> Iterator[str]:
     rows = [
         [
-            slide.slide,
+            markdown_text(slide.slide),
             f"{row.magnification:g}x",
-            row.codec,
+            markdown_text(row.codec),
             str(row.patches),
             f"{row.bits_per_pixel:.2f}",
             f"{as_percent(row.saved)} ({as_percent(row.least_saved)} to {as_percent(row.most_saved)})",
@@ -218,7 +219,7 @@ def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
         [*head, "saved a year"] if has_price else head,
         [
             [
-                row.codec,
+                markdown_text(row.codec),
                 row.glass,
                 as_bytes(row.target_bytes),
                 as_bytes(row.saved_bytes),

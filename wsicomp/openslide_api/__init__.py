@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openslide import AbstractSlide, ImageSlide, OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
+from openslide import AbstractSlide, ImageSlide, OpenSlideError, OpenSlideUnsupportedFormatError
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
@@ -25,11 +25,13 @@ from wsicomp.openslide_api.errors import (
     SlideUnsupportedError,
     of_system,
 )
-from wsicomp.openslide_api.files import Filename, open_own, path_of
+from wsicomp.openslide_api.files import Filename, open_own, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.readers import open_tiff
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.misread import openslide_misreads
+from wsicomp.readers.opened import opened
+from wsicomp.readers.picture import DAMAGED
 
 __all__ = [
     "SlideAccessError",
@@ -74,10 +76,10 @@ def open_slide(filename: Filename) -> AbstractSlide:
     except SlideAccessError:
         raise
     except SlideReadError as exc:
-        unknown = OpenSlide.detect_format(path) is None
+        unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = OpenSlide(filename)
+        found = opened(filename)
         if not openslide_misreads(path):
             return found
         found.close()
@@ -103,6 +105,8 @@ def _open_picture(path: Path, filename: Filename) -> ImageSlide:
         raise SlideUnsupportedError(f"a picture too large for one level ({exc})", path) from exc
     except OSError as exc:
         raise of_system(exc, path) from exc
+    except DAMAGED as exc:
+        raise SlideFormatError(f"a damaged picture ({type(exc).__name__})", path) from exc
 
 
 def _refuse_torso(path: Path) -> None:

@@ -21,6 +21,7 @@ from wsicomp.openslide_api.errors import (
 from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.directories import TIFF_MAGIC
+from wsicomp.readers.parts import check_parts
 from wsicomp.version import PROGRAM
 
 Filename: TypeAlias = str | bytes | os.PathLike[Any]
@@ -77,6 +78,10 @@ def vendor_of(filename: Filename) -> str | None:
         return None
     except SlideReadError:
         pass  # OpenSlide tells the vendor of what it cannot open, too
+    try:
+        check_parts(path)
+    except SlideReadError:
+        return None
     vendor = OpenSlide.detect_format(path)
     if vendor is not None:
         return vendor
@@ -99,6 +104,8 @@ def _may_be_ours(path: Path) -> bool:
             raise SlideFormatError("no regular file; expected a slide", path)
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
+        if head:
+            check_parts(path)
     except SlideReadError:
         raise
     except OSError as exc:

@@ -18,14 +18,25 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
         return replace(image, description=text)
     strips = image.strips
     if image.encoding.compression == JPEG:
-        strips = tuple(without(strip, TEXT_MARKERS) for strip in strips)
+        strips = tuple(map(_without_text, strips))
     return replace(image, description=aperio.deidentify(text)[0], strips=strips)
 
 
 def is_nameless(image: AssociatedImage) -> bool:
     """Whether nothing but the picture is left of an image when `carried_image` has deidentified it."""
     strips = carried_image("thumbnail", image, deidentify=True).strips
-    return not any(holds_text(EncodedTile(strip, image.encoding, image.size)) for strip in strips)
+    try:
+        return not any(holds_text(EncodedTile(strip, image.encoding, image.size)) for strip in strips)
+    except ValueError:  # who knows what a damaged one holds
+        return False
+
+
+def _without_text(strip: bytes) -> bytes:
+    """A JPEG strip without its text; one whose header is damaged as it is."""
+    try:
+        return without(strip, TEXT_MARKERS)
+    except ValueError:
+        return strip
 
 
 def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:

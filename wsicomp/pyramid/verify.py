@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from openslide import OpenSlide, OpenSlideError
+from openslide import OpenSlideError
 
 from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import batched, ordered_map
@@ -34,6 +34,7 @@ from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
+from wsicomp.readers.opened import opened
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -203,12 +204,13 @@ def _check_openslide(
     scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
     stated = slide.info.mpp if plan is not None else slide.shown_mpp
     try:
-        with OpenSlide(path) as shown:
+        with opened(path) as shown:
             sizes = tuple(Size(*size) for size in shown.level_dimensions)
             if sizes != expected:
                 yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
-            for number in range(shown.level_count):
-                own = navigable[number] if plan is not None else _level_of(slide, sizes[number])
+            for number, size in enumerate(sizes):
+                # It may show a level more than the file is to have, which is told already.
+                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
                 if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
             mpp = _shown_mpp(shown.properties)
@@ -297,7 +299,7 @@ def _check_source(
         level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
     ]
     sizes = [level.size for level in source.levels]
-    if kept != sizes:
+    if kept != sizes or any(planned.source_level >= len(sizes) for planned in plan.levels):
         yield Problem(
             "level-differs", "levels", f"{_sizes(tuple(kept))}, the source has {_sizes(tuple(sizes))}"
         )

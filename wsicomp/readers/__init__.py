@@ -18,6 +18,7 @@ from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
+from wsicomp.readers.parts import check_parts
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Slide, SlideInfo
 from wsicomp.version import PROGRAM
@@ -63,7 +64,7 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
             which none was chosen.
     """
     path = Path(path)
-    check_file(path)
+    check_parts(path)
     try:
         with path.open("rb") as file:
             magic = file.read(4)

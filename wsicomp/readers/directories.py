@@ -49,9 +49,16 @@ _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FRAME_BYTES = 10
 """How far into a JPEG frame header its number of samples stands."""
+_JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
 _FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
 _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
 """TIFF's types of values: rationals, bytes, and all other numbers."""
+
+UNPARSED = (
+    *(tifffile.TiffFileError, struct.error, OSError, ValueError, TypeError, LookupError, ArithmeticError),
+    *(AttributeError, AssertionError, RuntimeError, MemoryError),
+)
+"""What tifffile raises of a file that is damaged."""
 
 PLANES = 2
 """TIFF PlanarConfiguration of samples that are stored apart."""
@@ -74,6 +81,8 @@ class TiffFile:
         """
         if not self._closed.alive:
             raise SlideReadError("the slide is closed", self.path, place)
+        if count and (min(offset, count) < 0 or offset + count > self.bytes):
+            raise SlideReadError(f"ends at byte {offset + count} of {self.bytes}", self.path, place)
         try:
             data = os.pread(self._file, count, offset) if count else b""
         except OSError as exc:
@@ -156,15 +165,7 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
             directories = tuple(_with_subs(tiff))
     except SlideReadError as exc:
         raise type(exc)(exc.message, path, exc.place) from exc
-    except (
-        tifffile.TiffFileError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        struct.error,
-    ) as exc:
+    except UNPARSED as exc:
         raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
 
     del tiff
@@ -343,8 +344,10 @@ def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
-    size = Size(page.imagewidth, page.imagelength)
-    tile = Size(page.tilewidth, page.tilelength) if page.is_tiled else None
+    size = Size(_whole(page.imagewidth, "width"), _whole(page.imagelength, "height"))
+    tile = None
+    if page.is_tiled:
+        tile = Size(_whole(page.tilewidth, "tiles' width"), _whole(page.tilelength, "tiles' height"))
     photometric = RGB if page.photometric is None else int(page.photometric)
     xmp = page.tags.valueof(XMP_TAG)
     return Directory(
@@ -352,12 +355,12 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         tile=tile,
         rows_per_strip=min(page.rowsperstrip, page.imagelength),
         encoding=TileEncoding(
-            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=page.jpegtables
+            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=_jpeg_tables(page)
         ),
-        samples=page.samplesperpixel if _PHOTOMETRIC in page.tags else 0,
+        samples=_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
-        depth=page.imagedepth,
+        depth=_whole(page.imagedepth, "depth"),
         subfile_type=int(page.subfiletype),
         ranges=_ranges(page, file_bytes),
         description=_text(page),
@@ -384,7 +387,10 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
             raise SlideReadError(f"{found}, expected {columns} x {rows}{of_each}", place=place)
     elif counts[0] != counts[1]:
         return np.empty((0, 2), np.int64)
-    table = np.array([page.dataoffsets, page.databytecounts], np.uint64).T.reshape(-1, 2)
+    table = np.array([page.dataoffsets, page.databytecounts]).T.reshape(-1, 2)
+    if table.size and table.dtype.kind not in "iu":
+        raise SlideReadError("offsets or byte counts that are no whole numbers", place=place)
+    table = table.astype(np.uint64)
     table[table[:, 1] == 0] = 0
     beyond = np.flatnonzero(
         (table[:, 0] > file_bytes) | (table[:, 1] > file_bytes - np.minimum(table[:, 0], file_bytes))
@@ -404,9 +410,42 @@ def _text(page: tifffile.TiffPage) -> str:
     tag = page.tags.get(270)
     if tag is None or tag.dtype not in (1, 2, 7):
         return ""
+    return _raw(page, tag).rstrip(b"\0").decode("latin-1")
+
+
+def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
+    """The bytes of a tag of bytes, as many of them as the file has."""
     file = page.parent.filehandle
     file.seek(tag.valueoffset)
-    return file.read(tag.count).rstrip(b"\0").decode("latin-1")
+    return file.read(min(tag.count, file.size))
+
+
+def _whole(value: object, name: str) -> int:
+    """What a tag states, if it is of a type that can state it.
+
+    Raises:
+        SlideReadError: it is not.
+    """
+    if not isinstance(value, int):
+        raise SlideReadError(f"its {name} is {value!r:.40}, expected a whole number; the file is damaged")
+    return int(value)
+
+
+def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
+    """JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
+
+    Raises:
+        SlideReadError: they are of another type.
+    """
+    tag = page.tags.get(_JPEG_TABLES)
+    if tag is None:
+        return None
+    if tag.dtype in _BYTES_ALONE:
+        return _raw(page, tag)
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if all(isinstance(value, int) and 0 <= value < 256 for value in values):
+        return bytes(values)
+    raise SlideReadError("its JPEGTables hold no bytes; the file is damaged")
 
 
 def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:

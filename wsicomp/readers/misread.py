@@ -10,7 +10,7 @@ import tifffile
 
 from wsicomp.codecs import jpeg2000, jpeg_stream
 from wsicomp.codecs.jpeg2000_stream import BOXED
-from wsicomp.readers.directories import TIFF_MAGIC
+from wsicomp.readers.directories import TIFF_MAGIC, UNPARSED
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
 
 _SAMPLES = 16
@@ -34,11 +34,13 @@ def openslide_misreads(path: Path) -> bool:
             ranges = zip(page.dataoffsets, page.databytecounts, strict=True)
             stored = islice((place for place in ranges if place[1]), _SAMPLES)
             return any(_is_misread(_read(tiff, *place), compression) for place in stored)
-    except (tifffile.TiffFileError, OSError, ValueError, TypeError, LookupError):
+    except UNPARSED:
         return False
 
 
 def _read(tiff: tifffile.TiffFile, offset: int, count: int) -> bytes:
+    if offset + count > tiff.filehandle.size:
+        return b""
     tiff.filehandle.seek(offset)
     return tiff.filehandle.read(count)
 

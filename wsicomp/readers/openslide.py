@@ -20,6 +20,7 @@ from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
+from wsicomp.readers.opened import opened
 from wsicomp.readers.own_pixels import LevelReads
 from wsicomp.readers.parts import dicom_levels
 from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
@@ -174,7 +175,7 @@ class Shown:
 
     def _opened(self) -> openslide.OpenSlide:
         try:
-            return openslide.OpenSlide(self.path)
+            return opened(self.path)
         except openslide.OpenSlideError as exc:
             raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
 

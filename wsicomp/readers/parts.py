@@ -6,6 +6,7 @@ Which slide it is, how large, and whether it is still there, is a question to al
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +29,34 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
     except OSError as exc:
         raise SlideReadError(f"its other files cannot be listed ({reason(exc)})", path) from exc
     return tuple(sorted({path, *others}))
+
+
+def check_parts(path: Path) -> None:
+    """Refuse a slide of which a file is none: OpenSlide would wait for what comes out of a pipe without end.
+
+    Raises:
+        SlideReadError: a file beside it, that it names or that OpenSlide looks into, is a pipe or the like.
+    """
+    check_file(path)
+    try:
+        for part in _beside(path):
+            if not (part.is_file() or part.is_dir()) and part.exists():
+                check_file(part)
+    except SlideReadError:
+        raise
+    except OSError as exc:
+        raise SlideReadError(reason(exc), path) from exc
+
+
+def _beside(path: Path) -> Iterable[Path]:
+    """All that OpenSlide may open with a file: its folder, what it names, what stands beside a DICOM file."""
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        folder = path.with_suffix("")
+        return folder.iterdir() if folder.is_dir() else ()
+    if suffix in _LISTED:
+        return _paths_in(path)
+    return path.parent.iterdir() if _is_dicom(path) else ()
 
 
 def stamp_of(path: Path) -> str:
@@ -87,11 +116,16 @@ def _companions(path: Path) -> list[Path]:
 
 def _named_in(index: Path) -> list[Path]:
     """The files beside an index of lines `Key=Name` that it names."""
+    return [path for path in _paths_in(index) if path.is_file()]
+
+
+def _paths_in(index: Path) -> list[Path]:
+    """Where the files would stand that an index of lines `Key=Name` may name."""
     with index.open(encoding="latin-1") as file:
         lines = file.read(_INDEX_BYTES).splitlines()
     names = {line.partition("=")[2].strip() for line in lines}
     plain = [name for name in names if name and "/" not in name and "\0" not in name and len(name) < 256]
-    return [index.parent / name for name in plain if (index.parent / name).is_file()]
+    return [index.parent / name for name in plain]
 
 
 def _series(path: Path) -> str | None:
@@ -100,11 +134,15 @@ def _series(path: Path) -> str | None:
     return _series_of(path, status.st_size, status.st_mtime_ns)
 
 
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
 @lru_cache(1 << 16)
 def _series_of(path: Path, _size: int, _mtime_ns: int) -> str | None:
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return None
+    if not _is_dicom(path):
+        return None
     from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,21 @@ from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """What `open_picture` reads, in lower case."""
+
+DAMAGED = (
+    *(
+        SyntaxError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ),
+    *(AssertionError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow raises of a picture that is damaged, beside errors of the system."""
 
 _TILE_PX = 256
 _EIGHTH = 8
@@ -91,7 +108,7 @@ def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> P
         raise SlideReadError("not a picture; expected PNG, JPEG or WebP", path) from exc
     except Image.DecompressionBombError as exc:
         raise UnsupportedSlideError("more than 178 million pixels; make it a tiled TIFF", path) from exc
-    except (SyntaxError, ValueError) as exc:
+    except DAMAGED as exc:
         raise SlideReadError(f"a damaged picture ({type(exc).__name__})", path) from exc
     except OSError as exc:
         raise SlideReadError(reason(exc), path) from exc

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlide, OpenSlideError
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.errors import SlideReadError
+from wsicomp.readers.directories import UNPARSED
+from wsicomp.readers.opened import opened
 from wsicomp.readers.tiff import TiffSlide
 
 _MOST_BYTES = 5 << 20
@@ -35,7 +37,7 @@ def quickhash(slide: TiffSlide) -> str | None:
     """The file's own: what OpenSlide says of it, or would say if it opened the file; None if it has none."""
     path = slide.info.path
     try:
-        with OpenSlide(path) as shown:
+        with opened(path) as shown:
             return shown.properties.get(PROPERTY_NAME_QUICKHASH1)
     except OpenSlideError:
         return _computed(slide, path)
@@ -52,7 +54,7 @@ def _computed(slide: TiffSlide, path: Path) -> str | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             texts = {name: _text(tiff, code) for name, code in _TEXTS.items()}
-    except (tifffile.TiffFileError, OSError, ValueError, LookupError) as exc:
+    except UNPARSED as exc:
         raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
     for name, text in texts.items():
         digest.update(name.encode() + b"\0" + text + b"\0")
@@ -65,4 +67,4 @@ def _text(tiff: tifffile.TiffFile, code: int) -> bytes:
     if tag is None or tag.dtype not in (1, 2, 7):
         return b""
     tiff.filehandle.seek(tag.valueoffset)
-    return tiff.filehandle.read(tag.count).partition(b"\0")[0]
+    return tiff.filehandle.read(min(tag.count, tiff.filehandle.size)).partition(b"\0")[0]

@@ -66,6 +66,7 @@ _PHOTOMETRICS = {
 }
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
+_LARGEST_ASSOCIATED_PX = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
@@ -414,6 +415,8 @@ def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | 
     """An image in strips, None if it is not sound 8-bit RGB."""
     size = directory.size
     if min(size.width, size.height, directory.rows_per_strip) < 1 or not is_readable(directory):
+        return None
+    if size.width * size.height > _LARGEST_ASSOCIATED_PX:
         return None
     counts = directory.ranges[:, 1]
     if len(counts) != -(-size.height // directory.rows_per_strip) or not counts.all():

@@ -19,6 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Region, Size, TileGrid
+from wsicomp.stages import progress_raises_through
 from wsicomp.synthetic import associated
 from wsicomp.synthetic.block import GlassKey, Painter
 from wsicomp.synthetic.form import CODES, COMMON_FORM, SyntheticFormat, encoded, jpeg_tables, lzw_encoded
@@ -35,6 +36,7 @@ LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
 Advance = Callable[[int], None]
 
 
+@progress_raises_through
 def write_slide(
     path: str | PathLike[str],
     slide: SyntheticSlide,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,7 @@ _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
 _UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
-    *(MemoryError, cv2.error, Image.DecompressionBombError),
+    *(MemoryError, EOFError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
 )
 
 

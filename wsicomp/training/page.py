@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from wsicomp.escaping import html_text, spreadsheet_cell
 from wsicomp.training.evaluate import Evaluation, Score, SweepPoint, TileCost
 
 SCORES, COSTS, SWEEP = "scores.csv", "tiles.csv", "brightness.csv"
@@ -90,7 +90,7 @@ def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) 
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerows([spreadsheet_cell(cell) for cell in row] for row in rows)
 
 
 def _draw_sweep(path: Path, sweep: Sequence[SweepPoint]) -> None:
@@ -147,7 +147,7 @@ def _figures(evaluation: Evaluation) -> list[str]:
     for name in names:
         for (own, method), score in first.items():
             if own == name:
-                caption = f"{html.escape(name)}, {html.escape(method)}: Dice {score.agreement.dice:.4f}"
+                caption = f"{html_text(name)}, {html_text(method)}: Dice {score.agreement.dice:.4f}"
                 source = quote(f"{name}-{method}.jpg")
                 figures.append(
                     f'<figure><img src="{source}" loading=lazy><figcaption>{caption}</figcaption></figure>'
@@ -158,6 +158,6 @@ def _figures(evaluation: Evaluation) -> list[str]:
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     def line(cells: Sequence[Any], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{html_text(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     return f"<table>{line(names, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

@@ -6,6 +6,7 @@ far. A row is written after the files that it speaks of, so that a run killed at
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wsicomp.errors import TrainingError
+from wsicomp.escaping import spreadsheet_cell
 from wsicomp.inputs import check_file, reason
 from wsicomp.outputs import completed, made_folder
 
@@ -40,7 +42,7 @@ def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], 
             raise TrainingError("holds a run with other settings or patches; name another folder", folder)
     except TrainingError:
         raise
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise _cannot_go_on(exc, folder) from exc
     with completed(told) as partial:
         partial.write_text(json.dumps(asked, indent=1), "utf-8")
@@ -56,7 +58,7 @@ def rows_of(folder: Path, kind: type[Row]) -> list[Row]:
     state = folder / _STATE
     try:
         return [kind(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
-    except (OSError, ValueError, TypeError) as exc:
+    except (OSError, ValueError, TypeError, RecursionError) as exc:
         raise _cannot_go_on(exc, folder) from exc
 
 
@@ -82,10 +84,10 @@ def write_state(folder: Path, rows: Sequence[Any]) -> None:
 def write_table(path: Path, rows: Sequence[Any]) -> None:
     """Rows of one dataclass as CSV."""
     names = list(asdict(rows[0]))
-    lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
-    with completed(path) as partial:
-        partial.write_text("\n".join([",".join(names), *lines]) + "\n", "utf-8")
+    lines = [[_cell(getattr(row, name)) for name in names] for row in rows]
+    with completed(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([names, *lines])
 
 
 def _cell(value: object) -> str:
-    return str(value) if isinstance(value, str) else f"{value:.6g}"
+    return str(spreadsheet_cell(value)) if isinstance(value, str) else f"{value:.6g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from wsicomp.errors import TrainingError
+from wsicomp.escaping import quoted
 from wsicomp.inputs import check_file, reason
 
 SCHEDULES = ("constant", "cosine")
+_MOST = 1e300
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def load_settings(path: Path, kind: type[Settings]) -> Settings:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
         raise TrainingError(reason(exc), path) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TrainingError(f"not TOML ({exc})", path) from exc
     try:
         filled = cast(Settings, _filled(kind, values, ""))
@@ -97,23 +98,23 @@ def _checked(name: str, value: Any, like: Any) -> Any:
     """The value if it is of the kind of `like`, a default."""
     if is_dataclass(like):
         if not isinstance(value, Mapping):
-            raise TrainingError(f"{name} is {value!r}, expected a table")
+            raise TrainingError(f"{name} is {quoted(value)}, expected a table")
         return _filled(type(like), value, f"{name}.")
     if isinstance(like, tuple):
         kind = type(like[0]) if like else str
         if not isinstance(value, list) or not all(type(part) is kind for part in value):
-            raise TrainingError(f"{name} is {value!r}, expected a list of {kind.__name__}")
+            raise TrainingError(f"{name} is {quoted(value)}, expected a list of {kind.__name__}")
         return tuple(value)
     if isinstance(like, float):
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise TrainingError(f"{name} is {value!r}, expected a number from 0")
+        if type(value) not in (int, float) or not 0 <= value < _MOST:
+            raise TrainingError(f"{name} is {quoted(value)}, expected a number from 0")
         return float(value)
     if isinstance(like, Mapping):
         if not isinstance(value, Mapping):
-            raise TrainingError(f"{name} is {value!r}, expected a table")
+            raise TrainingError(f"{name} is {quoted(value)}, expected a table")
         return {_power(key): _checked(f"{name}.{key}", weight, 0.0) for key, weight in value.items()}
     if type(value) is not type(like):
-        raise TrainingError(f"{name} is {value!r}, expected {type(like).__name__}")
+        raise TrainingError(f"{name} is {quoted(value)}, expected {type(like).__name__}")
     return value
 
 
@@ -121,4 +122,4 @@ def _power(key: str) -> str:
     try:
         return f"{float(key):g}"
     except ValueError:
-        raise TrainingError(f"power_weights names {key!r}, expected a magnification as 2.5") from None
+        raise TrainingError(f"power_weights names {quoted(key)}, expected a magnification as 2.5") from None

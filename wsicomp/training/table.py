@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
-from wsicomp.inputs import check_file, reason
+from wsicomp.inputs import check_file, is_file, reason
 
 ALL_TISSUE, ALL_GLASS = "all-tissue", "all-glass"
 """Words that stand for a mask file where the whole picture is one or the other."""
@@ -119,12 +119,12 @@ def _row(row: Mapping[str, str | None], path: Path, number: int) -> LabelledSlid
 def _file(table: Path, place: str, given: str, folder: str, name: str, suffixes: tuple[str, ...]) -> Path:
     if given:
         path = table.parent / given
-        if not path.is_file():
+        if not is_file(path):
             raise TrainingError(f"{path}: no such file", table, place)
         return path
     for suffix in suffixes:
         path = table.parent / folder / f"{name}{suffix}"
-        if path.is_file():
+        if is_file(path):
             return path
     wanted = f"{folder}/{name} with one of {', '.join(suffixes)}"
     raise TrainingError(f"no {wanted}; give its path in a column", table, place)

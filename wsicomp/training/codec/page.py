@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import html
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from wsicomp.codecs import TileCodec, decode_tile
+from wsicomp.escaping import html_text, spreadsheet_cell
 from wsicomp.geometry import Size
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.training.codec.evaluate import Comparison, CurvePoint, Measurement, TissueTile
@@ -42,12 +45,16 @@ def write_codec_evaluation(
 def equal_csv(comparisons: Sequence[Comparison]) -> str:
     """A row for each comparison: bits per pixel of each codec."""
     names = list(comparisons[0].bits_per_pixel)
-    rows = [",".join(["power", "at", "ssim", *names, *(f"{name} least_ssim" for name in names)])]
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    head = ["power", "at", "ssim", *names, *(f"{name} least_ssim" for name in names)]
+    table.writerow(map(spreadsheet_cell, head))
     for found in comparisons:
         values = [*found.bits_per_pixel.values(), *found.least_ssim.values()]
         cells = ["" if value is None else f"{value:.4f}" for value in values]
-        rows.append(",".join([f"{found.power:g}", found.why, f"{found.ssim:.4f}", *cells]))
-    return "\n".join(rows) + "\n"
+        why = spreadsheet_cell(found.why)
+        table.writerow([f"{found.power:g}", why, f"{found.ssim:.4f}", *cells])
+    return file.getvalue()
 
 
 def equal_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
@@ -107,13 +114,13 @@ def _page(folder: Path, comparisons: Sequence[Comparison], tiles: Sequence[Tissu
         f"<style>{STYLE}</style><h1>Codecs on tissue</h1>",
         "<p>Bits per pixel where each codec's curve has the same mean SSIM. A dash: its curve does not reach "
         "it.</p>",
-        f"<p>{len(tiles)} tiles of tissue of {html.escape(', '.join(groups))}. A model is fairly measured on "
+        f"<p>{len(tiles)} tiles of tissue of {html_text(', '.join(groups))}. A model is fairly measured on "
         "what it has not learnt from: its training wrote that into learnt-from.csv.</p>",
         _table(equal_rows(comparisons)),
         f"<p><img src='{FIGURE}' alt='rate and distortion' style='max-width: 100%'></p>",
     ]
     for name, codec, rows in worst:
-        parts.append(f"<h2>{html.escape(name)}: its worst tiles</h2>")
+        parts.append(f"<h2>{html_text(name)}: its worst tiles</h2>")
         parts.append(
             f"<p>Original, decoded, and their difference times {_DIFFERENCE_GAIN} around grey: by SSIM, then "
             "by the largest shift of colour.</p>"
@@ -126,7 +133,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for number, row in enumerate(rows):
         kind = "td" if number else "th"
-        lines.append("<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in row))
+        lines.append("<tr>" + "".join(f"<{kind}>{html_text(cell)}</{kind}>" for cell in row))
     return "<table>" + "\n".join(lines) + "</table>"
 
 
@@ -141,9 +148,10 @@ def _figure(
         f"{row.tile}: SSIM {row.ssim:.4f}, PSNR {row.psnr:.1f} dB, colour within {row.color_shift:.1f} grey "
         f"levels, {row.bits_per_pixel:.2f} bits per pixel"
     )
-    caption = html.escape(facts)
+    caption = html_text(facts)
     return (
-        f"<figure><img src='{name}' style='width: 720px' alt=''><figcaption>{caption}</figcaption></figure>"
+        f"<figure><img src='{quote(name)}' style='width: 720px' alt=''>"
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
