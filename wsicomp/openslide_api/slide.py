@@ -21,6 +21,7 @@ from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
@@ -218,6 +219,8 @@ class WsicompSlide(AbstractSlide):
         slide = self._slide
         if isinstance(slide, ConvertedSlide) and slide.is_neural(level):
             return self._tiles_at_once(slide, indices, cached)
+        if workers_for(slide.info.levels[level].tile, 2) < 2:
+            return map(self._tile, indices)
         return _executor().map(self._tile, indices)
 
     def _tiles_at_once(

@@ -20,6 +20,7 @@ from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
@@ -336,7 +337,8 @@ def _check_tiles(
         else:
             check = TileCheck(slide)
         digest = LevelDigest()
-        with closing(ordered_map(check.batch, batched(level.grid.raster(number)), workers)) as batches:
+        indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
+        with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
             for tiles, found in batches:
                 problems += found
                 for data in tiles:

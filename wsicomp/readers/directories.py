@@ -451,6 +451,14 @@ def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> flo
     return values[0] if is_number else 0
 
 
+def distinct_bytes(ranges: NDArray[np.int64]) -> int:
+    """What tiles or strips take in their file, bytes that several of them share counted once."""
+    ranges = ranges[ranges[:, 1] > 0]
+    if len(np.unique(ranges[:, 0])) < len(ranges):
+        ranges = np.unique(ranges, axis=0)
+    return int(ranges[:, 1].sum())
+
+
 def is_readable(directory: Directory) -> bool:
     """Whether its tiles or strips can be turned into pixels here."""
     return directory.is_rgb and can_decode(directory.encoding.compression)
