@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 
 import imagecodecs
 import numpy as np
@@ -34,6 +33,7 @@ from wsicomp.codecs.jpeg_stream import (
     without,
 )
 from wsicomp.errors import ConfigError
+from wsicomp.forks import fork_safe_property
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
 __all__ = [
@@ -135,7 +135,7 @@ class Codec:
         check_range("quality", quality, 1, 100)
         self.quality = quality
 
-    @cached_property
+    @fork_safe_property
     def encoding(self) -> TileEncoding:
         """Abbreviated streams whose quantisation tables stand in JPEGTables."""
         tables = only(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))

@@ -42,7 +42,8 @@ from wsicomp.pyramid.guarded import GuardedTiles
 from wsicomp.pyramid.stream import MadeTile, Outcome
 from wsicomp.readers import aperio, xmp
 from wsicomp.readers.converted import written_directories
-from wsicomp.readers.directories import MODEL_TAG, TiffFile, link_place, read_directories
+from wsicomp.readers.directories import TiffFile, link_place, read_directories
+from wsicomp.readers.tags import MODEL_TAG
 from wsicomp.readers.tiff import associated_image
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,

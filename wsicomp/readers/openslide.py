@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from PIL import Image
 from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.forks import ForkLock
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.own_pixels import LevelReads
@@ -39,7 +39,7 @@ class OpenSlideSlide:
     def __init__(self, path: Path) -> None:
         self._files = ExitStack()
         self._shown = self._files.enter_context(closing(Shown(path)))
-        self._lock = Lock()
+        self._lock = ForkLock()
         self._alone: dict[int, Shown | None] = {}
         try:
             info = _describe(path, self._shown.slide)
@@ -140,7 +140,7 @@ class Shown:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = Lock()
+        self._lock = ForkLock()
         self.slide = self._opened()
         self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
         self.downsamples = self.slide.level_downsamples
