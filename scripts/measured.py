@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_LIMIT_S = 120
+_LIMIT_S = 60
 _LIMIT_BYTES = 10 << 30
 _SAID = 110
 

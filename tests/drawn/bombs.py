@@ -116,7 +116,7 @@ def many_scans(path: Path, scans: int = 2000) -> int:
 
 
 def cut_small(path: Path, kind: str = "precincts", side: int = 2048) -> None:
-    """JPEG 2000 in precincts of 2 px ("precincts"), in 63,001 tiles ("tiles"), or 65535 layers ("layers")."""
+    """JPEG 2000 in precincts of 2 px ("precincts"), in 42,025 tiles ("tiles"), or 65535 layers ("layers")."""
     data = encoded("jpeg2000", np.full((side, side, 3), 200, np.uint8))
     at = data.index(b"\xff\x52")
     end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -129,7 +129,7 @@ def cut_small(path: Path, kind: str = "precincts", side: int = 2048) -> None:
     if kind == "layers":
         segment[6:8] = b"\xff\xff"
     if kind == "tiles":
-        header[24:32] = (side // 250).to_bytes(4, "big") * 2
+        header[24:32] = (side // 200).to_bytes(4, "big") * 2
     tiled(path, [bytes(header + segment) + data[end:]], "jpeg2000", side, 2, 1)
 
 
