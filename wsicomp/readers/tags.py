@@ -29,10 +29,11 @@ _BYTES_OF = {
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
 """Bytes of a value by TIFF's type."""
-_SUBIFDS, _TILE_BYTE_COUNTS = 330, 325
+_DESCRIPTION, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
 _MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
-_MOST_VALUE_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 16
+_MOST_VALUE_BYTES, _MOST_TEXT_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 1 << 26, 16
+_MOST_TILES = 1 << 26
 _SHARED_BYTES = 1 << 24
 """What directories may state together beyond the file's size: tables and profiles that they share."""
 
@@ -67,7 +68,7 @@ def check_tags(path: Path) -> None:
     """
     with path.open("rb") as file:
         file_bytes = file.seek(0, 2)
-        total = tags = tiles = 0
+        total = beside = tags = tiles = 0
         largest = {XMP_TAG: 0}
         for found in _directories(file):
             tags += len(found)
@@ -76,15 +77,20 @@ def check_tags(path: Path) -> None:
                 total += tag.size
                 if tag.code not in (*_LISTS, MODEL_TAG):
                     largest[tag.code] = max(largest.get(tag.code, 0), tag.size)
+                    beside += tag.size if tag.code != XMP_TAG else 0
             if tags > _MOST_TAGS:
                 raise SlideReadError(f"more than {_MOST_TAGS} tags")
             if total > file_bytes + _SHARED_BYTES:
                 found_bytes = f"its directories state {total} bytes of values, in a file of {file_bytes}"
                 raise SlideReadError(f"{found_bytes}; the file is damaged or forged")
+            if tiles > _MOST_TILES or beside > 2 * _MOST_VALUE_BYTES:
+                found_more = f"{tiles} tiles and {beside} bytes of texts and profiles"
+                raise SlideReadError(f"its directories state {found_more}, more than any slide has")
     largest[XMP_TAG] -= tiles * _PROVENANCE_BYTES_A_TILE
     for code, size in largest.items():
-        if size > _MOST_VALUE_BYTES:
-            raise SlideReadError(f"tag {code} of {size} bytes, expected at most {_MOST_VALUE_BYTES}")
+        most = _MOST_TEXT_BYTES if code == _DESCRIPTION else _MOST_VALUE_BYTES
+        if size > most:
+            raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
 
 
 def _directories(file: BinaryIO) -> Iterator[list[_Tag]]:
