@@ -1,4 +1,7 @@
-"""A command of wsicomp in a process of its own: how it ended, its seconds, its peak memory, what it wrote."""
+"""A command of wsicomp in a process of its own: how it ended, its seconds, its peak memory, what it wrote.
+
+It is stopped after 60 CPU seconds, or with 10 GB of address space.
+"""
 
 import os
 import resource
@@ -8,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_LIMIT_S = 60
+_LIMIT_S, _LIMIT_CPU_S = 400, 60
 _LIMIT_BYTES = 10 << 30
 _SAID = 110
 
@@ -35,13 +38,15 @@ def measured(arguments: list[str], written: str = "") -> str:
         told.seek(0)
         lines = told.read().decode("utf-8", "replace").strip().splitlines()
     assert usage is not None, "it was waited for"
-    end = f"stopped after {_LIMIT_S} s" if not done else f"exit {child.returncode}"
+    cpu = usage.ru_utime + usage.ru_stime
+    end = f"exit {child.returncode}" if done and child.returncode >= 0 else "stopped"
     size = (
         f", wrote {Path(written).stat().st_size / 1e6:.1f} MB" if written and Path(written).exists() else ""
     )
-    said = f": {lines[-1][-_SAID:]}" if child.returncode and done and lines else ""
-    return f"{end}, {seconds:.1f} s, {usage.ru_maxrss / 1024:.0f} MB{size}{said}"
+    said = f": {lines[-1][-_SAID:]}" if child.returncode > 0 and lines else ""
+    return f"{end}, CPU {cpu:.1f} s, {seconds:.1f} s, {usage.ru_maxrss / 1024:.0f} MB{size}{said}"
 
 
 def _bounded() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_LIMIT_BYTES, _LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_LIMIT_CPU_S, _LIMIT_CPU_S))

@@ -30,6 +30,7 @@ _MINISWHITE = 0
 _MOST_BYTES = 1 << 29
 _MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
 """Either takes some seconds to draw."""
+_FEW_CROSSINGS = 10_000
 _UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
     *(MemoryError, cv2.error, Image.DecompressionBombError),
@@ -139,7 +140,7 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
     crossings = area = 0
     for rings in polygons:
         outlines = [_scaled(ring, slide, scale, path) for ring in rings]
-        crossings += _crossings(outlines, mask.shape[0])
+        crossings += _crossings(outlines)
         area += _area(outlines)
         if crossings > _MOST_CROSSINGS or area > _MOST_AREA_PX:
             found = "too many edges above each other" if crossings > _MOST_CROSSINGS else "too many outlines"
@@ -148,11 +149,15 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
     return mask
 
 
-def _crossings(outlines: list[NDArray[np.float64]], rows: int) -> int:
+def _crossings(outlines: list[NDArray[np.float64]]) -> int:
     """The squares of how many edges lie in each row, added up: OpenCV sorts them anew in every row."""
+    top = int(min(outline[:, 1].min() for outline in outlines))
+    rows = int(max(outline[:, 1].max() for outline in outlines)) - top + 1
+    if sum(map(len, outlines)) ** 2 * rows < _FEW_CROSSINGS:
+        return 0
     begun = np.zeros(rows + 2, np.int64)
     for outline in outlines:
-        first = np.clip(outline[:, 1].astype(np.int64), 0, rows)
+        first = outline[:, 1].astype(np.int64) - top
         second = np.roll(first, 1)
         np.add.at(begun, np.minimum(first, second), 1)
         np.add.at(begun, np.maximum(first, second) + 1, -1)
