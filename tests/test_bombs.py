@@ -294,12 +294,11 @@ def test_a_macro_that_no_memory_holds_is_told_when_it_is_asked_for(tmp_path, mon
         tmp_path / "source.svs", tmp_path / "target.svs", ConversionConfig(codec="none", **KEPT)
     )
     with wsicomp.open_slide(tmp_path / "target.svs") as slide:
-        (name,) = slide.associated_images
-        assert slide.associated_images[name].size == (3000, 3000)
+        assert slide.associated_images["macro"].size == (3000, 3000)
         monkeypatch.setattr(limits, "_LEAST_BUDGET", 1 << 20)
         monkeypatch.setattr(limits, "memory_bytes", lambda: 1 << 20)
         with pytest.raises(wsicomp.SlideAccessError, match="memory"):
-            slide.associated_images[name]
+            slide.associated_images["macro"]
 
 
 def test_outlines_that_cross_too_often_are_refused(tmp_path):

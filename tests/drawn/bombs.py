@@ -195,6 +195,9 @@ def large_macro(path: Path, side: int = 9000) -> None:
     with tifffile.TiffWriter(path) as tiff:
         description = SVS.format(128, 128, 64)
         tiff.write(noise(128), tile=(64, 64), photometric="rgb", description=description, metadata=None)
+        tiff.write(
+            noise(64), rowsperstrip=64, photometric="rgb", description="Aperio\r\nof 64 px", metadata=None
+        )
         strip = zlib.compress(bytes([200, 150, 190]) * side * side, 1)
         tiff.write(
             iter([strip]),
