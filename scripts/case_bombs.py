@@ -69,8 +69,8 @@ CASES = [
     ),
     *(
         _converted(
-            f"12 tiles of 4096 px stored once, {codec}",
-            _drawn(bombs.large_tiles, codec=codec, columns=4, rows=3),
+            f"8 tiles of 4096 px stored once, {codec}",
+            _drawn(bombs.large_tiles, codec=codec, columns=4, rows=2),
             *JPEG,
         )
         for codec in ("jpeg", "jpegxl", "webp", "deflate", "zstd")
