@@ -32,7 +32,7 @@ _BYTES_OF = {
 _DESCRIPTION, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
 _MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
-_MOST_VALUE_BYTES, _MOST_TEXT_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 1 << 26, 16
+_MOST_VALUE_BYTES, _MOST_TEXT_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 1 << 26, 64
 _MOST_TILES = 1 << 26
 _SHARED_BYTES = 1 << 24
 """What directories may state together beyond the file's size: tables and profiles that they share."""
@@ -88,7 +88,7 @@ def check_tags(path: Path) -> None:
                 raise SlideReadError(f"its directories state {found_more}, more than any slide has")
     largest[XMP_TAG] -= tiles * _PROVENANCE_BYTES_A_TILE
     for code, size in largest.items():
-        most = _MOST_TEXT_BYTES if code == _DESCRIPTION else _MOST_VALUE_BYTES
+        most = _MOST_TEXT_BYTES if code in (_DESCRIPTION, XMP_TAG) else _MOST_VALUE_BYTES
         if size > most:
             raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
 
