@@ -34,6 +34,8 @@ FEW_REGIONS = 12
 """As many are where tiles are slow to decode, and of a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 _AT_ONCE = 8
+_LOOKED_PX, _LEAST_REGIONS = 1 << 25, 2
+"""Pixels of a level that are looked at: of tiles of more than 1024 px fewer than `REGIONS`, though some."""
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
 """Pillow or libtiff for what they know, for the rest the codec's own library."""
@@ -240,10 +242,11 @@ def chosen_tiles(
     is_edge = (columns == grid.columns - 1) | (rows == grid.rows - 1)
     is_whole = level.size.width * level.size.height <= SMALL_PX and most == REGIONS
     if not is_whole:
+        most = max(_LEAST_REGIONS, min(most, _LOOKED_PX // (level.tile.width * level.tile.height)))
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:
-            edges = _some(chance, edges, most // 4)
+            edges = _some(chance, edges, max(1, most // 4))
         others = _some(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
         numbers = np.union1d(edges, others)
     return [TileIndex(number, int(one % grid.columns), int(one // grid.columns)) for one in numbers]
