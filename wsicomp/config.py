@@ -60,6 +60,7 @@ _RANGES = {
     "hole_um": (0, 10_000),
     "speck_um": (0, 1000),
     "workers": (1, 1024),
+    "min_free": (0, 10**6),
     "z": (0, 999),
 }
 
@@ -84,7 +85,7 @@ class ConversionConfig:
     in tissue and drops specks of tissue smaller than discs of `hole_um` and `speck_um`. `z` is the focal
     plane that is converted of a slide that has several, counted from 0 in the file. `margin_um` is kept
     around the mask, in micrometres. `background` is the colour that glass becomes: "white", "auto" (the
-    slide's own glass) or "#RRGGBB".
+    slide's own glass) or "#RRGGBB". `min_free` GB stay free on the target's disk, or the conversion ends.
     """
 
     codec: str = "auto"
@@ -121,6 +122,7 @@ class ConversionConfig:
     verify: bool = True
     overwrite: bool = False
     workers: int = field(default_factory=available_cores)
+    min_free: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -174,6 +176,7 @@ class ConversionConfig:
     def lasting(self) -> dict[str, str | int | float | bool | None]:
         """The choices that shape the target's bytes, as JSON values, without those that name files."""
         passing = {"mask", "weights", "model", "device", "workers", "overwrite", "verify", "strict"}
+        passing |= {"min_free"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
 
 

@@ -12,11 +12,13 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
+from wsicomp.limits import check_room
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.preparation import Findings, Known, Prepared, look, prepare
 from wsicomp.provenance import Provenance
+from wsicomp.pyramid.planning import least_bytes
 from wsicomp.pyramid.restoration import remainder_blocks
 from wsicomp.pyramid.stream import MadeTile, Manner, TileStream, stream_level
 from wsicomp.pyramid.verify import Verification, verify_slide
@@ -55,7 +57,7 @@ def convert_slide(
         ConfigError: what the config asks for cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read, or changed meanwhile.
-        SlideWriteError: the target cannot be written, or exists; or the model cannot be kept.
+        SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
         VerificationError: what was written is not what was planned; the target is as it was.
     """
     source, target = Path(source), Path(target)
@@ -69,8 +71,14 @@ def convert_slide(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
+        check_room(target, least_bytes(slide, prepared.plan), config.min_free)
         with PyramidWriter(
-            target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
+            target,
+            prepared.plan,
+            slide.info.icc_profile,
+            config.overwrite,
+            prepared.embedded_model,
+            config.min_free,
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)

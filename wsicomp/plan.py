@@ -211,6 +211,8 @@ def _size(values: Any) -> Size:
 
 
 def _expanded(row: str, columns: int) -> Actions:
+    if len(row) > 2 * columns:  # as long as a row of runs of one tile each
+        raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
     runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CTEMBZ])", row)]
     if sum(length for length, _ in runs) != columns or "".join(f"{n}{letter}" for n, letter in runs) != row:
         raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
@@ -308,8 +310,8 @@ class ConversionPlan:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ConversionPlan:
-        """The plan that `to_json` described.
+    def from_json(cls, values: Mapping[str, Any], most_tiles: int = _MOST_TILES) -> ConversionPlan:
+        """The plan that `to_json` described, if it has at most so many tiles.
 
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
@@ -321,9 +323,10 @@ class ConversionPlan:
             raise ValueError("no container, or an overview that is neither there nor not")
         if lacking := _READ_OF_CONFIG - values["config"].keys():
             raise ValueError(f"no {min(lacking)} in its choices")
+        grids = [TileGrid(_size(level["size"]), _size(level["tile"])) for level in values["levels"]]
+        if not grids or sum(grid.count for grid in grids) > most_tiles:
+            raise ValueError(f"{len(grids)} levels, expected some, with at most {most_tiles} tiles in all")
         levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
-        if not levels or sum(level.grid.count for level in levels) > _MOST_TILES:
-            raise ValueError(f"{len(levels)} levels, expected some, with at most {_MOST_TILES} tiles in all")
         if values.get("model") is not None and not _names_a_model(values["model"]):
             raise ValueError("a model without a name, an architecture or a digest")
         for level in levels:

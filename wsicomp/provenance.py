@@ -11,18 +11,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
+from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure
 from wsicomp.slide import AssociatedImage
 
 _DIGEST_BYTES = 8
+_SOME_VALUES, _VALUES_A_TILE = 1_000_000, 8
+"""How many values the text may have: in memory each is a hundred times what it is in the text."""
 _NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
@@ -109,15 +111,18 @@ class Provenance:
         return json.dumps(values, separators=(",", ":"), sort_keys=True)
 
     @classmethod
-    def from_text(cls, text: str) -> Provenance:
-        """The provenance that `to_text` wrote.
+    def from_text(cls, text: str, most_tiles: int = 1 << 26) -> Provenance:
+        """The provenance that `to_text` wrote, of a file with so many tiles and strips.
 
         Raises:
             SlideReadError: the text is not such a block.
         """
         try:
+            parts = sum(map(text.count, ",[{"))
+            if parts > _SOME_VALUES + _VALUES_A_TILE * most_tiles:
+                raise ValueError(f"{parts} values for {most_tiles} tiles")
             values = json.loads(text)
-            plan = ConversionPlan.from_json(values["plan"])
+            plan = ConversionPlan.from_json(values["plan"], most_tiles)
             return cls(
                 plan,
                 _mask(values["mask"]),
@@ -230,7 +235,7 @@ class TileLedger:
     def _number(self, index: TileIndex) -> int:
         return index.row * self._plan.grid.columns + index.column
 
-    @cached_property
+    @fork_safe_property
     def _positions(self) -> NDArray[np.int32]:
         own = ~np.isin(self._plan.actions.reshape(-1), _NOT_OWN)
         own[list(self._lost)] = False

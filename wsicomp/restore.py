@@ -9,8 +9,9 @@ from pathlib import Path
 
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
+from wsicomp.limits import check_room
 from wsicomp.outputs import check_output, completed_file, lock_note
-from wsicomp.pyramid.restoration import restored_blocks
+from wsicomp.pyramid.restoration import check_stated, restored_blocks
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.stages import Progress, Stages, progress_raises_through
@@ -36,14 +37,16 @@ def restore_slide(
     overwrite: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    trust: bool = False,
 ) -> RestoreReport:
     """Rebuild the source of a file that was converted with `restorable`.
 
-    The target appears under its name only when its SHA-256 is that of the source.
+    The target appears under its name only when its SHA-256 is that of the source. A file that states a far
+    larger source than its bytes could make is refused, unless you `trust` it.
 
     Raises:
         SlideReadError: the file cannot be read, is damaged, or does not hold what rebuilds its source.
-        SlideWriteError: the target cannot be written, or exists.
+        SlideWriteError: the target cannot be written, exists, or has no room on its disk.
     """
     converted, target = Path(converted), Path(target)
     check_output(target, (converted,), overwrite)
@@ -53,6 +56,9 @@ def restore_slide(
                 "holds no source to restore: only what was converted with --restorable and --glass keep does",
                 converted,
             )
+        if not trust:
+            check_stated(slide)
+        check_room(target, slide.provenance.plan.source.bytes)
         with completed_file(target) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):

@@ -71,7 +71,8 @@ class EncodedTile:
 class Level:
     """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
 
-    `encoded_bytes` bounds the bytes of its tiles. `absent` are the raster numbers of tiles for which the file
+    `encoded_bytes` is what its tiles take in the file, bytes that they share counted once, or a bound on it
+    once they are unpacked. `absent` are the raster numbers of tiles for which the file
     stores no bytes, `blank` of those that are nothing but background. `form` says in words how tiles are
     stored that can be read and not copied, as "planar RGB".
     """

@@ -185,7 +185,7 @@ class Run:
             trees.target_of(entry),
             trees.target,
             self._shop.choices.selection(trees.source),
-            self._config,
+            replace(self._config, min_free=float(self._shop.choices.min_free)),
             audit_path(trees.target, entry.source),
             look_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),

@@ -71,6 +71,12 @@ def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig)
     run.add_argument(
         "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
     )
+    run.add_argument(
+        "--min-free",
+        type=float,
+        metavar="GB",
+        help="stop rather than leave less free on TARGET's disk (default 0)",
+    )
     run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write no TARGET")
     run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
     run.add_argument(

@@ -32,6 +32,11 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("file", type=Path, help="a file made with `convert --restorable`")
     parser.add_argument("target", type=Path, help="the file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="restore a FILE that states a far larger source than so few bytes should make",
+    )
     parser.add_argument("--json", action="store_true", help="say what was done as JSON")
     parser.set_defaults(run=run_restore)
 
@@ -39,7 +44,9 @@ def register(commands: Subparsers) -> None:
 def run_restore(options: argparse.Namespace) -> int:
     """Restore, and say what was."""
     with progress_bars() as show:
-        report = restore_slide(options.file, options.target, options.overwrite, on_progress=show)
+        report = restore_slide(
+            options.file, options.target, options.overwrite, on_progress=show, trust=options.trust
+        )
     if options.json:
         write_json(asdict(report), None)
     else:

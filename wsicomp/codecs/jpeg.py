@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 
 import imagecodecs
 import numpy as np
@@ -21,6 +20,7 @@ from wsicomp.codecs.jpeg_stream import (
     DHT,
     DQT,
     FRAMES,
+    check_scans,
     decodable_stream,
     encode_uniform,
     has_huffman_tables,
@@ -33,6 +33,7 @@ from wsicomp.codecs.jpeg_stream import (
     without,
 )
 from wsicomp.errors import ConfigError
+from wsicomp.forks import fork_safe_property
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
 __all__ = [
@@ -79,6 +80,7 @@ def decode(tile: EncodedTile) -> Pixels:
         PartlyDecodedError: the stream is damaged; libjpeg has filled up what is missing.
         ValueError, RuntimeError: it decodes to another size, or not at all.
     """
+    check_scans(tile.data, tile.size)
     try:
         return _decode_strictly(tile)
     except ValueError as exc:
@@ -108,6 +110,7 @@ def _decode_leniently(tile: EncodedTile) -> Pixels:
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
     """The means of the blocks that JPEG codes, without the cost of their details."""
+    check_scans(tile.data, tile.size)
     rows, columns = -(-tile.size.height // 8), -(-tile.size.width // 8)
     return _decode_strictly(tile, min_height=rows, min_width=columns, min_factor=8)
 
@@ -132,7 +135,7 @@ class Codec:
         check_range("quality", quality, 1, 100)
         self.quality = quality
 
-    @cached_property
+    @fork_safe_property
     def encoding(self) -> TileEncoding:
         """Abbreviated streams whose quantisation tables stand in JPEGTables."""
         tables = only(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
@@ -177,6 +180,7 @@ class Transcoder:
     def transcode(self, tile: EncodedTile) -> bytes | None:
         """The tile optimised, if that is smaller and decodes to the same pixels."""
         try:
+            check_scans(tile.data, tile.size)
             before = _decode_strictly(tile)
             whole = optimize(decodable_stream(tile.data, tile.encoding))
             # libjpeg writes one DQT segment in the place of several.

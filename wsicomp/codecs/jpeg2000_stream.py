@@ -15,7 +15,11 @@ BOXED = b"\0\0\0\x0cjP  "
 """How a stream in JP2 boxes begins."""
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
-_COD, _SOT, _SOD = 0x52, 0x90, 0x93
+_COD, _COC, _SOT, _SOD = 0x52, 0x53, 0x90, 0x93
+_MOST_TILES = 1 << 14
+_FEW_BLOCKS, _FEW_PRECINCTS, _FEW_PACKETS = 1 << 16, 1 << 12, 1 << 18
+"""Of all three components of a tile, whatever its size: OpenJPEG takes 1.6 kB for a precinct, 10 bytes and a
+tenth of a microsecond for a packet."""
 _BOX = struct.Struct(">I4s")
 _SYCC = 18
 _LEAST_HEADER_BYTES = 51
@@ -79,11 +83,85 @@ def read_form(codestream: bytes) -> Form:
     count = int.from_bytes(codestream[40:42], "big")
     if count != 3 or right <= left or bottom <= top:
         raise ValueError(f"JPEG 2000 of {right - left} x {bottom - top} px, {count} components; expected 3")
+    _check_structure(codestream)
     factors = tuple((codestream[at], codestream[at + 1]) for at in (43, 46, 49))
     mixes = set(_transforms(codestream))
     if len(mixes) > 1:
         raise ValueError("JPEG 2000 of which only some tiles mix their components")
     return Form(Size(right - left, bottom - top), factors, True in mixes)
+
+
+def _check_structure(codestream: bytes) -> None:
+    """Refuse a stream that is cut into more parts than its pixels are worth: a decoder lists them all.
+
+    Raises:
+        ValueError: so it is.
+
+    Source: ITU-T T.800 annexes A.5.1 (SIZ: tiles), A.6.1 (COD: layers, levels, code blocks, precincts), A.6.2
+    (COC), B.6 and B.7; OpenJPEG 2.5.4 `tcd.c`, `pi.c`, whose lists hold all of these.
+    """
+    right, bottom, left, top, width, height, tile_x, tile_y = struct.unpack_from(">8I", codestream, 8)
+    if not width or not height or tile_x > left or tile_y > top:
+        raise ValueError("JPEG 2000 in tiles of no size")
+    tiles = -(-(right - tile_x) // width) * -(-(bottom - tile_y) // height)
+    if tiles > _MOST_TILES:
+        raise ValueError(f"JPEG 2000 in {tiles} tiles, expected at most {_MOST_TILES}")
+    sides = (min(width, right - left), min(height, bottom - top))
+    for layers, style in _styles(codestream):
+        blocks, precincts = _blocks(style, sides), _precincts(style, sides)
+        pixels = sides[0] * sides[1]
+        if (
+            3 * blocks > max(_FEW_BLOCKS, pixels // 8)
+            or 3 * precincts > max(_FEW_PRECINCTS, pixels // 64)
+            or 3 * precincts * layers > max(_FEW_PACKETS, pixels)
+        ):
+            found = f"{blocks} code blocks in {precincts} precincts of {layers} layers"
+            raise ValueError(f"JPEG 2000 of {sides[0]} x {sides[1]} px in {found}")
+
+
+def _styles(codestream: bytes) -> Iterator[tuple[int, bytes]]:
+    """(layers, how it is cut) by every COD and COC of the headers: is cut so, levels, and sides of blocks."""
+    layers = 1
+    for marker, segment in _header_segments(codestream):
+        if marker == _COD and len(segment) >= 10:
+            layers = int.from_bytes(segment[2:4], "big")
+            yield layers, bytes([segment[0] & 1]) + segment[5:]
+        elif marker == _COC and len(segment) >= 7:
+            yield layers, bytes([segment[1] & 1]) + segment[2:]
+
+
+def _blocks(style: bytes, sides: tuple[int, int]) -> int:
+    """The code blocks of a component: at least one for each level, in blocks of the size that is stated."""
+    wide, high = (1 << (exponent & 15) + 2 for exponent in style[2:4])
+    return -(-sides[0] // wide) * -(-sides[1] // high) + style[1]
+
+
+def _precincts(style: bytes, sides: tuple[int, int]) -> int:
+    """The precincts of a component, of all its levels."""
+    levels = min(style[1], 32)
+    total = 0
+    for resolution in range(levels + 1):
+        width, height = (-(-side >> (levels - resolution)) or 1 for side in sides)
+        place = 6 + resolution
+        exponents = style[place] if style[0] and place < len(style) else 0xFF
+        total += -(-width >> (exponents & 15)) * -(-height >> (exponents >> 4)) or 1
+    return total
+
+
+def _header_segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
+    """The segments of the main header and of all tile-parts' headers: marker, and its bytes."""
+    at, next_tile = 2, 0
+    while at + 4 <= len(codestream) and codestream[at] == 0xFF:
+        marker = codestream[at + 1]
+        if marker == _SOT:
+            length = int.from_bytes(codestream[at + 6 : at + 10], "big")
+            next_tile = at + length if length > 12 else len(codestream)
+        if marker == _SOD:
+            at = max(next_tile, at + 2)
+            continue
+        length = max(2, int.from_bytes(codestream[at + 2 : at + 4], "big"))
+        yield marker, codestream[at + 4 : at + 2 + length]
+        at += 2 + length
 
 
 def _transforms(codestream: bytes) -> Iterator[bool]:

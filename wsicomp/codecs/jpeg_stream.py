@@ -30,6 +30,7 @@ from wsicomp.slide import RGB, WHITE, TileEncoding
 
 _SOI = b"\xff\xd8"
 _SOS, _EOI = 0xDA, 0xD9
+_SCAN = b"\xff\xda"
 DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 COLOR_MARKERS = frozenset({APP0, ADOBE_APP})
@@ -46,6 +47,9 @@ _RGB_NUMBERS, _YCBCR_NUMBERS = b"RGB", b"\x01\x02\x03"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
 """Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
+
+_MOST_SCANS, _USUAL_SCANS, _MOST_SCANNED_PX = 500, 64, 1 << 29
+"""libjpeg's own script of a progressive JPEG has 10 scans, its tests stop at 500."""
 
 _END_OF_BLOCK = 0
 
@@ -81,6 +85,18 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
             raise ValueError(f"JPEG segment at byte {position} ends past the stream")
         yield marker, position, end
         position = end
+
+
+def check_scans(stream: bytes, size: Size) -> None:
+    """Refuse a JPEG of more scans than anyone writes: a decoder goes through the whole tile for each.
+
+    Raises:
+        ValueError: there are so many.
+    """
+    most = min(_MOST_SCANS, _MOST_SCANNED_PX // max(1, size.width * size.height))
+    found = stream.count(_SCAN)
+    if found > max(most, _USUAL_SCANS):
+        raise ValueError(f"JPEG of {found} scans, expected at most {max(most, _USUAL_SCANS)}")
 
 
 def without(stream: bytes, unwanted: Collection[int]) -> bytes:

@@ -9,7 +9,6 @@ Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from functools import cache
 
@@ -19,7 +18,8 @@ import simplejpeg
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.checks import check_range, rgb
-from wsicomp.codecs.jpeg_stream import decodable_stream, tile_of_whole_stream, whole_stream
+from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
+from wsicomp.codecs.jpegxl_stream import check_packed, codestream
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -27,8 +27,8 @@ from wsicomp.slide import JPEG, JPEGXL, RGB, EncodedTile, Pixels, TileEncoding
 
 _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
-_BOX, _PART_BYTES = struct.Struct(">I4s"), 4
-"""A box's length, itself included (0: to the end), and kind; and the number that begins one of many parts."""
+_MOST_BESIDE_BYTES, _BESIDE_A_PIXEL = 1 << 20, 4
+"""What a packed JPEG may hold beside its picture: as comments, profiles and thumbnails in a tile."""
 
 
 def decode(tile: EncodedTile) -> Pixels:
@@ -55,31 +55,22 @@ def from_jpeg(tile: EncodedTile) -> bytes:
     Raises:
         ValueError, RuntimeError: it is not a JPEG of the tile's size that libjxl takes.
     """
-    return _codestream(_transcoded(tile))
+    return codestream(_transcoded(tile))
 
 
-def _codestream(container: bytes) -> bytes:
-    """The picture alone out of a container's boxes, of which `jbrd` and metadata are others.
+def rebuilt_jpeg(packed: EncodedTile) -> bytes:
+    """The JPEG of which a tile was packed.
 
     Raises:
-        ValueError: there is none.
+        ValueError, RuntimeError: it is of another size, or no packed JPEG.
     """
-    found, at = [], 0
-    while at + _BOX.size <= len(container):
-        length, kind = _BOX.unpack_from(container, at)
-        end = at + length if length else len(container)
-        if length and length < _BOX.size:
-            break
-        skipped = {b"jxlc": 0, b"jxlp": _PART_BYTES}.get(kind)
-        if skipped is not None:
-            found.append(container[at + _BOX.size + skipped : end])
-        at = end
-    if not found:
-        raise ValueError("JPEG XL without a picture")
-    return b"".join(found)
+    pixels = packed.size.width * packed.size.height
+    check_packed(packed.data, packed.size, _MOST_BESIDE_BYTES + _BESIDE_A_PIXEL * pixels)
+    return bytes(imagecodecs.jpegxl_decode_jpeg(packed.data, numthreads=1))
 
 
 def _transcoded(tile: EncodedTile) -> bytes:
+    check_scans(tile.data, tile.size)
     height, width, _, _ = simplejpeg.decode_jpeg_header(decodable_stream(tile.data, tile.encoding))
     if (height, width) != tile.size.shape:
         raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
@@ -188,5 +179,5 @@ class Transcoder:
         """The source's tile; of plain samples the pixels, packed anew."""
         if shown.compression != JPEG:
             return EncodedTile(plain.encode(shown, decode(packed)), shown, packed.size)
-        whole = bytes(imagecodecs.jpegxl_decode_jpeg(packed.data, numthreads=1))
+        whole = rebuilt_jpeg(packed)
         return EncodedTile(tile_of_whole_stream(whole, shown), shown, packed.size)

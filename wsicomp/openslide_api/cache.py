@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from threading import Lock
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
 from openslide import OpenSlideCache
 
+from wsicomp.forks import ForkLock
 from wsicomp.slide import Pixels
 
 _CAPACITY = 64 << 20
@@ -23,8 +23,12 @@ class TileCache(OpenSlideCache):
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
         super().__init__(capacity)
-        self._lock = Lock()
-        self._tiles: LRUCache[Hashable, Pixels] = LRUCache(capacity, getsizeof=lambda tile: tile.nbytes)
+        self._lock = ForkLock(self)
+        self.renew()
+
+    def renew(self) -> None:
+        """Keep nothing any more."""
+        self._tiles: LRUCache[Hashable, Pixels] = LRUCache(self._capacity, getsizeof=lambda tile: tile.nbytes)
 
     @property
     def bytes(self) -> int:
@@ -46,7 +50,7 @@ class TileCache(OpenSlideCache):
 
 
 _twins: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
-_twins_lock = Lock()
+_twins_lock = ForkLock()
 
 
 def tile_cache(cache: OpenSlideCache) -> TileCache:

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_double
-from functools import cached_property
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,9 @@ from PIL import Image
 from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
+from wsicomp.forks import ForkLock, fork_safe_property
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import budget_bytes, workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
@@ -39,6 +39,8 @@ _LEAST_BATCH = 4
 """As many neural tiles are decoded at once by a thread."""
 
 _MOST_PX = sys.maxsize // 4
+_PICTURE_BYTES = 10
+"""What a pixel of an associated image takes: its strips, their picture, and that with alpha."""
 
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 
@@ -118,7 +120,7 @@ class WsicompSlide(AbstractSlide):
         self._require_open()
         return self._properties
 
-    @cached_property
+    @fork_safe_property
     def _properties(self) -> Mapping[str, str]:
         try:
             return openslide_properties(self._slide)
@@ -218,6 +220,8 @@ class WsicompSlide(AbstractSlide):
         slide = self._slide
         if isinstance(slide, ConvertedSlide) and slide.is_neural(level):
             return self._tiles_at_once(slide, indices, cached)
+        if workers_for(slide.info.levels[level].tile, 2) < 2:
+            return map(self._tile, indices)
         return _executor().map(self._tile, indices)
 
     def _tiles_at_once(
@@ -267,6 +271,9 @@ class WsicompSlide(AbstractSlide):
     def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
         if image is None:
             raise SlideAccessError("damaged; take the file from a copy", self._slide.info.path, name)
+        if image.size.width * image.size.height * _PICTURE_BYTES > budget_bytes():
+            message = f"{image.size} px are more than this machine has the memory for"
+            raise SlideAccessError(message, self._slide.info.path, name)
         strips = []
         for number, data in enumerate(image.strips):
             rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
@@ -305,7 +312,7 @@ def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
 
 
 _shared_executor: ThreadPoolExecutor | None = None
-_executor_lock = Lock()
+_executor_lock = ForkLock()
 
 
 def _executor() -> ThreadPoolExecutor:
@@ -318,8 +325,8 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _forget_executor() -> None:
-    global _shared_executor, _executor_lock
-    _shared_executor, _executor_lock = None, Lock()
+    global _shared_executor  # noqa: PLW0603
+    _shared_executor = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import cv2
 import imagecodecs
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from wsicomp.errors import SlideReadError
+from wsicomp.forks import ForkLock
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.readers.converted import ConvertedSlide
@@ -92,7 +92,7 @@ class OpenSlideEyes:
         sizes = self._shown.sizes
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
         self._whole: dict[int, Pixels | None] = {}
-        self._lock = Lock()
+        self._lock = ForkLock()
 
     def sees(self, size: Size) -> bool:
         """Whether it shows a level of this size."""

@@ -18,6 +18,7 @@ from wsicomp.codecs import create_codec, is_guarded
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.pyramid.eyes import Look, StoredEyes, decoded_by_others, difference
@@ -42,6 +43,7 @@ _NEURAL_REGIONS = 8
 _REDUCED_REGIONS = 4
 _MOST_REDUCED_PX = 1024
 _MOST_TOLD = 4
+_AT_ONCE = 8
 _PAINTED = 24
 """Grey levels within which a pixel of a mixed tile may be painted glass, whatever its codec did to it."""
 _RINGING_PX = 17
@@ -70,7 +72,9 @@ def check_pixels(
         for number in range(len(target.info.levels)):
             chosen = [index for index in check.chosen(number, thorough) if str(index) not in told]
             found: list[Problem] = []
-            with closing(ordered_map(check.batch, batched(chosen, 8), workers)) as batches:
+            tile = target.info.levels[number].tile
+            parts = batched(chosen, tiles_at_once(tile, _AT_ONCE))
+            with closing(ordered_map(check.batch, parts, workers_for(tile, workers))) as batches:
                 for batch in batches:
                     found += batch
             problems += _told(found)

@@ -25,9 +25,12 @@ from wsicomp.pyramid.ways import (
     tile_size,
 )
 from wsicomp.readers import aperio
+from wsicomp.readers.directories import distinct_bytes
+from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import (
     WHITE,
     Level,
+    Slide,
     SlideInfo,
 )
 from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
@@ -41,6 +44,7 @@ _TABLES_BYTES = 500
 """What a JPEG tile can grow by when it gets Huffman tables of its own."""
 _LISTED_BYTES = 32
 """What a tile costs in lists: offset, byte count, and its digest in the provenance."""
+_UNCOMPRESSED = 1
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
 
@@ -257,6 +261,20 @@ def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
         total += info.levels[plan.source_level].encoded_bytes + kept * _TABLES_BYTES if kept else 0
         total += plan.grid.count * _LISTED_BYTES
     return total + sum(len(strip) for image in info.associated_images.values() for strip in image.strips)
+
+
+def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
+    """What a target takes at the least: what is copied, samples as they are, and the lists of its tiles."""
+    total = 0
+    for level in plan.levels:
+        total += level.grid.count * _LISTED_BYTES
+        encoded = level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE)
+        if level.encoding.compression == _UNCOMPRESSED:
+            total += encoded * level.tile.width * level.tile.height * 3
+        if isinstance(slide, TiffSlide) and level.count(TileAction.COPY):
+            copied = level.actions.reshape(-1) == TileAction.COPY.value
+            total += distinct_bytes(slide.tile_ranges(level.source_level)[copied])
+    return total
 
 
 def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[str, ...]]:

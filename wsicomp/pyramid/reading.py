@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.eyes import SMALL_PX, Difference, Look, OpenSlideEyes, StoredEyes, difference
 from wsicomp.pyramid.floors import by_decoders, is_chroma_subsampled
@@ -32,6 +33,9 @@ REGIONS = 32
 FEW_REGIONS = 12
 """As many are where tiles are slow to decode, and of a source before it is converted."""
 _THOROUGH_REGIONS = 2048
+_AT_ONCE = 8
+_LOOKED_PX, _LEAST_REGIONS = 1 << 25, 2
+"""Pixels of a level that are looked at: of tiles of more than 1024 px fewer than `REGIONS`, though some."""
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
 """Pillow or libtiff for what they know, for the rest the codec's own library."""
@@ -71,7 +75,8 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
             few = min(most, regions_of(level.encoding))
             chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
             look = partial(_disagreements, source, number)
-            with closing(ordered_map(look, batched(chosen, 8), workers)) as batches:
+            parts = batched(chosen, tiles_at_once(level.tile, _AT_ONCE))
+            with closing(ordered_map(look, parts, workers_for(level.tile, workers))) as batches:
                 for batch in batches:
                     found += batch
         return found
@@ -237,10 +242,11 @@ def chosen_tiles(
     is_edge = (columns == grid.columns - 1) | (rows == grid.rows - 1)
     is_whole = level.size.width * level.size.height <= SMALL_PX and most == REGIONS
     if not is_whole:
+        most = max(_LEAST_REGIONS, min(most, _LOOKED_PX // (level.tile.width * level.tile.height)))
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:
-            edges = _some(chance, edges, most // 4)
+            edges = _some(chance, edges, max(1, most // 4))
         others = _some(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
         numbers = np.union1d(edges, others)
     return [TileIndex(number, int(one % grid.columns), int(one // grid.columns)) for one in numbers]

@@ -24,8 +24,10 @@ from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.pyramid.resample import read_reduced_tile
+from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Pixels, Slide
 from wsicomp.tissue.mask import TissueMask
 
@@ -91,13 +93,15 @@ class MadeTile(NamedTuple):
     """A tile of the target. `data` is None for background, and empty where nothing is stored.
 
     `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
-    is smaller with it.
+    is smaller with it. `twin` is the raster number of the first tile of its level that the source stores in
+    the same place, its own if it is that one; None where the source stores it alone.
     """
 
     data: bytes | None
     outcome: Outcome = Outcome.AS_PLANNED
     encoded: Encoded | None = None
     unpainted: bool = False
+    twin: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,16 @@ TileStream: TypeAlias = Callable[[Slide, LevelPlan, Manner, int], Generator[Made
 def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:
     """Every tile in raster order.
 
-    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker.
+    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker; fewer of large
+    ones, whose pixels are held to `budget_bytes`.
 
     Raises:
         SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
     """
     make = TileMaker(slide, plan, manner)
+    indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
 
-    with closing(ordered_map(make.tiles, batched(plan.grid.raster(plan.source_level)), workers)) as batches:
+    with closing(ordered_map(make.tiles, indices, workers_for(plan.tile, workers))) as batches:
         for batch in batches:
             yield from batch
 
@@ -159,6 +165,18 @@ class _ToEncode(NamedTuple):
         return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
+def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
+    """The first tile that is stored in the same place, of each tile of a level that does not stand alone."""
+    if not isinstance(slide, TiffSlide):
+        return {}
+    ranges = slide.tile_ranges(plan.source_level)
+    _, first, inverse, counts = np.unique(
+        ranges[:, 0], return_index=True, return_inverse=True, return_counts=True
+    )
+    shared = np.flatnonzero((counts[inverse] > 1) & (ranges[:, 1] > 0))
+    return dict(zip(shared.tolist(), first[inverse[shared]].tolist(), strict=True))
+
+
 class TileMaker:
     """Makes the tiles of one level, each from its index alone."""
 
@@ -167,6 +185,7 @@ class TileMaker:
         self._plan = plan
         self._manner = manner
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
+        self._twins = _twins(slide, plan) if self._keeps_tiles else {}
         self._codec = self._transcoder = None
         if plan.count(TileAction.TRANSCODE):
             self._transcoder = create_transcoder(plan.codec, manner.exact)
@@ -175,6 +194,14 @@ class TileMaker:
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """What the plan says of each; those to encode go through the codec together."""
+        made = self._made(indices)
+        return [self._with_twin(index, tile) for index, tile in zip(indices, made, strict=True)]
+
+    def _with_twin(self, index: TileIndex, tile: MadeTile) -> MadeTile:
+        twin = self._twins.get(index.row * self._plan.grid.columns + index.column)
+        return tile if twin is None else tile._replace(twin=twin)
+
+    def _made(self, indices: list[TileIndex]) -> list[MadeTile]:
         found = [self._begun(index) for index in indices]
         pending = [tile for tile in found if isinstance(tile, _ToEncode)]
         if not pending:

@@ -20,6 +20,7 @@ from wsicomp.codecs import decode_tile
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.carried import carried_image
@@ -27,7 +28,7 @@ from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.reading import shows_what_is_stored
-from wsicomp.pyramid.restoration import restored_blocks
+from wsicomp.pyramid.restoration import check_stated, restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 from wsicomp.quality import Fidelity
 from wsicomp.readers import open_tiff
@@ -135,7 +136,7 @@ def verify_slide(
         found += check_pixels(slide, compared if is_direct else None, workers, thorough, told)
         if isinstance(slide, ConvertedSlide):
             if slide.provenance.restoration and not found:
-                found += _check_restoration(slide, workers, progress)
+                found += _check_restoration(slide, workers, progress, is_fresh)
             found += _check_carried_model(slide)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
@@ -178,9 +179,13 @@ def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
         yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
 
-def _check_restoration(slide: ConvertedSlide, workers: int, progress: StageProgress) -> Iterator[Problem]:
+def _check_restoration(
+    slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool
+) -> Iterator[Problem]:
     """Rebuild the source, and throw it away: it is its SHA-256 that counts."""
     try:
+        if not is_fresh:  # of one that was just written the source's size is known
+            check_stated(slide)
         for _ in restored_blocks(slide, workers, progress):
             pass
     except SlideReadError as exc:
@@ -338,7 +343,8 @@ def _check_tiles(
         else:
             check = TileCheck(slide)
         digest = LevelDigest()
-        with closing(ordered_map(check.batch, batched(level.grid.raster(number)), workers)) as batches:
+        indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
+        with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
             for tiles, found in batches:
                 problems += found
                 for data in tiles:

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.codecs.plain import ZSTANDARD
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
+from wsicomp.limits import check_room
 from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
@@ -40,7 +42,8 @@ from wsicomp.pyramid.guarded import GuardedTiles
 from wsicomp.pyramid.stream import MadeTile, Outcome
 from wsicomp.readers import aperio, xmp
 from wsicomp.readers.converted import written_directories
-from wsicomp.readers.directories import MODEL_TAG, TiffFile, link_place, read_directories
+from wsicomp.readers.directories import TiffFile, link_place, read_directories
+from wsicomp.readers.tags import MODEL_TAG
 from wsicomp.readers.tiff import associated_image
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -64,13 +67,16 @@ _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
+_CHECKED_BYTES = 1 << 24
+"""So many bytes are written between two looks at the disk."""
 
 
 class PyramidWriter:
     """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
     Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
-    left is overwritten; one that another run still writes is refused.
+    left is overwritten; one that another run still writes is refused. Where less than `min_free` GB are left
+    on the disk, writing ends.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -84,6 +90,7 @@ class PyramidWriter:
         icc_profile: bytes | None,
         overwrite: bool,
         model: bytes | None = None,
+        min_free: float = 0.0,
     ) -> None:
         self.partial = partial_path(target)
         self._target = target
@@ -91,6 +98,8 @@ class PyramidWriter:
         self._icc_profile = icc_profile
         self._overwrite = overwrite
         self._model = model
+        self._min_free = min_free
+        self._unchecked_bytes = 0
         self._pages: list[_WrittenLevel | None] = []
         self.note: str | None = None
         """What the user should know of how the partial file is held."""
@@ -204,10 +213,11 @@ class PyramidWriter:
             self._tiff.close()
             offset = self._file.seek(0, os.SEEK_END)
             for block in blocks:
+                self._check_room(len(block))
                 self._file.write(block)
                 digest.update(block)
             return Restoration(offset, self._file.tell() - offset, digest.hexdigest())
-        except SlideReadError:
+        except (SlideReadError, SlideWriteError):
             raise
         except OSError as exc:
             raise _refused(exc, self.partial) from exc
@@ -218,7 +228,7 @@ class PyramidWriter:
         properties: Mapping[str, str],
         restoration: Restoration | None = None,
     ) -> Provenance:
-        """Point the blank tiles at the stored one, add the provenance, and flush to the disk.
+        """Point tiles that share one at the stored one, add the provenance, and flush to the disk.
 
         Raises:
             SlideWriteError: the file system refuses.
@@ -232,8 +242,8 @@ class PyramidWriter:
                 for page, written in zip(pages, self._pages, strict=True):
                     if _AS_SAMPLE_FORMAT in page.tags:
                         _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
-                    if written is not None and len(written.blank) > 1:
-                        _share_blank_tile(page, written.blank)
+                    if written is not None:
+                        written.share(page)
                     if written is not None and written.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
                 if self._attaches:
@@ -314,7 +324,7 @@ class PyramidWriter:
                 metadata=None,
                 **layout,
             )
-        except SlideReadError:
+        except (SlideReadError, SlideWriteError):
             raise
         except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
             raise _refused(exc, self.partial) from exc
@@ -323,13 +333,22 @@ class PyramidWriter:
         """The tiles as tifffile is to store them, and their number checked."""
         for tile in tiles:
             try:
-                yield level.add(tile)
+                data = level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
                 raise SlideWriteError(message, self.partial, f"level {level.plan.number}") from exc
+            self._check_room(len(data))
+            yield data
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
             raise SlideWriteError(found, self.partial, f"level {level.plan.number}")
+
+    def _check_room(self, count: int) -> None:
+        """Look at the disk now and then, before so many bytes more are written."""
+        self._unchecked_bytes += count
+        if self._unchecked_bytes > _CHECKED_BYTES:
+            self._unchecked_bytes = 0
+            check_room(self.partial, count, self._min_free)
 
     def _description(self, plan: LevelPlan) -> str:
         if self._plan.container == "tiff":
@@ -357,6 +376,8 @@ class _WrittenLevel:
         self.plan = plan
         self.count = 0
         self.blank = array("q")
+        self._shared, self._sharing = array("q"), array("q")
+        self._twins: dict[tuple[int, bytes], int] = {}
         self._background = background
         self._all = LevelDigest()
         self._digests = bytearray()
@@ -366,6 +387,8 @@ class _WrittenLevel:
 
     def add(self, tile: MadeTile) -> bytes:
         """The bytes to store for the next tile; of all blank ones the first is stored for all.
+
+        So is the first of equal ones that the source stores in one place, as a shared tile of its own.
 
         Raises:
             ValueError: a blank tile cannot be made in the level's encoding.
@@ -378,12 +401,25 @@ class _WrittenLevel:
             self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
             self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
+        first = self.count
         if tile.data is None:
             self.blank.append(self.count)
+            first = self.blank[0]
         elif data:
             self._digests += tile_digest(data)
+            if tile.twin is not None:
+                first = self._twins.setdefault((tile.twin, hashlib.sha256(data).digest()), self.count)
         self.count += 1
-        return b"" if tile.data is None and len(self.blank) > 1 else data
+        if first == self.count - 1:
+            return data
+        self._shared.append(self.count - 1)
+        self._sharing.append(first)
+        return b""
+
+    def share(self, page: tifffile.TiffPage) -> None:
+        """Point the tiles that were not stored at those that are stored for them."""
+        if self._shared:
+            _share(page, np.asarray(self._shared), np.asarray(self._sharing))
 
     @cached_property
     def _blank_tile(self) -> bytes:
@@ -406,12 +442,11 @@ class _WrittenLevel:
         )
 
 
-def _share_blank_tile(page: tifffile.TiffPage, blank: array[int]) -> None:
-    numbers = np.asarray(blank)
+def _share(page: tifffile.TiffPage, numbers: NDArray[np.int64], stored: NDArray[np.int64]) -> None:
     for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
         tag = page.tags[code]
         values = np.array(tag.value, np.uint64).reshape(-1)
-        values[numbers] = values[numbers[0]]
+        values[numbers] = values[stored]
         tag.overwrite(values.tolist())
 
 

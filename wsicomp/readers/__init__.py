@@ -43,7 +43,8 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
         if text is not None and z:
             raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave z out")
         if text is not None:
-            return ConvertedSlide(path, directories, Provenance.from_text(text))
+            stored = sum(len(each.ranges) for one in directories for each in (one, *one.subs))
+            return ConvertedSlide(path, directories, Provenance.from_text(text, stored))
         if first.software.startswith(f"{PROGRAM} "):
             message = "wsicomp wrote it, but its provenance is missing; take the file from a copy"
             raise SlideReadError(message, place="XMP packet")

@@ -36,6 +36,7 @@ _NUMBER = re.compile(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*")
 
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
+_MOST_FIELDS = 10_000
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
@@ -58,9 +59,9 @@ class LevelText:
 
 
 def parse_fields(description: str) -> Mapping[str, str]:
-    """The `key = value` fields; a later one of the same name wins, as in OpenSlide."""
+    """The first 10,000 `key = value` fields; a later one of the same name wins, as in OpenSlide."""
     fields = {}
-    for part in description.split("|")[1:]:
+    for part in description.split("|", _MOST_FIELDS)[1:_MOST_FIELDS]:
         key, separator, value = part.partition("=")
         if separator:
             fields[key.strip(BLANKS)] = value.strip(BLANKS)

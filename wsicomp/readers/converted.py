@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsicomp.codecs import (
     can_decode,
@@ -36,7 +35,7 @@ from wsicomp.errors import (
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
-from wsicomp.readers.directories import Directory
+from wsicomp.readers.directories import Directory, distinct_bytes
 from wsicomp.readers.tiff import TiffSlide, associated_image, check_level
 from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
@@ -280,7 +279,7 @@ class ConvertedSlide(TiffSlide):
         if plan.config["glass"] == "empty":
             empty, blank = empty[:0], np.union1d(empty, blank)
         size = plan.levels[0].size
-        stored = int(_distinct(self._levels[number].ranges)[:, 1].sum())
+        stored = distinct_bytes(self._levels[number].ranges)
         if planned.shown != planned.encoding:
             own = planned.grid.count - len(empty) - len(blank)
             stored = max(stored, own * planned.tile.width * planned.tile.height * _UNPACKED_BOUND)
@@ -323,10 +322,6 @@ def written_directories(directories: Sequence[Directory]) -> list[Directory]:
     Up to 0.5.0 they ended the chain of levels.
     """
     return [*directories, *directories[0].subs]
-
-
-def _distinct(ranges: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.unique(ranges, axis=0)
 
 
 def _check_level(directory: Directory, plan: LevelPlan) -> None:

@@ -26,6 +26,7 @@ from wsicomp.codecs.jpeg_stream import FRAMES, segments
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.readers.numbers import scale_of
+from wsicomp.readers.tags import MODEL_TAG, MOST_DIRECTORIES, MOST_MODEL_BYTES, check_tags
 from wsicomp.readers.xmp import XMP_TAG
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
 
@@ -35,11 +36,6 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF or BigTIFF begins, in either order of bytes."""
 
-MODEL_TAG = 65453
-"""The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
-
-_MOST_DIRECTORIES = 1000
-_MOST_MODEL_BYTES = 1 << 29
 _MANY_TILES = 50_000
 _SAMPLES = 16
 """So many tiles of JPEG 2000 are looked at before a level is taken for one that can be copied."""
@@ -161,6 +157,7 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
         with path.open("rb") as file:
             if file.read(4) not in TIFF_MAGIC:
                 raise UnsupportedSlideError("not a TIFF; expected an SVS or a tiled TIFF")
+        check_tags(path)
         with tifffile.TiffFile(path) as tiff:
             directories = tuple(_with_subs(tiff))
     except SlideReadError as exc:
@@ -263,10 +260,8 @@ def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    pages = [
-        page for page in islice(tiff.pages, _MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)
-    ]
-    if len(pages) > _MOST_DIRECTORIES or len({page.offset for page in pages}) < len(pages):
+    pages = [page for page in islice(tiff.pages, MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)]
+    if len(pages) > MOST_DIRECTORIES or len({page.offset for page in pages}) < len(pages):
         raise SlideReadError("the chain of directories loops or has no end")
     if not pages:
         raise SlideReadError("a TIFF without images")
@@ -295,7 +290,7 @@ def _sub_pages(
     offsets = _listed_subs(page)
     while offsets:
         offset = offsets.pop(0)
-        if offset in seen or len(seen) >= _MOST_DIRECTORIES:
+        if offset in seen or len(seen) >= MOST_DIRECTORIES:
             raise SlideReadError("a SubIFD leads back to another image, or they have no end")
         seen.add(offset)
         tiff.filehandle.seek(offset)
@@ -314,8 +309,8 @@ def _listed_subs(page: tifffile.TiffPage) -> list[int]:
         SlideReadError: there are more than a file can have images.
     """
     found = [offset for offset in page.subifds or () if offset]
-    if len(found) > _MOST_DIRECTORIES:
-        raise SlideReadError(f"{len(found)} SubIFDs, expected at most {_MOST_DIRECTORIES}")
+    if len(found) > MOST_DIRECTORIES:
+        raise SlideReadError(f"{len(found)} SubIFDs, expected at most {MOST_DIRECTORIES}")
     return found
 
 
@@ -450,7 +445,7 @@ def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
 
 def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
     tag = page.tags.get(MODEL_TAG)
-    if tag is None or tag.dtype not in (1, 7) or tag.count > _MOST_MODEL_BYTES:
+    if tag is None or tag.dtype not in (1, 7) or tag.count > MOST_MODEL_BYTES:
         return None
     return tag.valueoffset, tag.count
 
@@ -488,6 +483,14 @@ def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> flo
         values = tuple(tag.value)
     is_number = tag.dtype in (*_BYTES, *_NUMBERS) and values and isinstance(values[0], int | float)
     return values[0] if is_number else 0
+
+
+def distinct_bytes(ranges: NDArray[np.int64]) -> int:
+    """What tiles or strips take in their file, bytes that several of them share counted once."""
+    ranges = ranges[ranges[:, 1] > 0]
+    if len(np.unique(ranges[:, 0])) < len(ranges):
+        ranges = np.unique(ranges, axis=0)
+    return int(ranges[:, 1].sum())
 
 
 def is_readable(directory: Directory) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -18,7 +17,9 @@ from PIL import Image
 from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.forks import ForkLock
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.limits import budget_bytes
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.opened import opened
 from wsicomp.readers.own_pixels import LevelReads
@@ -27,6 +28,8 @@ from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, Slid
 
 _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
+_PICTURE_BYTES = 12
+"""What a pixel of an associated image takes: with alpha, on white, and stored."""
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
@@ -40,7 +43,7 @@ class OpenSlideSlide:
     def __init__(self, path: Path) -> None:
         self._files = ExitStack()
         self._shown = self._files.enter_context(closing(Shown(path)))
-        self._lock = Lock()
+        self._lock = ForkLock()
         self._alone: dict[int, Shown | None] = {}
         try:
             info = _describe(path, self._shown.slide)
@@ -49,7 +52,9 @@ class OpenSlideSlide:
                 for number, level in enumerate(info.levels)
                 if not level.downsample.is_integer()
             }
-            self._info = replace(info, omitted=tuple(self._interpolated()))
+            large = set(self._shown.slide.associated_images) - set(info.associated_images)
+            omitted = [f"a {name} too large for this machine's memory" for name in sorted(large)]
+            self._info = replace(info, omitted=(*omitted, *self._interpolated()))
         except BaseException:
             self._files.close()
             raise
@@ -141,7 +146,7 @@ class Shown:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = Lock()
+        self._lock = ForkLock()
         self.slide = self._opened()
         self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
         self.downsamples = self.slide.level_downsamples
@@ -202,7 +207,7 @@ def _describe(path: Path, slide: openslide.OpenSlide) -> SlideInfo:
         icc_profile=_icc_profile(slide),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,
-        associated_images={name: _associated(image) for name, image in slide.associated_images.items()},
+        associated_images={name: _associated(slide.associated_images[name]) for name in _affordable(slide)},
     )
 
 
@@ -222,6 +227,18 @@ def _icc_profile(slide: openslide.OpenSlide) -> bytes | None:
     outside = slide.read_region((-2, -2), 0, (1, 1))
     profile = outside.info.get("icc_profile")
     return profile if isinstance(profile, bytes) else None
+
+
+def _affordable(slide: openslide.OpenSlide) -> list[str]:
+    """The associated images that this machine has the memory for."""
+    most_px = budget_bytes() // _PICTURE_BYTES
+    return [name for name in slide.associated_images if _stated_px(slide.properties, name) <= most_px]
+
+
+def _stated_px(properties: Mapping[str, str], name: str) -> float:
+    sides = (properties.get(f"openslide.associated.{name}.{side}") for side in ("width", "height"))
+    width, height = (positive_number(side) or 0.0 for side in sides)
+    return width * height
 
 
 def _associated(image: Image.Image) -> AssociatedImage:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
 
 import numpy as np
 import psutil
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from wsicomp.forks import ForkLock, fork_safe_property
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels
 
@@ -65,14 +64,18 @@ class LevelReads:
         self._size = size
         self._downsample = downsample
         self._read = read
-        self._lock = Lock()
+        self._lock = ForkLock(self)
 
-    @cached_property
+    def renew(self) -> None:
+        """Keep no blocks any more."""
+        self.__dict__.pop("_blocks", None)
+
+    @fork_safe_property
     def _starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         width, height = self._size.width, self._size.height
         return exact_starts(self._downsample, width), exact_starts(self._downsample, height)
 
-    @cached_property
+    @fork_safe_property
     def _blocks(self) -> LRUCache[tuple[int, int], Pixels]:
         most = min(_MOST_CACHED_BYTES, psutil.virtual_memory().available // 8)
         return LRUCache(most, getsizeof=lambda pixels: pixels.nbytes)

@@ -32,6 +32,7 @@ from wsicomp.readers.directories import (
     PLANES,
     Directory,
     TiffFile,
+    distinct_bytes,
     is_readable,
     odd_jpeg2000,
     shown_levels,
@@ -293,7 +294,7 @@ class TiffSlide:
             directory.tile,
             (largest.width / directory.size.width + largest.height / directory.size.height) / 2,
             None if form else self._encoding(number),
-            0 if form else int(stored.sum()),
+            0 if form else distinct_bytes(directory.ranges),
             tuple(np.flatnonzero(stored == 0).tolist()),
             form=form,
         )

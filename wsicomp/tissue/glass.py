@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.limits import workers_for
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.filler import Filler
@@ -480,7 +481,8 @@ def survey_glass(
         level = levels[index.level]
         return ~mask.over_cells(level, index.column, index.row, guard.block_px(level))
 
-    with closing(ordered_map(look, batched(_places(doubtful)), workers)) as batches:
+    largest = max((level.tile for level in levels), key=lambda tile: tile.width * tile.height)
+    with closing(ordered_map(look, batched(_places(doubtful)), workers_for(largest, workers))) as batches:
         for found in batches:
             for looked in found:
                 finds.add(looked)

@@ -17,9 +17,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from wsicomp.errors import MaskError
+from wsicomp.errors import MaskError, SlideReadError
 from wsicomp.geometry import Size
 from wsicomp.inputs import check_file, reason
+from wsicomp.readers.tags import check_tags
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 
 _DRAWN_SIDE_PX = 4096
@@ -28,6 +29,10 @@ _PNG_SUFFIX = ".png"
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
+_MOST_BYTES = 1 << 29
+_MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
+"""Either takes some seconds to draw."""
+_FEW_CROSSINGS = 10_000
 _UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
     *(MemoryError, EOFError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
@@ -63,6 +68,8 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
         samples = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
     except MaskError:
         raise
+    except SlideReadError as exc:
+        raise MaskError(exc.message, path) from exc
     except OSError as exc:
         raise MaskError(reason(exc) or "not a picture that can be read", path) from exc
     except _UNREADABLE as exc:
@@ -85,10 +92,13 @@ def fits(mask: Size, slide: Size) -> bool:
 
 def _picture(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in _TIFF_SUFFIXES:
+        check_tags(path)
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            if page.size > MOST_MASK_PIXELS:
-                raise MaskError(f"{page.size} samples, expected at most {MOST_MASK_PIXELS}", path)
+            tile = page.tilewidth * page.tilelength * page.tiledepth * page.samplesperpixel
+            if max(page.size, tile) > MOST_MASK_PIXELS or page.nbytes > _MOST_BYTES:
+                found = f"{max(page.size, tile)} samples of {page.bitspersample} bits"
+                raise MaskError(f"{found}, expected at most {MOST_MASK_PIXELS}, of 512 MB", path)
             pixels = page.asarray()
             if page.photometric == _MINISWHITE:
                 pixels = pixels.max() - pixels
@@ -129,9 +139,37 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
     polygons = list(_polygons(content))
     if not polygons:
         raise MaskError("no polygons; expected QuPath annotations as GeoJSON", path)
+    crossings = area = 0
     for rings in polygons:
-        _fill(mask, [_scaled(ring, slide, scale, path) for ring in rings])
+        outlines = [_scaled(ring, slide, scale, path) for ring in rings]
+        crossings += _crossings(outlines)
+        area += _area(outlines)
+        if crossings > _MOST_CROSSINGS or area > _MOST_AREA_PX:
+            found = "too many edges above each other" if crossings > _MOST_CROSSINGS else "too many outlines"
+            raise MaskError(f"{found} to be drawn; simplify them, or export the mask as PNG", path)
+        _fill(mask, outlines)
     return mask
+
+
+def _crossings(outlines: list[NDArray[np.float64]]) -> int:
+    """The squares of how many edges lie in each row, added up: OpenCV sorts them anew in every row."""
+    top = int(min(outline[:, 1].min() for outline in outlines))
+    rows = int(max(outline[:, 1].max() for outline in outlines)) - top + 1
+    if sum(map(len, outlines)) ** 2 * rows < _FEW_CROSSINGS:
+        return 0
+    begun = np.zeros(rows + 2, np.int64)
+    for outline in outlines:
+        first = outline[:, 1].astype(np.int64) - top
+        second = np.roll(first, 1)
+        np.add.at(begun, np.minimum(first, second), 1)
+        np.add.at(begun, np.maximum(first, second) + 1, -1)
+    return int((np.cumsum(begun) ** 2).sum())
+
+
+def _area(outlines: list[NDArray[np.float64]]) -> int:
+    """The pixels of the rectangle around a polygon."""
+    corners = np.concatenate(outlines)
+    return int(np.prod(np.ceil(np.ptp(corners, axis=0)) + 3))
 
 
 def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> NDArray[np.float64]:

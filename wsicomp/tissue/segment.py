@@ -13,6 +13,7 @@ import numpy as np
 from wsicomp.concurrency import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
+from wsicomp.limits import workers_for
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
@@ -52,7 +53,7 @@ class Segmenter(Protocol):
 def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:
     """The slide at 2048 px or less a side, box-averaged from the coarsest level of at least 1024 px.
 
-    Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px.
+    Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px or a tile.
 
     What cannot be decoded looks like tissue, which stays.
 
@@ -83,7 +84,7 @@ def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress
     def reduced(block: Region) -> Pixels:
         return box_reduced(_read(slide, number, block, failures), factor)
 
-    with closing(ordered_map(reduced, blocks, workers)) as parts:
+    with closing(ordered_map(reduced, blocks, workers_for(blocks[0].size, workers))) as parts:
         for done, (block, part) in enumerate(zip(blocks, parts, strict=True), 1):
             y, x = block.y // factor, block.x // factor
             pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
@@ -130,7 +131,7 @@ def _blocks(level: Level, factor: int) -> Iterator[Region]:
 
 def _block_side(tile_px: int, factor: int) -> int:
     whole = math.lcm(tile_px, factor)
-    if whole > 2 * _BLOCK_PX:
+    if whole > max(2 * _BLOCK_PX, tile_px):
         whole = factor
     return whole * max(1, _BLOCK_PX // whole)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import ordered_map
 from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
 from wsicomp.errors import TileReadError, WeightsError
+from wsicomp.forks import ForkLock
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide
 from wsicomp.stages import StageProgress
@@ -36,7 +36,7 @@ _BLANK_RANGE = 12
 _BLANK_DARKER = 40
 _BLOCK_PX = 4
 _STDERR = 2
-_STDERR_LOCK = threading.Lock()
+_STDERR_LOCK = ForkLock()
 _NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 

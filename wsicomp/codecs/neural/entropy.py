@@ -13,12 +13,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import constriction
 import numpy as np
 from numpy.typing import NDArray
+
+from wsicomp.forks import fork_safe_property
 
 PRECISION = 16
 """Frequencies of a table add up to 2 to this power."""
@@ -80,12 +81,12 @@ class SymbolTables:
     def __len__(self) -> int:
         return len(self.frequencies)
 
-    @cached_property
+    @fork_safe_property
     def _last(self) -> Integers:
         """The symbol of each table that stands for all other values."""
         return np.array([len(table) - 1 for table in self.frequencies], np.int32)
 
-    @cached_property
+    @fork_safe_property
     def _models(self) -> list[Any]:
         categorical = constriction.stream.model.Categorical
         return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
@@ -220,7 +221,7 @@ class ClassedTables:
         costs = base[:, None] + weights @ features
         return np.asarray(costs.argmin(0), np.int32).reshape(values.shape[1:])
 
-    @cached_property
+    @fork_safe_property
     def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(classes,) bits of the class and of zeros, and (classes, 2 * channels) bits of what is not zero."""
         assert self.classes is not None, "there are classes to choose from"

@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.errors import WeightsError
+from wsicomp.forks import fork_safe_property
 from wsicomp.inputs import check_file, reason
 
 FORMAT = "wsicomp codec model 1"
@@ -80,7 +80,7 @@ class Model:
         """Whether the encoder is there."""
         return any(is_encoder(name) for name in self.tensors)
 
-    @cached_property
+    @fork_safe_property
     def encoder_digest(self) -> str:
         """SHA-256 of the encoder's tensors, hexadecimal: with `digest` it says which bytes come of a tile."""
         return _tensors_digest({name: tensor for name, tensor in self.tensors.items() if is_encoder(name)})

@@ -137,9 +137,13 @@ def _network_of(key: bytes, device: str) -> tuple[Network, int]:
 
 
 def _forget_networks() -> None:
-    """A forked process has none of the threads that may hold the lock, and no GPU."""
+    """A forked process has none of the threads that may hold the lock, and no GPU.
+
+    Nor has it those of torch's pool: it would wait for them for ever, if it were to use more than one.
+    """
     global _networks, _lock
     _networks, _lock = {}, Lock()
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,139 @@
+"""JPEG XL streams by hand: their boxes, the size that they state, and how large a JPEG they would rebuild.
+
+A decoder takes memory for what a stream states; a packed JPEG's comments are compressed, so that a kilobyte
+can hold a gigabyte of them. Both are read here first.
+
+Source: ISO/IEC 18181-1 (size header), 18181-2 (boxes, `jbrd`); libjxl 0.11 `jpeg_data.cc`, `fields.h`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from wsicomp.geometry import Size
+
+_BOX, _LARGE, _PART_BYTES = struct.Struct(">I4s"), struct.Struct(">Q"), 4
+"""A box's length, itself included (0: to the end; 1: in the eight bytes behind), and its kind; and the
+number that begins one of many parts."""
+_SIGNATURE, _CODESTREAM = b"\0\0\0\x0cJXL ", b"\xff\x0a"
+_SIDE_BITS = (9, 13, 18, 30)
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+_MOST_MARKERS = 16384
+_APP, _COM, _END, _BETWEEN = 0xE0, 0xFE, 0xD9, 0xFF
+_MOST_BETWEEN_BYTES = 1 << 16
+
+
+def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes of a file, each as (kind, start, end) of what it holds."""
+    at = 0
+    while at + _BOX.size <= len(container):
+        length, kind = _BOX.unpack_from(container, at)
+        start = at + _BOX.size
+        if length == 1 and start + _LARGE.size <= len(container):
+            (length,) = _LARGE.unpack_from(container, start)
+            start += _LARGE.size
+        end = at + length if length else len(container)
+        if end < start:
+            return
+        yield kind, start, min(end, len(container))
+        at = end
+
+
+def codestream(data: bytes) -> bytes:
+    """The picture alone out of a container's boxes, of which `jbrd` and metadata are others.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if data.startswith(_CODESTREAM):
+        return data
+    skipped = {b"jxlc": 0, b"jxlp": _PART_BYTES}
+    found = [data[start + skipped[kind] : end] for kind, start, end in boxes(data) if kind in skipped]
+    if not found:
+        raise ValueError("JPEG XL without a picture")
+    return b"".join(found)
+
+
+class _Bits:
+    """Reads numbers of some bits from the front of bytes, the lowest bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, count: int) -> int:
+        """The next number of `count` bits, at most 32.
+
+        Raises:
+            ValueError: the bytes end before it.
+        """
+        first, shift = divmod(self._at, 8)
+        window = self._data[first : first + 5]
+        self._at += count
+        if self._at > 8 * len(self._data):
+            raise ValueError("JPEG XL ends in its header")
+        return int.from_bytes(window, "little") >> shift & ((1 << count) - 1)
+
+
+def stated_size(stream: bytes) -> Size:
+    """The size that a codestream states, before its orientation.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not stream.startswith(_CODESTREAM):
+        raise ValueError("not a JPEG XL codestream")
+    bits = _Bits(stream[2:16])
+    is_small = bits.take(1)
+
+    def side() -> int:
+        return 8 * (bits.take(5) + 1) if is_small else bits.take(_SIDE_BITS[bits.take(2)]) + 1
+
+    height = side()
+    ratio = bits.take(3)
+    if ratio:
+        over, under = _RATIOS[ratio - 1]
+        return Size(height * over // under, height)
+    return Size(side(), height)
+
+
+def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
+    """Refuse a packed JPEG of another size than its tile, or with more bytes beside its picture.
+
+    Raises:
+        ValueError: so it is, or it is no packed JPEG.
+    """
+    stated = stated_size(codestream(data))
+    if stated != size:
+        raise ValueError(f"JPEG XL of {stated} px, expected {size}")
+    for kind, start, end in boxes(data):
+        if kind == b"jbrd":
+            beside = _bytes_beside(_Bits(data[start:end]))
+            if beside > most_bytes:
+                raise ValueError(f"a packed JPEG with {beside} bytes beside its picture")
+            return
+    raise ValueError("JPEG XL without what rebuilds its JPEG")
+
+
+def _bytes_beside(bits: _Bits) -> int:
+    """What the application and comment segments of a packed JPEG take, and at most what lies between others.
+
+    Source: libjxl 0.11 `JPEGData::VisitFields`: whether it is grey; the markers, six bits each, up to EOI; of
+    each application segment its type (a choice of 0, 1, 2 + one bit, 4 + two bits) and its length less one in
+    sixteen bits; of each comment its length less one.
+    """
+    bits.take(1)
+    markers: list[int] = []
+    while not markers or markers[-1] != _END:
+        markers.append(0xC0 + bits.take(6))
+        if len(markers) > _MOST_MARKERS:
+            raise ValueError("a packed JPEG whose markers have no end")
+    total = markers.count(_BETWEEN) * _MOST_BETWEEN_BYTES
+    for _ in range(sum(marker & 0xF0 == _APP for marker in markers)):
+        choice = bits.take(2)
+        bits.take((0, 0, 1, 2)[choice])
+        total += bits.take(16) + 1
+    for _ in range(markers.count(_COM)):
+        total += bits.take(16) + 1
+    return total
