@@ -49,7 +49,7 @@ def restore_slide(
     with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError("holds no source to restore; convert with restorable to make one", converted)
-        with completed_file(target) as file:
+        with completed_file(target, overwrite) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)

@@ -41,6 +41,7 @@ from wsicomp.errors import (
 )
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import completed
+from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
 from wsicomp.preparation import expected_digest, file_sha256, kept_model
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
@@ -52,6 +53,8 @@ from wsicomp.stages import Progress, Stages
 from wsicomp.tissue.audit import LEGEND_PX
 
 THUMBNAIL_PX = 320
+_PICTURE_BYTES = 50_000_000
+"""No picture of ours is as large."""
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 DISK_FULL, REFUSED = "disk full", "target not writable"
@@ -141,13 +144,14 @@ class ConversionJob:
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
-        check_unlinked(self.target.parent, self.root)
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        adopted = self._adopted(on_progress) if os.path.lexists(self.target) else None
-        report = adopted or self._converted(on_progress)
-        with Stages(on_progress).stage("checksum") as progress:
-            sha256 = file_sha256(self.target, progress)
-        status = self.target.stat()
+        with opened_folder(self.target.parent, self.root, make=True) as folder:
+            _check_file(self.target)
+            adopted = self._adopted(on_progress) if os.path.lexists(self.target) else None
+            report = adopted or self._converted(on_progress)
+            written = folder.held / self.target.name
+            with Stages(on_progress).stage("checksum") as progress:
+                sha256 = file_sha256(written, progress)
+            status = written.lstat()
         return Outcome(
             State.DONE,
             target_sha256=sha256,
@@ -160,30 +164,30 @@ class ConversionJob:
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = replace(self.config, overwrite=os.path.lexists(self.target))
         if config.glass == "keep":
-            report = convert_slide(self.source, self.target, config, on_progress)
+            report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
             self._forget_pictures()
             return report
         large = large_audit(self.audit)
-        large.parent.mkdir(parents=True, exist_ok=True)
-        large.unlink(missing_ok=True)
+        with opened_folder(large.parent, self.root, make=True) as folder:
+            folder.remove(large.name)
         try:
-            report = convert_slide(self.source, self.target, config, on_progress, large)
+            report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
-                _shrink(large, self.audit)
+                _shrink(large, self.audit, self.root)
             if report.look:
                 with suppress(OSError):  # the next run draws it
-                    large.replace(self.look)
+                    move_own(large, self.look, self.root, overwrite=True)
         finally:
             with suppress(OSError):
-                large.unlink(missing_ok=True)
+                remove_own(large, self.root)
         return report
 
     def _forget_pictures(self) -> None:
         """Those of an earlier conversion: the target is another now."""
         for picture in (self.audit, self.look):
             with suppress(OSError):
-                picture.unlink()
+                remove_own(picture, self.root)
 
     def _adopted(self, on_progress: Progress) -> ConversionReport | None:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
@@ -212,10 +216,10 @@ class ConversionJob:
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""
         with suppress(OSError, ValueError):  # the next run draws it
-            self.look.unlink(missing_ok=True)
+            remove_own(self.look, self.root)
             if is_to_look:
-                draw_removed(source, provenance, self.config.workers, self.look)
-                _shrink(self.look, self.audit)
+                draw_removed(source, provenance, self.config.workers, self.look, self.root)
+                _shrink(self.look, self.audit, self.root)
 
     def _make_way(self, is_same: bool) -> None:
         """What an earlier run wrote, or this conversion damaged, may be replaced; all else is moved away."""
@@ -224,11 +228,25 @@ class ConversionJob:
             return
         if self.ours is None:
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
-        self.aside.parent.mkdir(parents=True, exist_ok=True)
         place, number = self.aside, 1
-        while os.path.lexists(place):
-            place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
-        self.target.rename(place)
+        while True:
+            try:
+                move_own(self.target, place, self.root)
+            except FileExistsError:
+                place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
+            else:
+                return
+
+
+def _check_file(target: Path) -> None:
+    """Refuse a target that is there and is no file: what it leads to is not of this tree.
+
+    Raises:
+        TargetExistsError: so it is.
+    """
+    kind = kind_of(target)
+    if kind:
+        raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
 
 
 def check_unlinked(path: Path, root: Path) -> None:
@@ -247,19 +265,23 @@ def check_unlinked(path: Path, root: Path) -> None:
 
 @dataclass(frozen=True)
 class RecheckJob:
-    """Whether a target is still the file that was written."""
+    """Whether a target is still the file that was written, in the tree at `root`."""
 
     name: str
     target: Path
     sha256: str
+    root: Path | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read it wholly; done, or failed with an `error` that says what it is."""
         try:
-            with Stages(on_progress).stage("checksum") as progress:
-                same = file_sha256(self.target, progress) == self.sha256
-            error = "" if same else "is not the file that was written"
-            mtime_ns = self.target.stat().st_mtime_ns
+            with opened_folder(self.target.parent, self.root) as folder:
+                folder.check(self.target.name, is_read=True)
+                here = folder.held / self.target.name
+                with Stages(on_progress).stage("checksum") as progress:
+                    same = file_sha256(here, progress) == self.sha256
+                error = "" if same else "is not the file that was written"
+                mtime_ns = here.lstat().st_mtime_ns
         except OSError as exc:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
@@ -268,7 +290,10 @@ class RecheckJob:
 
 @dataclass(frozen=True)
 class PictureJob:
-    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`."""
+    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`.
+
+    All but the source lie in the tree at `root`.
+    """
 
     name: str
     source: Path
@@ -276,6 +301,7 @@ class PictureJob:
     picture: Path
     audit: Path
     workers: int
+    root: Path | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Draw it; done, or failed with an `error`."""
@@ -285,8 +311,8 @@ class PictureJob:
                 provenance = _provenance(self.target)
                 if provenance is None:
                     raise SlideReadError("does not say what it was made from", self.target)
-                draw_removed(source, provenance, self.workers, self.picture)
-            _shrink(self.picture, self.audit)
+                draw_removed(source, provenance, self.workers, self.picture, self.root)
+            _shrink(self.picture, self.audit, self.root)
         except Exception as exc:  # a picture less, and the night goes on
             return failure(exc, self.source)
         return Outcome(State.DONE)
@@ -306,20 +332,20 @@ def large_audit(audit: Path) -> Path:
     return audit.with_suffix(".large.jpg")
 
 
-def _shrink(picture: Path, thumbnail: Path) -> None:
-    """A small picture of a large one, without its legend.
+def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
+    """A small picture of a large one, without its legend; both lie in the tree at `root`.
 
     Raises:
         SlideWriteError: it cannot be written.
     """
-    data = picture.read_bytes()
+    data = read_own(picture, root, _PICTURE_BYTES)
     large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
     _, width, *_ = large.shape
     header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
     rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
     small = Image.fromarray(large[:rows])
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    with completed(thumbnail) as partial:
+    with completed(thumbnail, overwrite=True, root=root) as partial:
         small.save(partial, "JPEG", quality=80)
 
 

@@ -17,14 +17,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from wsicomp.errors import LedgerError
+from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
 from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
+from wsicomp.outputs import completed_file
+from wsicomp.own_files import is_open, opened_folder
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
 _FILE = "ledger.sqlite"
+_BESIDE = ("", "-wal", "-shm")
 _VERSION = 2
 
 
@@ -169,12 +172,17 @@ class Ledger:
         self.path = target / FOLDER / _FILE
         if read_only and not self.is_there(target):
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
+        check_files(target, read_only)
         with self._told():
             self._database = self._opened(read_only)
 
     def _opened(self, read_only: bool) -> sqlite3.Connection:
         if not read_only:
+            if not self.path.exists():
+                _begin(self.path)
             database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            database.execute("PRAGMA user_version").fetchone()
+            check_files(self.path.parents[1], read_only, are_open=True)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
             _make_tables(database)
@@ -192,6 +200,11 @@ class Ledger:
     def is_there(target: Path) -> bool:
         """Whether a tree has one."""
         return is_file(target / FOLDER / _FILE)
+
+    @staticmethod
+    def files(target: Path) -> tuple[Path, ...]:
+        """Where the ledger of a tree is, with what SQLite keeps beside it."""
+        return tuple(target / FOLDER / f"{_FILE}{suffix}" for suffix in _BESIDE)
 
     def __enter__(self) -> Ledger:
         return self
@@ -253,7 +266,7 @@ class Ledger:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, SlideWriteError) as exc:
             raise LedgerError(f"the ledger cannot be read or written ({exc})", self.path) from exc
 
 
@@ -263,6 +276,44 @@ def _row(entry: Entry) -> tuple[object, ...]:
         value.encode("utf-8", "backslashreplace").decode() if type(value) is str else value
         for value in vars(entry).values()
     )
+
+
+def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
+    """Refuse a ledger that SQLite would open through a link, or write under another name of it.
+
+    A rollback journal is none of ours, and can name any file to be deleted. `are_open` says that SQLite has
+    opened what is there, which must be what has the names.
+
+    Raises:
+        LedgerError: so it is; the message names the file.
+    """
+    try:
+        with opened_folder(target / FOLDER, target) as folder:
+            for name in (f"{_FILE}{suffix}" for suffix in _BESIDE):
+                folder.check(name, is_read=read_only and not name.endswith("-shm"))
+                found = folder.status(name)
+                if are_open and found is not None and not is_open(found):
+                    raise LedgerError("was put there while it was opened", folder.path / name)
+            journal = f"{_FILE}-journal"
+            if folder.status(journal) is not None:
+                message = "is there, and no wsicomp leaves one beside its ledger; look, then move it away"
+                raise LedgerError(message, folder.path / journal)
+    except SlideWriteError as exc:
+        raise LedgerError(exc.message, exc.path) from exc
+    except OSError as exc:
+        if isinstance(exc, LedgerError):
+            raise
+        raise LedgerError(f"the ledger cannot be opened ({exc.strerror or exc})", target / FOLDER) from exc
+
+
+def _begin(path: Path) -> None:
+    """Put a ledger there that has its tables already, so that SQLite needs no journal to make them."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        _make_tables(fresh)
+        data = bytearray(fresh.serialize())
+    data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging
+    with completed_file(path, root=path.parents[1]) as file:
+        file.write(data)
 
 
 def _make_tables(database: sqlite3.Connection) -> None:

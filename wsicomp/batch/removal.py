@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import os
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsicomp.batch.job import Outcome, check_unlinked, failure
+from wsicomp.batch.job import Outcome, failure
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import KeptError
 from wsicomp.figures import as_saving
 from wsicomp.outcome import reason_to_look
-from wsicomp.outputs import made_folder, sync_directory
+from wsicomp.outputs import sync_directory
+from wsicomp.own_files import Folder, named, opened_folder
 from wsicomp.preparation import file_sha256, slide_identity
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_source, open_tiff
@@ -112,7 +113,7 @@ def which_file(path: Path) -> str:
     try:
         status = path.lstat()
     except OSError as exc:
-        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", path) from exc
+        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", named(path)) from exc
     if stat.S_ISLNK(status.st_mode):
         raise KeptError("it is a link, and what it leads to is not of this tree")
     if not stat.S_ISREG(status.st_mode):
@@ -148,39 +149,43 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
-    _check_same(source, trees.target_of(entry), facts)
+    _check_same(source, entry, trees, facts)
     try:
-        check_unlinked(source, trees.source)
-        check_unlinked(place.parent, trees.source)
-        made_folder(place.parent)
-        if os.path.lexists(place):
-            raise KeptError("something of its name is in quarantine already; look at that first")
-        source.rename(place)
-        if which_file(place) != facts[0]:
-            if not os.path.lexists(source):
-                place.rename(source)
-            raise KeptError("another file took its place while it was moved")
-        _made_to_last(source, place)
+        with (
+            opened_folder(source.parent, trees.source) as here,
+            opened_folder(place.parent, trees.source, make=True) as there,
+        ):
+            if which_file(here.held / source.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
     return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="", kept_cause="")
 
 
-def _made_to_last(source: Path, place: Path) -> None:
-    """Have a move on the disk; one that cannot be is taken back.
+def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
+    """Move a source between two open folders, if it is the file of that fact, and have that on the disk.
 
     Raises:
-        KeptError: it was.
+        KeptError: it is not, or was put back.
     """
     try:
-        sync_directory(place.parent)
-        sync_directory(source.parent)
+        here.move(name, there, name, overwrite=False)
+    except FileExistsError as exc:
+        raise KeptError("something of its name is in quarantine already; look at that first") from exc
+    try:
+        if which_file(there.held / name) != fact:
+            raise KeptError("another file took its place while it was moved")
+        sync_directory(there.held)
+        sync_directory(here.held)
     except OSError as exc:
-        if os.path.lexists(source):
-            raise
-        place.rename(source)
+        there.move(name, here, name, overwrite=False)
         message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
         raise KeptError(message) from exc
+    except KeptError:
+        with suppress(FileExistsError):
+            there.move(name, here, name, overwrite=False)
+        raise
 
 
 def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
@@ -191,10 +196,12 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """
     _check_released(entry)
     place = trees.quarantine_of(entry)
-    _check_same(place, trees.target_of(entry), facts)
+    _check_same(place, entry, trees, facts)
     try:
-        check_unlinked(place, trees.source)
-        place.unlink()
+        with opened_folder(place.parent, trees.source) as folder:
+            if which_file(folder.held / place.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
@@ -205,8 +212,14 @@ def _check_released(entry: Entry) -> None:
         raise KeptError(f"{entry.look}, and nobody has looked at it")
 
 
-def _check_same(source: Path, target: Path, facts: tuple[str, ...]) -> None:
-    if (which_file(source), which_file(target)) != facts:
+def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]) -> None:
+    target = trees.target_of(entry)
+    try:
+        with opened_folder(target.parent, trees.target) as folder:
+            is_same = (which_file(source), which_file(folder.held / target.name)) == facts
+    except OSError as exc:
+        raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
+    if not is_same:
         raise KeptError("source or target changed after they were compared")
 
 

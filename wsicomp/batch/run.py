@@ -32,6 +32,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
 from wsicomp.outcome import reported_notes
 from wsicomp.outputs import sweep_partial
+from wsicomp.own_files import opened_folder, remove_own
 
 _NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
 """Causes that say nothing of what was to be checked or proved."""
@@ -76,9 +77,9 @@ def sweep(entry: Entry, trees: Trees) -> None:
     audit = audit_path(trees.target, entry.source)
     look = look_path(trees.target, entry.source)
     for path in (trees.target_of(entry), audit, large_audit(audit), look):
-        sweep_partial(path)
+        sweep_partial(path, trees.target)
     with suppress(OSError):
-        large_audit(audit).unlink()
+        remove_own(large_audit(audit), trees.target)
 
 
 class Run:
@@ -111,7 +112,9 @@ class Run:
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
-        return Task(entry, RecheckJob(entry.source, self._trees.target_of(entry), entry.target_sha256))
+        trees = self._trees
+        job = RecheckJob(entry.source, trees.target_of(entry), entry.target_sha256, trees.target)
+        return Task(entry, job)
 
     def _rechecked(self, task: Task, outcome: Outcome) -> None:
         entry = task.entry
@@ -200,10 +203,11 @@ class Run:
             stale = self._trees.target / as_path(name)
             others = "WHERE target = ? AND source != ? LIMIT 1"
             try:
-                status = stale.lstat()
-                is_ours = (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns))
-                if is_ours and not any(self._shop.ledger.entries(others, (name, entry.source))):
-                    stale.unlink()
+                with opened_folder(stale.parent, self._trees.target) as folder:
+                    status = os.lstat(stale.name, dir_fd=folder.descriptor)
+                    is_ours = (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns))
+                    if is_ours and not any(self._shop.ledger.entries(others, (name, entry.source))):
+                        folder.remove(stale.name)
             except OSError as exc:
                 self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
         return replace(entry, stale_target="")
@@ -233,8 +237,9 @@ class Run:
             if entry.removal == QUARANTINED:
                 source = trees.quarantine_of(entry)
             if self._is_asked_for(entry) and not os.path.lexists(picture):
+                converted = trees.target_of(entry)
                 job = PictureJob(
-                    entry.source, source, trees.target_of(entry), picture, audit, self._config.workers
+                    entry.source, source, converted, picture, audit, self._config.workers, trees.target
                 )
                 tasks.append(Task(entry, job))
         return tasks

@@ -136,7 +136,7 @@ def run_tissue(options: argparse.Namespace) -> int:
 
     brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
     settings = EvaluationSettings(magnifications, brightness)
-    with completed_files(options.folder) as hidden:
+    with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = evaluate(rows, segmenters, settings, hidden, progress)
         write_evaluation(found, hidden)
@@ -168,7 +168,7 @@ def run_codec(options: argparse.Namespace) -> int:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
         tiles = measuring.tissue_tiles(sets, options.split, options.tiles)
     codecs = list(measuring.measured_codecs(models, options.device))
-    with completed_files(options.folder) as hidden:
+    with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = measuring.measure(codecs, tiles, available_cores(), progress)
         points = measuring.curves(found)

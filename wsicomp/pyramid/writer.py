@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -24,8 +24,17 @@ from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.codecs.plain import ZSTANDARD
-from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
-from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
+from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
+from wsicomp.outputs import (
+    check_absent,
+    discard,
+    give_name,
+    lock_note,
+    open_locked,
+    partial_path,
+    settle,
+)
+from wsicomp.own_files import held_path, named, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -70,7 +79,8 @@ class PyramidWriter:
     """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
     Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
-    left is overwritten; one that another run still writes is refused.
+    left is overwritten; one that another run still writes is refused. With `root` no folder below it may be
+    a link.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -84,8 +94,12 @@ class PyramidWriter:
         icc_profile: bytes | None,
         overwrite: bool,
         model: bytes | None = None,
+        root: Path | None = None,
     ) -> None:
         self.partial = partial_path(target)
+        """Once it is open, by a path that leads into the folder it was opened in."""
+        self._root = root
+        self._opened = contextlib.ExitStack()
         self._target = target
         self._plan = plan
         self._icc_profile = icc_profile
@@ -96,15 +110,30 @@ class PyramidWriter:
         """What the user should know of how the partial file is held."""
 
     def __enter__(self) -> PyramidWriter:
-        self._refuse_existing()
-        self._file = open_locked(self.partial)
-        try:
-            self.note = lock_note(self._file)
-            self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
-        except OSError as exc:
-            self._discard()
-            raise _refused(exc, self.partial) from exc
+        check_absent(self._target, self._overwrite)
+        with self._opened:
+            self._file = self._begun()
+            try:
+                self.note = lock_note(self._file)
+                self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
+            except OSError as exc:
+                self._discard()
+                raise _refused(exc, self.partial) from exc
+            self._opened = self._opened.pop_all()
         return self
+
+    def _begun(self) -> BinaryIO:
+        """The partial file, in the folder that is held from now on."""
+        try:
+            self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
+        except SlideWriteError:
+            raise
+        except OSError as exc:
+            where = named(self._target)
+            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
+        self.partial = self._folder.held / self.partial.name
+        self._folder.forget_twin(self.partial.name, self._target.name)
+        return open_locked(self.partial)
 
     def __exit__(
         self,
@@ -112,8 +141,9 @@ class PyramidWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._file.closed:
-            self._discard()
+        with self._opened:
+            if not self._file.closed:
+                self._discard()
 
     def _discard(self) -> None:
         discard(self._file, self.partial)
@@ -227,14 +257,15 @@ class PyramidWriter:
             self._tiff.close()
             self._file.flush()
             levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
-            with tifffile.TiffFile(self.partial, mode="r+") as tiff:
+            written = held_path(self._file.fileno(), self.partial)
+            with tifffile.TiffFile(written, mode="r+") as tiff:
                 pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
-                for page, written in zip(pages, self._pages, strict=True):
+                for page, level in zip(pages, self._pages, strict=True):
                     if _AS_SAMPLE_FORMAT in page.tags:
                         _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
-                    if written is not None and len(written.blank) > 1:
-                        _share_blank_tile(page, written.blank)
-                    if written is not None and written.plan.encoding.compression == NEURAL:
+                    if level is not None and len(level.blank) > 1:
+                        _share_blank_tile(page, level.blank)
+                    if level is not None and level.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
                 if self._attaches:
                     images = self._pages.index(None)
@@ -280,22 +311,18 @@ class PyramidWriter:
             TargetExistsError: the target has come into being meanwhile, or another run is writing it.
             SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
         """
-        self._refuse_existing()
-        check_ours(self._file, self.partial)
         try:
-            self.partial.replace(self._target)
+            give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
+        except WsicompError:
+            raise
         except OSError as exc:
             is_old = self._target.exists()
             message = f"cannot get its name ({exc.strerror or exc}); "
             message += "what was there before still is" if is_old else "nothing is left of it"
-            raise SlideWriteError(message, self._target) from exc
+            raise SlideWriteError(message, named(self._target)) from exc
         with contextlib.suppress(OSError):  # all of it is on the disk already
             self._file.close()
-        settle(self._target)
-
-    def _refuse_existing(self) -> None:
-        if self._target.exists() and not self._overwrite:
-            raise TargetExistsError("exists already; choose another name or --overwrite", self._target)
+        settle(self._target, self._folder.held)
 
     def _write(self, data: Iterator[bytes], encoding: TileEncoding, layout: dict[str, Any]) -> None:
         if encoding.compression == JPEG:
@@ -326,10 +353,10 @@ class PyramidWriter:
                 yield level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-                raise SlideWriteError(message, self.partial, f"level {level.plan.number}") from exc
+                raise SlideWriteError(message, named(self.partial), f"level {level.plan.number}") from exc
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
-            raise SlideWriteError(found, self.partial, f"level {level.plan.number}")
+            raise SlideWriteError(found, named(self.partial), f"level {level.plan.number}")
 
     def _description(self, plan: LevelPlan) -> str:
         if self._plan.container == "tiff":
@@ -440,4 +467,4 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", path)
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", named(path))

@@ -37,7 +37,7 @@ def check_suffix(path: Path) -> None:
         raise ConfigError(f"a mask is written as one of {', '.join(SUFFIXES)}; end its name so", path)
 
 
-def write_mask(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
     """Write a mask in the format that its name says; it appears when it is complete.
 
     PNG: 255 is tissue. TIFF: OME-TIFF of the same with lower levels, its um per px stated where the slide's
@@ -46,11 +46,12 @@ def write_mask(path: Path, mask: TissueMask, info: SlideInfo) -> None:
 
     Raises:
         ConfigError: the name ends otherwise.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
     check_suffix(path)
     write = {".png": _write_png, ".json": _write_geojson, ".geojson": _write_geojson}
-    with completed(path) as partial:
+    with completed(path, overwrite) as partial:
         write.get(path.suffix.lower(), _write_tiff)(partial, mask, info)
 
 
