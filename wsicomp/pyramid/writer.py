@@ -34,7 +34,7 @@ from wsicomp.outputs import (
     partial_path,
     settle,
 )
-from wsicomp.own_files import held_path, named, opened_folder
+from wsicomp.own_files import named, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -255,10 +255,9 @@ class PyramidWriter:
         """
         try:
             self._tiff.close()
-            self._file.flush()
+            self._file.seek(0)
             levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
-            written = held_path(self._file.fileno(), self.partial)
-            with tifffile.TiffFile(written, mode="r+") as tiff:
+            with tifffile.TiffFile(self._file) as tiff:
                 pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
                 for page, level in zip(pages, self._pages, strict=True):
                     if _AS_SAMPLE_FORMAT in page.tags:
@@ -270,6 +269,7 @@ class PyramidWriter:
                 if self._attaches:
                     images = self._pages.index(None)
                     _attach(tiff, pages[:images], pages[images])
+                self._file.flush()
                 provenance = Provenance(
                     replace(self._plan, levels=tuple(level.made() for level in levels)),
                     mask,
@@ -280,6 +280,7 @@ class PyramidWriter:
                     restoration,
                 )
                 tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
+            self._file.flush()
             os.fsync(self._file.fileno())
         except (OSError, struct.error) as exc:
             raise _refused(exc, self.partial) from exc

@@ -72,7 +72,8 @@ def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
     options["photometric"] = "minisblack"
     # Without one of its own tifffile writes a UUID that tells the machine and the time.
     scale["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(levels[0].tobytes()).hexdigest()))
-    with tifffile.TiffWriter(path, ome=True) as tiff:
+    # By its name tifffile would look for where a link leads, and open that.
+    with path.open("wb") as file, tifffile.TiffWriter(file, ome=True) as tiff:
         tiff.write(levels[0], subifds=len(levels) - 1, metadata=scale, **options)
         for level in levels[1:]:
             tiff.write(level, subfiletype=1, **options)
