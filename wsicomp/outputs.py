@@ -6,7 +6,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,7 +133,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
     is_new = not folder.exists()
     with _told_of(folder), opened_folder(made_folder(folder)) as there:
         try:
-            shutil.rmtree(there.held / _HIDDEN, ignore_errors=True)  # a link is left as it is
+            there.clear(_HIDDEN)
             there.check(_HIDDEN)
             os.mkdir(_HIDDEN, dir_fd=there.descriptor)
             with opened_folder(there.held / _HIDDEN, there.held) as hidden:
@@ -142,7 +141,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
                 _move_out(hidden, there, overwrite)
             is_new = False
         finally:
-            shutil.rmtree(there.held / _HIDDEN, ignore_errors=True)
+            there.clear(_HIDDEN)
             if is_new:
                 with suppress(OSError):  # something came to lie there meanwhile
                     folder.rmdir()

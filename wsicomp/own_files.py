@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -104,6 +105,11 @@ class Folder:
         """
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
+
+    def clear(self, name: str) -> None:
+        """Take away a folder here with all that is in it, as well as it can be; nothing but a folder."""
+        if self.is_folder(name):  # a pipe would have it wait for ever
+            shutil.rmtree(self.held / name, ignore_errors=True)
 
     def move(self, name: str, there: Folder, new: str, overwrite: bool) -> None:
         """Rename; without `overwrite` never over what is there, also if it came a moment ago.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,7 +99,8 @@ def compare_slides(
             comparison = replace(comparison, slides=tuple(found), archive=archive)
             write_results(comparison, out, formats, overwrite or number > 1)
     finally:
-        shutil.rmtree(out / _WORK, ignore_errors=True)
+        with suppress(OSError), opened_folder(out) as opened:
+            opened.clear(_WORK)
     return comparison
 
 
