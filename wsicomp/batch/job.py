@@ -249,20 +249,6 @@ def _check_file(target: Path) -> None:
         raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
 
 
-def check_unlinked(path: Path, root: Path) -> None:
-    """Refuse a place in a tree that a link would lead out of it, or elsewhere in it.
-
-    Raises:
-        SlideWriteError: so it is, or it cannot be told.
-    """
-    try:
-        is_plain = path.resolve() == root.resolve() / path.relative_to(root)
-    except (OSError, RuntimeError) as exc:
-        raise SlideWriteError(f"cannot be looked at ({exc})", path) from exc
-    if not is_plain:
-        raise SlideWriteError("a folder on the way to it is a link; a batch writes into its own tree", path)
-
-
 @dataclass(frozen=True)
 class RecheckJob:
     """Whether a target is still the file that was written, in the tree at `root`."""
