@@ -140,7 +140,7 @@ def run_tissue(options: argparse.Namespace) -> int:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = evaluate(rows, segmenters, settings, hidden, progress)
         write_evaluation(found, hidden)
-    if not options.brightness:  # what an earlier evaluation left is none of this one's
+    if options.overwrite and not options.brightness:  # what an earlier evaluation left is none of this one's
         for name in (SWEEP, FIGURE):
             (options.folder / name).unlink(missing_ok=True)
     _print(found)
