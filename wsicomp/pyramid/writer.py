@@ -259,12 +259,12 @@ class PyramidWriter:
             levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
             with tifffile.TiffFile(self._file) as tiff:
                 pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
-                for page, level in zip(pages, self._pages, strict=True):
+                for page, written in zip(pages, self._pages, strict=True):
                     if _AS_SAMPLE_FORMAT in page.tags:
                         _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
-                    if level is not None and len(level.blank) > 1:
-                        _share_blank_tile(page, level.blank)
-                    if level is not None and level.plan.encoding.compression == NEURAL:
+                    if written is not None and len(written.blank) > 1:
+                        _share_blank_tile(page, written.blank)
+                    if written is not None and written.plan.encoding.compression == NEURAL:
                         page.tags[_COMPRESSION].overwrite(NEURAL)
                 if self._attaches:
                     images = self._pages.index(None)
