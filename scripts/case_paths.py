@@ -17,9 +17,8 @@ _META = Path(".wsicomp")
 _SMALL = partial_path(audit_path(Path(), "victim.svs"))
 _CONFIG = 'wsicomp.ConversionConfig(codec="copy",glass="keep",workers=1)'
 _SWAP = (
-    'lambda*_:__import__("os").path.lexists("FOLDER/planted")and'
-    '__import__("os").replace("FOLDER/planted","FOLDER/.target-0.tiff.wsicomp.partial")'
-    'if(_[0],_[1])==("write",1)else(None)'
+    'lambda stage, done, _: (stage, done) == ("write", 1) and '
+    '__import__("os").replace("FOLDER/planted", "FOLDER/.target-0.tiff.wsicomp.partial")'
 )
 
 Draw = Callable[[Path], list[tuple[Path, Any]]]
@@ -35,6 +34,12 @@ def planted(place: Path, kind: str) -> Draw:
         return [(victim, (victim, before))]
 
     return draw
+
+
+def beside_another(folder: Path) -> list[tuple[Path, Any]]:
+    """Two slides, and a link to the first where the report of the second goes."""
+    write_victim(folder / "other.svs")
+    return planted(Path("report.json"), "link")(folder)
 
 
 def with_journal(folder: Path) -> list[tuple[Path, Any]]:
@@ -97,8 +102,8 @@ CASES = [
     Case(
         "convert --json REPORT that is a link to a slide, --overwrite",
         "the slide stays",
-        planted(Path("report.json"), "link"),
-        "convert SOURCE TARGET --codec copy --glass keep --overwrite --json FOLDER/report.json",
+        beside_another,
+        "convert FOLDER/other.svs TARGET --codec copy --glass keep --overwrite --json FOLDER/report.json",
         stays,
     ),
     Case(

@@ -14,8 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import case_ledger
 import case_paths
 from case_list import CASES, HERE, THEN, Answer, Case
+
+CASES += case_ledger.CASES + case_paths.CASES
 
 _ASK = """
 import contextlib, io, json, openslide, sys, wsicomp
@@ -113,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
-    for case in (*CASES, *case_paths.CASES):
+    for case in CASES:
         if options.only in case.name:
             cells = [answered(case, checkout.resolve()).replace("|", "/") for checkout in checkouts.values()]
             command = case.command.replace("SOURCE TARGET ", "").replace(" SOURCE TARGET", "")

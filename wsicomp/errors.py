@@ -19,7 +19,8 @@
     ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type, by the same
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that is there already
-    │       └── TargetBusyError               one that another run is writing
+    │       ├── TargetBusyError               one that another run is writing
+    │       └── OtherSlideError               one that was made from another slide, perhaps its only copy
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library cannot be loaded
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
@@ -109,6 +110,10 @@ class TargetExistsError(SlideWriteError):
 
 class TargetBusyError(TargetExistsError):
     """A target that another run is writing at this moment."""
+
+
+class OtherSlideError(TargetExistsError):
+    """A target that was made from another slide than the one to be converted; it may be its only copy."""
 
 
 class UnknownCodecError(WsicompError, LookupError):

@@ -146,7 +146,7 @@ def describe_conversion(
         ),
         rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
         tissue_fraction=_tissue_fraction(provenance),
-        removed_area=_removed_area(provenance),
+        removed_area=removed_area_of(provenance),
         look=look or None,
         dropped=plan.dropped,
         notes=(
@@ -173,7 +173,7 @@ def _tissue_fraction(provenance: Provenance) -> float | None:
 
 def reason_to_look(provenance: Provenance) -> str:
     """Why a person should look at a conversion before its source goes, by what it says of itself; or ""."""
-    return look_reason(_tissue_fraction(provenance), _removed_area(provenance))
+    return look_reason(_tissue_fraction(provenance), removed_area_of(provenance))
 
 
 def planned_look(plan: ConversionPlan) -> str:
@@ -204,7 +204,7 @@ def _not_rounded_up(fraction: float) -> str:
     return f"{math.floor(fraction * 1000) / 10:.1f} %"
 
 
-def _removed_area(provenance: Provenance) -> float | None:
+def removed_area_of(provenance: Provenance) -> float | None:
     """The part of level 0 that was taken out as glass; None where glass was kept."""
     kept, painted = kept_and_painted(provenance.plan.levels[0])
     return removed_area(kept, painted, _tissue_fraction(provenance))

@@ -8,6 +8,7 @@ from wsicomp.batch.acceptance import Look, accept_slides, slides_to_look_at
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.coordinator import run_batch, survey_batch
 from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html
 from wsicomp.batch.run import BatchResult
 from wsicomp.batch.workshop import Stop, Watcher
@@ -19,11 +20,13 @@ __all__ = [
     "Entry",
     "Ledger",
     "Look",
+    "Rebuilt",
     "State",
     "Stop",
     "Watcher",
     "accept_slides",
     "read_report",
+    "rebuild_ledger",
     "run_batch",
     "slides_to_look_at",
     "survey_batch",

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.ledger import HELD_FOR_LOOK, Entry, Ledger, State, audit_path, look_path
+from wsicomp.batch.ledger import HELD_FOR_LOOK, SOURCE, Entry, Ledger, State, audit_path, look_path
 from wsicomp.batch.names import as_path, as_text
-from wsicomp.batch.survey import QUARANTINED, Trees
+from wsicomp.batch.quarantine import QUARANTINED
+from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import held_alone, logged, utc_now
 from wsicomp.errors import KeptError, LedgerError
 from wsicomp.own_files import is_own
@@ -58,7 +59,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
     if not Ledger.is_there(target):
         raise LedgerError("has no ledger; no batch has been here", target)
     with held_alone(target) as folder, Ledger(target) as ledger, logged(folder) as log:
-        trees = Trees(as_path(ledger.fact("source") or ""), target.absolute())
+        trees = Trees(as_path(ledger.fact(SOURCE) or ""), target.absolute())
         known = {entry.source: entry for entry in ledger.entries() if entry.target}
         named = dict.fromkeys(_named(slide, known, trees) for slide in slides)
         looks = tuple(_accepted(known[source], trees) for source in named)

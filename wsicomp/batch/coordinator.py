@@ -15,10 +15,11 @@ from pathlib import Path
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
 from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides, folders_of
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.names import as_text
+from wsicomp.batch.quarantine import seen_in
 from wsicomp.batch.run import BatchResult, Run, sweep
-from wsicomp.batch.survey import Survey, Trees, survey_tree
+from wsicomp.batch.survey import Survey, Trees, is_held, survey_tree
 from wsicomp.batch.watch import Heartbeat, held_alone, logged
 from wsicomp.batch.workshop import Stop, Watcher, Workshop
 from wsicomp.config import ConversionConfig
@@ -50,10 +51,12 @@ def run_batch(
         for entry in known.values():
             if entry.state is State.RUNNING:
                 sweep(entry, trees)
-        survey = survey_tree(inventory, known, trees, config, settings, choices)
-        ledger.note("source", as_text(trees.source))
+        seen = {source: entry for source, entry in known.items() if is_held(entry, trees)}
+        seen = {source: seen_in(entry, choices.quarantine_days) for source, entry in seen.items()}
+        survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
+        ledger.note(SOURCE, as_text(trees.source))
         ledger.drop(survey.dropped)
-        ledger.put([*survey.due, *survey.others])
+        ledger.put([*seen.values(), *survey.due, *survey.others])
         log.info(
             "begins: %d due, %d to check, %d found",
             len(survey.due),
@@ -128,7 +131,7 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
     Raises:
         ConfigError: it is of another source tree, or all sources are gone at once.
     """
-    before, now = ledger.fact("source"), as_text(trees.source)
+    before, now = ledger.fact(SOURCE), as_text(trees.source)
     if before is not None and before != now and not choices.source_moved:
         raise ConfigError(
             f"it holds the conversions of {before}; take a target of its own for {now}, or say "

@@ -19,6 +19,7 @@ from PIL import Image
 
 from wsicomp.batch.inventory import Selection
 from wsicomp.batch.ledger import State
+from wsicomp.batch.names import as_path
 from wsicomp.batch.pictures import draw_removed
 from wsicomp.config import ConversionConfig
 from wsicomp.convert import convert_slide
@@ -27,6 +28,7 @@ from wsicomp.errors import (
     ConfigError,
     MaskError,
     MissingExtraError,
+    OtherSlideError,
     SlideReadError,
     SlideWriteError,
     SourceChangedError,
@@ -47,6 +49,7 @@ from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_source, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.directories import TIFF_MAGIC
 from wsicomp.readers.parts import slide_parts
 from wsicomp.slide import Slide
 from wsicomp.stages import Progress, Stages
@@ -59,11 +62,13 @@ _PICTURE_BYTES = 50_000_000
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 DISK_FULL, REFUSED = "disk full", "target not writable"
 BUSY, IN_THE_WAY = "target being written", "target exists"
-PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY)
+OTHER_SLIDE, FORGED = "target of another slide", "target is none of ours"
+PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
 """Causes that say nothing of the slide: the next run tries it again without being told to."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TargetBusyError,), BUSY),
+    ((OtherSlideError,), OTHER_SLIDE),
     ((TargetExistsError,), IN_THE_WAY),
     ((SlideWriteError,), REFUSED),
     ((SourceChangedError,), CHANGED),
@@ -74,6 +79,10 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
 )
+_MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
+"""What stands in every file that wsicomp wrote, before its provenance and behind it."""
+_LONGEST_MARK = max(map(len, _MARKS))
+_BLOCK_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -82,7 +91,8 @@ class Outcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
     `elapsed_s` is measured by the cell. `report` is the whole `ConversionReport`; `facts` are which files a
-    proof was of.
+    proof was of. `aside` is where the conversion of an earlier slide by the same name went, "" where there
+    was none; `stale` are those of `ConversionJob.stale` that were made from this very slide.
     """
 
     state: State
@@ -96,6 +106,8 @@ class Outcome:
     elapsed_s: float = 0.0
     report: Mapping[str, Any] | None = None
     facts: tuple[str, ...] = ()
+    aside: str = ""
+    stale: tuple[str, ...] = ()
 
 
 class Job(Protocol):
@@ -116,7 +128,9 @@ class ConversionJob:
     """Convert `source`, one of a `selection`, into `target` in the tree at `root`.
 
     `ours` are the bytes and the time (ns) of what an earlier run wrote there, which may be replaced; None if
-    none did. What stands in its place then goes to `aside` unharmed. `audit` is where a small picture of what
+    none did. What stands in its place then goes to `aside` unharmed. `earlier_sha256` is of the file that the
+    ledger says it was made from, "" where it does not say. `stale` are earlier conversions under other names,
+    as `Entry.stale_target` has them. `audit` is where a small picture of what
     was removed goes, as JPEG, `look` where the large one stays if a person has to look at it.
     """
 
@@ -130,6 +144,8 @@ class ConversionJob:
     look: Path
     aside: Path
     ours: tuple[int, int] | None = None
+    earlier_sha256: str = ""
+    stale: tuple[str, ...] = ()
 
     def run(self, on_progress: Progress) -> Outcome:
         """Convert it, or take on a target that is there already and whole."""
@@ -146,12 +162,18 @@ class ConversionJob:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
             _check_file(self.target)
-            adopted = self._adopted(on_progress) if os.path.lexists(self.target) else None
-            report = adopted or self._converted(on_progress)
+            adopted, aside = (None, "")
+            if os.path.lexists(self.target):
+                adopted, aside = self._adopted(on_progress)
+            try:
+                report = adopted or self._converted(on_progress)
+            except BaseException:
+                self._put_back(aside)
+                raise
             written = folder.held / self.target.name
+            status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:
                 sha256 = file_sha256(written, progress)
-            status = written.lstat()
         return Outcome(
             State.DONE,
             target_sha256=sha256,
@@ -159,7 +181,20 @@ class ConversionJob:
             target_mtime_ns=status.st_mtime_ns,
             adopted=adopted is not None,
             report=report.to_json(),
+            aside=aside,
+            stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
         )
+
+    def _put_back(self, aside: str) -> None:
+        """Give the conversion of an earlier slide its name again, as none takes its place."""
+        if aside and not os.path.lexists(self.target):
+            with suppress(OSError):
+                move_own(Path(aside), self.target, self.root)
+
+    def _is_of(self, line: str, sha256: str) -> bool:
+        """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
+        provenance = _provenance(self.root / as_path(line.split(" ", 2)[2]))
+        return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = replace(self.config, overwrite=os.path.lexists(self.target))
@@ -189,11 +224,14 @@ class ConversionJob:
             with suppress(OSError):
                 remove_own(picture, self.root)
 
-    def _adopted(self, on_progress: Progress) -> ConversionReport | None:
+    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str]:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
 
+        And where the conversion of an earlier slide by this name went, "" if there was none.
+
         Raises:
-            TargetExistsError: something else stands there.
+            OtherSlideError: the conversion of another slide stands there.
+            TargetExistsError: something else does.
         """
         stages = Stages(on_progress)
         with closing(open_slide(self.source, self.config.z)) as source:
@@ -209,9 +247,8 @@ class ConversionJob:
                         self.source, self.target, provenance, found, stages, kept_model(self.config)
                     )
                     self._draw_again(source, provenance, bool(report.look))
-                    return report
-        self._make_way(is_same)
-        return None
+                    return report, ""
+        return None, self._make_way(provenance, sha256, is_same)
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""
@@ -221,12 +258,24 @@ class ConversionJob:
                 draw_removed(source, provenance, self.config.workers, self.look, self.root)
                 _shrink(self.look, self.audit, self.root)
 
-    def _make_way(self, is_same: bool) -> None:
-        """What an earlier run wrote, or this conversion damaged, may be replaced; all else is moved away."""
+    def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> str:
+        """Have no file in the target's place but one that may be replaced; where another one went, or "".
+
+        What an earlier run wrote of the slide of this SHA-256, or this conversion damaged, may be. Never what
+        was made from another slide, which may be all that is left of that, whatever the ledger or the config
+        says.
+        """
         status = self.target.lstat()
-        if is_same or self.config.overwrite or self.ours == (status.st_size, status.st_mtime_ns):
-            return
-        if self.ours is None:
+        is_ours = self.ours == (status.st_size, status.st_mtime_ns)
+        if provenance is None:
+            is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
+        else:
+            is_of_another = provenance.plan.source.sha256 != sha256
+        if not is_of_another and (is_same or self.config.overwrite or is_ours):
+            return ""
+        if self.ours is None or (is_of_another and not self.earlier_sha256):
+            if is_of_another:
+                raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
         place, number = self.aside, 1
         while True:
@@ -235,7 +284,37 @@ class ConversionJob:
             except FileExistsError:
                 place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
             else:
-                return
+                return str(place) if is_of_another else ""
+
+    def _is_of_nobody_knows(self) -> bool:
+        """Whether what stands there may be a conversion, and what of cannot be read any more."""
+        try:
+            with closing(open_tiff(self.target)):
+                is_damaged = False
+        except SlideReadError as exc:
+            is_damaged = not isinstance(exc, UnsupportedSlideError)
+        with suppress(OSError), self.target.open("rb") as file:
+            before = file.read(4)
+            if before in TIFF_MAGIC and is_damaged:
+                return True
+            while block := file.read(_BLOCK_BYTES):
+                if any(mark in before + block for mark in _MARKS):
+                    return True
+                before = block[-_LONGEST_MARK:]
+        return False
+
+
+def _of_another(provenance: Provenance | None) -> str:
+    """What is said of a target that was made from another slide, and what to do about it."""
+    found = "is a damaged TIFF, of which nobody can tell what it was made from"
+    if provenance is not None:
+        source = provenance.plan.source
+        name = f"{source.name}, " if source.name else ""
+        found = f"was made from another slide ({name}SHA-256 {source.sha256[:16]})"
+    return (
+        f"{found}, and may be all that is left of it: nothing replaces it, not even with --overwrite; give "
+        "this slide another name, or move that file to a tree of its own, and run again"
+    )
 
 
 def _check_file(target: Path) -> None:
@@ -264,10 +343,10 @@ class RecheckJob:
             with opened_folder(self.target.parent, self.root) as folder:
                 folder.check(self.target.name, is_read=True)
                 here = folder.held / self.target.name
+                mtime_ns = here.lstat().st_mtime_ns
                 with Stages(on_progress).stage("checksum") as progress:
                     same = file_sha256(here, progress) == self.sha256
                 error = "" if same else "is not the file that was written"
-                mtime_ns = here.lstat().st_mtime_ns
         except OSError as exc:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE

@@ -9,14 +9,29 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from wsicomp.batch.names import as_path
+from wsicomp.batch.soundness import (
+    UnsoundError,
+    check_pages,
+    check_tables,
+    check_values,
+    fits,
+    guard,
+    path_flaw,
+    stale_flaw,
+    to_look_at,
+)
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
 from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
@@ -27,8 +42,15 @@ FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
 _FILE = "ledger.sqlite"
-_BESIDE = ("", "-wal", "-shm")
-_VERSION = 2
+SOURCE = "source"
+"""The name under which a ledger has the path of the source tree."""
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database, by the ends of their names."""
+_IN_PLACE = ("", "-wal", "-shm")
+"""What SQLite writes in place: the database, and two of these."""
+_VERSION = 3
+_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
+"""What SQLite says where the file is at fault, and not the disk, its rights or another process."""
 
 
 class State(enum.StrEnum):
@@ -69,7 +91,8 @@ class Entry:
     `removed_area` is the part of level 0 that was taken out as glass. `look` says why a person has to look at
     the conversion before its source may go, "" where nobody has to. `accepted` is when somebody had looked,
     at the conversion `accepted_target` of the source `accepted_source` (SHA-256). `kept_cause` is
-    `HELD_FOR_LOOK` or `HELD_FOR_SAVING`, or "" for a proof that failed.
+    `HELD_FOR_LOOK` or `HELD_FOR_SAVING`, or "" for a proof that failed. `quarantine_age` are the days in
+    quarantine that `quarantine_runs` runs have counted, the last of them at `quarantine_seen`.
     """
 
     source: str
@@ -112,6 +135,9 @@ class Entry:
     accepted_source: str = ""
     accepted_target: str = ""
     kept_cause: str = ""
+    quarantine_age: float = 0.0
+    quarantine_runs: int = 0
+    quarantine_seen: str = ""
 
     @property
     def is_converted(self) -> bool:
@@ -140,6 +166,24 @@ class Entry:
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
 
+def ledger_path(target: Path) -> Path:
+    """Where the ledger of a tree lies."""
+    return target / FOLDER / _FILE
+
+
+def entry_flaw(entry: Entry) -> str:
+    """What of an entry no ledger may hold, as where a forged target says it; "" if all is well."""
+    values = vars(entry)
+    if entry.state not in tuple(State):
+        return f"state is {entry.state!r:.80}"
+    wrong = (
+        f"{name} is {values[name]!r:.80}"
+        for name, kind in _COLUMNS.items()
+        if not fits(name, kind, values[name])
+    )
+    return next(wrong, "") or _flaw(entry)
+
+
 def audit_path(target: Path, source: str) -> Path:
     """Where the small picture of what was removed from a slide lies."""
     digest = sha256(source.encode()).hexdigest()
@@ -151,8 +195,26 @@ def look_path(target: Path, source: str) -> Path:
     return audit_path(target, source).with_suffix(".look.jpg")
 
 
-_COLUMNS = {field.name: field.type for field in dataclasses.fields(Entry)}
+_COLUMNS = {field.name: str(field.type) for field in dataclasses.fields(Entry)}
 _TYPES = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
+_SINCE_2 = {"notes", "model", "removed_area", "look", "kept_cause"} | {
+    name for name in _COLUMNS if name.startswith("accepted")
+}
+_SINCE_3 = {name for name in _COLUMNS if name.startswith("quarantine_")}
+_COLUMNS_OF = {
+    1: _COLUMNS.keys() - _SINCE_2 - _SINCE_3,
+    2: _COLUMNS.keys() - _SINCE_3,
+    _VERSION: _COLUMNS.keys(),
+}
+_ROW = tuple({"int": int, "float": float, "bool": int}.get(kind, str) for kind in _COLUMNS.values())
+"""The types of a row's values, as SQLite hands them out."""
+_WORDS = {
+    "state": tuple(State),
+    "removal": ("", "quarantined", "deleted"),
+    "kept_cause": ("", HELD_FOR_LOOK, HELD_FOR_SAVING),
+}
+_TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM slides"  # noqa: S608 - our own names
 _PUT = (
     f"INSERT OR REPLACE INTO slides ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -165,46 +227,73 @@ class Ledger:
     Only the coordinator writes, in one thread. With `read_only` nothing is ever made or changed.
 
     Raises:
-        LedgerError: it is not there, is damaged, or is of another version of wsicomp.
+        LedgerError: it is not there, is damaged, is not what a batch wrote, or is of another version of
+            wsicomp. The same is raised by whatever reads or writes it.
     """
 
     def __init__(self, target: Path, read_only: bool = False) -> None:
-        self.path = target / FOLDER / _FILE
+        self.path = ledger_path(target)
+        self._target = target
         if read_only and not self.is_there(target):
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
         check_files(target, read_only)
         with self._told():
+            if os.path.lexists(self.path) and self.path.stat().st_size == 0:
+                raise UnsoundError("it is empty, 0 bytes")
+            if not read_only and not os.path.lexists(self.path):
+                make_ledger(self.path)
             self._database = self._opened(read_only)
 
     def _opened(self, read_only: bool) -> sqlite3.Connection:
-        if not read_only:
-            if not self.path.exists():
-                _begin(self.path)
-            database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            database.execute("PRAGMA user_version").fetchone()
-            check_files(self.path.parents[1], read_only, are_open=True)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            _make_tables(database)
-            upgrade(database)
+        if read_only:
+            database = _opened_to_read(self.path)
         else:
-            database = _read_upgraded(_opened_to_read(self.path))
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            raise LedgerError(
-                f"is of version {version}, expected {_VERSION}; take the wsicomp that wrote it", self.path
-            )
+            database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+        try:
+            guard(database)
+            self._check_version(database)
+            if not read_only:
+                check_files(self._target, read_only, are_open=True)
+            if read_only:
+                database = _read_upgraded(database)
+            else:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA synchronous=NORMAL")
+                upgrade(database)
+            check_values(database, _COLUMNS, _WORDS)
+            unusual = to_look_at(("source", "target"), _TIMES, ("stale_target",))
+            for row in database.execute(f"{_ALL} WHERE {unusual}"):
+                _entry(row)
+        except BaseException:
+            database.close()
+            raise
         return database
+
+    def _check_version(self, database: sqlite3.Connection) -> None:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version not in _COLUMNS_OF:
+            raise LedgerError(
+                f"is of version {version}, expected {_VERSION}; take the wsicomp that wrote it{self._advice}",
+                self.path,
+            )
+        check_tables(database, _COLUMNS_OF[version])
+        check_pages(database)
+
+    @property
+    def _advice(self) -> str:
+        """How to have a ledger again where this one is of no use."""
+        name = shlex.quote(os.fspath(self._target))
+        return f"; `wsicomp batch rebuild {name}` makes it anew from the targets"
 
     @staticmethod
     def is_there(target: Path) -> bool:
         """Whether a tree has one."""
-        return is_file(target / FOLDER / _FILE)
+        return is_file(ledger_path(target))
 
     @staticmethod
     def files(target: Path) -> tuple[Path, ...]:
         """Where the ledger of a tree is, with what SQLite keeps beside it."""
-        return tuple(target / FOLDER / f"{_FILE}{suffix}" for suffix in _BESIDE)
+        return tuple(target / FOLDER / f"{_FILE}{suffix}" for suffix in ("", *_BESIDE))
 
     def __enter__(self) -> Ledger:
         return self
@@ -231,8 +320,7 @@ class Ledger:
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
         """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
         with self._told():
-            query = f"SELECT {', '.join(_COLUMNS)} FROM slides {where or LOOK_FIRST}"  # noqa: S608
-            for row in self._database.execute(query, values):
+            for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
                 yield _entry(row)
 
     def figures(self, query: str) -> list[tuple[Any, ...]]:
@@ -244,13 +332,19 @@ class Ledger:
         """The whole `ConversionReport` of a slide, as JSON values; None where there is none."""
         with self._told():
             row = self._database.execute("SELECT report FROM reports WHERE source = ?", (source,)).fetchone()
-        return None if row is None else json.loads(row[0])
+            return None if row is None else _report(row[0])
 
     def fact(self, name: str) -> str | None:
         """What is noted of the tree under a name."""
         with self._told():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+            if row is None:
+                return None
+            if not isinstance(row[0], str):
+                raise UnsoundError(f"what it notes as {name} is no text")
+            if name == SOURCE and (flaw := _tree_flaw(row[0])):
+                raise UnsoundError(f"its source tree {flaw}")
+            return row[0]
 
     def note(self, name: str, value: str) -> None:
         """Note something of the tree."""
@@ -266,8 +360,21 @@ class Ledger:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, SlideWriteError) as exc:
-            raise LedgerError(f"the ledger cannot be read or written ({exc})", self.path) from exc
+        except UnsoundError as exc:
+            raise LedgerError(
+                f"the ledger is not what a batch wrote: {exc}{self._advice}", self.path
+            ) from exc
+        except sqlite3.Error as exc:
+            code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            advice = self._advice if code in _DAMAGE else ""
+            message = f"the ledger cannot be read or written ({exc}){advice}"
+            raise LedgerError(message, self.path) from exc
+        except SlideWriteError as exc:
+            raise LedgerError(f"the ledger cannot be written: {exc.message}", exc.path) from exc
+        except OSError as exc:
+            if isinstance(exc, LedgerError):
+                raise
+            raise LedgerError(f"cannot be looked at ({exc.strerror or exc})", self.path) from exc
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
@@ -289,7 +396,7 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
     """
     try:
         with opened_folder(target / FOLDER, target) as folder:
-            for name in (f"{_FILE}{suffix}" for suffix in _BESIDE):
+            for name in (f"{_FILE}{suffix}" for suffix in _IN_PLACE):
                 folder.check(name, is_read=read_only and not name.endswith("-shm"))
                 found = folder.status(name)
                 if are_open and found is not None and not is_open(found):
@@ -306,19 +413,46 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
         raise LedgerError(f"the ledger cannot be opened ({exc.strerror or exc})", target / FOLDER) from exc
 
 
-def _begin(path: Path) -> None:
-    """Put a ledger there that has its tables already, so that SQLite needs no journal to make them."""
+def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> Path | None:
+    """Make a ledger, whole at once: killed at any moment, there is none or all of it.
+
+    `source` is the path of the source tree, "" if it is not known. What lies there is moved aside: where to,
+    None if there was nothing. Made in memory, it needs no journal in a folder where others may write.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be made.
+    """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _make_tables(fresh)
+        fresh.execute("BEGIN")
+        fresh.executemany(_PUT, map(_row, entries))
+        if source:
+            fresh.execute("INSERT INTO facts VALUES (?, ?)", (SOURCE, source))
+        fresh.execute("COMMIT")
         data = bytearray(fresh.serialize())
     data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging
+    aside = set_aside(path)  # also what a ledger that is no more left beside it, which is not of this one
     with completed_file(path, root=path.parents[1]) as file:
         file.write(data)
+    return aside
+
+
+def set_aside(path: Path) -> Path | None:
+    """Give a ledger, with what SQLite keeps beside it, another name, which is returned; None without one.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    number = 1
+    while os.path.lexists(place := path.with_name(f"{path.name}.old-{number}")):
+        number += 1
+    for end in ("", *_BESIDE):
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{end}").rename(place.with_name(f"{place.name}{end}"))
+    return place if os.path.lexists(place) else None
 
 
 def _make_tables(database: sqlite3.Connection) -> None:
-    if database.execute("PRAGMA user_version").fetchone() != (0,):
-        return
     columns = ", ".join(f"{name} {_TYPES.get(str(kind), 'TEXT')} NOT NULL" for name, kind in _COLUMNS.items())
     database.executescript(
         f"""BEGIN;
@@ -332,15 +466,19 @@ def _make_tables(database: sqlite3.Connection) -> None:
 
 
 def upgrade(database: sqlite3.Connection) -> None:
-    """Bring a ledger of version 1 to this one, in one transaction: killed at any moment, it is as before.
+    """Bring a ledger of an earlier version to this one, in one transaction: killed, it is as before.
 
     What version 1 had no columns for is read from the reports that it kept. No slide of it was ever looked
-    at, so that each one which has to be is in state `LOOK`.
+    at, so that each one which has to be is in state `LOOK`. Before version 3 nobody counted the days in
+    quarantine, so that they begin anew.
     """
     database.execute("BEGIN IMMEDIATE")
     try:
-        if database.execute("PRAGMA user_version").fetchone() == (1,):
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
             _add_columns(database)
+            if version == 1:
+                _read_reports(database)
             database.execute(f"PRAGMA user_version = {_VERSION}")
         database.execute("COMMIT")
     except BaseException:
@@ -353,13 +491,17 @@ def _add_columns(database: sqlite3.Connection) -> None:
     there = {name for _, name, *_ in database.execute("PRAGMA table_info(slides)")}
     for name, kind in _COLUMNS.items():
         if name not in there:
-            column = "REAL NOT NULL DEFAULT 0" if str(kind) == "float" else "TEXT NOT NULL DEFAULT ''"
-            database.execute(f"ALTER TABLE slides ADD COLUMN {name} {column}")
+            sort = _TYPES.get(kind, "TEXT")
+            default = "''" if sort == "TEXT" else "0"
+            database.execute(f"ALTER TABLE slides ADD COLUMN {name} {sort} NOT NULL DEFAULT {default}")
+
+
+def _read_reports(database: sqlite3.Connection) -> None:
     query = "SELECT slides.source, report FROM slides JOIN reports USING (source) WHERE state = 'done'"
     for source, text in database.execute(query).fetchall():
         try:
-            values = _read_of_report(json.loads(text))
-        except (ValueError, LookupError, TypeError, AttributeError):
+            values = _read_of_report(_report(text))
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, UnsoundError):
             continue  # of an earlier version still; the proof before a source goes looks itself
         state = State.LOOK if values["look"] else State.DONE
         row = (*values.values(), state, source)
@@ -374,18 +516,20 @@ def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
     tiles = sum(level.get(kind, 0) for kind in kinds) or 1
     painted, gone = level["whitened"] / tiles, (level["blank"] + level["empty"]) / tiles
     area = removed_area(1 - gone - painted, painted, tissue)
+    if area is not None and not 0 <= area <= 1:
+        raise ValueError("more was removed than there is")
     look = look_reason(tissue, area)
     return {
         "notes": "\n".join([*reported_notes(report), *([look_note(look)] if look else [])]),
-        "model": report.get("model") or "",
+        "model": str(report.get("model") or ""),
         "removed_area": area or 0.0,
         "look": look,
     }
 
 
 def _read_upgraded(database: sqlite3.Connection) -> sqlite3.Connection:
-    """The ledger itself, or where it is of version 1 a copy in memory, upgraded; the file stays as it is."""
-    if database.execute("PRAGMA user_version").fetchone() != (1,):
+    """The ledger itself, or where it is an earlier version's a copy in memory, upgraded; the file stays."""
+    if database.execute("PRAGMA user_version").fetchone() == (_VERSION,):
         return database
     copy = sqlite3.connect(":memory:", isolation_level=None)
     with closing(database):
@@ -401,17 +545,73 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
     for mode in ["mode=ro&immutable=1"] if is_quiet else ["mode=ro", "mode=ro&immutable=1"]:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
         try:
-            database.execute("SELECT 1 FROM facts")
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
             database.close()
             continue
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
     raise sqlite3.OperationalError("it cannot be opened")
 
 
+def _report(text: str) -> dict[str, Any]:
+    """A report as JSON values.
+
+    Raises:
+        UnsoundError: it is none.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise UnsoundError(f"a report is no JSON ({exc})") from exc
+    if not isinstance(values, dict):
+        raise UnsoundError("a report is no JSON object")
+    return values
+
+
+def _tree_flaw(text: str) -> str:
+    """What keeps a text from being the path of a source tree; "" if nothing does."""
+    try:
+        path = os.fspath(as_path(text))
+    except ValueError:
+        return "is no path"
+    return "" if path.startswith("/") and "\0" not in path else f"is {text!r:.80}, no absolute path"
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
+    """The entry in a row, which somebody may have written since all rows were looked at.
+
+    Raises:
+        UnsoundError: a value is of another kind, a path leads out of its tree, or a time is none.
+    """
     values = dict(zip(_COLUMNS, row, strict=True))
     for name, kind in _COLUMNS.items():
         if kind == "bool":
             values[name] = bool(values[name])
-    return Entry(**(values | {"state": State(values["state"])}))
+    is_known = values["state"] in _WORDS["state"]
+    entry = Entry(**(values | ({"state": State(values["state"])} if is_known else {})))
+    is_plain = is_known and tuple(map(type, row)) == _ROW
+    if flaw := _flaw(entry) if is_plain else entry_flaw(entry):
+        raise UnsoundError(f"slide {entry.source:.80}: {flaw}")
+    return entry
+
+
+def _flaw(entry: Entry) -> str:
+    """The path of an entry that leads out of its tree, or the time that is none; "" if all is well."""
+    checks = [("stale_target", stale_flaw), *((name, _time_flaw) for name in _TIMES)]
+    if entry.target:  # else it is no slide, and no path is made of it
+        checks += [("source", path_flaw), ("target", path_flaw)]
+    for name, check in checks:
+        value = getattr(entry, name)
+        if value and (flaw := check(value)):
+            return f"{name} {value!r:.80} {flaw}"
+    return ""
+
+
+def _time_flaw(text: str) -> str:
+    try:
+        return "is a time without zone" if datetime.fromisoformat(text).tzinfo is None else ""
+    except ValueError:
+        return "is no time"

@@ -53,17 +53,18 @@ def assign_targets(
         if known.get(source) in (target, _apart(target, source))
     }
     targets: dict[str, str] = {}
-    taken = {_folded(target) for source, target in known.items() if source not in wished}
+    taken = {folded(target) for source, target in known.items() if source not in wished}
     for source, target in {**settled, **wished}.items():
         chosen = settled.get(source, target)
-        if _folded(chosen) in taken:
+        if folded(chosen) in taken:
             chosen = _apart(target, source)
-        taken.add(_folded(chosen))
+        taken.add(folded(chosen))
         targets[source] = chosen
     return targets
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A path as text in the one form that it has where neither cases nor Unicode's ways of writing count."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
@@ -83,6 +84,16 @@ def _wished(source: str, config: ConversionConfig) -> str:
         name = f"{path.name}{'.svs' if config.format == 'svs' else '.tiff'}"
     wished = str(path.with_name(name))
     return _apart(wished, source) if _is_long(name) else wished
+
+
+def possible_targets(source: str) -> frozenset[str]:
+    """All targets that a slide may have, by whatever options."""
+    path = PurePosixPath(source)
+    names = {f"{path.name}.tiff", f"{path.name}.svs"}
+    if path.suffix.lower() in (".svs", *_TIFF):
+        names.add(path.name)
+    plain = {str(path.with_name(name)) for name in names if not _is_long(name)}
+    return frozenset(plain | {_apart(str(path.with_name(name)), source) for name in names})
 
 
 def _is_long(name: str) -> bool:

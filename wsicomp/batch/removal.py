@@ -11,12 +11,12 @@ import os
 import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from wsicomp.batch.job import Outcome, failure
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
-from wsicomp.batch.survey import DELETED, QUARANTINED, Trees
+from wsicomp.batch.quarantine import DELETED, put_in
+from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import KeptError
 from wsicomp.figures import as_saving
@@ -107,18 +107,32 @@ class ProofJob:
 def which_file(path: Path) -> str:
     """A text that of all files here only this one has, as it is now, seen from any machine.
 
+    Whoever writes into a file can put back the time of that (mtime), but not the time of its last change
+    of any kind (ctime).
+
     Raises:
         KeptError: it is a link, or no file.
     """
     try:
         status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            raise KeptError("it is a link, and what it leads to is not of this tree")
+        if not stat.S_ISREG(status.st_mode):
+            raise KeptError("it is no regular file")
+        # Opened, so that a network's file system asks its server and does not answer by what it remembers.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", named(path)) from exc
-    if stat.S_ISLNK(status.st_mode):
-        raise KeptError("it is a link, and what it leads to is not of this tree")
-    if not stat.S_ISREG(status.st_mode):
-        raise KeptError("it is no regular file")
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _but_for_its_name(which: str) -> str:
+    """What of a file's text outlasts a new name, which changes the time of its last change."""
+    return which.rpartition(" ")[0]
 
 
 def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
@@ -160,7 +174,7 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
             _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
-    return replace(entry, removal=QUARANTINED, removed=utc_now(), kept_because="", kept_cause="")
+    return replace(put_in(entry), kept_because="", kept_cause="")
 
 
 def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
@@ -174,7 +188,7 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
     except FileExistsError as exc:
         raise KeptError("something of its name is in quarantine already; look at that first") from exc
     try:
-        if which_file(there.held / name) != fact:
+        if _but_for_its_name(which_file(there.held / name)) != _but_for_its_name(fact):
             raise KeptError("another file took its place while it was moved")
         sync_directory(there.held)
         sync_directory(here.held)
@@ -221,9 +235,3 @@ def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]
         raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
     if not is_same:
         raise KeptError("source or target changed after they were compared")
-
-
-def is_overdue(entry: Entry, days: float) -> bool:
-    """Whether a source has been in quarantine for so long."""
-    age = datetime.now(UTC) - datetime.fromisoformat(entry.removed)
-    return age.total_seconds() >= days * 86_400

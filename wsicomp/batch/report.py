@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.ledger import CONVERTED, Entry, Ledger, State, audit_path
+from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_path
 from wsicomp.batch.watch import utc_now
 from wsicomp.outputs import check_output, completed
 from wsicomp.own_files import read_own
@@ -139,7 +139,7 @@ def read_report(target: Path) -> BatchReport:
         return BatchReport(
             look=look,
             pictures={entry.source: str(picture_of(target, entry) or "") for entry in look},
-            source=ledger.fact("source") or "",
+            source=ledger.fact(SOURCE) or "",
             target=str(target),
             made=utc_now(),
             software=SOFTWARE,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.cell import CRASHED, HUNG, NO_CELL, STOPPED
-from wsicomp.batch.job import PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
+from wsicomp.batch.job import FORGED, PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
 from wsicomp.batch.ledger import (
     CONVERTED,
     FOLDER,
@@ -21,11 +22,13 @@ from wsicomp.batch.ledger import (
     Entry,
     State,
     audit_path,
+    entry_flaw,
     look_path,
 )
-from wsicomp.batch.names import as_path
-from wsicomp.batch.removal import ProofJob, deleted, held_back, is_overdue, quarantined
-from wsicomp.batch.survey import DAMAGED, QUARANTINED, Survey, Trees
+from wsicomp.batch.names import as_path, as_text, folded
+from wsicomp.batch.quarantine import QUARANTINED, days_left, is_overdue
+from wsicomp.batch.removal import ProofJob, deleted, held_back, quarantined
+from wsicomp.batch.survey import DAMAGED, Survey, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
 from wsicomp.config import ConversionConfig
@@ -50,6 +53,9 @@ class BatchResult:
     `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
     and stay) are of this run; `no_room` were not begun for want of space on the disk. `look` (to be looked at
     by a person), `waiting` and `failures` count all slides that are in these states now and were asked for.
+    `in_quarantine` counts the sources there that only their days keep from being deleted, and
+    `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
+    every day: `first_goes_days` and `last_goes_days`, None where there is none.
     """
 
     look: int
@@ -65,11 +71,32 @@ class BatchResult:
     waiting: int
     failures: int
     elapsed_s: float
+    in_quarantine: int = 0
+    quarantine_bytes: int = 0
+    first_goes_days: float | None = None
+    last_goes_days: float | None = None
 
     @property
     def is_good(self) -> bool:
         """Whether no slide of the tree failed, and nothing but the user ended the run."""
         return not self.failures and not self.no_room and self.why in (FINISHED, UNTIL, ASKED)
+
+
+def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
+    """Delete a file of a tree, reached without a link, that still has its size and time (ns); no other.
+
+    Raises:
+        OSError: it is not there, or a folder on the way to it is a link.
+    """
+    with opened_folder((root / path).parent, root) as folder:
+        status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == facts:
+            folder.remove(path.name)
+
+
+def _place(target: str) -> str:
+    """A target's path in the one form that it has on every file system."""
+    return folded(str(as_path(target)))
 
 
 def sweep(entry: Entry, trees: Trees) -> None:
@@ -160,11 +187,21 @@ class Run:
             look_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
+            entry.source_sha256,
+            tuple(entry.stale_target.splitlines()),
         )
         return Task(entry, job)
 
     def _converted(self, task: Task, outcome: Outcome) -> None:
         entry = _settled(task.entry, outcome)
+        if flaw := entry_flaw(entry):
+            error = f"its target says what no conversion does ({flaw}); move it away and run again"
+            outcome = Outcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
+            entry = _settled(task.entry, outcome)
+        if outcome.aside:
+            entry = self._noted(
+                entry, f"the conversion of an earlier slide by this name is in {outcome.aside}"
+            )
         if outcome.state is not State.DONE:
             sweep(entry, self._trees)
         if outcome.cause == STOPPED:
@@ -180,7 +217,7 @@ class Run:
             self._shop.again(replace(task, entry=again))
             return
         if entry.is_converted and entry.stale_target:
-            entry = self._without_stale(entry)
+            entry = self._without_stale(entry, frozenset(outcome.stale))
         self._shop.put(entry, outcome.report)
         self._count(entry, task.entry.source_bytes)
         self._shop.ended(entry)
@@ -196,21 +233,35 @@ class Run:
             sizes["source"] += entry.source_bytes
             sizes["target"] += entry.target_bytes
 
-    def _without_stale(self, entry: Entry) -> Entry:
-        """Take away earlier conversions of other names, now that this one stands, if they are still ours."""
+    def _without_stale(self, entry: Entry, same: Container[str]) -> Entry:
+        """Take away earlier conversions of other names, now that this one stands, if they are still ours.
+
+        Only those that were made from the same slide, of which `same` has the lines: any other may be all
+        that is left of an earlier slide by this name.
+        """
         for line in entry.stale_target.splitlines():
             size, mtime_ns, name = line.split(" ", 2)
             stale = self._trees.target / as_path(name)
-            others = "WHERE target = ? AND source != ? LIMIT 1"
             try:
-                with opened_folder(stale.parent, self._trees.target) as folder:
-                    status = os.lstat(stale.name, dir_fd=folder.descriptor)
-                    is_ours = (status.st_size, status.st_mtime_ns) == (int(size), int(mtime_ns))
-                    if is_ours and not any(self._shop.ledger.entries(others, (name, entry.source))):
-                        folder.remove(stale.name)
+                if _place(name) in self._targets:
+                    continue
+                if line in same:
+                    unlink_within(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
+                elif os.path.lexists(stale):
+                    entry = self._noted(entry, f"{stale} stays: it was not made from this slide as it is now")
             except OSError as exc:
                 self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
         return replace(entry, stale_target="")
+
+    @cached_property
+    def _targets(self) -> set[str]:
+        """All targets, by names that no file system takes for one another."""
+        return {_place(entry.target) for entry in self._shop.ledger.entries() if entry.target}
+
+    def _noted(self, entry: Entry, note: str) -> Entry:
+        """The entry with one note more, which the log has too."""
+        self._shop.log.warning("%s: %s", entry.source, note)
+        return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
     def _take_away(self) -> None:
         """Move away the sources that are proved to be replaced, delete those long in quarantine."""
@@ -339,6 +390,13 @@ class Run:
             for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting', 'look')")
             if self._is_asked_for(entry)
         )
+        days = self._shop.choices.quarantine_days
+        held = [
+            entry
+            for entry in self._shop.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
+            if self._is_asked_for(entry) and not held_back(entry, self._shop.choices.min_saving)[0]
+        ]
+        left = [days_left(entry, days) for entry in held]
         return BatchResult(
             states[State.LOOK],
             why,
@@ -353,6 +411,10 @@ class Run:
             waiting=states[State.WAITING],
             failures=states[State.FAILED],
             elapsed_s=self._shop.elapsed_s(),
+            in_quarantine=len(held),
+            quarantine_bytes=sum(entry.source_bytes for entry in held),
+            first_goes_days=min(left, default=None),
+            last_goes_days=max(left, default=None),
         )
 
     def _is_asked_for(self, entry: Entry) -> bool:

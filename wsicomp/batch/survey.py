@@ -13,11 +13,11 @@ from wsicomp.batch.inventory import QUARANTINE, FoundSlide, Inventory
 from wsicomp.batch.job import GONE, PASSING
 from wsicomp.batch.ledger import Entry, State
 from wsicomp.batch.names import as_path, assign_targets
+from wsicomp.batch.quarantine import DELETED, QUARANTINED, put_in
 from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
 from wsicomp.own_files import opened_folder
 
-QUARANTINED, DELETED = "quarantined", "deleted"
 _DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
 UNKNOWN = "unknown"
 """The digest of a target of before, of which only size and time are known."""
@@ -149,6 +149,8 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
     entry = replace(
         entry,
         attempts=old.attempts,
+        # A ledger that was made anew knows the target, but not which file by this name it was made from.
+        source_sha256=old.source_sha256 if old.stamp else "",
         stale_target="\n".join(stale.values()),
         accepted=old.accepted,
         accepted_source=old.accepted_source,
@@ -186,6 +188,11 @@ def _look(entry: Entry, rules: _Rules) -> str:
     return "good" if same and not rules.choices.recheck else "suspect"
 
 
+def is_held(entry: Entry, trees: Trees) -> bool:
+    """Whether a slide's source lies in quarantine, where the ledger says that it does."""
+    return entry.removal == QUARANTINED and os.path.isfile(trees.quarantine_of(entry))  # noqa: PTH113
+
+
 def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
     """What to do about a slide that is not in the tree, or not among those that are asked for."""
     is_there = os.path.lexists(rules.trees.source_of(entry))
@@ -194,7 +201,7 @@ def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
         if is_there:
             return
         if not entry.removal and in_quarantine:
-            entry = replace(entry, removal=QUARANTINED, removed=utc_now())
+            entry = put_in(entry)
             yield _OTHER, entry
         if entry.removal == QUARANTINED and not in_quarantine:
             entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")

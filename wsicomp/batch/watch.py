@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -28,8 +28,10 @@ _LOCK, _LOG = "lock", "batch.log"
 _LOG_BYTES, _LOGS = 5_000_000, 5
 _BEAT_EVERY_S = 5.0
 _TRIES = 10
-_MOST_BYTES = 10_000_000
-"""No heartbeat is as large."""
+_BEAT_BYTES = 1 << 24
+_LONGEST_TEXT = 500
+_MOST_S = 1e10
+"""What a heartbeat holds at most: bytes, letters of a text, seconds."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,55 @@ class Heartbeat:
             partial.write_text(json.dumps(values) + "\n", "utf-8")
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What of a heartbeat is shown: as `Snapshot` has it, and the `time` of it."""
+
+    time: str
+    elapsed_s: float
+    eta_s: float | None
+    running: Mapping[str, tuple[str, int, int]]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Heard:
+        """That of the JSON values of a heartbeat.
+
+        Raises:
+            ValueError, TypeError, LookupError, AttributeError: they are of no heartbeat.
+        """
+        running = {name: _stage(stage) for name, stage in values["running"].items()}
+        eta_s = values["eta_s"]
+        elapsed_s = _seconds(values["elapsed_s"])
+        return cls(_text(values["time"]), elapsed_s, None if eta_s is None else _seconds(eta_s), running)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value[:_LONGEST_TEXT]
+
+
+def _seconds(value: object) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= _MOST_S:  # type: ignore[operator]
+        raise ValueError("no seconds")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _stage(value: Sequence[Any]) -> tuple[str, int, int]:
+    name, done, total = value
+    if type(done) is not int or type(total) is not int or not 0 <= max(abs(done), abs(total)) < _MOST_S**2:
+        raise ValueError("no stage")
+    return _text(name), done, total
+
+
 def read_heartbeat(target: Path) -> dict[str, Any] | None:
-    """What the last run said last; None where none has said anything."""
+    """What the last run said last; None where none has said anything, or what is there is no heartbeat."""
     try:
-        values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _MOST_BYTES).decode())
-    except (OSError, ValueError):
+        values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
+        Heard.of(values)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
-    return values if isinstance(values, dict) else None
+    return dict(values)
 
 
 def is_at_work(target: Path) -> bool:

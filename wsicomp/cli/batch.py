@@ -1,12 +1,14 @@
 """`wsicomp batch`: a tree of slides overnight; `batch status` and `batch report` say what became of it.
 
-`batch accept` records that a person has looked at a slide whose source waits for that.
+`batch accept` records that a person has looked at a slide whose source waits for that, `batch rebuild` makes
+a lost ledger anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import signal
@@ -24,6 +26,7 @@ from wsicomp.batch import (
     BatchChoices,
     BatchReport,
     BatchResult,
+    Entry,
     Ledger,
     Look,
     Stop,
@@ -37,11 +40,12 @@ from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.choices import next_time
 from wsicomp.batch.inventory import QUARANTINE
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
+from wsicomp.batch.quarantine import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
 from wsicomp.batch.removal import held_back
-from wsicomp.batch.survey import DELETED
-from wsicomp.batch.watch import is_at_work, read_heartbeat
+from wsicomp.batch.watch import Heard, is_at_work, read_heartbeat
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
+from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
 from wsicomp.cli.options import add_conversion_options, batch_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import write_json
@@ -74,10 +78,11 @@ examples:
   wsicomp batch report archive/ --html report.html             in the morning
   wsicomp batch accept archive/                                which slides a person has to look at
   wsicomp batch accept archive/ a/slide.svs                    somebody looked at this one: its source may go
+  wsicomp batch rebuild archive/                               a lost or damaged ledger, from the targets
 
 exit codes: 0 nothing failed (also with slides to look at), 1 a slide failed or had no room, 2 wrong usage,
 130 stopped by a signal
-a folder that is really called status, report or accept: name it ./status
+a folder that is really called status, report, accept or rebuild: name it ./status
 """
 
 _STATUS, _REPORT = "batch status", "batch report"
@@ -89,13 +94,13 @@ _LOOKS_NAMED, _STAY_NAMED, _NOTES_NAMED = 50, 20, 20
 def spelled(arguments: Sequence[str]) -> list[str]:
     """The command line with `batch status` and its like as one word each, as the parser knows them."""
     given = list(arguments)
-    if len(given) > 1 and f"{given[0]} {given[1]}" in (_STATUS, _REPORT, ACCEPT):
+    if len(given) > 1 and f"{given[0]} {given[1]}" in (_STATUS, _REPORT, ACCEPT, REBUILD):
         given[:2] = [f"{given[0]} {given[1]}"]
     return given
 
 
 def register(commands: Subparsers) -> None:
-    """Add the four commands to the parser."""
+    """Add the five commands to the parser."""
     parser = add_command(
         commands,
         "batch",
@@ -134,6 +139,7 @@ def register(commands: Subparsers) -> None:
     report.add_argument("--overwrite", action="store_true", help="replace these files if they exist")
     report.set_defaults(run=run_report)
     register_accept(commands)
+    register_rebuild(commands)
 
 
 def _add_tree_options(parser: argparse.ArgumentParser) -> None:
@@ -329,6 +335,8 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         print(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
         for why, count in _held_back(target, choices).items():
             print(f"sources that would stay, {why}: {count}")
+        for what, count in _quarantine(target, choices).items():
+            print(f"sources in quarantine that {what}: {count}")
     print(
         f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
         f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
@@ -348,6 +356,34 @@ def _held_back(target: Path, choices: BatchChoices) -> dict[str, int]:
         HELD_FOR_SAVING: f"as under {choices.min_saving:g} % were saved",
     }
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
+
+
+def _quarantine(target: Path, choices: BatchChoices) -> dict[str, int]:
+    """What would become of sources in quarantine, and of how many."""
+    held: list[Entry] = []
+    if Ledger.is_there(target):
+        with Ledger(target, read_only=True) as ledger:
+            found = [
+                entry for entry in ledger.entries() if entry.removal == QUARANTINED and entry.is_converted
+            ]
+        held = [entry for entry in found if not held_back(entry, choices.min_saving)[0]]
+    days = choices.quarantine_days
+    go = sum(is_overdue(seen_in(entry, days), days) for entry in held)
+    counts = {"would be deleted, if the proof still holds": go, "would stay for their days": len(held) - go}
+    return {text: count for text, count in counts.items() if count}
+
+
+def _quarantine_text(result: BatchResult) -> str:
+    """What is in quarantine, and when it goes."""
+    first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
+    when = f"not before {goes_by(first)}, after {math.ceil(first * 10) / 10:g} days more"
+    if goes_by(first) != goes_by(last):
+        when += f", the last not before {goes_by(last)}"
+    return (
+        f"  in quarantine: {result.in_quarantine} sources, {as_bytes(result.quarantine_bytes)}; runs with "
+        f"--delete-source-after-verify delete the first {when} (each run counts the time since the one "
+        "before, at most a day)"
+    )
 
 
 def _result_text(result: BatchResult, target: Path) -> str:
@@ -373,6 +409,8 @@ def _result_text(result: BatchResult, target: Path) -> str:
     lines.append(f"{target}: {said} in {as_duration(result.elapsed_s)}{why}")
     if result.waiting or result.failures:
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
+    if result.in_quarantine:
+        lines.append(_quarantine_text(result))
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
     return "\n".join(lines)
 
@@ -398,12 +436,18 @@ def run_status(options: argparse.Namespace) -> int:
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
         print("  no batch of this machine is at work" + (f"; run it again for {left} slides" if left else ""))
-    elif beat is not None:
-        eta = "" if beat.get("eta_s") is None else f", about {as_duration(beat['eta_s'])} to go"
-        print(f"  at work since {as_duration(beat['elapsed_s'])} (as of {beat['time']}){eta}")
-        for name, (stage, done, total) in beat["running"].items():
-            print(f"    {name}: {stage} {done} of {total}")
+    elif beat is None:
+        print("  at work; its heartbeat cannot be read, and is written anew every few seconds")
+    else:
+        _say_heartbeat(Heard.of(beat))
     return 0
+
+
+def _say_heartbeat(heard: Heard) -> None:
+    eta = "" if heard.eta_s is None else f", about {as_duration(heard.eta_s)} to go"
+    print(f"  at work since {as_duration(heard.elapsed_s)} (as of {printable(heard.time)}){eta}")
+    for name, (stage, done, total) in heard.running.items():
+        print(f"    {printable(name)}: {printable(stage)} {done} of {total}")
 
 
 def run_report(options: argparse.Namespace) -> int:

@@ -1,0 +1,271 @@
+"""A ledger made anew from the targets of a tree, where it is lost or cannot be read.
+
+Every target says itself what it was made from. Nothing of that is believed beyond the name of a slide: the
+next run holds each target against its source before it takes it on, and a source is taken away only after
+the same proof as ever. No slide and no target is touched, and the old ledger is moved aside, not deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from wsicomp.batch.inventory import SUFFIXES
+from wsicomp.batch.job import Outcome, failure
+from wsicomp.batch.ledger import (
+    SOURCE,
+    Entry,
+    Ledger,
+    State,
+    entry_flaw,
+    ledger_path,
+    make_ledger,
+)
+from wsicomp.batch.names import as_text, possible_targets
+from wsicomp.batch.soundness import guard, path_flaw
+from wsicomp.batch.survey import DAMAGED
+from wsicomp.batch.watch import held_alone, logged, utc_now
+from wsicomp.concurrency import available_cores, ordered_map
+from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError
+from wsicomp.inputs import is_folder
+from wsicomp.outcome import look_note, reason_to_look, removed_area_of
+from wsicomp.plan import TileAction
+from wsicomp.preparation import file_sha256
+from wsicomp.provenance import Provenance
+from wsicomp.readers import open_tiff
+from wsicomp.readers.converted import ConvertedSlide
+from wsicomp.readers.directories import TIFF_MAGIC
+from wsicomp.stages import Progress, Stages
+
+_STEPS = 1_000_000
+_DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was made from"
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a new ledger was made of. `aside` is where the old one went, None if there was none.
+
+    `entries` are of all targets that say what they were made from, `damaged` (paths and why, as text) of
+    those that cannot, and are in the ledger as failed; `others` counts files that are no conversions.
+    """
+
+    entries: tuple[Entry, ...]
+    damaged: tuple[tuple[str, str], ...]
+    others: int
+    aside: Path | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What one file of the tree says; `name` is that of its source, None where it does not say."""
+
+    target: str
+    entry: Entry | None
+    name: str | None = None
+    error: str = ""
+
+
+def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progress | None = None) -> Rebuilt:
+    """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
+
+    What only the ledger knew is lost: who has looked at which slide, and how long sources are in quarantine.
+
+    Raises:
+        LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work.
+        SlideWriteError: nothing can be written there.
+    """
+    if not is_folder(target):
+        raise LedgerError("is no folder; name the tree that a batch writes", target)
+    if not even_if_sound and _is_sound(target):
+        raise LedgerError(
+            "its ledger can be read, so that nothing is to be made anew; with --even-if-sound it is all the "
+            "same, without what only the ledger knows",
+            target,
+        )
+    with held_alone(target) as folder, logged(folder) as log:
+        read = list(_read_all(target, on_progress))
+        known = [one for one in read if one.entry is not None]
+        entries = tuple(_by_source(known))
+        damaged = tuple((one.target, one.error) for one in read if one.error)
+        tree = _old_source(target)
+        try:
+            aside = make_ledger(ledger_path(target), [*entries, *_lost(damaged, entries)], tree)
+        except (OSError, sqlite3.Error) as exc:
+            found = getattr(exc, "strerror", None) or exc
+            raise SlideWriteError(f"no ledger can be written there ({found})", folder) from exc
+        log.info("the ledger was made anew: %d targets, %d damaged", len(entries), len(damaged))
+    return Rebuilt(entries, damaged, len(read) - len(known) - len(damaged), aside)
+
+
+def _is_sound(target: Path) -> bool:
+    if not Ledger.is_there(target):
+        return False
+    try:
+        with Ledger(target, read_only=True) as ledger:
+            ledger.fact(SOURCE)
+            return all(True for _ in ledger.entries())
+    except LedgerError:
+        return False
+
+
+def _old_source(target: Path) -> str:
+    """The source tree of the old ledger, if that much of it can be read; "" if not."""
+    path = ledger_path(target)
+    if not Ledger.is_there(target):
+        return ""
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as database:
+            guard(database)
+            database.set_progress_handler(lambda: 1, _STEPS)  # a table that is a query without end
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (SOURCE,)).fetchone()
+    except sqlite3.Error:
+        return ""
+    text = row[0] if row else ""
+    is_path = type(text) is str and text.startswith("/") and not path_flaw(text.strip("/"))
+    return text if is_path else ""
+
+
+def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
+    """What every file of the tree says that could be a target, in the order of their names."""
+    paths = sorted(_files(target))
+    stages = Stages(on_progress)
+    with stages.stage("read the targets") as progress:
+        results = ordered_map(lambda path: _read(target, path), paths, available_cores())
+        for number, one in enumerate(results, 1):
+            progress(number, len(paths))
+            yield one
+
+
+def _files(target: Path) -> Iterator[Path]:
+    """Every file that is not hidden, none of them through a link."""
+
+    def refused(exc: OSError) -> None:
+        message = f"cannot be read ({exc.strerror or exc}), and a ledger would lack what is in it"
+        raise LedgerError(message, exc.filename or target) from exc
+
+    for name, folders, files in os.walk(target, onerror=refused):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        for file in files:
+            path = Path(name) / file
+            if not file.startswith(".") and not os.path.islink(path) and os.path.isfile(path):  # noqa: PTH113, PTH114
+                yield path
+
+
+def _read(target: Path, path: Path) -> _Read:
+    text = as_text(path.relative_to(target))
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                return _Read(text, None)
+        status = path.stat()
+        with closing(open_tiff(path)) as slide:
+            if not isinstance(slide, ConvertedSlide):
+                return _Read(text, None)
+            provenance = slide.provenance
+        entry = _entry(text, provenance, status.st_size, status.st_mtime_ns, file_sha256(path))
+        if flaw := entry_flaw(entry):
+            raise SlideReadError(f"its provenance says what none can: {flaw}", path)
+    except UnsupportedSlideError:
+        return _Read(text, None)
+    except Exception as exc:  # one target is no reason to leave out the others
+        return _Read(text, None, error=_said(failure(exc, path), exc))
+    return _Read(text, entry, provenance.plan.source.name)
+
+
+def _said(outcome: Outcome, exc: Exception) -> str:
+    return outcome.error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({outcome.error})"
+
+
+def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:
+    """The entry of a target. It has no stamp and no settings, so that the next run looks at its source."""
+    plan = provenance.plan
+    look = reason_to_look(provenance)
+    actions = Counter[TileAction]()
+    for level in plan.levels:
+        actions.update({action: level.count(action) for action in TileAction})
+    return Entry(
+        source=text,
+        target=text,
+        state=State.LOOK if look else State.DONE,
+        source_bytes=plan.source.bytes,
+        digest=plan.digest,
+        source_sha256=plan.source.sha256,
+        target_sha256=sha256,
+        target_bytes=size,
+        target_mtime_ns=mtime_ns,
+        ended=utc_now(),
+        adopted=True,
+        codec=plan.codec,
+        restorable=provenance.restoration is not None,
+        tiles=actions.total(),
+        removed_tiles=actions[TileAction.BLANK] + actions[TileAction.EMPTY],
+        lost_tiles=sum(len(record.lost) for record in provenance.levels),
+        notes="\n".join(as_text(note) for note in (*plan.notes, *([look_note(look)] if look else []))),
+        model="" if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
+        removed_area=removed_area_of(provenance) or 0.0,
+        look=look,
+    )
+
+
+def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:
+    """The entries by the sources that their targets say and are named after, no two by the same.
+
+    Where several could be of one source, it is the last one written; the others keep their own names, as
+    those do whose names say nothing.
+    """
+    taken: set[str] = set()
+    rest: list[Entry] = []
+    for one in sorted(read, key=_newest_first):
+        assert one.entry is not None
+        source = _source_of(one.target, one.name)
+        if source and source not in taken:
+            taken.add(source)
+            yield replace(one.entry, source=source)
+        else:
+            rest.append(one.entry)
+    for entry in rest:
+        source = entry.target
+        while source in taken:
+            source += "~"
+        taken.add(source)
+        yield replace(entry, source=source)
+
+
+def _newest_first(one: _Read) -> tuple[int, str]:
+    assert one.entry is not None
+    return -one.entry.target_mtime_ns, one.target
+
+
+def _source_of(target: str, name: str | None) -> str:
+    """The source whose conversion has this name, by what the target says of it; "" if there is none."""
+    path = PurePosixPath(target)
+    names = [as_text(name)] if name else _guesses(path.name)
+    sources = [str(path.with_name(name)) for name in names if "/" not in name and name not in ("", ".", "..")]
+    return next((one for one in sources if not path_flaw(one) and target in possible_targets(one)), "")
+
+
+def _guesses(name: str) -> Iterator[str]:
+    """The names that the source of a target may have had which does not say it."""
+    stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
+    if suffix in (".tiff", ".svs") and PurePosixPath(stem).suffix.lower() in SUFFIXES:
+        yield stem
+    head, _, mark = stem.rpartition("~")
+    if len(mark) == 8:
+        yield f"{head}{suffix}"
+        yield head
+    yield name
+
+
+def _lost(damaged: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Entries for targets that cannot be read: failures, until they are taken from a copy or away."""
+    taken = {entry.source for entry in entries}
+    for target, error in damaged:
+        if target not in taken:
+            yield Entry(target, target, State.FAILED, ended=utc_now(), cause=DAMAGED, error=error)

@@ -1,0 +1,63 @@
+"""`wsicomp batch rebuild`: a ledger made anew from the targets, where it is lost or cannot be read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
+from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.text import write_json
+from wsicomp.errors import printable
+
+REBUILD = "batch rebuild"
+
+_DESCRIPTION = """\
+Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.
+
+Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not touched; the old
+ledger is moved aside, beside the new one. The next batch holds each conversion against its source before it
+takes it on, and no source goes before the same proof as ever. What only the old ledger knew is lost: who has
+looked at which slide (they are to be looked at again), and since when sources are in quarantine (their days
+begin anew)."""
+
+
+def register_rebuild(commands: Subparsers) -> None:
+    """Add the command to the parser."""
+    rebuild = add_command(commands, REBUILD, "a lost or damaged ledger, from the targets", _DESCRIPTION)
+    rebuild.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree that a batch writes")
+    rebuild.add_argument(
+        "--even-if-sound", action="store_true", help="also where the ledger that is there can be read"
+    )
+    rebuild.add_argument("--json", action="store_true", help="as JSON")
+    rebuild.set_defaults(run=run_rebuild)
+
+
+def run_rebuild(options: argparse.Namespace) -> int:
+    """Make the ledger anew; 1 if a target cannot be read."""
+    rebuilt = rebuild_ledger(options.target, options.even_if_sound)
+    if options.json:
+        write_json(
+            {
+                "targets": [{"source": one.source, "target": one.target} for one in rebuilt.entries],
+                "damaged": [{"target": target, "error": error} for target, error in rebuilt.damaged],
+                "others": rebuilt.others,
+                "aside": None if rebuilt.aside is None else str(rebuilt.aside),
+            },
+            None,
+        )
+    else:
+        print(_text(options.target, rebuilt))
+    return 1 if rebuilt.damaged else 0
+
+
+def _text(target: Path, rebuilt: Rebuilt) -> str:
+    lines = [f"{printable(name)}: {printable(error)}" for name, error in rebuilt.damaged]
+    aside = f"; the old one is {printable(rebuilt.aside)}" if rebuilt.aside else ""
+    damaged = f", {len(rebuilt.damaged)} that cannot be read" if rebuilt.damaged else ""
+    others = f", {rebuilt.others} other files" if rebuilt.others else ""
+    lines.append(
+        f"{printable(target)}: the ledger has {len(rebuilt.entries)} conversions{damaged}{others}{aside}"
+    )
+    lines.append("  the next batch holds each against its source; no slide was touched")
+    return "\n".join(lines)
