@@ -41,7 +41,7 @@ from wsicomp.errors import (
 )
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import completed
-from wsicomp.preparation import expected_digest, file_sha256, kept_model
+from wsicomp.preparation import expected_digest, file_sha256, kept_model, plan_flaw
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_source, open_tiff
@@ -143,8 +143,12 @@ class ConversionJob:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         check_unlinked(self.target.parent, self.root)
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        adopted = self._adopted(on_progress) if os.path.lexists(self.target) else None
+        adopted, refused = None, ""
+        if os.path.lexists(self.target):
+            adopted, refused = self._adopted(on_progress)
         report = adopted or self._converted(on_progress)
+        if refused:
+            report = replace(report, notes=(*report.notes, refused))
         with Stages(on_progress).stage("checksum") as progress:
             sha256 = file_sha256(self.target, progress)
         status = self.target.stat()
@@ -185,12 +189,17 @@ class ConversionJob:
             with suppress(OSError):
                 picture.unlink()
 
-    def _adopted(self, on_progress: Progress) -> ConversionReport | None:
+    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str]:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
+
+        The text says why, of a target that has the digest of this conversion and is none. Nothing that it
+        says is believed: its plan must be the one that would be made here, and its tiles are held against the
+        source.
 
         Raises:
             TargetExistsError: something else stands there.
         """
+        refused = ""
         stages = Stages(on_progress)
         with closing(open_slide(self.source, self.config.z)) as source:
             with stages.stage("identify") as progress:
@@ -198,16 +207,22 @@ class ConversionJob:
             provenance = _provenance(self.target)
             is_same = provenance is not None and provenance.plan.digest == digest
             if provenance is not None and is_same:
-                with stages.stage("verify") as progress:
-                    found = verify_slide(self.target, source, sha256, self.config.workers, progress)
-                if not found.problems:
+                refused = plan_flaw(source, self.config, provenance.plan)
+                if not refused:
+                    with stages.stage("verify") as progress:
+                        found = verify_slide(self.target, source, sha256, self.config.workers, progress)
+                    refused = str(found.problems[0]) if found.problems else ""
+                if not refused:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(self.config)
                     )
                     self._draw_again(source, provenance, bool(report.look))
-                    return report
+                    return report, ""
         self._make_way(is_same)
-        return None
+        return (
+            None,
+            f"what stood in its place was not its conversion and was replaced ({refused})" if refused else "",
+        )
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""

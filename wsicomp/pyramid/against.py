@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.pyramid.floors import Floor, floor_of
-from wsicomp.pyramid.problems import Problem
+from wsicomp.pyramid.problems import UNLIKE, Problem
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.pyramid.touched import covered, touched
 from wsicomp.readers.converted import ConvertedSlide
@@ -218,13 +219,14 @@ class Against:
         expected = truth if painted is None else self._with_paint(truth, painted)
         unlike = self._off(level, region, here, expected, seen.shape)
         if unlike is not None:
-            return "tile-unlike", unlike
+            return UNLIKE, unlike
         if painted is not None and not is_damaged:
             blanked = self._paints_over(level, index, here, truth, painted)
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and index.level == 0:
-            self._count_painted(painted, region)
+            gone = painted & (_apart(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
+            self._count_painted(gone, region)
         if level.is_loose:
             return self._loses(level, index, here, there) or self._other_picture(
                 here, expected[: region.height, : region.width]
@@ -288,6 +290,8 @@ class Against:
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
         lost = self._lost(level, index, here, truth, painted, doubtful)
+        if self._look.block_px(level.as_level(self._source)) == 1:
+            lost = _without_threads(lost)
         # Another mask makes other fringes: what is gone must be a thing by itself.
         thing = self._look.things(lost, level.as_level(self._source))
         if thing is None:
@@ -365,14 +369,14 @@ class Against:
         first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
         shift = float(np.abs(first.mean((0, 1)) - second.mean((0, 1))).max())
         if shift > _MOST_APART:
-            return "tile-unlike", f"its mean colour is {shift:.1f} grey levels off the source's"
+            return UNLIKE, f"its mean colour is {shift:.1f} grey levels off the source's"
         first, second = first.mean(-1), second.mean(-1)
         if min(first.size, second.size) < 16 or second.std() < _CONTRAST:
             return None
         alike = 0.0 if first.std() < 1e-3 else float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
         if alike >= _RESEMBLES:
             return None
-        return "tile-unlike", f"it is another picture than the source's (a correlation of {alike:.2f})"
+        return UNLIKE, f"it is another picture than the source's (a correlation of {alike:.2f})"
 
 
 class _Level:
@@ -447,6 +451,12 @@ class _Level:
             data = self.codec.encode(pixels)
             return decode_tile(EncodedTile(data, self.codec.encoding, self.plan.tile))
         return None
+
+
+def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without what is one block wide: where blocks are single pixels, that is the fringe of what stays."""
+    square = np.ones((2, 2), np.uint8)
+    return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
 
 
 def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:

@@ -45,7 +45,8 @@ class Problem:
         return f"{self.code}: {self.place}: {self.message}"
 
 
-_OF_MANY = ("tile-blanked", "tile-unlike", "tile-not-lost")
+UNLIKE = "tile-unlike"
+_OF_MANY = ("tile-blanked", UNLIKE, "tile-not-lost")
 _MOST_TOLD = 4
 
 

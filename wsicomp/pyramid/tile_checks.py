@@ -148,15 +148,18 @@ class ConvertedTileCheck(TileCheck):
         except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
             return
-        if self._against is not None:
-            found = self._against.compared(index, tile)
-            if found.is_damaged and str(index) not in self.flawed:
-                self.flawed.append(str(index))
-            if found.problem is not None:
-                yield found.problem
-                return
         if action is TileAction.ENCODE and self._is_comparable:
-            yield from self._check_fidelity(index, tile)
+            unfaithful = list(self._check_fidelity(index, tile))
+            if unfaithful:
+                yield from unfaithful
+                return
+        if self._against is None:
+            return
+        found = self._against.compared(index, tile)
+        if found.is_damaged and str(index) not in self.flawed:
+            self.flawed.append(str(index))
+        if found.problem is not None:
+            yield found.problem
 
     def _check_fidelity(self, index: TileIndex, tile: Pixels) -> Iterator[Problem]:
         assert self._source is not None, "there is something to compare with"

@@ -28,7 +28,7 @@ from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.claims import check_claims
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.oracle import check_pixels
-from wsicomp.pyramid.problems import Problem, few_of_each
+from wsicomp.pyramid.problems import UNLIKE, Problem, few_of_each
 from wsicomp.pyramid.reading import shows_what_is_stored
 from wsicomp.pyramid.restoration import restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
@@ -126,15 +126,16 @@ def verify_slide(
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
-        if not is_fresh:
-            problems += _check_claims(slide, source, is_direct, problems)
+        if not is_fresh and not problems:
+            problems += _check_claims(slide, source, is_direct)
         compared = None if problems else source
         against = None if is_fresh else _against(slide, compared, is_direct, workers)
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh, against)
         if against is not None:
             found += few_of_each(against.blanks(progress))
-        told = frozenset(problem.place for problem in found)
-        found += check_pixels(slide, compared if is_direct else None, workers, thorough, told)
+        told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
+        seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
+        found = [*_unseen(found, seen), *seen]
         found += _check_carried(slide, workers, progress, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
@@ -177,18 +178,24 @@ def _check_carried(
     yield from _check_carried_model(slide)
 
 
+def _unseen(found: Sequence[Problem], seen: Sequence[Problem]) -> Iterator[Problem]:
+    """What was found, but for tiles that are not like the source's where others see that of their level."""
+    levels = {_level_in(problem) for problem in seen}
+    return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
+
+
+def _level_in(problem: Problem) -> str:
+    return problem.place.partition(" tile ")[0]
+
+
 def _against(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Against | None:
     if source is None or not isinstance(slide, ConvertedSlide):
         return None
     return Against(slide, source, is_direct, workers)
 
 
-def _check_claims(
-    slide: TiffSlide, source: Slide | None, is_direct: bool, told: Sequence[Problem]
-) -> Iterator[Problem]:
-    """What the file says of its making, unless it was said already that it was made from another source."""
-    is_another = any(problem.code == "source-differs" for problem in told)
-    if isinstance(slide, ConvertedSlide) and source is not None and not is_another:
+def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool) -> Iterator[Problem]:
+    if isinstance(slide, ConvertedSlide) and source is not None:
         yield from check_claims(slide, source, is_direct)
 
 
