@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from case_list import CASES, HERE, THEN, Answer, Case
+from case_proof import CASES as PROOF
 
 _ASK = """
 import contextlib, io, json, openslide, sys, wsicomp
@@ -112,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
-    for case in CASES:
+    for case in [*CASES, *PROOF]:
         if options.only in case.name:
             cells = [answered(case, checkout.resolve()).replace("|", "/") for checkout in checkouts.values()]
             command = case.command.replace("SOURCE TARGET ", "").replace(" SOURCE TARGET", "")

@@ -437,8 +437,8 @@ class _Level:
         """As `floor_of`; but what a file says of its own tiles is not believed beyond a bound."""
         record = self._record if self.is_guarded else replace(self._record, guarded=None)
         floor = floor_of(self.plan, record)
-        if not self.is_guarded:
-            return Floor(floor.shift, min(2 * floor.shift + 3, max(_STRICTEST, floor.shift)), None)
+        if not self.is_guarded or (record.guarded is None and not self.is_loose):
+            return Floor(min(floor.shift, _STRICTEST), min(2 * floor.shift + 3, _STRICTEST))
         allowed = float(self.plan.options.get("max_color_shift", _STRICTEST - 3)) + 3
         bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
         shift = min(floor.shift, bound)
