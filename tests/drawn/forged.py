@@ -357,7 +357,7 @@ FORGERIES: dict[str, Forgery] = {
     "one tile blank, packed": Forgery(PACKED, ("tile-blanked",), _one(BLANK), _blank),
     "one tile blank of the small level": Forgery(ENCODED, ("tile-blanked",), _one(BLANK, 1), _blank),
     "the small level blank": Forgery(COPIED, ("tile-blanked",), _lettered(BLANK, level=1), _blank),
-    "blank by a mask of the user's": Forgery(
+    "blank by a mask": Forgery(
         COPIED, ("tile-blanked",), _lettered(BLANK, TileAction.COPY), _blank, _whole_mask
     ),
     "blank where glass was kept": Forgery(KEPT, ("plan-differs",), _lettered(BLANK), _blank),
@@ -406,3 +406,13 @@ FORGERIES: dict[str, Forgery] = {
     "made from more bytes": Forgery(COPIED, ("source-differs",), words=_larger_source),
 }
 """By what a person would call it; `other` is another slide of the same form."""
+
+REMAINDER = "a remainder of another slide"
+
+
+def forge_named(source: str, target: str, name: str, other: str) -> None:
+    """Write a forgery by its name, or the remainder that rebuilds another slide."""
+    if name == REMAINDER:
+        restorable_lie(Path(source), Path(target), Path(other))
+    else:
+        forge(Path(source), Path(target), FORGERIES[name], Path(other))
