@@ -163,8 +163,10 @@ def expected_digest(
     return conversion_digest(sha256, config, _tissue_sha256(config), model), sha256
 
 
-def plan_flaw(slide: Slide, config: ConversionConfig, plan: ConversionPlan) -> str:
+def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:
     """How a plan that has the digest of this conversion is not its plan, in words; "" if nothing is wrong.
+
+    `sha256` is the digest of the slide's file.
 
     All is compared that no pixel decides; which tiles are glass is looked at tile by tile when the file is
     held against its source.
@@ -180,6 +182,8 @@ def plan_flaw(slide: Slide, config: ConversionConfig, plan: ConversionPlan) -> s
         )
     except ConfigError as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
+    if plan.source.sha256 != sha256:
+        return "source-differs: file: it says that it was made from another file"
     found, expected = (_decided(one) for one in (plan, own))
     for name in expected:
         if found[name] != expected[name]:

@@ -207,7 +207,7 @@ class ConversionJob:
             provenance = _provenance(self.target)
             is_same = provenance is not None and provenance.plan.digest == digest
             if provenance is not None and is_same:
-                refused = plan_flaw(source, self.config, provenance.plan)
+                refused = plan_flaw(source, sha256, self.config, provenance.plan)
                 if not refused:
                     with stages.stage("verify") as progress:
                         found = verify_slide(self.target, source, sha256, self.config.workers, progress)
