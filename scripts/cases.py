@@ -17,6 +17,7 @@ from pathlib import Path
 import case_ledger
 import case_paths
 from case_list import CASES, HERE, THEN, Answer, Case
+from case_proof import CASES as PROOF
 
 CASES += case_ledger.CASES + case_paths.CASES
 
@@ -116,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
-    for case in CASES:
+    for case in [*CASES, *PROOF]:
         if options.only in case.name:
             cells = [answered(case, checkout.resolve()).replace("|", "/") for checkout in checkouts.values()]
             command = case.command.replace("SOURCE TARGET ", "").replace(" SOURCE TARGET", "")

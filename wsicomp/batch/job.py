@@ -44,7 +44,7 @@ from wsicomp.errors import (
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import completed
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
-from wsicomp.preparation import expected_digest, file_sha256, kept_model
+from wsicomp.preparation import expected_digest, file_sha256, kept_model, plan_flaw
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_source, open_tiff
@@ -162,14 +162,16 @@ class ConversionJob:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
             _check_file(self.target)
-            adopted, aside = (None, "")
+            adopted, aside, refused = None, "", ""
             if os.path.lexists(self.target):
-                adopted, aside = self._adopted(on_progress)
+                adopted, aside, refused = self._adopted(on_progress)
             try:
                 report = adopted or self._converted(on_progress)
             except BaseException:
                 self._put_back(aside)
                 raise
+            if refused:
+                report = replace(report, notes=(*report.notes, refused))
             written = folder.held / self.target.name
             status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:
@@ -224,15 +226,18 @@ class ConversionJob:
             with suppress(OSError):
                 remove_own(picture, self.root)
 
-    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str]:
+    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str, str]:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
 
-        And where the conversion of an earlier slide by this name went, "" if there was none.
+        And where the conversion of an earlier slide by this name went, "" if there was none. And why, of a
+        target that has the digest of this conversion and is none. Nothing that it says is believed: its plan
+        must be the one that would be made here, and its tiles are held against the source.
 
         Raises:
             OtherSlideError: the conversion of another slide stands there.
             TargetExistsError: something else does.
         """
+        refused = ""
         stages = Stages(on_progress)
         with closing(open_slide(self.source, self.config.z)) as source:
             with stages.stage("identify") as progress:
@@ -240,15 +245,21 @@ class ConversionJob:
             provenance = _provenance(self.target)
             is_same = provenance is not None and provenance.plan.digest == digest
             if provenance is not None and is_same:
-                with stages.stage("verify") as progress:
-                    found = verify_slide(self.target, source, sha256, self.config.workers, progress)
-                if not found.problems:
+                refused = plan_flaw(source, sha256, self.config, provenance.plan)
+                if not refused:
+                    with stages.stage("verify") as progress:
+                        found = verify_slide(self.target, source, sha256, self.config.workers, progress)
+                    refused = str(found.problems[0]) if found.problems else ""
+                if not refused:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(self.config)
                     )
                     self._draw_again(source, provenance, bool(report.look))
-                    return report, ""
-        return None, self._make_way(provenance, sha256, is_same)
+                    return report, "", ""
+        aside = self._make_way(provenance, sha256, is_same)
+        if aside or not refused:
+            return None, aside, ""
+        return None, "", f"what stood in its place was not its conversion and was replaced ({refused})"
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""

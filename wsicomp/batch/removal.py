@@ -20,7 +20,7 @@ from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import KeptError
 from wsicomp.figures import as_saving
-from wsicomp.outcome import reason_to_look
+from wsicomp.outcome import look_reason, reason_to_look
 from wsicomp.outputs import sync_directory
 from wsicomp.own_files import Folder, named, opened_folder
 from wsicomp.preparation import file_sha256, slide_identity
@@ -100,6 +100,9 @@ class ProofJob:
             found = verify_slide(self.target, source, *checked)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
+        # What a file says of its mask is not believed: what of it is background was seen.
+        if not (self.released or restorable) and (unseen := look_reason(1.0, found.removed_area)):
+            raise _UnseenError(unseen)
         if (found.flawed or found.lost) and not restorable:
             raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
 
