@@ -388,7 +388,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
     """Refuse a ledger that SQLite would open through a link, or write under another name of it.
 
-    A rollback journal is none of ours, and can name any file to be deleted. `are_open` says that SQLite has
+    A rollback journal is none of ours, and can name any file to be deleted by who writes. `are_open` says that SQLite has
     opened what is there, which must be what has the names.
 
     Raises:
@@ -402,7 +402,7 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
                 if are_open and found is not None and not is_open(found):
                     raise LedgerError("was put there while it was opened", folder.path / name)
             journal = f"{_FILE}-journal"
-            if folder.status(journal) is not None:
+            if not read_only and folder.status(journal) is not None:
                 message = "is there, and no wsicomp leaves one beside its ledger; look, then move it away"
                 raise LedgerError(message, folder.path / journal)
     except SlideWriteError as exc:
