@@ -388,8 +388,8 @@ def _row(entry: Entry) -> tuple[object, ...]:
 def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
     """Refuse a ledger that SQLite would open through a link, or write under another name of it.
 
-    A rollback journal is none of ours, and can name any file to be deleted by who writes. `are_open` says that SQLite has
-    opened what is there, which must be what has the names.
+    A rollback journal is none of ours, and can name any file, which whoever writes then deletes. `are_open`
+    says that SQLite has opened what is there, which must be what has the names.
 
     Raises:
         LedgerError: so it is; the message names the file.
