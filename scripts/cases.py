@@ -16,9 +16,12 @@ from pathlib import Path
 
 import case_bombs
 import case_ledger
+import case_paths
+import case_proof
 import case_uncaught
 from case_list import CASES, HERE, THEN, Answer, Case
 
+PARTS = (case_bombs, case_ledger, case_paths, case_proof, case_uncaught)
 _ASK = """
 import contextlib, io, json, openslide, sys, wsicomp
 from wsicomp.cli import main
@@ -115,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
-    for case in (*CASES, *case_bombs.CASES, *case_ledger.CASES, *case_uncaught.CASES):
+    for case in (*CASES, *(case for part in PARTS for case in part.CASES)):
         if options.only in case.name:
             cells = [answered(case, checkout.resolve()).replace("|", "/") for checkout in checkouts.values()]
             command = case.command.replace("SOURCE TARGET ", "").replace(" SOURCE TARGET", "")

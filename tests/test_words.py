@@ -14,6 +14,7 @@ from wsicomp.cli import main
 from wsicomp.errors import TrainingError, WsicompError, printable
 from wsicomp.inputs import check_file
 from wsicomp.outputs import completed_file, completed_files, open_locked, partial_path, sync_directory
+from wsicomp.own_files import Folder
 from wsicomp.restore import restore_slide
 
 KEPT = {"codec": "jpegxl", "lossless": True, "glass": "keep", "restorable": True}
@@ -248,7 +249,7 @@ def test_a_rename_that_fails_says_what_is_there(is_old, slide, tmp_path, monkeyp
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", refused)
+        patch.setattr(Folder, "move", refused)
         words = "what was there before still is" if is_old else "nothing is left of it"
         with pytest.raises(SlideWriteError, match=words):
             convert(slide, target, overwrite=True)

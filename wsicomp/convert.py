@@ -47,11 +47,13 @@ def convert_slide(
     on_progress: Progress | None = None,
     audit: Path | None = None,
     known: Known | None = None,
+    root: Path | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
 
     `audit` is where a picture of what was removed goes, a moment before the target appears. `known` is what
     need not be looked for again, where several conversions of a slide go by the same choices about tissue.
+    `root` is the tree that target and picture lie in, if no folder of it may be a link.
 
     Raises:
         ConfigError: what the config asks for cannot be made of this source.
@@ -79,6 +81,7 @@ def convert_slide(
             config.overwrite,
             prepared.embedded_model,
             config.min_free,
+            root,
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)
@@ -90,7 +93,7 @@ def convert_slide(
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
             if audit is not None and picture is not None:
-                save_picture(picture, audit)
+                save_picture(picture, audit, config.overwrite, root)
             writer.commit()
     return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
 
@@ -145,7 +148,7 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
     picture = _drawn_audit(path, slide, prepared, config)
     if path is not None and picture is not None:
-        save_picture(picture, path)
+        save_picture(picture, path, config.overwrite)
 
 
 def _drawn_audit(

@@ -6,14 +6,13 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
+from wsicomp.own_files import Folder, held_path, named, open_own, opened_folder
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
@@ -52,10 +51,19 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
         if path.exists() and not path.is_file():
             kind = "a directory" if path.is_dir() else "not a regular file"
             raise SlideWriteError(f"is {kind}; name a file to write", path)
-        if path.exists() and not overwrite:
-            raise TargetExistsError("exists already; choose another name or --overwrite", path)
+        check_absent(path, overwrite)
         if not path.parent.is_dir():
             raise SlideWriteError(f"its directory {path.parent} does not exist; make it first", path)
+
+
+def check_absent(path: Path, overwrite: bool) -> None:
+    """Refuse what has a name already, also a link that leads nowhere, unless it may be replaced.
+
+    Raises:
+        TargetExistsError: so it is.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise TargetExistsError("exists already; choose another name or --overwrite", named(path))
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
@@ -102,55 +110,54 @@ def check_empty(folder: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def completed(target: Path) -> Iterator[Path]:
-    """A hidden path for a file that takes the target's name when the block ends; else that is as it was.
+def completed(target: Path, overwrite: bool = False, root: Path | None = None) -> Iterator[Path]:
+    """A path to write to; what is there takes the target's name when the block ends. Else it is as it was.
+
+    Where the system has such paths it leads to the open file itself, whatever has the partial file's name.
 
     Raises:
-        SlideWriteError: an OSError inside, of the file system or of a library.
+        SlideWriteError: an OSError inside, of the file system or of a library; or as `completed_file`.
     """
-    partial = partial_path(target)
-    try:
-        with _told_of(target):
-            yield partial
-            partial.replace(target)
-    finally:
-        with suppress(OSError):  # where nothing can be written, nothing was
-            partial.unlink(missing_ok=True)
+    with completed_file(target, overwrite, root, is_lasting=False) as file:
+        yield held_path(file.fileno(), partial_path(target))
 
 
 @contextmanager
-def completed_files(folder: Path) -> Iterator[Path]:
+def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
     """A hidden folder in `folder` whose files move out of it when the block ends; a failure leaves nothing.
 
     Raises:
-        SlideWriteError: an OSError inside; the message names what had moved out already.
+        TargetExistsError: one of them came to be there meanwhile, and `overwrite` is False.
+        SlideWriteError: an OSError inside. Either message names what had moved out already.
     """
     is_new = not folder.exists()
-    hidden = made_folder(folder) / _HIDDEN
-    try:
-        with _told_of(folder):
-            shutil.rmtree(hidden, ignore_errors=True)
-            hidden.mkdir()
-            yield hidden
-            _move_out(hidden, folder)
-            is_new = False
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # something came to lie there meanwhile
-                folder.rmdir()
-
-
-def _move_out(hidden: Path, folder: Path) -> None:
-    moved: list[str] = []
-    for file in sorted(hidden.iterdir()):
+    with _told_of(folder), opened_folder(made_folder(folder)) as there:
         try:
-            file.replace(folder / file.name)
+            there.clear(_HIDDEN)
+            there.check(_HIDDEN)
+            os.mkdir(_HIDDEN, dir_fd=there.descriptor)
+            with opened_folder(there.held / _HIDDEN, there.held) as hidden:
+                yield hidden.held
+                _move_out(hidden, there, overwrite)
+            is_new = False
+        finally:
+            there.clear(_HIDDEN)
+            if is_new:
+                with suppress(OSError):  # something came to lie there meanwhile
+                    folder.rmdir()
+
+
+def _move_out(hidden: Folder, folder: Folder, overwrite: bool) -> None:
+    moved: list[str] = []
+    for name in sorted(path.name for path in hidden.held.iterdir()):
+        try:
+            hidden.move(name, folder, name, overwrite)
         except OSError as exc:
             there = f"; of this run {', '.join(moved)} are there already" if moved else ""
-            message = f"{file.name} cannot be written ({exc.strerror or exc}){there}"
-            raise SlideWriteError(message, folder) from exc
-        moved.append(file.name)
+            kind = TargetExistsError if isinstance(exc, FileExistsError) else SlideWriteError
+            message = f"{name} cannot be written ({exc.strerror or exc}){there}"
+            raise kind(message, folder.path) from exc
+        moved.append(name)
 
 
 def open_locked(partial: Path) -> BinaryIO:
@@ -165,8 +172,10 @@ def open_locked(partial: Path) -> BinaryIO:
     """
     try:
         file, is_new = _opened(partial)
+    except SlideWriteError:
+        raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
     try:
         _hold(file, partial)
         file.truncate(0)
@@ -180,7 +189,7 @@ def open_locked(partial: Path) -> BinaryIO:
                 partial.unlink()
         if isinstance(exc, SlideWriteError):
             raise
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", partial) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
     return file
 
 
@@ -192,9 +201,17 @@ def _opened(partial: Path) -> tuple[BinaryIO, bool]:
         return open(partial, "r+b", opener=_open), False
 
 
+def _create(path: str, flags: int) -> int:
+    return open_own(Path(path), flags | os.O_CREAT | os.O_EXCL)
+
+
+def _open(path: str, flags: int) -> int:
+    return open_own(Path(path), flags | os.O_CREAT)
+
+
 def _hold(file: BinaryIO, partial: Path) -> None:
     """Lock the file, where it can be, and make sure that it is one of ours."""
-    busy = TargetBusyError("another run is writing it; wait for that one", partial)
+    busy = TargetBusyError("another run is writing it; wait for that one", named(partial))
     try:
         _lock(file)
     except BlockingIOError as exc:
@@ -202,9 +219,6 @@ def _hold(file: BinaryIO, partial: Path) -> None:
     # A run that ended between our open and our lock has made this very file its target.
     if not is_ours(file, partial):
         raise busy
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise SlideWriteError("is there already and is not ours; move it away", partial)
 
 
 def _lock(file: BinaryIO) -> bool:
@@ -226,25 +240,19 @@ def lock_note(file: BinaryIO) -> str | None:
 def is_ours(file: BinaryIO, partial: Path) -> bool:
     """Whether an open file is still the one of that name."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), partial.stat())
+        return os.path.samestat(os.fstat(file.fileno()), partial.lstat())
     except FileNotFoundError:
         return False
 
 
-def sweep_partial(target: Path) -> None:
-    """Delete what a killed run left of a target, unless another run is writing it."""
-    with suppress(OSError), open(partial_path(target), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        partial_path(target).unlink()
-
-
-def _create(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-
-
-def _open(path: str, flags: int) -> int:
-    # A pipe of that name would have us wait for ever; a file does not mind.
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+def sweep_partial(target: Path, root: Path | None = None) -> None:
+    """Delete what a killed run left of a target, unless another run is writing it, or it is none of ours."""
+    partial = partial_path(target)
+    with suppress(OSError), opened_folder(partial.parent, root) as folder:
+        folder.forget_twin(partial.name, target.name)
+        with open(folder.open(partial.name, os.O_RDWR), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.remove(partial.name)
 
 
 def sync_directory(folder: Path) -> None:
@@ -270,41 +278,63 @@ def sync_directory(folder: Path) -> None:
         os.close(directory)
 
 
-def settle(target: Path) -> None:
-    """Have the name that a whole and flushed file has just got on the disk.
+def settle(target: Path, folder: Path | None = None) -> None:
+    """Have the name that a whole and flushed file has just got, in its folder or `folder`, on the disk.
 
     Raises:
         SlideWriteError: the file has its name, but nobody knows whether it will after a power cut.
     """
     try:
-        sync_directory(target.parent)
+        sync_directory(folder or target.parent)
     except OSError as exc:
         found = f"is there and complete, but may not survive a power cut ({exc.strerror or exc})"
-        raise SlideWriteError(f"{found}; look at the disk, then verify it again", target) from exc
+        raise SlideWriteError(f"{found}; look at the disk, then verify it again", named(target)) from exc
 
 
 @contextmanager
-def completed_file(target: Path) -> Iterator[BinaryIO]:
+def completed_file(
+    target: Path, overwrite: bool = False, root: Path | None = None, is_lasting: bool = True
+) -> Iterator[BinaryIO]:
     """A hidden file, held against other runs, that takes the target's name when the block ends.
 
-    A failure before leaves the target as it was.
+    A failure before leaves the target as it was. With `root` no folder below it may be a link. What is not
+    lasting may be lost in a power cut, as a picture.
 
     Raises:
+        TargetExistsError: the target is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: an OSError inside, or another run is writing it; or as `settle`.
     """
-    partial = partial_path(target)
-    with _told_of(target):
+    with _told_of(target), opened_folder(target.parent, root) as folder:
+        partial = folder.held / partial_path(target).name
+        folder.forget_twin(partial.name, target.name)
         with open_locked(partial) as file:
             try:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-                check_ours(file, partial)
-                partial.replace(target)
+                if is_lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
+                give_name(file, partial, folder, target, overwrite)
             except BaseException:
                 discard(file, partial)
                 raise
-        settle(target)
+        if is_lasting:
+            settle(target, folder.held)
+
+
+def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overwrite: bool) -> None:
+    """Have a whole file take its target's name, in the one way in which all that we write does.
+
+    Raises:
+        TargetExistsError: something came to have the name meanwhile, and `overwrite` is False.
+        TargetBusyError: another run has put something in the place of `partial`.
+        OSError: the file system refuses.
+    """
+    check_ours(file, partial)
+    try:
+        folder.move(partial.name, folder, target.name, overwrite)
+    except FileExistsError as exc:
+        found = "exists already, since a moment ago; choose another name or --overwrite"
+        raise TargetExistsError(found, named(target)) from exc
 
 
 def check_ours(file: BinaryIO, partial: Path) -> None:
@@ -314,7 +344,7 @@ def check_ours(file: BinaryIO, partial: Path) -> None:
         TargetBusyError: there is something else of that name.
     """
     if not is_ours(file, partial):
-        raise TargetBusyError("another run is writing it; wait for that one", partial)
+        raise TargetBusyError("another run is writing it; wait for that one", named(partial))
 
 
 def discard(file: BinaryIO, partial: Path) -> None:
@@ -332,7 +362,7 @@ def _told_of(target: Path) -> Iterator[None]:
     except WsicompError:
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", target) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(target)) from exc
 
 
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:

@@ -11,7 +11,7 @@ from typing import cast
 
 from wsicomp.codecs import ModelCodec, create_codec, create_transcoder
 from wsicomp.config import NEURAL_CODECS, ConversionConfig
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.inputs import check_file, reason
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
@@ -161,6 +161,43 @@ def expected_digest(
     model = None if codec is None else codec.describe()
     sha256 = identify(slide, config, progress).sha256
     return conversion_digest(sha256, config, _tissue_sha256(config), model), sha256
+
+
+def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:
+    """How a plan that has the digest of this conversion is not its plan, in words; "" if nothing is wrong.
+
+    `sha256` is the digest of the slide's file.
+
+    All is compared that no pixel decides; which tiles are glass is looked at tile by tile when the file is
+    held against its source.
+
+    Raises:
+        SlideReadError, WeightsError: as `prepare`.
+    """
+    codec = _model_codec(config)
+    model = None if codec is None else codec.describe()
+    try:
+        own = plan_conversion(
+            slide.info, plan.source, plan.digest, config, None, _shrinking(slide, config), model
+        )
+    except ConfigError as exc:
+        return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
+    if plan.source.sha256 != sha256:
+        return "source-differs: file: it says that it was made from another file"
+    found, expected = (_decided(one) for one in (plan, own))
+    for name in expected:
+        if found[name] != expected[name]:
+            return f"plan-differs: file: its {name} is not what this conversion has"
+    return ""
+
+
+def _decided(plan: ConversionPlan) -> dict[str, object]:
+    """A plan as JSON values, without what it says of its source's name, and what pixels decide."""
+    values = json.loads(json.dumps(plan.to_json()))
+    for level in values["levels"]:
+        del level["actions"]
+    by_pixels = ("notes", "big", *(["background"] if plan.config["background"] == "auto" else []))
+    return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
 
 
 def settings_digest(config: ConversionConfig) -> str:

@@ -59,7 +59,7 @@ def restore_slide(
         if not trust:
             check_stated(slide)
         check_room(target, slide.provenance.plan.source.bytes)
-        with completed_file(target) as file:
+        with completed_file(target, overwrite) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)

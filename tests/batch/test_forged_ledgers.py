@@ -248,10 +248,10 @@ def test_targets_without_a_ledger_keep_their_own_names_where_two_could_be_of_one
 def test_a_ledger_that_was_begun_and_killed_is_none(trees):
     source, target = trees
     ledger = ledgers.ledger_of(target)
-    ledger.rename(ledger.with_name("ledger.sqlite.new"))
+    ledger.rename(ledger.with_name(".ledger.sqlite.wsicomp.partial"))
     ledger.with_name("ledger.sqlite-wal").write_bytes(b"of another ledger" * 1000)
     assert run(source, target, RESTORABLE).adopted == 3
-    assert not ledger.with_name("ledger.sqlite.new").exists()
+    assert not ledger.with_name(".ledger.sqlite.wsicomp.partial").exists()
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])

@@ -16,6 +16,7 @@ from wsicomp.batch.quarantine import QUARANTINED
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import held_alone, logged, utc_now
 from wsicomp.errors import KeptError, LedgerError
+from wsicomp.own_files import is_own
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def slides_to_look_at(target: Path) -> tuple[Look, ...]:
 def picture_of(target: Path, entry: Entry) -> Path | None:
     """The large picture of what was removed from a slide, or else the small one; None without any."""
     pictures = look_path(target, entry.source), audit_path(target, entry.source)
-    return next((picture for picture in pictures if picture.is_file()), None)
+    return next((picture for picture in pictures if is_own(picture, target)), None)
 
 
 def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:

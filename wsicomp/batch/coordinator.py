@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
-from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides
+from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.names import as_text
 from wsicomp.batch.quarantine import seen_in
@@ -98,9 +98,7 @@ def _checked(
         raise SlideReadError(f"{found}; name the tree of slides to convert", source)
     if target.exists() and not target.is_dir():
         raise ConfigError("is no folder; name a tree to write into", target)
-    here, there = source.resolve(), target.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise ConfigError(f"{source} and {target} overlap: sources and targets need trees of their own")
+    check_apart(source, target)
     names = {name: getattr(config, name) for name in ("weights", "model")}
     absolute = {
         name: type(value)(Path(value).absolute())
@@ -108,6 +106,23 @@ def _checked(
         if value is not None and Path(value).is_file()
     }
     return Trees(source.absolute(), target.absolute()), replace(config, **absolute), choices
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Refuse trees that share a folder, whatever it is called in each: a mount can show one in both.
+
+    Raises:
+        ConfigError: they do.
+    """
+    said = f"{source} and {target} overlap"
+    here, there = source.resolve(), target.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ConfigError(f"{said}: sources and targets need trees of their own")
+    shown = dict(folders_of(here))
+    for folder, path in folders_of(there):
+        if folder in shown:
+            one = f"{path} is the same folder as {shown[folder]}"
+            raise ConfigError(f"{said}, for {one}: sources and targets need trees of their own")
 
 
 def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchChoices) -> dict[str, Entry]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -117,6 +118,18 @@ def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], f
         else:
             entered.append(name)
     folders[:] = entered
+
+
+def folders_of(root: Path) -> Iterator[tuple[tuple[int, int], Path]]:
+    """Every folder of a tree by its device and inode, hidden ones too; those that cannot be read are not.
+
+    File systems without inodes say 0, by which no folder is told.
+    """
+    for name, *_ in os.walk(root):
+        with suppress(OSError):
+            status = os.lstat(name)
+            if status.st_ino:
+                yield (status.st_dev, status.st_ino), Path(name)
 
 
 def _found(path: Path, root: Path, series: str) -> FoundSlide:

@@ -43,7 +43,8 @@ from wsicomp.errors import (
 )
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import completed
-from wsicomp.preparation import expected_digest, file_sha256, kept_model
+from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
+from wsicomp.preparation import expected_digest, file_sha256, kept_model, plan_flaw
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_source, open_tiff
@@ -55,6 +56,8 @@ from wsicomp.stages import Progress, Stages
 from wsicomp.tissue.audit import LEGEND_PX
 
 THUMBNAIL_PX = 320
+_PICTURE_BYTES = 50_000_000
+"""No picture of ours is as large."""
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 DISK_FULL, REFUSED = "disk full", "target not writable"
@@ -157,19 +160,22 @@ class ConversionJob:
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
-        check_unlinked(self.target.parent, self.root)
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        adopted, aside = (None, "")
-        if os.path.lexists(self.target):
-            adopted, aside = self._adopted(on_progress)
-        try:
-            report = adopted or self._converted(on_progress)
-        except BaseException:
-            self._put_back(aside)
-            raise
-        status = self.target.stat()  # before it is read: what is written into it meanwhile shows
-        with Stages(on_progress).stage("checksum") as progress:
-            sha256 = file_sha256(self.target, progress)
+        with opened_folder(self.target.parent, self.root, make=True) as folder:
+            _check_file(self.target)
+            adopted, aside, refused = None, "", ""
+            if os.path.lexists(self.target):
+                adopted, aside, refused = self._adopted(on_progress)
+            try:
+                report = adopted or self._converted(on_progress)
+            except BaseException:
+                self._put_back(aside)
+                raise
+            if refused:
+                report = replace(report, notes=(*report.notes, refused))
+            written = folder.held / self.target.name
+            status = written.lstat()  # before it is read: what is written into it meanwhile shows
+            with Stages(on_progress).stage("checksum") as progress:
+                sha256 = file_sha256(written, progress)
         return Outcome(
             State.DONE,
             target_sha256=sha256,
@@ -185,7 +191,7 @@ class ConversionJob:
         """Give the conversion of an earlier slide its name again, as none takes its place."""
         if aside and not os.path.lexists(self.target):
             with suppress(OSError):
-                os.rename(aside, self.target)  # noqa: PTH104
+                move_own(Path(aside), self.target, self.root)
 
     def _is_of(self, line: str, sha256: str) -> bool:
         """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
@@ -195,40 +201,43 @@ class ConversionJob:
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = replace(self.config, overwrite=os.path.lexists(self.target))
         if config.glass == "keep":
-            report = convert_slide(self.source, self.target, config, on_progress)
+            report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
             self._forget_pictures()
             return report
         large = large_audit(self.audit)
-        large.parent.mkdir(parents=True, exist_ok=True)
-        large.unlink(missing_ok=True)
+        with opened_folder(large.parent, self.root, make=True) as folder:
+            folder.remove(large.name)
         try:
-            report = convert_slide(self.source, self.target, config, on_progress, large)
+            report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
-                _shrink(large, self.audit)
+                _shrink(large, self.audit, self.root)
             if report.look:
                 with suppress(OSError):  # the next run draws it
-                    large.replace(self.look)
+                    move_own(large, self.look, self.root, overwrite=True)
         finally:
             with suppress(OSError):
-                large.unlink(missing_ok=True)
+                remove_own(large, self.root)
         return report
 
     def _forget_pictures(self) -> None:
         """Those of an earlier conversion: the target is another now."""
         for picture in (self.audit, self.look):
             with suppress(OSError):
-                picture.unlink()
+                remove_own(picture, self.root)
 
-    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str]:
+    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str, str]:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
 
-        And where the conversion of an earlier slide by this name went, "" if there was none.
+        And where the conversion of an earlier slide by this name went, "" if there was none. And why, of a
+        target that has the digest of this conversion and is none. Nothing that it says is believed: its plan
+        must be the one that would be made here, and its tiles are held against the source.
 
         Raises:
             OtherSlideError: the conversion of another slide stands there.
             TargetExistsError: something else does.
         """
+        refused = ""
         stages = Stages(on_progress)
         with closing(open_slide(self.source, self.config.z)) as source:
             with stages.stage("identify") as progress:
@@ -236,23 +245,29 @@ class ConversionJob:
             provenance = _provenance(self.target)
             is_same = provenance is not None and provenance.plan.digest == digest
             if provenance is not None and is_same:
-                with stages.stage("verify") as progress:
-                    found = verify_slide(self.target, source, sha256, self.config.workers, progress)
-                if not found.problems:
+                refused = plan_flaw(source, sha256, self.config, provenance.plan)
+                if not refused:
+                    with stages.stage("verify") as progress:
+                        found = verify_slide(self.target, source, sha256, self.config.workers, progress)
+                    refused = str(found.problems[0]) if found.problems else ""
+                if not refused:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(self.config)
                     )
                     self._draw_again(source, provenance, bool(report.look))
-                    return report, ""
-        return None, self._make_way(provenance, sha256, is_same)
+                    return report, "", ""
+        aside = self._make_way(provenance, sha256, is_same)
+        if aside or not refused:
+            return None, aside, ""
+        return None, "", f"what stood in its place was not its conversion and was replaced ({refused})"
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""
         with suppress(OSError, ValueError):  # the next run draws it
-            self.look.unlink(missing_ok=True)
+            remove_own(self.look, self.root)
             if is_to_look:
-                draw_removed(source, provenance, self.config.workers, self.look)
-                _shrink(self.look, self.audit)
+                draw_removed(source, provenance, self.config.workers, self.look, self.root)
+                _shrink(self.look, self.audit, self.root)
 
     def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> str:
         """Have no file in the target's place but one that may be replaced; where another one went, or "".
@@ -273,12 +288,14 @@ class ConversionJob:
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
-        self.aside.parent.mkdir(parents=True, exist_ok=True)
         place, number = self.aside, 1
-        while os.path.lexists(place):
-            place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
-        self.target.rename(place)
-        return str(place) if is_of_another else ""
+        while True:
+            try:
+                move_own(self.target, place, self.root)
+            except FileExistsError:
+                place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
+            else:
+                return str(place) if is_of_another else ""
 
     def _is_of_nobody_knows(self) -> bool:
         """Whether what stands there may be a conversion, and what of cannot be read any more."""
@@ -311,35 +328,36 @@ def _of_another(provenance: Provenance | None) -> str:
     )
 
 
-def check_unlinked(path: Path, root: Path) -> None:
-    """Refuse a place in a tree that a link would lead out of it, or elsewhere in it.
+def _check_file(target: Path) -> None:
+    """Refuse a target that is there and is no file: what it leads to is not of this tree.
 
     Raises:
-        SlideWriteError: so it is, or it cannot be told.
+        TargetExistsError: so it is.
     """
-    try:
-        is_plain = path.resolve() == root.resolve() / path.relative_to(root)
-    except (OSError, RuntimeError) as exc:
-        raise SlideWriteError(f"cannot be looked at ({exc})", path) from exc
-    if not is_plain:
-        raise SlideWriteError("a folder on the way to it is a link; a batch writes into its own tree", path)
+    kind = kind_of(target)
+    if kind:
+        raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
 
 
 @dataclass(frozen=True)
 class RecheckJob:
-    """Whether a target is still the file that was written."""
+    """Whether a target is still the file that was written, in the tree at `root`."""
 
     name: str
     target: Path
     sha256: str
+    root: Path | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Read it wholly; done, or failed with an `error` that says what it is."""
         try:
-            mtime_ns = self.target.stat().st_mtime_ns
-            with Stages(on_progress).stage("checksum") as progress:
-                same = file_sha256(self.target, progress) == self.sha256
-            error = "" if same else "is not the file that was written"
+            with opened_folder(self.target.parent, self.root) as folder:
+                folder.check(self.target.name, is_read=True)
+                here = folder.held / self.target.name
+                mtime_ns = here.lstat().st_mtime_ns
+                with Stages(on_progress).stage("checksum") as progress:
+                    same = file_sha256(here, progress) == self.sha256
+                error = "" if same else "is not the file that was written"
         except OSError as exc:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
@@ -348,7 +366,10 @@ class RecheckJob:
 
 @dataclass(frozen=True)
 class PictureJob:
-    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`."""
+    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`.
+
+    All but the source lie in the tree at `root`.
+    """
 
     name: str
     source: Path
@@ -356,6 +377,7 @@ class PictureJob:
     picture: Path
     audit: Path
     workers: int
+    root: Path | None = None
 
     def run(self, on_progress: Progress) -> Outcome:
         """Draw it; done, or failed with an `error`."""
@@ -365,8 +387,8 @@ class PictureJob:
                 provenance = _provenance(self.target)
                 if provenance is None:
                     raise SlideReadError("does not say what it was made from", self.target)
-                draw_removed(source, provenance, self.workers, self.picture)
-            _shrink(self.picture, self.audit)
+                draw_removed(source, provenance, self.workers, self.picture, self.root)
+            _shrink(self.picture, self.audit, self.root)
         except Exception as exc:  # a picture less, and the night goes on
             return failure(exc, self.source)
         return Outcome(State.DONE)
@@ -386,20 +408,20 @@ def large_audit(audit: Path) -> Path:
     return audit.with_suffix(".large.jpg")
 
 
-def _shrink(picture: Path, thumbnail: Path) -> None:
-    """A small picture of a large one, without its legend.
+def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
+    """A small picture of a large one, without its legend; both lie in the tree at `root`.
 
     Raises:
         SlideWriteError: it cannot be written.
     """
-    data = picture.read_bytes()
+    data = read_own(picture, root, _PICTURE_BYTES)
     large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
     _, width, *_ = large.shape
     header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
     rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
     small = Image.fromarray(large[:rows])
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    with completed(thumbnail) as partial:
+    with completed(thumbnail, overwrite=True, root=root) as partial:
         small.save(partial, "JPEG", quality=80)
 
 

@@ -32,9 +32,11 @@ from wsicomp.batch.soundness import (
     stale_flaw,
     to_look_at,
 )
-from wsicomp.errors import LedgerError
+from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
 from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
+from wsicomp.outputs import completed_file
+from wsicomp.own_files import is_open, opened_folder
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
@@ -44,6 +46,8 @@ SOURCE = "source"
 """The name under which a ledger has the path of the source tree."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of their names."""
+_IN_PLACE = ("", "-wal", "-shm")
+"""What SQLite writes in place: the database, and two of these."""
 _VERSION = 3
 _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
 """What SQLite says where the file is at fault, and not the disk, its rights or another process."""
@@ -232,6 +236,7 @@ class Ledger:
         self._target = target
         if read_only and not self.is_there(target):
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
+        check_files(target, read_only)
         with self._told():
             if os.path.lexists(self.path) and self.path.stat().st_size == 0:
                 raise UnsoundError("it is empty, 0 bytes")
@@ -247,6 +252,8 @@ class Ledger:
         try:
             guard(database)
             self._check_version(database)
+            if not read_only:
+                check_files(self._target, read_only, are_open=True)
             if read_only:
                 database = _read_upgraded(database)
             else:
@@ -282,6 +289,11 @@ class Ledger:
     def is_there(target: Path) -> bool:
         """Whether a tree has one."""
         return is_file(ledger_path(target))
+
+    @staticmethod
+    def files(target: Path) -> tuple[Path, ...]:
+        """Where the ledger of a tree is, with what SQLite keeps beside it."""
+        return tuple(target / FOLDER / f"{_FILE}{suffix}" for suffix in ("", *_BESIDE))
 
     def __enter__(self) -> Ledger:
         return self
@@ -357,6 +369,8 @@ class Ledger:
             advice = self._advice if code in _DAMAGE else ""
             message = f"the ledger cannot be read or written ({exc}){advice}"
             raise LedgerError(message, self.path) from exc
+        except SlideWriteError as exc:
+            raise LedgerError(f"the ledger cannot be written: {exc.message}", exc.path) from exc
         except OSError as exc:
             if isinstance(exc, LedgerError):
                 raise
@@ -371,32 +385,55 @@ def _row(entry: Entry) -> tuple[object, ...]:
     )
 
 
+def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
+    """Refuse a ledger that SQLite would open through a link, or write under another name of it.
+
+    A rollback journal is none of ours, and can name any file, which whoever writes then deletes. `are_open`
+    says that SQLite has opened what is there, which must be what has the names.
+
+    Raises:
+        LedgerError: so it is; the message names the file.
+    """
+    try:
+        with opened_folder(target / FOLDER, target) as folder:
+            for name in (f"{_FILE}{suffix}" for suffix in _IN_PLACE):
+                folder.check(name, is_read=read_only and not name.endswith("-shm"))
+                found = folder.status(name)
+                if are_open and found is not None and not is_open(found):
+                    raise LedgerError("was put there while it was opened", folder.path / name)
+            journal = f"{_FILE}-journal"
+            if not read_only and folder.status(journal) is not None:
+                message = "is there, and no wsicomp leaves one beside its ledger; look, then move it away"
+                raise LedgerError(message, folder.path / journal)
+    except SlideWriteError as exc:
+        raise LedgerError(exc.message, exc.path) from exc
+    except OSError as exc:
+        if isinstance(exc, LedgerError):
+            raise
+        raise LedgerError(f"the ledger cannot be opened ({exc.strerror or exc})", target / FOLDER) from exc
+
+
 def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> Path | None:
     """Make a ledger, whole at once: killed at any moment, there is none or all of it.
 
     `source` is the path of the source tree, "" if it is not known. What lies there is moved aside: where to,
-    None if there was nothing.
+    None if there was nothing. Made in memory, it needs no journal in a folder where others may write.
 
     Raises:
         OSError, sqlite3.Error: it cannot be made.
     """
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
-        _make_tables(database)
-        database.execute("BEGIN")
-        database.executemany(_PUT, map(_row, entries))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        _make_tables(fresh)
+        fresh.execute("BEGIN")
+        fresh.executemany(_PUT, map(_row, entries))
         if source:
-            database.execute("INSERT INTO facts VALUES (?, ?)", (SOURCE, source))
-        database.execute("COMMIT")
-        data = bytearray(database.serialize())
-    data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging, from the first page on
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+            fresh.execute("INSERT INTO facts VALUES (?, ?)", (SOURCE, source))
+        fresh.execute("COMMIT")
+        data = bytearray(fresh.serialize())
+    data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging
     aside = set_aside(path)  # also what a ledger that is no more left beside it, which is not of this one
-    fresh.rename(path)
+    with completed_file(path, root=path.parents[1]) as file:
+        file.write(data)
     return aside
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsicomp.outputs import made_folder
+from wsicomp.own_files import opened_folder
 from wsicomp.plan import TileAction
 from wsicomp.provenance import Provenance
 from wsicomp.slide import Slide
@@ -19,8 +19,12 @@ from wsicomp.tissue.segment import read_overview
 _SHADE = 0.45
 
 
-def draw_removed(source: Slide, provenance: Provenance, workers: int, picture: Path) -> None:
+def draw_removed(
+    source: Slide, provenance: Provenance, workers: int, picture: Path, root: Path | None = None
+) -> None:
     """Write a picture of the source with those tiles of level 0 shaded that its conversion shows no more.
+
+    It goes into the tree at `root`, in place of an earlier one.
 
     Raises:
         TileReadError: nothing of the source can be decoded.
@@ -35,5 +39,6 @@ def draw_removed(source: Slide, provenance: Provenance, workers: int, picture: P
     cv2.rectangle(legend, (8, 8), (32, 30), REMOVED, cv2.FILLED)
     text = f"{int(gone.sum())} of {gone.size} tiles of level 0 removed"
     cv2.putText(legend, text, (44, 27), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 1, cv2.LINE_AA)
-    made_folder(picture.parent)
-    save_picture(np.vstack([shaded(overview.pixels, where, REMOVED, _SHADE), legend]), picture)
+    shown = np.vstack([shaded(overview.pixels, where, REMOVED, _SHADE), legend])
+    with opened_folder(picture.parent, root, make=True):
+        save_picture(shown, picture, overwrite=True, root=root)

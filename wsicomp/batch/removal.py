@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import os
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.job import Outcome, check_unlinked, failure
+from wsicomp.batch.job import Outcome, failure
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.quarantine import DELETED, put_in
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.errors import KeptError
 from wsicomp.figures import as_saving
-from wsicomp.outcome import reason_to_look
-from wsicomp.outputs import made_folder, sync_directory
+from wsicomp.outcome import look_reason, reason_to_look
+from wsicomp.outputs import sync_directory
+from wsicomp.own_files import Folder, named, opened_folder
 from wsicomp.preparation import file_sha256, slide_identity
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_source, open_tiff
@@ -99,6 +100,9 @@ class ProofJob:
             found = verify_slide(self.target, source, *checked)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
+        # What a file says of its mask is not believed: what of it is background was seen.
+        if not (self.released or restorable) and (unseen := look_reason(1.0, found.removed_area)):
+            raise _UnseenError(unseen)
         if (found.flawed or found.lost) and not restorable:
             raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
 
@@ -125,7 +129,7 @@ def which_file(path: Path) -> str:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", path) from exc
+        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", named(path)) from exc
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
@@ -162,40 +166,43 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
-    _check_same(source, trees.target_of(entry), facts)
+    _check_same(source, entry, trees, facts)
     try:
-        check_unlinked(trees.target_of(entry), trees.target)
-        check_unlinked(source, trees.source)
-        check_unlinked(place.parent, trees.source)
-        made_folder(place.parent)
-        if os.path.lexists(place):
-            raise KeptError("something of its name is in quarantine already; look at that first")
-        source.rename(place)
-        if _but_for_its_name(which_file(place)) != _but_for_its_name(facts[0]):
-            if not os.path.lexists(source):
-                place.rename(source)
-            raise KeptError("another file took its place while it was moved")
-        _made_to_last(source, place)
+        with (
+            opened_folder(source.parent, trees.source) as here,
+            opened_folder(place.parent, trees.source, make=True) as there,
+        ):
+            if which_file(here.held / source.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
     return replace(put_in(entry), kept_because="", kept_cause="")
 
 
-def _made_to_last(source: Path, place: Path) -> None:
-    """Have a move on the disk; one that cannot be is taken back.
+def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
+    """Move a source between two open folders, if it is the file of that fact, and have that on the disk.
 
     Raises:
-        KeptError: it was.
+        KeptError: it is not, or was put back.
     """
     try:
-        sync_directory(place.parent)
-        sync_directory(source.parent)
+        here.move(name, there, name, overwrite=False)
+    except FileExistsError as exc:
+        raise KeptError("something of its name is in quarantine already; look at that first") from exc
+    try:
+        if _but_for_its_name(which_file(there.held / name)) != _but_for_its_name(fact):
+            raise KeptError("another file took its place while it was moved")
+        sync_directory(there.held)
+        sync_directory(here.held)
     except OSError as exc:
-        if os.path.lexists(source):
-            raise
-        place.rename(source)
+        there.move(name, here, name, overwrite=False)
         message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
         raise KeptError(message) from exc
+    except KeptError:
+        with suppress(FileExistsError):
+            there.move(name, here, name, overwrite=False)
+        raise
 
 
 def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
@@ -206,11 +213,12 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """
     _check_released(entry)
     place = trees.quarantine_of(entry)
-    _check_same(place, trees.target_of(entry), facts)
+    _check_same(place, entry, trees, facts)
     try:
-        check_unlinked(trees.target_of(entry), trees.target)
-        check_unlinked(place, trees.source)
-        place.unlink()
+        with opened_folder(place.parent, trees.source) as folder:
+            if which_file(folder.held / place.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
@@ -221,6 +229,12 @@ def _check_released(entry: Entry) -> None:
         raise KeptError(f"{entry.look}, and nobody has looked at it")
 
 
-def _check_same(source: Path, target: Path, facts: tuple[str, ...]) -> None:
-    if (which_file(source), which_file(target)) != facts:
+def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]) -> None:
+    target = trees.target_of(entry)
+    try:
+        with opened_folder(target.parent, trees.target) as folder:
+            is_same = (which_file(source), which_file(folder.held / target.name)) == facts
+    except OSError as exc:
+        raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
+    if not is_same:
         raise KeptError("source or target changed after they were compared")

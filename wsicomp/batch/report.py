@@ -15,12 +15,15 @@ from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_
 from wsicomp.batch.watch import utc_now
 from wsicomp.escaping import spreadsheet_cell
 from wsicomp.outputs import check_output, completed
+from wsicomp.own_files import read_own
 from wsicomp.pages import rendered
 from wsicomp.version import SOFTWARE
 
 _LISTED = 20
 _OF_A_CAUSE = 200
 _THUMBNAILS = 300
+_PICTURE_BYTES = 1_000_000
+"""No small picture is as large."""
 _EVENTS = "rescued_tiles > 0 OR flawed_tiles > 0 OR lost_tiles > 0 OR fell_back_tiles > 0"
 _COUNT_EVENTS = f"SELECT count(*) FROM slides WHERE {CONVERTED} AND ({_EVENTS})"  # noqa: S608
 _SUMS = (
@@ -207,7 +210,7 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
     names = [field.name for field in fields(Entry) if field.name not in _NOT_IN_TABLE]
     with (
         Ledger(target, read_only=True) as ledger,
-        completed(path) as partial,
+        completed(path, overwrite) as partial,
         partial.open("w", encoding="utf-8", newline="") as file,
     ):
         table = csv.writer(file)
@@ -231,7 +234,7 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
     filters = {"count": lambda number: f"{number:,}".replace(",", " ")}
     values = {"looks": defaultdict(str, looks), "pictures": pictures, "more": more, "listed": _OF_A_CAUSE}
     page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, **values)
-    with completed(path) as partial:
+    with completed(path, overwrite) as partial:
         partial.write_text(page, "utf-8")
 
 
@@ -255,7 +258,7 @@ def _pictures(target: Path, most: int) -> tuple[list[tuple[Entry, str]], int]:
 def _picture(target: Path, entry: Entry) -> str:
     """The small picture of what was removed from a slide, as a data URL; "" where there is none."""
     try:
-        data = audit_path(target, entry.source).read_bytes()
+        data = read_own(audit_path(target, entry.source), target, _PICTURE_BYTES)
     except OSError:
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

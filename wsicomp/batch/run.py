@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Container
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
 from wsicomp.outcome import reported_notes
 from wsicomp.outputs import sweep_partial
+from wsicomp.own_files import opened_folder, remove_own
 
 _NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
 """Causes that say nothing of what was to be checked or proved."""
@@ -87,16 +88,10 @@ def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
     Raises:
         OSError: it is not there, or a folder on the way to it is a link.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY
-    with ExitStack() as opened:
-        folder = os.open(root, flags)
-        opened.callback(os.close, folder)
-        for name in path.parts[:-1]:
-            folder = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-            opened.callback(os.close, folder)
-        status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    with opened_folder((root / path).parent, root) as folder:
+        status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
         if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == facts:
-            os.unlink(path.name, dir_fd=folder)
+            folder.remove(path.name)
 
 
 def _place(target: str) -> str:
@@ -109,9 +104,9 @@ def sweep(entry: Entry, trees: Trees) -> None:
     audit = audit_path(trees.target, entry.source)
     look = look_path(trees.target, entry.source)
     for path in (trees.target_of(entry), audit, large_audit(audit), look):
-        sweep_partial(path)
+        sweep_partial(path, trees.target)
     with suppress(OSError):
-        large_audit(audit).unlink()
+        remove_own(large_audit(audit), trees.target)
 
 
 class Run:
@@ -144,7 +139,9 @@ class Run:
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
-        return Task(entry, RecheckJob(entry.source, self._trees.target_of(entry), entry.target_sha256))
+        trees = self._trees
+        job = RecheckJob(entry.source, trees.target_of(entry), entry.target_sha256, trees.target)
+        return Task(entry, job)
 
     def _rechecked(self, task: Task, outcome: Outcome) -> None:
         entry = task.entry
@@ -291,8 +288,9 @@ class Run:
             if entry.removal == QUARANTINED:
                 source = trees.quarantine_of(entry)
             if self._is_asked_for(entry) and not os.path.lexists(picture):
+                converted = trees.target_of(entry)
                 job = PictureJob(
-                    entry.source, source, trees.target_of(entry), picture, audit, self._config.workers
+                    entry.source, source, converted, picture, audit, self._config.workers, trees.target
                 )
                 tasks.append(Task(entry, job))
         return tasks

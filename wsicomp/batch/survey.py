@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from wsicomp.batch.names import as_path, assign_targets
 from wsicomp.batch.quarantine import DELETED, QUARANTINED, put_in
 from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
+from wsicomp.own_files import opened_folder
 
 _DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
 UNKNOWN = "unknown"
@@ -173,11 +175,16 @@ def _is_settled(old: Entry, entry: Entry, choices: BatchChoices) -> bool:
 
 def _look(entry: Entry, rules: _Rules) -> str:
     """What a glance at a target says: "good", "gone", or "suspect"."""
+    target = rules.trees.target_of(entry)
     try:
-        status = rules.trees.target_of(entry).stat()
+        with opened_folder(target.parent, rules.trees.target) as folder:
+            status = folder.status(target.name)
     except OSError:
         return "gone"
+    if status is None:
+        return "gone"
     same = (status.st_size, status.st_mtime_ns) == (entry.target_bytes, entry.target_mtime_ns)
+    same = same and stat.S_ISREG(status.st_mode)
     return "good" if same and not rules.choices.recheck else "suspect"
 
 

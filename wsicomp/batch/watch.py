@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,8 @@ from typing import IO, Any
 from wsicomp.batch.ledger import FOLDER
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
-from wsicomp.outputs import completed, made_folder
+from wsicomp.outputs import completed, made_folder, partial_path
+from wsicomp.own_files import open_own, opened_folder, read_own
 
 HEARTBEAT = "heartbeat.json"
 
@@ -66,11 +68,13 @@ def held_alone(target: Path) -> Iterator[Path]:
 
     Raises:
         LedgerError: another one is at work.
-        SlideWriteError: nothing can be written there.
+        SlideWriteError: nothing can be written there, or something in it is a link or no file.
     """
-    folder = made_folder(target / FOLDER)
+    folder = made_folder(target) / FOLDER
     try:
-        file = (folder / _LOCK).open("a+b", buffering=0)
+        file = _opened_lock(folder, target)
+    except SlideWriteError:
+        raise
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
     with file:
@@ -89,6 +93,16 @@ def held_alone(target: Path) -> Iterator[Path]:
         yield folder
 
 
+def _opened_lock(folder: Path, target: Path) -> IO[bytes]:
+    """The lock's file, where nothing else in the folder leads out of it."""
+    with opened_folder(folder, target, make=True) as opened:
+        for name in os.listdir(opened.held):  # noqa: PTH208 - of an open folder
+            if not opened.is_folder(name):
+                opened.check(name, is_read=True)
+        opened.check(partial_path(folder / HEARTBEAT).name)
+        return open(opened.open(_LOCK, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b", buffering=0)
+
+
 def _lock(file: IO[bytes]) -> None:
     """Take the lock, past those who only look whether somebody has it."""
     for _ in range(_TRIES - 1):
@@ -100,7 +114,12 @@ def _lock(file: IO[bytes]) -> None:
 
 
 class _QuietFile(RotatingFileHandler):
-    """A log that a full disk does not turn into noise."""
+    """A log that a full disk does not turn into noise, and that follows no link."""
+
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, path.parent.parent)
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own name
         return
@@ -115,7 +134,13 @@ class _OneLine(logging.Formatter):
 
 @contextmanager
 def logged(folder: Path) -> Iterator[logging.Logger]:
-    """A logger that writes a line an event into a file that rotates."""
+    """A logger that writes a line an event into a file that rotates.
+
+    Raises:
+        SlideWriteError: something else has the file's name.
+    """
+    with opened_folder(folder, folder.parent) as opened:
+        opened.check(_LOG)
     logger = logging.getLogger("wsicomp.batch")
     handler = _QuietFile(
         folder / _LOG,
@@ -149,7 +174,8 @@ class Heartbeat:
             return
         self._next = time.monotonic() + _BEAT_EVERY_S
         values = {"time": utc_now(), "pid": os.getpid(), "host": socket.gethostname(), **snapshot.to_json()}
-        with suppress(SlideWriteError), completed(self._path) as partial:
+        root = self._path.parents[1]
+        with suppress(SlideWriteError), completed(self._path, overwrite=True, root=root) as partial:
             partial.write_text(json.dumps(values) + "\n", "utf-8")
 
 
@@ -197,9 +223,7 @@ def _stage(value: Sequence[Any]) -> tuple[str, int, int]:
 def read_heartbeat(target: Path) -> dict[str, Any] | None:
     """What the last run said last; None where none has said anything, or what is there is no heartbeat."""
     try:
-        descriptor = os.open(target / FOLDER / HEARTBEAT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            values = json.loads(file.read(_BEAT_BYTES))
+        values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
         Heard.of(values)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
@@ -209,7 +233,7 @@ def read_heartbeat(target: Path) -> dict[str, Any] | None:
 def is_at_work(target: Path) -> bool:
     """Whether a coordinator of this machine holds the tree."""
     try:
-        with (target / FOLDER / _LOCK).open() as file:
+        with open(open_own(target / FOLDER / _LOCK, os.O_RDONLY, target), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -453,14 +453,14 @@ def run_report(options: argparse.Namespace) -> int:
     """Print the report, or write it as page, table or JSON."""
     to_stdout = str(options.json) == "-"
     named = [path for path in (options.html, options.csv, None if to_stdout else options.json) if path]
-    check_outputs(named, (), options.overwrite)
+    check_outputs(named, Ledger.files(options.target), options.overwrite)
     report = read_report(options.target)
     if options.html:
         write_html(options.target, options.html, options.overwrite, options.thumbnails)
     if options.csv:
         write_csv(options.target, options.csv, options.overwrite)
     if options.json:
-        write_json(report.to_json(), options.json)
+        write_json(report.to_json(), options.json, options.overwrite)
     for path in named:
         say(f"wrote {path}", file=sys.stderr)
     if to_stdout:

@@ -106,12 +106,12 @@ def run_convert(options: argparse.Namespace) -> int:
             report = convert_slide(options.source, options.target, config, show, audit)
     if "dry_run" in given:
         if report_path is not None:
-            write_json(plan.to_json(), report_path)
+            write_json(plan.to_json(), report_path, config.overwrite)
         else:
             say(*_plan_text(plan))
         return 0
     if report_path is not None:
-        write_json(report.to_json(), report_path)
+        write_json(report.to_json(), report_path, config.overwrite)
     if str(report_path) != "-":
         say(*_report_text(report))
     return 0

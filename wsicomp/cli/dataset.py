@@ -73,7 +73,9 @@ def run_build(options: argparse.Namespace) -> int:
     if not all(0.1 <= power <= 40 for power in powers):
         raise TrainingError("a power out of range, expected 0.1 to 40")
     with progress_bars() as show:
-        summary = build_patch_set(rows, options.target, powers, Stages(show), options.dense)
+        summary = build_patch_set(
+            rows, options.target, powers, Stages(show), options.dense, options.overwrite
+        )
     counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
     say(f"{options.target}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from wsicomp.errors import SlideWriteError, TargetExistsError
 from wsicomp.figures import as_bytes, as_percent
 from wsicomp.geometry import Size
 from wsicomp.outcome import ConversionReport
+from wsicomp.outputs import completed
 from wsicomp.restore import restore_slide
 from wsicomp.stages import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -82,11 +84,11 @@ def run_demo(options: argparse.Namespace) -> int:
     """Draw, convert and print."""
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
-        if source.exists():
+        if os.path.lexists(source):
             raise TargetExistsError("exists already; name an empty directory", source)
         slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
-        with Stages(show).stage("draw") as progress:
-            write_slide(source, slide, on_progress=progress)
+        with Stages(show).stage("draw") as progress, completed(source) as partial:
+            write_slide(partial, slide, on_progress=progress)
         rows = [
             _Row(name, convert_slide(source, directory / name, config, show))
             for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()

@@ -137,11 +137,11 @@ def run_tissue(options: argparse.Namespace) -> int:
 
     brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
     settings = EvaluationSettings(magnifications, brightness)
-    with completed_files(options.folder) as hidden:
+    with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = evaluate(rows, segmenters, settings, hidden, progress)
         write_evaluation(found, hidden)
-    if not options.brightness:  # what an earlier evaluation left is none of this one's
+    if options.overwrite and not options.brightness:  # what an earlier evaluation left is none of this one's
         for name in (SWEEP, FIGURE):
             (options.folder / name).unlink(missing_ok=True)
     _print(found)
@@ -169,7 +169,7 @@ def run_codec(options: argparse.Namespace) -> int:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
         tiles = measuring.tissue_tiles(sets, options.split, options.tiles)
     codecs = list(measuring.measured_codecs(models, options.device))
-    with completed_files(options.folder) as hidden:
+    with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = measuring.measure(codecs, tiles, available_cores(), progress)
         points = measuring.curves(found)

@@ -68,7 +68,7 @@ def run_segment(options: argparse.Namespace) -> int:
     check_outputs([target] if audit is None else [target, audit], inputs, config.overwrite)
     with closing(open_slide(options.source, config.z)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
-        write_mask(target, mask, slide.info)
+        write_mask(target, mask, slide.info, config.overwrite)
     rows, columns = mask.pixels.shape
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
     say(f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")

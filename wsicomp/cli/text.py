@@ -8,8 +8,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from wsicomp.errors import SlideWriteError
 from wsicomp.escaping import printable
+from wsicomp.outputs import completed
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
@@ -24,17 +24,16 @@ def show_every_letter() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def write_json(values: dict[str, Any] | list[Any], path: Path | None) -> None:
+def write_json(values: dict[str, Any] | list[Any], path: Path | None, overwrite: bool = False) -> None:
     """JSON to a file, or to stdout for None or "-".
 
     Raises:
-        SlideWriteError: the file cannot be written.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
+        SlideWriteError: it cannot be written.
     """
     text = json.dumps(values, indent=2) + "\n"
     if path is None or str(path) == "-":
         sys.stdout.write(text)
         return
-    try:
-        path.write_text(text)
-    except OSError as exc:
-        raise SlideWriteError(f"cannot write the report ({exc.strerror})", path) from exc
+    with completed(path, overwrite) as partial:
+        partial.write_text(text, "utf-8")

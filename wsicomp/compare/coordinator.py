@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from wsicomp.compare.run import ComparisonChoices, compare_slide, missing_codecs
 from wsicomp.compare.stratified import Draw
 from wsicomp.compare.tables import TABLES, markdown, write_csvs
 from wsicomp.compare.whole import file_name
-from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
 from wsicomp.inputs import check_file, is_folder
 from wsicomp.outputs import check_empty, completed, made_folder
+from wsicomp.own_files import Folder, opened_folder
 from wsicomp.readers.parts import slide_parts
 from wsicomp.stages import Progress, progress_raises_through
 from wsicomp.version import SOFTWARE
@@ -77,9 +78,11 @@ def compare_slides(
     subjects, tree = _subjects(sources, out, drawn, choices.seed)
     check_empty(out, overwrite)
     missing = missing_codecs(choices.codecs)
-    made_folder(out)
-    for name in _RESULTS:
-        (out / name).unlink(missing_ok=True)  # those of an earlier run do not belong to this one
+    with opened_folder(made_folder(out)) as opened:
+        for name in _RESULTS if overwrite else ():
+            opened.remove(name)  # those of an earlier run do not belong to this one
+        for name in (_FILES, _WORK, _PRESETS):
+            _check_folder(opened, name)
     work = out / (_FILES if choices.keep_files else _WORK)
     found: list[SlideComparison] = []
     comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
@@ -89,15 +92,16 @@ def compare_slides(
             folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
             with_crops = replace(choices, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing
+                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing, out
             )
-            found.append(_with_presets(compared, number, out, choices))
+            found.append(_with_presets(compared, number, out, choices, overwrite))
             told.slide_done(number * len(choices.codecs) * len(choices.glass))
             archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
             comparison = replace(comparison, slides=tuple(found), archive=archive)
-            write_results(comparison, out, formats)
+            write_results(comparison, out, formats, overwrite or number > 1)
     finally:
-        shutil.rmtree(out / _WORK, ignore_errors=True)
+        with suppress(OSError), opened_folder(out) as opened:
+            opened.clear(_WORK)
     return comparison
 
 
@@ -190,15 +194,15 @@ def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rate
 
 
 def _with_presets(
-    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices
+    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices, overwrite: bool
 ) -> SlideComparison:
     """The settings that reach a quality, each as a preset of `wsicomp convert`."""
     landings: list[Landing] = []
     for landing in found.landings:
         name = f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(landing.codec)[:60]}.toml"
         glass = "white" if "white" in choices.glass else choices.glass[0]
-        path = made_folder(out / _PRESETS) / name
-        with completed(path) as partial:
+        path = out / _PRESETS / name
+        with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
             partial.write_text(_preset(found.slide, landing, glass), "utf-8")
         landings.append(replace(landing, preset=f"{_PRESETS}/{name}"))
     return replace(found, landings=tuple(landings))
@@ -218,23 +222,36 @@ def _preset(slide: str, landing: Landing, glass: str) -> str:
     return "\n".join([*notes, *lines, ""])
 
 
-def write_results(comparison: Comparison, out: Path, formats: Sequence[str]) -> None:
+def write_results(comparison: Comparison, out: Path, formats: Sequence[str], overwrite: bool = False) -> None:
     """The results as page, tables and data, whichever are wanted.
 
     Raises:
+        TargetExistsError: a file came to be there meanwhile, and `overwrite` is False.
         SlideWriteError: a file cannot be written.
     """
     writers: dict[str, Callable[[], object]] = {
-        "json": lambda: _write_text(json.dumps(comparison.to_json(), indent=1), out / "results.json"),
-        "csv": lambda: write_csvs(comparison, out),
-        "markdown": lambda: _write_text(markdown(comparison), out / "results.md"),
-        "html": lambda: write_page(comparison, out / "index.html"),
+        "json": lambda: _write_text(
+            json.dumps(comparison.to_json(), indent=1), out / "results.json", overwrite
+        ),
+        "csv": lambda: write_csvs(comparison, out, overwrite),
+        "markdown": lambda: _write_text(markdown(comparison), out / "results.md", overwrite),
+        "html": lambda: write_page(comparison, out / "index.html", overwrite),
     }
     for name, write in writers.items():
         if name in formats:
             write()
 
 
-def _write_text(text: str, path: Path) -> None:
-    with completed(path) as partial:
+def _check_folder(folder: Folder, name: str) -> None:
+    """Refuse what is no folder where one of ours goes.
+
+    Raises:
+        SlideWriteError: so it is.
+    """
+    if not folder.is_folder(name) and folder.status(name) is not None:
+        raise SlideWriteError("is no folder, and none of ours; move it away", folder.path / name)
+
+
+def _write_text(text: str, path: Path, overwrite: bool) -> None:
+    with completed(path, overwrite) as partial:
         partial.write_text(text, "utf-8")

@@ -40,11 +40,12 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
 """
 
 
-def write_page(found: Comparison, path: Path) -> None:
+def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
     """The page of a comparison.
 
     Raises:
-        SlideWriteError: the file cannot be written.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
+        SlideWriteError: it cannot be written.
     """
     colors = hues(found.slides)
     page = rendered(
@@ -59,7 +60,7 @@ def write_page(found: Comparison, path: Path) -> None:
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )
-    with completed(path) as partial:
+    with completed(path, overwrite) as partial:
         partial.write_text(page, "utf-8")
 
 

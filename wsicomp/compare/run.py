@@ -27,7 +27,7 @@ from wsicomp.errors import (
     WsicompError,
 )
 from wsicomp.geometry import TileIndex
-from wsicomp.outputs import made_folder
+from wsicomp.own_files import opened_folder
 from wsicomp.plan import SourceIdentity
 from wsicomp.preparation import Known, find_glass, identify
 from wsicomp.readers import open_slide
@@ -77,11 +77,13 @@ def compare_slide(
     on_row: Callable[[], None],
     on_progress: Progress | None = None,
     missing: Mapping[str, str] | None = None,
+    root: Path | None = None,
 ) -> SlideComparison:
     """Everything about one slide. What fails is a row, or the slide, with its reason.
 
     `folder` is where files are written, each to be deleted once it is measured unless files are to be kept;
-    `on_row` is called whenever a row is done. `missing` is what `missing_codecs` says of the codecs.
+    below `root` it leads through no link. `on_row` is called whenever a row is done. `missing` is what
+    `missing_codecs` says of the codecs.
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
@@ -89,7 +91,8 @@ def compare_slide(
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
-            found = _compare(bench, name, choices, reasons, made_folder(folder), on_row, on_progress)
+            with opened_folder(folder, root, make=True) as opened:
+                found = _compare(bench, name, choices, reasons, opened.held, on_row, on_progress)
             return replace(found, segment_s=sum(stages.elapsed_s.values()))
     except _EXPECTED as exc:
         return SlideComparison(name, _bytes(path), _one_line(exc))

@@ -25,10 +25,11 @@ TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""
 
 
-def write_csvs(found: Comparison, folder: Path) -> list[Path]:
+def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list[Path]:
     """A table of each kind of result that there is: `results.csv` and others beside it.
 
     Raises:
+        TargetExistsError: one is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: a file cannot be written.
     """
     tables: dict[str, list[dict[str, Any]]] = {
@@ -44,7 +45,10 @@ def write_csvs(found: Comparison, folder: Path) -> list[Path]:
         if not rows:
             continue
         path = folder / f"{name}.csv"
-        with completed(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        with (
+            completed(path, overwrite) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
             table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
             table.writerows({key: spreadsheet_cell(cell) for key, cell in row.items()} for row in rows)

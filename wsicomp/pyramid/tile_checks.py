@@ -12,11 +12,12 @@ from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.provenance import Guarded
+from wsicomp.pyramid.against import Against
 from wsicomp.pyramid.problems import Problem
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Slide
+from wsicomp.slide import EncodedTile, Pixels, Slide
 
 _SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
 """Machines round neural tiles differently, by a grey level at most."""
@@ -66,11 +67,18 @@ class TileCheck:
 class ConvertedTileCheck(TileCheck):
     """Holds tiles to their digests, to their plan and, where there is one, to their source.
 
-    `is_direct` says that the file was made from this source, and not from what was made from it.
+    `is_direct` says that the file was made from this source, and not from what was made from it. With
+    `against` every tile that was encoded is held against the source's, and lost ones are looked for in it.
     """
 
     def __init__(
-        self, slide: ConvertedSlide, number: int, source: Slide | None, is_direct: bool, is_fresh: bool
+        self,
+        slide: ConvertedSlide,
+        number: int,
+        source: Slide | None,
+        is_direct: bool,
+        is_fresh: bool,
+        against: Against | None = None,
     ) -> None:
         super().__init__(slide)
         self._converted = slide
@@ -79,13 +87,18 @@ class ConvertedTileCheck(TileCheck):
         self._source = source
         self._is_direct = is_direct
         self._is_fresh = is_fresh
+        self._against = against
         self._transcoder = (
             create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
         )
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         action = self._converted.action(index)
-        if action in (TileAction.BLANK, TileAction.EMPTY) or self._converted.is_lost(index):
+        if self._converted.is_lost(index):
+            found = None if self._against is None else self._against.lost(index)
+            yield from () if found is None else (found,)
+            return
+        if action in (TileAction.BLANK, TileAction.EMPTY):
             return
         if not data:
             yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
@@ -100,8 +113,8 @@ class ConvertedTileCheck(TileCheck):
             return
         elif action is TileAction.TRANSCODE:
             yield from self._check_transcoded(index)
-        elif action is TileAction.ENCODE and self._is_comparable:
-            yield from self._check_fidelity(index)
+        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable):
+            yield from self._check_encoded(index, action)
         else:
             yield from self._check_decoding(index)
 
@@ -129,13 +142,27 @@ class ConvertedTileCheck(TileCheck):
             asked = self._guarded.least_psnr
         return -math.inf if asked is None else float(asked)
 
-    def _check_fidelity(self, index: TileIndex) -> Iterator[Problem]:
-        assert self._source is not None, "there is something to compare with"
+    def _check_encoded(self, index: TileIndex, action: TileAction) -> Iterator[Problem]:
         try:
             tile = self._slide.read_tile(index)
         except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
             return
+        if action is TileAction.ENCODE and self._is_comparable:
+            unfaithful = list(self._check_fidelity(index, tile))
+            if unfaithful:
+                yield from unfaithful
+                return
+        if self._against is None:
+            return
+        found = self._against.compared(index, tile)
+        if found.is_damaged and str(index) not in self.flawed:
+            self.flawed.append(str(index))
+        if found.problem is not None:
+            yield found.problem
+
+    def _check_fidelity(self, index: TileIndex, tile: Pixels) -> Iterator[Problem]:
+        assert self._source is not None, "there is something to compare with"
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
             return
         shown = self._plan.grid.region(index.column, index.row).size
@@ -167,6 +194,18 @@ class ConvertedTileCheck(TileCheck):
         transcoder = self._transcoder
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
+        elif self._against is not None and not self._shows_the_same(index, tile):
+            yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
+
+    def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
+        """Whether the same bytes stand for the same picture: tables and colours are told beside them."""
+        tile = self._slide.read_encoded_tile(index)
+        if (tile.encoding, tile.size) == (original.encoding, original.size):
+            return True
+        try:
+            return np.array_equal(decode_tile(tile), decode_tile(original))
+        except (SlideReadError, ValueError, RuntimeError):
+            return False
 
     def _note_flaws(self, index: TileIndex) -> None:
         try:

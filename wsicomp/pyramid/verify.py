@@ -1,8 +1,9 @@
 """Checking a written file as data: every finding is a `Problem` with a stable code.
 
-The file is opened anew and read as any other slide. What was encoded anew is checked for decoding, not
-for its pixels, which differ from the source by design; but neural and JPEG 2000 tiles must be as true to it
-as was asked for. Then other programs look at it (`oracle`).
+The file is opened anew and read as any other slide. Held against its source, nothing that the file says of
+itself is believed: its plan must be one of that source (`claims`), and each tile show what is there
+(`tile_checks`, `against`). A file that this process has just written need not be asked so much. Then other
+programs look at it (`oracle`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
+from wsicomp.pyramid.against import Against
 from wsicomp.pyramid.carried import carried_image
+from wsicomp.pyramid.claims import check_claims
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
 from wsicomp.pyramid.oracle import check_pixels
-from wsicomp.pyramid.problems import Problem
+from wsicomp.pyramid.problems import UNLIKE, Problem, few_of_each
 from wsicomp.pyramid.reading import shows_what_is_stored
 from wsicomp.pyramid.restoration import check_stated, restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
@@ -80,7 +83,8 @@ class Verification:
     `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
     were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
     background. `readers` says which programs open a good file of this form. `measured` is None where no
-    neural or JPEG 2000 tile could be held against a source.
+    neural or JPEG 2000 tile could be held against a source. `removed_area` is the part of level 0 that was
+    seen to be background, None where not every tile was held against a source.
     """
 
     problems: tuple[Problem, ...]
@@ -90,6 +94,7 @@ class Verification:
     lost: tuple[str, ...] = ()
     readers: tuple[ReaderVerdict, ...] = ()
     measured: Measured | None = None
+    removed_area: float | None = None
 
 
 def verify_slide(
@@ -104,8 +109,9 @@ def verify_slide(
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
     `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
-    slide must hold. `is_fresh` is for a file that this process has just written: tiles that were unpacked
-    and compared, or read back and measured, before they were written are then held to their digests alone.
+    slide must hold. `is_fresh` is for a file that this process has just written: its plan is its own, what is
+    blank or was encoded anew is not held against the source, and tiles that were unpacked and compared, or
+    read back and measured, before they were written are held to their digests alone.
     With `thorough` other programs look at every tile of a level's far edges, and at many more.
     Memory: some tiles for each worker.
     """
@@ -118,26 +124,21 @@ def verify_slide(
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(_check_openslide(path, slide, plan, newest))
-        if isinstance(slide, ConvertedSlide):
-            problems += _check_model(slide)
-            problems += _check_sizes(slide.info)
-            problems += _check_blanks(slide)
-            for name in slide.damaged_images:
-                problems.append(Problem("associated-differs", name, "damaged: not what was written"))
-        elif source is not None:
-            message = "it holds no provenance, so nothing says what it was made from"
-            problems.append(Problem("source-differs", "file", message))
+        problems += _check_own(slide, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
-        compared = None if problems else source
         is_direct = plan is not None and source_sha256 == plan.source.sha256
-        found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
-        told = frozenset(problem.place for problem in found)
-        found += check_pixels(slide, compared if is_direct else None, workers, thorough, told)
-        if isinstance(slide, ConvertedSlide):
-            if slide.provenance.restoration and not found:
-                found += _check_restoration(slide, workers, progress, is_fresh)
-            found += _check_carried_model(slide)
+        if not is_fresh and not problems:
+            problems += _check_claims(slide, source, is_direct)
+        compared = None if problems else source
+        against = None if is_fresh else _against(slide, compared, is_direct, workers)
+        found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh, against)
+        if against is not None:
+            found += few_of_each(against.blanks(progress))
+        told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
+        seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
+        found = [*_unseen(found, seen), *seen]
+        found += _check_carried(slide, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
@@ -147,11 +148,57 @@ def verify_slide(
             tuple(_lost(slide)),
             readers,
             Measured.of([tile for check in checks for tile in check.measured]),
+            None if against is None else against.removed_area,
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     finally:
         slide.close()
+
+
+def _check_own(slide: TiffSlide, has_source: bool) -> Iterator[Problem]:
+    """What a file of ours holds beside its tiles; of another nobody can say what it was made from."""
+    if isinstance(slide, ConvertedSlide):
+        yield from _check_model(slide)
+        yield from _check_sizes(slide.info)
+        yield from _check_blanks(slide)
+        for name in slide.damaged_images:
+            yield Problem("associated-differs", name, "damaged: not what was written")
+    elif has_source:
+        message = "it holds no provenance, so nothing says what it was made from"
+        yield Problem("source-differs", "file", message)
+
+
+def _check_carried(
+    slide: TiffSlide, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
+) -> Iterator[Problem]:
+    """What a file carries to rebuild its source, if its tiles are sound, and its model."""
+    if not isinstance(slide, ConvertedSlide):
+        return
+    if slide.provenance.restoration and is_sound:
+        yield from _check_restoration(slide, workers, progress, is_fresh)
+    yield from _check_carried_model(slide)
+
+
+def _unseen(found: Sequence[Problem], seen: Sequence[Problem]) -> Iterator[Problem]:
+    """What was found, but for tiles that are not like the source's where others see that of their level."""
+    levels = {_level_in(problem) for problem in seen}
+    return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
+
+
+def _level_in(problem: Problem) -> str:
+    return problem.place.partition(" tile ")[0]
+
+
+def _against(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Against | None:
+    if source is None or not isinstance(slide, ConvertedSlide):
+        return None
+    return Against(slide, source, is_direct, workers)
+
+
+def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool) -> Iterator[Problem]:
+    if isinstance(slide, ConvertedSlide) and source is not None:
+        yield from check_claims(slide, source, is_direct)
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
@@ -332,6 +379,7 @@ def _check_tiles(
     progress: StageProgress,
     is_direct: bool,
     is_fresh: bool,
+    against: Against | None,
 ) -> tuple[list[Problem], list[TileCheck]]:
     problems: list[Problem] = []
     checks: list[TileCheck] = []
@@ -339,19 +387,21 @@ def _check_tiles(
     done = 0
     for number, level in enumerate(slide.info.levels):
         if isinstance(slide, ConvertedSlide):
-            check: TileCheck = ConvertedTileCheck(slide, number, source, is_direct, is_fresh)
+            check: TileCheck = ConvertedTileCheck(slide, number, source, is_direct, is_fresh, against)
         else:
             check = TileCheck(slide)
         digest = LevelDigest()
+        of_level: list[Problem] = []
         indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
         with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
             for tiles, found in batches:
-                problems += found
+                of_level += found
                 for data in tiles:
                     digest.update(data)
                 done += len(tiles)
                 progress(done, total)
         checks.append(check)
+        problems += few_of_each(of_level)
         if isinstance(slide, ConvertedSlide) and digest.hexdigest() != slide.provenance.levels[number].sha256:
             message = "SHA-256 is not that of the written tiles"
             problems.append(Problem("tiles-changed", f"level {number}", message))

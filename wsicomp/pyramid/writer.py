@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -25,9 +25,18 @@ from tifffile import DATATYPE
 
 from wsicomp.codecs import tile_format
 from wsicomp.codecs.plain import ZSTANDARD
-from wsicomp.errors import SlideReadError, SlideWriteError, TargetExistsError
+from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.limits import check_room
-from wsicomp.outputs import check_ours, discard, lock_note, open_locked, partial_path, settle
+from wsicomp.outputs import (
+    check_absent,
+    discard,
+    give_name,
+    lock_note,
+    open_locked,
+    partial_path,
+    settle,
+)
+from wsicomp.own_files import named, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import (
     LevelDigest,
@@ -76,7 +85,8 @@ class PyramidWriter:
 
     Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
     left is overwritten; one that another run still writes is refused. Where less than `min_free` GB are left
-    on the disk, writing ends.
+    on the disk, writing ends. With `root` no folder below it may be
+    a link.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -91,8 +101,12 @@ class PyramidWriter:
         overwrite: bool,
         model: bytes | None = None,
         min_free: float = 0.0,
+        root: Path | None = None,
     ) -> None:
         self.partial = partial_path(target)
+        """Once it is open, by a path that leads into the folder it was opened in."""
+        self._root = root
+        self._opened = contextlib.ExitStack()
         self._target = target
         self._plan = plan
         self._icc_profile = icc_profile
@@ -105,15 +119,30 @@ class PyramidWriter:
         """What the user should know of how the partial file is held."""
 
     def __enter__(self) -> PyramidWriter:
-        self._refuse_existing()
-        self._file = open_locked(self.partial)
-        try:
-            self.note = lock_note(self._file)
-            self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
-        except OSError as exc:
-            self._discard()
-            raise _refused(exc, self.partial) from exc
+        check_absent(self._target, self._overwrite)
+        with self._opened:
+            self._file = self._begun()
+            try:
+                self.note = lock_note(self._file)
+                self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
+            except OSError as exc:
+                self._discard()
+                raise _refused(exc, self.partial) from exc
+            self._opened = self._opened.pop_all()
         return self
+
+    def _begun(self) -> BinaryIO:
+        """The partial file, in the folder that is held from now on."""
+        try:
+            self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
+        except SlideWriteError:
+            raise
+        except OSError as exc:
+            where = named(self._target)
+            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
+        self.partial = self._folder.held / self.partial.name
+        self._folder.forget_twin(self.partial.name, self._target.name)
+        return open_locked(self.partial)
 
     def __exit__(
         self,
@@ -121,8 +150,9 @@ class PyramidWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._file.closed:
-            self._discard()
+        with self._opened:
+            if not self._file.closed:
+                self._discard()
 
     def _discard(self) -> None:
         discard(self._file, self.partial)
@@ -235,9 +265,9 @@ class PyramidWriter:
         """
         try:
             self._tiff.close()
-            self._file.flush()
+            self._file.seek(0)
             levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
-            with tifffile.TiffFile(self.partial, mode="r+") as tiff:
+            with tifffile.TiffFile(self._file) as tiff:
                 pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
                 for page, written in zip(pages, self._pages, strict=True):
                     if _AS_SAMPLE_FORMAT in page.tags:
@@ -249,6 +279,7 @@ class PyramidWriter:
                 if self._attaches:
                     images = self._pages.index(None)
                     _attach(tiff, pages[:images], pages[images])
+                self._file.flush()
                 provenance = Provenance(
                     replace(self._plan, levels=tuple(level.made() for level in levels)),
                     mask,
@@ -259,6 +290,7 @@ class PyramidWriter:
                     restoration,
                 )
                 tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
+            self._file.flush()
             os.fsync(self._file.fileno())
         except (OSError, struct.error) as exc:
             raise _refused(exc, self.partial) from exc
@@ -290,22 +322,18 @@ class PyramidWriter:
             TargetExistsError: the target has come into being meanwhile, or another run is writing it.
             SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
         """
-        self._refuse_existing()
-        check_ours(self._file, self.partial)
         try:
-            self.partial.replace(self._target)
+            give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
+        except WsicompError:
+            raise
         except OSError as exc:
             is_old = self._target.exists()
             message = f"cannot get its name ({exc.strerror or exc}); "
             message += "what was there before still is" if is_old else "nothing is left of it"
-            raise SlideWriteError(message, self._target) from exc
+            raise SlideWriteError(message, named(self._target)) from exc
         with contextlib.suppress(OSError):  # all of it is on the disk already
             self._file.close()
-        settle(self._target)
-
-    def _refuse_existing(self) -> None:
-        if self._target.exists() and not self._overwrite:
-            raise TargetExistsError("exists already; choose another name or --overwrite", self._target)
+        settle(self._target, self._folder.held)
 
     def _write(self, data: Iterator[bytes], encoding: TileEncoding, layout: dict[str, Any]) -> None:
         if encoding.compression == JPEG:
@@ -336,12 +364,12 @@ class PyramidWriter:
                 data = level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-                raise SlideWriteError(message, self.partial, f"level {level.plan.number}") from exc
+                raise SlideWriteError(message, named(self.partial), f"level {level.plan.number}") from exc
             self._check_room(len(data))
             yield data
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
-            raise SlideWriteError(found, self.partial, f"level {level.plan.number}")
+            raise SlideWriteError(found, named(self.partial), f"level {level.plan.number}")
 
     def _check_room(self, count: int) -> None:
         """Look at the disk now and then, before so many bytes more are written."""
@@ -475,4 +503,4 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", path)
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", named(path))

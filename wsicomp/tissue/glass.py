@@ -196,7 +196,7 @@ class GlassGuard:
     def __init__(
         self, info: SlideInfo, color: GlassColor, margin_px: float, black: TissueMask | None = None
     ) -> None:
-        self._color = color
+        self.color = color
         self._black = None
         if black is not None and black.pixels.any():
             self._black = black.dilated(2 * max(black.scale_x, black.scale_y))
@@ -225,13 +225,49 @@ class GlassGuard:
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
-        blocks = self._read_blocks(slide, index, region)
+        return self._things(index, level, region, self._read_blocks(slide, index, region), glass)
+
+    def find_in(
+        self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_] | None:
+        """As `find`, on the pixels of a tile that were read already, of a level that no file need have."""
+        region = level.grid.region(index.column, index.row)
+        return self._things(index, level, region, self.blocks_of(pixels, level, region), glass)
+
+    def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
+        """The means of the blocks that `find` looks at, of a tile's pixels that were read already."""
+        side = self.block_px(level)
+        if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
+            return _blocks(pixels[: region.height // side * side, : region.width // side * side], side)
+        return _blocks(pixels[: region.height, : region.width], side)
+
+    def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
+        """(block rows, block columns, 3), as `shape` has them: how bare glass looks where they are."""
+        side = self.block_px(level)
+        y, x = (
+            (start + (np.arange(count) + 0.5) * side) / whole
+            for start, count, whole in zip((region.y, region.x), shape, level.size.shape, strict=True)
+        )
+        return np.moveaxis(self.color.at(x, y), 0, -1)
+
+    def _things(
+        self,
+        index: TileIndex,
+        level: Level,
+        region: Region,
+        blocks: Pixels,
+        glass: NDArray[np.bool_] | None,
+    ) -> NDArray[np.bool_] | None:
         if glass is not None:
             glass = glass[: blocks.shape[0], : blocks.shape[1]]
         foreign = self._foreign(index, level, region, blocks, glass)
-        if np.count_nonzero(foreign) < self._thing_size(level, foreign.size).solid:
-            return None
+        return self.things(foreign, level)
+
+    def things(self, foreign: NDArray[np.bool_], level: Level) -> NDArray[np.bool_] | None:
+        """The foreign blocks that make a thing: enough of them together; None if there is none."""
         size = self._thing_size(level, foreign.size)
+        if np.count_nonzero(foreign) < size.solid:
+            return None
         things = _large_things(_joined(foreign, self._in_blocks(level, self._together_px / 2)), foreign, size)
         return things if things.any() else None
 
@@ -276,7 +312,7 @@ class GlassGuard:
         x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
         y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
         values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        color = self._color.at(x, y)
+        color = self.color.at(x, y)
         absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
         filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)

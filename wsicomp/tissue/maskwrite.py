@@ -37,7 +37,7 @@ def check_suffix(path: Path) -> None:
         raise ConfigError(f"a mask is written as one of {', '.join(SUFFIXES)}; end its name so", path)
 
 
-def write_mask(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
     """Write a mask in the format that its name says; it appears when it is complete.
 
     PNG: 255 is tissue. TIFF: OME-TIFF of the same with lower levels, its um per px stated where the slide's
@@ -46,11 +46,12 @@ def write_mask(path: Path, mask: TissueMask, info: SlideInfo) -> None:
 
     Raises:
         ConfigError: the name ends otherwise.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
     check_suffix(path)
     write = {".png": _write_png, ".json": _write_geojson, ".geojson": _write_geojson}
-    with completed(path) as partial:
+    with completed(path, overwrite) as partial:
         write.get(path.suffix.lower(), _write_tiff)(partial, mask, info)
 
 
@@ -71,7 +72,8 @@ def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
     options["photometric"] = "minisblack"
     # Without one of its own tifffile writes a UUID that tells the machine and the time.
     scale["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(levels[0].tobytes()).hexdigest()))
-    with tifffile.TiffWriter(path, ome=True) as tiff:
+    # By its name tifffile would look for where a link leads, and open that.
+    with path.open("wb") as file, tifffile.TiffWriter(file, ome=True) as tiff:
         tiff.write(levels[0], subifds=len(levels) - 1, metadata=scale, **options)
         for level in levels[1:]:
             tiff.write(level, subfiletype=1, **options)

@@ -40,13 +40,14 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """The suffixes of pictures, and how they are stored."""
 
 
-def save_picture(pixels: Pixels, path: Path) -> None:
+def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path | None = None) -> None:
     """Write a picture as its suffix says; it appears when it is complete.
 
     Raises:
+        TargetExistsError: it is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: it cannot be written.
     """
-    with completed(path) as partial:
+    with completed(path, overwrite, root) as partial:
         Image.fromarray(pixels).save(partial, PICTURES[path.suffix.lower()], quality=90)
 
 

@@ -69,7 +69,7 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
     manifest = f"{name}.json"
     written = [*files.values(), (manifest, (json.dumps(facts, indent=1) + "\n").encode())]
     for file, data in written:
-        with completed(folder / file) as partial:
+        with completed(folder / file, overwrite=True) as partial:
             partial.write_bytes(data)
     return folder / manifest
 

@@ -288,5 +288,5 @@ def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
     right.set(xlabel="epoch", ylabel="validation Dice (mean over sources)")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    with completed(folder / "curves.png") as partial:
+    with completed(folder / "curves.png", overwrite=True) as partial:
         figure.savefig(partial, dpi=110, format="png")

@@ -69,7 +69,12 @@ class PatchSource:
 
 
 def build_patch_set(
-    rows: Sequence[LabelledSlide], target: Path, powers: Sequence[float], stages: Stages, dense: bool = False
+    rows: Sequence[LabelledSlide],
+    target: Path,
+    powers: Sequence[float],
+    stages: Stages,
+    dense: bool = False,
+    overwrite: bool = False,
 ) -> PatchSetSummary:
     """Cut every labelled slide into patches without overlap at every power that its scale allows.
 
@@ -81,12 +86,14 @@ def build_patch_set(
         SlideReadError: a slide cannot be read.
         MaskError: a mask cannot be read or does not fit.
         TrainingError: not one patch could be cut.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
     import h5py
 
     try:
-        with completed(target) as partial, h5py.File(partial, "w") as file:
+        # Without HDF5's own lock: it is held already.
+        with completed(target, overwrite) as partial, h5py.File(partial, "w", locking=False) as file:
             writer = _Writer(file)
             with stages.stage("cut") as progress:
                 for number, row in enumerate(rows):

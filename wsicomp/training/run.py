@@ -44,7 +44,7 @@ def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], 
         raise
     except (OSError, ValueError, RecursionError) as exc:
         raise _cannot_go_on(exc, folder) from exc
-    with completed(told) as partial:
+    with completed(told, overwrite=True) as partial:
         partial.write_text(json.dumps(asked, indent=1), "utf-8")
     return rows
 
@@ -77,7 +77,7 @@ def _sha256(path: Path) -> str:
 
 def write_state(folder: Path, rows: Sequence[Any]) -> None:
     """Say how far the run is."""
-    with completed(folder / _STATE) as partial:
+    with completed(folder / _STATE, overwrite=True) as partial:
         partial.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
 
 
@@ -85,7 +85,7 @@ def write_table(path: Path, rows: Sequence[Any]) -> None:
     """Rows of one dataclass as CSV."""
     names = list(asdict(rows[0]))
     lines = [[_cell(getattr(row, name)) for name in names] for row in rows]
-    with completed(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with completed(path, overwrite=True) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([names, *lines])
 
 

@@ -68,7 +68,7 @@ def cross_validate(
         for group_names, manifest in zip(dealt, manifests, strict=True)
         for group in group_names
     }
-    with completed(folder / FOLDS) as partial:
+    with completed(folder / FOLDS, overwrite=True) as partial:
         partial.write_text(json.dumps(held, indent=1) + "\n", "utf-8")
     return tuple(manifests)
 

@@ -40,7 +40,7 @@ def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, nam
     """
     model = to_model(fitted, settings, name)
     path = folder / f"{name}{SUFFIX}"
-    with completed(path) as partial:
+    with completed(path, overwrite=True) as partial:
         partial.write_bytes(model.to_bytes())
     sources = {Source(source.name, source.group, source.licence) for source in fitted.learnt_from}
     write_table(folder / "learnt-from.csv", sorted(sources))

@@ -315,5 +315,5 @@ def _draw_curves(path: Path, reports: Sequence[Report]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yscale("log")
     panels[0].legend(frameon=False)
-    with completed(path) as partial:
+    with completed(path, overwrite=True) as partial:
         figure.savefig(partial, dpi=110, format="png")
