@@ -92,3 +92,8 @@ def test_of_a_file_that_is_another_s_a_few_tiles_are_told(slides, tmp_path):
     found = [problem for problem in check(target, source).problems if problem.code == "tile-blanked"]
     assert len(found) == 4
     assert "more tiles like it" in found[-1].message
+
+
+def test_every_kind_of_forgery_is_among_those_that_are_drawn():
+    kinds = {code for one in forged.FORGERIES.values() for code in one.codes}
+    assert kinds >= {"plan-differs", "associated-missing", "tile-blanked", "tile-unlike", "tile-not-lost"}
