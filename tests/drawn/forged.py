@@ -375,7 +375,7 @@ FORGERIES: dict[str, Forgery] = {
     "encoded with figures of a guard": Forgery(
         ENCODED, ("tile-unlike",), tile=_pixels(_faded), words=_guard_of_jpeg
     ),
-    "guarded, as background": Forgery(GUARDED, ("tile-unlike",), tile=_pixels(_all_white)),
+    "guarded, as background": Forgery(GUARDED, ("tile-unfaithful", "tile-unlike"), tile=_pixels(_all_white)),
     "guarded, by figures that allow all": Forgery(
         GUARDED, ("tile-unlike",), tile=_pixels(_faded), words=_worst_figures
     ),
