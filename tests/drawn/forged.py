@@ -375,7 +375,7 @@ FORGERIES: dict[str, Forgery] = {
     "encoded with figures of a guard": Forgery(
         ENCODED, ("tile-unlike",), tile=_pixels(_faded), words=_guard_of_jpeg
     ),
-    "guarded, as background": Forgery(GUARDED, ("tile-unlike",), tile=_pixels(_all_white)),
+    "guarded, as background": Forgery(GUARDED, ("tile-unfaithful", "tile-unlike"), tile=_pixels(_all_white)),
     "guarded, by figures that allow all": Forgery(
         GUARDED, ("tile-unlike",), tile=_pixels(_faded), words=_worst_figures
     ),
@@ -385,7 +385,7 @@ FORGERIES: dict[str, Forgery] = {
     "encoded from another slide": Forgery(ENCODED, ("tile-unlike",), tile=_of_other),
     "copied from another place": Forgery(COPIED, ("tile-differs",), tile=_of_other_place),
     "encoded from another place": Forgery(ENCODED, ("tile-unlike",), tile=_of_other_place),
-    "a level of another level's tiles": Forgery(COPIED, ("plan-differs",), _from_level_0, _of_level_0),
+    "a level of tiles of another level": Forgery(COPIED, ("plan-differs",), _from_level_0, _of_level_0),
     "a level left out": Forgery(COPIED, ("level-differs", "plan-differs"), _fewer),
     "smaller": Forgery(ENCODED, ("level-differs", "plan-differs"), _smaller, _half),
     "lost": Forgery(COPIED, ("tile-not-lost",), tile=_lost),

@@ -62,5 +62,5 @@ def few_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
         if problem.code not in _OF_MANY or told[problem.code] < _MOST_TOLD:
             yield problem
         elif told[problem.code] == _MOST_TOLD:
-            message = f"{problem.message}; {more} more tiles of this level" if more > 0 else problem.message
+            message = f"{problem.message}; {more} more tiles like it" if more > 0 else problem.message
             yield replace(problem, message=message)
