@@ -17,6 +17,7 @@ from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.preparation import Findings, Known, Prepared, look, prepare
 from wsicomp.provenance import Provenance
+from wsicomp.pyramid.nameless import drawn_thumbnail
 from wsicomp.pyramid.restoration import remainder_blocks
 from wsicomp.pyramid.stream import MadeTile, Manner, TileStream, stream_level
 from wsicomp.pyramid.verify import Verification, verify_slide
@@ -67,8 +68,9 @@ def convert_slide(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
+        icc_profile = (prepared.nameless or slide).info.icc_profile
         with PyramidWriter(
-            target, prepared.plan, slide.info.icc_profile, config.overwrite, prepared.embedded_model
+            target, prepared.plan, icc_profile, config.overwrite, prepared.embedded_model
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)
@@ -171,7 +173,8 @@ def write_pyramid(
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
-            writer.write_associated(part, slide.info.associated_images[part])
+            image = slide.info.associated_images[part]
+            writer.write_associated(part, drawn_thumbnail(slide, image) if config.deidentify else image)
     restoration = None
     if config.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"

@@ -55,10 +55,10 @@ def from_jpeg(tile: EncodedTile) -> bytes:
     Raises:
         ValueError, RuntimeError: it is not a JPEG of the tile's size that libjxl takes.
     """
-    return _codestream(_transcoded(tile))
+    return picture_alone(_transcoded(tile))
 
 
-def _codestream(container: bytes) -> bytes:
+def picture_alone(container: bytes) -> bytes:
     """The picture alone out of a container's boxes, of which `jbrd` and metadata are others.
 
     Raises:
