@@ -65,13 +65,15 @@ def test_a_word_in_a_tile_is_in_no_target(place, road, tmp_path):
     if compression not in TAKES.get(road, (compression,)):
         return  # this road encodes or copies such tiles, as others do
     source, target = tmp_path / "s.tif", tmp_path / "t.tif"
-    names.in_tiles(source, place)
+    pixels = names.in_tiles(source, place)
     assert any(names.WORD in stream for stream in streams(source))
     report = convert(source, target, **ROADS[road])
     assert_nameless(target)
-    if road != "jpeg" and not any("encoded anew" in note for note in report.notes):
-        assert (level_pixels(target) == level_pixels(source)).all()
-    elif compression != names.JPEG and road != "jpeg":
+    if road == "jpeg":
+        return
+    if compression in (names.DEFLATE, names.LZW, names.ZSTANDARD):
+        assert (level_pixels(target) == pixels).all()
+    elif not any("encoded anew" in note for note in report.notes):
         assert (level_pixels(target) == level_pixels(source)).all()
 
 

@@ -54,7 +54,6 @@ def _riff(data, chunk):
     return b"RIFF" + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk
 
 
-
 def _in_main_header(stream, segment):
     at = stream.index(b"\xff\x90")
     return stream[:at] + segment + stream[at:]
@@ -85,7 +84,6 @@ IN_TILES = {
     "jpeg xl tail": (JPEGXL, lambda data: data + WORD),
     "deflate tail": (DEFLATE, lambda data: data + WORD),
     "lzw tail": (LZW, lambda data: data + WORD),
-    "deflate samples": (DEFLATE, lambda data: zlib.compress(zlib.decompress(data) + WORD)),
     "zstandard skippable": (
         ZSTANDARD,
         lambda data: b"\x50\x2a\x4d\x18" + struct.pack("<I", len(WORD)) + WORD + data,
@@ -96,14 +94,15 @@ IN_TILES = {
 
 
 def in_tiles(path, place, svs=None):
-    """A slide of which every tile of level 0 holds the word in this place."""
+    """A slide of which every tile but the first of each level holds the word in this place."""
     compression, hide = IN_TILES[place]
     pixels = colour.picture(WIDTH, HEIGHT)
     svs = compression in (JPEG, JPEG2000) if svs is None else svs
     small = cv2.resize(pixels, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
     images = []
     for number, picture in enumerate((pixels, small)):
-        tiles = [hide(tile) for tile in _tiles(picture, ENCODERS[compression])]
+        first, *rest = _tiles(picture, ENCODERS[compression])
+        tiles = [first, *map(hide, rest)]
         images.append(_image(picture, tiles, compression, svs, number))
     path.write_bytes(layouts.lay_out(images, random.Random(1)))
     return pixels
@@ -162,7 +161,9 @@ def label_as_thumbnail(path):
     pixels = colour.picture(WIDTH, HEIGHT)
     label = np.full((HEIGHT // 2, WIDTH // 2, 3), 255, np.uint8)
     cv2.putText(label, "DOE", (8, 50), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 0, 0), 3)
-    second = layouts.Image(WIDTH // 2, HEIGHT // 2, [_jpeg(label) + WORD], None, JPEG, YCBCR, 0, b"Aperio\r\n-")
+    second = layouts.Image(
+        WIDTH // 2, HEIGHT // 2, [_jpeg(label) + WORD], None, JPEG, YCBCR, 0, b"Aperio\r\n-"
+    )
     image = _image(pixels, _tiles(pixels, _jpeg), JPEG, True, 0)
     path.write_bytes(layouts.lay_out([image, second], random.Random(1)))
     return pixels
