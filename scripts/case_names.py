@@ -1,4 +1,4 @@
-"""Where a word hides, by formats and roads: whether it is in a target that is to name nobody, before and after.
+"""Where a word hides, by formats and roads: whether it is in a target that is to name nobody.
 
 `python scripts/case_names.py [--before CHECKOUT]` prints a table.
 """
@@ -39,7 +39,9 @@ def verdict(checkout: Path, source: Path, target: Path, options: list[str]) -> s
     """What became of the word: gone, there, or refused."""
     command = [sys.executable, "-m", "wsicomp", "convert", source, target, "--deidentify", "--glass", "keep"]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run([*command, *options], env=environment, cwd=checkout, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *options], env=environment, cwd=checkout, check=False, capture_output=True
+    )
     if done.returncode:
         return "refused"
     return "THERE" if any(names.WORD in stream for stream in streams(target)) else "gone"

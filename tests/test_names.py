@@ -58,12 +58,20 @@ def assert_nameless(target):
     assert not any(names.WORD in stream for stream in streams(target))
 
 
-@pytest.mark.parametrize("road", ROADS)
-@pytest.mark.parametrize("place", names.IN_TILES)
+def takes(place, road):
+    """Whether a road keeps such tiles; that pixels alone leave nothing is tried of one place of each format."""
+    compression = names.IN_TILES[place][0]
+    if road == "jpeg":
+        return place.endswith("tail")
+    return compression in TAKES.get(road, (compression,))
+
+
+@pytest.mark.parametrize(
+    ("place", "road"),
+    [(place, road) for road in ROADS for place in names.IN_TILES if takes(place, road)],
+)
 def test_a_word_in_a_tile_is_in_no_target(place, road, tmp_path):
     compression = names.IN_TILES[place][0]
-    if compression not in TAKES.get(road, (compression,)):
-        return  # this road encodes or copies such tiles, as others do
     source, target = tmp_path / "s.tif", tmp_path / "t.tif"
     pixels = names.in_tiles(source, place)
     assert any(names.WORD in stream for stream in streams(source))

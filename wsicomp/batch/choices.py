@@ -36,8 +36,8 @@ class BatchChoices:
     that their targets replace into a quarantine folder, and deletes them there after `quarantine_days`;
     conversions that cannot restore their source count only with `even_if_lossy`, and none that is larger than
     its source or saves less than `min_saving` per cent of it. `source_moved` says that the source tree has
-    another path than before. `name_key` is a file apart from both trees, by which targets are named by digests
-    and which says whose they are.
+    another path than before. `name_key` is a file apart from both trees, by which targets are named by
+    digests, and which says whose they are.
     """
 
     jobs: int | None = None

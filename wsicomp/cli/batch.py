@@ -160,7 +160,7 @@ def _add_tree_options(parser: argparse.ArgumentParser) -> None:
         "--name-key",
         type=Path,
         metavar="FILE",
-        help="with --deidentify: name targets by digests, and keep in FILE, apart from both trees, whose each is",
+        help="with --deidentify: name targets by digests; FILE, apart from both trees, says whose",
     )
     tree.add_argument(
         "--overwrite", action="store_true", help="replace files in TARGET_DIR that no batch wrote"

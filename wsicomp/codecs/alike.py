@@ -1,4 +1,4 @@
-"""Pixels encoded to stand among tiles of any encoding: without loss, or with a JPEG tile's own quantisation."""
+"""Pixels encoded to stand among others: without loss, or with a JPEG tile's own quantisation."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import imagecodecs
 import numpy as np
@@ -261,9 +262,9 @@ def _plain_adobe(segment: bytes) -> bytes:
     """As it is if its flags are those of others; the last byte names the transform."""
     if len(segment) < _ADOBE_BYTES:
         return b""
-    if segment[9:11] in (b"\0\x64", b"\0\x65") and segment[11] in (0, 0x40, 0x80, 0xC0) and not segment[12]:
-        if segment[13:15] == b"\0\0" and len(segment) == _ADOBE_BYTES:
-            return segment
+    is_usual = segment[9:11] in (b"\0\x64", b"\0\x65") and segment[11] in (0, 0x40, 0x80, 0xC0)
+    if is_usual and not any(segment[12:15]) and len(segment) == _ADOBE_BYTES:
+        return segment
     return _ADOBE + segment[_ADOBE_BYTES - 1 : _ADOBE_BYTES]
 
 
@@ -402,10 +403,14 @@ def _bare_webp(tile: EncodedTile) -> bytes:
             if len(coded) < length:
                 break
             made = _webp(kind, coded)
-            _refuse_words(tile, made, lambda count: _webp(kind, coded[: len(coded) - count]), coded)
+            _refuse_words(tile, made, partial(_shorter_webp, kind, coded), coded)
             return made
         at += 8 + length + length % 2
     raise ValueError("WebP without a picture")
+
+
+def _shorter_webp(kind: bytes, coded: bytes, count: int) -> bytes:
+    return _webp(kind, coded[: len(coded) - count])
 
 
 def _webp(kind: bytes, coded: bytes) -> bytes:

@@ -50,7 +50,7 @@ _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
 """So many times its floor a tile may be off if its codec makes the same of the source's pixels again."""
 _RENEWED_MEAN = 3.0
-"""Grey levels that a JPEG tile may lose in the mean where it is encoded once more with its own quantisation."""
+"""Grey levels that a JPEG tile may lose in the mean where it is encoded with its own quantisation again."""
 _SAME_SHIFT = 3.0
 """Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
 
