@@ -59,7 +59,7 @@ def assert_nameless(target):
 
 
 def takes(place, road):
-    """Whether a road keeps such tiles; that pixels alone leave nothing is tried of one place of each format."""
+    """Whether a road keeps such tiles; that pixels alone leave nothing is tried of one place a format."""
     compression = names.IN_TILES[place][0]
     if road == "jpeg":
         return place.endswith("tail")
