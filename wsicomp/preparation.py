@@ -68,9 +68,9 @@ class Known:
 class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
-    `nameless` is None where names stay, `findings` and `whitening` where glass does.
-    `embedded_model` is what the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine keeps one that not every
-    machine has.
+    `nameless` is None where names stay, `findings` and `whitening` where glass does. `embedded_model` is what
+    the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
+    keeps one that not every machine has.
     """
 
     plan: ConversionPlan

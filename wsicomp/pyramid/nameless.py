@@ -250,5 +250,5 @@ def _is_alike(small: Pixels, big: Pixels) -> bool:
         return False
     spread = one.std(), other.std()
     if min(spread) < _FLAT:
-        return max(spread) < 4 * _FLAT
+        return bool(max(spread) < 4 * _FLAT)
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= _LEAST_LIKENESS
