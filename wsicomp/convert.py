@@ -18,6 +18,7 @@ from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.preparation import Findings, Known, Prepared, look, prepare
 from wsicomp.provenance import Provenance
+from wsicomp.pyramid.nameless import drawn_thumbnail
 from wsicomp.pyramid.planning import least_bytes
 from wsicomp.pyramid.restoration import remainder_blocks
 from wsicomp.pyramid.stream import MadeTile, Manner, TileStream, stream_level
@@ -74,10 +75,11 @@ def convert_slide(
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
         check_room(target, least_bytes(slide, prepared.plan), config.min_free)
+        icc_profile = (prepared.nameless or slide).info.icc_profile
         with PyramidWriter(
             target,
             prepared.plan,
-            slide.info.icc_profile,
+            icc_profile,
             config.overwrite,
             prepared.embedded_model,
             config.min_free,
@@ -185,7 +187,8 @@ def write_pyramid(
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
-            writer.write_associated(part, slide.info.associated_images[part])
+            image = slide.info.associated_images[part]
+            writer.write_associated(part, drawn_thumbnail(slide, image) if config.deidentify else image)
     restoration = None
     if config.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -14,13 +15,14 @@ from wsicomp.config import NEURAL_CODECS, ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.inputs import check_file, reason
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
+from wsicomp.pyramid.nameless import Nameless, nameless
 from wsicomp.pyramid.planning import Glass, conversion_digest, plan_conversion
 from wsicomp.pyramid.reading import FEW_REGIONS, Disagreement, check_reading, told_once
 from wsicomp.pyramid.stream import Whitening
 from wsicomp.pyramid.trial import levels_that_shrink
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
-from wsicomp.slide import Slide
+from wsicomp.slide import Slide, SlideInfo
 from wsicomp.stages import StageProgress, Stages, untold
 from wsicomp.tissue.filler import find_filler, without_filler
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
@@ -66,14 +68,15 @@ class Known:
 class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
-    `findings` and `whitening` are None where glass is kept. `embedded_model` is what the file is to carry of
-    a neural codec's model, `kept_model` the name of the file in which this machine keeps one that not every
-    machine has.
+    `nameless` is None where names stay, `findings` and `whitening` where glass does. `embedded_model` is what
+    the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
+    keeps one that not every machine has.
     """
 
     plan: ConversionPlan
     findings: Findings | None = None
     whitening: Whitening | None = None
+    nameless: Nameless | None = None
     embedded_model: bytes | None = None
     kept_model: str | None = None
 
@@ -106,16 +109,34 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
+        without = nameless(slide) if config.deidentify else None
         misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
     if config.glass == "keep":
-        plan = plan_conversion(info, identity, digest, config, None, shrinking, model)
+        plan = _planned(info, identity, digest, config, None, shrinking, model, without)
         plan = _told(plan, misread, slide)
-        return Prepared(plan, embedded_model=embedded, kept_model=kept)
+        return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
-    plan = _told(plan_conversion(info, identity, digest, config, glass, shrinking, model), misread, slide)
+    plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
+    plan = _told(plan, misread, slide)
     whitening = Whitening(findings.mask, findings.survey.found, plan.background)
-    return Prepared(plan, findings, whitening, embedded, kept)
+    return Prepared(plan, findings, whitening, without, embedded, kept)
+
+
+def _planned(
+    info: SlideInfo,
+    identity: SourceIdentity,
+    digest: str,
+    config: ConversionConfig,
+    glass: Glass | None,
+    shrinking: tuple[bool, ...],
+    model: Mapping[str, object] | None,
+    without: Nameless | None,
+) -> ConversionPlan:
+    if without is None:
+        return plan_conversion(info, identity, digest, config, glass, shrinking, model)
+    plan = plan_conversion(without.info, identity, digest, config, glass, shrinking, model, without.unproved)
+    return replace(plan, notes=(*plan.notes, *without.notes))
 
 
 def _told(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:

@@ -37,7 +37,8 @@ class BatchChoices:
     that their targets replace into a quarantine folder, and deletes them there after `quarantine_days`;
     conversions that cannot restore their source count only with `even_if_lossy`, and none that is larger than
     its source or saves less than `min_saving` per cent of it. `source_moved` says that the source tree has
-    another path than before.
+    another path than before. `name_key` is a file apart from both trees, by which targets are named by
+    digests, and which says whose they are.
     """
 
     jobs: int | None = None
@@ -57,6 +58,7 @@ class BatchChoices:
     quarantine_days: float = 7.0
     min_saving: float = 3.0
     source_moved: bool = False
+    name_key: Path | None = None
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -85,6 +87,8 @@ class BatchChoices:
         """
         if config.mask is not None:
             raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
+        if self.name_key is not None and not config.deidentify:
+            raise ConfigError("name-key keeps sources' names out of targets'; it needs deidentify")
         if not self.delete_source:
             return
         if not config.verify:

@@ -16,6 +16,7 @@ from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
 from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
+from wsicomp.batch.namekey import checked_place, keep_names, make_key
 from wsicomp.batch.names import as_text
 from wsicomp.batch.quarantine import seen_in
 from wsicomp.batch.run import BatchResult, Run, sweep
@@ -51,9 +52,13 @@ def run_batch(
         for entry in known.values():
             if entry.state is State.RUNNING:
                 sweep(entry, trees)
+        if choices.name_key is not None:
+            make_key(choices.name_key)
         seen = {source: entry for source, entry in known.items() if is_held(entry, trees)}
         seen = {source: seen_in(entry, choices.quarantine_days) for source, entry in seen.items()}
         survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
+        if choices.name_key is not None:
+            keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
         ledger.note(SOURCE, as_text(trees.source))
         ledger.drop(survey.dropped)
         ledger.put([*seen.values(), *survey.due, *survey.others])
@@ -105,6 +110,8 @@ def _checked(
         for name, value in names.items()
         if value is not None and Path(value).is_file()
     }
+    if choices.name_key is not None:
+        choices = replace(choices, name_key=checked_place(choices.name_key, source, target))
     return Trees(source.absolute(), target.absolute()), replace(config, **absolute), choices
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import unicodedata
@@ -14,6 +15,7 @@ from wsicomp.config import ConversionConfig
 _TIFF = (".tif", ".tiff", ".btf")
 _SVS_CODECS = ("auto", "copy", "jpeg", "jpeg2000")
 _LONGEST_NAME = 255
+_DIGEST_LETTERS = 32
 _ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 
 
@@ -39,14 +41,17 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def assign_targets(
-    sources: Iterable[str], config: ConversionConfig, known: Mapping[str, str]
+    sources: Iterable[str], config: ConversionConfig, known: Mapping[str, str], secret: bytes | None = None
 ) -> dict[str, str]:
     """The target of each source, both relative and as text; those that are `known` stay if they can.
 
     `known` are those of all slides that ever were: what belongs to one that is no more is not given away.
     No two are the same, also where the file system does not tell cases or Unicode's ways of writing apart.
+    With a `secret` they are named by digests of their sources' paths, which nobody finds without it.
     """
     wished = {source: _wished(source, config) for source in sorted(sources)}
+    if secret is not None:
+        return {source: _digest_name(source, target, secret) for source, target in wished.items()}
     settled = {
         source: known[source]
         for source, target in wished.items()
@@ -61,6 +66,11 @@ def assign_targets(
         taken.add(folded(chosen))
         targets[source] = chosen
     return targets
+
+
+def _digest_name(source: str, target: str, secret: bytes) -> str:
+    digest = hmac.new(secret, source.encode(), hashlib.sha256).hexdigest()
+    return digest[:_DIGEST_LETTERS] + PurePosixPath(target).suffix.lower()
 
 
 def folded(text: str) -> str:

@@ -12,6 +12,7 @@ from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.inventory import QUARANTINE, FoundSlide, Inventory
 from wsicomp.batch.job import GONE, PASSING
 from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.namekey import read_secret
 from wsicomp.batch.names import as_path, assign_targets
 from wsicomp.batch.quarantine import DELETED, QUARANTINED, put_in
 from wsicomp.batch.watch import utc_now
@@ -80,7 +81,9 @@ def survey_tree(
     """Decide for every slide that was found, and for every one that the ledger knows."""
     rules = _Rules(trees, settings, choices)
     found = {slide.source: slide for slide in inventory.slides}
-    targets = assign_targets(found, config, {source: entry.target for source, entry in known.items()})
+    before = {source: entry.target for source, entry in known.items()}
+    secret = None if choices.name_key is None else read_secret(choices.name_key)
+    targets = assign_targets(found, config, before, secret)
     lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
     for source, slide in found.items():
         for kind, entry in _with_source(slide, targets[source], known.get(source), rules):

@@ -162,6 +162,12 @@ def _add_tree_options(parser: argparse.ArgumentParser) -> None:
         "--source-moved", action="store_true", help="SOURCE_DIR is the same tree as before by another path"
     )
     tree.add_argument(
+        "--name-key",
+        type=Path,
+        metavar="FILE",
+        help="with --deidentify: name targets by digests; FILE, apart from both trees, says whose",
+    )
+    tree.add_argument(
         "--overwrite", action="store_true", help="replace files in TARGET_DIR that no batch wrote"
     )
     tree.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")

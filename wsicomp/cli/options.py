@@ -149,7 +149,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     file.add_argument(
         "--deidentify",
         action="store_true",
-        help="leave out label, macro, and all text that could name a patient",
+        help="leave out label, macro, and all that could name a patient but for what is seen on the tissue",
     )
 
     checks = parser.add_argument_group("its checks")

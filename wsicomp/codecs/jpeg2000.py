@@ -96,7 +96,7 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     """A lossless codestream of one colour; a few hundred bytes."""
     samples = _as_ycbcr(color) if encoding.compression == APERIO_JPEG2000_YCBCR else color
     pixels = np.full((*size.shape, 3), samples, np.uint8)
-    return _lossless(pixels, mct=False)
+    return lossless(pixels, mct=False)
 
 
 def _as_ycbcr(color: tuple[int, int, int]) -> Pixels:
@@ -202,7 +202,7 @@ class Codec:
             if self._passes(pixels, back, shown):
                 resort = Resort.REFINED if raised_db else Resort.NONE
                 return Encoded(data, _measured(pixels, back, shown), resort)
-        data = _lossless(pixels, mct=True)
+        data = lossless(pixels, mct=True)
         return Encoded(data, _measured(pixels, _read_back(data), shown), Resort.REFINED)
 
     def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
@@ -225,7 +225,8 @@ def _to_rate(pixels: Pixels, rate: float) -> bytes:
     return stream.getvalue()
 
 
-def _lossless(pixels: Pixels, mct: bool) -> bytes:
+def lossless(pixels: Pixels, mct: bool) -> bytes:
+    """A codestream that gives the samples back; `mct` mixes the components first."""
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=mct))
 
 

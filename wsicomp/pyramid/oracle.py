@@ -23,6 +23,7 @@ from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.pyramid.eyes import Look, StoredEyes, decoded_by_others, difference
 from wsicomp.pyramid.floors import Floor, by_decoders, floor_of, is_chroma_subsampled
+from wsicomp.pyramid.nameless import carried_tile
 from wsicomp.pyramid.problems import Problem
 from wsicomp.pyramid.reading import (
     OPENSLIDE,
@@ -50,6 +51,8 @@ _RINGING_PX = 17
 _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
 """So many times its floor a tile may be off if its codec makes the same of the source's pixels again."""
+_RENEWED_MEAN = 3.0
+"""Grey levels that a JPEG tile may lose in the mean where it is encoded with its own quantisation again."""
 _SAME_SHIFT = 3.0
 """Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
 
@@ -196,6 +199,8 @@ class _PixelCheck:
         interpolated = not (look.is_whole and truth.look.is_whole)
         if by_decoders(found, self._is_subsampled(plan, region), interpolated, exact):
             return None
+        if found.mean <= _RENEWED_MEAN and self._is_renewed(plan, index):
+            return None
         return f"{program} shows it {found}, off the source, of which nothing should be lost"
 
     def _short(
@@ -252,6 +257,19 @@ class _PixelCheck:
         if action is not TileAction.ENCODE or is_guarded(plan.codec):
             return False
         return create_codec(plan.codec, plan.options).lossless
+
+    def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
+        """Whether a carried tile had to be encoded once more to name nobody, with the loss of that."""
+        assert self._source is not None, "there is something to compare with"
+        assert self._converted is not None, "there is a plan"
+        if not self._converted.provenance.plan.config["deidentify"]:
+            return False
+        region = plan.grid.region(index.column, index.row)
+        place = TileIndex(plan.source_level, index.column, index.row)
+        with suppress(SlideReadError, ValueError, RuntimeError, OSError):
+            tile = self._source.slide.read_encoded_tile(place)
+            return carried_tile(tile, plan.shown, region.size).is_anew
+        return False
 
     def _is_subsampled(self, plan: LevelPlan, region: Region) -> bool:
         assert self._source is not None, "there is something to compare with"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsicomp.config import ConversionConfig
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
-from wsicomp.pyramid.carried import is_nameless, shows_the_scan
+from wsicomp.pyramid.carried import shows_the_scan
 from wsicomp.pyramid.ways import (
     OVERVIEW_DOWNSAMPLE,
     Way,
@@ -77,8 +77,9 @@ def plan_conversion(
     glass: Glass | None,
     shrinking: tuple[bool, ...] = (),
     model: Mapping[str, object] | None = None,
+    unproved: frozenset[int] = frozenset(),
 ) -> ConversionPlan:
-    """Decide everything. `glass` is None where glass is kept.
+    """Decide everything. `glass` is None where glass is kept, `unproved` are source levels that stay behind.
 
     `shrinking` says of each source level whether the lossless road makes its tiles smaller. `model` is what
     a neural codec says of its model.
@@ -87,9 +88,11 @@ def plan_conversion(
         ConfigError: what the user asked for cannot be written from this source.
     """
     ways = source_ways(info, config, shrinking)
-    added = [added_way(config)] if any(reduction > 1 for _, reduction in _sources(info, config)) else []
+    added = (
+        [added_way(config)] if any(reduction > 1 for _, reduction in _sources(info, config, unproved)) else []
+    )
     container = chosen_container(info, config, [way.encoding for way in (*ways, *added)])
-    levels = tuple(_levels(info, config, glass, ways))
+    levels = tuple(_levels(info, config, glass, ways, unproved))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
@@ -116,10 +119,14 @@ def plan_conversion(
 
 
 def _levels(
-    info: SlideInfo, config: ConversionConfig, glass: Glass | None, ways: list[Way]
+    info: SlideInfo,
+    config: ConversionConfig,
+    glass: Glass | None,
+    ways: list[Way],
+    unproved: frozenset[int],
 ) -> list[LevelPlan]:
     plans: list[LevelPlan] = []
-    for source_level, reduction in _sources(info, config):
+    for source_level, reduction in _sources(info, config, unproved):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
         way = ways[source_level] if reduction == 1 else added_way(config)
@@ -152,14 +159,16 @@ def _levels(
     return plans
 
 
-def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]:
+def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]) -> list[tuple[int, int]]:
     """(source level, box reduction) of every level of the target, largest first."""
     sources: list[tuple[int, int]] = []
-    for number, level in enumerate(info.levels):
+    carried = [number for number in range(len(info.levels)) if number not in unproved]
+    for number, following in zip(carried, [*carried[1:], None], strict=True):
+        level = info.levels[number]
         sources.append((number, 1))
         if config.levels == "source":
             continue
-        lower = info.levels[number + 1].size.width if number + 1 < len(info.levels) else 0
+        lower = 0 if following is None else info.levels[following].size.width
         reduction = _STEP
         while level.size.width / reduction > 1.5 * lower and (
             lower or max(level.size.width, level.size.height) * _STEP / reduction > _SMALLEST_LEVEL_PX
@@ -170,7 +179,7 @@ def _sources(info: SlideInfo, config: ConversionConfig) -> list[tuple[int, int]]
         info.levels[number].downsample * reduction >= OVERVIEW_DOWNSAMPLE for number, reduction in sources
     )
     if lacks_overview:
-        last = len(info.levels) - 1
+        last = carried[-1]
         sources += [(last, _STEP**power) for power in range(1, _overview_levels(info.levels[last].size) + 1)]
     return sources
 
@@ -293,7 +302,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "macro": config.macro and not config.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.deidentify or (shows_the_scan(thumbnail, info.size) and is_nameless(thumbnail))),
+        and (not config.deidentify or shows_the_scan(thumbnail, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(

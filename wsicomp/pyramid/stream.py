@@ -20,12 +20,12 @@ from wsicomp.codecs import (
     create_transcoder,
     encode_tiles,
 )
-from wsicomp.codecs.text import holds_text
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.pyramid.nameless import carried_tile, continued
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Pixels, Slide
@@ -94,7 +94,8 @@ class MadeTile(NamedTuple):
 
     `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
     is smaller with it. `twin` is the raster number of the first tile of its level that the source stores in
-    the same place, its own if it is that one; None where the source stores it alone.
+    the same place, its own if it is that one; None where the source stores it alone. `renewed` is a carried
+    one that was encoded once more, to name nobody.
     """
 
     data: bytes | None
@@ -102,6 +103,7 @@ class MadeTile(NamedTuple):
     encoded: Encoded | None = None
     unpainted: bool = False
     twin: int | None = None
+    renewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Manner:
     """What holds for every tile of a conversion.
 
     `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
-    their very bytes; `nameless` refuses tiles with text in them.
+    their very bytes; `nameless` leaves out of tiles all but their pictures.
     """
 
     whitening: Whitening | None = None
@@ -232,14 +234,13 @@ class TileMaker:
             if self._manner.strict:
                 raise
             return MadeTile(None, Outcome.LOST)
-        if self._manner.nameless and holds_text(tile):
-            message = "the tile holds text that could name a patient; take codec jpeg"
-            raise SlideReadError(message, self._slide.info.path, str(index))
         if self._transcoder is None and (obstacle := copy_obstacle(tile, self._plan.shown)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._manner.strict:
             self._slide.read_tile_eighth(index)
+        if self._manner.nameless:
+            return self._without_words(index, tile)
         if self._transcoder is None:
             return MadeTile(tile.data)
         packed = self._transcoder.transcode(tile)
@@ -247,6 +248,23 @@ class TileMaker:
             return MadeTile(self._transcoder.keep(tile), Outcome.KEPT)
         is_sound = self._manner.strict or self._decodes(index)  # strict has looked already
         return MadeTile(packed, Outcome.AS_PLANNED if is_sound else Outcome.FLAWED)
+
+    def _without_words(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
+        """A carried tile with nothing but its picture, and that no larger than the level."""
+        shown = self._plan.grid.region(index.column, index.row).size
+        try:
+            found = carried_tile(tile, self._plan.shown, shown)
+        except (ValueError, RuntimeError, OSError):
+            if self._manner.strict:
+                raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
+            return MadeTile(None, Outcome.LOST)
+        outcome = Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED
+        if self._transcoder is None:
+            return MadeTile(found.tile.data, outcome, renewed=found.is_anew)
+        packed = self._transcoder.transcode(found.tile)
+        if packed is None:
+            return MadeTile(self._transcoder.keep(found.tile), Outcome.KEPT, renewed=found.is_anew)
+        return MadeTile(packed, outcome, renewed=found.is_anew)
 
     def _decodes(self, index: TileIndex) -> bool:
         """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
@@ -270,13 +288,16 @@ class TileMaker:
         if action is TileAction.MASK_AND_ENCODE and whitening is not None:
             painted = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
         shown = self._plan.grid.region(index.column, index.row).size
+        if self._manner.nameless:
+            pixels = continued(pixels, shown)
+            painted = None if painted is None else continued(painted, shown)
         return _ToEncode(pixels, outcome, self._unchanged(index, outcome), shown, painted)
 
     def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
         if not isinstance(self._codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if outcome is not Outcome.AS_PLANNED:
+        if outcome is not Outcome.AS_PLANNED or self._manner.nameless:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)

@@ -13,6 +13,7 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.provenance import Guarded
 from wsicomp.pyramid.against import Against
+from wsicomp.pyramid.nameless import carried_tile
 from wsicomp.pyramid.problems import Problem
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.readers.converted import ConvertedSlide
@@ -88,6 +89,7 @@ class ConvertedTileCheck(TileCheck):
         self._is_direct = is_direct
         self._is_fresh = is_fresh
         self._against = against
+        self._is_nameless = bool(slide.provenance.plan.config["deidentify"])
         self._transcoder = (
             create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
         )
@@ -190,7 +192,10 @@ class ConvertedTileCheck(TileCheck):
     def _check_carried(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         if self._source is None:
             return
-        tile = self._source.read_encoded_tile(self._in_source(index))
+        tile = self._carried(index)
+        if tile is None:
+            yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
+            return
         transcoder = self._transcoder
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
@@ -207,6 +212,18 @@ class ConvertedTileCheck(TileCheck):
         except (SlideReadError, ValueError, RuntimeError):
             return False
 
+    def _carried(self, index: TileIndex) -> EncodedTile | None:
+        """The source's tile as it was carried on; None where it cannot be decoded, to name nobody."""
+        assert self._source is not None, "there is something to compare with"
+        tile = self._source.read_encoded_tile(self._in_source(index))
+        if not self._is_nameless:
+            return tile
+        shown = self._plan.grid.region(index.column, index.row).size
+        try:
+            return carried_tile(tile, self._plan.shown, shown).tile
+        except (ValueError, RuntimeError, OSError):
+            return None
+
     def _note_flaws(self, index: TileIndex) -> None:
         try:
             self._slide.read_tile_eighth(index)
@@ -220,7 +237,10 @@ class ConvertedTileCheck(TileCheck):
                 if str(index) not in self.flawed:
                     self._slide.read_tile_eighth(index)
                 return
-            original = self._source.read_encoded_tile(self._in_source(index))
+            original = self._carried(index)
+            if original is None:
+                yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
+                return
             same = tile.data == original.data
             same = same or np.array_equal(decode_tile(tile), decode_tile(original))
         except (SlideReadError, ValueError, RuntimeError) as exc:

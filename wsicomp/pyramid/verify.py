@@ -25,9 +25,9 @@ from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.against import Against
-from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.claims import check_claims
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
+from wsicomp.pyramid.nameless import nameless_icc
 from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import UNLIKE, Problem, few_of_each
 from wsicomp.pyramid.reading import shows_what_is_stored
@@ -350,8 +350,12 @@ def _check_source(
     kept = [
         level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
     ]
+    is_nameless = bool(plan.config["deidentify"])
     sizes = [level.size for level in source.levels]
-    if kept != sizes or any(planned.source_level >= len(sizes) for planned in plan.levels):
+    if is_nameless:
+        carried = {level.source_level for level in plan.levels}
+        sizes = [size for number, size in enumerate(sizes) if number in carried]
+    if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
         yield Problem(
             "level-differs", "levels", f"{_sizes(tuple(kept))}, the source has {_sizes(tuple(sizes))}"
         )
@@ -361,14 +365,14 @@ def _check_source(
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
-    if info.icc_profile != source.icc_profile:
+    if info.icc_profile != (nameless_icc(source.icc_profile) if is_nameless else source.icc_profile):
         yield Problem("property-differs", "ICC profile", "not the source's")
     if info.objective_power != source.objective_power:
         found = f"{info.objective_power}, the source has {source.objective_power}"
         yield Problem("property-differs", "objective power", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
-        carried = carried_image(name, source.associated_images[name], bool(plan.config["deidentify"]))
-        if info.associated_images[name].strips != carried.strips:
+        strips = source.associated_images[name].strips
+        if not is_nameless and info.associated_images[name].strips != strips:
             yield Problem("associated-differs", name, "not the source's bytes")
 
 

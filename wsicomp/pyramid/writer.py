@@ -280,8 +280,13 @@ class PyramidWriter:
                     images = self._pages.index(None)
                     _attach(tiff, pages[:images], pages[images])
                 self._file.flush()
+                renewed = sum(level.renewed for level in levels)
                 provenance = Provenance(
-                    replace(self._plan, levels=tuple(level.made() for level in levels)),
+                    replace(
+                        self._plan,
+                        levels=tuple(level.made() for level in levels),
+                        notes=(*self._plan.notes, *_renewed_note(renewed)),
+                    ),
                     mask,
                     properties,
                     tuple(level.record() for level in levels),
@@ -406,6 +411,7 @@ class _WrittenLevel:
         self.blank = array("q")
         self._shared, self._sharing = array("q"), array("q")
         self._twins: dict[tuple[int, bytes], int] = {}
+        self.renewed = 0
         self._background = background
         self._all = LevelDigest()
         self._digests = bytearray()
@@ -425,6 +431,7 @@ class _WrittenLevel:
         self._all.update(data)
         if tile.outcome is not Outcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
+        self.renewed += tile.renewed
         if tile.unpainted:
             self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
@@ -467,6 +474,14 @@ class _WrittenLevel:
         )
         return LevelRecord(
             self._all.hexdigest(), bytes(self._digests), kept, flawed, lost, self._guarded.record()
+        )
+
+
+def _renewed_note(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"{count} tiles of which more was stored than their pictures were encoded anew: without loss, "
+            "but JPEG tiles with the quantisation that they had"
         )
 
 

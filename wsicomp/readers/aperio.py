@@ -22,7 +22,7 @@ _TECHNICAL = frozenset(
         *("CalibrationAverageBlue",),
     )
 )
-"""The fields that describe optics and geometry in numbers; all others could name a patient or a day."""
+"""The fields that describe optics and geometry in numbers, which could be those of a day."""
 
 _KNOWN = frozenset(
     (
@@ -32,7 +32,7 @@ _KNOWN = frozenset(
 )
 """Other keys of Aperio's, which are named when they are left out; an unknown key could itself be a name."""
 
-_NUMBER = re.compile(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*")
+_NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
@@ -42,10 +42,12 @@ HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
 
 _HISTORY = re.compile(
-    r"Aperio Image Library( v[\d.]+| \(wsicomp [\w.+]+\))?"
-    r"|(\d+x\d+ )?(\[-?\d+,-?\d+ \d+x\d+\] )?(\(\d+x\d+\) )?(-> \d+x\d+ )?"
-    r"((label|macro|thumbnail) \d+x\d+)?"
-    r"(-|copy|((JPEG|J2K)[/\w]*|RAW|LZW)( Q=\d+)?)?( glass=\w+)?"
+    r"Aperio Image Library( v\d{1,2}(\.\d{1,3}){0,3}"
+    r"| \(wsicomp \d{1,3}(\.\d{1,3}){1,2}((a|b|rc|\.dev)\d{1,3})?\))?"
+    r"|(@x@ )?(\[-?\d{1,6},-?\d{1,6} @x@\] )?(\(@x@\) )?(-> @x@ )?"
+    r"((label|macro|thumbnail) @x@)?"
+    r"(-|copy|((JPEG|J2K)(/(RGB|YCC|YCbCr|KDU))?|RAW|LZW)( Q=\d{1,3})?)?"
+    r"( glass=(keep|white|empty))?".replace("@", r"\d{1,6}")
 )
 
 
@@ -145,8 +147,16 @@ def associated_name(description: str, subfile_type: int, position: int) -> str |
     return stated_name(description) or typed or ("thumbnail" if position == 1 else None)
 
 
+def _is_scale(key: str, value: str) -> bool:
+    """Whether a field is the scale or the power that OpenSlide reads, in a number that can be one."""
+    number = positive_number(value) if _NUMBER.fullmatch(value) else None
+    return (key == "MPP" and scale_of(number) is not None) or (
+        key == "AppMag" and power_of(number) is not None
+    )
+
+
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
-    """The text with only those fields and history lines that cannot name anyone, and what was dropped.
+    """The text with scale, power and those history lines that cannot name anyone, and what was dropped.
 
     Names what it dropped by key, never by value.
     """
@@ -163,7 +173,7 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
     for part in parts:
         key, _, value = part.partition("=")
         key = key.strip()
-        if key in _TECHNICAL and _NUMBER.fullmatch(value):
+        if _is_scale(key, value):
             fields.append(part)
         else:
             dropped.append(key if key in _KNOWN | _TECHNICAL else "unknown field")

@@ -1,0 +1,124 @@
+"""Pixels encoded to stand among others: without loss, or with a JPEG tile's own quantisation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import cv2
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from wsicomp.codecs import jpeg2000, plain
+from wsicomp.codecs.jpeg_stream import (
+    DHT,
+    DQT,
+    FRAMES,
+    decodable_stream,
+    segments,
+    tables_behind_frame,
+    with_plain_colors,
+)
+from wsicomp.codecs.jpegxl import Codec as JpegXl
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    RGB,
+    WEBP,
+    EncodedTile,
+    Pixels,
+    TileEncoding,
+)
+
+_SAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2, (4, 1): "4:1:1"}
+_USUAL_QUALITY = 95
+_PLACES = 4
+"""How many tables of a kind a JPEG can have."""
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """The pixels as a tile of this encoding, in the place of the tile.
+
+    Raises:
+        ValueError, RuntimeError, OSError: its library cannot.
+    """
+    compression = encoding.compression
+    if compression == JPEG:
+        return _jpeg(tile, encoding, pixels)
+    if compression == APERIO_JPEG2000_RGB:
+        return jpeg2000.lossless(pixels, mct=True)
+    if compression == APERIO_JPEG2000_YCBCR:
+        mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+        return jpeg2000.lossless(np.ascontiguousarray(mixed), mct=False)
+    if compression == WEBP:
+        return bytes(imagecodecs.webp_encode(np.ascontiguousarray(pixels), lossless=True))
+    if compression in plain.COMPRESSIONS:
+        return plain.encode(encoding, pixels)
+    return JpegXl(lossless=True).encode(pixels)
+
+
+def _jpeg(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    options = {"qtables": _quantisation(tile)} if _quantisation(tile) else {"quality": _USUAL_QUALITY}
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(
+        stream,
+        "JPEG",
+        subsampling=_SAMPLING[encoding.subsampling],
+        keep_rgb=encoding.photometric == RGB,
+        optimize=True,
+        **options,
+    )
+    plainly = with_plain_colors(stream.getvalue(), encoding.photometric)
+    return tables_behind_frame(_beside(plainly, encoding.jpeg_tables))
+
+
+def _quantisation(tile: EncodedTile) -> list[list[int]]:
+    """The tile's own tables of luma and chroma; none where they cannot be read."""
+    try:
+        with Image.open(io.BytesIO(decodable_stream(tile.data, tile.encoding)), formats=("JPEG",)) as image:
+            found = dict(image.quantization)  # type: ignore[attr-defined]
+            layer = image.layer  # type: ignore[attr-defined]
+        return [list(found[layer[0][3]]), list(found[layer[1][3]])]
+    except (OSError, ValueError, SyntaxError, LookupError, AttributeError):
+        return []
+
+
+def _beside(stream: bytes, tables: bytes | None) -> bytes:
+    """The stream with its tables where the shared ones are not, so that it changes none of theirs."""
+    taken = {(marker, number) for marker, number, _ in _numbered(tables)} if tables else set()
+    moved: dict[tuple[int, int], int] = {}
+    for kind in (DQT, DHT):
+        own = sorted({number for marker, number, _ in _numbered(stream) if marker == kind})
+        free = [place for place in range(_PLACES) if (kind, place) not in taken]
+        if len(free) < len(own):
+            raise ValueError("no room for tables beside the shared ones")
+        moved |= {(kind, number): place for number, place in zip(own, free, strict=False)}
+    return _renumbered(stream, moved)
+
+
+def _numbered(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, number, place of its byte) of every table in a stream's header."""
+    for marker, start, end in segments(stream):
+        at = start + 4
+        while marker in (DQT, DHT) and at < end:
+            yield marker, stream[at] & 15, at
+            kind = stream[at] >> 4
+            at += 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(stream[at + 1 : at + 17])
+
+
+def _renumbered(stream: bytes, moved: dict[tuple[int, int], int]) -> bytes:
+    changed = bytearray(stream)
+    for marker, number, at in _numbered(stream):
+        changed[at] = changed[at] & 0xF0 | moved[marker, number]
+    behind = 2
+    for marker, start, end in segments(stream):
+        if marker in FRAMES:
+            for at in range(start + 12, end, 3):
+                changed[at] = moved.get((DQT, changed[at]), changed[at])
+        behind = end
+    for at in range(behind + 6, behind + 6 + 2 * stream[behind + 4], 2):
+        coarse, fine = changed[at] >> 4, changed[at] & 15
+        changed[at] = moved.get((DHT, coarse), coarse) << 4 | moved.get((DHT, fine), fine)
+    return bytes(changed)

@@ -1,0 +1,254 @@
+"""A slide of which nothing is left that could name a patient, but what is seen on its tissue.
+
+What holds no picture is rebuilt away (`codecs.bare`), what holds one beyond the picture is drawn over or
+drawn anew, and what cannot be rewritten is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import imagecodecs
+import numpy as np
+
+from wsicomp.codecs import decode_tile
+from wsicomp.codecs.alike import encode_alike
+from wsicomp.codecs.bare import bare, shared_tables
+from wsicomp.codecs.checks import PartlyDecodedError
+from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.readers.profile import neutral_profile
+from wsicomp.slide import (
+    JPEG,
+    YCBCR,
+    AssociatedImage,
+    EncodedTile,
+    Pixels,
+    Slide,
+    SlideInfo,
+    TileEncoding,
+)
+
+_TRIED = 16
+_BEYOND_TOLERANCE = 12
+"""Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour."""
+_LIKENESS_SAMPLES = 24
+_SAMPLE_PX, _LEAST_SAMPLE_PX, _MOST_READ_PX = 256, 32, 2048
+_LEAST_LIKENESS, _MOST_SHIFT, _FLAT = 0.5, 24.0, 4.0
+_THUMBNAIL_QUALITY = 90
+_BAND = 16
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """What a slide says of itself without names. `unproved` are levels that do not show what is above them.
+
+    `notes` say what was made anew or stays.
+    """
+
+    info: SlideInfo
+    unproved: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CarriedTile:
+    """A tile without room for words; `is_anew` says that its pixels were encoded once more."""
+
+    tile: EncodedTile
+    is_anew: bool
+
+
+def nameless(slide: Slide) -> Nameless:
+    """Find out what a conversion that names nobody starts from.
+
+    Raises:
+        SlideReadError: a level cannot be read.
+    """
+    info, notes = slide.info, []
+    levels = tuple(
+        level
+        if level.encoding is None or level.encoding.jpeg_tables is None
+        else replace(level, encoding=_with_used_tables(slide, number, level.encoding))
+        for number, level in enumerate(info.levels)
+    )
+    profile, is_neutral = neutral_profile(info.icc_profile)
+    if not is_neutral:
+        notes.append("the ICC profile is kept as it is, words included: its transform cannot be written anew")
+    elif profile != info.icc_profile:
+        notes.append("the ICC profile is a neutral one of the same transform")
+    unproved = _unproved(slide)
+    for number in sorted(unproved):
+        size = info.levels[number].size
+        notes.append(f"not carried on: an image of {size} px that does not show what the slide shows")
+    if "thumbnail" in info.associated_images:
+        notes.append("the thumbnail is drawn anew, from the levels")
+    found = replace(info, levels=levels, icc_profile=profile)
+    return Nameless(found, unproved, tuple(notes))
+
+
+def nameless_icc(profile: bytes | None) -> bytes | None:
+    """The ICC profile that such a conversion carries."""
+    return neutral_profile(profile)[0]
+
+
+def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> TileEncoding:
+    """The encoding with those shared tables that the level's first tile uses; others go into their tiles."""
+    grid = slide.info.levels[number].grid
+    for place in range(min(grid.count, _TRIED * _TRIED)):
+        row, column = divmod(place, grid.columns)
+        try:
+            tile = slide.read_encoded_tile(TileIndex(number, column, row))
+            if tile.data:
+                return replace(encoding, jpeg_tables=shared_tables(tile))
+        except (SlideReadError, ValueError):
+            continue
+    return replace(encoding, jpeg_tables=None)
+
+
+def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> CarriedTile:
+    """The tile to stand among tiles of `stored`, of which `shown` lies inside its level.
+
+    Its pixels there are exactly those of the source, unless it had to be encoded anew with loss.
+
+    Raises:
+        ValueError, RuntimeError, OSError: it cannot be decoded, or not encoded.
+    """
+    if not tile.data:
+        return CarriedTile(tile, False)
+    try:
+        pixels = decode_tile(tile)
+        made = bare(tile, stored.jpeg_tables)
+        is_same = made == tile or np.array_equal(decode_tile(made), pixels)
+        if is_same and is_plain_beyond(pixels, shown):
+            return CarriedTile(made, False)
+    except PartlyDecodedError as exc:
+        pixels = exc.pixels
+    except (ValueError, RuntimeError):
+        pixels = decode_tile(tile)
+    pixels = continued(pixels, shown)
+    encoding = replace(tile.encoding, jpeg_tables=stored.jpeg_tables)
+    return CarriedTile(EncodedTile(encode_alike(tile, encoding, pixels), encoding, tile.size), True)
+
+
+def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
+    """Whether what lies beyond a level's edge is of one colour, or goes on like the edge."""
+    if shown.shape == pixels.shape[:2]:
+        return True
+    beyond = np.ones(pixels.shape[:2], bool)
+    beyond[: shown.height, : shown.width] = False
+    found = pixels[beyond].astype(np.int16)
+    going_on = continued(pixels, shown)[beyond].astype(np.int16)
+    for plain in (np.median(found, axis=0), going_on):
+        if np.abs(found - plain).max() <= _BEYOND_TOLERANCE:
+            return True
+    return False
+
+
+def continued(pixels: Pixels, shown: Size) -> Pixels:
+    """A tile whose pixels beyond the level's edge are those of the edge."""
+    rows, columns = pixels.shape[:2]
+    inside = pixels[: shown.height, : shown.width]
+    return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
+
+
+def drawn_thumbnail(slide: Slide, image: AssociatedImage) -> AssociatedImage:
+    """A thumbnail of the same size, from the smallest level that is no smaller.
+
+    Raises:
+        SlideReadError: the level cannot be read.
+    """
+    info = slide.info
+    fit = [number for number, level in enumerate(info.levels) if level.size.width >= image.size.width] or [0]
+    unproved = _unproved(slide)
+    number = max((number for number in fit if number not in unproved), default=0)
+    pixels = _whole(slide, number, image.size)
+    stream = bytes(
+        imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=_THUMBNAIL_QUALITY, subsampling="420")
+    )
+    encoding = TileEncoding(JPEG, YCBCR, (2, 2))
+    return AssociatedImage(image.size, encoding, image.size.height, (stream,))
+
+
+def _whole(slide: Slide, number: int, size: Size) -> Pixels:
+    """A level in a smaller size, band by band; white where a tile cannot be decoded."""
+    level = slide.info.levels[number]
+    picture = np.full((*size.shape, 3), 255, np.uint8)
+    for row in range(0, size.height, _BAND):
+        rows = min(_BAND, size.height - row)
+        top, bottom = (place * level.size.height // size.height for place in (row, row + rows))
+        band = _band(slide, number, top, max(bottom, top + 1))
+        picture[row : row + rows] = cv2.resize(band, (size.width, rows), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def _band(slide: Slide, number: int, top: int, bottom: int) -> Pixels:
+    level = slide.info.levels[number]
+    region = Region(0, top, level.size.width, bottom - top)
+    try:
+        return slide.read_region(number, region)
+    except TileReadError:
+        return np.full((bottom - top, level.size.width, 3), 255, np.uint8)
+
+
+def _unproved(slide: Slide) -> frozenset[int]:
+    """Levels that do not show what the level above them shows, at places spread over them."""
+    found: set[int] = set()
+    above = 0
+    for number in range(1, len(slide.info.levels)):
+        if _shows_alike(slide, number, above):
+            above = number
+        else:
+            found.add(number)
+    return frozenset(found)
+
+
+def _shows_alike(slide: Slide, number: int, above: int) -> bool:
+    """Whether places of a level look like those of the one above it: most do, and none is wholly another."""
+    level, larger = slide.info.levels[number], slide.info.levels[above]
+    verdicts = []
+    side = max(_LEAST_SAMPLE_PX, min(_SAMPLE_PX, int(_MOST_READ_PX * level.size.width / larger.size.width)))
+    for place in _places(level.size, side):
+        small = _read(slide, number, place)
+        big = _read(slide, above, _scaled(place, level.size, larger.size))
+        if small is not None and big is not None:
+            verdicts.append(_is_alike(small, big))
+    return not verdicts or bool(sum(verdicts) >= 0.75 * len(verdicts))
+
+
+def _places(size: Size, most: int) -> list[Region]:
+    width, height = min(size.width, most), min(size.height, most)
+    side = max(1, int(_LIKENESS_SAMPLES**0.5))
+    lefts = np.unique(np.linspace(0, size.width - width, side).astype(int)).tolist()
+    tops = np.unique(np.linspace(0, size.height - height, side).astype(int)).tolist()
+    return [Region(left, top, width, height) for top in tops for left in lefts]
+
+
+def _scaled(region: Region, size: Size, larger: Size) -> Region:
+    across, down = larger.width / size.width, larger.height / size.height
+    left, top = int(region.x * across), int(region.y * down)
+    right = min(larger.width, max(left + 1, round((region.x + region.width) * across)))
+    bottom = min(larger.height, max(top + 1, round((region.y + region.height) * down)))
+    return Region(left, top, right - left, bottom - top)
+
+
+def _read(slide: Slide, number: int, region: Region) -> Pixels | None:
+    try:
+        return slide.read_region(number, region)
+    except TileReadError:
+        return None
+
+
+def _is_alike(small: Pixels, big: Pixels) -> bool:
+    """Whether two pictures of one place are alike as far as a sixteenth of their detail shows."""
+    size = max(1, small.shape[1] // 16), max(1, small.shape[0] // 16)
+    one, other = (
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float64) for picture in (small, big)
+    )
+    if np.abs(one - other).mean() > _MOST_SHIFT:
+        return False
+    spread = one.std(), other.std()
+    if min(spread) < _FLAT:
+        return bool(max(spread) < 4 * _FLAT)
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= _LEAST_LIKENESS
