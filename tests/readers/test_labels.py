@@ -7,6 +7,7 @@ import openslide
 import pytest
 import tifffile
 
+import wsicomp
 from tests.drawn import labels as drawn
 from wsicomp import ConversionConfig, convert_slide
 from wsicomp.cli import main
@@ -128,3 +129,92 @@ def test_a_tiled_thumbnail_of_nearly_a_level_s_size_goes_where_no_label_is_wante
     convert(tmp_path / "s.svs", tmp_path / "t.svs", deidentify=True)
     assert not images_of(tmp_path / "t.svs")
     assert_levels(tmp_path / "t.svs", truth.levels)
+
+
+@pytest.mark.parametrize("kind", drawn.KINDS)
+def test_a_label_of_any_kind_that_openslide_shows_is_carried_as_it_shows_it(kind, tmp_path, capsys):
+    source, target = tmp_path / "s.svs", tmp_path / "t.svs"
+    truth = drawn.label_of(kind)(source)
+    report = convert(source, target, codec="jpeg")
+    assert_same(images_of(target), truth.images)
+    assert_same(shown_images(target), truth.images)
+    assert_same(shown_images(source), truth.images)
+    assert any("label of 160 x 144 px" in note and "as OpenSlide shows it" in note for note in report.notes)
+    assert not says(source, capsys)["omitted"]
+    assert_verified(target, source)
+
+
+def test_a_macro_of_an_odd_kind_is_carried_as_openslide_shows_it(tmp_path):
+    truth = drawn.label_of("grey", "macro")(tmp_path / "s.svs")
+    convert(tmp_path / "s.svs", tmp_path / "t.svs", codec="jpeg")
+    assert_same(shown_images(tmp_path / "t.svs"), truth.images)
+
+
+@pytest.mark.parametrize("draw", [drawn.label_of("palette"), drawn.marked()], ids=["palette", "turned"])
+def test_a_label_of_an_odd_kind_goes_where_none_is_wanted(draw, tmp_path):
+    draw(tmp_path / "s.svs")
+    convert(tmp_path / "s.svs", tmp_path / "t.svs", codec="jpeg", label=False)
+    assert list(images_of(tmp_path / "t.svs")) == ["thumbnail"]
+    convert(tmp_path / "s.svs", tmp_path / "d.svs", codec="jpeg", deidentify=True)
+    assert "label" not in images_of(tmp_path / "d.svs")
+
+
+def test_a_label_that_neither_openslide_nor_we_read_is_named_with_the_reason(tmp_path, capsys):
+    drawn.label_of("grey", svs=False)(tmp_path / "s.tif")
+    (text,) = says(tmp_path / "s.tif", capsys)["omitted"]
+    assert text.startswith("label of 160 x 144 px in strips, which is grayscale")
+    assert text.endswith("which OpenSlide does not show")
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_label_stands_as_openslide_turns_it_by_its_orientation(orientation, tmp_path, capsys):
+    source, target = tmp_path / "s.svs", tmp_path / "t.svs"
+    truth = drawn.marked(orientation)(source)
+    report = convert(source, target, codec="jpeg")
+    assert_same(images_of(target), truth.images)
+    assert_same(shown_images(target), shown_images(source))
+    assert_same(shown_images(target), truth.images)
+    is_told = any("label" in note and f"Orientation {orientation}" in note for note in report.notes)
+    assert is_told or orientation == 5, "libtiff shows 5 as it is stored"
+    assert_verified(target, source)
+
+
+def test_a_macro_of_jpeg_is_turned_as_openslide_shows_it(tmp_path):
+    drawn.marked(4, "macro", compression="jpeg", predictor=None)(tmp_path / "s.svs")
+    convert(tmp_path / "s.svs", tmp_path / "t.svs", codec="jpeg")
+    assert_same(shown_images(tmp_path / "t.svs"), shown_images(tmp_path / "s.svs"))
+
+
+def test_a_label_of_a_generic_tiff_is_turned_though_openslide_does_not_show_it(tmp_path):
+    truth = drawn.marked(3, svs=False)(tmp_path / "s.tif")
+    convert(tmp_path / "s.tif", tmp_path / "t.tif")
+    assert_same(images_of(tmp_path / "t.tif"), truth.images)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate"])
+@pytest.mark.parametrize("svs", [True, False], ids=["svs", "generic"])
+def test_a_label_whose_bits_are_reversed_is_carried_the_right_way_round(compression, svs, tmp_path):
+    truth = drawn.bits_reversed(compression, svs)(tmp_path / "s.svs")
+    convert(tmp_path / "s.svs", tmp_path / "t.svs", codec="jpeg")
+    assert_same(images_of(tmp_path / "t.svs"), truth.images)
+    if svs:
+        assert_same(shown_images(tmp_path / "s.svs"), truth.images)
+
+
+@pytest.mark.parametrize("draw", [drawn.label_of("grey"), drawn.marked()], ids=["grey", "turned"])
+def test_a_source_whose_label_is_carried_as_pixels_is_restored(draw, tmp_path):
+    source, target, back = tmp_path / "s.svs", tmp_path / "t.tif", tmp_path / "back.svs"
+    draw(source)
+    convert(source, target, codec="jpegxl", lossless=True, restorable=True)
+    wsicomp.restore_slide(target, back)
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_a_label_that_openslide_shows_otherwise_than_the_source_s_is_a_problem(tmp_path, capsys):
+    source, target = tmp_path / "s.svs", tmp_path / "t.svs"
+    drawn.marked(1)(source)
+    convert(source, target, codec="jpeg")
+    drawn.turn_last_image(target)
+    capsys.readouterr()
+    assert main(["verify", str(target), "--against", str(source)]) == 1
+    assert "associated-differs: label: OpenSlide shows another picture" in capsys.readouterr().out

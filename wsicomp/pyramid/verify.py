@@ -34,6 +34,7 @@ from wsicomp.readers import open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
+from wsicomp.readers.shown import shown_picture
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -127,6 +128,7 @@ def verify_slide(
             problems.append(Problem("source-differs", "file", message))
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
+            problems += _check_shown_images(slide, plan, source)
         compared = None if problems else source
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh)
@@ -316,6 +318,20 @@ def _check_source(
         carried = carried_image(name, source.associated_images[name], bool(plan.config["deidentify"]))
         if info.associated_images[name].strips != carried.strips:
             yield Problem("associated-differs", name, "not the source's bytes")
+
+
+def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
+    """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
+    images = slide.info.associated_images
+    for name in plan.images:
+        shown = slide.openslide_name(name)
+        known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
+        if shown is None or known is None or name not in images or source.info.path == slide.info.path:
+            continue
+        there = shown_picture(source.info.path, known, images[name].size)
+        here = None if there is None else shown_picture(slide.info.path, shown, images[name].size)
+        if there is not None and here is not None and not np.array_equal(here, there):
+            yield Problem("associated-differs", name, "OpenSlide shows another picture than of the source")
 
 
 def _check_tiles(
