@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from case_images import CASES as IMAGES
 from case_list import CASES, HERE, THEN, Answer, Case
 
 _ASK = """
@@ -112,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
-    for case in CASES:
+    for case in (*CASES, *IMAGES):
         if options.only in case.name:
             cells = [answered(case, checkout.resolve()).replace("|", "/") for checkout in checkouts.values()]
             command = case.command.replace("SOURCE TARGET ", "").replace(" SOURCE TARGET", "")

@@ -21,7 +21,16 @@ from wsicomp.geometry import Size
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import Directory, TiffFile, is_readable, stored_encoding
 from wsicomp.readers.openslide import on_white
-from wsicomp.slide import JPEG, RGB, AssociatedImage, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    RGB,
+    AssociatedImage,
+    EncodedTile,
+    Pixels,
+    TileEncoding,
+)
 
 _LARGEST_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
@@ -67,9 +76,8 @@ def shown_picture(path: Path, name: str, size: Size) -> Pixels | None:
 def is_shown_otherwise(directory: Directory) -> bool:
     """Whether the strips of an image, carried on as they are, would show another picture without its tags."""
     compression, photometric = directory.encoding.compression, directory.encoding.photometric
-    is_reversed = directory.fill_order == _REVERSED and compression != JPEG
     is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
-    return is_reversed or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
+    return _is_reversed(directory) or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
 
 
 def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> AssociatedImage | None:
@@ -102,7 +110,7 @@ def _turned(file: TiffFile, directory: Directory) -> Pixels | None:
         encoding = stored_encoding(file, directory, "image in strips")
         for number, (offset, count) in enumerate(directory.ranges.tolist()):
             data = file.read(offset, count, "strip")
-            if directory.fill_order == _REVERSED and encoding.compression != JPEG:
+            if _is_reversed(directory):
                 data = _bits_reversed(data)
             height = min(rows, size.height - number * rows)
             strips.append(decode_tile(EncodedTile(data, encoding, Size(size.width, height))))
@@ -112,6 +120,12 @@ def _turned(file: TiffFile, directory: Directory) -> Pixels | None:
     if directory.orientation in _FLIPPED_ROWS:
         pixels = pixels[::-1]
     return pixels[:, ::-1] if directory.orientation in _FLIPPED_COLUMNS else pixels
+
+
+def _is_reversed(directory: Directory) -> bool:
+    """Whether its bytes must be turned before they are decoded, as those of JPEG and JPEG 2000 never are."""
+    whole = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
+    return directory.fill_order == _REVERSED and directory.encoding.compression not in whole
 
 
 def _bits_reversed(data: bytes) -> bytes:
