@@ -16,9 +16,14 @@ def beside(answers: list[Answer]) -> str:
         return f"refused: {answer.refusal}"
     found = []
     with openslide.OpenSlide(answer.target) as slide:
-        for name, image in sorted(slide.associated_images.items()):
+        for name in sorted(slide.associated_images):
+            try:
+                pixels = np.asarray(slide.associated_images[name].convert("RGB"))
+            except openslide.OpenSlideError:
+                found.append(f"{name} unreadable")
+                break  # OpenSlide repeats an error for all that follows
             drawn = answer.truth.images.get(name)
-            is_right = drawn is not None and np.array_equal(np.asarray(image.convert("RGB")), drawn)
+            is_right = drawn is not None and np.array_equal(pixels, drawn)
             found.append(f"{name} {'as drawn' if is_right else 'otherwise'}")
         sizes = ", ".join(f"{width} x {height}" for width, height in slide.level_dimensions)
     return f"{', '.join(found) or 'no images'}; levels {sizes}"
