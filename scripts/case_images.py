@@ -16,6 +16,7 @@ def beside(answers: list[Answer]) -> str:
         return f"refused: {answer.refusal}"
     found = []
     with openslide.OpenSlide(answer.target) as slide:
+        sizes = ", ".join(f"{width} x {height}" for width, height in slide.level_dimensions)
         for name in sorted(slide.associated_images):
             try:
                 pixels = np.asarray(slide.associated_images[name].convert("RGB"))
@@ -25,7 +26,6 @@ def beside(answers: list[Answer]) -> str:
             drawn = answer.truth.images.get(name)
             is_right = drawn is not None and np.array_equal(pixels, drawn)
             found.append(f"{name} {'as drawn' if is_right else 'otherwise'}")
-        sizes = ", ".join(f"{width} x {height}" for width, height in slide.level_dimensions)
     return f"{', '.join(found) or 'no images'}; levels {sizes}"
 
 
