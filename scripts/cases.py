@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import case_bombs
+import case_images
 import case_ledger
 import case_paths
 import case_proof
 import case_uncaught
 from case_list import CASES, HERE, THEN, Answer, Case
 
-PARTS = (case_bombs, case_ledger, case_paths, case_proof, case_uncaught)
+PARTS = (case_bombs, case_images, case_ledger, case_paths, case_proof, case_uncaught)
 _ASK = """
 import contextlib, io, json, openslide, sys, wsicomp
 from wsicomp.cli import main

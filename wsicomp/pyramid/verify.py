@@ -39,6 +39,7 @@ from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.opened import opened
+from wsicomp.readers.shown import shown_picture
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -127,6 +128,7 @@ def verify_slide(
         problems += _check_own(slide, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
+            problems += _check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
             problems += _check_claims(slide, source, is_direct)
@@ -374,6 +376,21 @@ def _check_source(
         strips = source.associated_images[name].strips
         if not is_nameless and info.associated_images[name].strips != strips:
             yield Problem("associated-differs", name, "not the source's bytes")
+
+
+def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
+    """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
+    images = slide.info.associated_images
+    drawn = {"thumbnail"} if plan.config["deidentify"] else set()
+    for name in set(plan.images) - drawn:
+        shown = slide.openslide_name(name)
+        known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
+        if shown is None or known is None or name not in images or source.info.path == slide.info.path:
+            continue
+        there = shown_picture(source.info.path, known, images[name].size)
+        here = None if there is None else shown_picture(slide.info.path, shown, images[name].size)
+        if there is not None and here is not None and not np.array_equal(here, there):
+            yield Problem("associated-differs", name, "OpenSlide shows another picture than of the source")
 
 
 def _check_tiles(

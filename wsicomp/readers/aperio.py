@@ -37,6 +37,7 @@ _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
 _MOST_FIELDS = 10_000
+_BY_TYPE = {1: "label", 9: "macro"}
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
@@ -135,6 +136,11 @@ def stated_name(description: str) -> str | None:
     return None
 
 
+def place_name(subfile_type: int, position: int) -> str | None:
+    """What OpenSlide 4.0.1 takes an image in strips for; `position` counts from 0 in the file."""
+    return "thumbnail" if position == 1 else _BY_TYPE.get(subfile_type)
+
+
 def associated_name(description: str, subfile_type: int, position: int) -> str | None:
     """What an image beside the levels is, or None. `position` counts from 0 in the file.
 
@@ -143,7 +149,7 @@ def associated_name(description: str, subfile_type: int, position: int) -> str |
 
     Source: OpenSlide's aperio driver.
     """
-    typed = {1: "label", 9: "macro"}.get(subfile_type)
+    typed = _BY_TYPE.get(subfile_type)
     return stated_name(description) or typed or ("thumbnail" if position == 1 else None)
 
 

@@ -255,6 +255,10 @@ class ConvertedSlide(TiffSlide):
             big=plan.big,
         )
 
+    def openslide_name(self, name: str) -> str | None:
+        """Its own name in an SVS; OpenSlide shows none of a generic TIFF."""
+        return name if self.provenance.plan.container == "svs" else None
+
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
         images = {}
         for directory, part in zip(directories, self.provenance.plan.directories, strict=True):

@@ -43,6 +43,7 @@ _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+_FILL_ORDER, _ORIENTATION = 266, 274
 _FRAME_BYTES = 10
 """How far into a JPEG frame header its number of samples stands."""
 _JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
@@ -119,6 +120,8 @@ class Directory:
     mpp: Mpp | None
     model_range: tuple[int, int] | None = None
     sample_format: int = 1
+    orientation: int = 1
+    fill_order: int = 1
     subs: tuple[Directory, ...] = field(default=(), repr=False)
 
     @property
@@ -365,6 +368,8 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         mpp=_resolution(page),
         model_range=_model_range(page),
         sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
+        orientation=int(_first_number(page, _ORIENTATION, 1)),
+        fill_order=int(_first_number(page, _FILL_ORDER, 1)),
     )
 
 

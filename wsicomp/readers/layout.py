@@ -25,6 +25,7 @@ _SAME_SIZE = 1.05
 """Images that differ by less than this in width and height are of one size: no pyramid has such steps."""
 _ROUNDING_PX, _STRICT_PX = 3.0, 1.5
 _MOST_NAMED = 12
+_MOST_THUMBNAIL_PX = 2048
 _ASPECT_TOLERANCE = 0.05
 _OFFSET = re.compile(r"[-+]?\d{1,9}([.,]\d{0,9})?")
 
@@ -112,11 +113,13 @@ class _Sorter:
         self._chain = [_Image(directory, number) for number, directory in enumerate(directories)]
         self._subs = [_Image(sub, one.position, True) for one in self._chain for sub in one.directory.subs]
         self._main = self._chain[0] if self._document is None else _main_image(self._chain, self._document)
+        self._beside: dict[_Image, Size] = {}
         self._names = {
             one: name
             for one in (*self._chain, *self._subs)
             if one is not self._main and (name := self._name(one)) is not None
         }
+        self._beside = self._set_beside()
 
     def layout(self, z: int | None) -> Layout:
         if self._main.directory.tile is None:
@@ -142,6 +145,25 @@ class _Sorter:
             image,
         )
 
+    def _set_beside(self) -> dict[_Image, Size]:
+        """What has nearly the size of a level and not its whole-number ratio, with the level's size.
+
+        The first one that can be a thumbnail becomes it, if the file names none.
+        """
+        found: dict[_Image, Size] = {}
+        for group in self._groups()[1:]:
+            best = min(group, key=lambda one: _off_whole(one.size, self._main.size))
+            if _off_whole(best.size, self._main.size)[0]:
+                continue
+            found |= {one: best.size for one in group if not _differ_by_rounding(one.size, best.size)}
+        named = {name.name for name in self._names.values()}
+        for one in found if "thumbnail" not in named else ():
+            if not one.is_sub and max(one.size.width, one.size.height) <= _MOST_THUMBNAIL_PX:
+                self._names[one] = NamedImage("thumbnail", one.directory, ("label",))
+                del found[one]
+                break
+        return found
+
     def _described(self, one: _Image) -> OmeImage | None:
         return None if self._document is None else self._document.of_page(one.position)
 
@@ -162,8 +184,21 @@ class _Sorter:
         if name == "thumbnail":
             may_be = set() if shows_the_scan(one.size, self._main.size) else {"label", "macro"}
         word = aperio.associated_name(directory.description, 0, -1)  # OME-XML may call it otherwise
+        is_by_type = word is None and not (described is not None and described.role)
+        may_be_a_copy = is_by_type and (is_second or self._means_a_copy(one))
+        if may_be_a_copy and shows_the_scan(one.size, self._main.size):
+            name = "thumbnail"  # `may_be` still has its type, by which it goes where no label is wanted
         may_be |= set() if word is None else {word}
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
+
+    def _means_a_copy(self, one: _Image) -> bool:
+        """Whether the type of an image in strips says, as TIFF has it, that it is a smaller copy of another.
+
+        Aperio marks its labels so, and OpenSlide takes what is so marked for one in an SVS alone.
+        """
+        directory = one.directory
+        is_tiff_s = one.is_sub or not self._is_aperio
+        return is_tiff_s and directory.tile is None and directory.subfile_type == _REDUCED
 
     def _may_be_level(self, one: _Image) -> bool:
         """Whether a tiled image has level 0's proportions; to the pixel where its type is that of a label."""
@@ -189,7 +224,9 @@ class _Sorter:
 
     def _is_candidate(self, one: _Image) -> bool:
         directory, main = one.directory, self._main.directory
-        if directory.tile is None or one in self._names or directory.subfile_type & _MASK:
+        if directory.tile is None or one in self._names or one in self._beside:
+            return False
+        if directory.subfile_type & _MASK:
             return False
         if (directory.samples, directory.bits) != (main.samples, main.bits) or not self._may_be_level(one):
             return False
@@ -208,8 +245,11 @@ class _Sorter:
         smaller = [one for one in of_planes if one not in stack]
         if smaller:
             whose = "of them" if planes else "of one size with a level"
-            yield f"{_counted(len(smaller), 'smaller image')} {whose}"
-        known = {*levels, *of_planes, *self._names}
+            sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in smaller))
+            yield f"{_counted(len(smaller), 'smaller image')} {whose} ({sizes})"
+        for one, level in self._beside.items():
+            yield f"{_text(one)}, nearly of one size with the level of {level} px"
+        known = {*levels, *of_planes, *self._names, *self._beside}
         rest = [one for one in (*self._chain, *self._subs) if one not in known]
         unseen = [one for one in rest if self._is_unseen(one)]
         if unseen:
@@ -244,6 +284,12 @@ class _Sorter:
             elif self._is_aperio and one.position == 1 and not one.is_sub and named.name != "thumbnail":
                 taken = f"OpenSlide takes the {named.name}, which stands second, for the thumbnail"
                 yield f"{taken}; here it is the {named.name}"
+            elif named.name == "thumbnail" and shows_the_scan(one.size, self._main.size):
+                if named.may_be:
+                    yield (
+                        f"the image of {one.size} px has the slide's proportions and the type of a "
+                        f"{' and '.join(named.may_be)}: it is taken for the thumbnail"
+                    )
             elif named.may_be and named.name == "thumbnail":
                 yield (
                     f"the image of {one.size} px that OpenSlide takes for the thumbnail has not the slide's "
@@ -298,6 +344,17 @@ def _of_plane(group: list[_Image], stack: list[_Image], z: int) -> _Image | None
 def _are_same(one: Size, other: Size) -> bool:
     pairs = ((one.width, other.width), (one.height, other.height))
     return all(max(pair) < _SAME_SIZE * min(pair) or max(pair) == min(pair) for pair in pairs)
+
+
+def _off_whole(size: Size, slide: Size) -> tuple[bool, bool]:
+    """How far a level is from a whole-number ratio to the slide: none at all, and none of two's powers."""
+    ratio = max(1, round(slide.width / max(1, size.width)))
+    off = max(abs(size.width - slide.width / ratio), abs(size.height - slide.height / ratio))
+    return off > _STRICT_PX, ratio & (ratio - 1) != 0
+
+
+def _differ_by_rounding(one: Size, other: Size) -> bool:
+    return max(abs(one.width - other.width), abs(one.height - other.height)) <= _STRICT_PX
 
 
 def _fits(size: Size, tile: Size, slide: Size, rounding: float = _ROUNDING_PX, share: float = 0.02) -> bool:

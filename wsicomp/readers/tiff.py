@@ -6,7 +6,7 @@ What is a level and what is not stands in `layout`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from wsicomp.readers.directories import (
 )
 from wsicomp.readers.layout import NamedImage, read_layout
 from wsicomp.readers.planes import decode_planes
+from wsicomp.readers.shown import image_as_shown, is_shown_otherwise, openslide_names
 from wsicomp.slide import (
     APERIO_JPEG2000_YCBCR,
     JPEG,
@@ -55,6 +56,7 @@ from wsicomp.slide import (
 )
 
 _LARGEST_TILE_PX = 4096
+_BITS = 8
 _PHOTOMETRICS = {
     0: "grayscale",
     1: "grayscale",
@@ -85,6 +87,7 @@ class TiffSlide:
     def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
         self._z = z
         self._first, self._shown = directories[0], shown_levels(directories)
+        self._names = openslide_names(directories)
         try:
             self._levels = self._chosen_levels(directories)
             self.file = TiffFile(path)
@@ -122,9 +125,15 @@ class TiffSlide:
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image; none of one in tiles."""
+        """(strips, 2): offset and byte count of each strip of an associated image; none of one laid anew."""
         directory = self._images[name]
-        return directory.ranges if directory.tile is None else directory.ranges[:0]
+        is_laid_anew = directory.tile is not None or name in self._as_shown
+        return directory.ranges[:0] if is_laid_anew else directory.ranges
+
+    def openslide_name(self, name: str) -> str | None:
+        """Under which name OpenSlide shows an associated image; None where it does not, or that is unsure."""
+        directory = self._images.get(name)
+        return None if directory is None else self._names.get(id(directory))
 
     @property
     def shown_levels(self) -> tuple[Size, ...]:
@@ -264,7 +273,12 @@ class TiffSlide:
         is_aperio = first.description.startswith("Aperio")
         description = aperio.plane_description(chosen.description, first.description) if is_aperio else ""
         fields = aperio.parse_fields(description)
-        images, self._images, unsound = _associated_images(self.file, layout.named)
+        images, self._images, unsound = _associated_images(self.file, layout.named, self._names)
+        self._as_shown = {
+            name: told
+            for name, directory in self._images.items()
+            if directory.tile is None and (told := _told_of(name, directory))
+        }
         image = layout.image
         stated = None if image is None else image.mpp
         return SlideInfo(
@@ -280,7 +294,7 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
-            remarks=layout.remarks,
+            remarks=(*layout.remarks, *self._as_shown.values()),
             big=b"+" in self.file.read(0, 4, "header"),
         )
 
@@ -359,7 +373,7 @@ def check_level(directory: Directory, place: str) -> None:
 
 
 def _associated_images(
-    file: TiffFile, named: Sequence[NamedImage]
+    file: TiffFile, named: Sequence[NamedImage], shown: Mapping[int, str]
 ) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
     """The label, macro and thumbnail, and which ones are there once more or are not readable."""
     images: dict[str, AssociatedImage] = {}
@@ -368,14 +382,51 @@ def _associated_images(
     for one in named:
         name, directory = one.name, one.directory
         if name not in images:
-            read = associated_image if directory.tile is None else laid_in_strips
-            image = read(file, directory)
+            if directory.tile is not None:
+                image = laid_in_strips(file, directory)
+            elif is_laid_anew(directory):
+                image = image_as_shown(file, directory, shown.get(id(directory)))
+            else:
+                image = associated_image(file, directory)
             if image is not None:
                 images[name], found[name] = replace(image, may_be=one.may_be), directory
                 continue
         stored = "strips" if directory.tile is None else "tiles"
-        omitted.append(f"{'another ' if name in images else ''}{name} of {directory.size} px in {stored}")
+        reason = "" if name in images else f", {_unreadable(directory)}"
+        other = "another " if name in images else ""
+        omitted.append(f"{other}{name} of {directory.size} px in {stored}{reason}")
     return images, found, tuple(omitted)
+
+
+def is_laid_anew(directory: Directory) -> bool:
+    """Whether an image in strips cannot be carried on as it is stored, though others may show it."""
+    return not is_readable(directory) or is_shown_otherwise(directory)
+
+
+def _told_of(name: str, directory: Directory) -> str:
+    """Why an image is carried on as pixels; empty if it is not."""
+    if not is_laid_anew(directory):
+        return ""
+    what = f"the {name} of {directory.size} px"
+    is_turned = directory.orientation != 1 or directory.fill_order != 1
+    if is_readable(directory) and is_turned:
+        tag = f"Orientation {directory.orientation}" if directory.orientation != 1 else "FillOrder 2"
+        return (
+            f"{what} is stored with {tag}: it is carried on as RGB pixels, as libtiff and OpenSlide show it"
+        )
+    lost = f", 8 of its {directory.bits} bits" if directory.bits > _BITS else ""
+    return f"{what} is {_kind(directory)}: it is carried on as RGB pixels, as OpenSlide shows it{lost}"
+
+
+def _unreadable(directory: Directory) -> str:
+    """Why an image beside the levels is not carried on."""
+    if not is_laid_anew(directory):
+        return "which is damaged or too large"
+    return f"which is {_kind(directory)}, and which OpenSlide does not show"
+
+
+def _kind(directory: Directory) -> str:
+    return f"{stored_form(directory)}, compression {directory.encoding.compression}"
 
 
 def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
