@@ -120,9 +120,10 @@ class TiffSlide:
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image; none of one in tiles."""
+        """(strips, 2): offset and byte count of each strip of an associated image; none of what is not verbatim."""
         directory = self._images[name]
-        return directory.ranges if directory.tile is None else directory.ranges[:0]
+        is_verbatim = directory.tile is None and not directory.is_turned
+        return directory.ranges if is_verbatim else directory.ranges[:0]
 
     @property
     def shown_levels(self) -> tuple[Size, ...]:
@@ -137,7 +138,7 @@ class TiffSlide:
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
         level, directory = self._info.levels[index.level], self._levels[index.level]
-        if not directory.is_rgb:
+        if not directory.is_rgb or directory.is_turned:
             raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
         data, encoding = self.read_stored(index), level.encoding or directory.encoding
         if directory.encoding.compression == APERIO_JPEG2000_YCBCR:
@@ -146,14 +147,14 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked; of planes one after another."""
+        """What the file holds for a tile, unchecked, highest bits first; of planes one after another."""
         return b"".join(self._read_parts(index))
 
     def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
         number = index.row * directory.grid.columns + index.column
         ranges = directory.ranges[number :: directory.grid.count].tolist()
-        return [self.file.read(offset, count, str(index)) for offset, count in ranges]
+        return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
@@ -164,10 +165,16 @@ class TiffSlide:
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
-        if not self._levels[index.level].is_rgb:
+        directory = self._levels[index.level]
+        if not directory.is_rgb:
             pixels = self._decode_planes(index)
             return pixels if decoder is decode_tile else eighth(pixels)
-        tile = self.read_encoded_tile(index)
+        if directory.is_turned:
+            tile = EncodedTile(
+                self.read_stored(index), directory.encoding, self._info.levels[index.level].tile
+            )
+        else:
+            tile = self.read_encoded_tile(index)
         if tile.data:
             return self._decoded(tile, index, decoder)
         absent = self._absent_tile(index)
@@ -285,7 +292,11 @@ class TiffSlide:
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
-        form = odd_jpeg2000(self.file, directory) if directory.is_rgb else stored_form(directory)
+        form = (
+            odd_jpeg2000(self.file, directory)
+            if directory.is_rgb and not directory.is_turned
+            else stored_form(directory)
+        )
         stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,
@@ -314,10 +325,13 @@ def stored_form(directory: Directory) -> str:
     """How the samples of an image are stored, in words."""
     photometric = directory.encoding.photometric
     names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
+    turned = " of turned bits (FillOrder 2)" if directory.is_turned else ""
     name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
+    if directory.is_rgb and directory.is_turned:
+        return f"{name}{turned}"
     if directory.is_plain_rgb:
         alpha = " with alpha" if directory.samples == 4 else ""
-        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}"
+        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}{turned}"
     kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
     planar = ", in planes" if directory.planar == PLANES else ""
     count = f"{directory.samples} " if directory.samples else ""
@@ -394,7 +408,7 @@ def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | No
     try:
         encoding = stored_encoding(file, directory, "image in tiles")
         for index, (offset, count) in zip(directory.grid.raster(0), directory.ranges.tolist(), strict=True):
-            data = file.read(offset, count, "image in tiles")
+            data = directory.as_read(file.read(offset, count, "image in tiles"))
             whole = decode_tile(EncodedTile(data, encoding, tile))
             region = directory.grid.region(index.column, index.row)
             part = whole[: region.height, : region.width]
@@ -420,7 +434,9 @@ def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | 
         return None
     if counts.sum() > _LARGEST_ASSOCIATED_BYTES:
         return None
-    strips = tuple(file.read(offset, count, "strip") for offset, count in directory.ranges.tolist())
+    strips = tuple(
+        directory.as_read(file.read(offset, count, "strip")) for offset, count in directory.ranges.tolist()
+    )
     try:
         encoding = stored_encoding(file, directory, "image in strips")
         for strip in strips if encoding.compression == JPEG else ():
