@@ -8,6 +8,7 @@ import pytest
 
 import wsicomp
 from tests.drawn import kinds
+from wsicomp.cli import main
 from wsicomp.geometry import Region
 from wsicomp.readers import open_slide
 
@@ -68,3 +69,37 @@ def test_turned_bits_are_not_copied(tmp_path):
     kinds.bits_turned(tmp_path / "one.tif", "deflate")
     with pytest.raises(wsicomp.WsicompError, match="FillOrder 2"):
         converted(tmp_path / "one.tif", codec="copy")
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize(
+    ("name", "compression"), [("one.svs", "jpeg"), ("one.tif", "jpeg"), ("one.tif", "lzw")]
+)
+def test_an_orientation_of_levels_is_told_in_one_note(tmp_path, name, compression, orientation, capsys):
+    truth = kinds.oriented(tmp_path / name, orientation, compression)
+    as_stored = f"says Orientation {orientation} (to be shown"
+    assert main(["info", str(tmp_path / name)]) == 0
+    told = capsys.readouterr().out
+    assert told.count(as_stored) == 1
+    assert "take care" not in told
+    target, report = converted(tmp_path / name)
+    assert [note for note in report.notes if "OpenSlide" in note and as_stored not in note] == []
+    assert sum(as_stored in note for note in report.notes) == 1
+    if compression == "jpeg":
+        assert np.array_equal(shown_by_us(target), shown_by_openslide(tmp_path / name))
+    else:
+        assert np.array_equal(shown_by_us(tmp_path / name), truth)
+    assert np.array_equal(shown_by_us(target), shown_by_openslide(target))
+
+
+def test_openslide_turns_tiles_that_are_no_jpeg_each_for_itself(tmp_path):
+    truth = kinds.oriented(tmp_path / "one.tif", 4, "lzw")
+    shown = shown_by_openslide(tmp_path / "one.tif")
+    assert np.array_equal(shown[:64], truth[:64][::-1])
+
+
+@pytest.mark.parametrize("orientation", [1, 0, 9])
+def test_an_orientation_that_says_nothing_is_no_note(tmp_path, orientation):
+    kinds.oriented(tmp_path / "one.tif", orientation, "jpeg")
+    with closing(open_slide(tmp_path / "one.tif")) as slide:
+        assert not slide.info.remarks

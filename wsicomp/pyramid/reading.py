@@ -194,8 +194,12 @@ def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
 def shows_what_is_stored(slide: Slide, level: int) -> bool:
     """Whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
 
+    Nor does it where it turns each tile within itself, by the level's Orientation.
+
     Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
     """
+    if isinstance(slide, TiffSlide) and slide.is_turned_by_openslide(level):
+        return False
     is_svs = slide.info.vendor == "aperio" and isinstance(slide, TiffSlide)
     if isinstance(slide, ConvertedSlide):
         is_svs = slide.provenance.plan.container == "svs"

@@ -49,6 +49,7 @@ _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FILL_ORDER, _ORIENTATION = 266, 274
 _LOW_BITS_FIRST = 2
+_BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FRAME_BYTES = 10
 """How far into a JPEG frame header its number of samples stands."""
@@ -138,8 +139,12 @@ class Directory:
         Source: libtiff 4.7 `tif_read.c` turns all that no codec reads by itself (TIFF_NOBITREV, set by JPEG);
         OpenSlide decodes JPEG 2000 from the raw bytes.
         """
-        reads_itself = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
-        return self.fill_order == _LOW_BITS_FIRST and self.encoding.compression not in reads_itself
+        return self.fill_order == _LOW_BITS_FIRST and self.encoding.compression not in _BY_OPENSLIDE
+
+    @property
+    def is_decoded_by_openslide(self) -> bool:
+        """Whether OpenSlide decodes its tiles from their raw bytes, and libtiff does not."""
+        return self.is_rgb and self.encoding.compression in _BY_OPENSLIDE
 
     def as_read(self, data: bytes) -> bytes:
         """The bytes of a tile or strip with their highest bit first."""

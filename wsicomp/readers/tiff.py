@@ -6,7 +6,7 @@ What is a level and what is not stands in `layout`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +64,17 @@ _PHOTOMETRICS = {
     9: "ICCLab",
     10: "ITULab",
 }
+_TRANSPOSED = 5
+_TURNS = {
+    2: "mirrored left to right",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    _TRANSPOSED: "mirrored at the diagonal",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored at the other diagonal",
+    8: "turned by 90 degrees counterclockwise",
+}
+"""How TIFF's Orientations other than 1 are to be shown."""
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
@@ -120,7 +131,7 @@ class TiffSlide:
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image; none of what is not verbatim."""
+        """(strips, 2): offset and byte count of each strip of an image that is carried verbatim."""
         directory = self._images[name]
         is_verbatim = directory.tile is None and not directory.is_turned
         return directory.ranges if is_verbatim else directory.ranges[:0]
@@ -210,6 +221,16 @@ class TiffSlide:
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
+    def is_turned_by_openslide(self, level: int) -> bool:
+        """Whether OpenSlide turns each tile of a level within itself, as an Orientation bids it.
+
+        Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
+        libtiff's TIFFReadRGBATile, which mirrors by the tag, and of 5 to 8 knows no more than of 1 to 4.
+        """
+        directory = self._levels[level]
+        is_turned = directory.orientation in _TURNS and directory.orientation != _TRANSPOSED
+        return is_turned and not directory.is_decoded_by_openslide
+
     @property
     def draws_absent_tiles(self) -> bool:
         """Whether OpenSlide draws a tile without bytes from the next larger level."""
@@ -285,7 +306,7 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
-            remarks=layout.remarks,
+            remarks=(*layout.remarks, *_oriented(self._levels)),
             big=b"+" in self.file.read(0, 4, "header"),
         )
 
@@ -319,6 +340,22 @@ class TiffSlide:
             if number == 0:
                 raise
             return directory.encoding
+
+
+def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
+    """What a person should know of levels that state another Orientation than 1, in one line."""
+    found = sorted({level.orientation for level in levels} & set(_TURNS))
+    if not found:
+        return
+    said = " and ".join(f"{number} (to be shown {_TURNS[number]})" for number in found)
+    by_itself = all(level.is_decoded_by_openslide for level in levels)
+    seen = (
+        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
+    )
+    others = "Pillow and libvips turn it"
+    if not by_itself:
+        others += ", OpenSlide turns each of its tiles for itself"
+    yield f"the file says Orientation {said}: {seen}, {others}; the tag is not carried on"
 
 
 def stored_form(directory: Directory) -> str:
