@@ -28,7 +28,17 @@ def half(pixels):
     return cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
 
 
-def pyramid(path, pixels=None, *, compression="deflate", photometric="rgb", tags=(), label=None, **options):
+def pyramid(
+    path,
+    pixels=None,
+    *,
+    compression="deflate",
+    photometric="rgb",
+    tags=(),
+    label=None,
+    tiled_label=False,
+    **options,
+):
     """Write `pixels` and their half in tiles of 64 px, an SVS where the path says so.
 
     Returns:
@@ -52,6 +62,10 @@ def pyramid(path, pixels=None, *, compression="deflate", photometric="rgb", tags
         tiff.write(low, tile=(64, 64), subfiletype=kind, description=description, **common)
         if label is not None:
             tiff.write(label, subfiletype=1, description="Aperio\r\nlabel 64x64", **common)
+        if tiled_label:
+            tiff.write(
+                pixels[:64, :64], tile=(64, 64), subfiletype=1, description="Aperio\r\nlabel", **common
+            )
     return pixels
 
 

@@ -103,3 +103,83 @@ def test_an_orientation_that_says_nothing_is_no_note(tmp_path, orientation):
     kinds.oriented(tmp_path / "one.tif", orientation, "jpeg")
     with closing(open_slide(tmp_path / "one.tif")) as slide:
         assert not slide.info.remarks
+
+
+SHOWN = {
+    "PackBits (32773)": kinds.packbits,
+    "grayscale, 1 sample of 8 bits": kinds.grey,
+    "grayscale, 1 sample of 8 bits, deflate (32946)": kinds.white_is_zero,
+    "palette colour, 1 sample of 8 bits": kinds.palette,
+    "CMYK, 4 samples of 8 bits": kinds.cmyk,
+    "LZW (5)": kinds.ycbcr,
+    "RGB, 5 samples of 8 bits": kinds.five_samples,
+}
+
+
+@pytest.mark.parametrize("said", SHOWN)
+@pytest.mark.parametrize("name", ["one.tif", "one.svs"])
+def test_samples_that_openslide_alone_reads_are_read_as_it_shows_them(tmp_path, said, name, capsys):
+    path = tmp_path / name
+    truth = SHOWN[said](path)
+    shown = shown_by_openslide(path)
+    assert np.abs(shown.astype(int) - truth).max() <= 3
+    assert np.array_equal(shown_by_us(path), shown)
+    assert np.array_equal(shown_by_us(path, 1), shown_by_openslide(path, 1))
+    assert main(["info", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("read as OpenSlide shows it") == 1
+    assert said in told
+    target, report = converted(path, codec="jpegxl", lossless=True)
+    assert sum("read as OpenSlide shows it" in note for note in report.notes) == 1
+    assert np.array_equal(shown_by_us(target), shown)
+    with pytest.raises(wsicomp.WsicompError, match="pixels alone"):
+        wsicomp.convert_slide(path, tmp_path / "copy.tif", wsicomp.ConversionConfig(codec="copy"))
+
+
+@pytest.mark.parametrize("draw", [kinds.grey, kinds.five_samples])
+def test_codec_auto_encodes_what_cannot_be_copied(tmp_path, draw):
+    truth = draw(tmp_path / "one.svs")
+    target, _ = converted(tmp_path / "one.svs")
+    assert np.abs(shown_by_openslide(target).astype(int) - truth).mean() < 4
+
+
+def test_grey_jpeg_is_read_as_openslide_shows_it(tmp_path):
+    kinds.pyramid(tmp_path / "one.svs", kinds.picture()[..., 1], photometric="minisblack", compression="jpeg")
+    assert np.array_equal(shown_by_us(tmp_path / "one.svs"), shown_by_openslide(tmp_path / "one.svs"))
+
+
+def test_sixteen_bits_stay_refused(tmp_path):
+    kinds.sixteen_bits(tmp_path / "one.tif")
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="1 sample of 16 bits"):
+        open_slide(tmp_path / "one.tif")
+
+
+def test_a_sample_that_openslide_takes_for_alpha_hides_nothing(tmp_path):
+    kinds.five_samples(tmp_path / "one.tif", last=7)
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="transparent"):
+        open_slide(tmp_path / "one.tif")
+
+
+@pytest.mark.parametrize(
+    ("compression", "said"),
+    [("lzma", r"LZMA \(34925\)"), ("jpeg2000", r"JPEG 2000 \(34712\)"), ("png", r"PNG \(34933\)")],
+)
+def test_a_compression_that_nobody_reads_is_refused_by_its_name(tmp_path, compression, said):
+    kinds.pyramid(tmp_path / "one.tif", compression=compression)
+    with pytest.raises(wsicomp.UnsupportedSlideError, match=said):
+        open_slide(tmp_path / "one.tif")
+
+
+def test_a_tiled_label_of_grey_is_no_level_and_so_the_slide_stays_refused(tmp_path):
+    path = tmp_path / "one.svs"
+    kinds.pyramid(path, kinds.picture()[..., 1], photometric="minisblack", tiled_label=True)
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="grayscale"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("name", ["one.tif", "one.svs"])
+def test_grey_on_a_dark_ground_is_no_bright_field(tmp_path, name):
+    dark = kinds.picture()[..., 1] // 8
+    kinds.pyramid(tmp_path / name, dark, photometric="minisblack")
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="dark ground, as in fluorescence"):
+        open_slide(tmp_path / name)

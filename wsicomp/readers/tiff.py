@@ -6,15 +6,16 @@ What is a level and what is not stands in `layout`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg, plain
+from wsicomp.codecs import can_decode, compression_name, decode_tile, decode_tile_eighth, jpeg, plain
 from wsicomp.codecs.checks import PartlyDecodedError
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import (
@@ -75,9 +76,25 @@ _TURNS = {
     8: "turned by 90 degrees counterclockwise",
 }
 """How TIFF's Orientations other than 1 are to be shown."""
+_SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
+"""The PhotometricInterpretations that libtiff makes RGB of, but for masks and CIELab."""
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
+
+
+class PixelKindError(UnsupportedSlideError):
+    """Levels of samples that we do not read, and OpenSlide may.
+
+    `sizes` are what it must show for levels; `may_hide` says that it may take a sample for alpha; `found` is
+    how the samples are stored, in words; `may_be` is what each image beside the
+    levels could be by other signs.
+    """
+
+    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    sizes: tuple[Size, ...] = ()
+    may_hide = False
+    found = ""
 
 
 class TiffSlide:
@@ -103,7 +120,8 @@ class TiffSlide:
                 self.file.close()
                 raise
         except SlideReadError as exc:
-            raise type(exc)(exc.message, path, exc.place) from exc
+            exc.path = str(path)
+            raise
         except OSError as exc:
             raise SlideReadError(reason(exc), path) from exc
 
@@ -111,7 +129,19 @@ class TiffSlide:
         self._layout = read_layout(directories, self._z)
         levels = list(self._layout.levels)
         for number, directory in enumerate(levels):
-            check_level(directory, f"level {number}")
+            try:
+                check_level(directory, f"level {number}")
+            except UnsupportedSlideError as exc:
+                if self._layout.planes or not all(map(_may_be_shown, levels)):
+                    raise
+                kind = PixelKindError(exc.message, exc.path, exc.place)
+                kind.sizes = tuple(level.size for level in levels)
+                kind.may_hide = any(
+                    level.encoding.photometric == RGB and level.samples > 3 for level in levels
+                )
+                kind.found = _kind(directory)
+                kind.may_be = {one.name: one.may_be for one in self._layout.named}
+                raise kind from exc
         return levels
 
     @property
@@ -358,6 +388,22 @@ def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
     yield f"the file says Orientation {said}: {seen}, {others}; the tag is not carried on"
 
 
+def _may_be_shown(directory: Directory) -> bool:
+    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask."""
+    return (
+        directory.bits == 8
+        and directory.depth == 1
+        and directory.sample_format not in _SAMPLE_FORMATS
+        and directory.orientation not in _TURNS
+        and directory.samples > 0
+        and directory.encoding.photometric in _SHOWN_PHOTOMETRICS
+    )
+
+
+def _kind(directory: Directory) -> str:
+    return f"{stored_form(directory)}, {compression_name(directory.encoding.compression)}"
+
+
 def stored_form(directory: Directory) -> str:
     """How the samples of an image are stored, in words."""
     photometric = directory.encoding.photometric
@@ -372,7 +418,9 @@ def stored_form(directory: Directory) -> str:
     kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
     planar = ", in planes" if directory.planar == PLANES else ""
     count = f"{directory.samples} " if directory.samples else ""
-    return f"{name}, {count}{kind + ' ' if kind else ''}samples of {directory.bits} bits{planar}"
+    samples = "sample" if directory.samples == 1 else "samples"
+    bits = "bit" if directory.bits == 1 else "bits"
+    return f"{name}, {count}{kind + ' ' if kind else ''}{samples} of {directory.bits} {bits}{planar}"
 
 
 def check_level(directory: Directory, place: str) -> None:
@@ -382,7 +430,7 @@ def check_level(directory: Directory, place: str) -> None:
         UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
     """
     if not directory.is_rgb and not directory.is_plain_rgb:
-        found = f"{stored_form(directory)}, compression {directory.encoding.compression}"
+        found = _kind(directory)
         raise UnsupportedSlideError(
             f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
         )
@@ -391,7 +439,7 @@ def check_level(directory: Directory, place: str) -> None:
         raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
     if not can_decode(directory.encoding.compression):
         number = directory.encoding.compression
-        raise UnsupportedSlideError(f"unknown TIFF compression {number}", place=place)
+        raise UnsupportedSlideError(f"unknown TIFF compression {compression_name(number)}", place=place)
     if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
         raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
     if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in plain.COMPRESSIONS:
