@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import cv2
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -148,6 +149,35 @@ def sixteen_bits(path):
     pixels = picture()[..., 1]
     pyramid(path, pixels.astype(np.uint16) * 257, photometric="minisblack")
     return np.stack([pixels] * 3, -1)
+
+
+def webp_of_alpha(path, alpha):
+    """Write RGB whose WebP tiles have an alpha channel, of one value, that no tag tells of."""
+    pixels = picture()
+
+    def encoded(picture):
+        height, width = picture.shape[:2]
+        for y in range(0, height, 64):
+            for x in range(0, width, 64):
+                tile = np.full((64, 64, 4), alpha, np.uint8)
+                part = picture[y : y + 64, x : x + 64]
+                tile[: part.shape[0], : part.shape[1], :3] = part
+                yield bytes(imagecodecs.webp_encode(tile, lossless=True))
+
+    with tifffile.TiffWriter(path) as tiff:
+        for number, one in enumerate((pixels, half(pixels))):
+            tiff.write(
+                encoded(one),
+                shape=one.shape,
+                dtype=np.uint8,
+                tile=(64, 64),
+                compression="webp",
+                photometric="rgb",
+                subfiletype=number,
+                metadata=None,
+                software=False,
+            )
+    return pixels
 
 
 def _retag(path, code, value):

@@ -183,3 +183,25 @@ def test_grey_on_a_dark_ground_is_no_bright_field(tmp_path, name):
     kinds.pyramid(tmp_path / name, dark, photometric="minisblack")
     with pytest.raises(wsicomp.UnsupportedSlideError, match="dark ground, as in fluorescence"):
         open_slide(tmp_path / name)
+
+
+def test_a_grey_slide_without_identity_keeps_neither_label_nor_words(tmp_path):
+    path, grey = tmp_path / "one.svs", kinds.picture()[..., 1]
+    kinds.pyramid(path, grey, photometric="minisblack", label=grey[:64, :64])
+    _, report = converted(path, deidentify=True)
+    assert "label" in report.dropped
+    with openslide.OpenSlide(tmp_path / "target.svs") as slide:
+        assert "label" not in slide.associated_images
+
+
+def test_webp_of_transparent_pixels_is_refused(tmp_path):
+    kinds.webp_of_alpha(tmp_path / "one.tif", 0)
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="transparent pixels, expected opaque"):
+        shown_by_us(tmp_path / "one.tif")
+    with pytest.raises(wsicomp.UnsupportedSlideError, match="transparent pixels, expected opaque"):
+        converted(tmp_path / "one.tif", codec="jpeg")
+
+
+def test_webp_of_opaque_alpha_is_read(tmp_path):
+    truth = kinds.webp_of_alpha(tmp_path / "one.tif", 255)
+    assert np.array_equal(shown_by_us(tmp_path / "one.tif"), truth)

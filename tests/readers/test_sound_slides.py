@@ -387,7 +387,7 @@ KINDS = {
         path, LARGEST, 2, 8, {339: ("H", [2, 2, 2])}
     ),
     "predictor 3": lambda path: sound.of_kind(path, LARGEST, 2, tags={317: ("H", [3])}),
-    "JPEG tiles of 1 samples of 8 bits": lambda path: sound.pyramid(
+    "JPEG tiles of 1 sample of 8 bits": lambda path: sound.pyramid(
         path, [LARGEST], encode=lambda tile: sound.ENCODERS[7](np.ascontiguousarray(tile[..., 1]))
     ),
     "JPEG tiles of 3 samples of 12 bits": lambda path: sound.pyramid(

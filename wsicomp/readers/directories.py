@@ -241,7 +241,8 @@ def _check_samples(stream: bytes, path: Path, place: str) -> None:
         if marker in FRAMES and end - start >= _FRAME_BYTES:
             bits, samples = stream[start + 4], stream[start + 9]
             if (bits, samples) != (8, 3):
-                found = f"JPEG tiles of {samples} samples of {bits} bits, expected 3 of 8 bits"
+                counted = f"{samples} {'sample' if samples == 1 else 'samples'}"
+                found = f"JPEG tiles of {counted} of {bits} bits, expected 3 of 8 bits"
                 raise UnsupportedSlideError(found, path, place)
             return
 

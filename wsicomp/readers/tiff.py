@@ -244,7 +244,7 @@ class TiffSlide:
             error = DamagedTileError(f"it decodes only in part ({exc})", self._info.path, str(index))
             error.pixels = exc.pixels
             raise error from exc
-        except (CodecUnavailableError, UnknownModelError) as exc:
+        except (CodecUnavailableError, UnknownModelError, UnsupportedSlideError) as exc:
             raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
         except SlideReadError as exc:
             raise SlideReadError(exc.message, self._info.path, str(index)) from exc
