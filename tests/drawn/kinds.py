@@ -180,6 +180,17 @@ def webp_of_alpha(path, alpha):
     return pixels
 
 
+def smallest_first(path):
+    """Write an SVS whose smallest level stands first, which OpenSlide does not open."""
+    pixels = picture()
+    with tifffile.TiffWriter(path) as tiff:
+        for one in (half(half(pixels)), half(pixels), pixels):
+            text = APERIO.format(pixels.shape[1], pixels.shape[0])
+            common = {"photometric": "rgb", "metadata": None, "software": False, "compression": "jpeg"}
+            tiff.write(one, tile=(64, 64), description=text, **common)
+    return pixels
+
+
 def _retag(path, code, value):
     """Turn the placeholder of every directory of a little-endian classic TIFF into a tag of one SHORT."""
     raw = bytearray(path.read_bytes())

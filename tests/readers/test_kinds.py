@@ -205,3 +205,11 @@ def test_webp_of_transparent_pixels_is_refused(tmp_path):
 def test_webp_of_opaque_alpha_is_read(tmp_path):
     truth = kinds.webp_of_alpha(tmp_path / "one.tif", 255)
     assert np.array_equal(shown_by_us(tmp_path / "one.tif"), truth)
+
+
+def test_info_says_that_openslide_does_not_open_a_slide(tmp_path, capsys):
+    kinds.smallest_first(tmp_path / "one.svs")
+    with pytest.raises(openslide.OpenSlideError):
+        openslide.OpenSlide(tmp_path / "one.svs")
+    assert main(["info", str(tmp_path / "one.svs")]) == 0
+    assert "note: OpenSlide cannot open it (" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import openslide
 from numpy.typing import NDArray
+from openslide import OpenSlide
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
@@ -179,6 +180,18 @@ def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
         return stack.enter_context(closing(OpenSlideEyes(slide.info.path)))
     except SlideReadError:
         return None
+
+
+def refusal_of_openslide(slide: Slide) -> list[str]:
+    """What OpenSlide says of a source's file that it takes for its own and does not open; else nothing."""
+    path = slide.info.path
+    if isinstance(slide, ConvertedSlide) or OpenSlide.detect_format(path) is None:
+        return []
+    try:
+        OpenSlideEyes(path).close()
+    except SlideReadError as exc:
+        return [exc.message]
+    return []
 
 
 def _is_openslide_s(slide: Slide, level: int) -> bool:
