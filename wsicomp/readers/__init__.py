@@ -20,7 +20,7 @@ from wsicomp.readers import xmp
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
-from wsicomp.readers.tiff import PixelKindError, TiffSlide
+from wsicomp.readers.tiff import PixelKind, TiffSlide
 from wsicomp.slide import Slide, SlideInfo
 from wsicomp.version import PROGRAM
 
@@ -76,8 +76,10 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
         try:
             slide = open_tiff(path, z)
-        except PixelKindError as exc:
-            return _as_shown(path, exc)
+        except UnsupportedSlideError as exc:
+            if not isinstance(exc.kind, PixelKind):
+                raise
+            return _as_shown(path, exc, exc.kind)
         if len(slide.info.planes) > 1 and z is None and not any_plane:
             slide.close()
             raise _several_planes(slide.info)
@@ -104,13 +106,13 @@ def open_source(path: Path, converted: Path) -> Slide:
     return open_slide(path, z)
 
 
-def _as_shown(path: Path, refusal: PixelKindError) -> OpenSlideSlide:
+def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:
     """A TIFF of samples that we do not read, by the pixels that OpenSlide shows.
 
     Raises:
         UnsupportedSlideError: OpenSlide does not read all of its levels, or shows others, or it is dark.
     """
-    plain = UnsupportedSlideError(refusal.message, path, refusal.place)
+    plain = UnsupportedSlideError(error.message, path, error.place)
     remark = f"{refusal.found}: read as OpenSlide shows it, by its pixels alone"
     try:
         slide = OpenSlideSlide(path, (remark,), opaque=refusal.may_hide, may_be=refusal.may_be)
@@ -123,7 +125,7 @@ def _as_shown(path: Path, refusal: PixelKindError) -> OpenSlideSlide:
             slide.read_tile(TileIndex(number, 0, 0))
         if _is_dark(slide):
             found = f"{refusal.found} on a dark ground, as in fluorescence"
-            raise UnsupportedSlideError(f"{found}; expected a bright field", path, refusal.place)
+            raise UnsupportedSlideError(f"{found}; expected a bright field", path, error.place)
     except BaseException as exc:
         slide.close()
         if isinstance(exc, SlideReadError) and not isinstance(exc, UnsupportedSlideError):

@@ -83,7 +83,7 @@ _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
-class PixelKindError(UnsupportedSlideError):
+class PixelKind:
     """Levels of samples that we do not read, and OpenSlide may.
 
     `sizes` are what it must show for levels; `may_hide` says that it may take a sample for alpha; `found` is
@@ -134,14 +134,15 @@ class TiffSlide:
             except UnsupportedSlideError as exc:
                 if self._layout.planes or not all(map(_may_be_shown, levels)):
                     raise
-                kind = PixelKindError(exc.message, exc.path, exc.place)
+                kind = PixelKind()
                 kind.sizes = tuple(level.size for level in levels)
                 kind.may_hide = any(
                     level.encoding.photometric == RGB and level.samples > 3 for level in levels
                 )
                 kind.found = _kind(directory)
                 kind.may_be = {one.name: one.may_be for one in self._layout.named}
-                raise kind from exc
+                exc.kind = kind
+                raise
         return levels
 
     @property
