@@ -526,7 +526,7 @@ def test_images_that_are_not_carried_on_are_named(tmp_path):
         tiff.write(np.zeros((30, 40), np.uint8), photometric="minisblack", metadata=None)
     notes = " ".join(convert(source, tmp_path / "t.tiff").notes)
     assert "an image of 40 x 30 px in strips" in notes
-    assert "1 tiled images that OpenSlide does not show" in notes
+    assert "1 tiled image that OpenSlide does not show" in notes
 
 
 @pytest.fixture(scope="module")

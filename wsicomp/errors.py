@@ -76,6 +76,8 @@ class SlideReadError(WsicompError, OSError):
 class UnsupportedSlideError(SlideReadError):
     """A well-formed image that is not an 8-bit bright-field slide in tiles."""
 
+    kind: object = None
+
 
 class SourceChangedError(SlideReadError):
     """A slide of which a file changed while it was read."""

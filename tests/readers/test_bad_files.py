@@ -156,7 +156,7 @@ def test_a_broken_slide_of_others_fails_in_one_line(path, tmp_path, capsys):
         (too_few_tiles, "12 tile offsets .* expected 1563 x 3"),
         (unknown_compression, "52479"),
         (sixteen_bit, "16 bits"),
-        (fluorescence, "1 samples"),
+        (fluorescence, "1 sample of 8 bits"),
         (strips, "strips, expected tiles"),
         (absurd_tile, "12 tile offsets"),
     ],

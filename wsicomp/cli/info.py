@@ -14,7 +14,7 @@ from wsicomp.codecs import compression_label
 from wsicomp.concurrency import available_cores
 from wsicomp.figures import as_bytes
 from wsicomp.plan import GUARD_OPTIONS
-from wsicomp.pyramid.reading import check_reading, told_once
+from wsicomp.pyramid.reading import check_reading, refusal_of_openslide, told_once
 from wsicomp.readers import open_slide
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
@@ -39,6 +39,7 @@ def run_info(options: argparse.Namespace) -> int:
     with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
+        values["remarks"] += refusal_of_openslide(slide)
         if isinstance(slide, ConvertedSlide):
             values["conversion"] = _describe_conversion(slide)
     if options.json:

@@ -334,6 +334,28 @@ def encode_tiles(
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
 
+_UNREAD = {
+    2: "CCITT RLE",
+    3: "CCITT fax 3",
+    4: "CCITT fax 4",
+    6: "old-style JPEG",
+    32773: "PackBits",
+    33004: "JPEG 2000 lossy",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG of DNG",
+    34925: "LZMA",
+    34926: "old Zstandard",
+    34927: "old WebP",
+    34933: "PNG",
+    34934: "JPEG XR",
+    22610: "JPEG XR of NDPI",
+    50001: "WebP",
+    50002: "JPEG XL",
+}
+"""What people call TIFF compressions that no tile format here may read."""
+
+
 def can_decode(compression: int) -> bool:
     """Whether tiles of this TIFF compression can be turned into pixels here."""
     return compression in _BY_COMPRESSION
@@ -344,6 +366,14 @@ def compression_label(compression: int) -> str:
     names = {1: "uncompressed", 5: "LZW", 8: "deflate", 32946: "deflate", 50000: "Zstandard"}
     names |= {APERIO_JPEG2000_YCBCR: "JPEG 2000 YCbCr", APERIO_JPEG2000_RGB: "JPEG 2000 RGB"}
     return names.get(compression) or _BY_COMPRESSION[compression].label
+
+
+def compression_name(compression: int) -> str:
+    """A TIFF compression in words, also one that nothing here reads, with its number."""
+    if can_decode(compression):
+        return f"{compression_label(compression)} ({compression})"
+    name = _UNREAD.get(compression)
+    return str(compression) if name is None else f"{name} ({compression})"
 
 
 def tile_format(compression: int) -> TileFormat:

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsicomp.codecs.checks import check_range, rgb
 from wsicomp.codecs.reduce import eighth
+from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WEBP, EncodedTile, Pixels, TileEncoding
 
@@ -16,10 +17,31 @@ _LARGEST_SIDE_PX = 16383
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as libwebp gives them; an alpha channel is left out."""
+    """The pixels as libwebp gives them; an alpha channel that is opaque is left out.
+
+    Raises:
+        UnsupportedSlideError: some of it is transparent.
+    """
+    if _may_have_alpha(tile.data):
+        rgba = np.asarray(imagecodecs.webp_decode(tile.data, hasalpha=True))
+        if rgba.shape[-1] == 4 and (rgba[..., 3] < 255).any():
+            raise UnsupportedSlideError(
+                "transparent pixels, expected opaque ones; lay it on white and save it as RGB"
+            )
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.webp_decode(tile.data, hasalpha=False, out=pixels)
     return pixels
+
+
+def _may_have_alpha(data: bytes) -> bool:
+    """Whether its header says that it has alpha: in VP8X the flag 0x10, in VP8L a bit behind both sides.
+
+    Source: RFC 9649 sections 2.7.1 and 3.4.
+    """
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return len(data) > 20 and bool(data[20] & 0x10)
+    return kind == b"VP8L" and len(data) > 24 and bool(data[24] & 0x10)
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import openslide
 from numpy.typing import NDArray
+from openslide import OpenSlide
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
@@ -186,6 +187,18 @@ def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
         return None
 
 
+def refusal_of_openslide(slide: Slide) -> list[str]:
+    """What OpenSlide says of a source's file that it takes for its own and does not open; else nothing."""
+    path = slide.info.path
+    if isinstance(slide, ConvertedSlide) or OpenSlide.detect_format(path) is None:
+        return []
+    try:
+        OpenSlideEyes(path).close()
+    except SlideReadError as exc:
+        return [exc.message]
+    return []
+
+
 def _is_openslide_s(slide: Slide, level: int) -> bool:
     """Whether we read a level as OpenSlide shows its whole pixels: there is nothing to compare."""
     return isinstance(slide, OpenSlideSlide) and slide.info.levels[level].downsample.is_integer()
@@ -199,8 +212,12 @@ def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
 def shows_what_is_stored(slide: Slide, level: int) -> bool:
     """Whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
 
+    Nor does it where it turns each tile within itself, by the level's Orientation.
+
     Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
     """
+    if isinstance(slide, TiffSlide) and slide.is_turned_by_openslide(level):
+        return False
     is_svs = slide.info.vendor == "aperio" and isinstance(slide, TiffSlide)
     if isinstance(slide, ConvertedSlide):
         is_svs = slide.provenance.plan.container == "svs"

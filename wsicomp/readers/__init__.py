@@ -9,9 +9,11 @@ import os
 from contextlib import closing, suppress
 from pathlib import Path
 
+import numpy as np
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.geometry import TileIndex
 from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance
 from wsicomp.readers import xmp
@@ -19,12 +21,13 @@ from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.directories import TIFF_MAGIC, read_directories
 from wsicomp.readers.openslide import OpenSlideSlide
 from wsicomp.readers.parts import check_parts
-from wsicomp.readers.tiff import TiffSlide
+from wsicomp.readers.tiff import PixelKind, TiffSlide
 from wsicomp.slide import Slide, SlideInfo
 from wsicomp.version import PROGRAM
 
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
 _MOST_PLANES = 20
+_TILES_LOOKED_AT, _DARK = 16, 64
 
 
 def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
@@ -73,7 +76,12 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
     except OSError as exc:
         raise SlideReadError(reason(exc), path) from exc
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
-        slide = open_tiff(path, z)
+        try:
+            slide = open_tiff(path, z)
+        except UnsupportedSlideError as exc:
+            if not isinstance(exc.kind, PixelKind):
+                raise
+            return _as_shown(path, exc, exc.kind)
         if len(slide.info.planes) > 1 and z is None and not any_plane:
             slide.close()
             raise _several_planes(slide.info)
@@ -98,6 +106,46 @@ def open_source(path: Path, converted: Path) -> Slide:
         return slide
     slide.close()
     return open_slide(path, z)
+
+
+def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:
+    """A TIFF of samples that we do not read, by the pixels that OpenSlide shows.
+
+    Raises:
+        UnsupportedSlideError: OpenSlide does not read all of its levels, or shows others, or it is dark.
+    """
+    plain = UnsupportedSlideError(error.message, path, error.place)
+    remark = f"{refusal.found}: read as OpenSlide shows it, by its pixels alone"
+    try:
+        slide = OpenSlideSlide(path, (remark,), opaque=refusal.may_hide, may_be=refusal.may_be)
+    except SlideReadError as exc:
+        raise plain from exc
+    try:
+        if tuple(level.size for level in slide.info.levels) != refusal.sizes:
+            raise plain
+        for number in range(len(refusal.sizes)):
+            slide.read_tile(TileIndex(number, 0, 0))
+        if _is_dark(slide):
+            found = f"{refusal.found} on a dark ground, as in fluorescence"
+            raise UnsupportedSlideError(f"{found}; expected a bright field", path, error.place)
+    except BaseException as exc:
+        slide.close()
+        if isinstance(exc, SlideReadError) and not isinstance(exc, UnsupportedSlideError):
+            raise plain from exc
+        raise
+    return slide
+
+
+def _is_dark(slide: OpenSlideSlide) -> bool:
+    """Whether most of some tiles of the lowest level is darker than any glass."""
+    number = len(slide.info.levels) - 1
+    level = slide.info.levels[number]
+    chosen = np.unique(np.linspace(0, level.grid.count - 1, _TILES_LOOKED_AT).astype(int)).tolist()
+    greys = []
+    for at in chosen:
+        region = level.grid.region(at % level.grid.columns, at // level.grid.columns)
+        greys.append(slide.read_region(number, region).max(axis=2).reshape(-1))
+    return float(np.median(np.concatenate(greys))) < _DARK
 
 
 def _several_planes(info: SlideInfo) -> UnsupportedSlideError:

@@ -44,6 +44,9 @@ _MICROMETRES = {2: 25400.0, 3: 10000.0}
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FILL_ORDER, _ORIENTATION = 266, 274
+_LOW_BITS_FIRST = 2
+_BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
+_BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FRAME_BYTES = 10
 """How far into a JPEG frame header its number of samples stands."""
 _JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
@@ -120,8 +123,8 @@ class Directory:
     mpp: Mpp | None
     model_range: tuple[int, int] | None = None
     sample_format: int = 1
-    orientation: int = 1
     fill_order: int = 1
+    orientation: int = 1
     subs: tuple[Directory, ...] = field(default=(), repr=False)
 
     @property
@@ -133,6 +136,24 @@ class Directory:
             and self.planar == 1
             and self.encoding.photometric in (RGB, YCBCR)
         )
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether its bytes are stored with their lowest bit first, which JPEG and JPEG 2000 never are.
+
+        Source: libtiff 4.7 `tif_read.c` turns all that no codec reads by itself (TIFF_NOBITREV, set by JPEG);
+        OpenSlide decodes JPEG 2000 from the raw bytes.
+        """
+        return self.fill_order == _LOW_BITS_FIRST and self.encoding.compression not in _BY_OPENSLIDE
+
+    @property
+    def is_decoded_by_openslide(self) -> bool:
+        """Whether OpenSlide decodes its tiles from their raw bytes, and libtiff does not."""
+        return self.is_rgb and self.encoding.compression in _BY_OPENSLIDE
+
+    def as_read(self, data: bytes) -> bytes:
+        """The bytes of a tile or strip with their highest bit first."""
+        return data.translate(_BITS_TURNED) if self.is_turned else data
 
     @property
     def is_plain_rgb(self) -> bool:
@@ -218,7 +239,8 @@ def _check_samples(stream: bytes, path: Path, place: str) -> None:
         if marker in FRAMES and end - start >= _FRAME_BYTES:
             bits, samples = stream[start + 4], stream[start + 9]
             if (bits, samples) != (8, 3):
-                found = f"JPEG tiles of {samples} samples of {bits} bits, expected 3 of 8 bits"
+                counted = f"{samples} {'sample' if samples == 1 else 'samples'}"
+                found = f"JPEG tiles of {counted} of {bits} bits, expected 3 of 8 bits"
                 raise UnsupportedSlideError(found, path, place)
             return
 
@@ -368,8 +390,8 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         mpp=_resolution(page),
         model_range=_model_range(page),
         sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
-        orientation=int(_first_number(page, _ORIENTATION, 1)),
         fill_order=int(_first_number(page, _FILL_ORDER, 1)),
+        orientation=int(_first_number(page, _ORIENTATION, 1)),
     )
 
 

@@ -254,7 +254,7 @@ class _Sorter:
         unseen = [one for one in rest if self._is_unseen(one)]
         if unseen:
             sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in unseen))
-            yield f"{len(unseen)} tiled images that OpenSlide does not show ({sizes})"
+            yield f"{_counted(len(unseen), 'tiled image')} that OpenSlide does not show ({sizes})"
         texts = Counter(_text(one) for one in rest if one not in unseen)
         for text, count in list(texts.items())[:_MOST_NAMED]:
             yield text if count == 1 else f"{count} times {text}"

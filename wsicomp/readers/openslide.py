@@ -16,7 +16,7 @@ from PIL import Image
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.reduce import eighth
-from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.forks import ForkLock
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.limits import budget_bytes
@@ -30,6 +30,7 @@ _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
 _PICTURE_BYTES = 12
 """What a pixel of an associated image takes: with alpha, on white, and stored."""
+_UNKNOWN = ("label", "macro")
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
@@ -37,12 +38,20 @@ class OpenSlideSlide:
     """A slide as OpenSlide shows it, transparent pixels laid on white.
 
     Levels show their own pixels, also where OpenSlide would interpolate between them: those of a DICOM slide
-    by opening each level alone, others as far as `LevelReads` reaches.
+    by opening each level alone, others as far as `LevelReads` reaches. `remarks` are told of the slide, and
+    `may_be` what an image beside the levels could be too: one that it does not name may be any. With
+    `opaque` a transparent pixel is refused, for what was no alpha may have been taken for it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        remarks: tuple[str, ...] = (),
+        opaque: bool = False,
+        may_be: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._files = ExitStack()
-        self._shown = self._files.enter_context(closing(Shown(path)))
+        self._shown = self._files.enter_context(closing(Shown(path, opaque)))
         self._lock = ForkLock()
         self._alone: dict[int, Shown | None] = {}
         try:
@@ -52,9 +61,15 @@ class OpenSlideSlide:
                 for number, level in enumerate(info.levels)
                 if not level.downsample.is_integer()
             }
+            if may_be is not None:
+                images = {
+                    name: replace(image, may_be=may_be.get(name, _UNKNOWN))
+                    for name, image in info.associated_images.items()
+                }
+                info = replace(info, associated_images=images)
             large = set(self._shown.slide.associated_images) - set(info.associated_images)
             omitted = [f"a {name} too large for this machine's memory" for name in sorted(large)]
-            self._info = replace(info, omitted=(*omitted, *self._interpolated()))
+            self._info = replace(info, omitted=(*omitted, *self._interpolated()), remarks=remarks)
         except BaseException:
             self._files.close()
             raise
@@ -144,8 +159,9 @@ class Shown:
         SlideReadError: OpenSlide cannot open it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opaque: bool = False) -> None:
         self.path = path
+        self._opaque = opaque
         self._lock = ForkLock()
         self.slide = self._opened()
         self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
@@ -157,16 +173,22 @@ class Shown:
 
         Raises:
             TileReadError: OpenSlide cannot read it.
+            UnsupportedSlideError: it is not opaque, and should be.
         """
         for is_last in (False, False, True):  # an error may be that of another thread's region
             slide = self.slide
             try:
-                return on_white(np.asarray(slide.read_region(location, level, (size.width, size.height))))
+                rgba = np.asarray(slide.read_region(location, level, (size.width, size.height)))
             except openslide.OpenSlideError as exc:
                 self._renew(slide)
                 if is_last:
                     message = f"OpenSlide cannot read it ({exc})"
                     raise TileReadError(message, self.path, f"level {level}") from exc
+            else:
+                if self._opaque and (rgba[..., 3] < 255).any():
+                    message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
+                    raise UnsupportedSlideError(message, self.path, f"level {level}")
+                return on_white(rgba)
         raise AssertionError("read or raised")
 
     def close(self) -> None:

@@ -6,15 +6,16 @@ What is a level and what is not stands in `layout`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import can_decode, decode_tile, decode_tile_eighth, jpeg, plain
+from wsicomp.codecs import can_decode, compression_name, decode_tile, decode_tile_eighth, jpeg, plain
 from wsicomp.codecs.checks import PartlyDecodedError
 from wsicomp.codecs.reduce import eighth
 from wsicomp.errors import (
@@ -67,10 +68,37 @@ _PHOTOMETRICS = {
     9: "ICCLab",
     10: "ITULab",
 }
+_TRANSPOSED = 5
+_TURNS = {
+    2: "mirrored left to right",
+    3: "turned by 180 degrees",
+    4: "mirrored top to bottom",
+    _TRANSPOSED: "mirrored at the diagonal",
+    6: "turned by 90 degrees clockwise",
+    7: "mirrored at the other diagonal",
+    8: "turned by 90 degrees counterclockwise",
+}
+"""How TIFF's Orientations other than 1 are to be shown."""
+_SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
+"""The PhotometricInterpretations that libtiff makes RGB of, but for masks and CIELab."""
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LARGEST_ASSOCIATED_PX = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
+
+
+class PixelKind:
+    """Levels of samples that we do not read, and OpenSlide may.
+
+    `sizes` are what it must show for levels; `may_hide` says that it may take a sample for alpha; `found` is
+    how the samples are stored, in words; `may_be` is what each image beside the
+    levels could be by other signs.
+    """
+
+    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    sizes: tuple[Size, ...] = ()
+    may_hide = False
+    found = ""
 
 
 class TiffSlide:
@@ -97,7 +125,8 @@ class TiffSlide:
                 self.file.close()
                 raise
         except SlideReadError as exc:
-            raise type(exc)(exc.message, path, exc.place) from exc
+            exc.path = str(path)
+            raise
         except OSError as exc:
             raise SlideReadError(reason(exc), path) from exc
 
@@ -105,7 +134,20 @@ class TiffSlide:
         self._layout = read_layout(directories, self._z)
         levels = list(self._layout.levels)
         for number, directory in enumerate(levels):
-            check_level(directory, f"level {number}")
+            try:
+                check_level(directory, f"level {number}")
+            except UnsupportedSlideError as exc:
+                if self._layout.planes or not all(map(_may_be_shown, levels)):
+                    raise
+                kind = PixelKind()
+                kind.sizes = tuple(level.size for level in levels)
+                kind.may_hide = any(
+                    level.encoding.photometric == RGB and level.samples > 3 for level in levels
+                )
+                kind.found = _kind(directory)
+                kind.may_be = {one.name: one.may_be for one in self._layout.named}
+                exc.kind = kind
+                raise
         return levels
 
     @property
@@ -148,7 +190,7 @@ class TiffSlide:
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile's bytes, untouched; empty where the file stores none."""
         level, directory = self._info.levels[index.level], self._levels[index.level]
-        if not directory.is_rgb:
+        if not directory.is_rgb or directory.is_turned:
             raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
         data, encoding = self.read_stored(index), level.encoding or directory.encoding
         if directory.encoding.compression == APERIO_JPEG2000_YCBCR:
@@ -157,14 +199,14 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked; of planes one after another."""
+        """What the file holds for a tile, unchecked, highest bits first; of planes one after another."""
         return b"".join(self._read_parts(index))
 
     def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
         number = index.row * directory.grid.columns + index.column
         ranges = directory.ranges[number :: directory.grid.count].tolist()
-        return [self.file.read(offset, count, str(index)) for offset, count in ranges]
+        return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels, beyond the level's edge as the file stores them."""
@@ -175,10 +217,16 @@ class TiffSlide:
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
-        if not self._levels[index.level].is_rgb:
+        directory = self._levels[index.level]
+        if not directory.is_rgb:
             pixels = self._decode_planes(index)
             return pixels if decoder is decode_tile else eighth(pixels)
-        tile = self.read_encoded_tile(index)
+        if directory.is_turned:
+            tile = EncodedTile(
+                self.read_stored(index), directory.encoding, self._info.levels[index.level].tile
+            )
+        else:
+            tile = self.read_encoded_tile(index)
         if tile.data:
             return self._decoded(tile, index, decoder)
         absent = self._absent_tile(index)
@@ -207,12 +255,22 @@ class TiffSlide:
             error = DamagedTileError(f"it decodes only in part ({exc})", self._info.path, str(index))
             error.pixels = exc.pixels
             raise error from exc
-        except (CodecUnavailableError, UnknownModelError) as exc:
+        except (CodecUnavailableError, UnknownModelError, UnsupportedSlideError) as exc:
             raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
         except SlideReadError as exc:
             raise SlideReadError(exc.message, self._info.path, str(index)) from exc
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
+
+    def is_turned_by_openslide(self, level: int) -> bool:
+        """Whether OpenSlide turns each tile of a level within itself, as an Orientation bids it.
+
+        Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
+        libtiff's TIFFReadRGBATile, which mirrors by the tag, and of 5 to 8 knows no more than of 1 to 4.
+        """
+        directory = self._levels[level]
+        is_turned = directory.orientation in _TURNS and directory.orientation != _TRANSPOSED
+        return is_turned and not directory.is_decoded_by_openslide
 
     @property
     def draws_absent_tiles(self) -> bool:
@@ -294,14 +352,18 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
-            remarks=(*layout.remarks, *self._as_shown.values()),
+            remarks=(*layout.remarks, *self._as_shown.values(), *_oriented(self._levels)),
             big=b"+" in self.file.read(0, 4, "header"),
         )
 
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
-        form = odd_jpeg2000(self.file, directory) if directory.is_rgb else stored_form(directory)
+        form = (
+            odd_jpeg2000(self.file, directory)
+            if directory.is_rgb and not directory.is_turned
+            else stored_form(directory)
+        )
         stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,
@@ -326,18 +388,55 @@ class TiffSlide:
             return directory.encoding
 
 
+def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
+    """What a person should know of levels that state another Orientation than 1, in one line."""
+    found = sorted({level.orientation for level in levels} & set(_TURNS))
+    if not found:
+        return
+    said = " and ".join(f"{number} (to be shown {_TURNS[number]})" for number in found)
+    by_itself = all(level.is_decoded_by_openslide for level in levels)
+    seen = (
+        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
+    )
+    others = "Pillow and libvips turn it"
+    if not by_itself:
+        others += ", OpenSlide turns each of its tiles for itself"
+    yield f"the file says Orientation {said}: {seen}, {others}; the tag is not carried on"
+
+
+def _may_be_shown(directory: Directory) -> bool:
+    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask."""
+    return (
+        directory.bits == 8
+        and directory.depth == 1
+        and directory.sample_format not in _SAMPLE_FORMATS
+        and directory.orientation not in _TURNS
+        and directory.samples > 0
+        and directory.encoding.photometric in _SHOWN_PHOTOMETRICS
+    )
+
+
+def _kind(directory: Directory) -> str:
+    return f"{stored_form(directory)}, {compression_name(directory.encoding.compression)}"
+
+
 def stored_form(directory: Directory) -> str:
     """How the samples of an image are stored, in words."""
     photometric = directory.encoding.photometric
     names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
+    turned = " of turned bits (FillOrder 2)" if directory.is_turned else ""
     name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
+    if directory.is_rgb and directory.is_turned:
+        return f"{name}{turned}"
     if directory.is_plain_rgb:
         alpha = " with alpha" if directory.samples == 4 else ""
-        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}"
+        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}{turned}"
     kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
     planar = ", in planes" if directory.planar == PLANES else ""
     count = f"{directory.samples} " if directory.samples else ""
-    return f"{name}, {count}{kind + ' ' if kind else ''}samples of {directory.bits} bits{planar}"
+    samples = "sample" if directory.samples == 1 else "samples"
+    bits = "bit" if directory.bits == 1 else "bits"
+    return f"{name}, {count}{kind + ' ' if kind else ''}{samples} of {directory.bits} {bits}{planar}"
 
 
 def check_level(directory: Directory, place: str) -> None:
@@ -347,7 +446,7 @@ def check_level(directory: Directory, place: str) -> None:
         UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
     """
     if not directory.is_rgb and not directory.is_plain_rgb:
-        found = f"{stored_form(directory)}, compression {directory.encoding.compression}"
+        found = _kind(directory)
         raise UnsupportedSlideError(
             f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
         )
@@ -356,7 +455,7 @@ def check_level(directory: Directory, place: str) -> None:
         raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
     if not can_decode(directory.encoding.compression):
         number = directory.encoding.compression
-        raise UnsupportedSlideError(f"unknown TIFF compression {number}", place=place)
+        raise UnsupportedSlideError(f"unknown TIFF compression {compression_name(number)}", place=place)
     if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
         raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
     if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in plain.COMPRESSIONS:
@@ -425,10 +524,6 @@ def _unreadable(directory: Directory) -> str:
     return f"which is {_kind(directory)}, and which OpenSlide does not show"
 
 
-def _kind(directory: Directory) -> str:
-    return f"{stored_form(directory)}, compression {directory.encoding.compression}"
-
-
 def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
     """An image in tiles, decoded and laid into one strip without loss; None if it is not sound 8-bit RGB.
 
@@ -447,7 +542,7 @@ def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | No
     try:
         encoding = stored_encoding(file, directory, "image in tiles")
         for index, (offset, count) in zip(directory.grid.raster(0), directory.ranges.tolist(), strict=True):
-            data = file.read(offset, count, "image in tiles")
+            data = directory.as_read(file.read(offset, count, "image in tiles"))
             whole = decode_tile(EncodedTile(data, encoding, tile))
             region = directory.grid.region(index.column, index.row)
             part = whole[: region.height, : region.width]
@@ -475,7 +570,9 @@ def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | 
         return None
     if counts.sum() > _LARGEST_ASSOCIATED_BYTES:
         return None
-    strips = tuple(file.read(offset, count, "strip") for offset, count in directory.ranges.tolist())
+    strips = tuple(
+        directory.as_read(file.read(offset, count, "strip")) for offset, count in directory.ranges.tolist()
+    )
     try:
         encoding = stored_encoding(file, directory, "image in strips")
         for strip in strips if encoding.compression == JPEG else ():
