@@ -206,4 +206,4 @@ def test_a_target_tree_behind_a_link_takes_no_source_away(tmp_path):
     (target / "a").symlink_to(tmp_path / "elsewhere")
     assert run(source, target, RESTORABLE, delete_source=True).quarantined == 0
     assert (source / "a/b.svs").exists()
-    assert "a folder on the way to it is a link" in entries(target)["a/b.svs"].kept_because
+    assert "a folder on the way is a link" in entries(target)["a/b.svs"].error

@@ -118,7 +118,7 @@ def test_a_file_that_openslide_refuses(target, monkeypatch):
     def refuse(path):
         raise openslide.OpenSlideError("no")
 
-    monkeypatch.setattr(verify, "OpenSlide", refuse)
+    monkeypatch.setattr(verify, "opened", refuse)
     assert codes(target) == {"openslide-refuses"}
 
 

@@ -370,7 +370,7 @@ class Ledger:
             message = f"the ledger cannot be read or written ({exc}){advice}"
             raise LedgerError(message, self.path) from exc
         except SlideWriteError as exc:
-            raise LedgerError(f"the ledger cannot be written: {exc.message}", exc.path) from exc
+            raise LedgerError(f"the ledger: {exc.message}", exc.path) from exc
         except OSError as exc:
             if isinstance(exc, LedgerError):
                 raise
