@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import closing
 
 import imagecodecs
 import numpy as np
@@ -14,6 +15,10 @@ import wsicomp
 import wsicomp.cli
 from tests.drawn import names
 from wsicomp.config import ConversionConfig
+from wsicomp.preparation import file_sha256, plan_flaw
+from wsicomp.pyramid.verify import verify_slide
+from wsicomp.readers import open_source, open_tiff
+from wsicomp.stages import untold
 
 ROADS = {
     "copy": {"codec": "copy"},
@@ -124,6 +129,29 @@ def test_an_icc_profile_is_neutral_and_transforms_alike(tmp_path):
     report = convert(tmp_path / "s.svs", tmp_path / "t.svs")
     assert_nameless(tmp_path / "t.svs")
     assert any("ICC profile is a neutral one" in note for note in report.notes)
+
+
+HONEST = {
+    "a comment in every tile": (lambda path: names.in_tiles(path, "jpeg comment"), "s.tif"),
+    "a table that nobody uses": (names.shared_table, "s.svs"),
+    "a neutral profile": (names.icc_profile, "s.svs"),
+    "a thumbnail drawn anew": (names.label_as_thumbnail, "s.svs"),
+    "an image left out": (names.label_as_level, "s.svs"),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_was_rebuilt_passes_beside_its_source_and_is_taken_on_by_a_batch(name, tmp_path):
+    draw, file = HONEST[name]
+    source, target = tmp_path / file, tmp_path / "t.tif"
+    draw(source)
+    options = {"codec": "copy", "format": "tiff"}
+    convert(source, target, **options)
+    config = ConversionConfig(glass="keep", deidentify=True, workers=1, **options)
+    with closing(open_source(source, target)) as slide, closing(open_tiff(target)) as converted:
+        sha256 = file_sha256(source)
+        assert not verify_slide(target, slide, sha256, 1, untold).problems
+        assert plan_flaw(slide, sha256, config, converted.provenance.plan) == ""
 
 
 def test_a_label_that_stands_second_is_replaced_by_what_the_levels_show(tmp_path):

@@ -188,7 +188,9 @@ def write_pyramid(
             done += part.grid.count
         else:
             image = slide.info.associated_images[part]
-            writer.write_associated(part, drawn_thumbnail(slide, image) if config.deidentify else image)
+            if prepared.nameless is not None:
+                image = drawn_thumbnail(slide, image, prepared.nameless.unproved)
+            writer.write_associated(part, image)
     restoration = None
     if config.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"

@@ -197,10 +197,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     """
     codec = _model_codec(config)
     model = None if codec is None else codec.describe()
+    without = nameless(slide) if config.deidentify else None
     try:
-        own = plan_conversion(
-            slide.info, plan.source, plan.digest, config, None, _shrinking(slide, config), model
-        )
+        shrinking = _shrinking(slide, config)
+        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)
     except ConfigError as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
     if plan.source.sha256 != sha256:

@@ -20,6 +20,7 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord, Provenance
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.floors import floor_of
+from wsicomp.pyramid.nameless import unproved_levels
 from wsicomp.pyramid.problems import Problem
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
@@ -33,7 +34,8 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Itera
     """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
-    yield from _levels(plan, info)
+    left_out = unproved_levels(source) if plan.config["deidentify"] else frozenset[int]()
+    yield from _levels(plan, info, left_out)
     for level, record in zip(plan.levels, provenance.levels, strict=True):
         if level.source_level < len(info.levels):
             yield from _tiles(plan, level, record, info.levels[level.source_level])
@@ -48,11 +50,13 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Itera
         yield Problem("source-differs", "source", found)
 
 
-def _levels(plan: ConversionPlan, source: SlideInfo) -> Iterator[Problem]:
+def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:
+    """`left_out` are levels of the source that are not to be there."""
     whole = [level.source_level for level in plan.levels if level.reduction == 1]
-    if whole != list(range(len(source.levels))):
+    wanted = [number for number in range(len(source.levels)) if number not in left_out]
+    if whole != wanted:
         found = f"made from levels {', '.join(map(str, whole)) or 'that are none'} of the source"
-        yield Problem("plan-differs", "levels", f"{found}, expected each of its {len(source.levels)} once")
+        yield Problem("plan-differs", "levels", f"{found}, expected each of its {len(wanted)} once")
     for level in plan.levels:
         place = f"level {level.number}"
         if level.source_level >= len(source.levels) or level.reduction < 1:

@@ -78,7 +78,7 @@ def nameless(slide: Slide) -> Nameless:
         notes.append("the ICC profile is kept as it is, words included: its transform cannot be written anew")
     elif profile != info.icc_profile:
         notes.append("the ICC profile is a neutral one of the same transform")
-    unproved = _unproved(slide)
+    unproved = unproved_levels(slide)
     for number in sorted(unproved):
         size = info.levels[number].size
         notes.append(f"not carried on: an image of {size} px that does not show what the slide shows")
@@ -86,11 +86,6 @@ def nameless(slide: Slide) -> Nameless:
         notes.append("the thumbnail is drawn anew, from the levels")
     found = replace(info, levels=levels, icc_profile=profile)
     return Nameless(found, unproved, tuple(notes))
-
-
-def nameless_icc(profile: bytes | None) -> bytes | None:
-    """The ICC profile that such a conversion carries."""
-    return neutral_profile(profile)[0]
 
 
 def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> TileEncoding:
@@ -153,15 +148,14 @@ def continued(pixels: Pixels, shown: Size) -> Pixels:
     return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
 
 
-def drawn_thumbnail(slide: Slide, image: AssociatedImage) -> AssociatedImage:
-    """A thumbnail of the same size, from the smallest level that is no smaller.
+def drawn_thumbnail(slide: Slide, image: AssociatedImage, unproved: frozenset[int]) -> AssociatedImage:
+    """A thumbnail of the same size, from the smallest proved level that is no smaller.
 
     Raises:
         SlideReadError: the level cannot be read.
     """
     info = slide.info
     fit = [number for number, level in enumerate(info.levels) if level.size.width >= image.size.width] or [0]
-    unproved = _unproved(slide)
     number = max((number for number in fit if number not in unproved), default=0)
     pixels = _whole(slide, number, image.size)
     stream = bytes(
@@ -192,8 +186,12 @@ def _band(slide: Slide, number: int, top: int, bottom: int) -> Pixels:
         return np.full((bottom - top, level.size.width, 3), 255, np.uint8)
 
 
-def _unproved(slide: Slide) -> frozenset[int]:
-    """Levels that do not show what the level above them shows, at places spread over them."""
+def unproved_levels(slide: Slide) -> frozenset[int]:
+    """Levels that do not show what the level above them shows, at places spread over them.
+
+    Raises:
+        SlideReadError: a level cannot be read.
+    """
     found: set[int] = set()
     above = 0
     for number in range(1, len(slide.info.levels)):

@@ -27,7 +27,6 @@ from wsicomp.provenance import LevelDigest
 from wsicomp.pyramid.against import Against
 from wsicomp.pyramid.claims import check_claims
 from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts
-from wsicomp.pyramid.nameless import nameless_icc
 from wsicomp.pyramid.oracle import check_pixels
 from wsicomp.pyramid.problems import UNLIKE, Problem, few_of_each
 from wsicomp.pyramid.reading import shows_what_is_stored
@@ -39,6 +38,7 @@ from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.opened import opened
+from wsicomp.readers.profile import neutral_profile
 from wsicomp.readers.shown import shown_picture
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
@@ -367,7 +367,7 @@ def _check_source(
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
-    if info.icc_profile != (nameless_icc(source.icc_profile) if is_nameless else source.icc_profile):
+    if info.icc_profile != (neutral_profile(source.icc_profile)[0] if is_nameless else source.icc_profile):
         yield Problem("property-differs", "ICC profile", "not the source's")
     if info.objective_power != source.objective_power:
         found = f"{info.objective_power}, the source has {source.objective_power}"
