@@ -1,4 +1,4 @@
-"""The tags of a TIFF as their sizes alone, held against the file before a library reads what they state.
+"""The directories of a TIFF, walked by hand before a library reads what they state.
 
 tifffile loads the lists of all directories as Python numbers, ten bytes of memory for each of the file's.
 Directories that share one list, or a tag of gigabytes in a file with holes, would take all memory there is.
@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
 from wsicomp.readers.xmp import XMP_TAG
@@ -29,6 +32,9 @@ _BYTES_OF = {
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
 """Bytes of a value by TIFF's type."""
+_WHOLE = {1: "u1", 3: "u2", 4: "u4", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
+"""TIFF's types of whole numbers, as numpy has them."""
+_PLACES = (4, 13, 16, 18)
 _DESCRIPTION, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
 _MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
@@ -40,16 +46,19 @@ _SHARED_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class _Form:
-    """How a TIFF is laid out: `count` and `link` read numbers, `entry` a tag with `inline` bytes in it."""
+    """How a TIFF is laid out: `count` and `link` read numbers, `entry` a tag."""
 
+    order: str
     count: struct.Struct
     entry: struct.Struct
     link: struct.Struct
-    inline: int
 
 
 @dataclass(frozen=True)
-class _Tag:
+class Tag:
+    """A tag as its directory has it: `value` are its values where they have room there, else their place."""
+
+    order: str
     code: int
     dtype: int
     count: int
@@ -57,7 +66,30 @@ class _Tag:
 
     @property
     def size(self) -> int:
+        """The bytes of its values; 0 of a type that TIFF does not know."""
         return self.count * _BYTES_OF.get(self.dtype, 0)
+
+    def numbers(self, file: BinaryIO) -> NDArray[np.uint64]:
+        """Its values, as many as the file has; none where they are no whole numbers."""
+        if self.dtype not in _WHOLE:
+            return np.empty(0, np.uint64)
+        form = np.dtype(f"{self.order}{_WHOLE[self.dtype]}")
+        file_bytes = file.seek(0, 2)
+        size = form.itemsize * min(self.count, file_bytes)
+        data = self.value[:size]
+        if size > len(self.value):
+            place = int.from_bytes(self.value, "little" if self.order == "<" else "big")
+            file.seek(min(place, file_bytes))
+            data = file.read(min(size, file_bytes))
+        return np.frombuffer(data[: len(data) - len(data) % form.itemsize], form).astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """A directory's tags; `is_whole` says whether they are all that it states."""
+
+    tags: list[Tag]
+    is_whole: bool
 
 
 def check_tags(path: Path) -> None:
@@ -70,9 +102,11 @@ def check_tags(path: Path) -> None:
         file_bytes = file.seek(0, 2)
         total = beside = tags = tiles = 0
         largest = {XMP_TAG: 0}
-        for found in _directories(file):
-            tags += len(found)
-            for tag in found:
+        for found in directories(file, _MOST_TAGS_OF_ONE, has_subs=True):
+            if not found.is_whole:
+                continue
+            tags += len(found.tags)
+            for tag in found.tags:
                 tiles += tag.count if tag.code == _TILE_BYTE_COUNTS else 0
                 total += tag.size
                 if tag.code not in (*_LISTS, MODEL_TAG):
@@ -93,14 +127,15 @@ def check_tags(path: Path) -> None:
             raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
 
 
-def _directories(file: BinaryIO) -> Iterator[list[_Tag]]:
-    """The tags of every directory, SubIFDs too, as far as they can be walked."""
+def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags]:
+    """The directories of a TIFF's main chain, with `has_subs` SubIFDs too, as far as they can be walked.
+
+    Of one with more than `most_tags` the first are read; what follows it is not reached.
+    """
     file.seek(0)
     head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
-    form = _form(order, is_big)
-    place = 8 if is_big else 4
+    form = _form(head)
+    place = form.link.size
     if len(head) < place + form.link.size:
         return
     waiting = [*form.link.unpack_from(head, place)]
@@ -110,47 +145,41 @@ def _directories(file: BinaryIO) -> Iterator[list[_Tag]]:
         if offset in seen or not offset:
             continue
         seen.add(offset)
-        found, following = _directory(file, form, offset)
+        found, following = _directory(file, form, offset, most_tags)
         yield found
         waiting += following
+        for tag in found.tags if found.is_whole and has_subs else ():
+            if tag.code == _SUBIFDS:
+                waiting += _listed(file, tag)
 
 
-def _form(order: str, is_big: bool) -> _Form:
-    if is_big:
-        return _Form(
-            struct.Struct(f"{order}Q"), struct.Struct(f"{order}HHQ8s"), struct.Struct(f"{order}Q"), 8
-        )
-    return _Form(struct.Struct(f"{order}H"), struct.Struct(f"{order}HHI4s"), struct.Struct(f"{order}I"), 4)
+def _form(head: bytes) -> _Form:
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+    count, entry, link = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
+    return _Form(order, *(struct.Struct(f"{order}{letters}") for letters in (count, entry, link)))
 
 
-def _directory(file: BinaryIO, form: _Form, offset: int) -> tuple[list[_Tag], list[int]]:
-    """The tags of a directory, and the directories that follow it or hang below it."""
+def _directory(file: BinaryIO, form: _Form, offset: int, most_tags: int) -> tuple[Tags, list[int]]:
+    """A directory, and the place of the one that follows it."""
     try:
         file.seek(offset)
         head = file.read(form.count.size)
         count = form.count.unpack(head)[0] if len(head) == form.count.size else 0
-        data = file.read(count * form.entry.size) if count <= _MOST_TAGS_OF_ONE else b""
-        if len(data) < count * form.entry.size:
-            return [], []
-        tags = [_Tag(*entry) for entry in form.entry.iter_unpack(data)]
+        data = file.read(min(count, most_tags) * form.entry.size)
         link = file.read(form.link.size)
-        following = [form.link.unpack(link)[0]] if len(link) == form.link.size else []
-        for tag in tags:
-            if tag.code == _SUBIFDS:
-                following += _listed(file, form, tag)
     except (OSError, OverflowError):  # beyond what a file can have
-        return [], []
-    return tags, following
+        return Tags([], is_whole=False), []
+    entries = form.entry.iter_unpack(data[: len(data) - len(data) % form.entry.size])
+    tags = [Tag(form.order, *entry) for entry in entries]
+    is_whole = len(tags) == count
+    following = [form.link.unpack(link)[0]] if is_whole and len(link) == form.link.size else []
+    return Tags(tags, is_whole), following
 
 
-def _listed(file: BinaryIO, form: _Form, tag: _Tag) -> list[int]:
-    """The offsets of SubIFDs; of more than a file can have, none, for that is refused elsewhere."""
-    letter = {4: "I", 13: "I", 16: "Q", 18: "Q"}.get(tag.dtype)
-    if letter is None or tag.count > MOST_DIRECTORIES:
+def _listed(file: BinaryIO, tag: Tag) -> list[int]:
+    """The places of SubIFDs; of more than a file can have, none, for that is refused elsewhere."""
+    if tag.dtype not in _PLACES or tag.count > MOST_DIRECTORIES:
         return []
-    data = tag.value
-    if tag.size > form.inline:
-        file.seek(form.link.unpack(tag.value)[0])
-        data = file.read(tag.size)
-    numbers = struct.Struct(f"{form.link.format[0]}{tag.count}{letter}")
-    return list(numbers.unpack_from(data)) if len(data) >= numbers.size else []
+    found = tag.numbers(file).tolist()
+    return found if len(found) == tag.count else []
