@@ -18,6 +18,7 @@ from wsicomp.codecs.jpeg_stream import (
     decodable_stream,
     segments,
     tables_behind_frame,
+    tables_of,
     with_plain_colors,
 )
 from wsicomp.codecs.jpegxl import Codec as JpegXl
@@ -101,11 +102,8 @@ def _beside(stream: bytes, tables: bytes | None) -> bytes:
 def _numbered(stream: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, number, place of its byte) of every table in a stream's header."""
     for marker, start, end in segments(stream):
-        at = start + 4
-        while marker in (DQT, DHT) and at < end:
-            yield marker, stream[at] & 15, at
-            kind = stream[at] >> 4
-            at += 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(stream[at + 1 : at + 17])
+        for _, number, at, _ in tables_of(marker, stream[start + 4 : end]):
+            yield marker, number, start + 4 + at
 
 
 def _renumbered(stream: bytes, moved: dict[tuple[int, int], int]) -> bytes:

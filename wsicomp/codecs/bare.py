@@ -21,7 +21,16 @@ import imagecodecs
 import numpy as np
 
 from wsicomp.codecs import plain, tile_format
-from wsicomp.codecs.jpeg_stream import ADOBE_APP, APP0, DHT, DQT, FRAMES, TEXT_MARKERS
+from wsicomp.codecs.jpeg_stream import (
+    ADOBE_APP,
+    APP0,
+    DHT,
+    DQT,
+    FRAMES,
+    MARKER,
+    TEXT_MARKERS,
+    tables_of,
+)
 from wsicomp.codecs.jpegxl_stream import codestream
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -37,7 +46,6 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS_MARKER, _EOI_MARKER, _COM, _DRI = 0xDA, 0xD9, 0xFE, 0xDD
 _PROGRESSIVE = 0xC2
 _HUFFMAN = frozenset({0xC0, 0xC1, _PROGRESSIVE})
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 _ADOBE_BYTES = len(_ADOBE) + 1
@@ -125,7 +133,7 @@ def _parts(stream: bytes, of_tables: bool = False) -> list[_Part]:
             raise ValueError(f"JPEG segment at byte {at} ends past the stream")
         segment, coded = stream[at:end], b""
         if marker == _SOS_MARKER:
-            found = _AFTER_SCAN.search(stream, end)
+            found = MARKER.search(stream, end)
             if found is None:
                 raise ValueError("JPEG without an end")
             coded = stream[end : found.start()].rstrip(b"\xff")
@@ -138,14 +146,10 @@ def _parts(stream: bytes, of_tables: bool = False) -> list[_Part]:
 
 
 def _tables(marker: int, body: bytes) -> Iterator[_Table]:
-    while body and marker in (DQT, DHT):
-        kind, number = body[0] >> 4, body[0] & 15
-        length = 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(body[1:17])
-        if len(body) < length or kind > 1 or number > 3:
+    for kind, number, start, end in tables_of(marker, body):
+        if end > len(body) or kind > 1 or number > 3:
             raise ValueError("JPEG with a damaged table")
-        key = (marker, 0 if marker == DQT else kind, number)
-        yield _Table(key, body[:length])
-        body = body[length:]
+        yield _Table((marker, 0 if marker == DQT else kind, number), body[start:end])
 
 
 def _mark_used(shared: list[_Part], parts: list[_Part]) -> None:
@@ -295,9 +299,10 @@ def _bare_jpeg2000(tile: EncodedTile) -> bytes:
         at = end
     data = b"".join([*made, b"\xff\xd9"])
 
+    head = b"".join(made[:-1])
+    place = len(head) - len(made[-2]) - 6
+
     def cut(count: int) -> bytes:
-        head = b"".join(made[:-1])
-        place = len(head) - len(made[-2]) - 6
         length = int.from_bytes(head[place : place + 4], "big")
         shorter = max(0, length - count).to_bytes(4, "big") if length else bytes(4)
         return head[:place] + shorter + head[place + 4 :] + last[: len(last) - count] + b"\xff\xd9"

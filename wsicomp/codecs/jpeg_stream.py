@@ -44,7 +44,7 @@ _DISGUISED_YCBCR = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00WSWS\x00\x00"
 """Adobe and JFIF segments like others, but by their version and density known as ours."""
 _DISGUISE = {APP0: 0xEA, 0xEA: APP0, ADOBE_APP: 0xEB, 0xEB: ADOBE_APP}
 _RGB_NUMBERS, _YCBCR_NUMBERS = b"RGB", b"\x01\x02\x03"
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
 """Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
 
@@ -266,7 +266,7 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
     changed = bytearray(without(stream, COLOR_MARKERS))
     numbers: dict[int, int] = {}
     at = 2
-    while (found := _MARKER.search(changed, at)) and found[0][1] != _EOI:
+    while (found := MARKER.search(changed, at)) and found[0][1] != _EOI:
         marker, start = found[0][1], found.start()
         at = start + 2 + int.from_bytes(changed[start + 2 : start + 4], "big")
         if marker in FRAMES:
@@ -350,21 +350,29 @@ def _segment(marker: int, body: bytes) -> bytes:
     return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
+def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """The tables in the body of a DQT or DHT segment, each as (kind, number, start, end); of others none.
+
+    `kind` is 1 for steps of 16 bits, and for AC tables. The end of a damaged one can lie behind the body's.
+    """
+    start = 0
+    while start < len(body) and marker in (DQT, DHT):
+        kind, number = body[start] >> 4, body[start] & 15
+        length = 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(body[start + 1 : start + 17])
+        yield kind, number, start, start + length
+        start += length
+
+
 def _read_tables(stream: bytes | None) -> dict[str, bytes]:
     """The bodies of the first tables in JPEGTables by what they are: `step`, `dc` and `ac` of slot 0."""
     found: dict[str, bytes] = {}
     for marker, start, end in segments(stream) if stream else ():
         body = stream[start + 4 : end] if stream else b""
-        while body and marker == DQT:
-            length = 1 + 64 * (1 + (body[0] >> 4))
-            if body[0] & 15 == 0:
-                found["step"] = body[1 : 2 + (body[0] >> 4)]
-            body = body[length:]
-        while body and marker == DHT:
-            length = 17 + sum(body[1:17])
-            if body[0] & 15 == 0:
-                found["ac" if body[0] >> 4 else "dc"] = body[1:length]
-            body = body[length:]
+        for kind, number, at, behind in tables_of(marker, body):
+            if number == 0 and marker == DQT:
+                found["step"] = body[at + 1 : at + 2 + kind]
+            elif number == 0:
+                found["ac" if kind else "dc"] = body[at + 1 : behind]
     return found
 
 
