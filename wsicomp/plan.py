@@ -126,11 +126,11 @@ class LevelPlan:
             raise ValueError(f"{len(values['actions'])} rows of actions, expected {grid.rows}")
         rows = [_expanded(row, grid.columns) for row in values["actions"]]
         return cls(
-            _natural(values["number"]),
+            natural(values["number"]),
             size,
             tile,
-            _natural(values["source_level"]),
-            _natural(values["reduction"]),
+            natural(values["source_level"]),
+            natural(values["reduction"]),
             _text(values["codec"]),
             {_text(name): _option(_text(name), value) for name, value in values["options"].items()},
             encoding,
@@ -146,19 +146,24 @@ def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
 
 def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
     tables = values["jpeg_tables"]
-    horizontal, vertical = (_natural(value) for value in values["subsampling"])
+    horizontal, vertical = (natural(value) for value in values["subsampling"])
     if not (0 < horizontal <= _MOST_SUBSAMPLED and 0 < vertical <= _MOST_SUBSAMPLED):
         raise ValueError(f"a subsampling of {horizontal} x {vertical}")
     return TileEncoding(
-        _natural(values["compression"]),
-        _natural(values["photometric"]),
+        natural(values["compression"]),
+        natural(values["photometric"]),
         (horizontal, vertical),
-        _natural(values["predictor"]),
+        natural(values["predictor"]),
         None if tables is None else base64.b64decode(tables, validate=True),
     )
 
 
-def _natural(value: object) -> int:
+def natural(value: object) -> int:
+    """A count that a file states.
+
+    Raises:
+        ValueError: it is another value.
+    """
     if type(value) is not int or not 0 <= value < 1 << 32:
         raise ValueError(f"{value!r:.40} is not a count")
     return value
@@ -204,7 +209,7 @@ def _positive(value: object) -> float:
 
 
 def _size(values: Any) -> Size:
-    width, height = (_natural(value) for value in values)
+    width, height = (natural(value) for value in values)
     if not width or not height:
         raise ValueError("a size of 0 px")
     return Size(width, height)
@@ -316,7 +321,7 @@ class ConversionPlan:
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
-        red, green, blue = (_natural(value) for value in values["background"])
+        red, green, blue = (natural(value) for value in values["background"])
         if max(red, green, blue) > 255:
             raise ValueError(f"a background of {red}, {green}, {blue}")
         if values["container"] not in ("svs", "tiff") or type(values["overview"]) is not bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wsicomp.errors import SlideReadError
 from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure, natural
 from wsicomp.slide import AssociatedImage
 
 _DIGEST_BYTES = 8
@@ -144,7 +144,7 @@ def _mask(values: Any) -> Mapping[str, Any] | None:
     if values is None:
         return None
     figure(values.get("tissue_fraction_with_margin", 0))
-    _count(values.get("rescued_tiles", 0))
+    natural(values.get("rescued_tiles", 0))
     return dict(values)
 
 
@@ -187,10 +187,10 @@ def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
         raise ValueError(f"a tile number beyond {count}")
     mean_psnr, least_psnr = values["mean_psnr"], values["least_psnr"]
     return Guarded(
-        tiles=_count(values["tiles"]),
-        refined=_count(values["refined"]),
-        sparse=_count(values["sparse"]),
-        repacked=_count(values["repacked"]),
+        tiles=natural(values["tiles"]),
+        refined=natural(values["refined"]),
+        sparse=natural(values["sparse"]),
+        repacked=natural(values["repacked"]),
         fell_back=fell_back,
         mean_ssim=figure(values["mean_ssim"]),
         least_ssim=figure(values["least_ssim"]),
@@ -198,12 +198,6 @@ def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
         least_psnr=None if least_psnr is None else figure(least_psnr),
         most_color_shift=figure(values["most_color_shift"]),
     )
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 32:
-        raise ValueError(f"{value!r:.40} is not a count")
-    return value
 
 
 class TileLedger:

@@ -23,9 +23,6 @@ from wsicomp.readers.directories import Directory, TiffFile, is_readable, stored
 from wsicomp.readers.opened import opened
 from wsicomp.readers.openslide import on_white
 from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
     RGB,
     AssociatedImage,
     EncodedTile,
@@ -38,8 +35,6 @@ _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 _FLIPPED_ROWS, _FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
 """The values of Orientation at which libtiff turns a picture upside down, and left to right."""
 _SIDES = ("width", "height")
-_REVERSED = 2
-"""TIFF FillOrder of bytes whose bits stand the other way round."""
 
 
 def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
@@ -78,7 +73,7 @@ def is_shown_otherwise(directory: Directory) -> bool:
     """Whether the strips of an image, carried on as they are, would show another picture without its tags."""
     compression, photometric = directory.encoding.compression, directory.encoding.photometric
     is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
-    return _is_reversed(directory) or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
+    return directory.is_turned or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
 
 
 def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> AssociatedImage | None:
@@ -110,9 +105,7 @@ def _turned(file: TiffFile, directory: Directory) -> Pixels | None:
     try:
         encoding = stored_encoding(file, directory, "image in strips")
         for number, (offset, count) in enumerate(directory.ranges.tolist()):
-            data = file.read(offset, count, "strip")
-            if _is_reversed(directory):
-                data = _bits_reversed(data)
+            data = directory.as_read(file.read(offset, count, "strip"))
             height = min(rows, size.height - number * rows)
             strips.append(decode_tile(EncodedTile(data, encoding, Size(size.width, height))))
     except (SlideReadError, CodecUnavailableError, UnknownModelError, ValueError, RuntimeError):
@@ -121,14 +114,3 @@ def _turned(file: TiffFile, directory: Directory) -> Pixels | None:
     if directory.orientation in _FLIPPED_ROWS:
         pixels = pixels[::-1]
     return pixels[:, ::-1] if directory.orientation in _FLIPPED_COLUMNS else pixels
-
-
-def _is_reversed(directory: Directory) -> bool:
-    """Whether its bytes must be turned before they are decoded, as those of JPEG and JPEG 2000 never are."""
-    whole = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
-    return directory.fill_order == _REVERSED and directory.encoding.compression not in whole
-
-
-def _bits_reversed(data: bytes) -> bytes:
-    bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(-1, 1), axis=1)
-    return np.packbits(bits[:, ::-1], axis=1).tobytes()
