@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.inputs import check_file, reason
+from wsicomp.outputs import completed_file
 
 _SECRET_BYTES = 32
 
@@ -83,11 +83,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, values: Mapping[str, Any]) -> None:
     """Replace the file as a whole, for its owner alone to read."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(values, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError as exc:
-        raise ConfigError(f"cannot be written ({reason(exc)})", path) from exc
+        with completed_file(path, overwrite=True) as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(json.dumps(values, indent=1).encode())
+    except SlideWriteError as exc:
+        raise ConfigError(exc.message, path) from exc
