@@ -97,65 +97,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "wsicomp.config": ("ConversionConfig",),
-    "wsicomp.convert": (
-        "convert_slide",
-        "plan_slide",
-    ),
-    "wsicomp.errors": (
-        "CodecUnavailableError",
-        "ConfigError",
-        "DamagedTileError",
-        "KeptError",
-        "LedgerError",
-        "MaskError",
-        "MissingExtraError",
-        "OtherSlideError",
-        "SlideReadError",
-        "SlideWriteError",
-        "SourceChangedError",
-        "TargetBusyError",
-        "TargetExistsError",
-        "TileReadError",
-        "TrainingError",
-        "UnknownCodecError",
-        "UnknownModelError",
-        "UnsupportedSlideError",
-        "VerificationError",
-        "WeightsError",
-        "WsicompError",
-    ),
-    "wsicomp.openslide_api": (
-        "SlideAccessError",
-        "SlideArgumentError",
-        "SlideClosedError",
-        "SlideFormatError",
-        "SlideIsADirectoryError",
-        "SlideNotADirectoryError",
-        "SlideNotFoundError",
-        "SlidePermissionError",
-        "SlideUnsupportedError",
-        "TileCache",
-        "WsicompSlide",
-        "open_slide",
-    ),
-    "wsicomp.outcome": ("ConversionReport",),
-    "wsicomp.pyramid.problems": ("Problem",),
-    "wsicomp.restore": (
-        "RestoreReport",
-        "restore_slide",
-    ),
+    "ConversionConfig": "wsicomp.config",
+    "ConversionReport": "wsicomp.outcome",
+    "Problem": "wsicomp.pyramid.problems",
+    "RestoreReport": "wsicomp.restore",
+    "convert_slide": "wsicomp.convert",
+    "plan_slide": "wsicomp.convert",
+    "restore_slide": "wsicomp.restore",
 }
+"""Where public names are at home that are neither errors nor of `openslide_api`."""
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the module where it is at home."""
-    for module, names in _HOMES.items():
-        if name in names:
-            found = getattr(import_module(module), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    errors = import_module("wsicomp.errors")
+    home = _HOMES.get(name, "wsicomp.errors" if hasattr(errors, name) else "wsicomp.openslide_api")
+    found = getattr(import_module(home), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
