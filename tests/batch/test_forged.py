@@ -33,10 +33,7 @@ def proof(source, target, **changes):
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("forged")
-    for number, name in enumerate(("slide.svs", "other.svs")):
-        forged.draw_tissue(folder / name, number)
-    return folder / "slide.svs", folder / "other.svs"
+    return forged.draw_two(tmp_path_factory.mktemp("forged"))
 
 
 @pytest.mark.parametrize(

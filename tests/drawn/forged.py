@@ -49,6 +49,14 @@ EXACT = replace(COPIED, codec="none")
 POOR = replace(COPIED, codec="jpeg", quality=1)
 
 
+def draw_two(folder: Path) -> tuple[Path, Path]:
+    """A slide, and another of the same form."""
+    paths = folder / "slide.svs", folder / "other.svs"
+    for seed, path in enumerate(paths):
+        draw_tissue(path, seed)
+    return paths
+
+
 def draw_tissue(path: Path, seed: int = 0) -> NDArray[np.bool_]:
     """An SVS of two levels, downsample 2, with thumbnail, label and macro; returns where its tissue is.
 

@@ -15,25 +15,14 @@ from pathlib import Path
 
 from wsicomp.readers import xmp
 
-_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+SIZES = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
-_TYPES = (*_SIZES, 0, 14, 15, 255, 65535)
+"""Bytes of a value by TIFF's type."""
+_TYPES = (*SIZES, 0, 14, 15, 255, 65535)
 _CODES = (
     *(
         254,
@@ -101,7 +90,7 @@ class Entry:
 
     @property
     def bytes(self):
-        return _SIZES.get(self.kind, 1) * self.count
+        return SIZES.get(self.kind, 1) * self.count
 
 
 class Layout:
@@ -125,7 +114,7 @@ class Layout:
             code, kind = struct.unpack_from(self.order + "HH", data, at)
             many = self.number(data, at + 4)
             value = at + 4 + room
-            if _SIZES.get(kind, 1) * many > room:
+            if SIZES.get(kind, 1) * many > room:
                 value = self.number(data, value)
             self.entries.append(Entry(at, code, kind, many, value))
         link = offset + head + step * count
@@ -185,9 +174,9 @@ def _kind(data, layout, chance):
 def _kind_whole(data, layout, chance):
     """Another type, and as many values as fill the same bytes."""
     entry = chance.choice(layout.entries)
-    kind = chance.choice(tuple(_SIZES))
+    kind = chance.choice(tuple(SIZES))
     layout.put(data, entry.at + 2, kind, layout.order + "H")
-    layout.put(data, entry.at + 4, max(1, entry.bytes // _SIZES[kind]))
+    layout.put(data, entry.at + 4, max(1, entry.bytes // SIZES[kind]))
     return f"of {entry.code}: {kind}"
 
 
@@ -203,10 +192,10 @@ def _value(data, layout, chance):
     value = chance.choice((*_NUMBERS, len(data), len(data) - 1, chance.randrange(1 << 32)))
     if (
         entry.bytes <= struct.calcsize(layout.form)
-        and _SIZES.get(entry.kind) in (2, 4)
+        and SIZES.get(entry.kind) in (2, 4)
         and chance.random() < 0.7
     ):
-        form = {2: "H", 4: "I"}[_SIZES[entry.kind]]
+        form = {2: "H", 4: "I"}[SIZES[entry.kind]]
         layout.put(data, entry.value, value, layout.order + form)
     else:
         layout.put(data, entry.at + 4 + struct.calcsize(layout.form), value)
@@ -217,7 +206,7 @@ def _one_of_many(data, layout, chance):
     """One of a tag's values: of the offsets and byte counts of tiles above all."""
     wanted = [entry for entry in layout.entries if entry.code in (_OFFSETS, _COUNTS, 273, 279)]
     entry = chance.choice(wanted if wanted and chance.random() < 0.7 else layout.entries)
-    size = _SIZES.get(entry.kind, 1)
+    size = SIZES.get(entry.kind, 1)
     at = entry.value + size * chance.randrange(max(1, min(entry.count, 10_000)))
     value = chance.choice((*_NUMBERS, len(data) - 1, len(data)))
     layout.put(data, at, value, layout.order + {1: "B", 2: "H", 4: "I", 8: "Q"}[size])

@@ -11,7 +11,7 @@ import tifffile
 
 from tests import layouts, tiffs
 from tests.drawn import colour
-from tests.drawn.fuzzed import DEPTH, DIGITS, Layout
+from tests.drawn.fuzzed import DEPTH, DIGITS, SIZES, Layout
 from wsicomp.readers import xmp
 
 FAR = 14_000_000_000_000
@@ -41,28 +41,10 @@ def with_kind(path, code, kind):
     """Give a tag of a TIFF another type; as many of its values as fill the same bytes."""
     data = bytearray(path.read_bytes())
     layout = Layout(data)
-    sizes = {
-        1: 1,
-        2: 1,
-        3: 2,
-        4: 4,
-        5: 8,
-        6: 1,
-        7: 1,
-        8: 2,
-        9: 4,
-        10: 8,
-        11: 4,
-        12: 8,
-        13: 4,
-        16: 8,
-        17: 8,
-        18: 8,
-    }
     for entry in layout.entries:
         if entry.code == code:
             layout.put(data, entry.at + 2, kind, layout.order + "H")
-            layout.put(data, entry.at + 4, max(1, entry.bytes // sizes.get(kind, 1)))
+            layout.put(data, entry.at + 4, max(1, entry.bytes // SIZES.get(kind, 1)))
     path.write_bytes(data)
 
 

@@ -19,10 +19,7 @@ from wsicomp.stages import untold
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
     """A slide, and another of the same form."""
-    folder = tmp_path_factory.mktemp("forged")
-    for number, name in enumerate(("slide.svs", "other.svs")):
-        forged.draw_tissue(folder / name, number)
-    return folder / "slide.svs", folder / "other.svs"
+    return forged.draw_two(tmp_path_factory.mktemp("forged"))
 
 
 def check(target, source):
