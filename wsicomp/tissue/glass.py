@@ -243,12 +243,16 @@ class GlassGuard:
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
         """(block rows, block columns, 3), as `shape` has them: how bare glass looks where they are."""
+        return np.moveaxis(self._color_over(shape, level, region), 0, -1)
+
+    def _color_over(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
+        """As `color_of`, the channels first."""
         side = self.block_px(level)
         y, x = (
             (start + (np.arange(count) + 0.5) * side) / whole
             for start, count, whole in zip((region.y, region.x), shape, level.size.shape, strict=True)
         )
-        return np.moveaxis(self.color.at(x, y), 0, -1)
+        return self.color.at(x, y)
 
     def _things(
         self,
@@ -307,16 +311,12 @@ class GlassGuard:
 
         `glass` (of the same shape) is where the mask sees none, if not everywhere.
         """
-        side = self.block_px(level)
-        rows, columns = blocks.shape[:2]
-        x = (region.x + (np.arange(columns) + 0.5) * side) / level.size.width
-        y = (region.y + (np.arange(rows) + 0.5) * side) / level.size.height
         values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        color = self.color.at(x, y)
+        color = self._color_over(blocks.shape[:2], level, region)
         absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
         filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
-        black = self._filled(index, level, side, values, color)
+        black = self._filled(index, level, self.block_px(level), values, color)
         if black is not None:
             darker, filler = darker & ~black, filler | black
         own = ~filler if glass is None else glass & ~filler
