@@ -39,7 +39,7 @@ from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
 from wsicomp.readers.opened import opened
 from wsicomp.readers.profile import neutral_profile
-from wsicomp.readers.shown import shown_picture
+from wsicomp.readers.shown import shown_picture, shown_slide
 from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import EncodedTile, Slide, SlideInfo
 from wsicomp.stages import StageProgress
@@ -382,15 +382,23 @@ def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -
     """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
     images = slide.info.associated_images
     drawn = {"thumbnail"} if plan.config["deidentify"] else set()
-    for name in set(plan.images) - drawn:
-        shown = slide.openslide_name(name)
-        known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
-        if shown is None or known is None or name not in images or source.info.path == slide.info.path:
-            continue
-        there = shown_picture(source.info.path, known, images[name].size)
-        here = None if there is None else shown_picture(slide.info.path, shown, images[name].size)
-        if there is not None and here is not None and not np.array_equal(here, there):
-            yield Problem("associated-differs", name, "OpenSlide shows another picture than of the source")
+    names = (set(plan.images) & set(images)) - drawn
+    if not names or source.info.path == slide.info.path:
+        return
+    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
+        if theirs is None or ours is None:
+            return
+        for name in names:
+            shown = slide.openslide_name(name)
+            known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
+            if shown is None or known is None:
+                continue
+            there = shown_picture(theirs, known, images[name].size)
+            here = None if there is None else shown_picture(ours, shown, images[name].size)
+            if there is not None and here is not None and not np.array_equal(here, there):
+                yield Problem(
+                    "associated-differs", name, "OpenSlide shows another picture than of the source"
+                )
 
 
 def _check_tiles(

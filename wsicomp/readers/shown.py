@@ -9,7 +9,8 @@ Source: OpenSlide 4.0.1's aperio driver; libtiff `tif_getimage.c`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,17 +55,25 @@ def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
     return {directory: name for directory, name in names.items() if count[name] == 1}
 
 
-def shown_picture(path: Path, name: str, size: Size) -> Pixels | None:
+@contextmanager
+def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
+    """A file as OpenSlide opens it; None where it does not."""
+    try:
+        slide = opened(path)
+    except (openslide.OpenSlideError, OSError):
+        yield None
+        return
+    with slide:
+        yield slide
+
+
+def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels | None:
     """An associated image as OpenSlide shows it, on white; None where it shows none of this size."""
     try:
-        with opened(path) as slide:
-            stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
-            if (
-                stated != [str(size.width), str(size.height)]
-                or size.width * size.height > _LARGEST_BYTES // 4
-            ):
-                return None
-            return on_white(np.asarray(slide.associated_images[name].convert("RGBA")))
+        stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
+        if stated != [str(size.width), str(size.height)] or size.width * size.height > _LARGEST_BYTES // 4:
+            return None
+        return on_white(np.asarray(slide.associated_images[name].convert("RGBA")))
     except (openslide.OpenSlideError, OSError, LookupError):
         return None
 
@@ -81,7 +90,10 @@ def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> As
 
     What it does not show is decoded here and turned in the same way; None if that cannot be done.
     """
-    picture = None if name is None else shown_picture(file.path, name, directory.size)
+    picture = None
+    if name is not None:
+        with shown_slide(file.path) as slide:
+            picture = None if slide is None else shown_picture(slide, name, directory.size)
     if picture is None:
         picture = _turned(file, directory)
     if picture is None:
