@@ -48,7 +48,7 @@ def differences(source, target, lossless, lacks_levels=False):
             here = _target(slide, after, level)
             if here is None:
                 continue
-            skipped = _skipped(level, record, slide, source_levels)
+            skipped = _skipped(source, level, record, slide, source_levels)
             told = _level_differs(before, here, level, skipped, lossless)
             if told and not _level_differs(Decoded(source), here, level, skipped, lossless):
                 told, by_others = None, True
@@ -57,13 +57,20 @@ def differences(source, target, lossless, lacks_levels=False):
     return found, by_others
 
 
-def _skipped(level, record, slide, source_levels):
+def _skipped(source, level, record, slide, source_levels):
     """Tiles of which nothing can be said: lost, flawed, without bytes; None if OpenSlide draws all anew."""
-    if slide.info.vendor == "aperio" and any(above.absent for above in source_levels[: level.source_level]):
+    if slide.info.vendor == "aperio" and _lacks_above(source, level.size):
         return None
     numbers = {*record.lost, *record.flawed}
     numbers |= {int(number) for number in np.flatnonzero(level.actions.reshape(-1) == "Z")}
     return numbers | set(_over_absent(level, source_levels[level.source_level]))
+
+
+def _lacks_above(source, size):
+    """Whether tiles are missing in a larger tiled image, from which OpenSlide then draws a level."""
+    with tifffile.TiffFile(source) as tiff:
+        larger = [page for page in tiff.pages if page.is_tiled and page.imagewidth > size.width]
+        return any(0 in page.databytecounts for page in larger)
 
 
 def _over_absent(level, source):
