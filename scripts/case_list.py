@@ -29,6 +29,8 @@ from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide  # no
 
 Pixels = NDArray[np.uint8]
 THEN = " ; "
+Answered = tuple[int, str, str]
+"""A command's exit code, what it printed, and what it said on stderr."""
 ANSWER = 100
 """Letters of a refusal that are printed."""
 

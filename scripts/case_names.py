@@ -1,20 +1,14 @@
-"""Where a word hides, by formats and roads: whether it is in a target that is to name nobody.
+"""Where a word hides, by formats and roads: whether it is in a target that is to name nobody."""
 
-`python scripts/case_names.py [--before CHECKOUT]` prints a table.
-"""
-
-import argparse
-import os
-import subprocess
-import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
-sys.path.insert(0, str(HERE))
+from case_list import Answered
 
-from tests.drawn import names  # noqa: E402
-from tests.test_names import streams  # noqa: E402
+from tests.drawn import names
+from tests.test_names import streams
 
 ROADS = {
     "copy": ["--codec", "copy"],
@@ -35,44 +29,51 @@ OTHERS = {
 }
 
 
-def verdict(checkout: Path, source: Path, target: Path, options: list[str]) -> str:
-    """What became of the word: gone, there, or refused."""
-    command = [sys.executable, "-m", "wsicomp", "convert", source, target, "--deidentify", "--glass", "keep"]
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(
-        [*command, *options], env=environment, cwd=checkout, check=False, capture_output=True
-    )
-    if done.returncode:
-        return "refused"
-    return "THERE" if any(names.WORD in stream for stream in streams(target)) else "gone"
+PLACES = {place: lambda path, place=place: names.in_tiles(path, place) for place in names.IN_TILES} | OTHERS
 
 
-def main() -> None:
-    """Print a row for each place, a column for each road."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", type=Path, help="another checkout")
-    before = parser.parse_args().before
-    print("| place |", " | ".join(ROADS), "|")
-    print("|---" * (1 + len(ROADS)) + "|")
+def rows(checkouts: list[Path], ask: Callable[[Path, list[list[str]]], Iterator[Answered]]) -> Iterator[str]:
+    """A table in Markdown: for each place a row, for each road a column with what became of the word."""
+    yield f"| place | {' | '.join(ROADS)} |\n|{'---|' * (1 + len(ROADS))}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for place in (*names.IN_TILES, *OTHERS):
-            source = folder / f"{place}.tif"
-            if place in OTHERS:
-                OTHERS[place](source)
-            else:
-                names.in_tiles(source, place)
-            cells = []
-            for number, options in enumerate(ROADS.values()):
-                checkouts = [HERE] if before is None else [before, HERE]
-                target = folder / f"{place} {number}"
-                found = [
-                    verdict(checkout, source, target.with_name(f"{target.name} {after}.tiff"), options)
-                    for after, checkout in enumerate(checkouts)
-                ]
-                cells.append(" -> ".join(found))
-            print("|", place, "|", " | ".join(cells), "|", flush=True)
+        for place, draw in PLACES.items():
+            draw(folder / f"{place}.tif")
+        found = [
+            _found(checkout, folder / str(number), folder, ask) for number, checkout in enumerate(checkouts)
+        ]
+        for place in PLACES:
+            cells = [" -> ".join(one[place, road] for one in found) for road in ROADS]
+            yield f"| {place} | {' | '.join(cells)} |"
 
 
-if __name__ == "__main__":
-    main()
+def _found(
+    checkout: Path, folder: Path, sources: Path, ask: Callable[[Path, list[list[str]]], Iterator[Answered]]
+) -> dict[tuple[str, str], str]:
+    """What becomes of the word in each place by each road, with one program."""
+    folder.mkdir()
+    pairs = [*product(PLACES, ROADS)]
+    targets = [folder / f"{number}.tiff" for number in range(len(pairs))]
+    commands = [
+        [
+            "convert",
+            str(sources / f"{place}.tif"),
+            str(target),
+            "--deidentify",
+            "--glass",
+            "keep",
+            *ROADS[road],
+        ]
+        for (place, road), target in zip(pairs, targets, strict=True)
+    ]
+    answers = ask(checkout, commands)
+    return {
+        pair: _became(target, code)
+        for pair, target, (code, _, _) in zip(pairs, targets, answers, strict=True)
+    }
+
+
+def _became(target: Path, code: int) -> str:
+    if code:
+        return "refused"
+    return "THERE" if any(names.WORD in stream for stream in streams(target)) else "gone"

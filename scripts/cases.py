@@ -17,10 +17,11 @@ from pathlib import Path
 import case_bombs
 import case_images
 import case_ledger
+import case_names
 import case_paths
 import case_proof
 import case_uncaught
-from case_list import CASES, HERE, THEN, Answer, Case
+from case_list import CASES, HERE, THEN, Answer, Answered, Case
 
 PARTS = (case_bombs, case_images, case_ledger, case_paths, case_proof, case_uncaught)
 _ASK = """
@@ -60,7 +61,7 @@ for arguments in json.load(sys.stdin):
 """
 
 
-def ask(checkout: Path, commands: list[list[str]]) -> Iterator[tuple[int, str, str]]:
+def ask(checkout: Path, commands: list[list[str]]) -> Iterator[Answered]:
     """Give commands to the program of a checkout, all in one process."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", _ASK]
@@ -82,7 +83,7 @@ def fill(step: str, path: Path, target: Path, folder: Path) -> str:
     return step.replace("SOURCE", str(path)).replace("TARGET", str(target)).replace("FOLDER", str(folder))
 
 
-def last(answers: Iterable[tuple[int, str, str]]) -> tuple[int, str, str]:
+def last(answers: Iterable[Answered]) -> Answered:
     """The first answer that is a refusal, or the last one."""
     answer = (0, "", "")
     for answer in list(answers):
@@ -116,8 +117,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="ask the program in here as well")
     parser.add_argument("--only", metavar="WORDS", default="", help="cases whose names have these words")
+    parser.add_argument("--names", action="store_true", help="where a word hides under --deidentify instead")
     options = parser.parse_args()
     checkouts = {"before": options.before, "now": HERE} if options.before else {"now": HERE}
+    if options.names:
+        for row in case_names.rows([checkout.resolve() for checkout in checkouts.values()], ask):
+            print(row, flush=True)
+        return
     print(f"| case | command | right | {' | '.join(checkouts)} |\n|---|---|---|{'---|' * len(checkouts)}")
     for case in (*CASES, *(case for part in PARTS for case in part.CASES)):
         if options.only in case.name:
