@@ -21,6 +21,16 @@ REAL_SLIDES = (
 )
 
 
+def slow_unless(is_quick, values):
+    """Parameters for a test: those that are not quick are left out by `scripts/test`, not by `--all`."""
+    return [value if is_quick(value) else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+def is_small(slide):
+    """Whether a real slide is converted in some seconds."""
+    return slide.stat().st_size < 3e6
+
+
 def pytest_collection_modifyitems(items):
     reason = f"no real slides in {SLIDES}; name their folder in WSICOMP_SLIDES"
     for item in items:

@@ -5,7 +5,7 @@ import openslide
 import pytest
 
 import wsicomp
-from tests.conftest import REAL_SLIDES
+from tests.conftest import REAL_SLIDES, is_small, slow_unless
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan import TileAction
@@ -26,7 +26,7 @@ def profile(slide):
     return None if slide.color_profile is None else slide.color_profile.tobytes()
 
 
-@pytest.fixture(params=REAL_SLIDES, ids=lambda path: path.name)
+@pytest.fixture(params=slow_unless(is_small, REAL_SLIDES), ids=lambda path: path.name)
 def source(request):
     return request.param
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import wsicomp
 from tests import layouts, tiffs
 from tests.codecs.test_contract import drawn
-from tests.conftest import REAL_SLIDES
+from tests.conftest import REAL_SLIDES, is_small, slow_unless
 from wsicomp import ConfigError, ConversionConfig, SlideReadError, TargetExistsError, VerificationError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -41,7 +41,9 @@ def there_and_back(source, folder, **options):
 @pytest.mark.slides
 @pytest.mark.parametrize("options", [PACKED, COPIED], ids=["packed", "copied"])
 @pytest.mark.parametrize(
-    "source", [path for path in REAL_SLIDES if path.suffix != ".dcm"], ids=lambda path: path.name
+    "source",
+    slow_unless(is_small, [path for path in REAL_SLIDES if path.suffix != ".dcm"]),
+    ids=lambda path: path.name,
 )
 def test_every_real_tiff_slide_comes_back(source, options, tmp_path):
     there_and_back(source, tmp_path, **options)

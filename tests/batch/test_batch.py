@@ -226,7 +226,6 @@ def test_what_fails_by_itself_is_tried_again_only_when_told(trees):
     assert run(source, target).converted == 1
 
 
-@pytest.mark.slow
 def test_a_slide_that_kills_or_hangs_its_process_costs_itself_alone(trees, hooked):
     source, target = trees
     for name in ("abort.svs", "segfault.svs", "hang.svs"):

@@ -74,7 +74,6 @@ def cluster(scheduler, tmp_path):
         yield address, workers
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_a_slide_changes_nothing(cluster, tmp_path):
     address, workers = cluster
     source, target = tmp_path / "source", tmp_path / "target"

@@ -16,7 +16,7 @@ from skimage.metrics import structural_similarity
 
 import wsicomp
 from tests.compare.drawn import BASE, draw_slide, drawn_bytes, quick
-from tests.conftest import REAL_SLIDES, SLIDES
+from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
 from wsicomp.compare import Rates, Status, compare_slides
 from wsicomp.compare.candidates import REFERENCE
 from wsicomp.compare.fidelity import tissue_tiles
@@ -194,6 +194,7 @@ def test_intervals_hold_what_whole_files_are(tmp_path):
 
 
 @pytest.mark.slides
+@pytest.mark.slow
 def test_intervals_hold_what_whole_files_of_real_slides_are(tmp_path):
     held = total = 0
     for path in REAL_SLIDES:
@@ -224,7 +225,9 @@ def test_a_sample_of_everything_is_the_file(slide, tmp_path):
         assert row.quality.worst_tile == file.quality.worst_tile or file.quality.psnr_db is None
 
 
-@pytest.mark.parametrize("codec", ["jpeg:90", "jpegxl:1.0+effort=3", "jpeg2000:37dB", "webp:90"])
+@pytest.mark.parametrize(
+    "codec", slow_unless("jpeg:90".__eq__, ["jpeg:90", "jpegxl:1.0+effort=3", "jpeg2000:37dB", "webp:90"])
+)
 def test_a_setting_for_a_quality_lands_near_it_on_tiles_held_out(codec, tmp_path):
     path = draw_slide(tmp_path / "slide.svs", 3, (2200, 2000), 0.7, quality=98, subsampling="444")
     choices = quick(codec, glass=("keep",), sample=60, target_ssim=0.95)

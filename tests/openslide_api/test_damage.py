@@ -42,7 +42,6 @@ def all_of(path):
             yield np.asarray(slide.read_region((0, 0), level, size))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_byte_is_an_error_or_changes_nothing(source, way, tmp_path):
     name, options = WAYS[way]

@@ -6,7 +6,7 @@ import pytest
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
-from tests.conftest import REAL_SLIDES
+from tests.conftest import REAL_SLIDES, is_small, slow_unless
 from wsicomp import ConversionConfig
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -113,7 +113,9 @@ def test_a_drawn_slide_is_the_same_after_conversion(drawn, way, tmp_path):
 @pytest.mark.slides
 @pytest.mark.parametrize("way", ["jpegxl", "jpeg"])
 @pytest.mark.parametrize(
-    "source", [path for path in REAL_SLIDES if path.suffix != ".dcm"], ids=lambda path: path.name
+    "source",
+    slow_unless(is_small, [path for path in REAL_SLIDES if path.suffix != ".dcm"]),
+    ids=lambda path: path.name,
 )
 def test_a_real_slide_is_the_same_after_conversion(source, way, tmp_path):
     assert_equal(source, converted(source, tmp_path, way))

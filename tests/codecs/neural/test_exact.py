@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, payload_of, picture
+from tests.conftest import slow_unless
 from wsicomp.codecs.neural import payload, runtime, store
 from wsicomp.codecs.neural.exact import ExactConv
 from wsicomp.codecs.neural.networks import build_network
@@ -111,7 +112,7 @@ json.dump(found, sys.stdout)
 """
 
 
-@pytest.mark.parametrize("machine", OTHER_MACHINES)
+@pytest.mark.parametrize("machine", slow_unless(lambda name: "AVX" in name, OTHER_MACHINES))
 def test_processors_with_other_instructions_read_the_same(machine):
     environment = {**os.environ, **OTHER_MACHINES[machine]}
     run = subprocess.run(
