@@ -46,7 +46,7 @@ def run(folder: Path, tests: list[str], environment: dict[str, str], *options: s
     paths = os.pathsep.join([str(HERE), str(HERE.parent), environment.get("PYTHONPATH", "")])
     environment = {**os.environ, **environment, "PYTHONPATH": paths}
     subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False)
-    return dict(outcomes(report))
+    return {name.replace(f"{folder}/", ""): outcome for name, outcome in outcomes(report)}
 
 
 def outcomes(report: Path) -> Iterator[tuple[str, str]]:

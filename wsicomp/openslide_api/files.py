@@ -40,7 +40,7 @@ def path_of(filename: Filename) -> Path:
     try:
         name = os.fsdecode(filename)
     except TypeError as exc:
-        raise SlideArgumentError(f"{filename!r} is no path; expected str, bytes or os.PathLike") from exc
+        raise SlideArgumentError(f"{filename!r} is no path: {exc}") from exc
     if not name:
         raise SlideNotFoundError("an empty path; expected that of a slide")
     return Path(name)
