@@ -76,18 +76,20 @@ CASES = [
         for codec in ("jpeg", "jpegxl", "webp", "deflate", "zstd")
     ),
     *(
-        _case(
+        _converted(
             f"tiles of 256 px that hold 12,000 px, {codec}",
             _drawn(bombs.larger_frame, codec=codec, side=12000),
-            *_INFO,
+            *JPEG,
         )
         for codec in ("jpeg", "jpegxl", "webp", "jpeg2000", "deflate", "lzw", "zstd")
     ),
     _case("a JPEG tile of 90,000 scans, info", _drawn(bombs.many_scans, scans=90_000), *_INFO),
     _converted("a JPEG tile of 90,000 scans, converted", _drawn(bombs.many_scans, scans=90_000), *JPEG),
-    _case("JPEG 2000 of a pixel a precinct", _drawn(bombs.cut_small, "bomb.svs", kind="precincts"), *_INFO),
-    _case("JPEG 2000 of 65,535 layers", _drawn(bombs.cut_small, "bomb.svs", kind="layers"), *_INFO),
-    _case("JPEG 2000 in 42,025 tiles", _drawn(bombs.cut_small, "bomb.svs", kind="tiles"), *_INFO),
+    _converted(
+        "JPEG 2000 of a pixel a precinct", _drawn(bombs.cut_small, "bomb.svs", kind="precincts"), *JPEG
+    ),
+    _converted("JPEG 2000 of 65,535 layers", _drawn(bombs.cut_small, "bomb.svs", kind="layers"), *JPEG),
+    _converted("JPEG 2000 in 42,025 tiles", _drawn(bombs.cut_small, "bomb.svs", kind="tiles"), *JPEG),
     _forged("restore of 3 GB of zeros", "restore", "long_remainder", gigabytes=3),
     _forged("verify of 3 GB of zeros", "verify", "long_remainder", gigabytes=3),
     _forged("restore of a tile a million times", "restore", "same_piece", times=1_000_000),

@@ -87,11 +87,13 @@ def whole_pixels(inner: Flags, shape: tuple[int, ...]) -> Flags:
     return found
 
 
-def measured(row: dict[str, str], folder: Path, finders: list[str], codecs: list[str]) -> Counter[Any]:
+def measured(
+    row: dict[str, str], folder: Path, finders: list[str], codecs: list[str], tile_px: int
+) -> Counter[Any]:
     """Counts of one section: `(finder, codec, glass, what)` to pixels, tiles or conversions."""
     counts: Counter[Any] = Counter()
     with tempfile.TemporaryDirectory() as name:
-        source, labels, mpp = make_slide(folder, row, Path(name))
+        source, labels, mpp = make_slide(folder, row, Path(name), tile_px)
         inner = inner_tissue(labels, mpp)
         for finder in finders:
             mask = find_tissue(source, finder, labels.shape[::-1])
@@ -126,11 +128,14 @@ def main() -> None:
     parser.add_argument("--finders", nargs="+", default=list(FINDERS), choices=FINDERS)
     parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
     parser.add_argument("--names", nargs="+", help="these sections alone")
+    parser.add_argument("--tile", type=int, default=64, metavar="PX", help="side of the tiles (%(default)s)")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     rows = [row for row in labelled_rows(options.folder) if not options.names or row["name"] in options.names]
     total: Counter[Any] = Counter()
-    work = partial(measured, folder=options.folder, finders=options.finders, codecs=options.codecs)
+    work = partial(
+        measured, folder=options.folder, finders=options.finders, codecs=options.codecs, tile_px=options.tile
+    )
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for counts in pool.map(work, rows):
             total += counts

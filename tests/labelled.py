@@ -19,7 +19,7 @@ def labelled_rows(folder):
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def make_slide(folder, row, into):
+def make_slide(folder, row, into, tile_px=TILE):
     """(SVS of the section, its labels, um per px); where the scale is unknown 4 um is taken."""
     mpp = float(row["um_per_px"] or ASSUMED_MPP)
     pixels = np.asarray(Image.open(folder / "images" / f"{row['name']}.webp").convert("RGB"))
@@ -27,7 +27,7 @@ def make_slide(folder, row, into):
     path = tiffs.write_tiff(
         into / f"{row['name']}.svs",
         pixels=pixels,
-        tile=(TILE, TILE),
+        tile=(tile_px, tile_px),
         compressionargs={"level": 85},
         description=tiffs.DESCRIPTION.format(*pixels.shape[1::-1]).replace("MPP = 0.5", f"MPP = {mpp}"),
     )

@@ -98,6 +98,19 @@ def draw_fat(path: Path) -> NDArray[np.bool_]:
     return truth
 
 
+def draw_washed_out(path: Path, apart_um: float) -> NDArray[np.bool_]:
+    """Write a slide of glass with flecks of 32 x 16 um in a square grid; return the field that they span."""
+    pixels = _glass(GREY)
+    places = range(300, SIDE - 300, round(apart_um / MPP))
+    for y in places:
+        for x in places:
+            pixels[y : y + 32, x : x + 64] = INK
+    truth = np.zeros((SIDE, SIDE), np.bool_)
+    truth[300 : places[-1] + 32, 300 : places[-1] + 64] = True
+    write_pyramid(path, pixels)
+    return truth
+
+
 def write_pyramid(path: Path, pixels: NDArray[np.uint8], quality: int = 90) -> None:
     """Write an SVS of two levels, of downsample 1 and 4."""
     rows, columns = pixels.shape[:2]

@@ -18,6 +18,8 @@ from wsicomp.tissue.segment import read_overview
 from wsicomp.training.scores import inner_tissue
 
 MARGIN_PX = 50 / drawn.MPP
+GAP_PX = 300 / drawn.MPP
+"""Narrower ones between things stay."""
 
 
 def touched(flags, downsample=1):
@@ -32,6 +34,14 @@ def within(flags, distance):
     return cv2.distanceTransform((~flags).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= distance
 
 
+def without_gaps(flags, width):
+    """The same with its gaps of less than a width filled."""
+    around = np.pad(flags, int(width))
+    return (
+        within(~within(around, width / 2), width / 2)[int(width) : -int(width), int(width) : -int(width)] < 1
+    )
+
+
 def blind(folder):
     """The choice of a mask that sees nothing."""
     Image.new("L", (drawn.SIDE // 8, drawn.SIDE // 8)).save(folder / "nothing.png")
@@ -42,11 +52,22 @@ def blind(folder):
 def test_a_thin_shape_stays_with_its_margin_and_hardly_more(shape, tmp_path):
     truth = drawn.draw_shape(tmp_path / "s.svs", shape)
     plan = plan_slide(tmp_path / "s.svs", blind(tmp_path))
-    wide, wider = within(truth, MARGIN_PX), within(truth, MARGIN_PX + 48)
+    wide, wider = within(truth, MARGIN_PX), without_gaps(within(truth, MARGIN_PX + 48), GAP_PX)
     for level, downsample in zip(plan.levels, (1, 4), strict=True):
         blank = level.actions == TileAction.BLANK.value
         assert not (blank & touched(wide, downsample)).any()
         assert (~blank & ~touched(wider, downsample)).sum() == 0
+
+
+@pytest.mark.parametrize(("apart_um", "stays"), [(250, True), (600, False)])
+def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, tmp_path):
+    """Fat that was washed out shows no more than some walls and nuclei."""
+    field = drawn.draw_washed_out(tmp_path / "s.svs", apart_um)
+    plan = plan_slide(tmp_path / "s.svs", blind(tmp_path))
+    for level, downsample in zip(plan.levels, (1, 4), strict=True):
+        blank = level.actions == TileAction.BLANK.value
+        assert (blank & touched(field, downsample)).any() != stays
+        assert not (~blank & ~touched(within(field, MARGIN_PX + 48), downsample)).any()
 
 
 @pytest.mark.parametrize("color", ["GREY", "PINK"])

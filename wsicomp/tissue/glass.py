@@ -36,6 +36,8 @@ _LEAST_LINE_UM = 25.0
 _LEAST_ACROSS_UM = 32.0
 _SCATTERED_UM2 = 400.0
 _TOGETHER_UM = 100.0
+_BETWEEN_UM = 300.0
+_OF_A_TILE = 16
 _DARKER = 20.0
 _STRUCTURE = 15.0
 _BRIGHTER = 20.0
@@ -279,13 +281,17 @@ class GlassGuard:
         return self.block_px(level) * self._mpp * level.downsample
 
     def _thing_size(self, level: Level, blocks: int) -> _ThingSize:
-        """On a tile or a strip of one too small to hold a thing, an eighth of it is enough."""
+        """On a tile or a strip of one too small to hold a thing, an eighth of it is enough.
+
+        Of what is scattered a small tile sees a part alone: a sixteenth of it is enough.
+        """
         block_um, most = self._block_um(level), max(1, blocks // 8)
         solid = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
+        scattered = min(_SCATTERED_UM2 / block_um**2, blocks / _OF_A_TILE)
         return _ThingSize(
             min(math.ceil(solid), most),
             min(int(_LEAST_ACROSS_UM / block_um), most),
-            min(math.ceil(max(solid, _SCATTERED_UM2 / block_um**2)), most),
+            min(math.ceil(max(solid, scattered)), most),
         )
 
     def _in_blocks(self, level: Level, distance_px: float) -> int:
@@ -526,7 +532,7 @@ def survey_glass(
                     kinds[looked.tile.level][looked.tile.row, looked.tile.column] = TileKind.RESCUED
             done += len(found)
             progress(done, total)
-    return _protected(kinds, levels, *finds.with_margin())
+    return _protected(kinds, levels, mask, finds.with_margin(), margin_in_px(slide.info, _BETWEEN_UM) / 2)
 
 
 def _places(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
@@ -542,21 +548,45 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
     return kinds
 
 
+def _closed(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
+    """The mask with its gaps narrower than twice a distance: grown by it, and shrunk again.
+
+    Beyond the slide's edge all is gap.
+    """
+    around = math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1
+    grown = replace(mask, pixels=np.pad(mask.pixels, around)).dilated(reach_px)
+    shrunk = ~replace(mask, pixels=~grown.pixels).dilated(reach_px).pixels
+    return shrunk[around:-around, around:-around]
+
+
 def _protected(
     kinds: list[NDArray[np.uint8]],
     levels: Sequence[Level],
-    on_glass: TissueMask,
-    beside_tissue: TissueMask,
-    near_tissue: TissueMask,
+    mask: TissueMask,
+    finds: tuple[TissueMask, TissueMask, TissueMask],
+    reach_px: float,
 ) -> GlassSurvey:
     """Keep, and keep whole, every tile of all levels that a find reaches into.
 
     What was found where the mask sees tissue has the mask's own margin: it saves no tile of glass, but in
-    mixed tiles nothing near it is painted.
+    mixed tiles nothing near it is painted. Gaps between finds, or between one and what the mask holds, stay
+    where they are narrower than twice `reach_px`: fat that was washed out shows some walls and nuclei, and
+    looks like glass between them.
     """
+    on_glass, beside_tissue, near_tissue = finds
+    tissue = replace(on_glass, pixels=_on_grid_of(on_glass, mask))
+    both = replace(on_glass, pixels=on_glass.pixels | tissue.pixels)
+    gaps = _closed(both, reach_px) & ~_closed(tissue, reach_px)
+    on_glass = replace(on_glass, pixels=on_glass.pixels | gaps)
     found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels)
     saves = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
     for level, own in zip(levels, kinds, strict=True):
         own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
         own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
     return GlassSurvey(tuple(kinds), found)
+
+
+def _on_grid_of(grid: TissueMask, mask: TissueMask) -> NDArray[np.bool_]:
+    """A mask in the pixels of another of the same slide."""
+    rows, columns = grid.pixels.shape
+    return mask.at((np.arange(columns) + 0.5) * grid.scale_x, (np.arange(rows) + 0.5) * grid.scale_y)
