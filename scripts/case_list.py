@@ -439,6 +439,8 @@ def nothing(folder: Path) -> list[tuple[Path, Any]]:
 
 CONVERT = "convert SOURCE TARGET --glass keep"
 JPEGXL = "convert SOURCE TARGET --codec jpegxl --segmenter threshold"
+SOUND = ("jpegxl_rgb_jfif", "jpeg_blank")
+"""Files of 0.5.0 whose pixels are right, though some programs show them otherwise."""
 VERIFY = "verify TARGET --against SOURCE --json"
 GROWN = "convert SOURCE TARGET.{way}.tiff --codec {codec} --glass {way} --segmenter threshold --format tiff"
 CASES = [
@@ -545,7 +547,13 @@ CASES = [
         lambda answers: "told to look" if "look" in answers[0].out else "no word",
     ),
     *(
-        Case(f"a file of 0.5.0: {name}", "found", fixture(name), VERIFY, problems)
+        Case(
+            f"a file of 0.5.0: {name}",
+            "verified" if name in SOUND else "found",
+            fixture(name),
+            VERIFY,
+            problems,
+        )
         for name in (
             "jpeg2000_420",
             "jpeg2000_transform",
@@ -684,7 +692,7 @@ CASES = [
         "batch --delete-source-after-verify: no tissue, one speck, tissue",
         "glass and speck stay until a person has looked",
         night("glass", "speck", "tissue"),
-        "batch SOURCE TARGET --codec copy --delete-source-after-verify",
+        "batch SOURCE TARGET --codec copy --delete-source-after-verify --even-if-lossy --segmenter threshold",
         kept,
     ),
 ]

@@ -84,12 +84,9 @@ def fill(step: str, path: Path, target: Path, folder: Path) -> str:
 
 
 def last(answers: Iterable[Answered]) -> Answered:
-    """The first answer that is a refusal, or the last one."""
-    answer = (0, "", "")
-    for answer in list(answers):
-        if answer[0] and not answer[1]:
-            return answer
-    return answer
+    """The first answer that is no success, or the last one."""
+    given = list(answers)
+    return next((answer for answer in given if answer[0]), given[-1])
 
 
 def answered(case: Case, checkout: Path) -> str:
