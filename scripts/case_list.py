@@ -692,7 +692,8 @@ CASES = [
         "batch --delete-source-after-verify: no tissue, one speck, tissue",
         "glass and speck stay until a person has looked",
         night("glass", "speck", "tissue"),
-        "batch SOURCE TARGET --codec copy --delete-source-after-verify --even-if-lossy --segmenter threshold --margin-um 0",
+        "batch SOURCE TARGET --codec copy --delete-source-after-verify --even-if-lossy "
+        "--segmenter threshold --margin-um 0",
         kept,
     ),
 ]
