@@ -187,8 +187,8 @@ class GlassGuard:
 
     A block is foreign if it is darker than the slide's glass by over 20 grey levels in some channel, or
     darker than the tile's own glass and over 15 in RGB distance from it. A tile is not glass if a connected
-    piece of 200 um2 and 32 um across is on it, or 400 um2 of foreign blocks lie together. `black` is where
-    the slide is filled with pure black, which is taken for glass.
+    piece of 200 um2 and 32 um across is on it, or 400 um2 of foreign blocks lie together; a sixteenth of a
+    smaller tile is enough. `black` is where the slide is filled with pure black, which is taken for glass.
 
     On 48 labelled real sections and on drawn slides this alone, with a mask that sees
     nothing, keeps every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not
