@@ -8,6 +8,7 @@ empty. Counted are pixels whose whole area is inner tissue: labelled, and farthe
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from collections import Counter
@@ -53,7 +54,10 @@ def find_tissue(source: Path, finder: str, size: tuple[int, int]) -> Path:
     mask = source.with_name(f"{finder}.png")
     if finder == "blind":
         Image.new("L", size).save(mask)
-    elif program(["segment", str(source), str(mask), "--segmenter", finder, "--overwrite"]):
+        return mask
+    with contextlib.redirect_stdout(sys.stderr):
+        code = program(["segment", str(source), str(mask), "--segmenter", finder, "--overwrite"])
+    if code:
         sys.exit(f"{source}: no mask")
     return mask
 

@@ -18,7 +18,7 @@ from wsicomp.tissue.segment import read_overview
 from wsicomp.training.scores import inner_tissue
 
 MARGIN_PX = 50 / drawn.MPP
-GAP_PX = 300 / drawn.MPP
+GAP_PX = 250 / drawn.MPP
 """Narrower ones between things stay."""
 
 
