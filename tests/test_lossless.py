@@ -34,7 +34,11 @@ MOST = {  # of the source's tile bytes
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("lossless") / "source.svs"
-    write_slide(path, SyntheticSlide(Size(1500, 1100), seed=3), SyntheticFormat(downsamples=(1, 4)))
+    write_slide(
+        path,
+        SyntheticSlide(Size(1500, 1100), seed=3, fragments=0, dust=False),
+        SyntheticFormat(downsamples=(1, 4)),
+    )
     return path
 
 

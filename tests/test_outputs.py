@@ -2,8 +2,12 @@
 
 import pytest
 
+import wsicomp
+from tests import tiffs
+from wsicomp import ConversionConfig, outputs
 from wsicomp.errors import TargetExistsError
 from wsicomp.outputs import check_empty, completed, completed_files, partial_path
+from wsicomp.pyramid import writer
 
 
 def test_files_appear_together_when_all_are_written(tmp_path):
@@ -42,3 +46,30 @@ def test_the_longest_name_has_a_partial_too(tmp_path):
         partial.write_bytes(b"all")
     assert target.read_bytes() == b"all"
     assert partial_path(target) != partial_path(target.with_suffix(".tif"))
+
+
+@pytest.mark.parametrize("step", ["_opened", "_hold"])
+def test_ctrl_c_while_a_partial_file_comes_into_being_leaves_none(step, tmp_path, monkeypatch):
+    whole = getattr(outputs, step)
+
+    def interrupted(*arguments):
+        for file, _ in [made] if (made := whole(*arguments)) else []:
+            file.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, step, interrupted)
+    with pytest.raises(KeyboardInterrupt), outputs.completed(tmp_path / "target.txt") as path:
+        path.write_text("never")
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_a_slide_is_begun_leaves_nothing(tmp_path, monkeypatch):
+    source = tiffs.write_tiff(tmp_path / "source.svs", 200, 150)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "lock_note", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        wsicomp.convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep"))
+    assert list(tmp_path.iterdir()) == [source]

@@ -174,6 +174,9 @@ def open_locked(partial: Path) -> BinaryIO:
         file, is_new = _opened(partial)
     except SlideWriteError:
         raise
+    except KeyboardInterrupt:
+        _drop(partial)
+        raise
     except OSError as exc:
         raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
     try:
@@ -182,15 +185,22 @@ def open_locked(partial: Path) -> BinaryIO:
     except TargetBusyError:
         file.close()
         raise
-    except (SlideWriteError, OSError) as exc:
+    except BaseException as exc:
         file.close()
         if is_new:
             with suppress(OSError):
                 partial.unlink()
-        if isinstance(exc, SlideWriteError):
-            raise
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+        if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
+            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+        raise
     return file
+
+
+def _drop(partial: Path) -> None:
+    """Delete a partial file that may have come into being, unless another run is writing it."""
+    with suppress(OSError), open(open_own(partial, os.O_RDWR), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()
 
 
 def _opened(partial: Path) -> tuple[BinaryIO, bool]:

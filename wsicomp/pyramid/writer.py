@@ -125,9 +125,11 @@ class PyramidWriter:
             try:
                 self.note = lock_note(self._file)
                 self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
-            except OSError as exc:
+            except BaseException as exc:
                 self._discard()
-                raise _refused(exc, self.partial) from exc
+                if isinstance(exc, OSError):
+                    raise _refused(exc, self.partial) from exc
+                raise
             self._opened = self._opened.pop_all()
         return self
 

@@ -553,7 +553,7 @@ def _closed(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
 
     Beyond the slide's edge all is gap.
     """
-    around = math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1
+    around = min(math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1, max(mask.pixels.shape))
     grown = replace(mask, pixels=np.pad(mask.pixels, around)).dilated(reach_px)
     shrunk = ~replace(mask, pixels=~grown.pixels).dilated(reach_px).pixels
     return shrunk[around:-around, around:-around]
