@@ -25,6 +25,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="campaign-"))
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(options.first, options.first + -(-options.kills // A_ROUND))
     faults = 0

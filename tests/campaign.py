@@ -128,6 +128,16 @@ class Trees:
         found = {path for path in self.source.rglob("*") if not path.is_dir() or path.is_symlink()}
         return sorted(map(str, found - {folder / name for folder in folders for name in self.names}))
 
+    def changed(self):
+        """Slides whose name is there, in the source tree or in quarantine, and that are not as they were."""
+        held = (self.source, self.source / ".wsicomp-quarantine")
+        return [
+            name
+            for folder in held
+            for name in self.names
+            if os.path.lexists(folder / name) and not _same(folder / name, self.kept / name)
+        ]
+
     def holds(self, name):
         """Whether a target holds all of a slide that is gone, by other eyes."""
         for path in sorted(self.target.rglob("*")):
@@ -155,6 +165,13 @@ def _same(path, kept):
 
 def _shows(path, kept, most):
     """Whether all levels show the slide's tissue, by a mean of so many grey levels."""
+    try:
+        return _levels_agree(path, kept, most)
+    except Exception:  # whatever tifffile says of a file that is none any more
+        return False
+
+
+def _levels_agree(path, kept, most):
     with tifffile.TiffFile(path) as found, tifffile.TiffFile(kept) as right:
         levels = [[page for page in file.pages if page.is_tiled] for file in (found, right)]
         if len(levels[0]) < len(levels[1]):
@@ -162,7 +179,7 @@ def _shows(path, kept, most):
         for ours, theirs in zip(*levels, strict=False):
             pixels, truth = ours.asarray().astype(int), theirs.asarray().astype(int)
             tissue = truth.max(-1) < 200
-            if pixels.shape != truth.shape or np.abs(pixels - truth)[tissue].mean() > most:
+            if pixels.shape != truth.shape or not np.abs(pixels - truth)[tissue].mean() <= most:
                 return False
     return True
 
@@ -172,35 +189,38 @@ def killed(folder, seed, kills=10, program=HERE):
     chance, seen = random.Random(seed), Round(seed)
     trees = Trees(folder / f"kills-{seed}", [*WAYS][seed % 3], program)
     trees.draw([f"{'abc'[number % 3]}/slide {number}.svs" for number in range(6)], 100 * seed)
+    tries = 0
     before, gone = trees.untouched(), set()
     options = TAKES_AWAY if trees.way == "restorable" else LOSSY
-    while seen.kills < kills:
+    while seen.kills < kills and (tries := tries + 1) < 5 * kills:
         process = trees.start(*options)
         time.sleep(chance.uniform(0.3, 6.0))
         if process.poll() is None:
-            _kill(process, ("coordinator", "worker", "all")[seen.kills % 3])
-            seen.kills += 1
-        elif not any(_same(trees.source / name, trees.kept / name) for name in trees.names):
-            shutil.copytree(trees.kept, trees.source, dirs_exist_ok=True)  # they come back
+            seen.kills += _kill(process, ("coordinator", "worker", "all")[seen.kills % 3])
         before_it, gone = gone, trees.gone()
         _check(trees, before, gone - before_it, seen)
+        if gone == {*trees.names}:
+            shutil.copytree(trees.kept, trees.source, dirs_exist_ok=True)  # they come back
+            gone = set()
     _end(trees, seen, *options)
     _check(trees, before, trees.gone(), seen)
     return _tidied(trees, seen)
 
 
 def _kill(process, whom):
-    """Kill -9 a coordinator, one of its workers or all of them."""
-    try:
+    """Kill -9 a coordinator, one of its workers or all of them; whether any was there to be killed."""
+    workers = []
+    with suppress(psutil.NoSuchProcess):
         workers = psutil.Process(process.pid).children()
-    except psutil.NoSuchProcess:
-        workers = []
-    for worker in {"all": workers, "worker": workers[:1], "coordinator": []}[whom]:
-        worker.kill()
+    victims = {"all": workers, "worker": workers[:1], "coordinator": []}[whom]
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
     if whom != "worker":
         process.kill()
     process.wait()
     psutil.wait_procs(workers, 20)
+    return bool(victims) or whom != "worker"
 
 
 def edited(folder, seed, program=HERE):
@@ -217,7 +237,7 @@ def edited(folder, seed, program=HERE):
         time.sleep(chance.uniform(0.3, 4.0))
     families = [_edit_ledger, _edit_heartbeat, _plant, _edit_target, _edit_target]
     spoilt = set()
-    with suppress(sqlite3.Error, FileNotFoundError):  # a batch at work may hold it, or have moved it
+    with suppress(sqlite3.Error, OSError):  # a batch at work may hold it, or have moved it, or made it anew
         spoilt = families[seed % 5](trees, chance, seen)
     if process is not None:
         seen.ends.append(process.wait())
@@ -260,6 +280,7 @@ def _check(trees, before, gone, seen):
     seen.faults += [f"{name} was touched" for name in before if after.get(name) != before[name]]
     seen.faults += [f"{name} came" for name in after if name not in before]
     seen.faults += [f"{name} came into the source tree" for name in trees.strangers()]
+    seen.faults += [f"{name} was changed in the source tree" for name in trees.changed()]
     seen.faults += [f"{name} is lost" for name in sorted(gone) if not trees.holds(name)]
     said = (trees.root / "said.txt").read_text("utf-8", "replace")
     if "Traceback" in said:
@@ -278,19 +299,19 @@ def _edit_ledger(trees, chance, seen):
     kinds = (ledgers.PATHS_OUT, ledgers.WRONG_VALUES, ledgers.WRONG_SHAPES, None)
     kind = kinds[seen.seed // 5 % 4]
     if kind is None:
-        seen.edits.append("ledger: bits flipped")
         ledgers.flip(trees.target, seen.seed, 8)
+        seen.edits.append("ledger: bits flipped")
     else:
         name = chance.choice([*kind])
-        seen.edits.append(f"ledger: {name}")
         kind[name](trees.target)
+        seen.edits.append(f"ledger: {name}")
     return set()
 
 
 def _edit_heartbeat(trees, chance, seen):
     name = chance.choice([*ledgers.HEARTBEATS])
-    seen.edits.append(f"heartbeat: {name}")
     ledgers.beat(trees.target, ledgers.HEARTBEATS[name])
+    seen.edits.append(f"heartbeat: {name}")
     return set()
 
 
@@ -299,11 +320,11 @@ def _plant(trees, chance, seen):
     victims = [trees.root / "outside/0.svs", *(path for path in trees.source.rglob("*.svs"))]
     hidden = [trees.target / ".wsicomp" / name for name in IN_FOLDER]
     path, kind = chance.choice(hidden), chance.choice(KINDS)
-    seen.edits.append(f"planted: {kind} at {path.name}")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     plant(path, kind, chance.choice(victims))
+    seen.edits.append(f"planted: {kind} at {path.name}")
     return set()
 
 
@@ -313,7 +334,7 @@ def _edit_target(trees, chance, seen):
     other = chance.choice([one for one in _targets(trees) if one != path])
     edits = (_flip, _cut, _swap, _replace, _forge, _link_over, _twin, _time_put_back)
     edit = edits[seen.seed // 5 % len(edits)]
-    names = {_slide_of(trees, one) for one in (path, other)}
+    names = {_slide_of(trees, one) for one in ((path, other) if edit is _swap else (path,))}
     is_there = {name for name in names if (trees.source / name).exists()}
     edit(trees, path, other, chance)
     still_there = {name for name in is_there if (trees.source / name).exists()}

@@ -197,10 +197,11 @@ def open_locked(partial: Path) -> BinaryIO:
 
 
 def _drop(partial: Path) -> None:
-    """Delete a partial file that may have come into being, unless another run is writing it."""
+    """Delete a partial file that came into being, or was left there, unless another run is writing it."""
     with suppress(OSError), open(open_own(partial, os.O_RDWR), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        partial.unlink()
+        if is_ours(file, partial):
+            partial.unlink()
 
 
 def _opened(partial: Path) -> tuple[BinaryIO, bool]:

@@ -18,3 +18,4 @@ def test_edits_lose_no_source_and_touch_nothing_outside(seed, tmp_path):
     seen = edited(tmp_path, seed)
     assert seen.edits
     assert seen.faults == []
+    assert (seen.ends[0], seen.taken + seen.stayed) == (0, 3)

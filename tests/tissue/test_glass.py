@@ -1,6 +1,8 @@
 """No tile with true tissue of 50 um is ever blanked, on slides whose tissue is drawn."""
 
+import tracemalloc
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +21,7 @@ from wsicomp.readers.picture import PictureSlide
 from wsicomp.slide import Level
 from wsicomp.stages import Stages, untold
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, _gaps, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.segment import read_overview
 
@@ -206,3 +208,32 @@ def test_a_block_is_8_um_and_at_most_8_px(downsample, side, tmp_path):
     guard = GlassGuard(slide.info, GlassColor(np.zeros((6, 3))), 0)
     assert guard.block_px(Level(Size(300, 300), Size(64, 64), downsample)) == side
     slide.close()
+
+
+def cleft(with_finds):
+    """Finds every 240 px in the middle of a cleft of 240 px between two slabs of tissue, and the tissue."""
+    tissue, finds = np.zeros((500, 1000), np.bool_), np.zeros((500, 1000), np.bool_)
+    tissue[:220] = tissue[280:] = True
+    finds[248:252, 100:900:60] = with_finds
+    slide = Size(4000, 2000)
+    return TissueMask(finds, slide, 4.0, 4.0, "guard"), TissueMask(tissue, slide, 4.0, 4.0, "test")
+
+
+def test_a_cleft_of_tissue_stays_where_something_lies_in_it():
+    finds, tissue = cleft(with_finds=True)
+    gaps = _gaps(finds, tissue, reach_px=125)
+    assert (gaps | finds.pixels)[220:280, 100:840].all()
+    assert not (gaps & tissue.pixels).any()
+
+
+def test_gaps_of_the_mask_alone_are_its_own():
+    assert not _gaps(*cleft(with_finds=False), reach_px=125).any()
+
+
+def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
+    strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
+    strip.pixels[1, ::1000] = True
+    tracemalloc.start()
+    assert _gaps(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
+    assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()

@@ -188,7 +188,8 @@ class GlassGuard:
     A block is foreign if it is darker than the slide's glass by over 20 grey levels in some channel, or
     darker than the tile's own glass and over 15 in RGB distance from it. A tile is not glass if a connected
     piece of 200 um2 and 32 um across is on it, or 400 um2 of foreign blocks lie together; a sixteenth of a
-    smaller tile is enough. `black` is where the slide is filled with pure black, which is taken for glass.
+    smaller tile is enough, if it is no less than that piece. `black` is where the slide is filled with pure
+    black, which is taken for glass.
 
     On 48 labelled real sections and on drawn slides this alone, with a mask that sees
     nothing, keeps every tile with a piece of tissue 50 um across (`tests/tissue/`). Where the file does not
@@ -551,12 +552,28 @@ def _by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
 def _closed(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
     """The mask with its gaps narrower than twice a distance: grown by it, and shrunk again.
 
-    Beyond the slide's edge all is gap.
+    Beyond the slide's edge all is gap, as far as memory for some grids of the most cells reaches.
     """
-    around = min(math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1, max(mask.pixels.shape))
+    longest = max(mask.pixels.shape)
+    reach = math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1
+    around = min(reach, 2 * longest, max(1, 4 * _MOST_CELLS // longest))
     grown = replace(mask, pixels=np.pad(mask.pixels, around)).dilated(reach_px)
     shrunk = ~replace(mask, pixels=~grown.pixels).dilated(reach_px).pixels
     return shrunk[around:-around, around:-around]
+
+
+def _gaps(finds: TissueMask, mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
+    """What is narrower than twice a distance between finds, or between them and what the mask holds.
+
+    Fat that was washed out shows some walls and nuclei, and looks like glass between them. Gaps of the mask
+    alone are its own.
+    """
+    if not finds.pixels.any():
+        return finds.pixels
+    tissue = replace(finds, pixels=_on_grid_of(finds, mask))
+    filled = _closed(replace(finds, pixels=finds.pixels | tissue.pixels), reach_px) & ~tissue.pixels
+    own = _closed(tissue, reach_px) & ~finds.dilated(2 * reach_px).pixels
+    return filled & ~own
 
 
 def _protected(
@@ -569,17 +586,13 @@ def _protected(
     """Keep, and keep whole, every tile of all levels that a find reaches into.
 
     What was found where the mask sees tissue has the mask's own margin: it saves no tile of glass, but in
-    mixed tiles nothing near it is painted. Gaps between finds, or between one and what the mask holds, stay
-    where they are narrower than twice `reach_px`: fat that was washed out shows some walls and nuclei, and
-    looks like glass between them.
+    mixed tiles nothing near it is painted. Gaps beside finds stay as well.
     """
     on_glass, beside_tissue, near_tissue = finds
-    tissue = replace(on_glass, pixels=_on_grid_of(on_glass, mask))
-    both = replace(on_glass, pixels=on_glass.pixels | tissue.pixels)
-    gaps = _closed(both, reach_px) & ~_closed(tissue, reach_px)
-    on_glass = replace(on_glass, pixels=on_glass.pixels | gaps)
-    found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels)
-    saves = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
+    beyond = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
+    gaps = _gaps(beyond, mask, reach_px)
+    found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels | gaps)
+    saves = replace(beyond, pixels=beyond.pixels | gaps)
     for level, own in zip(levels, kinds, strict=True):
         own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
         own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
