@@ -1,6 +1,7 @@
 """Kills of a batch that takes sources away, and edits of what it writes: what was lost or touched by it."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -52,6 +53,8 @@ def main() -> None:
     for name, kind in counts.items():
         print(f"{name}: {', '.join(f'{count} {word}' for word, count in kind.items() if count)}")
     print(f"{faults} faults")
+    if options.keep is None:
+        shutil.rmtree(folder)
     sys.exit(bool(faults))
 
 

@@ -12,7 +12,6 @@ What is gone is held against its copy by tifffile, or against the bytes that `ws
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -29,6 +28,7 @@ import numpy as np
 import psutil
 import tifffile
 
+from tests.batch.trees import cells, sha256
 from tests.drawn import forged, ledgers
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, plant
@@ -112,7 +112,7 @@ class Trees:
             for path in sorted(folder.rglob("*")):
                 status = path.lstat()
                 is_file = path.is_file()
-                found[str(path)] = is_file and (_sha256(path), status.st_mtime_ns, status.st_ino)
+                found[str(path)] = is_file and (sha256(path), status.st_mtime_ns, status.st_ino)
         return found
 
     def gone(self):
@@ -153,10 +153,6 @@ class Trees:
         command = [sys.executable, "-m", "wsicomp", "restore", path, again, "--overwrite"]
         done = subprocess.run(command, capture_output=True, check=False, cwd=self.program)
         return done.returncode == 0 and _same(again, self.kept / name)
-
-
-def _sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _same(path, kept):
@@ -209,9 +205,7 @@ def killed(folder, seed, kills=10, program=HERE):
 
 def _kill(process, whom):
     """Kill -9 a coordinator, one of its workers or all of them; whether any was there to be killed."""
-    workers = []
-    with suppress(psutil.NoSuchProcess):
-        workers = psutil.Process(process.pid).children()
+    workers = cells(process)
     victims = {"all": workers, "worker": workers[:1], "coordinator": []}[whom]
     for victim in victims:
         with suppress(psutil.NoSuchProcess):

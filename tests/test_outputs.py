@@ -53,8 +53,9 @@ def test_ctrl_c_while_a_partial_file_comes_into_being_leaves_none(step, tmp_path
     whole = getattr(outputs, step)
 
     def interrupted(*arguments):
-        for file, _ in [made] if (made := whole(*arguments)) else []:
-            file.close()
+        made = whole(*arguments)
+        if made is not None:
+            made[0].close()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(outputs, step, interrupted)

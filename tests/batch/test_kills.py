@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.batch.trees import assert_agrees, entries, files, write_tree
+from tests.batch.trees import assert_agrees, cells, entries, files, write_tree
 from tests.conftest import slow_unless
 
 KILLS = 6
@@ -20,14 +20,6 @@ OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min
 def start(source, target, *options, **settings):
     command = [sys.executable, "-m", "wsicomp", "batch", source, target, *OPTIONS, *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)
-
-
-def cells(process):
-    """The processes that convert, of a coordinator that still is."""
-    try:
-        return psutil.Process(process.pid).children()
-    except psutil.NoSuchProcess:
-        return []
 
 
 def kill(process, moment, whom):

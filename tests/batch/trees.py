@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from tests import tiffs
 from wsicomp.batch import BatchChoices, Ledger, run_batch
@@ -50,6 +51,14 @@ def entries(target):
 def sha256(path):
     """Of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def cells(process):
+    """The processes that convert, of a coordinator that still is."""
+    try:
+        return psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def files(target):
