@@ -41,7 +41,8 @@ class Case:
 
     `draw` writes the slide, or several, into a folder and returns each with what is known of it. In `command`
     SOURCE and TARGET stand for the paths; commands that follow each other are set apart by `THEN`. One that
-    begins with `python` is an expression, with `wsicomp` and `openslide` at hand.
+    begins with `python` is an expression, with `wsicomp` and `openslide` at hand. `meddle` is what someone
+    does to the target of the first command before the next is given.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     draw: Callable[[Path], list[tuple[Path, Any]]]
     command: str
     judge: Callable[[list["Answer"]], str]
+    meddle: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)

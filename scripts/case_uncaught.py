@@ -28,6 +28,10 @@ def drawn(write: Callable[[Path], Any], name: str = "a.svs") -> Callable[[Path],
     return draw
 
 
+def drawn_by(write: Callable[[Path], Path]) -> Callable[[Path], Drawn]:
+    return lambda folder: [(write(folder), None)]
+
+
 def of_kind(code: int, kind: int) -> Callable[[Path], Drawn]:
     def write(path: Path) -> None:
         hostile.shared_tables(path)
@@ -36,24 +40,15 @@ def of_kind(code: int, kind: int) -> Callable[[Path], Drawn]:
     return drawn(write)
 
 
-def forged(*path: str | int, to: Any) -> Callable[[Path], Drawn]:
+def forged(*path: str | int, to: Any) -> Callable[[Path], None]:
+    """Who writes something else into what a target says of itself."""
+
     def change(values: Any) -> None:
         for key in path[:-1]:
             values = values[key]
         values[path[-1]] = to
 
-    def draw(folder: Path) -> Drawn:
-        made = fuzzed_bases.packed(folder)
-        hostile.forge(made, change)
-        return [(made, None)]
-
-    return draw
-
-
-def a_level_more(folder: Path) -> Drawn:
-    made = fuzzed_bases.copied(folder)
-    hostile.with_a_level_more(made)
-    return [(made, None)]
+    return lambda target: hostile.forge(target, change)
 
 
 def cut(folder: Path) -> Drawn:
@@ -91,9 +86,9 @@ def ended(answers: list[Answer]) -> str:
     counts = ", ".join(f"{codes.count(code)} x exit {code}" for code in sorted(set(codes)))
     bad = [answer.refusal for answer in answers if answer.code not in (0, 1, 2)]
     lines = max(answer.err.strip().count("\n") + 1 for answer in answers)
-    said = (
-        bad[0] if bad else (f"{lines} lines" if lines > 1 else answers[0].refusal or answers[0].out[:ANSWER])
-    )
+    first = answers[0]
+    spoken = first.refusal if first.err.strip() else " ".join(first.out.split())[:ANSWER]
+    said = bad[0] if bad else f"{lines} lines" if lines > 1 else spoken
     return f"{counts if len(codes) > 1 else f'exit {codes[0]}'}: {said}"
 
 
@@ -129,6 +124,9 @@ CONVERT, LOSSLESS = (
     "convert SOURCE TARGET --glass keep",
     "convert SOURCE TARGET --glass keep --codec jpeg --lossless",
 )
+PACK = "convert SOURCE TARGET --glass keep --codec jpegxl --lossless --restorable --effort 1"
+COPY = "convert SOURCE TARGET --segmenter threshold --margin-um 0 --format svs"
+SLIDE = drawn_by(fuzzed_bases.jpeg_svs)
 KINDS = {2: "text", 3: "16 bit", 5: "fraction", 12: "float"}
 
 _CASES = [
@@ -140,26 +138,43 @@ _CASES = [
     Case(
         "offset of the remainder: 2^63",
         "exit 1",
-        forged("restoration", "offset", to=1 << 63),
-        "verify SOURCE",
+        SLIDE,
+        f"{PACK}{THEN}verify TARGET",
         ended,
+        forged("restoration", "offset", to=1 << 63),
     ),
     Case(
         "its length: 2^80",
         "exit 1",
-        forged("restoration", "bytes", to=1 << 80),
-        "restore SOURCE TARGET",
+        SLIDE,
+        f"{PACK}{THEN}restore TARGET FOLDER/back.svs",
         ended,
+        forged("restoration", "bytes", to=1 << 80),
     ),
     Case(
         "quality of a level: a text",
         "exit 1",
-        forged("plan", "levels", 0, "options", to={"quality": "x"}),
-        "verify SOURCE",
+        SLIDE,
+        f"{PACK}{THEN}verify TARGET",
         ended,
+        forged("plan", "levels", 0, "options", to={"quality": "x"}),
     ),
-    Case("a note that is no text", "exit 1", forged("plan", "notes", to=[{}]), "info SOURCE", ended),
-    Case("OpenSlide sees a level more", "exit 1", a_level_more, "verify SOURCE", ended),
+    Case(
+        "a note that is no text",
+        "exit 1",
+        SLIDE,
+        f"{PACK}{THEN}info TARGET",
+        ended,
+        forged("plan", "notes", to=[{}]),
+    ),
+    Case(
+        "OpenSlide sees a level more",
+        "exit 1",
+        SLIDE,
+        f"{COPY}{THEN}verify TARGET",
+        ended,
+        hostile.with_a_level_more,
+    ),
     *(
         Case(f"a TIFF cut to 4 to 15 bytes, {command.split()[0]}", "12 x exit 1", cut, command, ended)
         for command in (

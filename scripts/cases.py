@@ -102,6 +102,11 @@ def answered(case: Case, checkout: Path) -> str:
             [fill(step, path, target, folder).split() for step in case.command.split(THEN)]
             for (path, _), target in zip(drawn, targets, strict=True)
         ]
+        if case.meddle:
+            for _ in ask(checkout, [own.pop(0) for own in steps]):
+                pass
+            for target in filter(Path.exists, targets):
+                case.meddle(target)
         given = ask(checkout, list(itertools.chain.from_iterable(steps)))
         answers = [
             Answer(target, truth, *last(itertools.islice(given, len(own))))
