@@ -1,10 +1,12 @@
 """TIFF of kinds that no scanner writes is shown as OpenSlide and the drawn truth have it, or refused."""
 
+import json
 from contextlib import closing
 
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 import wsicomp
 from tests.drawn import kinds
@@ -134,6 +136,24 @@ def test_samples_that_openslide_alone_reads_are_read_as_it_shows_them(tmp_path, 
     assert np.array_equal(shown_by_us(target), shown)
     with pytest.raises(wsicomp.WsicompError, match="pixels alone"):
         wsicomp.convert_slide(path, tmp_path / "copy.tif", wsicomp.ConversionConfig(codec="copy"))
+
+
+def test_a_label_that_openslide_cannot_read_is_told_and_the_levels_are_read(tmp_path, capsys):
+    path = tmp_path / "one.svs"
+    grey = kinds.picture()[..., 1]
+    kinds.pyramid(path, grey, photometric="minisblack", compression="jpeg", label=grey[:64, :64])
+    shown = shown_by_openslide(path)
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages[2].dataoffsets[0], tiff.pages[2].databytecounts[0]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(count))
+    assert main(["info", "--json", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["omitted"] == ["a label that OpenSlide cannot read"]
+    target, report = converted(path, codec="jpegxl", lossless=True)
+    assert any("a label that OpenSlide cannot read" in note for note in report.notes)
+    assert np.array_equal(shown_by_us(target), shown)
+    assert main(["verify", str(target), "--against", str(path)]) == 0
 
 
 @pytest.mark.parametrize("draw", [kinds.grey, kinds.five_samples])

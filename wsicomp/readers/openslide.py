@@ -55,7 +55,7 @@ class OpenSlideSlide:
         self._lock = ForkLock()
         self._alone: dict[int, Shown | None] = {}
         try:
-            info = _describe(path, self._shown.slide)
+            info, omitted = _describe(self._shown)
             self._reads = {
                 number: LevelReads(level.size, level.downsample, partial(self._shown.read, number))
                 for number, level in enumerate(info.levels)
@@ -67,8 +67,6 @@ class OpenSlideSlide:
                     for name, image in info.associated_images.items()
                 }
                 info = replace(info, associated_images=images)
-            large = set(self._shown.slide.associated_images) - set(info.associated_images)
-            omitted = [f"a {name} too large for this machine's memory" for name in sorted(large)]
             self._info = replace(info, omitted=(*omitted, *self._interpolated()), remarks=remarks)
         except BaseException:
             self._files.close()
@@ -191,6 +189,31 @@ class Shown:
                 return on_white(rgba)
         raise AssertionError("read or raised")
 
+    def picture(self, name: str) -> Image.Image:
+        """An associated image.
+
+        Raises:
+            SlideReadError: OpenSlide cannot read it.
+        """
+        slide = self.slide
+        try:
+            return slide.associated_images[name]
+        except openslide.OpenSlideError as exc:
+            self._renew(slide)
+            raise SlideReadError(f"OpenSlide cannot read its {name} ({exc})", self.path) from exc
+
+    def icc_profile(self) -> bytes | None:
+        """The profile byte for byte, which `color_profile` would write anew; it comes with any region.
+
+        Raises:
+            SlideReadError: OpenSlide cannot read it.
+        """
+        try:
+            profile = self.slide.read_region((-2, -2), 0, (1, 1)).info.get("icc_profile")
+        except openslide.OpenSlideError as exc:
+            raise SlideReadError(f"OpenSlide cannot read its ICC profile ({exc})", self.path) from exc
+        return profile if isinstance(profile, bytes) else None
+
     def close(self) -> None:
         """Close the file."""
         self.slide.close()
@@ -217,20 +240,38 @@ def on_white(rgba: Pixels) -> Pixels:
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _describe(path: Path, slide: openslide.OpenSlide) -> SlideInfo:
+def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
+    """What OpenSlide says of a file, and which images beside the levels cannot be had."""
+    images, omitted = _associated_images(shown)
+    slide = shown.slide  # another one than before where an image could not be read
     properties = dict(slide.properties)
     mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
-    return SlideInfo(
-        path=path,
+    info = SlideInfo(
+        path=shown.path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
         levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
         mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
         objective_power=power_of(positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))),
-        icc_profile=_icc_profile(slide),
+        icc_profile=shown.icc_profile(),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,
-        associated_images={name: _associated(slide.associated_images[name]) for name in _affordable(slide)},
+        associated_images=images,
     )
+    return info, omitted
+
+
+def _associated_images(shown: Shown) -> tuple[dict[str, AssociatedImage], list[str]]:
+    most_px = budget_bytes() // _PICTURE_BYTES
+    images, omitted = {}, []
+    for name in sorted(shown.slide.associated_images):
+        if _stated_px(shown.slide.properties, name) > most_px:
+            omitted.append(f"a {name} too large for this machine's memory")
+            continue
+        try:
+            images[name] = _associated(shown.picture(name))
+        except SlideReadError:
+            omitted.append(f"a {name} that OpenSlide cannot read")
+    return images, omitted
 
 
 def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) -> Level:
@@ -242,19 +283,6 @@ def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) 
     if not all(16 <= side <= _LARGEST_TILE_PX and side % 16 == 0 for side in sides):
         tile = _DEFAULT_TILE
     return Level(size, tile, slide.level_downsamples[number])
-
-
-def _icc_profile(slide: openslide.OpenSlide) -> bytes | None:
-    """The profile byte for byte, which `color_profile` would write anew; it comes with any region."""
-    outside = slide.read_region((-2, -2), 0, (1, 1))
-    profile = outside.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) else None
-
-
-def _affordable(slide: openslide.OpenSlide) -> list[str]:
-    """The associated images that this machine has the memory for."""
-    most_px = budget_bytes() // _PICTURE_BYTES
-    return [name for name in slide.associated_images if _stated_px(slide.properties, name) <= most_px]
 
 
 def _stated_px(properties: Mapping[str, str], name: str) -> float:
