@@ -160,6 +160,21 @@ def test_forged_figures_of_a_guard_are_refused(sound, tmp_path):
             assert "unreadable: XMP packet" in out
 
 
+@pytest.mark.parametrize("samples", [3, 4])
+def test_blank_tiles_stored_in_a_way_that_nothing_decodes_are_told(samples, sound, tmp_path):
+    target = tmp_path / "forged.svs"
+    target.write_bytes(sound["copied"].read_bytes())
+    hostile.forge(target, change("plan", "levels", 1, "encoding", "subsampling", 1, to=samples))
+    for command in (
+        ("verify", target),
+        ("verify", target, "--against", sound["jpeg_svs"]),
+        ("convert", target, tmp_path / "b.svs", "--glass", "keep", "--codec", "jpeg"),
+    ):
+        code, out, err = run(*command)
+        assert code == (command[0] == "verify")
+        assert "level 1" in out + err
+
+
 def test_a_level_more_than_the_file_is_to_have_is_told(sound, tmp_path):
     target = tmp_path / "more.svs"
     target.write_bytes(sound["copied"].read_bytes())

@@ -337,6 +337,10 @@ def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> It
     except (ValueError, RuntimeError) as exc:
         yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
         return
+    try:
+        slide.read_tile(index)
+    except SlideReadError as exc:
+        yield Problem("tile-damaged", str(index), exc.message)
     difference = np.abs(pixels - np.array(slide.provenance.plan.background)).max()
     if difference > _BLANK_TOLERANCE:
         yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")

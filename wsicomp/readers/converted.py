@@ -191,17 +191,23 @@ class ConvertedSlide(TiffSlide):
     def _blank_tile(self, plan: LevelPlan, encoding: TileEncoding) -> EncodedTile:
         encode = tile_format(encoding.compression).encode_uniform
         try:
-            return EncodedTile(
-                encode(encoding, plan.tile, self.provenance.plan.background), encoding, plan.tile
-            )
+            data = encode(encoding, plan.tile, self.provenance.plan.background)
         except ValueError as exc:
-            message = f"no blank tile can be made of its background ({exc})"
-            raise SlideReadError(message, self._info.path, f"level {plan.number}") from exc
+            raise self._no_blank(plan, exc) from exc
+        return EncodedTile(data, encoding, plan.tile)
 
     def _blank_pixels(self, plan: LevelPlan) -> Pixels:
         if plan.number not in self._blanks:
-            self._blanks[plan.number] = decode_tile(self._blank_tile(plan, plan.encoding))
+            tile = self._blank_tile(plan, plan.encoding)
+            try:
+                self._blanks[plan.number] = decode_tile(tile)
+            except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
+                raise self._no_blank(plan, exc) from exc
         return self._blanks[plan.number]
+
+    def _no_blank(self, plan: LevelPlan, error: Exception) -> SlideReadError:
+        message = f"no blank tile can be made of its background ({error})"
+        return SlideReadError(message, self._info.path, f"level {plan.number}")
 
     def _read_sound(self, index: TileIndex) -> bytes:
         if self.is_lost(index):
