@@ -163,8 +163,9 @@ def test_a_label_that_stands_second_is_replaced_by_what_the_levels_show(tmp_path
     assert abs(shown.mean() - pixels.mean()) < 3
 
 
-def test_an_image_that_does_not_show_the_slide_is_no_level_and_goes(tmp_path):
-    names.label_as_level(tmp_path / "s.svs")
+@pytest.mark.parametrize("draw", [names.label_as_level, names.name_on_the_small_level])
+def test_an_image_that_does_not_show_the_slide_is_no_level_and_goes(draw, tmp_path):
+    draw(tmp_path / "s.svs")
     report = convert(tmp_path / "s.svs", tmp_path / "t.svs")
     assert any("does not show what the slide shows" in note for note in report.notes)
     with openslide.OpenSlide(tmp_path / "t.svs") as slide:

@@ -109,7 +109,7 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.embed_model else None
         digest = conversion_digest(identity.sha256, config, _tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
-        without = nameless(slide) if config.deidentify else None
+        without = nameless(slide, config.workers) if config.deidentify else None
         misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
     if config.glass == "keep":
         plan = _planned(info, identity, digest, config, None, shrinking, model, without)
@@ -197,7 +197,7 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     """
     codec = _model_codec(config)
     model = None if codec is None else codec.describe()
-    without = nameless(slide) if config.deidentify else None
+    without = nameless(slide, config.workers) if config.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
         own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)

@@ -2,13 +2,16 @@
 
 import hashlib
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import openslide
 import pytest
 
 from tests.batch.trees import entries, run, sha256
-from tests.drawn import forged
+from tests.drawn import forged, nights
+from wsicomp import convert_slide
+from wsicomp.batch.ledger import State
 from wsicomp.batch.removal import ProofJob
 from wsicomp.readers import open_tiff
 
@@ -20,14 +23,15 @@ NAMES = (
     "a level left out",
     "without label and macro, and says so",
     "without a mask",
+    "with another slide's name",
 )
 
 
-def proof(source, target, **changes):
+def proof(source, target, config=forged.COPIED, **changes):
     """The job by which a source may go, by a ledger that believes the target."""
     with closing(open_tiff(target)) as slide:
         stated = slide.provenance.plan.source.sha256
-    job = ProofJob("slide.svs", source, target, stated, sha256(target), True, 1, **changes)
+    job = ProofJob("slide.svs", source, target, stated, sha256(target), True, config, **changes)
     return job.run(lambda *_: None)
 
 
@@ -43,7 +47,7 @@ def test_a_forged_target_is_no_proof_whoever_looked_at_it(slides, tmp_path, name
     source, other = slides
     target = tmp_path / "target.tiff"
     forged.forge(source, target, forged.FORGERIES[name], other)
-    outcome = proof(source, target, released=True)
+    outcome = proof(source, target, forged.FORGERIES[name].config, released=True)
     assert outcome.state == "skipped", outcome
     assert "the target failed its check: " in outcome.error
     assert any(code in outcome.error for code in forged.FORGERIES[name].codes)
@@ -56,6 +60,52 @@ def test_a_remainder_that_rebuilds_another_slide_is_no_proof(slides, tmp_path):
     outcome = proof(source, target)
     assert outcome.state == "skipped"
     assert "not-restorable" in outcome.error
+
+
+def test_a_sound_target_by_other_choices_is_no_proof(slides, tmp_path):
+    target = tmp_path / "target.tiff"
+    convert_slide(slides[0], target, forged.POOR)
+    assert proof(slides[0], target, forged.POOR).state == "done"
+    outcome = proof(slides[0], target, forged.COPIED, released=True)
+    assert outcome.state == "skipped"
+    assert "is no conversion by the choices of this run" in outcome.error
+
+
+def _says_tissue(values, source):
+    values["mask"]["tissue_fraction_with_margin"] = 0.25
+
+
+def _first_row(value):
+    def change(plan):
+        levels = []
+        for level in plan.levels:
+            actions = level.actions.copy()
+            actions[0] = value
+            levels.append(replace(level, actions=actions))
+        return replace(plan, levels=tuple(levels))
+
+    return change
+
+
+def _as_lettered(level, index, made):
+    is_kept = level.plan.actions[index.row, index.column] == "C"
+    return forged.MadeTile(level.slide.read_encoded_tile(index).data if is_kept else None)
+
+
+def test_a_target_that_says_that_tissue_was_found_waits_for_a_person_all_the_same(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    target.mkdir()
+    nights.draw_glass(source / "glass.svs", 1)
+    forgery = forged.Forgery(forged.COPIED, (), _first_row("C"), _as_lettered, _says_tissue)
+    forged.forge(source / "glass.svs", target / "glass.svs", forgery)
+    outcome = proof(source / "glass.svs", target / "glass.svs")
+    assert (outcome.state, outcome.facts) == (State.LOOK, ())
+    assert "no tissue was found" in outcome.error
+    run(source, target, forged.COPIED, delete_source=True, even_if_lossy=True, quarantine_days=0)
+    (entry,) = entries(target).values()
+    assert entry.adopted
+    assert entry.state is State.LOOK
+    assert (source / "glass.svs").exists()
 
 
 def shown(path):

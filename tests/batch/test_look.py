@@ -409,7 +409,7 @@ def test_neither_move_nor_deletion_nor_proof_goes_without_a_look(night):
     source, target = night
     entry, where = entries(target)[GLASS], Trees(source, target)
     job = ProofJob(
-        GLASS, source / GLASS, target / GLASS, entry.source_sha256, entry.target_sha256, True, workers=1
+        GLASS, source / GLASS, target / GLASS, entry.source_sha256, entry.target_sha256, True, CONFIG
     )
     outcome = job.run(lambda *_: None)
     assert (outcome.state, outcome.facts, outcome.error) == (State.LOOK, (), entry.look)

@@ -421,7 +421,9 @@ def proved(tmp_path):
         restorable=True,
     )
     paths = trees[0] / "a/slide.svs", trees[1] / "a/slide.svs"
-    proof = ProofJob("s", *paths, entry.source_sha256, entry.target_sha256, False, 1).run(lambda *_: None)
+    proof = ProofJob("s", *paths, entry.source_sha256, entry.target_sha256, False, RESTORABLE).run(
+        lambda *_: None
+    )
     assert proof.state is State.DONE, proof.error
     write_victim(trees[0] / "victim.svs")
     return Trees(*trees), entry, proof.facts

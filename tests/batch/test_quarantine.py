@@ -169,7 +169,7 @@ def test_what_is_edited_unseen_between_proof_and_removal_keeps_the_source(tmp_pa
 
     def facts(path):
         digests = entry.source_sha256, entry.target_sha256
-        proved = ProofJob("a.svs", path, there, *digests, even_if_lossy=False, workers=1).run(lambda *_: None)
+        proved = ProofJob("a.svs", path, there, *digests, False, RESTORABLE).run(lambda *_: None)
         assert proved.state == "done", proved.error
         return proved.facts
 

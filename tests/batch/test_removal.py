@@ -53,7 +53,7 @@ def proof(trees, name="a/slide 0.svs", **changes):
         entry.source_sha256,
         entry.target_sha256,
         even_if_lossy=False,
-        workers=1,
+        config=RESTORABLE,
     )
     return replace(job, **changes).run(lambda *_: None)
 

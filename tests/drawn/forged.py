@@ -47,6 +47,7 @@ RESTORABLE = replace(COPIED, codec="jpegxl", lossless=True, glass="keep", restor
 GUARDED = replace(COPIED, codec="jpeg2000", format="svs")
 EXACT = replace(COPIED, codec="none")
 POOR = replace(COPIED, codec="jpeg", quality=1)
+WEBP = replace(COPIED, codec="webp", quality=80)
 
 
 def draw_two(folder: Path) -> tuple[Path, Path]:
@@ -209,6 +210,48 @@ def _corner_white(pixels: Pixels, index: TileIndex) -> Pixels:
 
 def _faded(pixels: Pixels, index: TileIndex) -> Pixels:
     return np.clip(pixels * 0.3 + 255 * 0.7, 0, 255).astype(np.uint8)
+
+
+def _blocks(edit: Callable[[Any], Any]) -> Callable[[Pixels, TileIndex], Pixels]:
+    """Each block of 16 x 16 px is edited, so that its mean stays."""
+
+    def edited(pixels: Pixels, index: TileIndex) -> Pixels:
+        rows, columns = (side // 16 for side in pixels.shape[:2])
+        blocks = pixels.reshape(rows, 16, columns, 16, 3).swapaxes(1, 2).astype(np.float32)
+        made = edit(blocks).swapaxes(1, 2).reshape(pixels.shape)
+        return np.clip(np.rint(made), 0, 255).astype(np.uint8)
+
+    return edited
+
+
+def _means(blocks: Any) -> Any:
+    return np.broadcast_to(blocks.mean((2, 3), keepdims=True), blocks.shape)
+
+
+def _corner_blurred(pixels: Pixels, index: TileIndex) -> Pixels:
+    """One place of 48 px, as if a nucleus were wiped away."""
+    if index == TileIndex(0, 1, 1):
+        pixels[32:80, 32:80] = _MOSAIC(pixels, index)[32:80, 32:80]
+    return pixels
+
+
+_MOSAIC = _blocks(_means)
+_TURNED = _blocks(lambda blocks: blocks[:, :, ::-1, ::-1])
+_INVERTED = _blocks(lambda blocks: 2 * _means(blocks) - blocks)
+
+
+def _of_little(plan: ConversionPlan) -> ConversionPlan:
+    """Says that its codec was to keep little."""
+    return replace(plan, levels=tuple(replace(level, options={"psnr": 20}) for level in plan.levels))
+
+
+def _of_another_name(plan: ConversionPlan) -> ConversionPlan:
+    return replace(plan, description=plan.description.replace("AppMag", "ImageID = 666|AppMag"))
+
+
+def _of_another_label(values: dict[str, Any], source: Path) -> None:
+    values["properties"]["aperio.ImageID"] = "666"
+    values["properties"]["aperio.AppMag"] = "21"
 
 
 def _shifted(pixels: Pixels, index: TileIndex) -> Pixels:
@@ -411,6 +454,20 @@ FORGERIES: dict[str, Forgery] = {
     "made from a conversion, of another place": Forgery(
         ENCODED, ("tile-blanked", "tile-unlike"), tile=_of_other_place, words=_of_another_source
     ),
+    "encoded as a mosaic": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_MOSAIC)),
+    "encoded as a mosaic by JPEG XL": Forgery(EMPTIED, ("tile-unlike",), tile=_pixels(_MOSAIC)),
+    "encoded as a mosaic by WebP": Forgery(WEBP, ("tile-unlike",), tile=_pixels(_MOSAIC)),
+    "encoded as a mosaic in one place": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_corner_blurred)),
+    "encoded with each block turned": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_TURNED)),
+    "encoded with detail inverted": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_INVERTED)),
+    "guarded, a mosaic that says it keeps little": Forgery(
+        GUARDED, ("tile-unlike",), _of_little, _pixels(_MOSAIC), _worst_figures
+    ),
+    "made from a conversion, as a mosaic": Forgery(
+        ENCODED, ("tile-unlike",), tile=_pixels(_MOSAIC), words=_of_another_source
+    ),
+    "with another slide's name": Forgery(COPIED, ("property-differs",), _of_another_name),
+    "with another slide's properties": Forgery(COPIED, ("property-differs",), words=_of_another_label),
     "made from more bytes": Forgery(COPIED, ("source-differs",), words=_larger_source),
 }
 """By what a person would call it; `other` is another slide of the same form."""

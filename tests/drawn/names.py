@@ -180,6 +180,17 @@ def label_as_level(path):
     return pixels
 
 
+def name_on_the_small_level(path):
+    """A slide that shows a name on its second level alone, where it was blacked out above or never was."""
+    pixels = colour.picture(WIDTH, HEIGHT)
+    small = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    cv2.putText(small, "DOE", (8, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (20, 20, 20), 2)
+    images = [_image(pixels, _tiles(pixels, _jpeg), JPEG, True, 0)]
+    images.append(_image(small, _tiles(small, _jpeg), JPEG, True, 1))
+    path.write_bytes(layouts.lay_out(images, random.Random(1)))
+    return pixels
+
+
 def dates_in_numbers(path):
     """A slide whose numeric fields and history hold a day."""
     pixels = colour.picture(WIDTH, HEIGHT)

@@ -187,7 +187,9 @@ def test_a_source_of_which_one_plane_was_converted_is_not_removed(tmp_path):
     source, target = tmp_path / "s.svs", tmp_path / "t.svs"
     drawn.z_stack(source)
     report = convert(source, target, z=1)
-    proof = ProofJob("s", source, target, report.source_sha256, file_sha256(target), True, 1)
+    proof = ProofJob(
+        "s", source, target, report.source_sha256, file_sha256(target), True, ConversionConfig(z=1)
+    )
     assert "one of its 3 focal planes alone" in proof.run(lambda *told: None).error
 
 

@@ -41,10 +41,10 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
-from wsicomp.outcome import ConversionReport, describe_conversion
+from wsicomp.outcome import ConversionReport, describe_conversion, look_note, look_reason
 from wsicomp.outputs import completed
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
-from wsicomp.preparation import expected_digest, file_sha256, kept_model, plan_flaw
+from wsicomp.preparation import expected_digest, file_sha256, kept_model, look, plan_flaw
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import verify_slide
 from wsicomp.readers import open_slide, open_source, open_tiff
@@ -254,6 +254,9 @@ class ConversionJob:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(self.config)
                     )
+                    seen = seen_reason(source, self.config, found.removed_area, stages)
+                    if seen and not report.look:
+                        report = replace(report, look=seen, notes=(*report.notes, look_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
                     return report, "", ""
         aside = self._make_way(provenance, sha256, is_same)
@@ -313,6 +316,17 @@ class ConversionJob:
                     return True
                 before = block[-_LONGEST_MARK:]
         return False
+
+
+def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
+    """Why a person should look at a conversion, by tissue looked for again and the area seen blank; or "".
+
+    What a file says of its own mask is not believed.
+    """
+    if config.glass == "keep":
+        return ""
+    tissue, _, _ = look(source, config, stages)
+    return look_reason(tissue.tissue_fraction, removed)
 
 
 def _of_another(provenance: Provenance | None) -> str:

@@ -13,21 +13,25 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.job import Outcome, failure
+from wsicomp.batch.job import Outcome, failure, seen_reason
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.quarantine import DELETED, put_in
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
+from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
 from wsicomp.figures import as_saving
-from wsicomp.outcome import look_reason, reason_to_look
+from wsicomp.outcome import reason_to_look
 from wsicomp.outputs import sync_directory
 from wsicomp.own_files import Folder, named, opened_folder
-from wsicomp.preparation import file_sha256, slide_identity
-from wsicomp.pyramid.verify import verify_slide
+from wsicomp.plan import ConversionPlan
+from wsicomp.preparation import expected_digest, file_sha256, plan_flaw, slide_identity
+from wsicomp.provenance import Provenance
+from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.readers import open_source, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
+from wsicomp.slide import Slide
 from wsicomp.stages import Progress, Stages
 
 
@@ -37,7 +41,7 @@ class _UnseenError(KeptError):
 
 @dataclass(frozen=True)
 class ProofJob:
-    """Prove that `target` replaces `source`, of which the ledger says these digests.
+    """Prove that `target` replaces `source` by `config`; of both the ledger says these digests.
 
     The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why. It
     is `LOOK`, and `error` says why, where a person has to look first; `released` says that one did.
@@ -49,7 +53,7 @@ class ProofJob:
     source_sha256: str
     target_sha256: str
     even_if_lossy: bool
-    workers: int
+    config: ConversionConfig
     released: bool = False
 
     def run(self, on_progress: Progress) -> Outcome:
@@ -81,30 +85,49 @@ class ProofJob:
 
     def _verify(self, stages: Stages) -> None:
         """Decode every tile of the target, and hold it against the source."""
+        provenance = self._provenance()
+        restorable = provenance.restoration is not None
+        is_seen = self.released or restorable
+        if not is_seen and (unseen := reason_to_look(provenance)):
+            raise _UnseenError(unseen)
+        if not restorable and not self.even_if_lossy:
+            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
+        with closing(open_source(self.source, self.target)) as source:
+            if not restorable:
+                self._check_plan(source, provenance.plan)
+            found = self._compared(source, stages)
+            unseen = "" if is_seen else seen_reason(source, self.config, found.removed_area, stages)
+        if unseen:
+            raise _UnseenError(unseen)
+        if (found.flawed or found.lost) and not restorable:
+            raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
+
+    def _provenance(self) -> Provenance:
         with closing(open_tiff(self.target)) as converted:
             if not isinstance(converted, ConvertedSlide):
                 raise KeptError("the target does not say what it was made from")
             if converted.provenance.plan.source.sha256 != self.source_sha256:
                 raise KeptError("the target was made from another file")
-            restorable = converted.provenance.restoration is not None
-            unseen = "" if self.released or restorable else reason_to_look(converted.provenance)
-        if unseen:
-            raise _UnseenError(unseen)
-        if not restorable and not self.even_if_lossy:
-            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
-        with closing(open_source(self.source, self.target)) as source, stages.stage("verify") as progress:
-            if source.info.planes and not restorable:
-                raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
-            is_fresh, thorough = False, True
-            checked = (self.source_sha256, self.workers, progress, is_fresh, thorough)
+            return converted.provenance
+
+    def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
+        """Refuse what this run's choices would not have made, whichever file the ledger names."""
+        if source.info.planes:
+            raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
+        digest, sha256 = expected_digest(source, self.config)
+        flaw = plan_flaw(source, sha256, self.config, plan)
+        if plan.digest != digest or flaw:
+            found = flaw or "it has the digest of another"
+            raise KeptError(f"the target is no conversion by the choices of this run ({found})")
+
+    def _compared(self, source: Slide, stages: Stages) -> Verification:
+        is_fresh, thorough = False, True
+        with stages.stage("verify") as progress:
+            checked = (self.source_sha256, self.config.workers, progress, is_fresh, thorough)
             found = verify_slide(self.target, source, *checked)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
-        # What a file says of its mask is not believed: what of it is background was seen.
-        if not (self.released or restorable) and (unseen := look_reason(1.0, found.removed_area)):
-            raise _UnseenError(unseen)
-        if (found.flawed or found.lost) and not restorable:
-            raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
+        return found
 
 
 def which_file(path: Path) -> str:

@@ -348,7 +348,7 @@ class Run:
             entry.source_sha256,
             entry.target_sha256,
             self._shop.choices.even_if_lossy,
-            self._config.workers,
+            self._config,
             entry.is_accepted,
         )
         return Task(entry, job)

@@ -24,7 +24,7 @@ from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
-from wsicomp.pyramid.floors import Floor, floor_of
+from wsicomp.pyramid.floors import Detail, Floor, floor_of
 from wsicomp.pyramid.problems import UNLIKE, Problem
 from wsicomp.pyramid.resample import read_reduced_tile
 from wsicomp.pyramid.touched import covered, touched
@@ -265,14 +265,19 @@ class Against:
             )
         kept = np.ones(here.shape[:2], np.bool_)
         tile_px = region.width * region.height
+        detail = Detail.between(there, here)
         short = level.floor.falls_short(there, here, kept, tile_px)
-        if short is None or level.codec is None or expected.shape != shape:
-            return short
+        if level.codec is None or expected.shape != shape:
+            return short or detail.is_of_another()
+        if short is None and detail.falls_short() is None:
+            return None
         again = level.encoded_again(expected)
         if again is None:
-            return short
+            return short or detail.is_of_another()
         again = again[: region.height, : region.width]
-        return short if _SAME.falls_short(again, here, kept, tile_px) else None
+        if short is not None and _SAME.falls_short(again, here, kept, tile_px):
+            return short
+        return detail.falls_short(Detail.between(there, again))
 
     def _paints_over(
         self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
@@ -366,6 +371,9 @@ class Against:
 
     def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
         """Whether a tile is of something else, where no floor can be told."""
+        other = Detail.between(there, here).is_of_another()
+        if other is not None:
+            return UNLIKE, other
         first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
         shift = float(np.abs(first.mean((0, 1)) - second.mean((0, 1))).max())
         if shift > _MOST_APART:

@@ -20,27 +20,30 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord, Provenance
 from wsicomp.pyramid.carried import carried_image
 from wsicomp.pyramid.floors import floor_of
-from wsicomp.pyramid.nameless import unproved_levels
 from wsicomp.pyramid.problems import Problem
+from wsicomp.pyramid.proved_levels import unproved_levels
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.parts import slide_parts
+from wsicomp.readers.shown import shown_slide
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, Slide, SlideInfo
 
 _CARRIED = (TileAction.COPY.value, TileAction.TRANSCODE.value)
 _FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
 
 
-def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Iterator[Problem]:
+def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> Iterator[Problem]:
     """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
-    left_out = unproved_levels(source) if plan.config["deidentify"] else frozenset[int]()
+    left_out = unproved_levels(source, workers) if plan.config["deidentify"] else frozenset[int]()
     yield from _levels(plan, info, left_out)
     for level, record in zip(plan.levels, provenance.levels, strict=True):
         if level.source_level < len(info.levels):
             yield from _tiles(plan, level, record, info.levels[level.source_level])
     yield from _figures(plan, provenance.mask)
     yield from _images(slide, source)
+    if not plan.config["deidentify"]:
+        yield from _texts(slide, source, is_direct)
     if not is_direct:
         yield from _of_another(provenance)
         return
@@ -135,6 +138,37 @@ def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
         found = slide.info.associated_images.get(name)
         if found is not None and not _is_alike(found, carried_image(name, image, named)):
             yield Problem("associated-differs", name, "it decodes to another picture than the source's")
+
+
+def _texts(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Iterator[Problem]:
+    """What the source says of itself in words, by which people and programs know which slide it is."""
+    plan, info = slide.provenance.plan, source.info
+    if info.vendor == "aperio":
+        is_same = plan.description == info.description
+        if not is_same and (is_direct or not plan.description.endswith(f";{info.description}")):
+            yield Problem("property-differs", "ImageDescription", "it is not the source's")
+    for name, image in slide.info.associated_images.items():
+        there = info.associated_images.get(name)
+        if there is not None and _fields(image) != _fields(there):
+            yield Problem("property-differs", f"description of the {name}", "it is not the source's")
+    if is_direct and not info.planes:
+        stated, shown = slide.provenance.properties, _shown_properties(source)
+        names = [name for name in sorted(stated) if not name.startswith("openslide.")]
+        wrong = [name for name in names if shown.get(name, stated[name]) != stated[name]]
+        for name in wrong[:1]:
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            yield Problem("property-differs", name, f"it is not the source's{more}")
+
+
+def _fields(image: AssociatedImage) -> str:
+    return image.description.partition("|")[2]
+
+
+def _shown_properties(source: Slide) -> Mapping[str, str]:
+    if isinstance(source, ConvertedSlide):
+        return source.info.properties
+    with shown_slide(source.info.path) as slide:
+        return {} if slide is None else dict(slide.properties)
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:

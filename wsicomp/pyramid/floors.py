@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.plan import LevelPlan
 from wsicomp.provenance import Guarded, LevelRecord
@@ -37,6 +38,12 @@ _OF_BLUE = 1.772
 """How much a grey level of Cb makes of blue: the most that any sample weighs in a colour."""
 _LEAST_BLOCKS = 4
 _OF_FEW = 32.0
+_DETAIL_LOST, _DETAIL_PART = 24.0, 0.25
+"""The variance of errors that a cell may have, summed over colours; and beyond it the part of its own."""
+_WORSE = 1.5
+"""So many times the error of the codec that a file names its tiles may have: encoders' versions differ."""
+_STRONG_DETAIL, _DETAIL_PART_OF_UNKNOWN = 300.0, 0.7
+"""What detail everyone sees, and the part of it that even a poor codec keeps."""
 
 
 def is_chroma_subsampled(encoding: TileEncoding, data: bytes) -> bool:
@@ -91,6 +98,55 @@ class Floor:
             if error > 255**2 / 10 ** (self.psnr / 10):
                 return f"its PSNR is below the {self.psnr:.1f} dB that its file states"
         return None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How two pictures differ inside blocks of 16 x 16 px, for each cell of 2 x 2 blocks.
+
+    Means of blocks say nothing of what is in them: a mosaic of them, or each block turned, has the same.
+    `own` is the variance of the first picture inside its blocks, summed over colours; `error` that of what
+    the second one is off by.
+    """
+
+    own: NDArray[np.float32]
+    error: NDArray[np.float32]
+
+    @staticmethod
+    def between(truth: Pixels, seen: Pixels) -> Detail:
+        """The detail of the source, and how far what is seen is off."""
+        first = truth.astype(np.float32)
+        return Detail(_variance(first), _variance(seen.astype(np.float32) - first))
+
+    def falls_short(self, again: Detail | None = None) -> str | None:
+        """What is wrong, in words, unless the codec makes as much of it (`again`); None if nothing is."""
+        short = (self.error > _DETAIL_LOST) & (self.error > _DETAIL_PART * self.own)
+        if again is not None:
+            short &= self.error > _WORSE * again.error + _DETAIL_LOST
+        return self._told(short)
+
+    def is_of_another(self) -> str | None:
+        """What is wrong, in words, whatever the codec; None if nothing is."""
+        lost = self.error > _DETAIL_PART_OF_UNKNOWN * self.own
+        return self._told(lost & (self.own > _STRONG_DETAIL))
+
+    def _told(self, cells: NDArray[np.bool_]) -> str | None:
+        if not cells.any():
+            return None
+        return f"{int(cells.sum())} of its {cells.size} cells of 32 px have not the source's detail"
+
+
+def _variance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows, columns = (-(-side // COLOR_BLOCK_PX) for side in pixels.shape[:2])
+    bottom, right = rows * COLOR_BLOCK_PX - pixels.shape[0], columns * COLOR_BLOCK_PX - pixels.shape[1]
+    whole = cv2.copyMakeBorder(pixels, 0, bottom, 0, right, cv2.BORDER_REFLECT)
+    means, squares = (
+        cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA) for values in (whole, whole * whole)
+    )
+    cells = (max(1, columns // 2), max(1, rows // 2))
+    return np.asarray(
+        cv2.resize(np.maximum(squares - means * means, 0).sum(-1), cells, interpolation=cv2.INTER_AREA)
+    )
 
 
 def _block_shifts(apart: Any, kept: Any) -> Any:

@@ -18,6 +18,7 @@ from wsicomp.codecs.bare import bare, shared_tables
 from wsicomp.codecs.checks import PartlyDecodedError
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.pyramid.proved_levels import unproved_levels
 from wsicomp.readers.profile import neutral_profile
 from wsicomp.slide import (
     JPEG,
@@ -33,9 +34,6 @@ from wsicomp.slide import (
 _TRIED = 16
 _BEYOND_TOLERANCE = 12
 """Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour."""
-_LIKENESS_SAMPLES = 24
-_SAMPLE_PX, _LEAST_SAMPLE_PX, _MOST_READ_PX = 256, 32, 2048
-_LEAST_LIKENESS, _MOST_SHIFT, _FLAT = 0.5, 24.0, 4.0
 _THUMBNAIL_QUALITY = 90
 _BAND = 16
 
@@ -60,7 +58,7 @@ class CarriedTile:
     is_anew: bool
 
 
-def nameless(slide: Slide) -> Nameless:
+def nameless(slide: Slide, workers: int) -> Nameless:
     """Find out what a conversion that names nobody starts from.
 
     Raises:
@@ -78,7 +76,7 @@ def nameless(slide: Slide) -> Nameless:
         notes.append("the ICC profile is kept as it is, words included: its transform cannot be written anew")
     elif profile != info.icc_profile:
         notes.append("the ICC profile is a neutral one of the same transform")
-    unproved = unproved_levels(slide)
+    unproved = unproved_levels(slide, workers)
     for number in sorted(unproved):
         size = info.levels[number].size
         notes.append(f"not carried on: an image of {size} px that does not show what the slide shows")
@@ -184,69 +182,3 @@ def _band(slide: Slide, number: int, top: int, bottom: int) -> Pixels:
         return slide.read_region(number, region)
     except TileReadError:
         return np.full((bottom - top, level.size.width, 3), 255, np.uint8)
-
-
-def unproved_levels(slide: Slide) -> frozenset[int]:
-    """Levels that do not show what the level above them shows, at places spread over them.
-
-    Raises:
-        SlideReadError: a level cannot be read.
-    """
-    found: set[int] = set()
-    above = 0
-    for number in range(1, len(slide.info.levels)):
-        if _shows_alike(slide, number, above):
-            above = number
-        else:
-            found.add(number)
-    return frozenset(found)
-
-
-def _shows_alike(slide: Slide, number: int, above: int) -> bool:
-    """Whether places of a level look like those of the one above it: most do, and none is wholly another."""
-    level, larger = slide.info.levels[number], slide.info.levels[above]
-    verdicts = []
-    side = max(_LEAST_SAMPLE_PX, min(_SAMPLE_PX, int(_MOST_READ_PX * level.size.width / larger.size.width)))
-    for place in _places(level.size, side):
-        small = _read(slide, number, place)
-        big = _read(slide, above, _scaled(place, level.size, larger.size))
-        if small is not None and big is not None:
-            verdicts.append(_is_alike(small, big))
-    return not verdicts or bool(sum(verdicts) >= 0.75 * len(verdicts))
-
-
-def _places(size: Size, most: int) -> list[Region]:
-    width, height = min(size.width, most), min(size.height, most)
-    side = max(1, int(_LIKENESS_SAMPLES**0.5))
-    lefts = np.unique(np.linspace(0, size.width - width, side).astype(int)).tolist()
-    tops = np.unique(np.linspace(0, size.height - height, side).astype(int)).tolist()
-    return [Region(left, top, width, height) for top in tops for left in lefts]
-
-
-def _scaled(region: Region, size: Size, larger: Size) -> Region:
-    across, down = larger.width / size.width, larger.height / size.height
-    left, top = int(region.x * across), int(region.y * down)
-    right = min(larger.width, max(left + 1, round((region.x + region.width) * across)))
-    bottom = min(larger.height, max(top + 1, round((region.y + region.height) * down)))
-    return Region(left, top, right - left, bottom - top)
-
-
-def _read(slide: Slide, number: int, region: Region) -> Pixels | None:
-    try:
-        return slide.read_region(number, region)
-    except TileReadError:
-        return None
-
-
-def _is_alike(small: Pixels, big: Pixels) -> bool:
-    """Whether two pictures of one place are alike as far as a sixteenth of their detail shows."""
-    size = max(1, small.shape[1] // 16), max(1, small.shape[0] // 16)
-    one, other = (
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float64) for picture in (small, big)
-    )
-    if np.abs(one - other).mean() > _MOST_SHIFT:
-        return False
-    spread = one.std(), other.std()
-    if min(spread) < _FLAT:
-        return bool(max(spread) < 4 * _FLAT)
-    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= _LEAST_LIKENESS

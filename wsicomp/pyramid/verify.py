@@ -33,7 +33,7 @@ from wsicomp.pyramid.reading import shows_what_is_stored
 from wsicomp.pyramid.restoration import check_stated, restored_blocks
 from wsicomp.pyramid.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 from wsicomp.quality import Fidelity
-from wsicomp.readers import open_tiff
+from wsicomp.readers import aperio, open_tiff
 from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.layout import is_reduced
 from wsicomp.readers.numbers import positive_number, power_of, scale_of
@@ -131,7 +131,7 @@ def verify_slide(
             problems += _check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
-            problems += _check_claims(slide, source, is_direct)
+            problems += _check_claims(slide, source, is_direct, workers)
         compared = None if problems else source
         against = None if is_fresh else _against(slide, compared, is_direct, workers)
         found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh, against)
@@ -164,11 +164,21 @@ def _check_own(slide: TiffSlide, has_source: bool) -> Iterator[Problem]:
         yield from _check_model(slide)
         yield from _check_sizes(slide.info)
         yield from _check_blanks(slide)
+        yield from _check_descriptions(slide)
         for name in slide.damaged_images:
             yield Problem("associated-differs", name, "damaged: not what was written")
     elif has_source:
         message = "it holds no provenance, so nothing says what it was made from"
         yield Problem("source-differs", "file", message)
+
+
+def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
+    """The text beside each level of an SVS, in which other programs read which slide it is."""
+    plan = slide.provenance.plan
+    for level in plan.levels if plan.container == "svs" else ():
+        text = slide.description_of(level.number).rstrip("\0 ")
+        if not aperio.is_level_description(text, plan.description.rstrip("\0 ")):
+            yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
 
 
 def _check_carried(
@@ -198,9 +208,9 @@ def _against(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: i
     return Against(slide, source, is_direct, workers)
 
 
-def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool) -> Iterator[Problem]:
+def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Iterator[Problem]:
     if isinstance(slide, ConvertedSlide) and source is not None:
-        yield from check_claims(slide, source, is_direct)
+        yield from check_claims(slide, source, is_direct, workers)
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
@@ -337,13 +347,14 @@ def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> It
     except (ValueError, RuntimeError) as exc:
         yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
         return
-    try:
-        slide.read_tile(index)
-    except SlideReadError as exc:
-        yield Problem("tile-damaged", str(index), exc.message)
     difference = np.abs(pixels - np.array(slide.provenance.plan.background)).max()
     if difference > _BLANK_TOLERANCE:
         yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
+    try:
+        if not slide.is_lost(index):
+            slide.read_tile(index)
+    except SlideReadError as exc:
+        yield Problem("tile-damaged", str(index), exc.message)
 
 
 def _check_source(
@@ -371,7 +382,8 @@ def _check_source(
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
-    if info.icc_profile != (neutral_profile(source.icc_profile)[0] if is_nameless else source.icc_profile):
+    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_nameless else [])]
+    if info.icc_profile not in profiles:
         yield Problem("property-differs", "ICC profile", "not the source's")
     if info.objective_power != source.objective_power:
         found = f"{info.objective_power}, the source has {source.objective_power}"

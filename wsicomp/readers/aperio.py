@@ -42,6 +42,10 @@ _BY_TYPE = {1: "label", 9: "macro"}
 HEADER = f"Aperio Image Library ({SOFTWARE})"
 """How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
 
+_ENTRY = re.compile(
+    r"Aperio Image Library \([^()]*\)\r\n\d+x\d+ \[0,0 \d+x\d+\] \(\d+x\d+\) (-> \d+x\d+ )?"
+    r"[A-Za-z0-9/]+( Q=\d+)? glass=[a-z]+"
+)
 _HISTORY = re.compile(
     r"Aperio Image Library( v\d{1,2}(\.\d{1,3}){0,3}"
     r"| \(wsicomp \d{1,3}(\.\d{1,3}){1,2}((a|b|rc|\.dev)\d{1,3})?\))?"
@@ -105,6 +109,12 @@ def level_description(size: Size, level: LevelText, previous: str) -> str:
     if level.size != size:
         entry += f"-> {level.size.width}x{level.size.height} "
     return f"{entry}{level.coding};{previous}" if previous else f"{entry}{level.coding}"
+
+
+def is_level_description(text: str, previous: str) -> bool:
+    """Whether a level's text is one that `level_description` writes with `previous` behind it."""
+    ending = f";{previous}" if previous else ""
+    return text.endswith(ending) and _ENTRY.fullmatch(text.removesuffix(ending)) is not None
 
 
 def technical_fields(mpp: Mpp | None, objective_power: float | None) -> str:

@@ -198,6 +198,10 @@ class TiffSlide:
                 encoding = tile_encoding(directory.encoding, data)
         return EncodedTile(data, encoding, level.tile)
 
+    def description_of(self, level: int) -> str:
+        """The text that stands in the file beside a level."""
+        return self._levels[level].description
+
     def read_stored(self, index: TileIndex) -> bytes:
         """What the file holds for a tile, unchecked, highest bits first; of planes one after another."""
         return b"".join(self._read_parts(index))
