@@ -124,6 +124,13 @@ def test_writing_beyond_the_edge_is_drawn_over(codec, compression, tmp_path):
     assert off <= (40 if compression == names.JPEG or codec == "jpeg" else 0)
 
 
+@pytest.mark.parametrize("compression", [names.JPEG, names.DEFLATE])
+def test_faint_writing_beyond_the_edge_is_drawn_over(compression, tmp_path):
+    names.faint_beyond_the_edge(tmp_path / "s.tif", compression)
+    report = convert(tmp_path / "s.tif", tmp_path / "t.tif", codec="copy")
+    assert any("encoded anew" in note for note in report.notes)
+
+
 def test_an_icc_profile_is_neutral_and_transforms_alike(tmp_path):
     names.icc_profile(tmp_path / "s.svs")
     report = convert(tmp_path / "s.svs", tmp_path / "t.svs")

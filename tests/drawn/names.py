@@ -142,6 +142,16 @@ def beyond_the_edge(path, compression=JPEG):
     return pixels
 
 
+def faint_beyond_the_edge(path, compression=JPEG):
+    """The same in grey on grey, which shows once somebody stretches the contrast."""
+    pixels = colour.picture(WIDTH, HEIGHT)
+    whole = np.pad(pixels, ((0, 48), (0, 0), (0, 0)), constant_values=243)
+    cv2.putText(whole, "DOE", (8, HEIGHT + 44), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (236, 236, 236), 2)
+    image = _image(pixels, _tiles(whole, ENCODERS[compression]), compression, compression == JPEG, 0)
+    path.write_bytes(layouts.lay_out([image], random.Random(1)))
+    return pixels
+
+
 def icc_profile(path):
     """A slide whose ICC profile is described by the word, and holds it between its tags."""
     pixels = colour.picture(WIDTH, HEIGHT)

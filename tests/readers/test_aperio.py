@@ -61,6 +61,13 @@ def test_deidentifying_our_own_text_drops_nothing():
     assert aperio.deidentify(text) == (text, ())
 
 
+def test_of_scale_and_power_as_many_digits_stay_as_state_them():
+    fields = "| MPP = 0.499019500101|AppMag =20.19500101 "
+    text = f"Aperio Image Library v12.0\r\n\r\n\r\n9x9 (256x256) JPEG/RGB Q=90{fields}"
+    kept, _ = aperio.deidentify(text)
+    assert kept == "Aperio Image Library v12.0\r\n9x9 (256x256) JPEG/RGB Q=90|MPP = 0.49902|AppMag = 20.195"
+
+
 @pytest.mark.parametrize(
     ("description", "subfile_type", "position", "name"),
     [

@@ -32,8 +32,12 @@ from wsicomp.slide import (
 )
 
 _TRIED = 16
-_BEYOND_TOLERANCE = 12
-"""Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour."""
+_BEYOND_TOLERANCE, _FAR_TOLERANCE = 12, 4
+"""Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour.
+
+The first counts in blocks of 16 px that show a part of the level, where codecs ring, the other beyond them.
+"""
+_BLOCK_PX = 16
 _THUMBNAIL_QUALITY = 90
 _BAND = 16
 
@@ -131,12 +135,15 @@ def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
         return True
     beyond = np.ones(pixels.shape[:2], bool)
     beyond[: shown.height, : shown.width] = False
+    allowed = np.full(pixels.shape[:2], _FAR_TOLERANCE)
+    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shown.shape)
+    allowed[tuple(slice(side) for side in near)] = _BEYOND_TOLERANCE
     found = pixels[beyond].astype(np.int16)
     going_on = continued(pixels, shown)[beyond].astype(np.int16)
-    for plain in (np.median(found, axis=0), going_on):
-        if np.abs(found - plain).max() <= _BEYOND_TOLERANCE:
-            return True
-    return False
+    return any(
+        (np.abs(found - plain).max(axis=-1) <= allowed[beyond]).all()
+        for plain in (np.median(found, axis=0), going_on)
+    )
 
 
 def continued(pixels: Pixels, shown: Size) -> Pixels:

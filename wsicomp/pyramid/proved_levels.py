@@ -64,7 +64,8 @@ def _is_alike(slide: Slide, number: int, above: int, rows: range) -> bool:
     across, down = level.width / larger.width, level.height / larger.height
     top = min(level.height - 1, round(rows.start * slide.info.levels[above].tile.height * down))
     height, width = (
-        max(1, round(side * _EIGHTH * ratio)) for side, ratio in zip(truth.shape, (down, across))
+        max(1, round(side * _EIGHTH * ratio))
+        for side, ratio in zip(truth.shape[:2], (down, across), strict=True)
     )
     region = Region(0, top, min(width, level.width), min(height, level.height - top))
     seen, is_seen = _read(slide, number, region)

@@ -385,7 +385,7 @@ def _check_source(
     profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_nameless else [])]
     if info.icc_profile not in profiles:
         yield Problem("property-differs", "ICC profile", "not the source's")
-    if info.objective_power != source.objective_power:
+    if _differ(info.objective_power, source.objective_power):
         found = f"{info.objective_power}, the source has {source.objective_power}"
         yield Problem("property-differs", "objective power", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):

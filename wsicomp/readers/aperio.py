@@ -36,6 +36,7 @@ _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
+_MOST_DIGITS = 8
 _MOST_FIELDS = 10_000
 _BY_TYPE = {1: "label", 9: "macro"}
 
@@ -171,6 +172,11 @@ def _is_scale(key: str, value: str) -> bool:
     )
 
 
+def _short_number(text: str) -> str:
+    """A number as it stands, or in six digits: more of them state no scale, but could state a day."""
+    return text if len(text) <= _MOST_DIGITS else f"{float(text):.6g}"
+
+
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
     """The text with scale, power and those history lines that cannot name anyone, and what was dropped.
 
@@ -180,7 +186,7 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
     dropped = []
     entries = []
     for entry in head.split(";"):
-        lines = [line.strip() for line in entry.splitlines()]
+        lines = [line.strip() for line in entry.splitlines() if line.strip()]
         kept = [line for line in lines if _HISTORY.fullmatch(line)]
         entries.append("\r\n".join(kept))
         if len(kept) < len(lines):
@@ -190,7 +196,7 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
         key, _, value = part.partition("=")
         key = key.strip()
         if _is_scale(key, value):
-            fields.append(part)
+            fields.append(f"{key} = {_short_number(value.strip())}")
         else:
             dropped.append(key if key in _KNOWN | _TECHNICAL else "unknown field")
     return "|".join([";".join(filter(None, entries)), *fields]), tuple(dict.fromkeys(dropped))
