@@ -4,9 +4,11 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import signal
+import threading
 import time
 
 import numpy as np
+import openslide
 import pytest
 
 import wsicomp
@@ -150,3 +152,24 @@ def test_a_property_that_a_thread_was_making_is_made_in_a_child():
         pytest.skip("this Python's properties have no locks")
     with Slow.value.lock:
         assert in_child(lambda: Slow().value == 3)
+
+
+@needs_fork
+def test_a_fork_waits_until_no_thread_is_inside_openslide(folder, monkeypatch):
+    slide, said, inside = wsicomp.open_slide(folder / "source.svs"), [], threading.Event()
+    read = openslide.OpenSlide.read_region
+
+    def slowly(self, *arguments):
+        inside.set()
+        time.sleep(0.5)
+        said.append("read")
+        return read(self, *arguments)
+
+    with slide:
+        monkeypatch.setattr(openslide.OpenSlide, "read_region", slowly)
+        thread = threading.Thread(target=slide.read_region, args=((0, 0), 0, (9, 9)))
+        thread.start()
+        inside.wait()
+        assert in_child(lambda: said == ["read"] and slide.read_region((0, 0), 0, (9, 9)))
+        thread.join()
+        slide.read_region((0, 0), 0, (9, 9))

@@ -16,7 +16,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from openslide import OpenSlide, OpenSlideError
+from PIL import Image
 
+from wsicomp.forks import OPENSLIDE_GATE
 from wsicomp.readers.directories import TIFF_MAGIC
 from wsicomp.readers.tags import Tags, directories
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
@@ -33,6 +35,15 @@ _FARTHEST = 1 << 40
 Numbers = dict[int, NDArray[np.uint64]]
 
 
+class ForkSafeOpenSlide(OpenSlide):
+    """An `openslide.OpenSlide` that a forked process reads on from, whatever other threads were reading."""
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """As `openslide.OpenSlide.read_region`."""
+        with OPENSLIDE_GATE:
+            return super().read_region(location, level, size)
+
+
 def opened(path: str | bytes | os.PathLike[str]) -> OpenSlide:
     """A file as OpenSlide opens it.
 
@@ -42,7 +53,7 @@ def opened(path: str | bytes | os.PathLike[str]) -> OpenSlide:
     found = _danger(Path(os.fsdecode(path)))
     if found:
         raise OpenSlideError(found)
-    return OpenSlide(path)
+    return ForkSafeOpenSlide(path)
 
 
 def _danger(path: Path) -> str:
