@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256
+from tests.drawn import ledgers
 from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
 from wsicomp.batch import accept_slides, read_report, slides_to_look_at, survey_batch, write_csv, write_html
@@ -213,6 +214,92 @@ def test_a_source_that_was_kept_for_want_of_a_look_goes_after_it_without_further
     assert {entry.kept_because for entry in entries(target).values()} == {""}
     assert run(*night, **DELETE).quarantined == 2
     assert held(source) == []
+
+
+FORGED_ACCEPTANCE = (
+    "UPDATE slides SET state = 'done', accepted = '2026-01-01T00:00:00+00:00', "
+    "accepted_source = source_sha256, accepted_target = target_sha256, kept_because = '', kept_cause = ''"
+)
+
+
+def test_the_ledgers_word_that_somebody_looked_moves_no_source(night, capsys):
+    source, target = night
+    ledgers.edit(target, FORGED_ACCEPTANCE)
+    options = ("--dry-run", *FAST, "--delete-source-after-verify", "--even-if-lossy")
+    assert "as nobody has looked: 2" in command(capsys, source, target, *options)[1]
+    result = run(*night, **DELETE)
+    assert (result.quarantined, result.look) == (1, 2)
+    assert held(source) == [GLASS, SPECK]
+    ledgers.edit(target, FORGED_ACCEPTANCE, "UPDATE slides SET look = ''")
+    assert run(*night, **DELETE, retry_failed=True).quarantined == 0
+    assert held(source) == [GLASS, SPECK]
+    assert {entries(target)[name].state for name in (GLASS, SPECK)} == {State.LOOK}
+    accept_slides(target, [GLASS])
+    assert run(*night, **DELETE).quarantined == 1
+
+
+def test_the_ledgers_word_that_somebody_looked_deletes_nothing_in_quarantine(night):
+    source, target = night
+    for name in (GLASS, SPECK):
+        (source / QUARANTINE / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).rename(source / QUARANTINE / name)
+    run(*night)
+    ledgers.edit(target, FORGED_ACCEPTANCE)
+    assert run(*night, **DELETE, quarantine_days=0).deleted == 1
+    assert (source / QUARANTINE / GLASS).exists()
+    accept_slides(target, [GLASS])
+    assert run(*night, **DELETE, quarantine_days=0).deleted == 1
+    assert not (source / QUARANTINE / GLASS).exists()
+
+
+def test_an_acceptance_stands_in_the_source_tree_and_outlives_the_ledger(night):
+    source, target = night
+    accept_slides(target, [GLASS])
+    (path,) = (source / QUARANTINE / ".accepted").iterdir()
+    entry = entries(target)[GLASS]
+    assert json.loads(path.read_text()) == {
+        "source_sha256": sha256(source / GLASS),
+        "target_sha256": sha256(target / GLASS),
+        "accepted": entry.accepted,
+    }
+    (target / ".wsicomp/ledger.sqlite").unlink()
+    assert main(["batch", "rebuild", str(target)]) == 0
+    result = run(*night, **DELETE)
+    assert (result.quarantined, result.look) == (2, 1)
+    assert held(source) == [SPECK]
+
+
+def test_where_the_source_tree_cannot_be_written_that_is_said_and_the_source_stays(night, capsys):
+    source, target = night
+    (source / QUARANTINE).write_text("in the way")
+    code, out, _ = command(capsys, "accept", target, GLASS)
+    assert code == 0
+    assert "until somebody who may write in the source tree accepts it" in out
+    assert entries(target)[GLASS].is_accepted
+    (source / QUARANTINE).unlink()
+    assert run(*night, **DELETE).quarantined == 1
+    assert held(source) == [GLASS, SPECK]
+    ledgers.edit(target, FORGED_ACCEPTANCE)
+    assert "until somebody" not in command(capsys, "accept", target, GLASS)[1]
+    assert run(*night, **DELETE).quarantined == 1
+
+
+def test_an_acceptance_is_written_only_where_the_slide_is(night, tmp_path):
+    source, target = night
+    with Ledger(target) as ledger:
+        ledger.note("source", as_text(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    (look,) = accept_slides(target, [GLASS])
+    assert look.unwritten
+    assert not list((tmp_path / "elsewhere").iterdir())
+    (tmp_path / "elsewhere" / GLASS).parent.mkdir()
+    (tmp_path / "elsewhere" / GLASS).write_bytes(b"another")
+    status = (source / GLASS).stat()
+    (tmp_path / "elsewhere" / GLASS).write_bytes(bytes(status.st_size))
+    os.utime(tmp_path / "elsewhere" / GLASS, ns=(0, status.st_mtime_ns))
+    with pytest.raises(KeptError, match="the source changed since it was converted"):
+        accept_slides(target, [GLASS])
+    assert not (tmp_path / "elsewhere" / QUARANTINE).exists()
 
 
 def test_an_acceptance_survives_what_changes_nothing(night):
@@ -458,6 +545,7 @@ def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(ni
     accept_slides(target, [GLASS, SPECK])
     assert run(*night, **DELETE).quarantined == 3
     version_1(target)
+    shutil.rmtree(source / QUARANTINE / ".accepted")
     look_path(target, GLASS).unlink()
     result = run(*night, **DELETE, quarantine_days=0)
     assert result.deleted == 1

@@ -1,6 +1,8 @@
 """A source stays in quarantine for days that runs have seen, whatever a clock says; no edit goes unseen."""
 
+import json
 import os
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +20,13 @@ from wsicomp.errors import KeptError
 
 START = datetime(2026, 3, 1, 22, tzinfo=UTC)
 ENTRY = Entry("a.svs", "a.svs", State.DONE, source_bytes=9, verified=True)
+
+
+def stayed(source, **changes):
+    """Change what the source tree says of the one source in quarantine."""
+    (path,) = (source / ".wsicomp-quarantine/.days").iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
 
 
 class Clock:
@@ -85,7 +94,7 @@ def test_a_clock_30_days_ahead_deletes_nothing_and_the_run_says_what_goes_when(t
     held = source / ".wsicomp-quarantine/a.svs"
     assert run(source, target, RESTORABLE, delete_source=True).in_quarantine == 1
     long_ago = (datetime.now(UTC) - timedelta(days=30)).isoformat(timespec="seconds")
-    ledgers.edit(target, ("UPDATE slides SET removed = ?, quarantine_seen = ?", (long_ago, long_ago)))
+    stayed(source, seen=long_ago)
     options = [
         "batch",
         str(source),
@@ -107,11 +116,7 @@ def test_a_clock_30_days_ahead_deletes_nothing_and_the_run_says_what_goes_when(t
     assert f"delete the first not before {day}, after 6 days more" in out
     entry = entries(target)["a.svs"]
     assert (entry.quarantine_age, entry.quarantine_runs) == (1.0, 1)
-    ledgers.edit(
-        target,
-        "UPDATE slides SET quarantine_age = 6, quarantine_runs = 6",
-        ("UPDATE slides SET quarantine_seen = ?", (long_ago,)),
-    )
+    stayed(source, age=6.0, runs=6, seen=long_ago)
     assert run(source, target, RESTORABLE, delete_source=True).deleted == 1
     assert not held.exists()
 
@@ -128,9 +133,109 @@ def test_an_old_ledgers_quarantine_begins_its_days_anew(tmp_path):
         "UPDATE slides SET removed = '2020-01-01T00:00:00+00:00'",
         "PRAGMA user_version = 2",
     )
+    shutil.rmtree(source / ".wsicomp-quarantine/.days")
     assert run(source, target, RESTORABLE, delete_source=True).deleted == 0
     assert (source / ".wsicomp-quarantine/a.svs").exists()
     assert entries(target)["a.svs"].quarantine_age == 0
+
+
+def test_the_ledgers_word_skips_no_days(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    draw_tissue(source / "a.svs", 1)
+    run(source, target, RESTORABLE, delete_source=True)
+    ledgers.edit(target, "UPDATE slides SET quarantine_age = 100, quarantine_runs = 9")
+    result = run(source, target, RESTORABLE, delete_source=True)
+    assert (result.deleted, result.in_quarantine) == (0, 1)
+    assert result.first_goes_days == pytest.approx(7, abs=0.1)
+    assert (source / ".wsicomp-quarantine/a.svs").exists()
+    assert entries(target)["a.svs"].quarantine_age < 1
+
+
+def test_a_source_in_quarantine_of_which_nothing_is_written_down_begins_its_days(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    draw_tissue(source / "a.svs", 1)
+    run(source, target, RESTORABLE, delete_source=True)
+    path = stayed(source, age=100.0, runs=9)
+    path.unlink()
+    ledgers.edit(target, "UPDATE slides SET quarantine_age = 100, quarantine_runs = 9")
+    assert run(source, target, RESTORABLE, delete_source=True).deleted == 0
+    assert json.loads(path.read_text())["runs"] == 0
+    stayed(source, age=100.0, runs=9, sha256="0" * 64)
+    assert run(source, target, RESTORABLE, delete_source=True).deleted == 0, "they are of another source"
+    stayed(source, age=100.0, runs=9)
+    assert run(source, target, RESTORABLE, delete_source=True).deleted == 1
+    assert not path.exists()
+
+
+def test_what_is_put_back_from_quarantine_begins_its_days_when_it_comes_again(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    draw_tissue(source / "a.svs", 1)
+    run(source, target, RESTORABLE, delete_source=True)
+    path = stayed(source, age=100.0, runs=9)
+    (source / ".wsicomp-quarantine/a.svs").rename(source / "a.svs")
+    run(source, target, RESTORABLE)
+    assert not path.exists()
+    assert run(source, target, RESTORABLE, delete_source=True).quarantined == 1
+    assert json.loads(path.read_text())["age"] == 0
+
+
+DAMAGES = {
+    "words": b"long enough",
+    "nothing": b"",
+    "a list": b"[]",
+    "nested without end": b"[" * 60_000,
+    "too long": b" " * 200_000 + b"{}",
+    "of other fields": b'{"source": "a.svs"}',
+    "of another source": {"source": "b.svs"},
+    "of a source out of the tree": {"source": "../a.svs"},
+    "of no digest": {"sha256": "x"},
+    "of negative days": {"age": -1},
+    "of no days": {"age": float("nan")},
+    "of days without end": {"age": float("inf")},
+    "of runs that are true": {"runs": True},
+    "seen at no time": {"seen": "soon"},
+    "seen at a number": {"seen": 5},
+}
+
+
+def test_damaged_words_of_the_source_tree_keep_every_source_in_one_line(tmp_path, capsys):
+    source, target = tmp_path / "source", tmp_path / "target"
+    draw_tissue(source / "a.svs", 1)
+    run(source, target, RESTORABLE, delete_source=True)
+    draw_tissue(source / "c.svs", 2)
+    path = stayed(source, age=100.0, runs=9)
+    good = path.read_bytes()
+    for name, damage in DAMAGES.items():
+        path.write_bytes(
+            damage if isinstance(damage, bytes) else json.dumps(json.loads(good) | damage).encode()
+        )
+        result = run(source, target, RESTORABLE, delete_source=True)
+        assert (result.deleted, result.quarantined, result.is_good) == (0, 0, False), name
+        assert result.nothing_removed.startswith(str(path)), name
+        assert (source / "c.svs").exists(), name
+    options = [
+        "--preset",
+        "archive-lossless",
+        "--jobs",
+        "1",
+        "--min-free",
+        "0",
+        "--delete-source-after-verify",
+    ]
+    assert main(["batch", str(source), str(target), *options]) == 1
+    assert f"  no source was taken away: {path}: is not what wsicomp wrote" in capsys.readouterr().out
+    assert run(source, target, RESTORABLE).is_good, "who takes nothing away is not kept from it"
+    path.unlink()
+    (tmp_path / "elsewhere.json").write_bytes(good)
+    path.symlink_to(tmp_path / "elsewhere.json")
+    assert "is a link" in run(source, target, RESTORABLE, delete_source=True).nothing_removed
+    path.unlink()
+    path.parent.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / path.name).write_bytes(good)
+    path.parent.symlink_to(tmp_path / "elsewhere")
+    assert "is a link" in run(source, target, RESTORABLE, delete_source=True).nothing_removed
+    assert (tmp_path / "elsewhere" / path.name).read_bytes() == good
 
 
 def in_place(path, at=-1):

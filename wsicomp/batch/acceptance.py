@@ -1,31 +1,39 @@
 """Slides that a person has to look at before their sources may go, and the record that somebody did.
 
-An acceptance is of one conversion of one source, by their SHA-256: if either changes, it is void.
+An acceptance is of one conversion of one source, by their SHA-256: if either changes, it is void. It
+stands in the ledger, for status and report, and in the source tree, by which alone a source may go.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.ledger import HELD_FOR_LOOK, SOURCE, Entry, Ledger, State, audit_path, look_path
 from wsicomp.batch.names import as_path, as_text
-from wsicomp.batch.quarantine import QUARANTINED
+from wsicomp.batch.quarantine import DELETED, QUARANTINED
+from wsicomp.batch.records import is_written, write_acceptance
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import held_alone, logged, utc_now
-from wsicomp.errors import KeptError, LedgerError
+from wsicomp.errors import KeptError, LedgerError, SlideReadError, SlideWriteError
 from wsicomp.own_files import is_own
+from wsicomp.preparation import file_sha256, slide_identity
 
 
 @dataclass(frozen=True)
 class Look:
-    """A slide, the best picture there is of what was removed, and whether it was accepted just now."""
+    """A slide, the best picture there is of what was removed, and whether it was accepted just now.
+
+    `unwritten` says why the acceptance does not stand in the source tree, so that the source stays.
+    """
 
     entry: Entry
     picture: Path | None
     is_new: bool = False
+    unwritten: str = ""
 
 
 def slides_to_look_at(target: Path) -> tuple[Look, ...]:
@@ -49,7 +57,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
     """Write down that a person has looked at these slides: all of them, or none.
 
     A slide is named as the report names it, or by the path of its source or its conversion. The next run may
-    then take its source away, as it may those of others.
+    then take its source away, as it may those of others, if it could be written into the source tree too.
 
     Raises:
         LedgerError: there is no ledger, a batch is at work, or a name is of no slide or of two.
@@ -67,7 +75,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
         for look in looks:
             if look.is_new:
                 log.info("%s: accepted (%s)", look.entry.source, look.entry.look)
-    return looks
+        return tuple(replace(look, unwritten=_unwritten(look.entry, trees)) for look in looks)
 
 
 def tree_of(slide: str) -> Path:
@@ -110,7 +118,7 @@ def _accepted(entry: Entry, trees: Trees) -> Look:
     picture = picture_of(trees.target, entry)
     if not entry.is_converted:
         raise KeptError(f"is {entry.state}: there is no conversion to look at", entry.source)
-    if not entry.look or entry.is_accepted:
+    if not entry.look or (entry.is_accepted and is_written(trees.source, entry)):
         return Look(entry, picture)
     _check_unchanged(entry, trees)
     held = entry.kept_cause == HELD_FOR_LOOK
@@ -126,15 +134,39 @@ def _accepted(entry: Entry, trees: Trees) -> Look:
 
 
 def _check_unchanged(entry: Entry, trees: Trees) -> None:
-    """Refuse what was not looked at; whole files are held against their digests before a source goes."""
+    """Refuse what was not looked at, and a source or a conversion that is not what the ledger says."""
     again = "run the batch again, then look at its new picture"
-    source = trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
+    source, target = _place_of(entry, trees), trees.target_of(entry)
     facts = _facts(source)
     is_of_one_file = entry.stamp.count("-") == 1
-    if facts is not None and is_of_one_file and "{}-{}".format(*facts) != entry.stamp:
+    is_other = facts is not None and is_of_one_file and "{}-{}".format(*facts) != entry.stamp
+    with suppress(SlideReadError):  # who may not read it releases nothing
+        is_other = is_other or (facts is not None and slide_identity(source)[1] != entry.source_sha256)
+    if is_other:
         raise KeptError(f"the source changed since it was converted: {again}", entry.source)
-    if _facts(trees.target_of(entry)) != (entry.target_bytes, entry.target_mtime_ns):
+    is_same = _facts(target) == (entry.target_bytes, entry.target_mtime_ns)
+    if not is_same or file_sha256(target) != entry.target_sha256:
         raise KeptError(f"the conversion is not the file that was written: {again}", entry.source)
+
+
+def _place_of(entry: Entry, trees: Trees) -> Path:
+    """Where the source is, by what the ledger says."""
+    return trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
+
+
+def _unwritten(entry: Entry, trees: Trees) -> str:
+    """Have the source tree say that somebody looked, if the slide is there; why not, else ""."""
+    if not entry.is_accepted or entry.removal == DELETED or is_written(trees.source, entry):
+        return ""
+    try:
+        if not trees.source.is_absolute():
+            return "the ledger does not say where that is"
+        if slide_identity(_place_of(entry, trees))[1] != entry.source_sha256:
+            return "the source there is another one"
+        write_acceptance(trees.source, entry)
+    except (SlideReadError, SlideWriteError) as exc:
+        return str(exc)
+    return ""
 
 
 def _facts(path: Path) -> tuple[int, int] | None:

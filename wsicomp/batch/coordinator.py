@@ -7,9 +7,10 @@ at any moment, the next run goes on from the ledger and from the targets that st
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from logging import Logger
 from pathlib import Path
 
 from wsicomp.batch.choices import BatchChoices
@@ -17,14 +18,15 @@ from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
 from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.namekey import checked_place, keep_names, make_key
-from wsicomp.batch.names import as_text
-from wsicomp.batch.quarantine import seen_in
+from wsicomp.batch.names import as_path, as_text
+from wsicomp.batch.quarantine import begun_in, seen_in
+from wsicomp.batch.records import Records, forget_stay, read_records, write_stay
 from wsicomp.batch.run import BatchResult, Run, sweep
 from wsicomp.batch.survey import Survey, Trees, is_held, survey_tree
 from wsicomp.batch.watch import Heartbeat, held_alone, logged
 from wsicomp.batch.workshop import Stop, Watcher, Workshop
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
 from wsicomp.inputs import is_folder
 from wsicomp.preparation import settings_digest
 
@@ -54,8 +56,7 @@ def run_batch(
                 sweep(entry, trees)
         if choices.name_key is not None:
             make_key(choices.name_key)
-        seen = {source: entry for source, entry in known.items() if is_held(entry, trees)}
-        seen = {source: seen_in(entry, choices.quarantine_days) for source, entry in seen.items()}
+        seen = _as_recorded(known, trees, choices, log)
         survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
         if choices.name_key is not None:
             keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
@@ -150,6 +151,37 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
     if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
         raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
     return known
+
+
+def _as_recorded(
+    known: Mapping[str, Entry], trees: Trees, choices: BatchChoices, log: Logger
+) -> dict[str, Entry]:
+    """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
+    try:
+        records = read_records(trees.source)
+    except KeptError as exc:
+        log.warning("days in quarantine are not counted: %s", exc)
+        return {}
+    for source in records.stays:
+        if not os.path.lexists(trees.source / QUARANTINE / as_path(source)):
+            forget_stay(trees.source, source)
+    looked_at = {source: records.accepted(entry) for source, entry in known.items()}
+    changed = {source: entry for source, entry in looked_at.items() if entry != known[source]}
+    held = (entry for entry in looked_at.values() if is_held(entry, trees))
+    try:
+        changed |= {entry.source: entry for entry in _counted(held, trees, records, choices)}
+    except SlideWriteError as exc:
+        log.warning("days in quarantine are not counted: %s", exc)
+    return changed
+
+
+def _counted(held: Iterator[Entry], trees: Trees, records: Records, choices: BatchChoices) -> Iterator[Entry]:
+    """The entries of sources in quarantine after one more run, which the source tree says from now on."""
+    for entry in held:
+        is_known = records.knows_stay(entry)
+        counted = seen_in(records.stayed(entry), choices.quarantine_days) if is_known else begun_in(entry)
+        write_stay(trees.source, counted)
+        yield counted
 
 
 def _crew(trees: Trees, config: ConversionConfig, choices: BatchChoices) -> AbstractContextManager[Crew]:

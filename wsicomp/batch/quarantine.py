@@ -23,15 +23,12 @@ _LEAST_RUNS = 2
 
 def put_in(entry: Entry) -> Entry:
     """The entry of a slide whose source has just come into quarantine."""
-    now = utc_now()
-    return replace(
-        entry,
-        removal=QUARANTINED,
-        removed=now,
-        quarantine_age=0.0,
-        quarantine_runs=0,
-        quarantine_seen=now,
-    )
+    return replace(begun_in(entry), removal=QUARANTINED, removed=utc_now())
+
+
+def begun_in(entry: Entry) -> Entry:
+    """The entry of a source in quarantine whose days begin now."""
+    return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen=utc_now())
 
 
 def seen_in(entry: Entry, days: float) -> Entry:

@@ -73,8 +73,6 @@ class _Read:
 def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progress | None = None) -> Rebuilt:
     """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
 
-    What only the ledger knew is lost: who has looked at which slide, and how long sources are in quarantine.
-
     Raises:
         LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work.
         SlideWriteError: nothing can be written there.

@@ -16,6 +16,7 @@ from pathlib import Path
 from wsicomp.batch.job import Outcome, failure, seen_reason
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.quarantine import DELETED, put_in
+from wsicomp.batch.records import forget_stay, write_stay
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
@@ -184,12 +185,15 @@ def _floored(saved: float) -> str:
 def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """Move a source that was just proved to be replaced into quarantine, and say so.
 
+    What the entry says of days and looks is to be from the source tree (`Records.of`).
+
     Raises:
         KeptError: it stays; something is not as it was proved, or the file system refuses.
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
     _check_same(source, entry, trees, facts)
+    moved = replace(put_in(entry), kept_because="", kept_cause="")
     try:
         with (
             opened_folder(source.parent, trees.source) as here,
@@ -197,10 +201,11 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
         ):
             if which_file(here.held / source.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
+            write_stay(trees.source, moved)
             _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
-    return replace(put_in(entry), kept_because="", kept_cause="")
+    return moved
 
 
 def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
@@ -244,6 +249,7 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
             os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
+    forget_stay(trees.source, entry.source)
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
 
 

@@ -27,6 +27,7 @@ from wsicomp.batch.ledger import (
 )
 from wsicomp.batch.names import as_path, as_text, folded
 from wsicomp.batch.quarantine import QUARANTINED, days_left, is_overdue
+from wsicomp.batch.records import Records, read_records
 from wsicomp.batch.removal import ProofJob, deleted, held_back, quarantined
 from wsicomp.batch.survey import DAMAGED, Survey, Trees
 from wsicomp.batch.watch import utc_now
@@ -55,7 +56,8 @@ class BatchResult:
     by a person), `waiting` and `failures` count all slides that are in these states now and were asked for.
     `in_quarantine` counts the sources there that only their days keep from being deleted, and
     `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
-    every day: `first_goes_days` and `last_goes_days`, None where there is none.
+    every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
+    source was taken away, where what the source tree says of them is damaged.
     """
 
     look: int
@@ -75,11 +77,13 @@ class BatchResult:
     quarantine_bytes: int = 0
     first_goes_days: float | None = None
     last_goes_days: float | None = None
+    nothing_removed: str = ""
 
     @property
     def is_good(self) -> bool:
-        """Whether no slide of the tree failed, and nothing but the user ended the run."""
-        return not self.failures and not self.no_room and self.why in (FINISHED, UNTIL, ASKED)
+        """Whether no slide of the tree failed, and nothing but the user ended the run or kept the sources."""
+        is_hindered = self.failures or self.no_room or self.nothing_removed
+        return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
 
 
 def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
@@ -118,6 +122,7 @@ class Run:
         self._redone: list[Entry] = []
         self._proved: set[str] = set()
         self._found: frozenset[str] = frozenset()
+        self._nothing_removed = ""
 
     def through(self, survey: Survey) -> BatchResult:
         """Check what is in doubt, take away what is replaced, convert what is due, take away again.
@@ -266,18 +271,30 @@ class Run:
     def _take_away(self) -> None:
         """Move away the sources that are proved to be replaced, delete those long in quarantine."""
         choices, ledger = self._shop.choices, self._shop.ledger
-        if not choices.delete_source or self._shop.reason():
+        if not choices.delete_source or self._shop.reason() or (records := self._records()) is None:
             return
-        done = list(ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}"))
+        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
+        done = [records.of(entry) for entry in verified]
         asked = [entry for entry in done if self._is_to_go(entry)]
         asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
         shop = self._shop
         shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
-        held = list(ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}"))
+        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
+        held = [records.of(entry) for entry in quarantine]
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
         shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
+
+    def _records(self) -> Records | None:
+        """What the source tree says of its slides; None where that is damaged, so that nothing goes."""
+        try:
+            return read_records(self._trees.source)
+        except KeptError as exc:
+            if not self._nothing_removed:
+                self._shop.log.error("no source is taken away: %s", exc)
+            self._nothing_removed = str(exc)
+            return None
 
     def _pictures(self) -> list[Task]:
         """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
@@ -391,9 +408,11 @@ class Run:
             if self._is_asked_for(entry)
         )
         days = self._shop.choices.quarantine_days
+        quarantine = self._shop.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
+        records = self._records() if self._shop.choices.delete_source else None
         held = [
             entry
-            for entry in self._shop.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
+            for entry in (quarantine if records is None else map(records.of, quarantine))
             if self._is_asked_for(entry) and not held_back(entry, self._shop.choices.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
@@ -415,6 +434,7 @@ class Run:
             quarantine_bytes=sum(entry.source_bytes for entry in held),
             first_goes_days=min(left, default=None),
             last_goes_days=max(left, default=None),
+            nothing_removed=self._nothing_removed,
         )
 
     def _is_asked_for(self, entry: Entry) -> bool:

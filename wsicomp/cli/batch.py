@@ -41,6 +41,7 @@ from wsicomp.batch.choices import next_time
 from wsicomp.batch.inventory import QUARANTINE
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
 from wsicomp.batch.quarantine import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
+from wsicomp.batch.records import Records, read_records
 from wsicomp.batch.removal import held_back
 from wsicomp.batch.watch import Heard, is_at_work, read_heartbeat
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
@@ -338,9 +339,10 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
     if choices.delete_source:
         when = f"after {choices.quarantine_days:g} days" if choices.quarantine_days else "by the same run"
         say(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
-        for why, count in _held_back(target, choices).items():
+        records = read_records(source.absolute())
+        for why, count in _held_back(target, choices, records).items():
             say(f"sources that would stay, {why}: {count}")
-        for what, count in _quarantine(target, choices).items():
+        for what, count in _quarantine(target, choices, records).items():
             say(f"sources in quarantine that {what}: {count}")
     say(
         f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
@@ -349,12 +351,13 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
     return 0
 
 
-def _held_back(target: Path, choices: BatchChoices) -> dict[str, int]:
+def _held_back(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
     """Why sources of slides that are done would stay, and how many."""
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            done = [entry for entry in ledger.entries() if entry.is_converted and entry.removal != DELETED]
+            known = map(records.of, ledger.entries())
+            done = [entry for entry in known if entry.is_converted and entry.removal != DELETED]
         causes.update(held_back(entry, choices.min_saving)[0] for entry in done)
     words = {
         HELD_FOR_LOOK: "as nobody has looked",
@@ -363,14 +366,13 @@ def _held_back(target: Path, choices: BatchChoices) -> dict[str, int]:
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
-def _quarantine(target: Path, choices: BatchChoices) -> dict[str, int]:
+def _quarantine(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
     """What would become of sources in quarantine, and of how many."""
     held: list[Entry] = []
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            found = [
-                entry for entry in ledger.entries() if entry.removal == QUARANTINED and entry.is_converted
-            ]
+            known = map(records.of, ledger.entries())
+            found = [entry for entry in known if entry.removal == QUARANTINED and entry.is_converted]
         held = [entry for entry in found if not held_back(entry, choices.min_saving)[0]]
     days = choices.quarantine_days
     go = sum(is_overdue(seen_in(entry, days), days) for entry in held)
@@ -416,6 +418,8 @@ def _result_text(result: BatchResult, target: Path) -> list[str]:
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
     if result.in_quarantine:
         lines.append(_quarantine_text(result))
+    if result.nothing_removed:
+        lines.append(f"  no source was taken away: {result.nothing_removed}")
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
     return lines
 

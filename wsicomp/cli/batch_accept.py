@@ -24,7 +24,8 @@ With TARGET_DIR alone it lists the slides that wait, each with the picture of wh
 changes nothing. With SLIDEs it says where the picture of each is, and writes into the ledger that it was
 looked at: when, and which source and conversion (SHA-256); should either change, that is void. A SLIDE is
 named as in the list, or by the path of its source or of its conversion; without TARGET_DIR by that of its
-conversion. The next run with --delete-source-after-verify then treats its source as any other."""
+conversion. The same is written into the source tree, by which alone the next run with
+--delete-source-after-verify treats its source as any other; who may not write there is told so."""
 
 
 def register_accept(commands: Subparsers) -> None:
@@ -55,7 +56,12 @@ def _picture_text(picture: Path | None) -> str:
 def look_json(look: Look) -> dict[str, Any]:
     """The same as JSON values, with all that the ledger says of the slide."""
     picture = None if look.picture is None else str(look.picture)
-    return {**as_values(vars(look.entry).items()), "picture": picture, "accepted_now": look.is_new}
+    return {
+        **as_values(vars(look.entry).items()),
+        "picture": picture,
+        "accepted_now": look.is_new,
+        "unwritten": look.unwritten,
+    }
 
 
 def run_accept(options: argparse.Namespace) -> int:
@@ -79,7 +85,11 @@ def _accepted_text(look: Look) -> list[str]:
     if not entry.look:
         return [f"{entry.source}: is done and needs no look; nothing was changed"]
     when = "accepted" if look.is_new else f"was accepted before, {entry.accepted}"
-    return [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(look.picture)}"]
+    lines = [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(look.picture)}"]
+    if look.unwritten:
+        stays = "its source is not removed until somebody who may write in the source tree accepts it"
+        lines.append(f"  {stays} ({look.unwritten})")
+    return lines
 
 
 def _to_accept_text(target: Path, looks: Sequence[Look]) -> list[str]:

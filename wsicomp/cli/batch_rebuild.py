@@ -16,9 +16,8 @@ Make the ledger of TARGET_DIR anew by what its targets say of themselves, where 
 
 Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not touched; the old
 ledger is moved aside, beside the new one. The next batch holds each conversion against its source before it
-takes it on, and no source goes before the same proof as ever. What only the old ledger knew is lost: who has
-looked at which slide (they are to be looked at again), and since when sources are in quarantine (their days
-begin anew)."""
+takes it on, and no source goes before the same proof as ever. Who has looked at which slide, and how long
+sources are in quarantine, stands in the source tree."""
 
 
 def register_rebuild(commands: Subparsers) -> None:
