@@ -15,7 +15,7 @@ import pytest
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256, write_slide
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, facts, plant, write_journal, write_victim
-from wsicomp.batch import Ledger
+from wsicomp.batch import Ledger, rebuild_ledger
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.coordinator import check_apart
 from wsicomp.batch.job import ConversionJob, PictureJob, RecheckJob, large_audit
@@ -160,6 +160,73 @@ def test_a_log_that_is_planted_in_the_midst_of_a_run_is_not_followed(trees, vict
         plant(folder / "batch.log", kind, victim)
         log.info("a line")
     assert facts(victim) == before
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A folder of somebody else, with files by the names of ours; what is in it."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    ends = ("", "-wal", "-shm", "-journal", *(f".{number}" for number in range(1, 7)))
+    for name in [f"ledger.sqlite{end}" for end in ends] + [f"batch.log{end}" for end in ends]:
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def swap(folder, others):
+    """Have the folder's name lead to another one, as somebody can in the midst of a run."""
+    folder.rename(folder.with_name("was"))
+    folder.symlink_to(others)
+    return folder.with_name("was")
+
+
+def names(folder):
+    return {path.name: facts(path) for path in folder.iterdir()}
+
+
+def test_a_log_is_turned_over_in_its_own_folder_whatever_has_the_name_of_that(trees, others):
+    before = names(others)
+    with held_alone(trees[1]) as folder, logged(folder) as log:
+        log.info("first")
+        was = swap(folder, others)
+        for number in range(7):
+            os.truncate(was / "batch.log", 6_000_000)
+            log.info("line %d", number)
+    assert names(others) == before
+    assert sorted(path.name for path in was.glob("batch.log*")) == [
+        "batch.log",
+        *(f"batch.log.{number}" for number in range(1, 6)),
+    ]
+    assert "line 6" in (was / "batch.log").read_text()
+
+
+def test_a_ledger_is_moved_aside_in_its_own_folder_alone(trees, others):
+    before = names(others)
+    run(*trees)
+    ledger = trees[1] / FOLDER / "ledger.sqlite"
+    ledger.write_bytes(b"damaged")
+
+    def told(*_):
+        if not (trees[1] / FOLDER).is_symlink():
+            swap(trees[1] / FOLDER, others)
+
+    with pytest.raises(SlideWriteError, match="a folder on the way is a link"):
+        rebuild_ledger(trees[1], on_progress=told)
+    assert names(others) == before
+    assert (trees[1] / "was/ledger.sqlite").read_bytes() == b"damaged"
+
+
+def test_a_ledger_is_closed_without_a_word_to_the_files_of_others(trees, others):
+    before = names(others)
+    (trees[1] / FOLDER).mkdir(parents=True)
+    with Ledger(trees[1]) as ledger:
+        ledger.put([Entry("a", "b")])
+        was = swap(trees[1] / FOLDER, others)
+        ledger.put([Entry("c", "d")])
+    assert names(others) == before
+    (trees[1] / FOLDER).unlink()
+    was.rename(trees[1] / FOLDER)
+    assert sorted(entries(trees[1])) == ["a", "c"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -36,7 +36,7 @@ from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
 from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
 from wsicomp.outputs import completed_file
-from wsicomp.own_files import is_open, opened_folder
+from wsicomp.own_files import Folder, is_open, opened_folder
 
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
@@ -431,25 +431,26 @@ def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> 
         fresh.execute("COMMIT")
         data = bytearray(fresh.serialize())
     data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging
-    aside = set_aside(path)  # also what a ledger that is no more left beside it, which is not of this one
+    with opened_folder(path.parent, path.parents[1]) as folder:
+        aside = set_aside(folder)  # with what a ledger that is no more left, which is not of this one
     with completed_file(path, root=path.parents[1]) as file:
         file.write(data)
     return aside
 
 
-def set_aside(path: Path) -> Path | None:
+def set_aside(folder: Folder) -> Path | None:
     """Give a ledger, with what SQLite keeps beside it, another name, which is returned; None without one.
 
     Raises:
         OSError: it cannot be moved.
     """
     number = 1
-    while os.path.lexists(place := path.with_name(f"{path.name}.old-{number}")):
+    while folder.status(old := f"{_FILE}.old-{number}") is not None:
         number += 1
     for end in ("", *_BESIDE):
         with suppress(FileNotFoundError):
-            path.with_name(f"{path.name}{end}").rename(place.with_name(f"{place.name}{end}"))
-    return place if os.path.lexists(place) else None
+            folder.move(f"{_FILE}{end}", folder, f"{old}{end}", overwrite=False)
+    return folder.path / old if folder.status(old) is not None else None
 
 
 def _make_tables(database: sqlite3.Connection) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import TextIOWrapper
+from itertools import pairwise
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +22,7 @@ from wsicomp.batch.ledger import FOLDER
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
 from wsicomp.outputs import completed, made_folder, partial_path
-from wsicomp.own_files import open_own, opened_folder, read_own
+from wsicomp.own_files import Folder, open_own, opened_folder, read_own
 
 HEARTBEAT = "heartbeat.json"
 
@@ -114,12 +115,32 @@ def _lock(file: IO[bytes]) -> None:
 
 
 class _QuietFile(RotatingFileHandler):
-    """A log that a full disk does not turn into noise, and that follows no link."""
+    """A log that a full disk does not turn into noise, in an open folder, whatever has its name."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        super().__init__(
+            folder.path / _LOG,
+            maxBytes=_LOG_BYTES,
+            backupCount=_LOGS,
+            encoding="utf-8",
+            delay=True,
+            errors="backslashreplace",
+        )
 
     def _open(self) -> TextIOWrapper:
-        path = Path(self.baseFilename)
-        descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, path.parent.parent)
+        descriptor = self._folder.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
+
+    def doRollover(self) -> None:  # noqa: N802 - logging's own name
+        """Give every log the name of an older one, and begin another."""
+        if self.stream:
+            self.stream.close()
+            self.stream = None
+        names = [_LOG, *(f"{_LOG}.{number}" for number in range(1, _LOGS + 1))]
+        for newer, older in reversed([*pairwise(names)]):
+            with suppress(OSError):  # none yet, or something else has the name
+                self._folder.move(newer, self._folder, older, overwrite=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own name
         return
@@ -141,24 +162,17 @@ def logged(folder: Path) -> Iterator[logging.Logger]:
     """
     with opened_folder(folder, folder.parent) as opened:
         opened.check(_LOG)
-    logger = logging.getLogger("wsicomp.batch")
-    handler = _QuietFile(
-        folder / _LOG,
-        maxBytes=_LOG_BYTES,
-        backupCount=_LOGS,
-        encoding="utf-8",
-        delay=True,
-        errors="backslashreplace",
-    )
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield logger
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+        logger = logging.getLogger("wsicomp.batch")
+        handler = _QuietFile(opened)
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        try:
+            yield logger
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
 
 
 class Heartbeat:
