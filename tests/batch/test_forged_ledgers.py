@@ -281,6 +281,28 @@ def test_what_is_written_into_a_ledger_while_it_is_open_is_told_as_well(trees):
                 assert "batch rebuild" in str(exc), name  # noqa: PT017 - any other error would end the test
 
 
+def test_a_trigger_that_comes_while_the_ledger_is_open_changes_no_row(trees):
+    _, target = trees
+    with Ledger(target) as ledger:
+        before = list(ledger.entries())
+        ledgers.WRONG_SHAPES["a trigger"](target)
+        with pytest.raises(LedgerError, match=r"its tables were changed while it was open.*batch rebuild"):
+            ledger.put(before[:1])
+        assert list(ledger.entries()) == before
+
+
+def test_a_ledger_of_each_version_is_known_to_the_letter_also_when_it_was_upgraded(trees):
+    _, target = trees
+    good = ledgers.ledger_of(target).read_bytes()
+    for version in (1, 2, 3):
+        ledgers.overwrite(target, good)
+        ledgers.as_version(target, version)
+        assert len(entries(target)) == 3
+        for _ in range(2):
+            with Ledger(target) as ledger:
+                assert len(list(ledger.entries())) == 3
+
+
 def test_a_full_disk_is_no_reason_to_rebuild(trees):
     _, target = trees
     with Ledger(target, read_only=True) as ledger, pytest.raises(WsicompError) as refused:

@@ -97,7 +97,7 @@ def version_1(target):
     new = {"notes", "model", "removed_area", "look", "accepted", "accepted_source", "accepted_target"}
     path = target / ".wsicomp/ledger.sqlite"
     with sqlite3.connect(path) as database:
-        for name in (*new, "kept_cause"):
+        for name in (*new, "kept_cause", "quarantine_age", "quarantine_runs", "quarantine_seen"):
             database.execute(f"ALTER TABLE slides DROP COLUMN {name}")
         database.execute("UPDATE slides SET state = 'done' WHERE state = 'look'")
         for source, text in database.execute("SELECT * FROM reports").fetchall():

@@ -100,14 +100,21 @@ def alias(target):
 
 def report(target, text):
     """Write a text in the place of a slide's report, in a ledger of version 1, which is read from them."""
-    new = {"notes", "model", "removed_area", "look", "kept_cause"}
-    new |= {"accepted", "accepted_source", "accepted_target"}
+    as_version(target, 1)
+    edit(target, ("UPDATE reports SET report = ?", (text,)))
+
+
+def as_version(target, version):
+    """Make of a ledger what an earlier version wrote."""
+    later = {"quarantine_age", "quarantine_runs", "quarantine_seen"} if version < 3 else set()
+    if version < 2:
+        later |= {"notes", "model", "removed_area", "look", "kept_cause"}
+        later |= {"accepted", "accepted_source", "accepted_target"}
     with closing(sqlite3.connect(ledger_of(target), isolation_level=None)) as database:
         there = {row[1] for row in database.execute("PRAGMA table_info(slides)")}
-        for name in there & new | there & {"quarantine_age", "quarantine_runs", "quarantine_seen"}:
+        for name in there & later:
             database.execute(f"ALTER TABLE slides DROP COLUMN {name}")
-        database.execute("UPDATE reports SET report = ?", (text,))
-        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA user_version = {version}")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -200,6 +207,13 @@ WRONG_VALUES = {
 }
 """Ledgers with a value that no run writes: all are refused."""
 
+ENDLESS = """CREATE TRIGGER sqlite_t AFTER INSERT ON slides BEGIN
+    DELETE FROM facts WHERE name IN (
+        WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many) SELECT n FROM many);
+END"""
+CHANGING = """CREATE TRIGGER sqlite_t AFTER INSERT ON slides BEGIN
+    UPDATE slides SET verified = 1, removal = 'quarantined';
+END"""
 WRONG_SHAPES = {
     "no bytes": partial(cut, size=0),
     "the first 100 bytes": partial(cut, size=100),
@@ -224,6 +238,30 @@ WRONG_SHAPES = {
         target,
         "CREATE TRIGGER t AFTER INSERT ON slides BEGIN UPDATE slides SET removal = 'quarantined'; END",
     ),
+    "a trigger without end by SQLite's own name": lambda target: edit(
+        target,
+        "PRAGMA writable_schema = ON",
+        ("INSERT INTO sqlite_master VALUES ('trigger', 'sqlite_t', 'slides', 0, ?)", (ENDLESS,)),
+    ),
+    "a trigger by SQLite's own name that changes rows": lambda target: edit(
+        target,
+        "PRAGMA writable_schema = ON",
+        ("INSERT INTO sqlite_master VALUES ('trigger', 'sqlite_t', 'slides', 0, ?)", (CHANGING,)),
+    ),
+    "an index that lets a digest be there once": lambda target: edit(
+        target, "DROP INDEX slides_state", "CREATE UNIQUE INDEX slides_state ON slides(digest)"
+    ),
+    "an index of some states": lambda target: edit(
+        target,
+        "DROP INDEX slides_state",
+        "CREATE INDEX slides_state ON slides (state) WHERE state != 'failed'",
+    ),
+    "a table that forgets": lambda target: edit(
+        target,
+        "DROP TABLE facts",
+        "CREATE TABLE facts (name TEXT PRIMARY KEY ON CONFLICT IGNORE, value TEXT NOT NULL)",
+    ),
+    "figures of a planner": lambda target: edit(target, "ANALYZE"),
     "a key that does not tell cases": lambda target: edit(
         target,
         "DROP TABLE facts",

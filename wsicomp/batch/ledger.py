@@ -22,6 +22,7 @@ from typing import Any
 
 from wsicomp.batch.names import as_path
 from wsicomp.batch.soundness import (
+    SCHEMA,
     UnsoundError,
     check_pages,
     check_tables,
@@ -251,7 +252,8 @@ class Ledger:
             database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
         try:
             guard(database)
-            self._check_version(database)
+            self._schema = self._checked_schema(database)
+            check_pages(database)
             if not read_only:
                 check_files(self._target, read_only, are_open=True)
             if read_only:
@@ -260,6 +262,7 @@ class Ledger:
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute("PRAGMA synchronous=NORMAL")
                 upgrade(database)
+                self._schema = self._checked_schema(database)
             check_values(database, _COLUMNS, _WORDS)
             unusual = to_look_at(("source", "target"), _TIMES, ("stale_target",))
             for row in database.execute(f"{_ALL} WHERE {unusual}"):
@@ -269,6 +272,14 @@ class Ledger:
             raise
         return database
 
+    def _checked_schema(self, database: sqlite3.Connection) -> int:
+        """SQLite's number for the schema, which is ours to the letter."""
+        database.execute("BEGIN")
+        self._check_version(database)
+        ((number,),) = database.execute("PRAGMA schema_version").fetchall()
+        database.execute("COMMIT")
+        return int(number)
+
     def _check_version(self, database: sqlite3.Connection) -> None:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version not in _COLUMNS_OF:
@@ -276,8 +287,7 @@ class Ledger:
                 f"is of version {version}, expected {_VERSION}; take the wsicomp that wrote it{self._advice}",
                 self.path,
             )
-        check_tables(database, _COLUMNS_OF[version])
-        check_pages(database)
+        check_tables(database, _definitions(version))
 
     @property
     def _advice(self) -> str:
@@ -303,14 +313,22 @@ class Ledger:
 
     def put(self, entries: Iterable[Entry], reports: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Write entries, and the whole reports of some by their sources, all of them or none."""
+        with self._writing():
+            self._database.executemany(_PUT, (_row(entry) for entry in entries))
+            self._database.executemany(
+                "INSERT OR REPLACE INTO reports VALUES (?, ?)",
+                ((source, json.dumps(report)) for source, report in (reports or {}).items()),
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, in which the tables are those that were looked at."""
         with self._told():
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany(_PUT, (_row(entry) for entry in entries))
-                self._database.executemany(
-                    "INSERT OR REPLACE INTO reports VALUES (?, ?)",
-                    ((source, json.dumps(report)) for source, report in (reports or {}).items()),
-                )
+                if self._database.execute("PRAGMA schema_version").fetchone() != (self._schema,):
+                    raise UnsoundError("its tables were changed while it was open")
+                yield
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
@@ -348,12 +366,12 @@ class Ledger:
 
     def note(self, name: str, value: str) -> None:
         """Note something of the tree."""
-        with self._told():
+        with self._writing():
             self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def drop(self, sources: Iterable[str]) -> None:
         """Forget entries."""
-        with self._told():
+        with self._writing():
             self._database.executemany("DELETE FROM slides WHERE source = ?", ((one,) for one in sources))
 
     @contextmanager
@@ -454,16 +472,30 @@ def set_aside(folder: Folder) -> Path | None:
 
 
 def _make_tables(database: sqlite3.Connection) -> None:
-    columns = ", ".join(f"{name} {_TYPES.get(str(kind), 'TEXT')} NOT NULL" for name, kind in _COLUMNS.items())
-    database.executescript(
-        f"""BEGIN;
-        CREATE TABLE slides ({columns}, PRIMARY KEY (source));
-        CREATE INDEX slides_state ON slides (state);
-        CREATE TABLE reports (source TEXT PRIMARY KEY, report TEXT NOT NULL);
-        CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-        PRAGMA user_version = {_VERSION};
-        COMMIT;"""
+    statements = [_definition(_VERSION, _VERSION), *(text for *_, text in SCHEMA)]
+    for text in ("BEGIN", *statements, f"PRAGMA user_version = {_VERSION}", "COMMIT"):
+        database.execute(text)
+
+
+def _definitions(version: int) -> list[str]:
+    """The definitions that the table of slides may have in a ledger of a version: made so, or upgraded."""
+    return [_definition(born, version) for born in _COLUMNS_OF if born <= version]
+
+
+def _definition(born: int, version: int) -> str:
+    """That of a ledger which was made as one version and is of another one now, as SQLite keeps it."""
+    columns = (
+        _column(name, kind, is_added=name not in _COLUMNS_OF[born])
+        for name, kind in _COLUMNS.items()
+        if name in _COLUMNS_OF[version]
     )
+    return f"CREATE TABLE slides ({', '.join(columns)}, PRIMARY KEY (source))"
+
+
+def _column(name: str, kind: str, is_added: bool) -> str:
+    sort = _TYPES.get(kind, "TEXT")
+    default = "''" if sort == "TEXT" else "0"
+    return f"{name} {sort} NOT NULL{f' DEFAULT {default}' if is_added else ''}"
 
 
 def upgrade(database: sqlite3.Connection) -> None:
@@ -492,9 +524,7 @@ def _add_columns(database: sqlite3.Connection) -> None:
     there = {name for _, name, *_ in database.execute("PRAGMA table_info(slides)")}
     for name, kind in _COLUMNS.items():
         if name not in there:
-            sort = _TYPES.get(kind, "TEXT")
-            default = "''" if sort == "TEXT" else "0"
-            database.execute(f"ALTER TABLE slides ADD COLUMN {name} {sort} NOT NULL DEFAULT {default}")
+            database.execute(f"ALTER TABLE slides ADD COLUMN {_column(name, kind, is_added=True)}")
 
 
 def _read_reports(database: sqlite3.Connection) -> None:

@@ -20,15 +20,17 @@ _MOST = {"removed_area": 1.000001, "quarantine_age": 1e6}
 _LONGEST_VALUE = 1 << 28
 """Bytes of one value: the report of a slide with very many tiles has a hundredth of it."""
 
-_OBJECTS = {
-    ("table", "slides"),
-    ("table", "reports"),
-    ("table", "facts"),
-    ("index", "slides_state"),
-}
+SCHEMA = (
+    ("index", "slides_state", "slides", "CREATE INDEX slides_state ON slides (state)"),
+    ("table", "reports", "reports", "CREATE TABLE reports (source TEXT PRIMARY KEY, report TEXT NOT NULL)"),
+    ("table", "facts", "facts", "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)"),
+)
+"""What a ledger has beside its table of slides, as SQLite lists it: kind, name, table, definition."""
+_OF_SQLITE = tuple(
+    ("index", f"sqlite_autoindex_{table}_1", table, None) for table in ("slides", "reports", "facts")
+)
+_MOST_OBJECTS = 100
 _KEYS = {"slides": "source", "reports": "source", "facts": "name"}
-_FOREIGN = ("collate", "check", "generated", "references")
-"""Words of a table's definition that no ledger has, and that would change what is read or written."""
 
 _PLAIN = re.compile(r"[^./\\\0][^/\\\0]*(?:/[^./\\\0][^/\\\0]*)*")
 """A path of which nothing but its names needs to be known."""
@@ -47,33 +49,27 @@ def guard(database: sqlite3.Connection) -> None:
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
 
 
-def check_tables(database: sqlite3.Connection, columns: Iterable[str]) -> None:
-    """Refuse a database whose tables are not those of a ledger with these columns of slides.
+def check_tables(database: sqlite3.Connection, slides: Iterable[str]) -> None:
+    """Refuse a database whose schema is not, to the letter, that of a ledger.
+
+    `slides` are the definitions that its table of slides may have.
 
     Raises:
         UnsoundError: so it is.
     """
-    objects = database.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    found = {(kind, name) for kind, name, _ in objects if not str(name).startswith("sqlite_")}
-    if found != _OBJECTS:
-        ((kind, name), *_) = sorted(map(_named, found ^ _OBJECTS))
-        raise UnsoundError(f"{kind} {name} is {'lacking' if (kind, name) in _OBJECTS else 'none of ours'}")
-    for _, name, text in objects:
-        for word in _FOREIGN:
-            if word in str(text or "").casefold():
-                raise UnsoundError(f"{name} was not made by wsicomp ({word.upper()})")
-    wanted = {"slides": set(columns), "reports": {"source", "report"}, "facts": {"name", "value"}}
-    for table, names in wanted.items():
-        info = database.execute(f"PRAGMA table_xinfo({table})").fetchall()
-        there = {name for _, name, *_, hidden in info if not hidden}
-        if lacking := names - there:
-            raise UnsoundError(f"table {table} has no column {min(lacking)}")
-        if [name for _, name, *_, key, _ in info if key] != [_KEYS[table]]:
-            raise UnsoundError(f"table {table} has another key than {_KEYS[table]}")
-
-
-def _named(item: tuple[object, object]) -> tuple[str, str]:
-    return str(item[0]), str(item[1])
+    query = f"SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT {_MOST_OBJECTS}"  # noqa: S608
+    found = database.execute(query).fetchall()
+    wanted = [{*SCHEMA, *_OF_SQLITE, ("table", "slides", "slides", definition)} for definition in slides]
+    if len(found) == len(set(found)) and set(found) in wanted:
+        return
+    names = {(kind, name) for kind, name, *_ in wanted[0]}
+    others = {(str(kind), str(name)) for kind, name, *_ in found} ^ names
+    if not others:
+        changed = {(str(kind), str(name)) for kind, name, *_ in set(found).difference(*wanted)}
+        kind, name = min(changed, default=("table", "slides"))
+        raise UnsoundError(f"{kind} {name:.80} was not made by wsicomp")
+    kind, name = min(others)
+    raise UnsoundError(f"{kind} {name:.80} is {'lacking' if (kind, name) in names else 'none of ours'}")
 
 
 def check_pages(database: sqlite3.Connection) -> None:
