@@ -17,11 +17,12 @@ from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew, dask_crew, default_jobs, local_crew
 from wsicomp.batch.inventory import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
-from wsicomp.batch.namekey import checked_place, keep_names, make_key
-from wsicomp.batch.names import as_path, as_text
+from wsicomp.batch.namekey import checked_place, keep_names, kept_names, make_key, read_secret
+from wsicomp.batch.names import as_path, as_text, assign_targets
 from wsicomp.batch.quarantine import begun_in, seen_in
 from wsicomp.batch.records import Records, forget_stay, read_records, write_stay
 from wsicomp.batch.run import BatchResult, Run, sweep
+from wsicomp.batch.soundness import path_flaw
 from wsicomp.batch.survey import Survey, Trees, is_held, survey_tree
 from wsicomp.batch.watch import Heartbeat, held_alone, logged
 from wsicomp.batch.workshop import Stop, Watcher, Workshop
@@ -50,7 +51,8 @@ def run_batch(
     settings = settings_digest(config)
     inventory = find_slides(choices.selection(trees.source))
     with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
-        known = _known(ledger, trees, inventory, choices)
+        listed = _known(ledger, trees, inventory, choices)
+        known = _by_key(listed, inventory, config, choices)
         for entry in known.values():
             if entry.state is State.RUNNING:
                 sweep(entry, trees)
@@ -62,7 +64,9 @@ def run_batch(
             keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
         ledger.note(SOURCE, as_text(trees.source))
         ledger.drop(survey.dropped)
-        ledger.put([*seen.values(), *survey.due, *survey.others])
+        named = (entry for source, entry in known.items() if source not in listed)
+        ledger.put([*named, *seen.values(), *survey.due, *survey.others])
+        ledger.drop(listed.keys() - known.keys())
         log.info(
             "begins: %d due, %d to check, %d found",
             len(survey.due),
@@ -91,6 +95,7 @@ def survey_batch(
     if Ledger.is_there(trees.target):
         with Ledger(trees.target, read_only=True) as ledger:
             known = _known(ledger, trees, inventory, choices)
+        known = _by_key(known, inventory, config, choices)
     return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
 
 
@@ -151,6 +156,25 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
     if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
         raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
     return known
+
+
+def _by_key(
+    known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, choices: BatchChoices
+) -> dict[str, Entry]:
+    """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
+    if choices.name_key is None:
+        return dict(known)
+    names = kept_names(choices.name_key)
+    found = (slide.source for slide in inventory.slides)
+    targets = assign_targets(found, config, {}, read_secret(choices.name_key))
+    names |= {target: source for source, target in targets.items()}
+    named: dict[str, Entry] = {}
+    for source, entry in known.items():
+        is_nameless = entry.target_sha256 and source.rstrip("~") == entry.target
+        real = names.get(entry.target, source) if is_nameless else source
+        if real == source or (real not in known and not path_flaw(real)):
+            named.setdefault(real, replace(entry, source=real))
+    return named
 
 
 def _as_recorded(

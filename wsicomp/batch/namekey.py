@@ -67,6 +67,16 @@ def keep_names(path: Path, names: Mapping[str, str]) -> None:
     _write(path, {**values, "names": {**values["names"], **names}})
 
 
+def kept_names(path: Path) -> dict[str, str]:
+    """The sources of targets that a key says; none where there is no key yet.
+
+    Raises:
+        ConfigError: the file is no key.
+    """
+    names = _read(path)["names"] if path.exists() else {}
+    return {target: source for target, source in names.items() if isinstance(source, str)}
+
+
 def _read(path: Path) -> dict[str, Any]:
     check_file(path, ConfigError)
     try:
