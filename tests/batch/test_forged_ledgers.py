@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from tests.batch.trees import RESTORABLE, entries, files, run
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
+from wsicomp import outputs
 from wsicomp.batch import Ledger, read_report
 from wsicomp.batch.names import as_text
 from wsicomp.batch.watch import held_alone, read_heartbeat
@@ -218,6 +221,62 @@ def test_a_rebuilt_ledger_does_not_believe_a_damaged_target(trees, capsys):
     assert (result.converted, result.adopted, result.quarantined, result.failed) == (2, 1, 3, 1)
     assert entries(target)["c/slide 2.svs.tiff"].cause == "target damaged"
     assert (target / "c/slide 2.svs.tiff").read_bytes() == b"II*\0" + bytes(2000), "it stays for who knows it"
+
+
+def test_a_ledger_that_cannot_be_written_leaves_the_old_one_where_it_is(trees, capsys, monkeypatch):
+    _, target = trees
+    folder = target / ".wsicomp"
+    with Ledger(target) as ledger:
+        ledger.note("a", "b")
+        wal = (folder / "ledger.sqlite-wal").read_bytes()
+    (folder / "ledger.sqlite-wal").write_bytes(wal)
+    ledgers.cut(target, 0.5)
+    partial = folder / ".ledger.sqlite.wsicomp.partial"
+    partial.mkdir()
+    before = {path.name: path.read_bytes() for path in folder.glob("ledger.sqlite*")}
+    assert sorted(before) == ["ledger.sqlite", "ledger.sqlite-wal"]
+
+    def is_as_before():
+        found = {path.name: path.read_bytes() for path in folder.glob("ledger.sqlite*")}
+        found.pop("ledger.sqlite-shm", None)
+        return found == before
+
+    assert "no ledger can be written there" in told(capsys, "rebuild", target)[2]
+    assert is_as_before()
+    partial.rmdir()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for module, name in ((os, "fsync"), (outputs, "give_name")):
+        with monkeypatch.context() as broken:
+            broken.setattr(module, name, full)
+            code, _, err = told(capsys, "rebuild", target)
+        assert (code, err.count("\n")) == (1, 1), name
+        assert "No space left" in err, name
+        assert is_as_before(), name
+    assert told(capsys, "rebuild", target)[0] == 0
+    assert (folder / "ledger.sqlite.old-1").read_bytes() == before["ledger.sqlite"]
+    assert (folder / "ledger.sqlite.old-1-wal").read_bytes() == wal
+    assert len(entries(target)) == 3
+    assert (folder / "ledger.sqlite").stat().st_nlink == 1
+
+
+def test_a_rebuild_that_is_killed_leaves_one_ledger_at_least(trees):
+    _, target = trees
+    ledgers.cut(target, 0.5)
+    damaged = ledgers.ledger_of(target).read_bytes()
+    code = f"""if 1:
+        import os
+        from pathlib import Path
+        from wsicomp import outputs
+        from wsicomp.batch import rebuild_ledger
+        outputs.give_name = lambda *_: os._exit(9)
+        rebuild_ledger(Path({str(target)!r}))"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert ledgers.ledger_of(target).read_bytes() == damaged
+    assert main(["batch", "rebuild", str(target)]) == 0
+    assert len(entries(target)) == 3
 
 
 def test_a_sound_ledger_is_not_rebuilt_unless_told(trees, capsys, tmp_path):

@@ -434,8 +434,9 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
 def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> Path | None:
     """Make a ledger, whole at once: killed at any moment, there is none or all of it.
 
-    `source` is the path of the source tree, "" if it is not known. What lies there is moved aside: where to,
-    None if there was nothing. Made in memory, it needs no journal in a folder where others may write.
+    `source` is the path of the source tree, "" if it is not known. What lies there is moved aside once the
+    new one is on the disk: where to, None if there was nothing. Made in memory, it needs no journal in a
+    folder where others may write.
 
     Raises:
         OSError, sqlite3.Error: it cannot be made.
@@ -449,26 +450,54 @@ def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> 
         fresh.execute("COMMIT")
         data = bytearray(fresh.serialize())
     data[18:20] = b"\x02\x02"  # SQLite's file format 1.3.3: write-ahead logging
-    with opened_folder(path.parent, path.parents[1]) as folder:
-        aside = set_aside(folder)  # with what a ledger that is no more left, which is not of this one
-    with completed_file(path, root=path.parents[1]) as file:
-        file.write(data)
-    return aside
+    root = path.parents[1]
+    with opened_folder(path.parent, root) as folder:
+        is_there = folder.status(_FILE) is not None
+        old = _free_name(folder)
+        try:
+            with completed_file(path, overwrite=is_there, root=root) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                _set_aside(folder, old)  # with what a ledger that is no more left, which is not of this one
+        except BaseException:
+            _put_back(folder, old)
+            raise
+        return folder.path / old if folder.status(old) is not None else None
 
 
-def set_aside(folder: Folder) -> Path | None:
-    """Give a ledger, with what SQLite keeps beside it, another name, which is returned; None without one.
+def _free_name(folder: Folder) -> str:
+    number = 1
+    while any(folder.status(f"{_FILE}.old-{number}{end}") is not None for end in ("", *_BESIDE)):
+        number += 1
+    return f"{_FILE}.old-{number}"
+
+
+def _set_aside(folder: Folder, old: str) -> None:
+    """Give a ledger another name, beside its own until a new one takes that, and move what is beside it.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: it cannot be done.
     """
-    number = 1
-    while folder.status(old := f"{_FILE}.old-{number}") is not None:
-        number += 1
-    for end in ("", *_BESIDE):
+    places = {"src_dir_fd": folder.descriptor, "dst_dir_fd": folder.descriptor}
+    with suppress(FileNotFoundError):
+        try:
+            os.link(_FILE, old, **places, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError:  # no file system with such names
+            folder.move(_FILE, folder, old, overwrite=False)
+    for end in _BESIDE:
         with suppress(FileNotFoundError):
             folder.move(f"{_FILE}{end}", folder, f"{old}{end}", overwrite=False)
-    return folder.path / old if folder.status(old) is not None else None
+
+
+def _put_back(folder: Folder, old: str) -> None:
+    """Have a ledger as it was before `_set_aside`, as well as it can be."""
+    folder.forget_twin(old, _FILE)
+    for end in ("", *_BESIDE):
+        with suppress(OSError):
+            folder.move(f"{old}{end}", folder, f"{_FILE}{end}", overwrite=False)
 
 
 def _make_tables(database: sqlite3.Connection) -> None:
