@@ -140,7 +140,7 @@ def test_a_stale_target_that_was_made_from_another_slide_stays(trees):
     status = (target / "only copy.tiff").stat()
     line = f"{status.st_size} {status.st_mtime_ns} only copy.tiff"
     ledgers.edit(
-        target, ("UPDATE slides SET stale_target = ?, settings = 'x' WHERE source LIKE 'a/%'", (line,))
+        target, ("UPDATE slides SET stale_target = ?, settings = '' WHERE source LIKE 'a/%'", (line,))
     )
     run(source, target, RESTORABLE)
     assert (target / "only copy.tiff").exists()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.ledger import Entry, Ledger, State, entry_flaw
 from wsicomp.errors import LedgerError
 
 ENTRY = Entry("a/x.svs", "a/x.svs", State.DONE, "5-6", 100, elapsed_s=1.5, verified=True, target_bytes=25)
@@ -63,3 +63,20 @@ def test_a_ledger_of_another_version_is_left_alone(target):
     database.close()
     with pytest.raises(LedgerError, match="version 99"):
         Ledger(target)
+
+
+def test_texts_beyond_what_a_ledger_may_hold_are_cut_and_read_again(target):
+    notes = "\n".join(f"note {number}" for number in range(5000))
+    long = replace(ENTRY, notes=notes, error="ä" * 100_000, trace="x" * 200_000)
+    allowed = replace(ENTRY, source="b", notes="\n".join("x" * 1000), error="e" * (1 << 17))
+    with Ledger(target) as ledger:
+        ledger.put([long, allowed])
+    with Ledger(target, read_only=True) as ledger:
+        found, same = ledger.entries()
+    assert same == allowed
+    assert found.notes.split("\n")[:2] == ["note 0", "note 1"]
+    assert found.notes.split("\n")[-2:] == ["note 998", "(the rest was left out)"]
+    assert found.error.startswith("ääää")
+    assert len(found.trace) == 1 << 17
+    assert entry_flaw(found) == ""
+    assert entry_flaw(long).startswith("error is 'ää")

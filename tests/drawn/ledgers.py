@@ -77,7 +77,7 @@ def stale(target, name, of=VICTIM):
     line = f"{status.st_size} {status.st_mtime_ns} {name}"
     edit(
         target,
-        ("UPDATE slides SET stale_target = ?, settings = 'others' WHERE source = ?", (line, SLIDES[0])),
+        ("UPDATE slides SET stale_target = ?, settings = '' WHERE source = ?", (line, SLIDES[0])),
     )
 
 
@@ -95,7 +95,7 @@ def alias(target):
         spelled = f"\\x{ord(name[0]):02x}{name[1:]}.tiff"
         lines.append(f"{status.st_size} {status.st_mtime_ns} {spelled}")
     values = "\n".join(lines), SLIDES[0]
-    edit(target, ("UPDATE slides SET stale_target = ?, settings = 'others' WHERE source = ?", values))
+    edit(target, ("UPDATE slides SET stale_target = ?, settings = '' WHERE source = ?", values))
 
 
 def report(target, text):
@@ -202,6 +202,18 @@ WRONG_VALUES = {
     "a quarantine of negative days": lambda target: put(target, "quarantine_age", -1.0),
     "a quarantine of endless days": lambda target: put(target, "quarantine_age", float("inf")),
     "a quarantine seen at no time": lambda target: put(target, "quarantine_seen", "soon"),
+    "attempts without end": lambda target: put(target, "attempts", 1 << 60),
+    "settings that are a letter": lambda target: put(target, "settings", "x"),
+    "settings in capitals": lambda target: put(target, "settings", "AB" * 32),
+    "notes of very many lines": lambda target: put(target, "notes", "x\n" * 3_000_000),
+    "notes of many empty lines": lambda target: put(target, "notes", "\n" * 1000),
+    "a note of many bytes": lambda target: put(target, "notes", "x" * 200_000_000, "source LIKE 'a/%'"),
+    "a note of many bytes behind a NUL": lambda target: put(target, "notes", "\0" + "x" * 200_000),
+    "an error of many bytes": lambda target: put(target, "error", "ä" * 70_000),
+    "a source of many bytes": lambda target: put(target, "source", "a" * 200_000, "source LIKE 'a/%'"),
+    "a fact of many bytes": lambda target: edit(
+        target, ("INSERT INTO facts VALUES ('x', ?)", ("x" * 200_000,))
+    ),
     "no source": lambda target: put(target, "source", "", "source LIKE 'a/%'"),
     "a fact that is bytes": lambda target: edit(target, "UPDATE facts SET value = x'00ff'"),
 }

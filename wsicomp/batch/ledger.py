@@ -30,6 +30,7 @@ from wsicomp.batch.soundness import (
     fits,
     guard,
     path_flaw,
+    shortened,
     stale_flaw,
     to_look_at,
 )
@@ -50,7 +51,13 @@ _BESIDE = ("-wal", "-shm", "-journal")
 _IN_PLACE = ("", "-wal", "-shm")
 """What SQLite writes in place: the database, and two of these."""
 _VERSION = 3
-_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
+_DAMAGE = (
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+)
 """What SQLite says where the file is at fault, and not the disk, its rights or another process."""
 
 
@@ -214,6 +221,7 @@ _WORDS = {
     "removal": ("", "quarantined", "deleted"),
     "kept_cause": ("", HELD_FOR_LOOK, HELD_FOR_SAVING),
 }
+_FREE_TEXTS = ("notes", "error", "trace", "cause", "kept_because", "look", "codec", "model")
 _TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
 _ALL = f"SELECT {', '.join(_COLUMNS)} FROM slides"  # noqa: S608 - our own names
 _PUT = (
@@ -399,8 +407,17 @@ def _row(entry: Entry) -> tuple[object, ...]:
     """Its values; text that is no Unicode, as a file's name in an error, with escapes."""
     return tuple(
         value.encode("utf-8", "backslashreplace").decode() if type(value) is str else value
-        for value in vars(entry).values()
+        for value in vars(with_short_texts(entry)).values()
     )
+
+
+def with_short_texts(entry: Entry) -> Entry:
+    """The entry, with what is said of it cut to what a ledger may hold."""
+    texts = {name: getattr(entry, name) for name in _FREE_TEXTS}
+    long: dict[str, Any] = {
+        name: short for name, text in texts.items() if (short := shortened(text)) is not text
+    }
+    return dataclasses.replace(entry, **long) if long else entry
 
 
 def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:

@@ -25,6 +25,7 @@ from wsicomp.batch.ledger import (
     entry_flaw,
     ledger_path,
     make_ledger,
+    with_short_texts,
 )
 from wsicomp.batch.names import as_text, possible_targets
 from wsicomp.batch.soundness import guard, path_flaw
@@ -188,7 +189,7 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
     actions = Counter[TileAction]()
     for level in plan.levels:
         actions.update({action: level.count(action) for action in TileAction})
-    return Entry(
+    entry = Entry(
         source=text,
         target=text,
         state=State.LOOK if look else State.DONE,
@@ -210,6 +211,7 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
         removed_area=removed_area_of(provenance) or 0.0,
         look=look,
     )
+    return with_short_texts(entry)
 
 
 def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:

@@ -108,9 +108,8 @@ class BatchReport:
 
 def as_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of an entry as JSON values, without its trace."""
-    lists = {"notes": str.splitlines}
     return {
-        name: lists[name](value) if name in lists and type(value) is str else value
+        name: list(filter(None, value.split("\n"))) if name == "notes" and type(value) is str else value
         for name, value in pairs
         if name != "trace"
     }
@@ -183,7 +182,7 @@ def _notes(ledger: Ledger) -> Iterator[Note]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     query = f"SELECT source, notes FROM slides WHERE {CONVERTED} AND notes != '' ORDER BY source"  # noqa: S608
     for source, notes in ledger.figures(query):
-        for note in dict.fromkeys(notes.splitlines()):
+        for note in dict.fromkeys(filter(None, notes.split("\n"))):
             found[note].append(source)
     for note, sources in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         yield Note(note, len(sources), tuple(sources))

@@ -24,6 +24,7 @@ from wsicomp.batch.ledger import (
     audit_path,
     entry_flaw,
     look_path,
+    with_short_texts,
 )
 from wsicomp.batch.names import as_path, as_text, folded
 from wsicomp.batch.quarantine import QUARANTINED, days_left, is_overdue
@@ -455,7 +456,7 @@ def _settled(entry: Entry, outcome: Outcome) -> Entry:
         trace=outcome.trace,
     )
     if outcome.report is None:
-        return replace(entry, notes="", look="")
+        return with_short_texts(replace(entry, notes="", look=""))
     entry = replace(
         entry,
         target_sha256=outcome.target_sha256,
@@ -467,7 +468,7 @@ def _settled(entry: Entry, outcome: Outcome) -> Entry:
     )
     if not entry.is_accepted:
         entry = replace(entry, accepted="", accepted_source="", accepted_target="")
-    return replace(entry, state=entry.converted_state)
+    return with_short_texts(replace(entry, state=entry.converted_state))
 
 
 def _figures(report: Any) -> dict[str, Any]:

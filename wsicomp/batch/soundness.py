@@ -16,7 +16,17 @@ from wsicomp.batch.names import as_path
 MOST_BYTES = 1 << 60
 """No slide and no count is as large."""
 _MOST_SECONDS = 1e10
-_MOST = {"removed_area": 1.000001, "quarantine_age": 1e6}
+MOST_ATTEMPTS = 1_000_000
+_MOST = {
+    "removed_area": 1.000001,
+    "quarantine_age": 1e6,
+    "quarantine_runs": MOST_ATTEMPTS,
+    "attempts": MOST_ATTEMPTS,
+}
+LONGEST_TEXT, MOST_LINES = 1 << 17, 1000
+"""Bytes of a text of a row, of which a path takes an eighth at most, and lines of its notes."""
+_DIGEST = re.compile("(?:[0-9a-f]{64})?")
+_CUT = "\n(the rest was left out)"
 _LONGEST_VALUE = 1 << 28
 """Bytes of one value: the report of a slide with very many tiles has a hundredth of it."""
 
@@ -101,17 +111,19 @@ def check_values(
     query = f"SELECT rowid FROM slides WHERE NOT ({all_good}) LIMIT 1"  # noqa: S608 - our own names
     for (row,) in database.execute(query).fetchall():
         for name, rule in rules.items():
-            broken = (
-                f"SELECT CAST(source AS BLOB), quote({name}) FROM slides WHERE rowid = ? AND NOT ({rule})"  # noqa: S608
-            )
+            start = f"CASE WHEN typeof({name}) IN ('text', 'blob') THEN substr({name}, 1, 50) ELSE {name} END"
+            shown = f"substr(CAST(source AS BLOB), 1, 500), quote({start})"
+            broken = f"SELECT {shown} FROM slides WHERE rowid = ? AND NOT ({rule})"  # noqa: S608
             for source, value in database.execute(broken, (row,)):
                 whose = bytes(source or b"").decode(errors="backslashreplace")
-                raise UnsoundError(f"slide {whose:.80}: {name} is {value:.40}")
+                raise UnsoundError(f"slide {whose:.80}: {name} is {' '.join(value.split()):.40}")
     for table, value in (("reports", "report"), ("facts", "value")):
         key = _KEYS[table]
-        rule = f"typeof({key}) = 'text' AND typeof({value}) = 'text'"
+        rule = f"typeof({key}) = 'text' AND typeof({value}) = 'text' AND {_bytes(key)} <= {LONGEST_TEXT}"
+        if table == "facts":
+            rule += f" AND {_bytes(value)} <= {LONGEST_TEXT}"
         if database.execute(f"SELECT 1 FROM {table} WHERE NOT ({rule}) LIMIT 1").fetchone():  # noqa: S608
-            raise UnsoundError(f"table {table} holds what is no text")
+            raise UnsoundError(f"table {table} holds what is no text, or too long")
 
 
 def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
@@ -121,12 +133,24 @@ def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
     if kind == "bool":
         return f"typeof({name}) = 'integer' AND {name} IN (0, 1)"
     if kind == "int":
-        bound = "" if name.endswith("_ns") else f" AND {name} BETWEEN 0 AND {MOST_BYTES}"
+        most = _MOST.get(name, MOST_BYTES)
+        bound = "" if name.endswith("_ns") else f" AND {name} BETWEEN 0 AND {most}"
         return f"typeof({name}) = 'integer'{bound}"
     if kind == "float":
         most = _MOST.get(name, _MOST_SECONDS)
         return f"typeof({name}) IN ('real', 'integer') AND {name} BETWEEN 0 AND {most}"
-    return f"typeof({name}) = 'text'"
+    rule = f"typeof({name}) = 'text' AND {_bytes(name)} <= {LONGEST_TEXT}"
+    if name == "settings":
+        rule += " AND length(settings) IN (0, 64) AND settings NOT GLOB '*[^0-9a-f]*'"
+    if name == "notes":
+        without = _bytes("replace(notes, char(10), '')")
+        rule += f" AND {_bytes(name)} - {without} < {MOST_LINES}"
+    return rule
+
+
+def _bytes(text: str) -> str:
+    """How many bytes a text has for SQLite, also behind a NUL."""
+    return f"length(CAST({text} AS BLOB))"
 
 
 def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
@@ -149,11 +173,24 @@ def fits(name: str, kind: str, value: object) -> bool:
         return isinstance(value, bool)
     if kind == "int":
         return type(value) is int and (
-            abs(value) < 1 << 63 if name.endswith("_ns") else 0 <= value <= MOST_BYTES
+            abs(value) < 1 << 63 if name.endswith("_ns") else 0 <= value <= _MOST.get(name, MOST_BYTES)
         )
     if kind == "float":
         return type(value) in (int, float) and 0 <= value <= _MOST.get(name, _MOST_SECONDS)  # type: ignore[operator]
-    return isinstance(value, str)
+    if not isinstance(value, str) or len(value.encode("utf-8", "backslashreplace")) > LONGEST_TEXT:
+        return False
+    if name == "settings":
+        return _DIGEST.fullmatch(value) is not None
+    return name != "notes" or value.count("\n") < MOST_LINES
+
+
+def shortened(text: str) -> str:
+    """A text of a conversion as a ledger may hold it, cut where it is longer than a run's ever are."""
+    lines, data = text.split("\n"), text.encode("utf-8", "backslashreplace")
+    if len(lines) <= MOST_LINES and len(data) <= LONGEST_TEXT:
+        return text
+    data = "\n".join(lines[: MOST_LINES - 1]).encode("utf-8", "backslashreplace")
+    return f"{data[: LONGEST_TEXT - len(_CUT)].decode(errors='ignore')}{_CUT}"
 
 
 def path_flaw(text: str) -> str:

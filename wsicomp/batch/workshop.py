@@ -20,6 +20,7 @@ from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.crew import Crew
 from wsicomp.batch.job import ConversionJob, Job, Outcome
 from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.soundness import MOST_ATTEMPTS
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
 from wsicomp.errors import LedgerError
@@ -138,9 +139,8 @@ class Workshop:
         return free - need >= self.choices.min_free * 1e9
 
     def _begun(self, entry: Entry) -> Entry:
-        begun = replace(
-            entry, state=State.RUNNING, attempts=entry.attempts + 1, started=utc_now(), cause="", error=""
-        )
+        attempts = min(entry.attempts + 1, MOST_ATTEMPTS)
+        begun = replace(entry, state=State.RUNNING, attempts=attempts, started=utc_now(), cause="", error="")
         self.put(begun)
         return begun
 
