@@ -198,6 +198,58 @@ def test_tiles_that_would_not_shrink_stay_as_they_are(tmp_path):
     assert np.array_equal(whole(tmp_path / "a.svs"), whole(tmp_path / "b.svs"))
 
 
+@pytest.fixture(scope="module")
+def jpeg2000(tmp_path_factory):
+    path = tmp_path_factory.mktemp("jpeg2000") / "a.svs"
+    form = SyntheticFormat(compression="jpeg2000-rgb", downsamples=(1, 2))
+    write_slide(path, SyntheticSlide(Size(600, 400), seed=1), form)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "instead"),
+    [
+        ({"overview": "jpeg"}, "format svs alone; take overview none$", {"overview": "none"}),
+        (
+            {"overview": "jpeg", "format": "svs"},
+            "an SVS holds no overview: .*; take overview none$",
+            {"overview": "none"},
+        ),
+        (
+            {"overview": "jpeg", "format": "tiff"},
+            "take format svs and overview none$",
+            {"format": "svs", "overview": "none"},
+        ),
+        (
+            {"overview": "jpeg", "glass": "empty"},
+            "glass white and overview none$",
+            {"glass": "white", "overview": "none"},
+        ),
+        ({"format": "tiff"}, "take format svs, or leave lossless out$", {"format": "svs"}),
+        ({"format": "tiff"}, "take format svs, or leave lossless out$", {"lossless": False}),
+    ],
+    ids=str,
+)
+def test_what_is_advised_where_jpeg_2000_stands_in_the_way_works(jpeg2000, options, told, instead, tmp_path):
+    given = {"codec": "jpegxl", "lossless": True, "glass": "white", **options}
+    with pytest.raises(ConfigError, match=told):
+        wsicomp.plan_slide(jpeg2000, ConversionConfig(**given))
+    assert convert(jpeg2000, tmp_path / "a.tiff", **{**given, **instead}).verified
+
+
+def test_an_svs_of_jpeg_cannot_have_an_overview(source):
+    config = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", overview="jpeg", format="svs")
+    with pytest.raises(ConfigError, match="no svs with jpegxl in it; take format tiff"):
+        wsicomp.plan_slide(source, config)
+
+
+def test_low_levels_of_jpeg_2000_are_no_overview(tmp_path):
+    form = SyntheticFormat(compression="jpeg2000-rgb", downsamples=(1, 4))
+    write_slide(tmp_path / "a.svs", SyntheticSlide(Size(600, 400), seed=1), form)
+    with pytest.raises(ConfigError, match=r"cannot be lossless: .*; take overview none"):
+        convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="jpegxl", lossless=True, overview="jpeg")
+
+
 @pytest.fixture
 def damaged(tmp_path):
     """A slide of 128 px tiles: the header of tile 6 is gone, and tile 9 ends early."""

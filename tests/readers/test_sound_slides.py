@@ -417,7 +417,7 @@ def test_what_can_hold_jpeg_2000_is_said(tmp_path):
     with pytest.raises(ConfigError, match="take format svs, or codec jpeg") as caught:
         convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="jpeg2000", format="tiff")
     assert "glass" not in str(caught.value)
-    with pytest.raises(ConfigError, match="glass empty needs format tiff; take codec jpeg, or glass white"):
+    with pytest.raises(ConfigError, match="glass empty needs format tiff; take glass white, or codec jpeg"):
         convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="jpeg2000", glass="empty")
 
 

@@ -131,7 +131,7 @@ def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Way | 
         obstacle = "the source's low levels are not JPEG"
     if obstacle is None:
         return _copy(level)
-    raise ConfigError(f"an overview of JPEG cannot be lossless: {obstacle}")
+    raise ConfigError(f"an overview of JPEG cannot be lossless: {obstacle}; take overview none", info.path)
 
 
 def _repacked(
@@ -187,6 +187,10 @@ def check_readable(
         raise ConfigError(
             f"OpenSlide opens no svs with {_unknown_to_svs(stored, config)} in it; {advice}", info.path
         )
+    if container == "svs" and config.overview != "none":
+        advice = "overview none" if stored & set(_APERIO_ONLY) else "format tiff"
+        message = f"an SVS holds no overview: its levels stand largest first; take {advice}"
+        raise ConfigError(message, info.path)
     known = {*_IN_SVS, *_PLAIN}
     holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
     if (
@@ -196,10 +200,21 @@ def check_readable(
     ):
         raise ConfigError(f"{_ABSENT}; take {_for_holes(config)}", info.path)
     if container == "tiff" and stored & set(_APERIO_ONLY) and stored <= known:
-        if config.glass == "empty":
-            reason = f"{_JPEG2000}, and glass empty needs format tiff"
-            raise ConfigError(f"{reason}; take codec jpeg, or glass white", info.path)
-        raise ConfigError(f"{_JPEG2000}; take format svs, or codec jpeg", info.path)
+        needed = ", and glass empty needs format tiff" if config.glass == "empty" else ""
+        raise ConfigError(f"{_JPEG2000}{needed}; take {_for_jpeg2000(config)}", info.path)
+
+
+def _for_jpeg2000(config: ConversionConfig) -> str:
+    """What to take where a generic TIFF would hold JPEG 2000: an SVS, or no JPEG 2000."""
+    obstacles = {
+        "glass white": config.glass == "empty",
+        "format svs": config.format == "tiff",
+        "overview none": config.overview != "none",
+    }
+    for_svs = " and ".join(name for name, stands in obstacles.items() if stands) or "format svs"
+    if config.restorable or config.overview != "none":
+        return for_svs
+    return f"{for_svs}, or {'leave lossless out' if config.lossless else 'codec jpeg'}"
 
 
 def _unknown_to_svs(stored: set[int], config: ConversionConfig) -> str:
