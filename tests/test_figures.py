@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsicomp.figures import as_bytes, as_duration, as_percent, as_saving
+from wsicomp.figures import as_bytes, as_duration, as_percent, as_saving, counted
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,10 @@ from wsicomp.figures import as_bytes, as_duration, as_percent, as_saving
 )
 def test_bytes_read_as_people_say_them(count, text):
     assert as_bytes(count) == text
+
+
+def test_what_is_one_is_no_plural():
+    assert [counted(number, "tile") for number in (0, 1, 2)] == ["0 tiles", "1 tile", "2 tiles"]
 
 
 def test_per_cent_have_one_decimal():

@@ -105,6 +105,30 @@ def test_a_shared_table_that_nobody_uses_is_gone(road, tmp_path):
     assert (level_pixels(tmp_path / "t.tif") == level_pixels(tmp_path / "s.svs")).all()
 
 
+@pytest.mark.parametrize("road", ["copy", "jpeg lossless", "jpegxl lossless"])
+def test_tiles_that_were_encoded_anew_to_name_nobody_are_counted_as_that(road, tmp_path, capsys):
+    source, target = tmp_path / "s.tif", tmp_path / "t.tif"
+    names.beyond_the_edge(source, names.JPEG)
+    report = convert(source, target, **ROADS[road])
+    (level,) = report.levels
+    assert (level.copied + level.transcoded + level.kept, level.encoded) == (7, 2)
+    (note,) = [note for note in report.notes if "encoded anew" in note]
+    assert note.startswith("2 tiles stored more than a picture, which could name a patient")
+    wsicomp.cli.main(["verify", str(target), "--against", str(source)])
+    assert ": good" in capsys.readouterr().out
+
+
+def test_a_report_in_words_counts_no_tile_as_kept_that_was_encoded_anew(tmp_path, capsys):
+    names.beyond_the_edge(tmp_path / "s.tif", names.JPEG)
+    paths = [str(tmp_path / "s.tif"), str(tmp_path / "t.tif")]
+    wsicomp.cli.main(
+        ["convert", *paths, "--codec", "jpegxl", "--lossless", "--deidentify", "--glass", "keep"]
+    )
+    said = capsys.readouterr().out
+    kept = "1 that could not be repacked, kept as they were"
+    assert f"tiles: 6 repacked without loss, {kept}, 2 encoded anew\n" in said
+
+
 @pytest.mark.parametrize("compression", [names.JPEG, names.DEFLATE, names.WEBP])
 @pytest.mark.parametrize("codec", ["copy", "jpeg"])
 def test_writing_beyond_the_edge_is_drawn_over(codec, compression, tmp_path):

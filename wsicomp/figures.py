@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `"1 tile"`, `"2 tiles"`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def as_bytes(count: float) -> str:
     """A byte count with three figures and a decimal unit: `"1.94 MB"`."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -50,7 +50,8 @@ class LevelReport:
     """How many tiles of a level came to be in which way.
 
     `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
-    background. `guarded` is None where the codec has no guard.
+    background; `encoded` also counts what was to be carried and had to be encoded anew to name nobody.
+    `guarded` is None where the codec has no guard.
     """
 
     width: int
@@ -244,7 +245,7 @@ def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
     if report["flawed_tiles"]:
         notes.append(
-            f"{report['flawed_tiles']} damaged tiles of the source are as they were, or as far as they decode"
+            f"damaged tiles of the source, as they were or as far as they decode: {report['flawed_tiles']}"
         )
     return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
 
@@ -258,7 +259,7 @@ def _afterthoughts(
             "--embed-model puts it into the file"
         )
     if lost:
-        yield f"{lost} tiles of the source cannot be decoded and are background here: keep the source"
+        yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
     if target_bytes > plan.source.bytes:
         yield "the target is larger than the source"
     if target.suffix.lower() == ".svs" and plan.container == "tiff":
@@ -269,14 +270,16 @@ def _afterthoughts(
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
     actions = level.actions.reshape(-1).copy()
+    actions[list(record.renewed)] = TileAction.ENCODE.value
     actions[list(record.lost)] = ""
+    kept = len(set(record.kept).difference(record.renewed))
     counts = {action: int((actions == action.value).sum()) for action in TileAction}
     return LevelReport(
         level.size.width,
         level.size.height,
         copied=counts[TileAction.COPY],
-        transcoded=counts[TileAction.TRANSCODE] - len(record.kept),
-        kept=len(record.kept),
+        transcoded=counts[TileAction.TRANSCODE] - kept,
+        kept=kept,
         lost=len(record.lost),
         encoded=counts[TileAction.ENCODE],
         whitened=counts[TileAction.MASK_AND_ENCODE],

@@ -58,7 +58,8 @@ class LevelRecord:
     `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
     BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
     stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
-    not be decoded and are background. `guarded` is None where the codec has no guard.
+    not be decoded and are background. `guarded` is None where the codec has no guard. `renewed` were to be
+    copied or transcoded and had to be encoded anew, to name nobody.
     """
 
     sha256: str
@@ -67,6 +68,7 @@ class LevelRecord:
     flawed: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
     guarded: Guarded | None = None
+    renewed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,11 @@ def _restoration(values: Mapping[str, Any]) -> Restoration:
 
 def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
     count = plan.grid.count
-    kept, flawed, lost = (
-        tuple(int(number) for number in values[name]) for name in ("kept", "flawed", "lost")
+    kept, flawed, lost, renewed = (
+        tuple(int(number) for number in values.get(name, ()))
+        for name in ("kept", "flawed", "lost", "renewed")
     )
-    if any(not 0 <= number < count for number in (*kept, *flawed, *lost)):
+    if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
         raise ValueError(f"a tile number beyond {count}")
     digests = base64.b64decode(values["digests"], validate=True)
     own = int((~np.isin(plan.actions, _NOT_OWN)).sum()) - len(set(lost))
@@ -178,6 +181,7 @@ def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
         flawed,
         lost,
         None if guarded is None else _guarded(guarded, count),
+        renewed,
     )
 
 

@@ -97,6 +97,9 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
     kept = letters[list(record.kept)] if record.kept else letters[:0]
     if (kept != TileAction.TRANSCODE.value).any():
         yield Problem("plan-differs", place, "tiles are kept as in the source where none were packed")
+    renewed = letters[list(record.renewed)] if record.renewed else letters[:0]
+    if record.renewed and not (plan.config["deidentify"] and np.isin(renewed, _CARRIED).all()):
+        yield Problem("plan-differs", place, "tiles are encoded anew that were not to be, or named nobody")
     if level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE):
         yield from _codec(level, record)
 

@@ -26,6 +26,7 @@ from tifffile import DATATYPE
 from wsicomp.codecs import tile_format
 from wsicomp.codecs.plain import ZSTANDARD
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
+from wsicomp.figures import counted
 from wsicomp.limits import check_room
 from wsicomp.outputs import (
     check_absent,
@@ -282,7 +283,7 @@ class PyramidWriter:
                     images = self._pages.index(None)
                     _attach(tiff, pages[:images], pages[images])
                 self._file.flush()
-                renewed = sum(level.renewed for level in levels)
+                renewed = sum(len(level.renewed) for level in levels)
                 provenance = Provenance(
                     replace(
                         self._plan,
@@ -413,7 +414,7 @@ class _WrittenLevel:
         self.blank = array("q")
         self._shared, self._sharing = array("q"), array("q")
         self._twins: dict[tuple[int, bytes], int] = {}
-        self.renewed = 0
+        self.renewed = array("q")
         self._background = background
         self._all = LevelDigest()
         self._digests = bytearray()
@@ -433,7 +434,8 @@ class _WrittenLevel:
         self._all.update(data)
         if tile.outcome is not Outcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
-        self.renewed += tile.renewed
+        if tile.renewed:
+            self.renewed.append(self.count)
         if tile.unpainted:
             self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
@@ -475,15 +477,21 @@ class _WrittenLevel:
             tuple(self._others[outcome]) for outcome in (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
         )
         return LevelRecord(
-            self._all.hexdigest(), bytes(self._digests), kept, flawed, lost, self._guarded.record()
+            self._all.hexdigest(),
+            bytes(self._digests),
+            kept,
+            flawed,
+            lost,
+            self._guarded.record(),
+            tuple(self.renewed),
         )
 
 
 def _renewed_note(count: int) -> Iterator[str]:
     if count:
         yield (
-            f"{count} tiles of which more was stored than their pictures were encoded anew: without loss, "
-            "but JPEG tiles with the quantisation that they had"
+            f"{counted(count, 'tile')} stored more than a picture, which could name a patient, and had to be "
+            "encoded anew: without loss, but where it was JPEG with the quantisation that it had"
         )
 
 

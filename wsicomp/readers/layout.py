@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wsicomp.errors import UnsupportedSlideError
+from wsicomp.figures import counted
 from wsicomp.geometry import Size
 from wsicomp.readers import aperio
 from wsicomp.readers.directories import Directory, shown_levels
@@ -241,12 +242,12 @@ class _Sorter:
     def _omitted(self, levels: list[_Image], stack: list[_Image], of_planes: list[_Image]) -> Iterator[str]:
         planes = [one for one in of_planes if one in stack]
         if planes:
-            yield f"{_counted(len(planes), 'other focal plane')} of {self._main.size} px"
+            yield f"{counted(len(planes), 'other focal plane')} of {self._main.size} px"
         smaller = [one for one in of_planes if one not in stack]
         if smaller:
             whose = "of them" if planes else "of one size with a level"
             sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in smaller))
-            yield f"{_counted(len(smaller), 'smaller image')} {whose} ({sizes})"
+            yield f"{counted(len(smaller), 'smaller image')} {whose} ({sizes})"
         for one, level in self._beside.items():
             yield f"{_text(one)}, nearly of one size with the level of {level} px"
         known = {*levels, *of_planes, *self._names, *self._beside}
@@ -254,12 +255,12 @@ class _Sorter:
         unseen = [one for one in rest if self._is_unseen(one)]
         if unseen:
             sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in unseen))
-            yield f"{_counted(len(unseen), 'tiled image')} that OpenSlide does not show ({sizes})"
+            yield f"{counted(len(unseen), 'tiled image')} that OpenSlide does not show ({sizes})"
         texts = Counter(_text(one) for one in rest if one not in unseen)
         for text, count in list(texts.items())[:_MOST_NAMED]:
             yield text if count == 1 else f"{count} times {text}"
         if len(texts) > _MOST_NAMED:
-            yield f"{sum(list(texts.values())[_MOST_NAMED:])} other images"
+            yield counted(sum(list(texts.values())[_MOST_NAMED:]), "other image")
         described = self._described(self._main)
         if described is not None and described.is_elsewhere:
             yield "what the OME-XML says to be in other files"
@@ -379,7 +380,3 @@ def _text(one: _Image) -> str:
     stored = "strips" if directory.tile is None else "tiles"
     where = " of a SubIFD" if one.is_sub else ""
     return f"{kind} of {one.size} px in {stored}{where}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
