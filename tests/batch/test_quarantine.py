@@ -112,7 +112,7 @@ def test_a_clock_30_days_ahead_deletes_nothing_and_the_run_says_what_goes_when(t
     out = capsys.readouterr().out
     assert held.exists()
     day = (datetime.now(UTC) + timedelta(days=6)).date().isoformat()
-    assert "in quarantine: 1 sources, " in out
+    assert "in quarantine: 1 source, " in out
     assert f"delete the first not before {day}, after 6 days more" in out
     entry = entries(target)["a.svs"]
     assert (entry.quarantine_age, entry.quarantine_runs) == (1.0, 1)

@@ -24,7 +24,7 @@ def slide(tmp_path):
 def test_it_says_what_each_codec_saves(slide, tmp_path, capsys):
     assert main(["compare", str(slide), "--out", str(tmp_path / "out"), *QUICK]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("1 slides compared; ")
+    assert lines[0].startswith("1 slide compared; ")
     assert [line.split()[0] for line in lines[1:]] == ["jpeg:90", *["copy"] * 3, *["jpeg:80"] * 3]
     assert "SSIM 1.0000, of tiles drawn at least 1.0000" in lines[2]
     values = json.loads((tmp_path / "out/results.json").read_text())

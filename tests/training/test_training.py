@@ -309,7 +309,7 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
     assert main(["dataset", "draw", str(tmp_path / "d"), "--count", "1", "--size", "1024"]) == 0
     table, target = tmp_path / "d/table.tsv", tmp_path / "p.h5"
     assert main(["dataset", "build", str(table), str(target), "--power", "5", "--power", "10"]) == 0
-    assert "2 patches of 1 slides: 1 at 5x, 1 at 10x" in capsys.readouterr().out
+    assert "2 patches of 1 slide: 1 at 5x, 1 at 10x" in capsys.readouterr().out
     for arguments, told in (
         (["dataset", "build", str(table), str(target)], "exists already"),
         (["dataset", "build", str(table), str(table), "--overwrite"], "is an input"),

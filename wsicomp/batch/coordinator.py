@@ -28,6 +28,7 @@ from wsicomp.batch.watch import Heartbeat, held_alone, logged
 from wsicomp.batch.workshop import Stop, Watcher, Workshop
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
+from wsicomp.figures import counted
 from wsicomp.inputs import is_folder
 from wsicomp.preparation import settings_digest
 
@@ -154,7 +155,7 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
     known = {entry.source: entry for entry in ledger.entries()}
     lost = sum(1 for entry in known.values() if entry.is_converted and not entry.removal)
     if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
-        raise ConfigError(f"is empty, but {lost} slides were here: is it mounted?", trees.source)
+        raise ConfigError(f"is empty, but {counted(lost, 'slide')} stood here: is it mounted?", trees.source)
     return known
 
 

@@ -21,7 +21,7 @@ from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
-from wsicomp.figures import as_saving
+from wsicomp.figures import as_saving, counted
 from wsicomp.outcome import reason_to_look
 from wsicomp.outputs import sync_directory
 from wsicomp.own_files import Folder, named, opened_folder
@@ -101,7 +101,7 @@ class ProofJob:
         if unseen:
             raise _UnseenError(unseen)
         if (found.flawed or found.lost) and not restorable:
-            raise KeptError(f"{len(found.flawed) + len(found.lost)} of its tiles are damaged: keep it")
+            raise KeptError(f"{counted(len(found.flawed) + len(found.lost), 'damaged tile')} in it: keep it")
 
     def _provenance(self) -> Provenance:
         with closing(open_tiff(self.target)) as converted:

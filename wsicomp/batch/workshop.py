@@ -24,6 +24,7 @@ from wsicomp.batch.soundness import MOST_ATTEMPTS
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
 from wsicomp.errors import LedgerError
+from wsicomp.figures import counted
 
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 
@@ -167,7 +168,7 @@ class Workshop:
             "no process can be started for a slide": self.counts[NO_CELL] >= _NO_PROCESS,
             "the cluster is gone": not self._crew.is_there(),
             UNTIL: until is not None and datetime.now(until.tzinfo) >= until,
-            f"{limit} failures": limit is not None and self.counts["failed"] >= limit,
+            f"{counted(limit or 0, 'failure')}": limit is not None and self.counts["failed"] >= limit,
         }
         return next((trouble for trouble, is_so in troubles.items() if is_so), "")
 

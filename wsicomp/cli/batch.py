@@ -50,7 +50,7 @@ from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
 from wsicomp.cli.options import add_conversion_options, batch_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import say, write_json
-from wsicomp.figures import as_bytes, as_duration, as_saving
+from wsicomp.figures import as_bytes, as_duration, as_saving, counted
 from wsicomp.outputs import check_outputs
 
 _DESCRIPTION = """\
@@ -337,16 +337,17 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
     if earlier:
         say(f"{earlier} of them take the place of earlier conversions, as of other options")
     if choices.delete_source:
-        when = f"after {choices.quarantine_days:g} days" if choices.quarantine_days else "by the same run"
+        when = f"after {_days(choices.quarantine_days)}" if choices.quarantine_days else "by the same run"
         say(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
         records = read_records(source.absolute())
         for why, count in _held_back(target, choices, records).items():
             say(f"sources that would stay, {why}: {count}")
         for what, count in _quarantine(target, choices, records).items():
             say(f"sources in quarantine that {what}: {count}")
+    slides, targets = counted(len(inventory.slides), "slide"), counted(len(survey.suspects), "target")
     say(
-        f"would convert {len(survey.due)} of {len(inventory.slides)} slides, {as_bytes(size)}, and check "
-        f"{len(survey.suspects)} targets; {inventory.others} other files; nothing was written"
+        f"would convert {len(survey.due)} of {slides}, {as_bytes(size)}, and check {targets}; "
+        f"{counted(inventory.others, 'other file')}; nothing was written"
     )
     return 0
 
@@ -380,14 +381,19 @@ def _quarantine(target: Path, choices: BatchChoices, records: Records) -> dict[s
     return {text: count for text, count in counts.items() if count}
 
 
+def _days(count: float) -> str:
+    return f"{count:g} day{'' if count == 1 else 's'}"
+
+
 def _quarantine_text(result: BatchResult) -> str:
     """What is in quarantine, and when it goes."""
     first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
-    when = f"not before {goes_by(first)}, after {math.ceil(first * 10) / 10:g} days more"
+    when = f"not before {goes_by(first)}, after {_days(math.ceil(first * 10) / 10)} more"
     if goes_by(first) != goes_by(last):
         when += f", the last not before {goes_by(last)}"
+    sources = counted(result.in_quarantine, "source")
     return (
-        f"  in quarantine: {result.in_quarantine} sources, {as_bytes(result.quarantine_bytes)}; runs with "
+        f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}; runs with "
         f"--delete-source-after-verify delete the first {when} (each run counts the time since the one "
         "before, at most a day)"
     )
@@ -444,7 +450,10 @@ def run_status(options: argparse.Namespace) -> int:
         say(f"  sources {removal}: {count}")
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
-        say("  no batch of this machine is at work" + (f"; run it again for {left} slides" if left else ""))
+        say(
+            "  no batch of this machine is at work"
+            + (f"; run it again for {counted(left, 'slide')}" if left else "")
+        )
     elif beat is None:
         say("  at work; its heartbeat cannot be read, and is written anew every few seconds")
     else:
@@ -502,5 +511,7 @@ def _report_text(target: Path, report: BatchReport) -> list[str]:
         lines.append(f"    and {report.kept_count - _STAY_NAMED} more that stay, which --csv lists")
     lines += [f"  note of {note.count}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
     if len(report.notes) > _NOTES_NAMED:
-        lines.append(f"    and {len(report.notes) - _NOTES_NAMED} more notes, which --csv and --html have")
+        lines.append(
+            f"    and {counted(len(report.notes) - _NOTES_NAMED, 'more note')}, which --csv and --html have"
+        )
     return lines

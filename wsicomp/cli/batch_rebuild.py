@@ -8,6 +8,7 @@ from pathlib import Path
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import say, write_json
+from wsicomp.figures import counted
 
 REBUILD = "batch rebuild"
 
@@ -53,7 +54,9 @@ def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
     lines = [f"{name}: {error}" for name, error in rebuilt.damaged]
     aside = f"; the old one is {rebuilt.aside}" if rebuilt.aside else ""
     damaged = f", {len(rebuilt.damaged)} that cannot be read" if rebuilt.damaged else ""
-    others = f", {rebuilt.others} other files" if rebuilt.others else ""
-    lines.append(f"{target}: the ledger has {len(rebuilt.entries)} conversions{damaged}{others}{aside}")
+    others = f", {counted(rebuilt.others, 'other file')}" if rebuilt.others else ""
+    lines.append(
+        f"{target}: the ledger has {counted(len(rebuilt.entries), 'conversion')}{damaged}{others}{aside}"
+    )
     lines.append("  the next batch holds each against its source; no slide was touched")
     return lines

@@ -21,7 +21,7 @@ from wsicomp.compare.results import Archive, SummaryRow
 from wsicomp.compare.run import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.figures import as_bytes, as_duration, as_percent
+from wsicomp.figures import as_bytes, as_duration, as_percent, counted
 from wsicomp.inputs import is_folder
 
 _SAMPLE = 200
@@ -198,7 +198,9 @@ def _check_range(name: str, value: float, least: float, most: float) -> None:
 
 def _text(found: Comparison, out: Path) -> list[str]:
     done = [slide for slide in found.slides if not slide.error]
-    lines = [f"{len(done)} slides compared; {out} has the results. Saved of JPEG q90 with its glass:"]
+    lines = [
+        f"{counted(len(done), 'slide')} compared; {out} has the results. Saved of JPEG q90 with its glass:"
+    ]
     rows = [row for row in found.summary if row.slides]
     width = max([len(row.codec) for row in rows] or [0])
     for row in rows:
@@ -214,7 +216,8 @@ def _text(found: Comparison, out: Path) -> list[str]:
 def _archive_lines(archive: Archive | None) -> Iterator[str]:
     if archive is None:
         return
-    yield f"The whole archive, {archive.slides} slides of {as_bytes(archive.bytes)}, saved of these sources:"
+    slides = counted(archive.slides, "slide")
+    yield f"The whole archive, {slides} of {as_bytes(archive.bytes)}, saved of these sources:"
     for row in archive.rows:
         between = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"
         money = "" if row.saved_a_year is None else f", {row.saved_a_year:,.4g} a year"

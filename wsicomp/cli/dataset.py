@@ -9,6 +9,7 @@ from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.errors import TrainingError
+from wsicomp.figures import counted
 from wsicomp.outputs import check_output
 from wsicomp.stages import Stages
 
@@ -77,7 +78,9 @@ def run_build(options: argparse.Namespace) -> int:
             rows, options.target, powers, Stages(show), options.dense, options.overwrite
         )
     counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
-    say(f"{options.target}: {sum(summary.counts.values())} patches of {len(rows)} slides: {counts}")
+    say(
+        f"{options.target}: {sum(summary.counts.values())} patches of {counted(len(rows), 'slide')}: {counts}"
+    )
     return 0
 
 

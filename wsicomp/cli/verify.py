@@ -11,6 +11,7 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.concurrency import available_cores
+from wsicomp.figures import counted
 from wsicomp.inputs import check_file
 from wsicomp.preparation import slide_identity
 from wsicomp.pyramid.problems import CODES
@@ -79,7 +80,7 @@ def run_verify(options: argparse.Namespace) -> int:
     if not found.problems:
         against = "" if source is None else f", as made from {source}"
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
-        say(f"{options.file}: good, {found.tiles} tiles{against}{origin}")
+        say(f"{options.file}: good, {counted(found.tiles, 'tile')}{against}{origin}")
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             say(f"  {line}")
@@ -92,6 +93,6 @@ def run_verify(options: argparse.Namespace) -> int:
 def _measured_lines(measured: Measured) -> list[str]:
     psnr = "" if measured.least_psnr is None else f", PSNR {measured.least_psnr:.2f} dB"
     return [
-        f"{measured.tiles} tiles measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
+        f"{counted(measured.tiles, 'tile')} measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
         f"the worst: SSIM {measured.least_ssim:.4f}{psnr}, colour {measured.most_color_shift:.1f} levels off",
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from wsicomp.figures import counted
+
 CODES = {
     "unreadable": "the file, or its provenance block, cannot be parsed",
     "model-missing": "neural tiles cannot be decoded here: their model, its extra or the device is not there",
@@ -62,5 +64,7 @@ def few_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
         if problem.code not in _OF_MANY or told[problem.code] < _MOST_TOLD:
             yield problem
         elif told[problem.code] == _MOST_TOLD:
-            message = f"{problem.message}; {more} more tiles like it" if more > 0 else problem.message
+            message = (
+                f"{problem.message}; {counted(more, 'more tile')} like it" if more > 0 else problem.message
+            )
             yield replace(problem, message=message)
