@@ -468,7 +468,10 @@ def test_what_somebody_put_in_a_targets_place_is_moved_aside_unharmed(trees):
     (target / "a/slide 0.svs").write_bytes(b"annotated by hand")
     assert run(source, target).converted == 1
     assert files(target) == before
-    assert (target / ".wsicomp/aside/a/slide 0.svs").read_bytes() == b"annotated by hand"
+    aside = target / ".wsicomp/aside/a/slide 0.svs"
+    assert aside.read_bytes() == b"annotated by hand"
+    notes = entries(target)["a/slide 0.svs"].notes.splitlines()
+    assert f"a file that was not written there by this batch stood in its place, and is now {aside}" in notes
     (target / "a/slide 0.svs").write_bytes(b"again")
     write_slide(source / "a/slide 0.svs", 70)
     assert run(source, target).converted == 1

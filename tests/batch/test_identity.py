@@ -1,5 +1,6 @@
 """What was made from another slide is never replaced, whatever the names and the ledger say."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -94,8 +95,23 @@ def test_a_slide_that_changed_is_converted_and_what_was_made_before_stays(trees,
     aside = target / ".wsicomp/aside/a/kept.svs.tiff"
     assert aside.read_bytes() == before
     assert comes_back(aside, digest, tmp_path)
-    assert str(aside) in entries(target)["a/kept.svs"].notes
+    told = f"the conversion of an earlier slide by this name stood in its place, and is now {aside}"
+    assert told in entries(target)["a/kept.svs"].notes.splitlines()
     assert_agrees(target)
+
+
+def test_another_slides_conversion_in_a_targets_place_is_told_as_what_it_is(trees, tmp_path):
+    source, target, _ = trees
+    draw_tissue(tmp_path / "other.svs", 7)
+    stranger = target / "a/kept.svs.tiff"
+    convert_slide(tmp_path / "other.svs", stranger, replace(CONFIG, overwrite=True))
+    assert run(source, target, RESTORABLE).converted == 1
+    aside = target / ".wsicomp/aside/a/kept.svs.tiff"
+    told = (
+        rf"a conversion of another slide \(other\.svs, SHA-256 {sha256(tmp_path / 'other.svs')[:16]}\) "
+        f"stood in its place, and is now {aside}"
+    )
+    assert re.search(told, entries(target)["a/kept.svs"].notes)
 
 
 def test_a_slide_that_changed_and_is_converted_otherwise_leaves_what_was_made_before(trees):

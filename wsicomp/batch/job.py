@@ -91,8 +91,8 @@ class Outcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
     `elapsed_s` is measured by the cell. `report` is the whole `ConversionReport`; `facts` are which files a
-    proof was of. `aside` is where the conversion of an earlier slide by the same name went, "" where there
-    was none; `stale` are those of `ConversionJob.stale` that were made from this very slide.
+    proof was of. `aside` says what else stood in the target's place and where that went, "" where there was
+    nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
     """
 
     state: State
@@ -108,6 +108,14 @@ class Outcome:
     facts: tuple[str, ...] = ()
     aside: str = ""
     stale: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What stood in a target's place and was moved to `path`; `what` it is, in words."""
+
+    path: Path
+    what: str
 
 
 class Job(Protocol):
@@ -162,13 +170,13 @@ class ConversionJob:
             return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
             _check_file(self.target)
-            adopted, aside, refused = None, "", ""
+            adopted, moved, refused = None, None, ""
             if os.path.lexists(self.target):
-                adopted, aside, refused = self._adopted(on_progress)
+                adopted, moved, refused = self._adopted(on_progress)
             try:
                 report = adopted or self._converted(on_progress)
             except BaseException:
-                self._put_back(aside)
+                self._put_back(moved)
                 raise
             if refused:
                 report = replace(report, notes=(*report.notes, refused))
@@ -183,15 +191,15 @@ class ConversionJob:
             target_mtime_ns=status.st_mtime_ns,
             adopted=adopted is not None,
             report=report.to_json(),
-            aside=aside,
+            aside="" if moved is None else f"{moved.what} stood in its place, and is now {moved.path}",
             stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
         )
 
-    def _put_back(self, aside: str) -> None:
-        """Give the conversion of an earlier slide its name again, as none takes its place."""
-        if aside and not os.path.lexists(self.target):
+    def _put_back(self, moved: _Moved | None) -> None:
+        """Give what stood there its name again, as nothing takes its place."""
+        if moved is not None and not os.path.lexists(self.target):
             with suppress(OSError):
-                move_own(Path(aside), self.target, self.root)
+                move_own(moved.path, self.target, self.root)
 
     def _is_of(self, line: str, sha256: str) -> bool:
         """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
@@ -226,11 +234,11 @@ class ConversionJob:
             with suppress(OSError):
                 remove_own(picture, self.root)
 
-    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, str, str]:
+    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, _Moved | None, str]:
         """The report of the target that a run left which could not tell of it; None if it is to be made anew.
 
-        And where the conversion of an earlier slide by this name went, "" if there was none. And why, of a
-        target that has the digest of this conversion and is none. Nothing that it says is believed: its plan
+        And what was moved out of its place, None if nothing was. And why, of a target that has the digest of
+        this conversion and is none. Nothing that it says is believed: its plan
         must be the one that would be made here, and its tiles are held against the source.
 
         Raises:
@@ -258,11 +266,11 @@ class ConversionJob:
                     if seen and not report.look:
                         report = replace(report, look=seen, notes=(*report.notes, look_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
-                    return report, "", ""
-        aside = self._make_way(provenance, sha256, is_same)
-        if aside or not refused:
-            return None, aside, ""
-        return None, "", f"what stood in its place was not its conversion and was replaced ({refused})"
+                    return report, None, ""
+        moved = self._make_way(provenance, sha256, is_same)
+        if moved is not None or not refused:
+            return None, moved, ""
+        return None, None, f"what stood in its place was not its conversion and was replaced ({refused})"
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""
@@ -272,8 +280,8 @@ class ConversionJob:
                 draw_removed(source, provenance, self.config.workers, self.look, self.root)
                 _shrink(self.look, self.audit, self.root)
 
-    def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> str:
-        """Have no file in the target's place but one that may be replaced; where another one went, or "".
+    def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
+        """Have no file in the target's place but one that may be replaced; what was moved out of it.
 
         What an earlier run wrote of the slide of this SHA-256, or this conversion damaged, may be. Never what
         was made from another slide, which may be all that is left of that, whatever the ledger or the config
@@ -286,7 +294,7 @@ class ConversionJob:
         else:
             is_of_another = provenance.plan.source.sha256 != sha256
         if not is_of_another and (is_same or self.config.overwrite or is_ours):
-            return ""
+            return None
         if self.ours is None or (is_of_another and not self.earlier_sha256):
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
@@ -298,7 +306,18 @@ class ConversionJob:
             except FileExistsError:
                 place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
             else:
-                return str(place) if is_of_another else ""
+                return _Moved(place, self._what_stood(provenance, sha256, is_ours))
+
+    def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
+        """What was in the target's place, and is not what an earlier run wrote there of this slide."""
+        made_from = None if provenance is None else provenance.plan.source.sha256
+        if is_ours or (made_from is not None and made_from == self.earlier_sha256 != sha256):
+            return "the conversion of an earlier slide by this name"
+        if made_from == sha256:
+            return "another conversion of this slide"
+        if provenance is not None:
+            return f"a conversion of another slide ({_named(provenance)})"
+        return "a file that was not written there by this batch"
 
     def _is_of_nobody_knows(self) -> bool:
         """Whether what stands there may be a conversion, and what of cannot be read any more."""
@@ -333,13 +352,17 @@ def _of_another(provenance: Provenance | None) -> str:
     """What is said of a target that was made from another slide, and what to do about it."""
     found = "is a damaged TIFF, of which nobody can tell what it was made from"
     if provenance is not None:
-        source = provenance.plan.source
-        name = f"{source.name}, " if source.name else ""
-        found = f"was made from another slide ({name}SHA-256 {source.sha256[:16]})"
+        found = f"was made from another slide ({_named(provenance)})"
     return (
         f"{found}, and may be all that is left of it: nothing replaces it, not even with --overwrite; give "
         "this slide another name, or move that file to a tree of its own, and run again"
     )
+
+
+def _named(provenance: Provenance) -> str:
+    """The slide that a conversion was made from, by the name that it states and its SHA-256."""
+    source = provenance.plan.source
+    return f"{source.name}, SHA-256 {source.sha256[:16]}" if source.name else f"SHA-256 {source.sha256[:16]}"
 
 
 def _check_file(target: Path) -> None:

@@ -205,9 +205,7 @@ class Run:
             outcome = Outcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
             entry = _settled(task.entry, outcome)
         if outcome.aside:
-            entry = self._noted(
-                entry, f"the conversion of an earlier slide by this name is in {outcome.aside}"
-            )
+            entry = self._noted(entry, outcome.aside)
         if outcome.state is not State.DONE:
             sweep(entry, self._trees)
         if outcome.cause == STOPPED:
