@@ -290,9 +290,11 @@ def test_no_slide_begins_after_its_time_or_too_many_failures(trees):
 
 def test_no_slide_begins_without_room_on_the_disk(trees):
     source, target = trees
-    free = shutil.disk_usage(source).free / 1e9
+    free = shutil.disk_usage(source).free / 1e9 + 1
     result = run(source, target, min_free=free)
     assert (result.no_room, result.waiting, result.is_good) == (6, 6, False)
+    assert result.no_room_needs_bytes < 3_000_000
+    assert result.no_room_free_bytes < result.min_free * 1e9
     assert run(source, target).converted == 6
 
 

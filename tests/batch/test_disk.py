@@ -1,6 +1,7 @@
 """Disks that are full, refuse, or go away: clean failures, taken up again when it is mended."""
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -9,7 +10,8 @@ import time
 import pytest
 
 from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
-from wsicomp.batch.ledger import State
+from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
 
 
@@ -66,9 +68,31 @@ def run_into_full(source, target):
 def test_the_guard_keeps_back_what_may_not_fit(source, disk):
     target = disk / "target"
     target.mkdir()
+    (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 1_500_000))
     result = run(source, target)
     assert result.no_room == 6
     assert not list(target.rglob("*.svs"))
+
+
+def test_a_run_without_room_says_how_much_is_needed_and_how_much_there_is(source, disk, capsys):
+    (disk / "target").mkdir()
+    arguments = ["batch", str(source), str(disk / "target"), "--segmenter", "threshold", "--jobs", "1"]
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    assert "6 not begun for want of room on the disk" in said
+    found = r"needs 2\.\d+ MB; the disk has [23]\.\d+ MB free, of which --min-free keeps 1 GB\n"
+    assert re.search(found, said)
+    main([*arguments, "--min-free", "0"])
+    assert "converted" in capsys.readouterr().out
+
+
+def test_a_ledger_on_a_full_disk_says_so(disk):
+    (disk / ".wsicomp").mkdir()
+    with Ledger(disk) as ledger:
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free))
+        many = [Entry(f"{number}.svs", f"{number}.svs", error="x" * 1000) for number in range(100)]
+        with pytest.raises(LedgerError, match="its disk is full; make room and run again"):
+            ledger.put(many)
 
 
 def test_a_ledger_that_cannot_be_written_ends_the_run_in_one_line(source, disk):

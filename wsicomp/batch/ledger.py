@@ -11,6 +11,7 @@ import enum
 import json
 import os
 import shlex
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -59,6 +60,8 @@ _DAMAGE = (
     sqlite3.SQLITE_TOOBIG,
 )
 """What SQLite says where the file is at fault, and not the disk, its rights or another process."""
+_NO_ROOM, _FULL_BYTES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), 1 << 16
+"""What SQLite may say on a full disk, and the most that is free on one that is full."""
 
 
 class State(enum.StrEnum):
@@ -393,7 +396,8 @@ class Ledger:
         except sqlite3.Error as exc:
             code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             advice = self._advice if code in _DAMAGE else ""
-            message = f"the ledger cannot be read or written ({exc}){advice}"
+            found = "its disk is full; make room and run again" if _is_for_room(code, self.path) else exc
+            message = f"the ledger cannot be read or written ({found}){advice}"
             raise LedgerError(message, self.path) from exc
         except SlideWriteError as exc:
             raise LedgerError(f"the ledger: {exc.message}", exc.path) from exc
@@ -401,6 +405,16 @@ class Ledger:
             if isinstance(exc, LedgerError):
                 raise
             raise LedgerError(f"cannot be looked at ({exc.strerror or exc})", self.path) from exc
+
+
+def _is_for_room(code: int, path: Path) -> bool:
+    """Whether SQLite refuses for want of room, which it may call an error of input and output."""
+    if code not in _NO_ROOM:
+        return False
+    try:
+        return shutil.disk_usage(path.parent).free < _FULL_BYTES
+    except OSError:
+        return False
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

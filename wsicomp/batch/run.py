@@ -53,9 +53,10 @@ class BatchResult:
     """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
 
     `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
-    and stay) are of this run; `no_room` were not begun for want of space on the disk. `look` (to be looked at
-    by a person), `waiting` and `failures` count all slides that are in these states now and were asked for.
-    `in_quarantine` counts the sources there that only their days keep from being deleted, and
+    and stay) are of this run; `no_room` were not begun for want of space on the disk, of which the least
+    needed `no_room_needs_bytes`, where `no_room_free_bytes` were free and `min_free` GB were to stay. `look`
+    (to be looked at by a person), `waiting` and `failures` count all slides that are in these states now and
+    were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
     `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
     every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
     source was taken away, where what the source tree says of them is damaged.
@@ -79,6 +80,9 @@ class BatchResult:
     first_goes_days: float | None = None
     last_goes_days: float | None = None
     nothing_removed: str = ""
+    no_room_needs_bytes: int = 0
+    no_room_free_bytes: int = 0
+    min_free: float = 0.0
 
     @property
     def is_good(self) -> bool:
@@ -415,6 +419,7 @@ class Run:
             if self._is_asked_for(entry) and not held_back(entry, self._shop.choices.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
+        needs, free = self._shop.least_lacking or (0, 0)
         return BatchResult(
             states[State.LOOK],
             why,
@@ -434,6 +439,9 @@ class Run:
             first_goes_days=min(left, default=None),
             last_goes_days=max(left, default=None),
             nothing_removed=self._nothing_removed,
+            no_room_needs_bytes=needs,
+            no_room_free_bytes=free,
+            min_free=float(self._shop.choices.min_free),
         )
 
     def _is_asked_for(self, entry: Entry) -> bool:

@@ -24,7 +24,7 @@ from wsicomp.batch.soundness import MOST_ATTEMPTS
 from wsicomp.batch.survey import Trees
 from wsicomp.batch.watch import Heartbeat, Snapshot, utc_now
 from wsicomp.errors import LedgerError
-from wsicomp.figures import counted
+from wsicomp.figures import as_bytes, counted
 
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 
@@ -32,8 +32,11 @@ _TICK_S = 0.5
 _NO_PROCESS = 3
 """So often in a row, and the machine is at its end."""
 
-_ROOM, _ROOM_BYTES = 1.5, 16_000_000
-"""What a conversion may need on the disk: this many times its source, and this."""
+_ROOM, _ROOM_BYTES = 1.5, 2_000_000
+"""What a conversion may need on the disk: this many times its source, and this for pictures and the ledger.
+
+One that turns out to need more, as for samples without compression, ends before it writes them.
+"""
 
 
 class Watcher(Protocol):
@@ -70,10 +73,16 @@ class Task:
 Settle = Callable[[Task, Outcome], None]
 
 
+def _needed(entry: Entry) -> int:
+    """The bytes that a slide's conversion may need on the disk."""
+    return round(entry.source_bytes * _ROOM) + _ROOM_BYTES
+
+
 class Workshop:
     """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
 
     An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
+    `least_lacking` is the least that a slide needs which had no room, and what was free then, in bytes.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class Workshop:
         self.trees, self.choices, self.ledger, self.log = trees, choices, ledger, log
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
+        self.least_lacking: tuple[int, int] | None = None
         self._crew, self._heartbeat, self._watcher, self._stop = crew, heartbeat, watcher, stop
         self._start = time.monotonic()
         self._next_tick = 0.0
@@ -118,26 +128,36 @@ class Workshop:
         while self._queue and len(self._pending) < hands and not self.reason():
             task = self._queue.popleft()
             if isinstance(task.job, ConversionJob):
-                if not self._has_room(task.entry):
+                free = self._free_bytes()
+                if not self._has_room(task.entry, free):
                     if self._pending:
                         self._queue.appendleft(task)
                         return
-                    self.counts["no room"] += 1
-                    self.log.warning("%s: no room on the disk", task.entry.source)
+                    self._left_out(task.entry, free)
                     continue
                 task = replace(task, entry=self._begun(task.entry))
             stall_s = self.choices.stall_minutes * 60
             self._pending[self._crew.submit(task.job, stall_s, self._rate())] = task
 
-    def _has_room(self, entry: Entry) -> bool:
-        entries = (*(task.entry for task in self._pending.values()), entry)
-        need = sum(one.source_bytes * _ROOM + _ROOM_BYTES for one in entries)
+    def _free_bytes(self) -> int:
         try:
-            free = shutil.disk_usage(self.trees.target).free
+            return shutil.disk_usage(self.trees.target).free
         except OSError as exc:
             self.log.error("%s: %s", self.trees.target, exc.strerror)
-            return False
-        return free - need >= self.choices.min_free * 1e9
+            return 0
+
+    def _has_room(self, entry: Entry, free: int) -> bool:
+        entries = (*(task.entry for task in self._pending.values()), entry)
+        return free - sum(map(_needed, entries)) >= self.choices.min_free * 1e9
+
+    def _left_out(self, entry: Entry, free: int) -> None:
+        """Count a slide that has no room, and say what it needs."""
+        need = _needed(entry)
+        self.counts["no room"] += 1
+        self.least_lacking = min(self.least_lacking or (need, free), (need, free))
+        self.log.warning(
+            "%s: no room on the disk: needs %s, has %s", entry.source, as_bytes(need), as_bytes(free)
+        )
 
     def _begun(self, entry: Entry) -> Entry:
         attempts = min(entry.attempts + 1, MOST_ATTEMPTS)

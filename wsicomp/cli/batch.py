@@ -399,6 +399,15 @@ def _quarantine_text(result: BatchResult) -> str:
     )
 
 
+def _room_text(result: BatchResult) -> str:
+    """What slides need that had no room, and what there is."""
+    kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
+    return (
+        f"  the least of those without room needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
+        f"{as_bytes(result.no_room_free_bytes)} free{kept}"
+    )
+
+
 def _result_text(result: BatchResult, target: Path) -> list[str]:
     counts = {
         "converted": result.converted,
@@ -420,6 +429,8 @@ def _result_text(result: BatchResult, target: Path) -> list[str]:
             f"wsicomp batch accept {shlex.quote(str(target))}"
         )
     lines.append(f"{target}: {said} in {as_duration(result.elapsed_s)}{why}")
+    if result.no_room:
+        lines.append(_room_text(result))
     if result.waiting or result.failures:
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
     if result.in_quarantine:
