@@ -50,9 +50,26 @@ def test_a_failure_is_exit_code_1_also_the_night_after(capsys, trees):
         assert code == 1
         assert failed in out
         assert "1 failed, 0 waiting" in out
+        assert ("--retry-failed" in out) == (failed == "nothing was to be done")
     code, out, _ = run(capsys, "report", target)
     assert code == 0
     assert "failed, unreadable: 1\n    bad.svs: not a whole-slide image" in out
+
+
+def test_a_slide_whose_name_is_taken_is_shown_by_the_run_and_called_by_its_name(capsys, trees, tmp_path):
+    source, target = trees
+    options = (*FAST, "--preset", "archive-lossless")
+    removal = ("--delete-source-after-verify", "--quarantine-days", "0")
+    write_slide(source / "a/slide 0.svs", side=1200)
+    run(capsys, source, target, *options, *removal)
+    assert not (source / "a/slide 0.svs").exists()
+    write_slide(source / "a/slide 0.svs", 90)
+    code, out, err = run(capsys, source, target, *options)
+    told = "a/slide 0.svs: failed, name taken: another slide of this name was converted"
+    assert (code, told in err, "1 failed, 0 waiting" in out) == (1, True, True)
+    _, out, _ = run(capsys, "report", target, "--html", tmp_path / "page.html")
+    assert "    a/slide 0.svs: another slide of this name" in out
+    assert "a/slide 0.svs/" not in (tmp_path / "page.html").read_text()
 
 
 def test_json_lines_are_for_scripts(capsys, trees):

@@ -41,6 +41,9 @@ from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
 from wsicomp.outputs import completed_file
 from wsicomp.own_files import Folder, is_open, opened_folder
 
+NAME_TAKEN = "name taken"
+"""Why a slide fails: it has the name of one that was taken away. The source of its entry ends in "/"."""
+
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
@@ -149,6 +152,11 @@ class Entry:
     quarantine_age: float = 0.0
     quarantine_runs: int = 0
     quarantine_seen: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What it is called before people: as in the tree."""
+        return self.source.removesuffix("/") if self.cause == NAME_TAKEN else self.source
 
     @property
     def is_converted(self) -> bool:

@@ -137,6 +137,9 @@ class Run:
         """
         shop, self._found = self._shop, survey.found
         shop.expect(survey.due)
+        for entry in survey.others:
+            if entry.state is State.FAILED and not entry.target:
+                shop.ended(entry)
         shop.work((self._recheck(entry) for entry in survey.suspects), self._rechecked)
         shop.expect(self._redone)
         self._take_away()

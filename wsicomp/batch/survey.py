@@ -11,7 +11,7 @@ from pathlib import Path
 from wsicomp.batch.choices import BatchChoices
 from wsicomp.batch.inventory import QUARANTINE, FoundSlide, Inventory
 from wsicomp.batch.job import GONE, PASSING
-from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
 from wsicomp.batch.namekey import read_secret
 from wsicomp.batch.names import as_path, assign_targets
 from wsicomp.batch.quarantine import DELETED, QUARANTINED, put_in
@@ -126,7 +126,7 @@ def _taken(old: Entry) -> Entry:
         "another slide of this name was converted, and its source taken away; give the new one another name "
         "(or, if it is the same one, its old time)"
     )
-    return Entry(f"{old.source}/", "", State.FAILED, ended=utc_now(), cause="name taken", error=error)
+    return Entry(f"{old.source}/", "", State.FAILED, ended=utc_now(), cause=NAME_TAKEN, error=error)
 
 
 def _folders(inventory: Inventory) -> Iterator[Entry]:

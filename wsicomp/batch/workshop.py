@@ -224,7 +224,7 @@ class Workshop:
         """Tell of a slide's end."""
         level = self.log.warning if entry.state is State.FAILED else self.log.info
         why = f" ({entry.error})" if entry.error else ""
-        level("%s: %s%s after %.1f s", entry.source, entry.state, why, entry.elapsed_s)
+        level("%s: %s%s after %.1f s", entry.shown, entry.state, why, entry.elapsed_s)
         self._watch(lambda watcher: watcher.ended(entry))
 
     def tell(self, state: str | None = None) -> None:

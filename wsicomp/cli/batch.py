@@ -432,7 +432,9 @@ def _result_text(result: BatchResult, target: Path) -> list[str]:
     if result.no_room:
         lines.append(_room_text(result))
     if result.waiting or result.failures:
-        lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting")
+        again = "; --retry-failed tries again what failed for reasons of its own" if said == nothing else ""
+        again = again if result.failures else ""
+        lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting{again}")
     if result.in_quarantine:
         lines.append(_quarantine_text(result))
     if result.nothing_removed:
@@ -513,7 +515,7 @@ def _report_text(target: Path, report: BatchReport) -> list[str]:
         )
     for cause in report.causes:
         lines.append(f"  failed, {cause.cause}: {cause.count}")
-        lines += [f"    {entry.source}: {entry.error}" for entry in cause.entries[:_NAMED]]
+        lines += [f"    {entry.shown}: {entry.error}" for entry in cause.entries[:_NAMED]]
         lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
     lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
     lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]

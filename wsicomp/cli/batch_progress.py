@@ -34,7 +34,7 @@ def batch_progress(as_json: bool) -> Iterator[Watcher]:
 
 def _line(entry: Entry) -> str:
     if not entry.is_converted:
-        return f"{entry.source}: {entry.state}, {entry.cause}: {entry.error}"
+        return f"{entry.shown}: {entry.state}, {entry.cause}: {entry.error}"
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}, {as_saving(entry.saved)}"
     how = "found done" if entry.adopted else f"in {as_duration(entry.elapsed_s)}"
     look = f"look at it: {entry.look}; " if entry.state is State.LOOK else ""
