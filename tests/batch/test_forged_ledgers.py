@@ -292,6 +292,27 @@ def test_a_sound_ledger_is_not_rebuilt_unless_told(trees, capsys, tmp_path):
     assert "is no folder" in told(capsys, "rebuild", tmp_path / "nothing")[2]
 
 
+def test_no_ledger_is_made_where_no_batch_has_been(trees, capsys, tmp_path):
+    source, target = trees
+    (tmp_path / "empty").mkdir()
+    for folder in (source, tmp_path / "empty"):
+        code, out, err = told(capsys, "rebuild", folder)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "holds no .wsicomp and no conversion; name the tree that a batch writes" in err
+        assert not (folder / ".wsicomp").exists()
+    (target / ".wsicomp/ledger.sqlite").unlink()
+    assert (target / ".wsicomp/batch.log").exists()
+    code, _, err = told(capsys, "status", target)
+    assert (code, f"but a batch has been here; `wsicomp batch rebuild {target}` makes it anew" in err) == (
+        1,
+        True,
+    )
+    shutil.rmtree(target / ".wsicomp")
+    assert "no batch has been here" in told(capsys, "status", target)[2]
+    assert told(capsys, "rebuild", target)[0] == 0
+    assert len(entries(target)) == 3
+
+
 def test_targets_without_a_ledger_keep_their_own_names_where_two_could_be_of_one_slide(trees):
     _, target = trees
     ledgers.ledger_of(target).unlink()

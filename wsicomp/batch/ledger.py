@@ -47,6 +47,9 @@ NAME_TAKEN = "name taken"
 FOLDER = ".wsicomp"
 """The folder in a target tree that holds the ledger and all else that is not a slide."""
 
+LOG = "batch.log"
+"""The file in it that says line by line what runs did."""
+
 _FILE = "ledger.sqlite"
 SOURCE = "source"
 """The name under which a ledger has the path of the source tree."""
@@ -255,7 +258,9 @@ class Ledger:
         self.path = ledger_path(target)
         self._target = target
         if read_only and not self.is_there(target):
-            raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); no batch has been here", target)
+            has_been = os.path.lexists(target / FOLDER / LOG)
+            found = f"but a batch has been here{self._advice}" if has_been else "no batch has been here"
+            raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); {found}", target)
         check_files(target, read_only)
         with self._told():
             if os.path.lexists(self.path) and self.path.stat().st_size == 0:

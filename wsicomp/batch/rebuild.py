@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from wsicomp.batch.inventory import SUFFIXES
 from wsicomp.batch.job import Outcome, failure
 from wsicomp.batch.ledger import (
+    FOLDER,
     SOURCE,
     Entry,
     Ledger,
@@ -32,7 +33,13 @@ from wsicomp.batch.soundness import guard, path_flaw
 from wsicomp.batch.survey import DAMAGED
 from wsicomp.batch.watch import held_alone, logged, utc_now
 from wsicomp.concurrency import available_cores, ordered_map
-from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError
+from wsicomp.errors import (
+    LedgerError,
+    SlideReadError,
+    SlideWriteError,
+    UnsupportedSlideError,
+    WsicompError,
+)
 from wsicomp.inputs import is_folder
 from wsicomp.outcome import look_note, reason_to_look, removed_area_of
 from wsicomp.plan import TileAction
@@ -75,7 +82,8 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
     """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
 
     Raises:
-        LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work.
+        LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work; or
+            nothing there was written by one.
         SlideWriteError: nothing can be written there.
     """
     if not is_folder(target):
@@ -86,6 +94,9 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
             "same, without what only the ledger knows",
             target,
         )
+    if not (os.path.lexists(target / FOLDER) or any(map(_is_conversion, _files(target)))):
+        message = f"holds no {FOLDER} and no conversion; name the tree that a batch writes"
+        raise LedgerError(message, target)
     with held_alone(target) as folder, logged(folder) as log:
         read = list(_read_all(target, on_progress))
         known = [one for one in read if one.entry is not None]
@@ -99,6 +110,14 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
             raise SlideWriteError(f"no ledger can be written there ({found})", folder) from exc
         log.info("the ledger was made anew: %d targets, %d damaged", len(entries), len(damaged))
     return Rebuilt(entries, damaged, len(read) - len(known) - len(damaged), aside)
+
+
+def _is_conversion(path: Path) -> bool:
+    try:
+        with closing(open_tiff(path)) as slide:
+            return isinstance(slide, ConvertedSlide)
+    except (WsicompError, OSError):
+        return False
 
 
 def _is_sound(target: Path) -> bool:

@@ -18,7 +18,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from wsicomp.batch.ledger import FOLDER
+from wsicomp.batch.ledger import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
 from wsicomp.outputs import completed, made_folder, partial_path
@@ -26,7 +26,7 @@ from wsicomp.own_files import Folder, open_own, opened_folder, read_own
 
 HEARTBEAT = "heartbeat.json"
 
-_LOCK, _LOG = "lock", "batch.log"
+_LOCK = "lock"
 _LOG_BYTES, _LOGS = 5_000_000, 5
 _BEAT_EVERY_S = 5.0
 _TRIES = 10
@@ -161,7 +161,7 @@ def logged(folder: Path) -> Iterator[logging.Logger]:
         SlideWriteError: something else has the file's name.
     """
     with opened_folder(folder, folder.parent) as opened:
-        opened.check(_LOG)
+        opened.check(LOG)
         logger = logging.getLogger("wsicomp.batch")
         handler = _QuietFile(opened)
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
