@@ -190,7 +190,8 @@ def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     if tissue_fraction is None or area is None:
         return ""
     if tissue_fraction == 0:
-        return "no tissue was found, and everything that looks like glass was taken out"
+        gone = "everything that looks like glass" if area else "nothing of its level 0"
+        return f"no tissue was found, and {gone} was taken out"
     if area > MOST_REMOVED:
         return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
     return ""

@@ -680,7 +680,8 @@ def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
     assert look_reason(0.5, 0.98) == ""
     assert "(98.0 %" in look_reason(0.5, 0.98001)
     assert "(99.9 %" in look_reason(0.5, 0.99999), "it is not rounded up"
-    assert look_reason(0, 0).startswith("no tissue was found")
+    assert look_reason(0, 0) == "no tissue was found, and nothing of its level 0 was taken out"
+    assert look_reason(0, 0.3) == "no tissue was found, and everything that looks like glass was taken out"
     assert look_reason(None, None) == ""
     actions = np.array([list("BCM"), list("ZBC")])
     level = LevelPlan(0, Size(130, 70), Size(64, 64), 0, 1, "copy", {}, ENCODING, ENCODING, actions)
