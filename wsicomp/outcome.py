@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from wsicomp.stages import Stages
 
 MOST_REMOVED = 0.98
 """Where more of level 0's area than this was taken out as glass, a person should look at it."""
+
+_NAME_ADVICE = ("; name it .tiff", "; name it .svs, or give --format tiff")
 
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
@@ -251,6 +253,12 @@ def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
 
 
+def without_name_advice(report: ConversionReport) -> ConversionReport:
+    """The report, for somebody who has not named the target."""
+    notes = (note.removesuffix(_NAME_ADVICE[0]).removesuffix(_NAME_ADVICE[1]) for note in report.notes)
+    return replace(report, notes=tuple(notes))
+
+
 def _afterthoughts(
     target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
 ) -> Iterator[str]:
@@ -264,9 +272,9 @@ def _afterthoughts(
     if target_bytes > plan.source.bytes:
         yield "the target is larger than the source"
     if target.suffix.lower() == ".svs" and plan.container == "tiff":
-        yield "the target is a generic TIFF whatever its name says; name it .tiff"
+        yield f"the target is a generic TIFF whatever its name says{_NAME_ADVICE[0]}"
     if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
-        yield "the target is an Aperio SVS whatever its name says; name it .svs, or give --format tiff"
+        yield f"the target is an Aperio SVS whatever its name says{_NAME_ADVICE[1]}"
 
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:

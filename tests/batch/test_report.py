@@ -9,11 +9,14 @@ from dataclasses import fields, replace
 import pytest
 
 from tests import tiffs
-from tests.batch.trees import CONFIG, entries, run, write_slide, write_tree
+from tests.batch.trees import CONFIG, RESTORABLE, entries, run, write_slide, write_tree
 from wsicomp.batch import Entry, Ledger, State, read_report, write_csv, write_html
 from wsicomp.cli import main
 from wsicomp.convert import convert_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide
+from wsicomp.synthetic import write_slide as write_tiff
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,22 @@ def test_every_note_of_a_conversion_is_in_ledger_table_json_page_and_lines(tmp_p
     assert main(["batch", "report", str(target)]) == 0
     out = capsys.readouterr().out
     assert all(f": {note}" in out for note in wanted)
+    assert all(f"  note of 2 slides: {note}" in out for note in shared)
+    assert all(f"  note of slide 0.svs: {note}" in out for note in set(wanted) - shared)
+
+
+def test_nobody_is_told_to_name_a_target_that_the_batch_has_named(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    form = SyntheticFormat(compression="jpeg2000-rgb", downsamples=(1,))
+    write_tiff(source / "slide.svs", SyntheticSlide(Size(600, 400), seed=1), form)
+    for adopted in (False, True):
+        assert run(source, target, RESTORABLE).is_good
+        (entry,) = entries(target).values()
+        assert (entry.adopted, entry.target) == (adopted, "slide.svs.tiff")
+        notes = entry.notes.splitlines()
+        assert "the target is an Aperio SVS whatever its name says" in notes
+        (target / ".wsicomp/ledger.sqlite").unlink()
 
 
 def test_a_conversion_that_is_taken_on_has_the_same_notes(tmp_path):

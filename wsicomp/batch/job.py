@@ -41,7 +41,13 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
-from wsicomp.outcome import ConversionReport, describe_conversion, look_note, look_reason
+from wsicomp.outcome import (
+    ConversionReport,
+    describe_conversion,
+    look_note,
+    look_reason,
+    without_name_advice,
+)
 from wsicomp.outputs import completed
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
 from wsicomp.preparation import expected_digest, file_sha256, kept_model, look, plan_flaw
@@ -174,7 +180,7 @@ class ConversionJob:
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
             try:
-                report = adopted or self._converted(on_progress)
+                report = without_name_advice(adopted or self._converted(on_progress))
             except BaseException:
                 self._put_back(moved)
                 raise

@@ -120,7 +120,7 @@ class _QuietFile(RotatingFileHandler):
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         super().__init__(
-            folder.path / _LOG,
+            folder.path / LOG,
             maxBytes=_LOG_BYTES,
             backupCount=_LOGS,
             encoding="utf-8",
@@ -129,7 +129,7 @@ class _QuietFile(RotatingFileHandler):
         )
 
     def _open(self) -> TextIOWrapper:
-        descriptor = self._folder.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        descriptor = self._folder.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def doRollover(self) -> None:  # noqa: N802 - logging's own name
@@ -137,7 +137,7 @@ class _QuietFile(RotatingFileHandler):
         if self.stream:
             self.stream.close()
             self.stream = None
-        names = [_LOG, *(f"{_LOG}.{number}" for number in range(1, _LOGS + 1))]
+        names = [LOG, *(f"{LOG}.{number}" for number in range(1, _LOGS + 1))]
         for newer, older in reversed([*pairwise(names)]):
             with suppress(OSError):  # none yet, or something else has the name
                 self._folder.move(newer, self._folder, older, overwrite=True)

@@ -43,6 +43,7 @@ from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
 from wsicomp.batch.quarantine import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
 from wsicomp.batch.records import Records, read_records
 from wsicomp.batch.removal import held_back
+from wsicomp.batch.report import Note
 from wsicomp.batch.watch import Heard, is_at_work, read_heartbeat
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
@@ -501,6 +502,10 @@ def run_report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _whose(note: Note) -> str:
+    return note.sources[0] if note.count == 1 else f"{note.count} slides"
+
+
 def _report_text(target: Path, report: BatchReport) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
@@ -522,7 +527,7 @@ def _report_text(target: Path, report: BatchReport) -> list[str]:
     lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept[:_STAY_NAMED]]
     if report.kept_count > _STAY_NAMED:
         lines.append(f"    and {report.kept_count - _STAY_NAMED} more that stay, which --csv lists")
-    lines += [f"  note of {note.count}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
+    lines += [f"  note of {_whose(note)}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
     if len(report.notes) > _NOTES_NAMED:
         lines.append(
             f"    and {counted(len(report.notes) - _NOTES_NAMED, 'more note')}, which --csv and --html have"
