@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests import tiffs
 from wsicomp import ConversionConfig, SlideReadError, UnsupportedSlideError, WsicompError, convert_slide
 from wsicomp.cli import main
+from wsicomp.readers import open_tiff
 
 SHARED = Path(os.environ.get("WSICOMP_SLIDES", Path(__file__).parents[3] / "shared/data/slides"))
 BROKEN = sorted((SHARED.parent / "broken").glob("*")) if SHARED.is_dir() else []
@@ -184,3 +186,19 @@ def test_a_damaged_tile_does_not_keep_a_slide_from_being_converted(make, tmp_pat
     assert convert_slide(tmp_path / "bad.svs", tmp_path / "target.svs").flawed_tiles == 1
     with pytest.raises(WsicompError, match="tile"):
         convert_slide(tmp_path / "bad.svs", tmp_path / "strict.svs", ConversionConfig(strict=True))
+
+
+def test_more_directories_than_a_slide_has_are_told_as_that(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for _ in range(1001):
+            tiff.write(np.zeros((16, 16, 3), np.uint8), photometric="rgb", metadata=None)
+    with pytest.raises(SlideReadError, match="1001 directories or more, expected at most 1000"):
+        open_tiff(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("head", [b"II*\0\xd0\x07\0\0", b"MM\0+\0\x08\0\0\0\0\0\0\0\0\x07\xd0"])
+def test_a_file_that_ends_before_its_first_directory_is_told_to_be_cut_short(head, tmp_path):
+    (tmp_path / "a.svs").write_bytes(head.ljust(1000, b"\0"))
+    told = "a TIFF without images, or it is cut short: its first directory is to stand at byte 2000 of 1000"
+    with pytest.raises(SlideReadError, match=told):
+        open_tiff(tmp_path / "a.svs")

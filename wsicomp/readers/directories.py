@@ -286,12 +286,24 @@ def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     pages = [page for page in islice(tiff.pages, MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)]
-    if len(pages) > MOST_DIRECTORIES or len({page.offset for page in pages}) < len(pages):
-        raise SlideReadError("the chain of directories loops or has no end")
+    if len({page.offset for page in pages}) < len(pages):
+        raise SlideReadError("the chain of directories loops")
+    if len(pages) > MOST_DIRECTORIES:
+        raise SlideReadError(f"{len(pages)} directories or more, expected at most {MOST_DIRECTORIES}")
     if not pages:
-        raise SlideReadError("a TIFF without images")
+        raise SlideReadError(f"a TIFF without images{_cut_short(tiff)}")
     _require_end(tiff, pages[-1])
     return pages
+
+
+def _cut_short(tiff: tifffile.TiffFile) -> str:
+    """What to know of a file in which the first directory is not, as where its end is missing."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(form.offsetsize)  # in a BigTIFF the link is as long as what stands before it, as in a TIFF
+    (first,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    if first < file.size:
+        return ""
+    return f", or it is cut short: its first directory is to stand at byte {first} of {file.size}"
 
 
 def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
