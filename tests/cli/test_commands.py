@@ -54,6 +54,11 @@ def test_help_teaches(capsys, command):
     assert len(out.splitlines()) > 8
 
 
+def test_the_help_of_convert_gives_restore_both_its_files(capsys):
+    _, out, _ = run(capsys, "convert", "--help")
+    assert "`wsicomp restore a.tiff again.svs`" in " ".join(out.split())
+
+
 def test_the_version_is_told(capsys):
     assert run(capsys, "--version")[1].startswith("wsicomp 0.")
 

@@ -30,8 +30,8 @@ examples:
   wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
   wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, still JPEG
   wsicomp convert slide.svs a.tiff --codec jpegxl --lossless --glass keep --restorable
-                                                             smallest without loss; `wsicomp restore a.tiff`
-                                                             gives back slide.svs byte for byte
+                                                             smallest without loss; `wsicomp restore a.tiff
+                                                             again.svs` gives back slide.svs byte for byte
   wsicomp convert slide.svs b.tiff --codec jpegxl --distance 1.5 --overview jpeg
                                                              lossy; other readers see the lower levels
   wsicomp convert slide.svs c.tiff --codec bmshj2018-factorized --embed-model --overview jpeg
