@@ -98,7 +98,7 @@ def _opened_lock(folder: Path, target: Path) -> IO[bytes]:
     """The lock's file, where nothing else in the folder leads out of it."""
     with opened_folder(folder, target, make=True) as opened:
         for name in os.listdir(opened.held):  # noqa: PTH208 - of an open folder
-            if not opened.is_folder(name):
+            if name == HEARTBEAT or name.startswith(LOG) or not opened.is_folder(name):
                 opened.check(name, is_read=True)
         opened.check(partial_path(folder / HEARTBEAT).name)
         return open(opened.open(_LOCK, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b", buffering=0)
