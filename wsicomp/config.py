@@ -149,7 +149,7 @@ class ConversionConfig:
 
     def _check_lossless(self) -> None:
         if self.embed_model and self.codec not in NEURAL_CODECS:
-            raise ConfigError(f"codec {self.codec} has no model to embed; leave embed-model out")
+            raise ConfigError(f"codec {self.codec} has no model to embed; leave --embed-model out")
         if self.overview != "none" and self.codec not in UNKNOWN_TO_OPENSLIDE:
             known = " or ".join(UNKNOWN_TO_OPENSLIDE)
             raise ConfigError(f"OpenSlide reads codec {self.codec} itself: overview is for codec {known}")
@@ -167,7 +167,7 @@ class ConversionConfig:
         if self.deidentify or not self.label or not self.macro:
             raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
         if not self.verify:
-            raise ConfigError("restorable is a promise that only verifying can make; leave no-verify out")
+            raise ConfigError("restorable is a promise that only verifying can make; leave --no-verify out")
 
     def codec_options(self) -> dict[str, int | float | str]:
         """The codec's own options, those that were given."""
@@ -202,7 +202,8 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
     """
     if os.fspath(path) in preset_names() and not Path(path).exists():
         path = _presets() / f"{os.fspath(path)}.toml"
-    check_file(Path(path), ConfigError)
+    advice = "" if os.path.lexists(path) else f"nor is it a preset: known are {', '.join(preset_names())}"
+    check_file(Path(path), ConfigError, advice)
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)

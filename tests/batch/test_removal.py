@@ -117,7 +117,7 @@ def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
         run(source, target, **DELETE)
     with pytest.raises(ConfigError, match="delete-source-after-verify"):
         BatchChoices(even_if_lossy=True)
-    with pytest.raises(ConfigError, match="leave no-verify out"):
+    with pytest.raises(ConfigError, match="leave --no-verify out"):
         run(source, target, replace(CONFIG, verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
     assert "cannot restore it" in proof(trees).error

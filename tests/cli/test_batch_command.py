@@ -133,8 +133,8 @@ def test_a_folder_called_status_is_converted_by_its_path(trees, monkeypatch, cap
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--jobs", "0"], "jobs is 0, expected 1 to 1024"),
-        (["--until", "25:00"], "until is '25:00', expected a time of day as 06:30"),
+        (["--jobs", "0"], "--jobs is 0, expected 1 to 1024"),
+        (["--until", "25:00"], "--until is '25:00', expected a time of day as 06:30"),
         (["--codec", "jpeg", "--delete-source-after-verify"], "cannot restore their sources"),
         (["--quality", "0", "--codec", "jpeg"], "quality is 0"),
         (["--preset", "no-such"], "no such file"),

@@ -64,15 +64,15 @@ class BatchChoices:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and type(value) not in (int, float):
-                raise ConfigError(f"{name.replace('_', '-')} is {quoted(value)}, expected a number")
+                raise ConfigError(f"--{name.replace('_', '-')} is {quoted(value)}, expected a number")
             if value is not None and not least <= value <= most:
                 option = name.replace("_", "-")
-                raise ConfigError(f"{option} is {quoted(value)}, expected {least:g} to {most:g}")
+                raise ConfigError(f"--{option} is {quoted(value)}, expected {least:g} to {most:g}")
         if self.limit_rate is not None:
             check_pace()
         if self.even_if_lossy and not self.delete_source:
             raise ConfigError(
-                "even-if-lossy says which sources are deleted; it needs delete-source-after-verify"
+                "--even-if-lossy says which sources are deleted; it needs --delete-source-after-verify"
             )
 
     def selection(self, root: Path) -> Selection:
@@ -88,11 +88,11 @@ class BatchChoices:
         if config.mask is not None:
             raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
         if self.name_key is not None and not config.deidentify:
-            raise ConfigError("name-key keeps sources' names out of targets'; it needs deidentify")
+            raise ConfigError("--name-key keeps sources' names out of targets'; it needs --deidentify")
         if not self.delete_source:
             return
         if not config.verify:
-            raise ConfigError("sources are deleted only after verify; leave no-verify out")
+            raise ConfigError("sources are deleted only after verify; leave --no-verify out")
         if not config.restorable and not self.even_if_lossy:
             raise ConfigError(
                 "these conversions cannot restore their sources: take --preset archive-lossless, or say "
@@ -109,6 +109,6 @@ def next_time(text: str, now: datetime) -> datetime:
     try:
         clock = datetime.strptime(text, "%H:%M")
     except ValueError:
-        raise ConfigError(f"until is {quoted(text)}, expected a time of day as 06:30") from None
+        raise ConfigError(f"--until is {quoted(text)}, expected a time of day as 06:30") from None
     then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
     return (then if then > now else then + timedelta(days=1)).astimezone()

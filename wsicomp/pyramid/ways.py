@@ -107,7 +107,7 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
         return f"take format {other}, or codec jpeg" if not config.restorable else f"take format {other}"
     if other == "svs" and config.glass == "empty" and _obstacle(info, level, other) is None:
         return "take glass white, or codec jpeg"
-    return "take codec jpeg" if not config.restorable else "leave restorable out, and take codec jpeg"
+    return "take codec jpeg" if not config.restorable else "leave --restorable out, and take codec jpeg"
 
 
 def _copy(level: Level) -> Way:
@@ -140,7 +140,7 @@ def _repacked(
     """A level on the lossless road: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
     if level.encoding is not None and level.encoding.compression == NEURAL:
-        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without lossless"
+        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without --lossless"
         raise ConfigError(message, info.path)
     apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
     if level.encoding is not None and not _is_odd(level.tile) and not apart:
@@ -156,7 +156,7 @@ def _repacked(
         return _encoded(config.codec, config.codec_options() | {"lossless": True})
     obstacle = _obstacle(info, level, "tiff") or "its tiles are of another size"
     wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
-    advice = "leave restorable out" if config.restorable else "take codec jpegxl with lossless"
+    advice = "leave --restorable out" if config.restorable else "take codec jpegxl with --lossless"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 
@@ -214,7 +214,7 @@ def _for_jpeg2000(config: ConversionConfig) -> str:
     for_svs = " and ".join(name for name, stands in obstacles.items() if stands) or "format svs"
     if config.restorable or config.overview != "none":
         return for_svs
-    return f"{for_svs}, or {'leave lossless out' if config.lossless else 'codec jpeg'}"
+    return f"{for_svs}, or {'leave --lossless out' if config.lossless else 'codec jpeg'}"
 
 
 def _unknown_to_svs(stored: set[int], config: ConversionConfig) -> str:
@@ -228,7 +228,7 @@ def _for_holes(config: ConversionConfig) -> str:
     """What to take where tiles without bytes would show otherwise in a generic TIFF."""
     if config.codec in ("auto", "copy"):
         return "format svs, or codec jpeg"
-    return "codec jpeg without lossless" if config.lossless else "format svs"
+    return "codec jpeg without --lossless" if config.lossless else "format svs"
 
 
 def _fills_holes(info: SlideInfo) -> bool:
