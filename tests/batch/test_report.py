@@ -142,6 +142,21 @@ def test_every_note_of_a_conversion_is_in_ledger_table_json_page_and_lines(tmp_p
     assert all(f"  note of slide 0.svs: {note}" in out for note in set(wanted) - shared)
 
 
+def test_what_was_to_be_foreseen_is_told_in_its_line_alone(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_slide(source / "slide.svs")
+    run(source, target, replace(CONFIG, codec="copy", quality=80))
+    entry = entries(target)["slide.svs"]
+    assert (entry.cause, entry.trace) == ("choices do not fit", "")
+    assert entry.error == "codec copy takes no quality; leave it out"
+    (source / "bad.svs").write_bytes(b"no slide")
+    run(source, target, replace(CONFIG, codec="copy", quality=80))
+    write_html(target, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert entry.error in page
+    assert page.count("Traceback") == 1, "that of what may be a fault of ours"
+
+
 def test_nobody_is_told_to_name_a_target_that_the_batch_has_named(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()

@@ -85,6 +85,11 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
 )
+_REFUSALS = (
+    *(ConfigError, MaskError, UnsupportedSlideError, TargetExistsError),
+    *(CodecUnavailableError, MissingExtraError, UnknownModelError),
+)
+"""What is foreseen, and says all that there is to know in its line: where in the code it arose is no help."""
 _MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
 """What stands in every file that wsicomp wrote, before its provenance and behind it."""
 _LONGEST_MARK = max(map(len, _MARKS))
@@ -475,7 +480,7 @@ def failure(exc: BaseException, source: Path) -> Outcome:
         is_known = exc.path == str(source)
         text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
     error = " ".join(text.split())
-    trace = "".join(traceback.format_exception(exc))
+    trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
     if isinstance(exc, UnsupportedSlideError):
         return Outcome(State.SKIPPED, "unsupported", error, trace)
     return Outcome(State.FAILED, _cause(exc, source), error, trace)

@@ -98,7 +98,8 @@ class Entry:
     `stamp` and `source_bytes` are the source's as it was found, `settings` the digest of the choices, the
     network and the model; `digest` is the conversion's, over these and `source_sha256`. `target_sha256`,
     `target_bytes` and `target_mtime_ns` are those of the file that was written. `cause` groups failures,
-    `error` is one line, `trace` where it came from. The counts of tiles are over all levels.
+    `error` is one line, `trace` where it came from, of what nobody foresaw. The counts of tiles are over all
+    levels.
     `removal` says where the source went: "" (nowhere), "quarantined" at `removed`, or "deleted";
     `kept_because` why it stayed although it was to go. `stale_target` has earlier conversions under other
     names, which go when this one is done: size, time and name, a line each. An entry without target is no
