@@ -416,12 +416,16 @@ def _result_text(result: BatchResult, target: Path) -> list[str]:
         "skipped": result.skipped,
         "failed": result.failed,
         "not begun for want of room on the disk": result.no_room,
-        "sources moved into quarantine": result.quarantined,
-        "sources deleted": result.deleted,
-        "sources that were to go and stay": result.kept,
     }
     nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or nothing
+    sources = {
+        "moved into quarantine": result.quarantined,
+        "deleted": result.deleted,
+        "that was to go and stays" if result.kept == 1 else "that were to go and stay": result.kept,
+    }
+    some = [f"{count} {name}" for name, count in counts.items() if count]
+    some += [f"{counted(count, 'source')} {what}" for what, count in sources.items() if count]
+    said = ", ".join(some) or nothing
     why = "" if result.why == "finished" else f"; ended early: {result.why}"
     lines = []
     if result.look:
