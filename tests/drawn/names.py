@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import struct
 import zlib
@@ -66,6 +67,29 @@ def _in_part_header(stream, segment):
     return stream[: at + 6] + sized + stream[at + 10 : at + 12] + segment + stream[at + 12 :]
 
 
+def _in_section(stream):
+    """Behind the one section of a JPEG XL codestream, whose length is in the two bytes before it."""
+    length = len(stream) - 11
+    assert stream[9:11] == _section_length(length)
+    return stream[:9] + _section_length(length + len(WORD)) + stream[11:] + WORD
+
+
+def _section_length(length):
+    way = length << 2 if length < 1024 else 1 | length - 1024 << 2
+    return way.to_bytes(2, "little")
+
+
+NAMED_FRAME = base64.b64decode(
+    b"/wpPQCQIAk1YRE9FSkFORVhRLUxPTkctTkFNRS0xOTQ3AADkAEsoNZY+bBQOFBQUDAEK1Bs3xqBFIhDGGDwwBicPsAdI6zlEBUff"
+    b"5BDDEIab5BDlEEhTxTgSs+EMAg=="
+)
+NAMED_CHANNEL = base64.b64decode(
+    b"/wpPwARMWERPRUpBTkVYUS1MT05HLU5BTUUtMTk0NxIICBAACAJLGJNuHBwEIpxvLsYY48YY48a4B9gDQDsAwI1TZfiIwBQz2M9E"
+    b"RI2EzHkJG1t2d40PjE/Bqzs9TJu6X7E03MM4xmPe4Iq1Vp8lhPzUyEj7iuC2eOMxKbR/zAoj9U2wn9cxYwSHlq4oRjuSavLZWkl3"
+    b"uD9oEDRNQLoDGb3AkAe7IMAC"
+)
+"""JPEG XL of 64 x 64 px, `JxlEncoderSetFrameName` and `JxlEncoderSetExtraChannelName` with the word."""
+
 _J2K_COMMENT = b"\xff\x64" + struct.pack(">HH", 4 + 11 + len(WORD), 1) + b"Created by " + WORD
 _TABLE = bytes([3]) + (WORD * 8)[:64]
 
@@ -82,6 +106,9 @@ IN_TILES = {
     "webp chunk": (WEBP, lambda data: _riff(data, b"NAME" + struct.pack("<I", 10) + WORD + b"\0")),
     "webp tail": (WEBP, lambda data: data + WORD),
     "jpeg xl tail": (JPEGXL, lambda data: data + WORD),
+    "jpeg xl section": (JPEGXL, _in_section),
+    "jpeg xl frame name": (JPEGXL, lambda _: NAMED_FRAME),
+    "jpeg xl channel name": (JPEGXL, lambda _: NAMED_CHANNEL),
     "deflate tail": (DEFLATE, lambda data: data + WORD),
     "lzw tail": (LZW, lambda data: data + WORD),
     "zstandard skippable": (

@@ -4,8 +4,8 @@ What no decoder reads goes: comments, application data, tables that no scan uses
 and what stands behind the end. A tile with nothing of the kind keeps its very bytes. Whoever rebuilds one
 decodes it before and after.
 
-Source: ITU-T T.81 annexes B and F (JPEG), T.800 annex A (JPEG 2000), ISO/IEC 18181-2 (JPEG XL boxes), WebP
-container, RFC 8878 (Zstandard).
+Source: ITU-T T.81 annexes B and F (JPEG), T.800 annex A (JPEG 2000), ISO/IEC 18181 (JPEG XL), WebP container,
+RFC 8878 (Zstandard).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from wsicomp.codecs.jpeg_stream import (
     TEXT_MARKERS,
     tables_of,
 )
+from wsicomp.codecs.jpegxl_header import read_picture, shortened
 from wsicomp.codecs.jpegxl_stream import codestream
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -347,49 +348,64 @@ def _check_coding(marker: int, body: bytes) -> None:
 
 def _refuse_words(tile: EncodedTile, data: bytes, cut: Callable[[int], bytes], coded: bytes) -> None:
     """Refuse what is coded if its end is not needed for the same pixels and holds letters."""
-    decode = tile_format(tile.encoding.compression).decode
-    pixels = decode(replace(tile, data=data))
+    shows = _shows_as(tile, data)
 
     def same(count: int) -> bool:
-        try:
-            return np.array_equal(decode(replace(tile, data=cut(count))), pixels)
-        except (ValueError, RuntimeError):
-            return False
+        return shows(cut(count))
 
     if len(coded) <= _LEAST_TAIL or not same(_LEAST_TAIL):
         return
-    least, most = _LEAST_TAIL, len(coded)
-    while most - least > 1:
-        middle = (least + most) // 2
-        least, most = (middle, most) if same(middle) else (least, middle)
-    if _WORDS.search(coded[len(coded) - least :]):
+    spare = _most(same, _LEAST_TAIL, len(coded))
+    if _WORDS.search(coded[len(coded) - spare :]):
         raise ValueError("bytes behind what is coded")
+
+
+def _shows_as(tile: EncodedTile, data: bytes) -> Callable[[bytes], bool]:
+    """Whether other data shows what this does as the tile's."""
+    decode = tile_format(tile.encoding.compression).decode
+    pixels = decode(replace(tile, data=data))
+
+    def shows(other: bytes) -> bool:
+        try:
+            return np.array_equal(decode(replace(tile, data=other)), pixels)
+        except (ValueError, RuntimeError):
+            return False
+
+    return shows
+
+
+def _most(holds: Callable[[int], bool], least: int, too_many: int) -> int:
+    """The largest number that holds, from one that does to one that does not."""
+    while too_many - least > 1:
+        middle = (least + too_many) // 2
+        least, too_many = (middle, too_many) if holds(middle) else (least, middle)
+    return least
 
 
 # JPEG XL
 
 
 def _bare_jpegxl(tile: EncodedTile) -> bytes:
-    """The codestream alone, cut where its decoder stops."""
-    data = codestream(tile.data)
-    decode = tile_format(JPEGXL).decode
+    """The codestream alone, of plain headers, and no section longer than its decoder needs it."""
+    stream = codestream(tile.data)
+    picture = read_picture(stream)
+    stream = stream[: picture.end]
+    shows = _shows_as(tile, stream)
+    for section in range(len(picture.lengths)):
+        stream = _without_spare(stream, section, shows)
+    return stream
 
-    def decodes(length: int) -> bool:
-        try:
-            decode(replace(tile, data=data[:length]))
-        except (ValueError, RuntimeError):
-            return False
-        return True
 
-    if not decodes(len(data)):
-        raise ValueError("damaged JPEG XL")
-    if not decodes(len(data) - 1):
-        return data
-    too_short, enough = 0, len(data) - 1
-    while enough - too_short > 1:
-        middle = (too_short + enough) // 2
-        too_short, enough = (too_short, middle) if decodes(middle) else (middle, enough)
-    return data[:enough]
+def _without_spare(stream: bytes, section: int, shows: Callable[[bytes], bool]) -> bytes:
+    picture = read_picture(stream)
+
+    def same(count: int) -> bool:
+        return shows(shortened(stream, picture, section, count))
+
+    length = picture.lengths[section]
+    if not length or not same(1):
+        return stream
+    return shortened(stream, picture, section, _most(same, 1, length + 1))
 
 
 # WebP
