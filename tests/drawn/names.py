@@ -67,6 +67,28 @@ def _in_part_header(stream, segment):
     return stream[: at + 6] + sized + stream[at + 10 : at + 12] + segment + stream[at + 12 :]
 
 
+def _steps(stream):
+    """Where QCD stands in a JPEG 2000 stream, and where it ends."""
+    at = stream.index(b"\xff\x5c")
+    return at, at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+
+
+def _behind_steps(stream):
+    at, end = _steps(stream)
+    return stream[:at] + _segment(0x5C, stream[at + 4 : end] + WORD + b"0") + stream[end:]
+
+
+def _behind_steps_of_a_component(stream):
+    at, end = _steps(stream)
+    return _in_main_header(stream, _segment(0x5D, b"\1" + stream[at + 4 : end] + WORD + b"0"))
+
+
+def _in_steps_that_the_part_replaces(stream):
+    at, end = _steps(stream)
+    replaced = stream[: at + 5] + WORD + stream[at + 5 + len(WORD) :]
+    return _in_part_header(replaced, stream[at:end])
+
+
 def _in_section(stream):
     """Behind the one section of a JPEG XL codestream, whose length is in the two bytes before it."""
     length = len(stream) - 11
@@ -103,6 +125,9 @@ IN_TILES = {
     "jpeg 2000 tail": (JPEG2000, lambda data: data + WORD),
     "jpeg 2000 main comment": (JPEG2000, lambda data: _in_main_header(data, _J2K_COMMENT)),
     "jpeg 2000 part comment": (JPEG2000, lambda data: _in_part_header(data, _J2K_COMMENT)),
+    "jpeg 2000 steps": (JPEG2000, _behind_steps),
+    "jpeg 2000 steps of a component": (JPEG2000, _behind_steps_of_a_component),
+    "jpeg 2000 replaced steps": (JPEG2000, _in_steps_that_the_part_replaces),
     "webp chunk": (WEBP, lambda data: _riff(data, b"NAME" + struct.pack("<I", 10) + WORD + b"\0")),
     "webp tail": (WEBP, lambda data: data + WORD),
     "jpeg xl tail": (JPEGXL, lambda data: data + WORD),

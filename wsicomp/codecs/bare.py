@@ -21,6 +21,7 @@ import imagecodecs
 import numpy as np
 
 from wsicomp.codecs import plain, tile_format
+from wsicomp.codecs.jpeg2000_header import check_main_header
 from wsicomp.codecs.jpeg_stream import (
     ADOBE_APP,
     APP0,
@@ -275,80 +276,82 @@ def _plain_adobe(segment: bytes) -> bytes:
 
 # JPEG 2000
 
-_SOT, _SOD, _END = 0x90, 0x93, 0xD9
-_CODING = frozenset({0x50, 0x51, 0x52, 0x53, 0x5C, 0x5D, 0x5E, 0x5F, 0x60, 0x61})
+_SOT, _SOD = 0x90, 0x93
 _TEXT_AND_LENGTHS = frozenset({0x64, 0x55, 0x57, 0x58, 0x63})
 """COM, and what only speeds up a search for parts: TLM, PLM, PLT; and CRG, which no decoder goes by."""
 
 
+@dataclass(frozen=True)
+class _TilePart:
+    """A part of a tile: how its SOT begins and ends, whether it says the part's length, and what is coded."""
+
+    tile: bytes
+    places: bytes
+    has_length: bool
+    coded: bytes
+
+    def written(self) -> bytes:
+        length = 12 + 2 + len(self.coded) if self.has_length else 0
+        return self.tile + length.to_bytes(4, "big") + self.places + b"\xff\x93" + self.coded
+
+
 def _bare_jpeg2000(tile: EncodedTile) -> bytes:
     stream = tile.data
-    head, at = _header(stream, 2, _SOT)
-    made = [stream[:2], head]
-    last = b""
-    while stream[at : at + 2] != b"\xff\xd9":
-        if stream[at : at + 2] != b"\xff\x90" or len(stream) < at + 12:
-            raise ValueError("JPEG 2000 without an end")
-        length = int.from_bytes(stream[at + 6 : at + 10], "big")
-        own, body = _header(stream, at + 12, _SOD)
-        end = at + length if length else stream.find(b"\xff\xd9", body)
-        if end < body or end + 2 > len(stream):
-            raise ValueError("JPEG 2000 whose part ends past the stream")
-        last = stream[body:end]
-        size = 12 + len(own) + len(last) if length else 0
-        made += [stream[at : at + 6], size.to_bytes(4, "big"), stream[at + 10 : at + 12], own, last]
-        at = end
-    data = b"".join([*made, b"\xff\xd9"])
+    segments, at = _header(stream, 2, _SOT)
+    check_main_header([(segment[1], segment[4:]) for segment in segments])
+    head, parts = stream[:2] + b"".join(segments), _tile_parts(stream, at)
 
-    head = b"".join(made[:-1])
-    place = len(head) - len(made[-2]) - 6
+    def written(number: int, count: int) -> bytes:
+        """The stream, one of its parts so many bytes shorter."""
+        part = parts[number]
+        shorter = replace(part, coded=part.coded[: len(part.coded) - count])
+        made = [*parts[:number], shorter, *parts[number + 1 :]]
+        return b"".join([head, *(part.written() for part in made), b"\xff\xd9"])
 
-    def cut(count: int) -> bytes:
-        length = int.from_bytes(head[place : place + 4], "big")
-        shorter = max(0, length - count).to_bytes(4, "big") if length else bytes(4)
-        return head[:place] + shorter + head[place + 4 :] + last[: len(last) - count] + b"\xff\xd9"
-
-    _refuse_words(tile, data, cut, last)
+    data = written(0, 0)
+    shows = _shows_as(tile, data)
+    for number, part in enumerate(parts):
+        _refuse_words(shows, partial(written, number), part.coded)
     return data
 
 
-def _header(stream: bytes, at: int, until: int) -> tuple[bytes, int]:
-    """The segments that code something, and where those that follow the header begin."""
+def _tile_parts(stream: bytes, at: int) -> list[_TilePart]:
+    parts: list[_TilePart] = []
+    while stream[at : at + 2] != b"\xff\xd9":
+        if stream[at : at + 4] != b"\xff\x90\0\x0a" or len(stream) < at + 12:
+            raise ValueError("JPEG 2000 without an end")
+        length = int.from_bytes(stream[at + 6 : at + 10], "big")
+        segments, body = _header(stream, at + 12, _SOD)
+        end = at + length if length else stream.find(b"\xff\xd9", body)
+        if segments or end < body + 2 or end + 2 > len(stream):
+            raise ValueError("JPEG 2000 whose part ends past the stream, or is coded in its own way")
+        tile, places = stream[at : at + 6], stream[at + 10 : at + 12]
+        parts.append(_TilePart(tile, places, length > 0, stream[body + 2 : end]))
+        at = end
+    if not parts:
+        raise ValueError("JPEG 2000 without a tile")
+    return parts
+
+
+def _header(stream: bytes, at: int, until: int) -> tuple[list[bytes], int]:
+    """The segments that code something, and where the marker stands that ends the header."""
     kept: list[bytes] = []
     while at + 4 <= len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]
         if marker == until:
-            return b"".join([*kept, stream[at : at + 2]] if until == _SOD else kept), at + 2 * (until == _SOD)
+            return kept, at
         length = int.from_bytes(stream[at + 2 : at + 4], "big")
         segment = stream[at : at + 2 + length]
         if length < 2 or len(segment) < 2 + length:
-            raise ValueError("JPEG 2000 with a damaged header")
-        if marker in _CODING:
-            _check_coding(marker, segment[4:])
+            break
+        if marker not in _TEXT_AND_LENGTHS:
             kept.append(segment)
-        elif marker not in _TEXT_AND_LENGTHS:
-            raise ValueError(f"JPEG 2000 with a segment {marker:02x}")
         at += 2 + length
     raise ValueError("JPEG 2000 with a damaged header")
 
 
-def _check_coding(marker: int, body: bytes) -> None:
-    """Refuse segments that are longer than what they state."""
-    expected = len(body)
-    if marker == 0x51:
-        expected = 36 + 3 * int.from_bytes(body[34:36], "big")
-    elif marker == 0x52 and len(body) > 5:
-        expected = 10 + (body[5] + 1 if body[0] & 1 else 0)
-    elif marker == 0x5C and body:
-        expected = 3 if body[0] & 31 == 1 else expected
-        expected = min(expected, 1 + (97 if body[0] & 31 == 0 else 194))
-    if len(body) != expected:
-        raise ValueError(f"JPEG 2000 with a segment {marker:02x} of {len(body)} bytes")
-
-
-def _refuse_words(tile: EncodedTile, data: bytes, cut: Callable[[int], bytes], coded: bytes) -> None:
+def _refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], coded: bytes) -> None:
     """Refuse what is coded if its end is not needed for the same pixels and holds letters."""
-    shows = _shows_as(tile, data)
 
     def same(count: int) -> bool:
         return shows(cut(count))
@@ -424,7 +427,7 @@ def _bare_webp(tile: EncodedTile) -> bytes:
             if len(coded) < length:
                 break
             made = _webp(kind, coded)
-            _refuse_words(tile, made, partial(_shorter_webp, kind, coded), coded)
+            _refuse_words(_shows_as(tile, made), partial(_shorter_webp, kind, coded), coded)
             return made
         at += 8 + length + length % 2
     raise ValueError("WebP without a picture")
