@@ -102,6 +102,17 @@ CASES = [
         _drawn(bombs.shared_lists, directories=100, tiles=400_000),
         *_INFO,
     ),
+    _case("a text of 60 million fields, info", _drawn(bombs.long_text, "bomb.svs", times=60_000_000), *_INFO),
+    _converted(
+        "a text of 60 million fields, without names",
+        _drawn(bombs.long_text, "bomb.svs", times=60_000_000),
+        *(*_CONVERT, KEEP, '"--deidentify"'),
+    ),
+    _converted(
+        "a history of 30 million lines, without names",
+        _drawn(bombs.long_text, "bomb.svs", repeated="\n", times=30_000_000, in_fields=False),
+        *(*_CONVERT, KEEP, '"--deidentify"'),
+    ),
     _case("an ICC profile of 3 GB in a hole", _drawn(bombs.huge_profile, gigabytes=3), *_INFO),
     _converted(
         "GeoJSON of 200,000 crossing edges",

@@ -23,6 +23,7 @@ from wsicomp.geometry import Size, TileIndex
 from wsicomp.pyramid import restoration, writer
 from wsicomp.pyramid.stream import MadeTile, Manner, TileMaker, stream_level
 from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers.opened import opened
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.maskfile import read_mask
 
@@ -328,6 +329,24 @@ def test_a_mask_in_a_tile_far_larger_than_itself_is_refused(tmp_path):
 def test_a_large_mask_with_alpha_is_read(tmp_path):
     bombs.large_mask(tmp_path / "mask.png", side=3000)
     assert read_mask(tmp_path / "mask.png", SLIDE).tissue_fraction == 1
+
+
+def test_openslide_does_not_see_a_text_of_millions_of_fields(tmp_path, capsys):
+    bombs.long_text(tmp_path / "source.svs", times=4_100_000)
+    with pytest.raises(openslide.OpenSlideError, match="fields or lines"):
+        opened(tmp_path / "source.svs")
+    assert main(["info", str(tmp_path / "source.svs")]) == 0
+    assert "um per px: 0.5 x 0.5" in capsys.readouterr().out
+
+
+def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_path):
+    text = bombs.long_text(tmp_path / "source.svs", "|a=b", times=20_000)
+    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig(**KEPT))
+    with openslide.OpenSlide(tmp_path / "a.svs") as slide:
+        assert slide.properties["openslide.mpp-x"] == "0.5"
+        assert len(slide.properties["openslide.comment"]) < 60_000
+    with closing(open_slide(tmp_path / "a.svs")) as slide:
+        assert slide.info.description.endswith(text)
 
 
 def test_the_bombs_digest_is_sound(forged):

@@ -98,6 +98,17 @@ def large_tiles(path: Path, codec: str = "jpeg", columns: int = 5, rows: int = 4
     return color
 
 
+def long_text(path: Path, repeated: str = "|", times: int = 5_000_000, in_fields: bool = True) -> str:
+    """An SVS with so many of a text's pieces at the end of its ImageDescription, or of its history."""
+    head, _, fields = SVS.format(128, 128, 64).replace("J2K/RGB", "JPEG/RGB").partition("|")
+    text = f"{head}|{fields}{repeated * times}" if in_fields else f"{head}{repeated * times}|{fields}"
+    with tifffile.TiffWriter(path) as tiff:
+        options: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+        pixels = np.full((128, 128, 3), 200, np.uint8)
+        tiff.write(pixels, tile=(64, 64), description=text.encode("latin-1"), **options)
+    return text
+
+
 def larger_frame(path: Path, codec: str = "jpeg", side: int = 8000) -> None:
     """Tiles of 256 px whose streams hold a picture of `side` px."""
     tiled(path, [encoded(codec, np.full((side, side, 3), 200, np.uint8))], codec, 256, 2, 2)

@@ -53,6 +53,39 @@ def test_names_hidden_in_the_history_or_without_a_key_are_dropped():
     assert dropped == ("history text", "unknown field")
 
 
+@pytest.mark.parametrize("piece", ["|", "|a = b", "|MPP = 0.5"])
+def test_what_stands_behind_ten_thousand_fields_goes_with_the_names(piece):
+    text, dropped = aperio.deidentify(TEXT + piece * 20_000)
+    assert text.count("|") < 10_000
+    assert "unknown field" in dropped
+    assert aperio.parse_fields(text)["AppMag"] == "20"
+
+
+@pytest.mark.parametrize("piece", [";", "\n", "\r\n"])
+def test_a_history_of_many_empty_lines_goes_with_the_names(piece):
+    head, _, fields = TEXT.partition("|")
+    text, dropped = aperio.deidentify(head + piece * 1_000_000 + "|" + fields)
+    assert len(text) < 300_000
+    assert "history text" in dropped
+    assert aperio.mpp(aperio.parse_fields(text)) == Mpp(0.499, 0.499)
+
+
+def test_a_text_as_slides_have_it_is_not_shortened():
+    assert aperio.shortened(TEXT) == TEXT
+
+
+@pytest.mark.parametrize(
+    "text", [f"{TEXT}{'|a = b' * 20_000}", TEXT.replace("|", "|" + "x" * 2_000_000 + "|", 1)]
+)
+def test_a_shortened_text_keeps_scale_and_power(text):
+    short = aperio.shortened(text)
+    fields = aperio.parse_fields(short)
+    assert len(short) < 1_100_000
+    assert short.count("|") <= 10_001
+    assert aperio.mpp(fields) == Mpp(0.499, 0.499)
+    assert aperio.objective_power(fields) == 20.0
+
+
 def test_deidentifying_our_own_text_drops_nothing():
     level = aperio.LevelText(Size(20, 30), Size(240, 240), "JPEG/YCC Q=90 glass=white")
     text = aperio.level_description(

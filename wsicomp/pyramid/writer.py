@@ -394,7 +394,8 @@ class PyramidWriter:
         names = {JPEG: f"JPEG/{kind}{quality}", APERIO_JPEG2000_RGB: "J2K/RGB"}
         coding = "copy" if plan.codec == "copy" else names.get(plan.encoding.compression, "RAW")
         text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.config['glass']}")
-        return aperio.level_description(self._plan.levels[0].size, text, self._plan.description)
+        previous = aperio.shortened(self._plan.description)
+        return aperio.level_description(self._plan.levels[0].size, text, previous)
 
     def _resolution(self, plan: LevelPlan) -> dict[str, Any]:
         if self._plan.mpp is None:

@@ -37,7 +37,9 @@ _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
 _MOST_DIGITS = 8
-_MOST_FIELDS = 10_000
+_MOST_FIELDS, _MOST_HISTORY, _MOST_SHOWN = 10_000, 1 << 17, 1 << 20
+"""What is parsed of a text, and what a target's ImageDescription takes of one: a real one has 2 kB."""
+_MOST_NUMBER = 64
 _BY_TYPE = {1: "label", 9: "macro"}
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
@@ -89,6 +91,19 @@ def plane_description(plane: str, first: str) -> str:
     )
 
 
+def shortened(description: str) -> str:
+    """A text of more fields or letters than a slide has, cut; its scale and its power stay.
+
+    OpenSlide takes 40 bytes of memory for each field of a text.
+    """
+    if len(description) <= _MOST_SHOWN and description.count("|") < _MOST_FIELDS:
+        return description
+    cut = "|".join(description[:_MOST_SHOWN].split("|", _MOST_FIELDS)[:_MOST_FIELDS])
+    stated, left = parse_fields(description), parse_fields(cut)
+    lost = {key: stated[key] for key in ("AppMag", "MPP") if stated.get(key) != left.get(key)}
+    return cut + "".join(f"|{key} = {value}" for key, value in lost.items() if len(value) <= _MOST_NUMBER)
+
+
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
     """Source: Aperio `MPP`, one number for both directions."""
     value = scale_of(positive_number(fields.get("MPP")))
@@ -130,7 +145,7 @@ def associated_description(name: str, size: Size, previous: str) -> str:
     The fields of `previous` stay, for OpenSlide gives an image the slide's ICC profile if both name it.
     """
     # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
-    fields = previous.partition("|")[2]
+    fields = shortened(previous).partition("|")[2]
     return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
 
 
@@ -182,17 +197,19 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
 
     Names what it dropped by key, never by value.
     """
-    head, *parts = description.split("|")
-    dropped = []
+    head, *parts = description.split("|", _MOST_FIELDS)
+    dropped = ["history text"] if len(head) > _MOST_HISTORY else []
     entries = []
-    for entry in head.split(";"):
+    for entry in head[:_MOST_HISTORY].split(";"):
         lines = [line.strip() for line in entry.splitlines() if line.strip()]
         kept = [line for line in lines if _HISTORY.fullmatch(line)]
         entries.append("\r\n".join(kept))
         if len(kept) < len(lines):
             dropped.append("history text")
     fields = []
-    for part in parts:
+    if len(parts) >= _MOST_FIELDS:
+        dropped.append("unknown field")
+    for part in parts[: _MOST_FIELDS - 1]:
         key, _, value = part.partition("=")
         key = key.strip()
         if _is_scale(key, value):

@@ -35,6 +35,7 @@ from wsicomp.errors import (
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
+from wsicomp.readers import aperio
 from wsicomp.readers.directories import Directory, distinct_bytes
 from wsicomp.readers.tiff import TiffSlide, associated_image, check_level
 from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
@@ -241,6 +242,9 @@ class ConvertedSlide(TiffSlide):
         vendor = properties.get("openslide.vendor", "generic-tiff")
         if plan.container == "svs":
             description = directories[0].description
+            cut = aperio.shortened(plan.description)
+            if cut != plan.description and description.endswith(cut):
+                description = description.removesuffix(cut) + plan.description
         else:
             description = (
                 plan.description if vendor == "aperio" else properties.get("tiff.ImageDescription", "")

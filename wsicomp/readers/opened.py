@@ -1,9 +1,11 @@
 """OpenSlide's own slides, opened only where what a file states cannot bring OpenSlide down.
 
 OpenSlide takes memory for a tile by what the file says of it, and ends the whole process where there is none.
-So a byte count of terabytes, and a tile of a milliard pixels, are looked for before OpenSlide sees a file.
+So a byte count of terabytes, a tile of a milliard pixels, and an Aperio text of millions of fields are looked
+for before OpenSlide sees a file.
 
-Source: openslide 4.0.1 `openslide-decode-tiff.c` (`g_malloc` of a byte count, and of a tile's pixels).
+Source: openslide 4.0.1 `openslide-decode-tiff.c` (`g_malloc` of a byte count, and of a tile's pixels) and
+`openslide-vendor-aperio.c` (`g_strsplit` of a text).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from PIL import Image
 
 from wsicomp.forks import OPENSLIDE_GATE
 from wsicomp.readers.directories import TIFF_MAGIC
-from wsicomp.readers.tags import Tags, directories
+from wsicomp.readers.tags import DESCRIPTION_TAG, Tags, directories
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
 
 _COMPRESSION, _WIDTH, _HEIGHT, _OFFSETS, _COUNTS = _WANTED = 259, 322, 323, 324, 325
@@ -28,6 +30,8 @@ _BY_COUNT = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 """The compressions whose tiles OpenSlide reads by itself, into as much memory as they state."""
 _MOST_TAGS = 1 << 16
 _MOST_PX = 1 << 28
+_MOST_FIELDS, _SEPARATORS = 4_000_000, (b"|", b"\n", b"\r")
+_APERIO = b"Aperio"
 _FARTHEST = 1 << 40
 """No slide is a terabyte large. What lies nearer may be what a transfer that broke off has yet to bring."""
 
@@ -63,8 +67,12 @@ def _danger(path: Path) -> str:
             if file.read(4) not in TIFF_MAGIC:
                 return ""
             file_bytes = os.fstat(file.fileno()).st_size
+            is_aperio: bool | None = None
             for directory in directories(file, _MOST_TAGS, has_subs=False):
-                if found := _beyond(_wanted(file, directory), file_bytes):
+                text = _text(file, directory)
+                is_aperio = text.startswith(_APERIO) if is_aperio is None else is_aperio
+                found = _beyond(_wanted(file, directory), file_bytes)
+                if found or (is_aperio and (found := _told_at_length(text))):
                     return found
     except (OSError, struct.error, ValueError):
         pass  # OpenSlide says better than we could what is wrong
@@ -81,6 +89,19 @@ def _wanted(file: BinaryIO, directory: Tags) -> Numbers:
         if tag.code in _WANTED:
             found[tag.code] = np.concatenate([found[tag.code], tag.numbers(file)])
     return found
+
+
+def _text(file: BinaryIO, directory: Tags) -> bytes:
+    return b"".join(tag.data(file) for tag in directory.tags if tag.code == DESCRIPTION_TAG)
+
+
+def _told_at_length(text: bytes) -> str:
+    fields = max(map(text.count, _SEPARATORS))
+    return (
+        f"a text of {fields} fields or lines, expected at most {_MOST_FIELDS}"
+        if fields > _MOST_FIELDS
+        else ""
+    )
 
 
 def _beyond(tags: Numbers, file_bytes: int) -> str:

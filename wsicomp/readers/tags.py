@@ -35,7 +35,7 @@ _BYTES_OF = {
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 """TIFF's types of whole numbers, as numpy has them."""
 _PLACES = (4, 13, 16, 18)
-_DESCRIPTION, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
+DESCRIPTION_TAG, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
 _MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
 _MOST_VALUE_BYTES, _MOST_TEXT_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 1 << 26, 64
@@ -69,18 +69,22 @@ class Tag:
         """The bytes of its values; 0 of a type that TIFF does not know."""
         return self.count * _BYTES_OF.get(self.dtype, 0)
 
+    def data(self, file: BinaryIO) -> bytes:
+        """The bytes of its values, as many as the file has."""
+        file_bytes = file.seek(0, 2)
+        size = _BYTES_OF.get(self.dtype, 0) * min(self.count, file_bytes)
+        if size <= len(self.value):
+            return self.value[:size]
+        place = int.from_bytes(self.value, "little" if self.order == "<" else "big")
+        file.seek(min(place, file_bytes))
+        return file.read(min(size, file_bytes))
+
     def numbers(self, file: BinaryIO) -> NDArray[np.uint64]:
         """Its values, as many as the file has; none where they are no whole numbers."""
         if self.dtype not in _WHOLE:
             return np.empty(0, np.uint64)
         form = np.dtype(f"{self.order}{_WHOLE[self.dtype]}")
-        file_bytes = file.seek(0, 2)
-        size = form.itemsize * min(self.count, file_bytes)
-        data = self.value[:size]
-        if size > len(self.value):
-            place = int.from_bytes(self.value, "little" if self.order == "<" else "big")
-            file.seek(min(place, file_bytes))
-            data = file.read(min(size, file_bytes))
+        data = self.data(file)
         return np.frombuffer(data[: len(data) - len(data) % form.itemsize], form).astype(np.uint64)
 
 
@@ -122,7 +126,7 @@ def check_tags(path: Path) -> None:
                 raise SlideReadError(f"its directories state {found_more}, more than any slide has")
     largest[XMP_TAG] -= tiles * _PROVENANCE_BYTES_A_TILE
     for code, size in largest.items():
-        most = _MOST_TEXT_BYTES if code in (_DESCRIPTION, XMP_TAG) else _MOST_VALUE_BYTES
+        most = _MOST_TEXT_BYTES if code in (DESCRIPTION_TAG, XMP_TAG) else _MOST_VALUE_BYTES
         if size > most:
             raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
 
