@@ -113,6 +113,7 @@ CASES = [
         _drawn(bombs.long_text, "bomb.svs", repeated="\n", times=30_000_000, in_fields=False),
         *(*_CONVERT, KEEP, '"--deidentify"'),
     ),
+    _converted("a text of 30 MB", _drawn(bombs.long_text, "bomb.svs", repeated="x", times=30_000_000), *JPEG),
     _case("an ICC profile of 3 GB in a hole", _drawn(bombs.huge_profile, gigabytes=3), *_INFO),
     _converted(
         "GeoJSON of 200,000 crossing edges",

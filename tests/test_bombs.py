@@ -1,8 +1,10 @@
 """Files that state, or unpack to, far more than they hold: refused in a line, before memory or time go."""
 
+import base64
 import hashlib
 import shutil
 import time
+import zlib
 from contextlib import closing
 
 import imagecodecs
@@ -14,7 +16,14 @@ import tifffile
 import wsicomp
 from tests import tiffs
 from tests.drawn import bombs
-from wsicomp import ConversionConfig, MaskError, SlideReadError, SlideWriteError, limits
+from wsicomp import (
+    ConversionConfig,
+    MaskError,
+    SlideReadError,
+    SlideWriteError,
+    UnsupportedSlideError,
+    limits,
+)
 from wsicomp.cli import main
 from wsicomp.codecs import jpegxl, jpegxl_stream
 from wsicomp.convert import plan_slide
@@ -347,6 +356,35 @@ def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_pat
         assert len(slide.properties["openslide.comment"]) < 60_000
     with closing(open_slide(tmp_path / "a.svs")) as slide:
         assert slide.info.description.endswith(text)
+
+
+@pytest.mark.parametrize(("piece", "times"), [("x", 25_000_000), ("\xe9", 5_000_000), (",", 2_000_000)])
+@pytest.mark.parametrize("target", ["a.svs", "a.tiff"])
+def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, piece, times, target):
+    text = bombs.long_text(tmp_path / "source.svs", piece, times)
+    report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / target, ConversionConfig(**KEPT))
+    assert report.target_bytes < 4_000_000
+    with closing(open_slide(tmp_path / target)) as slide:
+        assert slide.info.description.endswith(text)
+    wsicomp.convert_slide(tmp_path / target, tmp_path / f"again{target}", ConversionConfig(**KEPT))
+    with closing(open_slide(tmp_path / f"again{target}")) as slide:
+        assert slide.info.description.endswith(text)
+
+
+def test_texts_that_no_target_holds_are_refused_before_a_tile_is_written(tmp_path, monkeypatch):
+    bombs.long_text(tmp_path / "source.svs", "x", 2_000_000)
+    monkeypatch.setattr("wsicomp.convert.MOST_PACKET_BYTES", 2_000_000)
+    monkeypatch.setattr("wsicomp.convert.stream_level", None)
+    with pytest.raises(UnsupportedSlideError, match="its texts may take 6 MB"):
+        wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig(**KEPT))
+    assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
+
+
+def test_a_packed_text_of_gigabytes_is_refused(forged, monkeypatch):
+    monkeypatch.setattr("wsicomp.provenance._MOST_TEXT_BYTES", 1_000_000)
+    bombs.reforged(forged, texts=[base64.b64encode(zlib.compress(bytes(2_000_000))).decode()])
+    with pytest.raises(SlideReadError, match="larger than any source's"):
+        open_tiff(forged)
 
 
 def test_the_bombs_digest_is_sound(forged):

@@ -11,13 +11,20 @@ from typing import Any
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import ConfigError, SlideReadError, SourceChangedError, VerificationError
+from wsicomp.errors import (
+    ConfigError,
+    SlideReadError,
+    SourceChangedError,
+    UnsupportedSlideError,
+    VerificationError,
+)
+from wsicomp.figures import as_bytes
 from wsicomp.limits import check_room
 from wsicomp.outcome import ConversionReport, describe_conversion
 from wsicomp.outputs import check_outputs
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.preparation import Findings, Known, Prepared, look, prepare
-from wsicomp.provenance import Provenance
+from wsicomp.provenance import Provenance, texts_bytes
 from wsicomp.pyramid.nameless import drawn_thumbnail
 from wsicomp.pyramid.planning import least_bytes
 from wsicomp.pyramid.restoration import remainder_blocks
@@ -30,13 +37,15 @@ from wsicomp.readers.opened import opened
 from wsicomp.readers.parts import stamp_of
 from wsicomp.readers.quickhash import quickhash
 from wsicomp.readers.tiff import TiffSlide
-from wsicomp.slide import Pixels, Slide
+from wsicomp.readers.xmp import MOST_PACKET_BYTES
+from wsicomp.slide import Pixels, Slide, SlideInfo
 from wsicomp.stages import Progress, StageProgress, Stages, progress_raises_through, untold
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.outline import PICTURES, save_picture
 from wsicomp.tissue.segment import read_overview
 
+_MOST_PROPERTIES = 20_000
 _SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
 
 
@@ -178,6 +187,8 @@ def write_pyramid(
     Raises:
         SlideReadError, SlideWriteError: as `convert_slide`.
     """
+    properties = _carried_properties(slide, config)
+    _check_texts(slide.info, prepared.plan, properties)
     manner = Manner(prepared.whitening, config.strict, config.restorable, config.deidentify)
     total = sum(level.grid.count for level in prepared.plan.levels)
     done = 0
@@ -195,7 +206,21 @@ def write_pyramid(
     if config.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
         restoration = writer.append(remainder_blocks(slide, prepared.plan))
-    return writer.finish(_mask_figures(prepared.findings), _carried_properties(slide, config), restoration)
+    return writer.finish(_mask_figures(prepared.findings), properties, restoration)
+
+
+def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str, str]) -> None:
+    """Hold the source's texts against what a target can carry.
+
+    Raises:
+        UnsupportedSlideError: they take more.
+    """
+    need = texts_bytes(plan.description, properties)
+    if need > MOST_PACKET_BYTES:
+        found = (
+            f"its texts may take {as_bytes(need)} in a target, expected at most {as_bytes(MOST_PACKET_BYTES)}"
+        )
+        raise UnsupportedSlideError(f"{found}; convert with --deidentify, which leaves them out", info.path)
 
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
@@ -246,12 +271,23 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
         )
     try:
         with opened(slide.info.path) as shown:
-            found = dict(shown.properties) | _own_properties(slide)
+            found = _known_fields(dict(shown.properties), slide) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found
     except OpenSlideError:
         own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
         return {**slide.info.properties, **own}
+
+
+def _known_fields(properties: dict[str, str], slide: Slide) -> dict[str, str]:
+    """Without what stands behind the fields that we parse, which stays in the source's text."""
+    if not isinstance(slide, TiffSlide) or len(properties) <= _MOST_PROPERTIES:
+        return properties
+    return {
+        name: text
+        for name, text in properties.items()
+        if not name.startswith("aperio.") or name in slide.info.properties
+    }
 
 
 def _without_hash(properties: Mapping[str, str]) -> dict[str, str]:

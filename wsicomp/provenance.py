@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +27,13 @@ from wsicomp.slide import AssociatedImage
 _DIGEST_BYTES = 8
 _SOME_VALUES, _VALUES_A_TILE = 1_000_000, 8
 """How many values the text may have: in memory each is a hundred times what it is in the text."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LONG_TEXT, _MOST_TEXT_BYTES = 1 << 20, 1 << 28
+_TEXT, _TEXTS, _ESCAPED = "text", "texts", "<>&"
+"""Texts of more letters than a slide has are held packed, once each, and named by their number.
+
+Of others some letters are escaped, which XML minds.
+"""
 _NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
@@ -99,10 +108,13 @@ class Provenance:
 
     def to_text(self) -> str:
         """As ASCII JSON."""
+        long = _long_texts(self.plan.description, self.properties)
+        numbers = {text: {_TEXT: number} for number, text in enumerate(long)}
+        plan = self.plan.to_json()
         values = {
-            "plan": self.plan.to_json(),
+            "plan": plan | {"description": numbers.get(self.plan.description, self.plan.description)},
             "mask": self.mask,
-            "properties": dict(self.properties),
+            "properties": {name: numbers.get(text, text) for name, text in self.properties.items()},
             "levels": [
                 asdict(level) | {"digests": base64.b64encode(level.digests).decode()} for level in self.levels
             ],
@@ -110,7 +122,8 @@ class Provenance:
             "image_sha256": dict(self.image_sha256),
             "restoration": None if self.restoration is None else asdict(self.restoration),
         }
-        return json.dumps(values, separators=(",", ":"), sort_keys=True)
+        packed = {_TEXTS: [_packed(text) for text in long]} if long else {}
+        return json.dumps(values | packed, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str, most_tiles: int = 1 << 26) -> Provenance:
@@ -120,15 +133,15 @@ class Provenance:
             SlideReadError: the text is not such a block.
         """
         try:
-            parts = sum(map(text.count, ",[{"))
-            if parts > _SOME_VALUES + _VALUES_A_TILE * most_tiles:
-                raise ValueError(f"{parts} values for {most_tiles} tiles")
+            _check_count(text, _SOME_VALUES + _VALUES_A_TILE * most_tiles)
             values = json.loads(text)
-            plan = ConversionPlan.from_json(values["plan"], most_tiles)
+            texts = _unpacked(values.get(_TEXTS, []))
+            description = _resolved(values["plan"]["description"], texts)
+            plan = ConversionPlan.from_json({**values["plan"], "description": description}, most_tiles)
             return cls(
                 plan,
                 _mask(values["mask"]),
-                {str(name): str(value) for name, value in values["properties"].items()},
+                {str(name): str(_resolved(value, texts)) for name, value in values["properties"].items()},
                 tuple(
                     _record(level, record)
                     for level, record in zip(plan.levels, values["levels"], strict=True)
@@ -137,8 +150,61 @@ class Provenance:
                 {name: str(values["image_sha256"][name]) for name in plan.images},
                 None if values["restoration"] is None else _restoration(values["restoration"]),
             )
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            zlib.error,
+        ) as exc:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
+
+
+def texts_bytes(description: str, properties: Mapping[str, str]) -> int:
+    """What a source's texts take at the most in a written file's provenance."""
+    long = _long_texts(description, properties)
+    short = [text for text in (description, *properties, *properties.values()) if text not in long]
+    escaped = sum(len(json.dumps(text)) + 5 * sum(map(text.count, _ESCAPED)) for text in short)
+    return escaped + sum(len(_encoded(text)) * 3 // 2 for text in long)
+
+
+def _long_texts(description: str, properties: Mapping[str, str]) -> list[str]:
+    return list(dict.fromkeys(text for text in (description, *properties.values()) if len(text) > _LONG_TEXT))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(zlib.compress(_encoded(text), 1)).decode()
+
+
+def _unpacked(values: Iterable[str]) -> list[str]:
+    texts, left = [], _MOST_TEXT_BYTES
+    for value in values:
+        packer = zlib.decompressobj()
+        data = packer.decompress(base64.b64decode(value, validate=True), left)
+        left -= len(data)
+        if not packer.eof or left <= 0:
+            raise ValueError("a text that is cut off, or larger than any source's")
+        texts.append(data.decode("utf-8", "surrogatepass"))
+    return texts
+
+
+def _resolved(value: Any, texts: list[str]) -> Any:
+    return texts[natural(value[_TEXT])] if isinstance(value, dict) else value
+
+
+def _check_count(text: str, most: int) -> None:
+    """Hold how many values a text has, not counting what stands in strings."""
+    parts = sum(map(text.count, ",[{"))
+    if parts > most:
+        parts = sum(map(_STRING.sub("", text).count, ",[{"))
+    if parts > most:
+        raise ValueError(f"{parts} values, expected at most {most}")
 
 
 def _mask(values: Any) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
-from wsicomp.readers.xmp import XMP_TAG
+from wsicomp.readers.xmp import MOST_PACKET_BYTES, XMP_TAG
 
 MODEL_TAG = 65453
 """The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
@@ -38,7 +38,8 @@ _PLACES = (4, 13, 16, 18)
 DESCRIPTION_TAG, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
 _MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
-_MOST_VALUE_BYTES, _MOST_TEXT_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 1 << 26, 64
+_MOST_VALUE_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 64
+_MOST_BYTES_OF = {DESCRIPTION_TAG: 1 << 26, XMP_TAG: MOST_PACKET_BYTES}
 _MOST_TILES = 1 << 26
 _SHARED_BYTES = 1 << 24
 """What directories may state together beyond the file's size: tables and profiles that they share."""
@@ -126,7 +127,7 @@ def check_tags(path: Path) -> None:
                 raise SlideReadError(f"its directories state {found_more}, more than any slide has")
     largest[XMP_TAG] -= tiles * _PROVENANCE_BYTES_A_TILE
     for code, size in largest.items():
-        most = _MOST_TEXT_BYTES if code in (DESCRIPTION_TAG, XMP_TAG) else _MOST_VALUE_BYTES
+        most = _MOST_BYTES_OF.get(code, _MOST_VALUE_BYTES)
         if size > most:
             raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
 

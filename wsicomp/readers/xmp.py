@@ -13,6 +13,9 @@ from wsicomp.errors import SlideReadError
 XMP_TAG = 700
 """TIFF tag of an XMP packet (Adobe XMP specification part 3)."""
 
+MOST_PACKET_BYTES = 1 << 27
+"""A packet's bytes at the most, what it says of tiles apart."""
+
 _HEAD = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description rdf:about="" xmlns:wsicomp="urn:wsicomp:2"><wsicomp:sha256>'
@@ -22,6 +25,7 @@ _TAIL = b"</wsicomp:provenance></rdf:Description></rdf:RDF></x:xmpmeta>"
 _BEGIN = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _END = b'<?xpacket end="w"?>'
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+_LEAD_BYTES = len(_HEAD) + 64 + len(_MIDDLE)
 _OURS = b"urn:wsicomp:"
 
 
@@ -35,7 +39,11 @@ def wrap(text: str) -> bytes:
 
 def _bare(body: bytes) -> bytes:
     """A packet without its wrapper, as files of 0.5.0 and older hold it."""
-    return _HEAD + hashlib.sha256(body).hexdigest().encode() + _MIDDLE + body + _TAIL
+    return _lead(body) + body + _TAIL
+
+
+def _lead(body: bytes) -> bytes:
+    return _HEAD + hashlib.sha256(body).hexdigest().encode() + _MIDDLE
 
 
 def unwrap(packet: object) -> str | None:
@@ -46,9 +54,10 @@ def unwrap(packet: object) -> str | None:
     """
     if not isinstance(packet, bytes) or _OURS not in packet[: 2 * len(_HEAD)]:
         return None
-    if packet.startswith(_BEGIN) and packet.endswith(_END):
-        packet = packet[len(_BEGIN) : -len(_END)]
-    body = packet[len(_HEAD) + 64 + len(_MIDDLE) : -len(_TAIL)]
-    if packet != _bare(body):
+    is_wrapped = packet.startswith(_BEGIN) and packet.endswith(_END)
+    start, end = (len(_BEGIN), len(packet) - len(_END)) if is_wrapped else (0, len(packet))
+    body = packet[start + _LEAD_BYTES : max(start + _LEAD_BYTES, end - len(_TAIL))]
+    lead = _lead(body)
+    if packet[start : start + len(lead)] != lead or packet[end - len(_TAIL) : end] != _TAIL:
         raise SlideReadError("damaged provenance, or of another version of wsicomp", place="XMP packet")
     return body.decode("ascii")
