@@ -177,7 +177,7 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
     plan = slide.provenance.plan
     for level in plan.levels if plan.container == "svs" else ():
         text = slide.description_of(level.number).rstrip("\0 ")
-        if not aperio.is_level_description(text, plan.description.rstrip("\0 ")):
+        if not aperio.is_level_description(text, aperio.shortened(plan.description).rstrip("\0 ")):
             yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
 
 
