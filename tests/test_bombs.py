@@ -255,6 +255,19 @@ def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, monkeypatch
     assert "--trust" in capsys.readouterr().out
 
 
+def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch, capsys):
+    tiffs.write_tiff(tmp_path / "s.svs", 400, 300)
+    with (tmp_path / "s.svs").open("r+b") as file:
+        file.truncate(1 << 26)
+    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
+    report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig(**PACKED))
+    assert any("needs wsicomp restore --trust" in note for note in report.notes)
+    assert main(["verify", str(tmp_path / "a.tiff")]) == 1
+    assert "--trust" in capsys.readouterr().out
+    wsicomp.restore_slide(tmp_path / "a.tiff", tmp_path / "again.svs", trust=True)
+    assert (tmp_path / "again.svs").read_bytes() == (tmp_path / "s.svs").read_bytes()
+
+
 @pytest.mark.parametrize("stated", [1 << 50, 1 << 34])
 def test_a_source_that_is_stated_to_be_larger_than_its_pieces_is_refused(forged, tmp_path, stated):
     source = {"plan": lambda plan: plan | {"source": plan["source"] | {"bytes": stated}}}

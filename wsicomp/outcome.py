@@ -6,17 +6,22 @@ import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wsicomp.errors import SlideReadError
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.pyramid.compatibility import opens_in
+from wsicomp.pyramid.restoration import check_stated
 from wsicomp.pyramid.verify import Verification
+from wsicomp.readers import open_tiff
+from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.stages import Stages
 
 MOST_REMOVED = 0.98
@@ -156,6 +161,7 @@ def describe_conversion(
             *plan.notes,
             *filter(None, (held,)),
             *afterthoughts,
+            *_trust_needed(target, provenance),
             *([look_note(look)] if look else []),
         ),
         verified=found is not None,
@@ -275,6 +281,18 @@ def _afterthoughts(
         yield f"the target is a generic TIFF whatever its name says{_NAME_ADVICE[0]}"
     if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
         yield f"the target is an Aperio SVS whatever its name says{_NAME_ADVICE[1]}"
+
+
+def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
+    """Of a source that is far larger than what its archive holds, as one of holes is."""
+    if provenance.restoration is None:
+        return
+    with closing(open_tiff(target)) as slide:
+        try:
+            if isinstance(slide, ConvertedSlide):
+                check_stated(slide)
+        except SlideReadError as exc:
+            yield f"it needs wsicomp restore --trust, and wsicomp verify does not pass it: {exc.message}"
 
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
