@@ -62,7 +62,7 @@ def test_a_slide_whose_name_is_taken_is_shown_by_the_run_and_called_by_its_name(
     removal = ("--delete-source-after-verify", "--quarantine-days", "0")
     write_slide(source / "a/slide 0.svs", side=1200)
     _, out, _ = run(capsys, source, target, *options, *removal)
-    assert "3 converted, 1 source deleted, 2 sources that were to go and stay in " in out
+    assert ", 1 source deleted, 2 sources that were to go and stay in " in out
     assert not (source / "a/slide 0.svs").exists()
     write_slide(source / "a/slide 0.svs", 90)
     code, out, err = run(capsys, source, target, *options)
