@@ -356,6 +356,11 @@ def _no_figures(values: dict[str, Any], source: Path) -> None:
     values["mask"]["tissue_fraction_with_margin"] = 7.5
 
 
+def _renewed(values: dict[str, Any], source: Path) -> None:
+    """Says of a tile that it was encoded anew to name nobody, where names were to stay."""
+    values["levels"][0]["renewed"] = [0]
+
+
 def _worst_figures(values: dict[str, Any], source: Path) -> None:
     """Says of guarded tiles that some are as bad as can be, so that none is too bad."""
     for level in values["levels"]:
@@ -415,6 +420,7 @@ FORGERIES: dict[str, Forgery] = {
     "painted where glass was kept": Forgery(KEPT, ("plan-differs",), _lettered(MASK), _pixels(_all_white)),
     "empty where glass is white": Forgery(COPIED, ("plan-differs",), _lettered(EMPTY, level=1), _blank),
     "without a mask": Forgery(COPIED, ("plan-differs",), words=_no_mask),
+    "encoded anew where names stay": Forgery(COPIED, ("plan-differs",), words=_renewed),
     "with no figures of a mask": Forgery(COPIED, ("plan-differs",), words=_no_figures),
     "painted over": Forgery(ENCODED, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_white)),
     "painted over in part": Forgery(ENCODED, ("tile-blanked",), _one(MASK), _pixels(_corner_white)),
