@@ -89,6 +89,20 @@ def _in_steps_that_the_part_replaces(stream):
     return _in_part_header(replaced, stream[at:end])
 
 
+def _lossy(stream):
+    return bytes(imagecodecs.webp_encode(imagecodecs.webp_decode(stream), level=90, lossless=False))
+
+
+def in_first_partition(stream):
+    """Behind the first partition of a lossy WebP picture, whose length is in its first three bytes."""
+    picture = stream[20 : 20 + int.from_bytes(stream[16:20], "little")]
+    tag = int.from_bytes(picture[:3], "little")
+    end = 10 + (tag >> 5)
+    longer = (tag + (len(WORD) << 5)).to_bytes(3, "little") + picture[3:end] + WORD + picture[end:]
+    chunk = b"VP8 " + struct.pack("<I", len(longer)) + longer + bytes(len(longer) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
 def _in_section(stream):
     """Behind the one section of a JPEG XL codestream, whose length is in the two bytes before it."""
     length = len(stream) - 11
@@ -129,6 +143,7 @@ IN_TILES = {
     "jpeg 2000 steps of a component": (JPEG2000, _behind_steps_of_a_component),
     "jpeg 2000 replaced steps": (JPEG2000, _in_steps_that_the_part_replaces),
     "webp chunk": (WEBP, lambda data: _riff(data, b"NAME" + struct.pack("<I", 10) + WORD + b"\0")),
+    "webp first partition": (WEBP, lambda data: in_first_partition(_lossy(data))),
     "webp tail": (WEBP, lambda data: data + WORD),
     "jpeg xl tail": (JPEGXL, lambda data: data + WORD),
     "jpeg xl section": (JPEGXL, _in_section),

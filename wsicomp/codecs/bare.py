@@ -34,6 +34,7 @@ from wsicomp.codecs.jpeg_stream import (
 )
 from wsicomp.codecs.jpegxl_header import read_picture, shortened
 from wsicomp.codecs.jpegxl_stream import codestream
+from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,
@@ -427,7 +428,10 @@ def _bare_webp(tile: EncodedTile) -> bytes:
             if len(coded) < length:
                 break
             made = _webp(kind, coded)
-            _refuse_words(_shows_as(tile, made), partial(_shorter_webp, kind, coded), coded)
+            shows = _shows_as(tile, made)
+            _refuse_words(shows, partial(_shorter_webp, kind, coded), coded)
+            if kind == b"VP8 ":
+                _refuse_words(shows, partial(_shorter_first, coded), first_partition(coded))
             return made
         at += 8 + length + length % 2
     raise ValueError("WebP without a picture")
@@ -435,6 +439,10 @@ def _bare_webp(tile: EncodedTile) -> bytes:
 
 def _shorter_webp(kind: bytes, coded: bytes, count: int) -> bytes:
     return _webp(kind, coded[: len(coded) - count])
+
+
+def _shorter_first(coded: bytes, count: int) -> bytes:
+    return _webp(b"VP8 ", with_shorter_first(coded, count))
 
 
 def _webp(kind: bytes, coded: bytes) -> bytes:
