@@ -123,9 +123,10 @@ class Trees:
         }
 
     def strangers(self):
-        """What lies in the source tree and is no slide of it."""
+        """What lies in the source tree and is no slide of it, nor says how long one is in quarantine."""
         folders = (self.source, self.source / ".wsicomp-quarantine")
         found = {path for path in self.source.rglob("*") if not path.is_dir() or path.is_symlink()}
+        found -= {*(self.source / ".wsicomp-quarantine/.days").glob("*.json*")}
         return sorted(map(str, found - {folder / name for folder in folders for name in self.names}))
 
     def changed(self):

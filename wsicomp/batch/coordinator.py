@@ -20,7 +20,7 @@ from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.namekey import checked_place, keep_names, kept_names, make_key, read_secret
 from wsicomp.batch.names import as_path, as_text, assign_targets
 from wsicomp.batch.quarantine import begun_in, seen_in
-from wsicomp.batch.records import Records, forget_stay, read_records, write_stay
+from wsicomp.batch.records import Records, forget_stay, read_records, sweep_records, write_stay
 from wsicomp.batch.run import BatchResult, Run, sweep
 from wsicomp.batch.soundness import path_flaw
 from wsicomp.batch.survey import Survey, Trees, is_held, survey_tree
@@ -182,6 +182,7 @@ def _as_recorded(
     known: Mapping[str, Entry], trees: Trees, choices: BatchChoices, log: Logger
 ) -> dict[str, Entry]:
     """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
+    sweep_records(trees.source)
     try:
         records = read_records(trees.source)
     except KeptError as exc:

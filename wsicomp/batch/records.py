@@ -22,7 +22,7 @@ from wsicomp.batch.inventory import QUARANTINE
 from wsicomp.batch.ledger import Entry, State
 from wsicomp.batch.soundness import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
-from wsicomp.outputs import completed_file
+from wsicomp.outputs import completed_file, sweep_partial
 from wsicomp.own_files import Folder, opened_folder, read_own, remove_own
 
 _MOST_BYTES = 1 << 17
@@ -165,6 +165,16 @@ def forget_stay(source: Path, name: str) -> None:
     """Take away what is said of a source that is in quarantine no more, as well as it can be."""
     with suppress(OSError):
         remove_own(source / QUARANTINE / _place(".days", name), source)
+
+
+def sweep_records(source: Path) -> None:
+    """Delete what killed processes left half-written."""
+    for folder in (".days", ".accepted"):
+        path = source / QUARANTINE / folder
+        with suppress(OSError), opened_folder(path, source) as opened:
+            names = os.listdir(opened.held)  # noqa: PTH208 - of an open folder
+            for name in {name.removeprefix(".").split(".")[0] for name in names if name.startswith(".")}:
+                sweep_partial(path / f"{name}.json", source)
 
 
 def _place(folder: str, key: str) -> Path:
