@@ -3,7 +3,9 @@
 import math
 import os
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -378,6 +380,18 @@ def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(
     result = run(source, target, RESTORABLE, **DELETE, min_saving=20, quarantine_days=0)
     assert (result.deleted, len(slides(source / QUARANTINE))) == (0, 3), "nor is it deleted from there"
     assert run(source, target, RESTORABLE, **DELETE, quarantine_days=0).deleted == 3
+
+
+def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    with closing(sqlite3.connect(target / ".wsicomp/ledger.sqlite")) as database, database:
+        database.execute("UPDATE slides SET source_bytes = source_bytes * 1000")
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=99)
+    assert (result.quarantined, result.kept) == (0, 3)
+    for entry in entries(target).values():
+        assert entry.kept_because.endswith("under 99 %")
+        assert (source / entry.source).exists()
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,12 @@ def _but_for_its_name(which: str) -> str:
     return which.rpartition(" ")[0]
 
 
+def as_large(entry: Entry, facts: tuple[str, ...]) -> Entry:
+    """The entry with the sizes that source and target were proved to have, whatever the ledger says."""
+    source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
+    return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
+
+
 def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
     """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
 

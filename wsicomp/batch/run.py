@@ -29,7 +29,7 @@ from wsicomp.batch.ledger import (
 from wsicomp.batch.names import as_path, as_text, folded
 from wsicomp.batch.quarantine import QUARANTINED, days_left, is_overdue
 from wsicomp.batch.records import Records, read_records
-from wsicomp.batch.removal import ProofJob, deleted, held_back, quarantined
+from wsicomp.batch.removal import ProofJob, as_large, deleted, held_back, quarantined
 from wsicomp.batch.survey import DAMAGED, Survey, Trees
 from wsicomp.batch.watch import utc_now
 from wsicomp.batch.workshop import ASKED, FINISHED, UNTIL, Task, Workshop
@@ -393,7 +393,10 @@ class Run:
         try:
             if outcome.state is not State.DONE:
                 raise KeptError(outcome.error)
-            entry = step(task.entry, self._trees, outcome.facts)
+            entry = as_large(task.entry, outcome.facts)
+            if self._is_held_back(entry):
+                return
+            entry = step(entry, self._trees, outcome.facts)
         except KeptError as exc:
             self._keep(task.entry, exc)
             return
