@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
-from wsicomp.inputs import check_file, reason
+from wsicomp.inputs import read_toml
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
@@ -203,14 +202,7 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
     if os.fspath(path) in preset_names() and not Path(path).exists():
         path = _presets() / f"{os.fspath(path)}.toml"
     advice = "" if os.path.lexists(path) else f"nor is it a preset: known are {', '.join(preset_names())}"
-    check_file(Path(path), ConfigError, advice)
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as exc:
-        raise ConfigError(reason(exc), path) from exc
-    except (ValueError, RecursionError) as exc:
-        raise ConfigError(f"not a TOML file ({exc})", path) from exc
+    return read_toml(Path(path), ConfigError, advice)
 
 
 def create_config(values: Mapping[str, object]) -> ConversionConfig:

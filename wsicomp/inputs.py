@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from wsicomp.errors import SlideReadError, WsicompError
 
@@ -15,6 +17,8 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_MOST_TOML_BYTES = 1 << 16
+"""More than any settings take: the parser needs the square of a key's parts in time, 2 s for as many bytes."""
 
 
 def reason(exc: OSError) -> str:
@@ -44,6 +48,26 @@ def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: s
     """
     if found := _trouble(path):
         raise error(f"{found}; {advice}" if advice else found, path)
+
+
+def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[str, Any]:
+    """The values of a TOML file of settings.
+
+    Raises:
+        WsicompError: of the kind `error`; it cannot be read, is no TOML, or is larger than settings are.
+    """
+    check_file(path, error, advice)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_TOML_BYTES + 1)
+    except OSError as exc:
+        raise error(reason(exc), path) from exc
+    if len(data) > _MOST_TOML_BYTES:
+        raise error(f"settings of more than {_MOST_TOML_BYTES} bytes; is it the right file?", path)
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as exc:
+        raise error(f"not a TOML file ({exc})", path) from exc
 
 
 def _trouble(path: Path) -> str:

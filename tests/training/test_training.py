@@ -150,7 +150,7 @@ def test_every_shipped_training_config_is_one(path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("patches = [", "not TOML"),
+        ("patches = [", "not a TOML file"),
         ("", "is empty, 0 bytes"),
         ("seed = 1", "names at least one patch set"),
         ("patches = ['a']\nseeds = 1", "unknown setting seeds"),

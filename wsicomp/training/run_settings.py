@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from wsicomp.errors import TrainingError
 from wsicomp.escaping import quoted
-from wsicomp.inputs import check_file, reason
+from wsicomp.inputs import read_toml
 
 SCHEDULES = ("constant", "cosine")
 _MOST = 1e300
@@ -65,13 +64,7 @@ def load_settings(path: Path, kind: type[Settings]) -> Settings:
     Raises:
         TrainingError: it cannot be read, or a setting is unknown, of the wrong type or out of its range.
     """
-    check_file(path, TrainingError)
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise TrainingError(reason(exc), path) from exc
-    except (ValueError, RecursionError) as exc:
-        raise TrainingError(f"not TOML ({exc})", path) from exc
+    values = read_toml(path, TrainingError)
     try:
         filled = cast(Settings, _filled(kind, values, ""))
     except TrainingError as exc:
