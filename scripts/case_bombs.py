@@ -90,6 +90,19 @@ CASES = [
     ),
     _converted("JPEG 2000 of 65,535 layers", _drawn(bombs.cut_small, "bomb.svs", kind="layers"), *JPEG),
     _converted("JPEG 2000 in 42,025 tiles", _drawn(bombs.cut_small, "bomb.svs", kind="tiles"), *JPEG),
+    *(
+        _case(
+            f"{columns * rows} tiles of {tile} px {'stored once' if is_shared else 'of no bytes'}, mask",
+            _drawn(bombs.one_tile, tile=tile, columns=columns, rows=rows, is_shared=is_shared),
+            *('"segment"', '"SOURCE"', '"FOLDER/mask.png"', '"--segmenter"', '"threshold"'),
+        )
+        for tile, columns, rows, is_shared in (
+            (4096, 256, 256, False),
+            (4096, 64, 64, True),
+            (256, 65_536, 1, True),
+        )
+    ),
+    _converted("a mask of 164 million px", _drawn(bombs.one_tile, tile=4096, columns=25, rows=25), *_CONVERT),
     _forged("restore of 3 GB of zeros", "restore", "long_remainder", gigabytes=3),
     _forged("verify of 3 GB of zeros", "verify", "long_remainder", gigabytes=3),
     _forged("restore of a tile a million times", "restore", "same_piece", times=1_000_000),

@@ -17,6 +17,7 @@ import wsicomp
 from tests import tiffs
 from tests.drawn import bombs
 from wsicomp import (
+    ConfigError,
     ConversionConfig,
     MaskError,
     SlideReadError,
@@ -29,12 +30,17 @@ from wsicomp.codecs import jpegxl, jpegxl_stream
 from wsicomp.convert import plan_slide
 from wsicomp.errors import TileReadError
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.plan import TileAction
 from wsicomp.pyramid import restoration, writer
 from wsicomp.pyramid.stream import MadeTile, Manner, TileMaker, stream_level
 from wsicomp.readers import open_slide, open_tiff
+from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.readers.opened import opened
+from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
+from wsicomp.stages import untold
 from wsicomp.tissue.maskfile import read_mask
+from wsicomp.tissue.segment import read_overview
 
 KEPT = {"glass": "keep", "workers": 2}
 PACKED = {"codec": "jpegxl", "lossless": True, "restorable": True, **KEPT}
@@ -398,6 +404,51 @@ def test_a_packed_text_of_gigabytes_is_refused(forged, monkeypatch):
     bombs.reforged(forged, texts=[base64.b64encode(zlib.compress(bytes(2_000_000))).decode()])
     with pytest.raises(SlideReadError, match="larger than any source's"):
         open_tiff(forged)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize(("tile", "columns", "rows"), [(512, 12, 9), (64, 300, 3)])
+def test_tiles_that_share_their_bytes_are_decoded_once_for_the_overview(
+    tmp_path, monkeypatch, is_shared, tile, columns, rows
+):
+    bombs.one_tile(tmp_path / "source.tiff", tile, columns, rows, is_shared)
+    with closing(open_slide(tmp_path / "source.tiff")) as slide:
+        monkeypatch.setattr(TiffSlide, "twin_key", lambda *_: None)
+        expected = read_overview(slide, 2, untold).pixels
+        monkeypatch.undo()
+        read = []
+        monkeypatch.setattr(
+            slide, "read_region", lambda *at: read.append(at) or TiffSlide.read_region(slide, *at)
+        )
+        assert np.array_equal(read_overview(slide, 2, untold).pixels, expected)
+    assert len(read) <= 5
+
+
+def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monkeypatch):
+    tiffs.write_tiff(tmp_path / "source.svs", 4096, 4096, tile=(256, 256))
+    options = ConversionConfig(segmenter="threshold", margin_um=0, workers=2)
+    report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", options)
+    assert report.levels[0].blank > 50
+    with closing(open_slide(tmp_path / "a.svs")) as slide:
+        monkeypatch.setattr(ConvertedSlide, "twin_key", lambda *_: None)
+        expected = read_overview(slide, 2, untold).pixels
+        monkeypatch.undo()
+        assert np.array_equal(read_overview(slide, 2, untold).pixels, expected)
+
+
+def test_tiles_without_bytes_are_not_surveyed(tmp_path, monkeypatch):
+    bombs.one_tile(tmp_path / "source.tiff", 512, 12, 9, is_shared=False)
+    monkeypatch.setattr("wsicomp.tissue.glass.GlassGuard.find", None)
+    plan = plan_slide(tmp_path / "source.tiff", ConversionConfig(segmenter="threshold", margin_um=0))
+    assert plan.levels[0].count(TileAction.COPY) == 1
+
+
+def test_a_slide_too_large_for_its_mask_is_refused_before_a_pixel_is_read(tmp_path, monkeypatch):
+    bombs.one_tile(tmp_path / "source.tiff", 4096, 25, 25)
+    monkeypatch.setattr("wsicomp.preparation.check_reading", lambda *_: [])
+    monkeypatch.setattr("wsicomp.preparation.read_overview", None)
+    with pytest.raises(ConfigError, match=r"source\.tiff: a mask of 12800 x 12800 px"):
+        plan_slide(tmp_path / "source.tiff")
 
 
 def test_the_bombs_digest_is_sound(forged):

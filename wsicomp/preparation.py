@@ -267,6 +267,8 @@ def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[Tissue
 
     The overview for all of them ends with this call.
     """
+    if config.mask is None:
+        _segmenter(config).check(slide)
     with stages.stage("overview") as progress:
         overview = read_overview(slide, config.workers, progress)
         filler = find_filler(overview)

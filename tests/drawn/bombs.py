@@ -109,6 +109,12 @@ def long_text(path: Path, repeated: str = "|", times: int = 5_000_000, in_fields
     return text
 
 
+def one_tile(path: Path, tile: int, columns: int, rows: int, is_shared: bool = True) -> None:
+    """So many tiles that share the first one's bytes, or have none; small, they stand for a square mile."""
+    data = encoded("jpeg", np.full((tile, tile, 3), (200, 150, 190), np.uint8))
+    tiled(path, [data] if is_shared else [data, b""], "jpeg", tile, columns, rows)
+
+
 def larger_frame(path: Path, codec: str = "jpeg", side: int = 8000) -> None:
     """Tiles of 256 px whose streams hold a picture of `side` px."""
     tiled(path, [encoded(codec, np.full((side, side, 3), 200, np.uint8))], codec, 256, 2, 2)

@@ -347,7 +347,7 @@ def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> It
     except (ValueError, RuntimeError) as exc:
         yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
         return
-    difference = np.abs(pixels - np.array(slide.provenance.plan.background)).max()
+    difference = np.abs(pixels - np.array(slide.provenance.plan.background, np.int16)).max()
     if difference > _BLANK_TOLERANCE:
         yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
     try:

@@ -32,7 +32,7 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     WeightsError,
 )
-from wsicomp.geometry import Size, TileIndex
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance, TileLedger, image_digest
 from wsicomp.readers import aperio
@@ -80,6 +80,17 @@ class ConvertedSlide(TiffSlide):
     def is_sound(self, index: TileIndex, data: bytes) -> bool:
         """Whether these are the bytes that were written for a tile that is not blank, empty or lost."""
         return self._ledgers[index.level].is_sound(index, data)
+
+    def twin_key(self, level: int, region: Region) -> bytes | None:
+        """As `TiffSlide.twin_key`, of tiles that came to be in the same way; None where one was lost."""
+        plan, record = self.provenance.plan.levels[level], self.provenance.levels[level]
+        key = super().twin_key(level, region)
+        if key is None or record.lost:
+            return None
+        tile = plan.tile
+        rows = slice(region.y // tile.height, -(-(region.y + region.height) // tile.height))
+        columns = slice(region.x // tile.width, -(-(region.x + region.width) // tile.width))
+        return key + plan.actions[rows, columns].tobytes()
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile as its level's encoding says: as the source stored it, where it was packed without loss.

@@ -166,6 +166,24 @@ class TiffSlide:
         planes = directory.ranges.reshape(-1, directory.grid.count, 2)
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
+    def twin_key(self, level: int, region: Region) -> bytes | None:
+        """Equal for regions of a level that show the same, for the same stored bytes make them up.
+
+        None where that is not known.
+        """
+        grid = self._levels[level].grid
+        rows = slice(region.y // grid.tile.height, -(-(region.y + region.height) // grid.tile.height))
+        columns = slice(region.x // grid.tile.width, -(-(region.x + region.width) // grid.tile.width))
+        touched = self._levels[level].ranges.reshape(-1, grid.rows, grid.columns, 2)[:, rows, columns]
+        if not touched[..., 1].all() and not self.shows_absent_white(level):
+            return None
+        cut = (region.x % grid.tile.width, region.y % grid.tile.height, *region.size.shape)
+        return repr(cut).encode() + touched.tobytes()
+
+    def shows_absent_white(self, level: int) -> bool:
+        """Whether a level's tiles without bytes are white, and not drawn from the next larger level."""
+        return not (level and self.draws_absent_tiles)
+
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
         """(strips, 2): offset and byte count of each strip of an associated image; none of one laid anew."""
         directory = self._images[name]
@@ -285,7 +303,7 @@ class TiffSlide:
         """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""
         level = self._info.levels[index.level]
         pixels = np.full((*level.tile.shape, 3), 255, np.uint8)
-        if index.level and self.draws_absent_tiles:
+        if not self.shows_absent_white(index.level):
             region = level.grid.region(index.column, index.row)
             larger = self._info.levels[index.level - 1].size
             scale_x, scale_y = larger.width / level.size.width, larger.height / level.size.height

@@ -21,6 +21,7 @@ from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.limits import workers_for
+from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.filler import Filler
@@ -504,7 +505,7 @@ def survey_glass(
     """
     levels = slide.info.levels
     kinds = [_by_mask(mask.coverage(level)) for level in levels]
-    doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
+    doubtful = _doubtful(slide, kinds)
     total = sum(int(flags.sum()) for flags in doubtful)
     finds = _FindsByPlace(slide.info, guard)
     done = 0
@@ -534,6 +535,15 @@ def survey_glass(
             done += len(found)
             progress(done, total)
     return _protected(kinds, levels, mask, finds.with_margin(), margin_in_px(slide.info, _BETWEEN_UM) / 2)
+
+
+def _doubtful(slide: Slide, kinds: list[NDArray[np.uint8]]) -> list[NDArray[np.bool_]]:
+    """Which tiles are looked at; pure white, as tiles without bytes are shown, holds nothing."""
+    doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
+    for number, flags in enumerate(doubtful):
+        if isinstance(slide, TiffSlide) and slide.shows_absent_white(number):
+            flags.reshape(-1)[list(slide.info.levels[number].absent)] = False
+    return doubtful
 
 
 def _places(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:

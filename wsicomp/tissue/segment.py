@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from wsicomp.concurrency import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
 from wsicomp.limits import workers_for
+from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import Level, Pixels, Slide
 from wsicomp.stages import StageProgress
 from wsicomp.tissue.mask import TissueMask
@@ -22,6 +24,7 @@ from wsicomp.tissue.scale import box_reduced
 _SMALLEST_SIDE_PX = 1024
 _LARGEST_SIDE_PX = 2048
 _BLOCK_PX = 512
+_KEY_BYTES = 16
 _TISSUE = (200, 120, 170)
 
 
@@ -40,6 +43,14 @@ class Overview:
 
 class Segmenter(Protocol):
     """Finds tissue."""
+
+    def check(self, slide: Slide) -> None:
+        """Refuse a slide of which no mask can be made, before a pixel of it is read.
+
+        Raises:
+            ConfigError: the mask would be larger than any slide needs.
+        """
+        ...
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """The tissue of a slide, without any margin.
@@ -78,22 +89,46 @@ def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress
         factor *= 2
     pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
     blocks = list(_blocks(levels[number], factor))
+    twins = _twins(slide, number, blocks)
+    read = [block for block in blocks if block not in twins]
 
     failures: list[TileReadError] = []
 
     def reduced(block: Region) -> Pixels:
         return box_reduced(_read(slide, number, block, failures), factor)
 
-    with closing(ordered_map(reduced, blocks, workers_for(blocks[0].size, workers))) as parts:
-        for done, (block, part) in enumerate(zip(blocks, parts, strict=True), 1):
-            y, x = block.y // factor, block.x // factor
-            pixels[y : y + part.shape[0], x : x + part.shape[1]] = part
-            progress(done, len(blocks))
-    if len(failures) == len(blocks):
+    with closing(ordered_map(reduced, read, workers_for(blocks[0].size, workers))) as parts:
+        for done, (block, part) in enumerate(zip(read, parts, strict=True), 1):
+            _within(pixels, block, factor)[:] = part
+            progress(done, len(read))
+    for block, twin in twins.items():
+        _within(pixels, block, factor)[:] = _within(pixels, twin, factor)
+    if len(failures) == len(read):
         raise failures[0]
     scale_x = factor * levels[0].size.width / size.width
     scale_y = factor * levels[0].size.height / size.height
     return Overview(pixels, levels[0].size, scale_x, scale_y)
+
+
+def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Region]:
+    """Of each block that shows the same as one before it, the first that does."""
+    if not isinstance(slide, TiffSlide):
+        return {}
+    first: dict[bytes, Region] = {}
+    twins = {}
+    for block in blocks:
+        key = slide.twin_key(level, block)
+        if key is not None:
+            twin = first.setdefault(hashlib.blake2b(key, digest_size=_KEY_BYTES).digest(), block)
+            if twin is not block:
+                twins[block] = twin
+    return twins
+
+
+def _within(pixels: Pixels, block: Region, factor: int) -> Pixels:
+    """The part of an overview that shows a block."""
+    top, left = block.y // factor, block.x // factor
+    return pixels[top : -(-(block.y + block.height) // factor), left : -(-(block.x + block.width) // factor)]
 
 
 def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:

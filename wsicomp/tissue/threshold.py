@@ -21,6 +21,9 @@ class ThresholdSegmenter:
     Source: the colour-distance baseline of the method's published comparison with the U-Net.
     """
 
+    def check(self, slide: Slide) -> None:
+        """Any slide will do."""
+
     def segment(
         self,
         slide: Slide,

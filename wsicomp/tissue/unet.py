@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
-from wsicomp.errors import TileReadError, WeightsError
+from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.forks import ForkLock
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, Slide
@@ -119,6 +119,22 @@ class UnetSegmenter:
     speck_um: float = SPECK_UM
     skips_blank: bool = True
 
+    def check(self, slide: Slide) -> None:
+        """Refuse a slide of which `segment` would make no mask, before a pixel of it is read.
+
+        Raises:
+            ConfigError: the mask would have more than 2^27 pixels.
+        """
+        self._scale(slide)
+
+    def _scale(self, slide: Slide) -> ReadingScale:
+        scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
+        try:
+            check_mask_size(scale)
+        except ConfigError as exc:
+            raise ConfigError(exc.message, slide.info.path) from exc
+        return scale
+
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """The tissue at about the magnification, or at the slide's own where that is lower.
 
@@ -131,8 +147,7 @@ class UnetSegmenter:
             WeightsError: the network is not what its manifest says.
         """
         weights = load_weights(self.manifest)
-        scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
-        check_mask_size(scale)
+        scale = self._scale(slide)
         network = LiteRtNetwork(weights, workers)
         light = find_light(overview)
 
