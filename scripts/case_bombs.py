@@ -75,6 +75,7 @@ CASES = [
         )
         for codec in ("jpeg", "jpegxl", "webp", "deflate", "zstd")
     ),
+    _converted("a tile of 8192 px", _drawn(bombs.one_tile, tile=8192, columns=1, rows=1), *JPEG),
     *(
         _converted(
             f"tiles of 256 px that hold 12,000 px, {codec}",

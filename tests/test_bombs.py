@@ -451,6 +451,17 @@ def test_a_slide_too_large_for_its_mask_is_refused_before_a_pixel_is_read(tmp_pa
         plan_slide(tmp_path / "source.tiff")
 
 
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_tiles_that_are_too_large_are_refused_and_not_left_to_openslide(tmp_path, photometric):
+    shape = (4112, 4112, 3) if photometric == "rgb" else (4112, 4112)
+    options = {"tile": (4112, 4112), "compression": "zlib", "photometric": photometric, "metadata": None}
+    tifffile.imwrite(tmp_path / "source.tiff", np.full(shape, 200, np.uint8), **options)
+    with pytest.raises(
+        UnsupportedSlideError, match="tiles of 4112 x 4112 px; expected tiles of 1 to 4096 px"
+    ):
+        open_slide(tmp_path / "source.tiff")
+
+
 def test_the_bombs_digest_is_sound(forged):
     bombs.long_remainder(forged, 1 / 16)
     with closing(open_tiff(forged)) as slide:

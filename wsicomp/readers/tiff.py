@@ -427,15 +427,24 @@ def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
 
 
 def _may_be_shown(directory: Directory) -> bool:
-    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask."""
+    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask.
+
+    OpenSlide would decode a whole tile of any size for each part of it.
+    """
     return (
-        directory.bits == 8
+        _has_usual_tiles(directory)
+        and directory.bits == 8
         and directory.depth == 1
         and directory.sample_format not in _SAMPLE_FORMATS
         and directory.orientation not in _TURNS
         and directory.samples > 0
         and directory.encoding.photometric in _SHOWN_PHOTOMETRICS
     )
+
+
+def _has_usual_tiles(directory: Directory) -> bool:
+    tile = directory.tile
+    return tile is not None and all(1 <= side <= _LARGEST_TILE_PX for side in tile.shape)
 
 
 def _kind(directory: Directory) -> str:
@@ -467,6 +476,12 @@ def check_level(directory: Directory, place: str) -> None:
     Raises:
         UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
     """
+    size, tile = directory.size, directory.tile
+    assert tile is not None, "levels are tiled"
+    if min(size.width, size.height) < 1 or not _has_usual_tiles(directory):
+        found = f"{size} px in tiles of {tile} px"
+        expected = f"expected tiles of 1 to {_LARGEST_TILE_PX} px; save it in such tiles"
+        raise UnsupportedSlideError(f"{found}; {expected}", place=place)
     if not directory.is_rgb and not directory.is_plain_rgb:
         found = _kind(directory)
         raise UnsupportedSlideError(
@@ -485,12 +500,6 @@ def check_level(directory: Directory, place: str) -> None:
         raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
     if directory.depth != 1:
         raise UnsupportedSlideError(f"{directory.depth} focal planes, expected 1", place=place)
-    size, tile = directory.size, directory.tile
-    assert tile is not None, "levels are tiled"
-    sides = (tile.width, tile.height)
-    if min(size.width, size.height) < 1 or not all(1 <= side <= _LARGEST_TILE_PX for side in sides):
-        found = f"{size} px in tiles of {tile} px"
-        raise UnsupportedSlideError(f"{found}; expected tiles of 1 to {_LARGEST_TILE_PX} px", place=place)
 
 
 def _associated_images(
