@@ -18,7 +18,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _MOST_TOML_BYTES = 1 << 16
-"""More than any settings take: the parser needs the square of a key's parts in time, 2 s for as many bytes."""
+"""More than settings take: the parser needs the square of a key's parts in time, 2 s for as many bytes."""
 
 
 def reason(exc: OSError) -> str:
