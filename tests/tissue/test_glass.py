@@ -96,8 +96,9 @@ def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path, segmenter)
     deep = cv2.erode(truth, np.ones((5, 5), np.uint8)).astype(np.bool_)
     before, after = (s.read_region(0, whole).astype(int) for s in (source, target))
     painted = np.abs(after - (0, 255, 0)).max(axis=2) < 20
-    # Where the network sees nothing, as in drawn fat, the guard keeps tiles whole and none is painted.
-    assert painted.mean() > 0.03 or segmenter == "unet"
+    # Where the network sees nothing, as in drawn fat, the guard keeps tiles whole and none is painted; beside
+    # what it found elsewhere it keeps the gaps.
+    assert painted.mean() > 0.003 or segmenter == "unet"
     assert not has_large_piece(painted & deep, slide.mpp)
     assert (painted & deep).sum() <= 0.01 * deep.sum()
     assert np.abs(after - before)[deep].mean() < 4
