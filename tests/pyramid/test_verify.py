@@ -198,7 +198,16 @@ def test_a_property_that_is_not_the_source_s(made, target):
     tiffs.overwrite_tag(
         target, 270, text.replace("AppMag = 20", "AppMag = 40").replace("MPP = 0.5", "MPP = 0.7")
     )
-    assert codes(target, made / "source.svs") == {"openslide-differs"}
+    assert codes(target, made / "source.svs") == {"openslide-differs", "property-differs"}
+
+
+def test_a_text_that_was_edited_in_the_file_is_told_without_its_source(target):
+    with tifffile.TiffFile(target) as tiff:
+        text, place = tiff.pages[0].description, tiff.pages[0].tags[270].valueoffset
+    with target.open("r+b") as file:
+        file.seek(place)
+        file.write(text.replace("JPEG/YCC", "JPEG/XYZ").encode("latin-1"))
+    assert codes(target) == {"property-differs"}
 
 
 def test_a_power_that_is_not_the_source_s(made, tmp_path):
