@@ -10,6 +10,7 @@ import io
 import os
 import runpy
 import shutil
+import signal
 import sqlite3
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
-from wsicomp import restore_slide
+from wsicomp import ConversionConfig, restore_slide
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.removal import ProofJob, quarantined
 from wsicomp.batch.survey import Trees
@@ -26,10 +27,12 @@ from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
 
 DRAWN = runpy.run_path(str(Path(__file__).parent.parent / "tests/drawn/ledgers.py"))
+CONFIG = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True)
 JOBS = ["--jobs", "2", "--min-free", "0"]
 CONVERT = ["--codec", "jpegxl", "--lossless", "--glass", "keep", "--restorable", *JOBS]
 DELETE = ["--delete-source-after-verify", "--quarantine-days", "0"]
 FLIPS = 30
+LIMIT_S = 180
 
 
 def command(*arguments: object) -> tuple[int, str]:
@@ -52,6 +55,7 @@ def edited(source: Path, target: Path, edits: Iterable[Callable[[Path], None]]) 
     """Every command on copies of the trees, each with one edit, and last a batch that deletes sources."""
     found: Counter[str] = Counter()
     for number, edit in enumerate(edits):
+        signal.alarm(LIMIT_S)  # ends a program that hangs
         folder = target.parent / f"edit {number}"
         shutil.copytree(source, folder / "source")
         shutil.copytree(target, folder / "target")
@@ -73,6 +77,7 @@ def edited(source: Path, target: Path, edits: Iterable[Callable[[Path], None]]) 
         found["refused"] += all(code == 1 for code in codes[:3])
         found["slides lost"] += sum(data not in left for data in before.values())
         shutil.rmtree(folder)
+    signal.alarm(0)
     return ", ".join(f"{found[name]} {name}" for name in ("refused", "tracebacks", "slides lost"))
 
 
@@ -115,7 +120,8 @@ def unseen(source: Path, target: Path) -> str:
     trees = Trees(source, target)
     path = trees.target_of(entry)
     digests = entry.source_sha256, entry.target_sha256
-    job = ProofJob(name, source / name, path, *digests, even_if_lossy=False, workers=1)
+    by = {"config": CONFIG} if "config" in ProofJob.__dataclass_fields__ else {"workers": 1}
+    job = ProofJob(name, source / name, path, *digests, even_if_lossy=False, **by)
     facts = job.run(lambda *_: None).facts
     status = path.stat()
     with path.open("r+b") as file:
@@ -127,6 +133,28 @@ def unseen(source: Path, target: Path) -> str:
     except KeptError as exc:
         return f"the source stays: {exc}"
     return "the source goes"
+
+
+def believed(source: Path, target: Path) -> str:
+    """Have the ledger say that somebody looked at a slide without tissue, then that its days are over."""
+    for path in source.rglob("*.svs"):
+        path.unlink()
+    shutil.copy(source.parent / "glass.svs", source)
+    lossy = ["--segmenter", "threshold", *JOBS, DELETE[0], "--even-if-lossy"]
+    command(source, target, *lossy)
+    told = []
+    for words in (
+        "state = 'done', look = '', accepted = '2026-01-01T00:00:00+00:00', kept_because = ''",
+        "quarantine_age = 100.0, quarantine_runs = 9, removed = '2020-01-01T00:00:00+00:00'",
+    ):
+        for part in words.split(", "):
+            with contextlib.suppress(sqlite3.OperationalError):  # of a column that this version has not
+                DRAWN["edit"](target, (f"UPDATE slides SET {part}", ()))
+        command(source, target, *lossy)
+        held = source / ".wsicomp-quarantine/glass.svs"
+        there = (source / "glass.svs").exists()
+        told.append("stays" if there else "is in quarantine" if held.exists() else "is deleted")
+    return f"the source {told[0]}, then {told[1]}"
 
 
 class Ahead(datetime):
@@ -159,6 +187,7 @@ def answered(kind: str, source: Path, target: Path) -> str:
         flips = [lambda tree, seed=seed: DRAWN["flip"](tree, seed, 8) for seed in range(FLIPS)]
         return edited(source, target, flips)
     kinds = {"HEARTBEATS": lambda: beats(target), "REPLACED": lambda: replaced(source, target)}
+    kinds["BELIEVED"] = lambda: believed(source, target)
     kinds |= {"UNSEEN": lambda: unseen(source, target), "LEAPT": lambda: leapt(source, target)}
     return kinds[kind]()
 

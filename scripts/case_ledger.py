@@ -15,6 +15,7 @@ def tree(folder: Path) -> list[tuple[Path, Any]]:
     for number, name in enumerate(ledgers.SLIDES):
         nights.draw_tissue(folder / "source" / name, number)
     nights.draw_tissue(folder / "another.svs", 9)
+    nights.draw_glass(folder / "glass.svs")
     return [(folder / "source", None)]
 
 
@@ -70,6 +71,13 @@ CASES = [
         "the source stays",
         tree,
         asked("UNSEEN"),
+        said,
+    ),
+    Case(
+        "batch: a ledger that says that somebody looked, and that days have passed",
+        "the source stays, then stays",
+        tree,
+        asked("BELIEVED"),
         said,
     ),
     Case("batch: a clock 30 days ahead", "3 of 3 are left", tree, asked("LEAPT"), said),
