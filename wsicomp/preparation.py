@@ -178,10 +178,19 @@ def expected_digest(
     Raises:
         SlideReadError, WeightsError: as `prepare`.
     """
+    sha256 = identify(slide, config, progress).sha256
+    return digest_by(config, sha256), sha256
+
+
+def digest_by(config: ConversionConfig, sha256: str) -> str:
+    """The digest that a conversion of the source of this SHA-256 has.
+
+    Raises:
+        WeightsError: as `prepare`.
+    """
     codec = _model_codec(config)
     model = None if codec is None else codec.describe()
-    sha256 = identify(slide, config, progress).sha256
-    return conversion_digest(sha256, config, _tissue_sha256(config), model), sha256
+    return conversion_digest(sha256, config, _tissue_sha256(config), model)
 
 
 def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:

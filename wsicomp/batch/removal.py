@@ -26,7 +26,7 @@ from wsicomp.outcome import reason_to_look
 from wsicomp.outputs import sync_directory
 from wsicomp.own_files import Folder, named, opened_folder
 from wsicomp.plan import ConversionPlan
-from wsicomp.preparation import expected_digest, file_sha256, plan_flaw, slide_identity
+from wsicomp.preparation import digest_by, file_sha256, plan_flaw, slide_identity
 from wsicomp.provenance import Provenance
 from wsicomp.pyramid.verify import Verification, verify_slide
 from wsicomp.readers import open_source, open_tiff
@@ -115,9 +115,8 @@ class ProofJob:
         """Refuse what this run's choices would not have made, whichever file the ledger names."""
         if source.info.planes:
             raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
-        digest, sha256 = expected_digest(source, self.config)
-        flaw = plan_flaw(source, sha256, self.config, plan)
-        if plan.digest != digest or flaw:
+        flaw = plan_flaw(source, self.source_sha256, self.config, plan)
+        if flaw or plan.digest != digest_by(self.config, self.source_sha256):
             found = flaw or "it has the digest of another"
             raise KeptError(f"the target is no conversion by the choices of this run ({found})")
 
