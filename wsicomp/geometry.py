@@ -98,6 +98,12 @@ class TileGrid:
         height = min(self.tile.height, self.size.height - y)
         return Region(x, y, width, height)
 
+    def under(self, region: Region) -> tuple[slice, slice]:
+        """The rows and columns of the tiles that a rectangle of this level touches."""
+        rows = slice(region.y // self.tile.height, -(-(region.y + region.height) // self.tile.height))
+        columns = slice(region.x // self.tile.width, -(-(region.x + region.width) // self.tile.width))
+        return rows, columns
+
     def raster(self, level: int) -> Iterator[TileIndex]:
         """Every tile, row by row from the top: the order in which a TIFF lists them."""
         for row in range(self.rows):

@@ -231,9 +231,7 @@ def _is_whole(slide: Slide, number: int, region: Region) -> bool:
     missing.reshape(-1)[list(level.absent)] = True
     if isinstance(slide, ConvertedSlide):
         missing |= slide.provenance.plan.levels[number].actions == TileAction.EMPTY.value
-    rows = slice(region.y // level.tile.height, -(-(region.y + region.height) // level.tile.height))
-    columns = slice(region.x // level.tile.width, -(-(region.x + region.width) // level.tile.width))
-    return not missing[rows, columns].any()
+    return not missing[level.grid.under(region)].any()
 
 
 def seed_of(slide: Slide) -> int:

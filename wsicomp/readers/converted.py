@@ -87,10 +87,7 @@ class ConvertedSlide(TiffSlide):
         key = super().twin_key(level, region)
         if key is None or record.lost:
             return None
-        tile = plan.tile
-        rows = slice(region.y // tile.height, -(-(region.y + region.height) // tile.height))
-        columns = slice(region.x // tile.width, -(-(region.x + region.width) // tile.width))
-        return key + plan.actions[rows, columns].tobytes()
+        return key + plan.actions[plan.grid.under(region)].tobytes()
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """A tile as its level's encoding says: as the source stored it, where it was packed without loss.

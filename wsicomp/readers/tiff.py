@@ -172,8 +172,7 @@ class TiffSlide:
         None where that is not known.
         """
         grid = self._levels[level].grid
-        rows = slice(region.y // grid.tile.height, -(-(region.y + region.height) // grid.tile.height))
-        columns = slice(region.x // grid.tile.width, -(-(region.x + region.width) // grid.tile.width))
+        rows, columns = grid.under(region)
         touched = self._levels[level].ranges.reshape(-1, grid.rows, grid.columns, 2)[:, rows, columns]
         if not touched[..., 1].all() and not self.shows_absent_white(level):
             return None
@@ -329,8 +328,9 @@ class TiffSlide:
         damage: DamagedTileError | None = None
         tile = self._info.levels[level].tile
         pixels = np.empty((*region.size.shape, 3), np.uint8)
-        for row in range(region.y // tile.height, -(-(region.y + region.height) // tile.height)):
-            for column in range(region.x // tile.width, -(-(region.x + region.width) // tile.width)):
+        rows, columns = self._info.levels[level].grid.under(region)
+        for row in range(rows.start, rows.stop):
+            for column in range(columns.start, columns.stop):
                 x, y = column * tile.width - region.x, row * tile.height - region.y
                 try:
                     whole = self.read_tile(TileIndex(level, column, row))
