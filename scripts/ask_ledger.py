@@ -20,9 +20,9 @@ from pathlib import Path
 
 from wsicomp import ConversionConfig, restore_slide
 from wsicomp.batch.ledger import Ledger
-from wsicomp.batch.removal import ProofJob, quarantined
-from wsicomp.batch.survey import Trees
-from wsicomp.batch.watch import held_alone
+from wsicomp.batch.monitoring import held_alone
+from wsicomp.batch.quarantine import ProofJob, quarantined
+from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
 

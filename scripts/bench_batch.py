@@ -19,7 +19,7 @@ from rich.table import Table
 
 from wsicomp.batch import BatchChoices, Entry, Ledger, State, read_report, run_batch, write_csv, write_html
 from wsicomp.config import ConversionConfig
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 

@@ -19,11 +19,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from wsicomp.codecs import create_codec, decode_tiles, encode_tiles
 from wsicomp.codecs.neural.model import Model
+from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
 from wsicomp.concurrency import available_cores, batched, ordered_map
+from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Region, Size
-from wsicomp.readers import open_slide
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.training.codec.network import build

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from wsicomp.compare import Comparison, ComparisonChoices, Status, compare_slides, parse_codecs
 from wsicomp.compare.tables import table
-from wsicomp.figures import as_duration, as_percent
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.text_format import as_duration, as_percent
 
 CODECS = "copy,jpegxl-lossless,jpeg:90,jpegxl:1.0+effort=4,jpeg2000:37dB,webp:90"
 STUDY = "jpeg:90,jpegxl:1.0"

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.concurrency import available_cores
+from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size
-from wsicomp.readers.picture import PictureSlide
+from wsicomp.progress import untold
 from wsicomp.slide import Pixels
-from wsicomp.stages import untold
 from wsicomp.synthetic import SyntheticSlide
-from wsicomp.tissue.segment import read_overview
-from wsicomp.tissue.threshold import ThresholdSegmenter
-from wsicomp.tissue.unet import LiteRtNetwork, UnetSegmenter
-from wsicomp.tissue.weights import SHIPPED, load_weights
+from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
+from wsicomp.tissue.segmenters.unet import LiteRtNetwork, UnetSegmenter
+from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 
 KERAS = """
 import sys, time, json, numpy as np, keras

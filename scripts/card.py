@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from wsicomp.concurrency import available_cores
-from wsicomp.stages import untold
-from wsicomp.tissue.segment import read_overview
-from wsicomp.tissue.unet import UnetSegmenter
-from wsicomp.training.labels import IGNORED, TISSUE, open_truth
-from wsicomp.training.page import COSTS, SCORES, SWEEP
-from wsicomp.training.table import read_table
-from wsicomp.training.tissue import read_folds
+from wsicomp.progress import untold
+from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.segmenters.unet import UnetSegmenter
+from wsicomp.training.data.labels import IGNORED, TISSUE, open_truth
+from wsicomp.training.data.slide_table import read_table
+from wsicomp.training.tissue.report import COSTS, SCORES, SWEEP
+from wsicomp.training.tissue.train import read_folds
 
 METHODS = ("unet", "threshold")
 AT = "2.5"

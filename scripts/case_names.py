@@ -7,8 +7,8 @@ from pathlib import Path
 
 from case_list import Answered
 
+from tests.deidentification.test_names import streams
 from tests.drawn import names
-from tests.test_names import streams
 
 ROADS = {
     "copy": ["--codec", "copy"],

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp import ConversionConfig, WsicompError, convert_slide
+from wsicomp.formats.opening import open_slide
 from wsicomp.plan import TileAction
-from wsicomp.readers import open_slide
 
 CODECS: dict[str, dict[str, object]] = {
     "copy": {"codec": "copy"},

@@ -31,7 +31,7 @@ import wsicomp  # noqa: E402
 from tests.labelled import labelled_rows, make_slide  # noqa: E402
 from wsicomp import ConversionConfig, WsicompError, convert_slide  # noqa: E402
 from wsicomp.cli import main as program  # noqa: E402
-from wsicomp.training.scores import inner_tissue  # noqa: E402
+from wsicomp.training.tissue.scores import inner_tissue  # noqa: E402
 
 FINDERS = ("unet", "threshold", "blind")
 GLASS = ("white", "empty")

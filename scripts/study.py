@@ -17,15 +17,15 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wsicomp.batch.inventory import SUFFIXES
 from wsicomp.cli.compare import parsed_sample
 from wsicomp.cli.progress import progress_bars
 from wsicomp.compare import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
 from wsicomp.compare.results import MagnifiedRow
 from wsicomp.compare.tables import table
-from wsicomp.figures import as_bytes, as_percent
+from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.text_format import as_bytes, as_percent
 
 CODECS = (
     "jpeg:90,jpegxl:1.0,mbt2018-mean:7,he-compact,he-fine,copy,jpeg-lossless,jpegxl-lossless,jpeg2000:37dB"

@@ -21,9 +21,9 @@ import wsicomp  # noqa: E402
 from tests.programs import Program, Sight, ask, installed, missing  # noqa: E402
 from wsicomp import ConversionConfig  # noqa: E402
 from wsicomp.errors import WsicompError  # noqa: E402
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts  # noqa: E402
+from wsicomp.formats.opening import open_tiff  # noqa: E402
 from wsicomp.geometry import Size  # noqa: E402
-from wsicomp.pyramid.compatibility import ReaderVerdict, verdicts  # noqa: E402
-from wsicomp.readers import open_tiff  # noqa: E402
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide  # noqa: E402
 
 CODECS = {

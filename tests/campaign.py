@@ -32,6 +32,7 @@ from tests.batch.trees import cells, sha256
 from tests.drawn import forged, ledgers
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, plant
+from tests.paths import ROOT
 
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--workers", "1", "--min-free", "0")
 TAKES_AWAY = ("--delete-source-after-verify", "--quarantine-days", "0")
@@ -43,7 +44,6 @@ WAYS = {
 }
 NEAR = 4.0
 """Mean difference in grey levels of tissue that was encoded."""
-HERE = Path(__file__).parents[1]
 IN_FOLDER = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "heartbeat.json", "audits", "aside")
 
 
@@ -181,7 +181,7 @@ def _levels_agree(path, kept, most):
     return True
 
 
-def killed(folder, seed, kills=10, program=HERE):
+def killed(folder, seed, kills=10, program=ROOT):
     """A round of a batch that is killed so often, then ends."""
     chance, seen = random.Random(seed), Round(seed)
     trees = Trees(folder / f"kills-{seed}", [*WAYS][seed % 3], program)
@@ -218,7 +218,7 @@ def _kill(process, whom):
     return bool(victims) or whom != "worker"
 
 
-def edited(folder, seed, program=HERE):
+def edited(folder, seed, program=ROOT):
     """A round in which conversions are edited, before a batch takes sources away or while it does."""
     chance, seen = random.Random(seed), Round(seed)
     trees = Trees(folder / f"edits-{seed}", [*WAYS][seed // 5 % 3], program)

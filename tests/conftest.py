@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.paths import SHARED
+
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401 - in one process with TensorFlow, it must come first
 
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
-SLIDES = Path(os.environ.get("WSICOMP_SLIDES", Path(__file__).parents[2] / "shared/data/slides"))
+SLIDES = Path(os.environ.get("WSICOMP_SLIDES", SHARED / "data/slides"))
 REAL_SLIDES = (
     sorted(p for p in SLIDES.glob("*") if p.suffix in {".svs", ".tif", ".dcm"}) if SLIDES.is_dir() else []
 )

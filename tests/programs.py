@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import wsicomp
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 INSTALLED = Path(os.environ.get("WSICOMP_READERS", ROOT / ".venv/readers"))
 LIMIT_S = 300
 SIDE = 64

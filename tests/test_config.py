@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.config import create_config, load_preset
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
-PRESETS = [path for path in CONFIGS if not path.name.startswith(("tissue-", "codec-"))]
+PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from tests import tiffs
 from tests.batch import trees
 from tests.drawn import hostile
 from wsicomp.batch import read_report, write_csv, write_html
-from wsicomp.batch.watch import logged
+from wsicomp.batch.monitoring import logged
 from wsicomp.cli import main
 from wsicomp.compare.results import Comparison, SlideComparison
 from wsicomp.compare.tables import markdown, write_csvs
 from wsicomp.errors import WsicompError
 from wsicomp.escaping import html_text, markdown_text, printable, printable_lines, quoted, spreadsheet_cell
-from wsicomp.pages import rendered
-from wsicomp.training.run import write_table
+from wsicomp.html import rendered
+from wsicomp.training.run_folder import write_table
 
 COMPUTED = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 

@@ -9,10 +9,10 @@ import pytest
 from tests import tiffs
 from tests.drawn.planted import KINDS, facts, plant, write_victim
 from wsicomp import ConversionConfig, convert_slide, own_files, restore_slide
+from wsicomp.atomic import completed, completed_file, completed_files, partial_path, sweep_partial
 from wsicomp.cli import main
 from wsicomp.cli.text import write_json
 from wsicomp.errors import SlideWriteError, TargetExistsError
-from wsicomp.outputs import completed, completed_file, completed_files, partial_path, sweep_partial
 from wsicomp.own_files import opened_folder
 
 CONFIG = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True, workers=1)
@@ -116,7 +116,7 @@ def test_segment_replaces_no_mask_that_appeared(source, tmp_path, monkeypatch, c
 
 
 def test_segment_and_convert_replace_no_picture_that_appeared(source, tmp_path, monkeypatch, capsys):
-    from wsicomp import convert
+    from wsicomp.conversion import convert
 
     look, draw = tmp_path / "look.png", convert.audit_picture
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import tifffile
 
-ROOT = Path(__file__).parent.parent
 DESCRIPTION = "Aperio Image Library v12.0\r\n{0}x{1} (64x64) JPEG/YCC Q=80|AppMag = 20|MPP = 0.5"
 
 

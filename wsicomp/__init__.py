@@ -10,7 +10,9 @@ from wsicomp.version import __version__
 
 if TYPE_CHECKING:
     from wsicomp.config import ConversionConfig
-    from wsicomp.convert import convert_slide, plan_slide
+    from wsicomp.conversion.convert import convert_slide, plan_slide
+    from wsicomp.conversion.report import ConversionReport
+    from wsicomp.conversion.restore import RestoreReport, restore_slide
     from wsicomp.errors import (
         CodecUnavailableError,
         ConfigError,
@@ -48,9 +50,7 @@ if TYPE_CHECKING:
         WsicompSlide,
         open_slide,
     )
-    from wsicomp.outcome import ConversionReport
-    from wsicomp.pyramid.problems import Problem
-    from wsicomp.restore import RestoreReport, restore_slide
+    from wsicomp.verification.problems import Problem
 
 __all__ = [
     "CodecUnavailableError",
@@ -98,12 +98,12 @@ __all__ = [
 
 _HOMES = {
     "ConversionConfig": "wsicomp.config",
-    "ConversionReport": "wsicomp.outcome",
-    "Problem": "wsicomp.pyramid.problems",
-    "RestoreReport": "wsicomp.restore",
-    "convert_slide": "wsicomp.convert",
-    "plan_slide": "wsicomp.convert",
-    "restore_slide": "wsicomp.restore",
+    "ConversionReport": "wsicomp.conversion.report",
+    "Problem": "wsicomp.verification.problems",
+    "RestoreReport": "wsicomp.conversion.restore",
+    "convert_slide": "wsicomp.conversion.convert",
+    "plan_slide": "wsicomp.conversion.convert",
+    "restore_slide": "wsicomp.conversion.restore",
 }
 """Where public names are at home that are neither errors nor of `openslide_api`."""
 

@@ -17,6 +17,7 @@ from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
 from wsicomp.inputs import read_toml
+from wsicomp.shipped import shipped_folder
 
 CHOICES = {
     "glass": ("keep", "white", "empty"),
@@ -50,9 +51,6 @@ CODEC_OPTIONS = {
 }
 """The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
 
-_OF_TRAINING = ("tissue-", "codec-")
-"""How the names of files in configs/ begin that are not presets of conversions."""
-
 _RANGES = {
     "margin_um": (0, 10_000),
     "magnification": (0.5, 40),
@@ -63,6 +61,7 @@ _RANGES = {
     "z": (0, 999),
 }
 
+_PRESETS = shipped_folder("configs") / "presets"
 _MOST_WHOLE = 1 << 53
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -181,14 +180,7 @@ class ConversionConfig:
 
 def preset_names() -> tuple[str, ...]:
     """The presets that come with wsicomp, by the names that `load_preset` takes."""
-    stems = (path.stem for path in _presets().glob("*.toml"))
-    return tuple(sorted(stem for stem in stems if not stem.startswith(_OF_TRAINING)))
-
-
-def _presets() -> Path:
-    """In an installed package beside this module, in a checkout beside the package."""
-    inside = Path(__file__).parent / "configs"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+    return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
 def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
@@ -200,7 +192,7 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
         ConfigError: the file cannot be read or is not TOML.
     """
     if os.fspath(path) in preset_names() and not Path(path).exists():
-        path = _presets() / f"{os.fspath(path)}.toml"
+        path = _PRESETS / f"{os.fspath(path)}.toml"
     advice = "" if os.path.lexists(path) else f"nor is it a preset: known are {', '.join(preset_names())}"
     return read_toml(Path(path), ConfigError, advice)
 

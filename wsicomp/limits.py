@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from wsicomp.errors import SlideWriteError
-from wsicomp.figures import as_bytes
 from wsicomp.geometry import Size
+from wsicomp.text_format import as_bytes
 
 _SHARE = 32
 _LEAST_BUDGET, _LEAST_MEMORY = 1 << 29, 1 << 31

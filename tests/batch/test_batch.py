@@ -25,15 +25,15 @@ from tests.batch.trees import (
     write_tree,
 )
 from tests.conftest import SLIDES
+from wsicomp.atomic import open_locked, partial_path
 from wsicomp.batch import BatchChoices, Stop, survey_batch
-from wsicomp.batch.job import failure
+from wsicomp.batch.jobs import failure
 from wsicomp.batch.ledger import Ledger, State
-from wsicomp.batch.pace import paced
-from wsicomp.batch.watch import held_alone, is_at_work, read_heartbeat
-from wsicomp.convert import convert_slide
+from wsicomp.batch.monitoring import held_alone, is_at_work, read_heartbeat
+from wsicomp.batch.throttle import paced
+from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError, SlideWriteError
-from wsicomp.outputs import open_locked, partial_path
-from wsicomp.preparation import file_sha256
+from wsicomp.formats.identity import file_sha256
 
 
 @pytest.fixture

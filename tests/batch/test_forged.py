@@ -12,8 +12,8 @@ from tests.batch.trees import entries, run, sha256
 from tests.drawn import forged, nights
 from wsicomp import convert_slide
 from wsicomp.batch.ledger import State
-from wsicomp.batch.removal import ProofJob
-from wsicomp.readers import open_tiff
+from wsicomp.batch.quarantine import ProofJob
+from wsicomp.formats.opening import open_tiff
 
 QUARANTINE = ".wsicomp-quarantine"
 NAMES = (

@@ -11,12 +11,12 @@ import pytest
 from tests.batch.trees import RESTORABLE, entries, files, run
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
-from wsicomp import outputs
+from wsicomp import atomic
 from wsicomp.batch import Ledger, read_report
-from wsicomp.batch.names import as_text
-from wsicomp.batch.watch import held_alone, read_heartbeat
+from wsicomp.batch.monitoring import held_alone, read_heartbeat
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
+from wsicomp.path_text import as_text
 
 CONVERT = (
     "--codec",
@@ -248,7 +248,7 @@ def test_a_ledger_that_cannot_be_written_leaves_the_old_one_where_it_is(trees, c
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    for module, name in ((os, "fsync"), (outputs, "give_name")):
+    for module, name in ((os, "fsync"), (atomic, "give_name")):
         with monkeypatch.context() as broken:
             broken.setattr(module, name, full)
             code, _, err = told(capsys, "rebuild", target)
@@ -271,7 +271,7 @@ def test_a_rebuild_that_is_killed_leaves_one_ledger_at_least(trees):
         from pathlib import Path
         from wsicomp import outputs
         from wsicomp.batch import rebuild_ledger
-        outputs.give_name = lambda *_: os._exit(9)
+        atomic.give_name = lambda *_: os._exit(9)
         rebuild_ledger(Path({str(target)!r}))"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert ledgers.ledger_of(target).read_bytes() == damaged

@@ -12,8 +12,8 @@ from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import rebuild_ledger, survey_batch
 from wsicomp.batch.ledger import State
-from wsicomp.batch.names import as_text
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.path_text import as_text
 
 NAME = "a/slide.svs"
 TARGET = f"{NAME}.tiff"

@@ -20,17 +20,17 @@ from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
 from wsicomp.batch import accept_slides, read_report, slides_to_look_at, survey_batch, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.job import PictureJob
+from wsicomp.batch.jobs import PictureJob
 from wsicomp.batch.ledger import Entry, Ledger, State, audit_path, look_path
-from wsicomp.batch.names import as_text
-from wsicomp.batch.removal import ProofJob, deleted, quarantined
-from wsicomp.batch.survey import Trees
-from wsicomp.batch.watch import held_alone
+from wsicomp.batch.monitoring import held_alone
+from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
+from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.report import kept_and_painted, look_reason, removed_area
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
-from wsicomp.outcome import kept_and_painted, look_reason, removed_area
+from wsicomp.path_text import as_text
 from wsicomp.plan import LevelPlan
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 

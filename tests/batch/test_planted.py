@@ -15,18 +15,18 @@ import pytest
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256, write_slide
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, facts, plant, write_journal, write_victim
+from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger, rebuild_ledger
-from wsicomp.batch.choices import BatchChoices
-from wsicomp.batch.coordinator import check_apart
-from wsicomp.batch.job import ConversionJob, PictureJob, RecheckJob, large_audit
+from wsicomp.batch.api import check_apart
+from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, large_audit
 from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path, look_path
-from wsicomp.batch.removal import ProofJob, deleted, quarantined
-from wsicomp.batch.run import Run, sweep
-from wsicomp.batch.survey import Trees
-from wsicomp.batch.watch import Heartbeat, Snapshot, held_alone, is_at_work, logged, read_heartbeat
+from wsicomp.batch.monitoring import Heartbeat, Snapshot, held_alone, is_at_work, logged, read_heartbeat
+from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
+from wsicomp.batch.runner import Run, sweep
+from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError
-from wsicomp.outputs import partial_path
 
 IN_PLACE = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 """What is written in place: a second name would be written too."""

@@ -1,316 +1,438 @@
-"""A source stays in quarantine for days that runs have seen, whatever a clock says; no edit goes unseen."""
+"""Taking sources away: only what is proved to be replaced, and no trick loses a byte."""
 
-import json
+import math
 import os
 import shutil
+import sqlite3
+import sys
+from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.batch.trees import RESTORABLE, entries, run
-from tests.drawn import ledgers
+from tests import tiffs
+from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256
+from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
-from wsicomp.batch import Entry, State
-from wsicomp.batch import quarantine as days_in
-from wsicomp.batch.removal import ProofJob, deleted, quarantined, which_file
-from wsicomp.batch.survey import Trees
+from wsicomp import restore_slide
+from wsicomp.batch import BatchChoices, Entry, read_report
+from wsicomp.batch.quarantine import ProofJob, held_back, quarantined, which_file
+from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
-from wsicomp.errors import KeptError
-from wsicomp.outputs import partial_path
+from wsicomp.errors import ConfigError, KeptError
 
-START = datetime(2026, 3, 1, 22, tzinfo=UTC)
-ENTRY = Entry("a.svs", "a.svs", State.DONE, source_bytes=9, verified=True)
+QUARANTINE = ".wsicomp-quarantine"
+DELETE = {"delete_source": True}
 
 
-def stayed(source, **changes):
-    """Change what the source tree says of the one source in quarantine."""
-    (path,) = (source / ".wsicomp-quarantine/.days").iterdir()
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def write_slide(path, number=0):
+    """A slide whose conversion saves enough for its source to go."""
+    draw_tissue(path, number)
     return path
 
 
-class Clock:
-    """What a machine takes for the time, in days since `START`."""
-
-    def __init__(self, monkeypatch):
-        self.day = 0.0
-        monkeypatch.setattr(days_in, "utc_now", self.now)
-
-    def now(self):
-        """As `utc_now` says it."""
-        return (START + timedelta(days=self.day)).isoformat()
-
-    def seen(self, entry, day, days=7.0):
-        """The entry after a run on that day."""
-        self.day = day
-        return days_in.seen_in(entry, days)
-
-
 @pytest.fixture
-def clock(monkeypatch):
-    return Clock(monkeypatch)
+def trees(tmp_path):
+    for number in range(3):
+        write_slide(tmp_path / "source" / "abc"[number] / f"slide {number}.svs", number)
+    return tmp_path / "source", tmp_path / "target"
 
 
-def first_deletion(clock, nights, days=7.0):
-    """The number of the run that deletes a source, of runs on such days; None if none does."""
-    entry = days_in.put_in(ENTRY)
-    for number, day in enumerate(nights, 1):
-        entry = clock.seen(entry, day, days)
-        if days_in.is_overdue(entry, days):
-            return number
-    return None
+def slides(folder):
+    return {
+        str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*.svs") if not path.is_symlink()
+    }
+
+
+def proof(trees, name="a/slide 0.svs", **changes):
+    """The job that the coordinator gives for a slide."""
+    source, target = trees
+    entry = entries(target)[name]
+    job = ProofJob(
+        name,
+        source / entry.source,
+        target / entry.target,
+        entry.source_sha256,
+        entry.target_sha256,
+        even_if_lossy=False,
+        config=RESTORABLE,
+    )
+    return replace(job, **changes).run(lambda *_: None)
+
+
+def test_a_restorable_source_goes_into_quarantine_and_comes_back_from_its_target(trees, tmp_path):
+    source, target = trees
+    before = slides(source)
+    result = run(source, target, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined, result.deleted, result.is_good) == (3, 3, 0, True)
+    assert slides(source / QUARANTINE) == before
+    assert slides(source) == {f"{QUARANTINE}/{name}": digest for name, digest in before.items()}
+    for entry in entries(target).values():
+        assert entry.removal == "quarantined"
+        restore_slide(target / entry.target, tmp_path / "again.svs", overwrite=True)
+        assert sha256(tmp_path / "again.svs") == before[entry.source]
+    again = run(source, target, RESTORABLE, **DELETE)
+    assert (again.converted, again.failures, again.deleted) == (0, 0, 0)
+
+
+def test_it_is_deleted_after_its_days_if_it_is_proved_once_more(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    damaged = target / entries(target)["a/slide 0.svs"].target
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-9] + bytes(9))
+    os.utime(damaged, ns=(0, entries(target)["a/slide 0.svs"].target_mtime_ns))
+    result = run(source, target, RESTORABLE, **DELETE, quarantine_days=0)
+    assert result.deleted == 2
+    assert list(slides(source / QUARANTINE)) == ["a/slide 0.svs"]
+    found = entries(target)
+    assert [found[name].removal for name in sorted(found)] == ["quarantined", "deleted", "deleted"]
+    assert found["a/slide 0.svs"].kept_because == "the target is not the file that was written"
+    result = run(source, target, RESTORABLE, recheck=True)
+    assert result.failures == 1
+    assert (
+        f"its source is in {source / QUARANTINE / 'a/slide 0.svs'}" in entries(target)["a/slide 0.svs"].error
+    )
+
+
+def test_a_source_that_is_put_back_from_quarantine_is_a_source_again(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    (source / QUARANTINE / "a/slide 0.svs").rename(source / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE).converted == 0
+    assert entries(target)["a/slide 0.svs"].removal == ""
+
+
+def test_a_kill_between_move_and_ledger_is_found_out(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    (source / QUARANTINE / "a").mkdir(parents=True)
+    (source / "a/slide 0.svs").rename(source / QUARANTINE / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE).is_good
+    assert entries(target)["a/slide 0.svs"].removal == "quarantined"
+
+
+def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
+    source, target = trees
+    before = slides(source)
+    with pytest.raises(ConfigError, match="--even-if-lossy"):
+        run(source, target, **DELETE)
+    with pytest.raises(ConfigError, match="delete-source-after-verify"):
+        BatchChoices(even_if_lossy=True)
+    with pytest.raises(ConfigError, match="leave --no-verify out"):
+        run(source, target, replace(CONFIG, verify=False), **DELETE, even_if_lossy=True)
+    run(source, target)
+    assert "cannot restore it" in proof(trees).error
+    assert slides(source) == before
+    assert run(source, target, **DELETE, even_if_lossy=True).quarantined == 3
+    assert slides(source / QUARANTINE) == before
+
+
+def test_what_was_converted_without_verify_stays(trees):
+    source, target = trees
+    run(source, target, replace(CONFIG, verify=False))
+    assert run(source, target, **DELETE, even_if_lossy=True).quarantined == 0
+    assert len(slides(source)) == 3
+
+
+def test_a_source_with_damaged_tiles_stays_even_if_told_twice(trees):
+    source, target = trees
+    tiffs.damage_tile(source / "a/slide 0.svs", 5)
+    config = replace(CONFIG, codec="jpeg", glass="keep")
+    assert run(source, target, config, **DELETE, even_if_lossy=True).quarantined == 2
+    assert "1 damaged tile in it: keep it" in entries(target)["a/slide 0.svs"].kept_because
+    assert (source / "a/slide 0.svs").exists()
+
+
+def test_a_link_and_what_it_leads_to_stay(trees, tmp_path):
+    source, target = trees
+    kept = write_slide(tmp_path / "elsewhere/kept.svs", 50)
+    (source / "link.svs").symlink_to(kept)
+    result = run(source, target, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined) == (4, 3)
+    assert (source / "link.svs").is_symlink()
+    assert kept.exists()
+    assert "it is a link" in entries(target)["link.svs"].kept_because
+
+
+def test_what_a_link_of_the_tree_leads_to_stays(trees):
+    source, target = trees
+    (source / "link.svs").symlink_to(source / "a/slide 0.svs")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert (source / "a/slide 0.svs").exists()
+    assert entries(target)["a/slide 0.svs"].kept_because == "a link of the tree leads to it"
+    assert run(source, target, RESTORABLE, **DELETE).is_good
+
+
+def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    (source / "a").rename(tmp_path / "a")
+    (source / "a").symlink_to(tmp_path / "a")
+    entry = entries(target)["a/slide 0.svs"]
+    facts = proof(trees).facts
+    with pytest.raises(KeptError, match="a folder on the way"):
+        quarantined(entry, Trees(source, target), facts)
+    run(source, target, RESTORABLE, **DELETE)
+    assert (tmp_path / "a/slide 0.svs").exists()
+
+
+def test_a_target_that_changed_since_its_verify_keeps_the_source(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    entry = entries(target)["a/slide 0.svs"]
+    path = target / entry.target
+    good = path.read_bytes()
+    for at in (20, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        assert proof(trees).error == "the target is not the file that was written"
+    path.write_bytes(good)
+    assert proof(trees).state == "done"
+
+
+def test_what_changes_between_proof_and_move_stays(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    entry, where = entries(target)["a/slide 0.svs"], Trees(source, target)
+    facts = proof(trees).facts
+    other = write_slide(source / "other.svs", 99)
+    for changed in (source / entry.source, target / entry.target):
+        before = changed.read_bytes()
+        shutil.copy(other, changed)
+        with pytest.raises(KeptError, match="changed after they were compared"):
+            quarantined(entry, where, facts)
+        assert changed.read_bytes() == other.read_bytes()
+        changed.write_bytes(before)
+    assert not (source / QUARANTINE).exists()
+
+
+def test_a_source_that_was_exchanged_is_not_taken_for_the_one_that_was_converted(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = source / "a/slide 0.svs"
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert path.read_bytes() == bytes(data)
+    assert entries(target)["a/slide 0.svs"].kept_because == "the source is not the file that was converted"
+
+
+def test_nothing_in_quarantine_is_overwritten(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    held = source / QUARANTINE / "a/slide 0.svs"
+    held.parent.mkdir(parents=True)
+    held.write_bytes(b"of an earlier night")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
+    assert held.read_bytes() == b"of an earlier night"
+    assert (source / "a/slide 0.svs").exists()
+
+
+def test_a_target_that_is_its_source_is_no_reason_to_delete_it(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = target / entries(target)["a/slide 0.svs"].target
+    path.unlink()
+    path.hardlink_to(source / "a/slide 0.svs")
+    digest = sha256(path)
+    assert proof(trees, target_sha256=digest, source_sha256=digest).error == "source and target are one file"
+
+
+def test_a_slide_of_many_files_is_not_taken_apart(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    path = source / "a/slide 0.svs"
+    index = path.with_suffix(".vms")
+    path.unlink()
+    (source / "a/part.jpg").write_bytes(b"part")
+    index.write_bytes(b"ImageFile=part.jpg\n")
+    assert proof(trees, source=index, source_sha256=sha256(index)).error == (
+        "the slide is of many files, which are not taken apart"
+    )
+
+
+def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    from wsicomp.batch import quarantine
+
+    real = quarantine.verify_slide
+
+    def fails_at_the_end(*arguments):
+        found = real(*arguments)
+        from wsicomp.verification.problems import Problem
+
+        return replace(found, problems=(Problem("tiles-changed", "level 0", "late"),))
+
+    monkeypatch.setattr(quarantine, "verify_slide", fails_at_the_end)
+    outcome = proof(trees)
+    assert (outcome.state, outcome.facts) == ("skipped", ())
+    assert "failed its check" in outcome.error
+
+
+def test_the_proof_lets_other_programs_look_at_all_edges(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    from wsicomp.verification import verify
+
+    seen = []
+    monkeypatch.setattr(verify, "check_pixels", lambda *arguments: seen.append(arguments) or [])
+    assert proof(trees).state == "done"
+    ((_, source_slide, _, thorough, _),) = seen
+    assert thorough
+    assert source_slide is not None
+
+
+def test_which_file_tells_a_file_from_its_copy(tmp_path):
+    (tmp_path / "a").write_bytes(b"same")
+    shutil.copy2(tmp_path / "a", tmp_path / "b")
+    assert which_file(tmp_path / "a") != which_file(tmp_path / "b")
+    for wrong in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(KeptError):
+            which_file(wrong)
+
+
+def test_all_that_is_on_the_disk_is_accounted_for(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    assert files(target) == {entry.target: entry.target_sha256 for entry in entries(target).values()}
+
+
+def test_a_new_slide_by_the_name_of_one_that_was_taken_away_does_not_cost_its_conversion(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE, quarantine_days=0)
+    before = files(target)
+    write_slide(source / "a/slide 0.svs", 90)
+    result = run(source, target, RESTORABLE)
+    assert (result.converted, result.failures) == (0, 1)
+    assert files(target) == before
+    assert entries(target)["a/slide 0.svs/"].cause == "name taken"
+    (source / "a/slide 0.svs").rename(source / "a/slide 0 again.svs")
+    result = run(source, target, RESTORABLE)
+    assert (result.converted, result.failures) == (1, 0)
+    damaged = target / "a/slide 0.svs.tiff"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert run(source, target, RESTORABLE).failures == 1
+    write_slide(source / "a/slide 0.svs", 91)
+    before = files(target)
+    assert not run(source, target, RESTORABLE).is_good
+    assert files(target) == before
+
+
+def test_what_this_run_excludes_stays(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    result = run(source, target, RESTORABLE, **DELETE, exclude=("b/*",))
+    assert result.quarantined == 2
+    assert (source / "b/slide 1.svs").exists()
+    result = run(source, target, RESTORABLE, **DELETE, quarantine_days=0, exclude=("a/*",))
+    assert (result.quarantined, result.deleted) == (1, 2)
+    assert (source / QUARANTINE / "a/slide 0.svs").exists()
+
+
+def test_a_kill_between_deletion_and_ledger_is_found_out(trees):
+    source, target = trees
+    run(source, target, RESTORABLE, **DELETE)
+    (source / QUARANTINE / "a/slide 0.svs").unlink()
+    assert run(source, target, RESTORABLE, **DELETE).is_good
+    assert entries(target)["a/slide 0.svs"].removal == "deleted"
+
+
+def test_a_quarantine_that_is_a_link_takes_nothing(trees, tmp_path):
+    source, target = trees
+    (tmp_path / "elsewhere").mkdir()
+    (source / QUARANTINE).symlink_to(tmp_path / "elsewhere")
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
+    assert len(slides(source)) == 3
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(trees, monkeypatch):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nonexistent/python")
+        assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
+    assert run(source, target, RESTORABLE, **DELETE).quarantined == 3
+
+
+def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(trees):
+    source, target = trees
+    write_small(source / "a/larger.svs")
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=20)
+    found = entries(target)
+    assert (result.quarantined, result.kept) == (0, 4)
+    assert len(slides(source)) == 4
+    for name in ("a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs"):
+        saved = math.floor(found[name].saved * 10_000) / 100
+        assert found[name].kept_because == f"saved {saved:g} %, under 20 %"
+    assert found["a/larger.svs"].target_bytes > found["a/larger.svs"].source_bytes
+    assert "its conversion is larger than it (" in found["a/larger.svs"].kept_because
+    assert {entry.kept_because for entry in read_report(target).kept} == {
+        entry.kept_because for entry in found.values()
+    }
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=0)
+    assert (result.quarantined, result.kept) == (3, 1), "asked anew, without --retry-failed"
+    assert (source / "a/larger.svs").exists()
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=20, quarantine_days=0)
+    assert (result.deleted, len(slides(source / QUARANTINE))) == (0, 3), "nor is it deleted from there"
+    assert run(source, target, RESTORABLE, **DELETE, quarantine_days=0).deleted == 3
+
+
+def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
+    source, target = trees
+    run(source, target, RESTORABLE)
+    with closing(sqlite3.connect(target / ".wsicomp/ledger.sqlite")) as database, database:
+        database.execute("UPDATE slides SET source_bytes = source_bytes * 1000")
+    result = run(source, target, RESTORABLE, **DELETE, min_saving=99)
+    assert (result.quarantined, result.kept) == (0, 3)
+    for entry in entries(target).values():
+        assert entry.kept_because.endswith("under 99 %")
+        assert (source / entry.source).exists()
 
 
 @pytest.mark.parametrize(
-    ("nights", "days", "run_that_deletes"),
+    ("source_bytes", "target_bytes", "min_saving", "why"),
     [
-        (range(1, 20), 7, 7),
-        ([30], 7, None),
-        ([30, 31, 32, 33, 34, 35], 7, None),
-        ([30, 31, 32, 33, 34, 35, 36], 7, 7),
-        ([30, 0, 30, 0, 30], 7, None),
-        ([-30, 1, 2, 3, 4, 5, 6, 7], 7, 8),
-        ([30, 1, 2, 3, 4, 5, 6, 7], 7, 8),
-        ([number / 24 for number in range(1, 24 * 7)], 7, None),
-        ([number / 24 for number in range(1, 24 * 7 + 1)], 7, 24 * 7),
-        ([10_000, 20_000], 1, 2),
-        ([10_000], 1, None),
-        ([30, 30.001, 30.002], 0.5, None),
-        ([0.0], 0, 1),
-        ([7, 14, 21, 28, 35, 42, 49], 7, 7),
+        (1000, 970, 3, ""),
+        (1000, 971, 3, "saved 2.9 %, under 3 %"),
+        (10**6, 970_001, 3, "saved 2.99 %, under 3 %"),
+        (1000, 1000, 0, ""),
+        (1000, 1000, 3, "saved 0 %, under 3 %"),
+        (1000, 1001, 0, "its conversion is larger than it (0.1 % larger)"),
+        (1000, 994, 0.6, ""),
+        (1000, 0, 100, ""),
     ],
 )
-def test_days_in_quarantine_are_those_that_runs_have_seen(clock, nights, days, run_that_deletes):
-    found = first_deletion(clock, nights, days)
-    if run_that_deletes == 24 * 7:
-        assert found in (24 * 7, 24 * 7 + 1, None), "an hour's parts of a day do not add up to the last bit"
-    else:
-        assert found == run_that_deletes
+def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_saving, why):
+    entry = Entry("x", "x", source_bytes=source_bytes, target_bytes=target_bytes)
+    assert held_back(entry, min_saving)[1] == why
 
 
-def test_a_clock_30_days_ahead_deletes_nothing_and_the_run_says_what_goes_when(tmp_path, capsys):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    held = source / ".wsicomp-quarantine/a.svs"
-    assert run(source, target, RESTORABLE, delete_source=True).in_quarantine == 1
-    long_ago = (datetime.now(UTC) - timedelta(days=30)).isoformat(timespec="seconds")
-    stayed(source, seen=long_ago)
-    options = [
-        "batch",
-        str(source),
-        str(target),
-        "--preset",
-        "archive-lossless",
-        "--jobs",
-        "1",
-        "--min-free",
-        "0",
-    ]
-    assert main([*options, "--delete-source-after-verify", "--dry-run"]) == 0
-    assert "sources in quarantine that would stay for their days: 1" in capsys.readouterr().out
+@pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])
+def test_a_least_saving_that_is_none_is_refused(value):
+    with pytest.raises(ConfigError, match="min-saving"):
+        BatchChoices(min_saving=value)
+
+
+def test_the_least_saving_comes_from_the_command_line_or_a_preset(trees, tmp_path, capsys):
+    source, target = trees
+    preset = tmp_path / "mine.toml"
+    preset.write_text(
+        'codec = "jpegxl"\nlossless = true\nglass = "keep"\nrestorable = true\nmin_saving = 50.0\n'
+    )
+    options = ["batch", str(source), str(target), "--preset", str(preset), "--jobs", "2", "--min-free", "0"]
     assert main([*options, "--delete-source-after-verify"]) == 0
-    out = capsys.readouterr().out
-    assert held.exists()
-    day = (datetime.now(UTC) + timedelta(days=6)).date().isoformat()
-    assert "in quarantine: 1 source, " in out
-    assert f"delete the first not before {day}, after 6 days more" in out
-    entry = entries(target)["a.svs"]
-    assert (entry.quarantine_age, entry.quarantine_runs) == (1.0, 1)
-    stayed(source, age=6.0, runs=6, seen=long_ago)
-    assert run(source, target, RESTORABLE, delete_source=True).deleted == 1
-    assert not held.exists()
-
-
-def test_an_old_ledgers_quarantine_begins_its_days_anew(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE, delete_source=True)
-    ledgers.edit(
-        target,
-        "ALTER TABLE slides DROP COLUMN quarantine_age",
-        "ALTER TABLE slides DROP COLUMN quarantine_runs",
-        "ALTER TABLE slides DROP COLUMN quarantine_seen",
-        "UPDATE slides SET removed = '2020-01-01T00:00:00+00:00'",
-        "PRAGMA user_version = 2",
-    )
-    shutil.rmtree(source / ".wsicomp-quarantine/.days")
-    assert run(source, target, RESTORABLE, delete_source=True).deleted == 0
-    assert (source / ".wsicomp-quarantine/a.svs").exists()
-    assert entries(target)["a.svs"].quarantine_age == 0
-
-
-def test_the_ledgers_word_skips_no_days(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE, delete_source=True)
-    ledgers.edit(target, "UPDATE slides SET quarantine_age = 100, quarantine_runs = 9")
-    result = run(source, target, RESTORABLE, delete_source=True)
-    assert (result.deleted, result.in_quarantine) == (0, 1)
-    assert result.first_goes_days == pytest.approx(7, abs=0.1)
-    assert (source / ".wsicomp-quarantine/a.svs").exists()
-    assert entries(target)["a.svs"].quarantine_age < 1
-
-
-def test_a_source_in_quarantine_of_which_nothing_is_written_down_begins_its_days(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE, delete_source=True)
-    path = stayed(source, age=100.0, runs=9)
-    path.unlink()
-    ledgers.edit(target, "UPDATE slides SET quarantine_age = 100, quarantine_runs = 9")
-    assert run(source, target, RESTORABLE, delete_source=True).deleted == 0
-    assert json.loads(path.read_text())["runs"] == 0
-    stayed(source, age=100.0, runs=9, sha256="0" * 64)
-    assert run(source, target, RESTORABLE, delete_source=True).deleted == 0, "they are of another source"
-    stayed(source, age=100.0, runs=9)
-    assert run(source, target, RESTORABLE, delete_source=True).deleted == 1
-    assert not path.exists()
-
-
-def test_what_is_put_back_from_quarantine_begins_its_days_when_it_comes_again(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE, delete_source=True)
-    path = stayed(source, age=100.0, runs=9)
-    partial_path(path).write_bytes(b"half")
-    (source / ".wsicomp-quarantine/a.svs").rename(source / "a.svs")
-    run(source, target, RESTORABLE)
-    assert list(path.parent.iterdir()) == []
-    assert run(source, target, RESTORABLE, delete_source=True).quarantined == 1
-    assert json.loads(path.read_text())["age"] == 0
-
-
-DAMAGES = {
-    "words": b"long enough",
-    "nothing": b"",
-    "a list": b"[]",
-    "nested without end": b"[" * 60_000,
-    "too long": b" " * 200_000 + b"{}",
-    "of other fields": b'{"source": "a.svs"}',
-    "of another source": {"source": "b.svs"},
-    "of a source out of the tree": {"source": "../a.svs"},
-    "of no digest": {"sha256": "x"},
-    "of negative days": {"age": -1},
-    "of no days": {"age": float("nan")},
-    "of days without end": {"age": float("inf")},
-    "of runs that are true": {"runs": True},
-    "seen at no time": {"seen": "soon"},
-    "seen at a number": {"seen": 5},
-}
-
-
-def test_damaged_words_of_the_source_tree_keep_every_source_in_one_line(tmp_path, capsys):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE, delete_source=True)
-    draw_tissue(source / "c.svs", 2)
-    path = stayed(source, age=100.0, runs=9)
-    good = path.read_bytes()
-    for name, damage in DAMAGES.items():
-        path.write_bytes(
-            damage if isinstance(damage, bytes) else json.dumps(json.loads(good) | damage).encode()
-        )
-        result = run(source, target, RESTORABLE, delete_source=True)
-        assert (result.deleted, result.quarantined, result.is_good) == (0, 0, False), name
-        assert result.nothing_removed.startswith(str(path)), name
-        assert (source / "c.svs").exists(), name
-    options = [
-        "--preset",
-        "archive-lossless",
-        "--jobs",
-        "1",
-        "--min-free",
-        "0",
-        "--delete-source-after-verify",
-    ]
-    assert main(["batch", str(source), str(target), *options]) == 1
-    assert f"  no source was taken away: {path}: is not what wsicomp wrote" in capsys.readouterr().out
-    assert run(source, target, RESTORABLE).is_good, "who takes nothing away is not kept from it"
-    path.unlink()
-    (tmp_path / "elsewhere.json").write_bytes(good)
-    path.symlink_to(tmp_path / "elsewhere.json")
-    assert "is a link" in run(source, target, RESTORABLE, delete_source=True).nothing_removed
-    path.unlink()
-    path.parent.rmdir()
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / path.name).write_bytes(good)
-    path.parent.symlink_to(tmp_path / "elsewhere")
-    assert "is a link" in run(source, target, RESTORABLE, delete_source=True).nothing_removed
-    assert (tmp_path / "elsewhere" / path.name).read_bytes() == good
-
-
-def in_place(path, at=-1):
-    """Write one byte into a file and put its time back, as somebody who would not be seen."""
-    before = path.stat()
-    with path.open("r+b") as file:
-        file.seek(at, os.SEEK_END)
-        (byte,) = file.read(1)
-        file.seek(at, os.SEEK_END)
-        file.write(bytes([byte ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = path.stat()
-    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
-        before.st_size,
-        before.st_mtime_ns,
-        before.st_ino,
-    )
-
-
-def exchanged(path):
-    """Put another file of the same size and times in a file's place."""
-    before = path.stat()
-    data = path.read_bytes()
-    path.unlink()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def test_what_is_edited_unseen_between_proof_and_removal_keeps_the_source(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a.svs", 1)
-    run(source, target, RESTORABLE)
-    entry, trees = entries(target)["a.svs"], Trees(source, target)
-    here, there = trees.source_of(entry), trees.target_of(entry)
-    good = {path: path.read_bytes() for path in (here, there)}
-
-    def facts(path):
-        digests = entry.source_sha256, entry.target_sha256
-        proved = ProofJob("a.svs", path, there, *digests, False, RESTORABLE).run(lambda *_: None)
-        assert proved.state == "done", proved.error
-        return proved.facts
-
-    held = trees.quarantine_of(entry)
-    for step, place in ((quarantined, here), (deleted, held)):
-        proved = facts(place)
-        for change in (in_place, exchanged):
-            for changed in (there, place):
-                change(changed)
-                with pytest.raises(KeptError, match="changed after they were compared"):
-                    step(entry, trees, proved)
-                assert place.exists()
-                changed.write_bytes(good[there if changed == there else here])
-                os.utime(changed, ns=(0, entry.target_mtime_ns))
-        entry = step(entry, trees, facts(place)) if step is quarantined else entry
-    assert held.read_bytes() == good[here]
-    entry = deleted(replace(entry, quarantine_age=9.0), trees, facts(held))
-    assert (entry.removal, held.exists()) == ("deleted", False)
-
-
-def test_which_file_tells_an_edit_whose_time_was_put_back(tmp_path):
-    path = tmp_path / "a"
-    path.write_bytes(b"same size")
-    before = which_file(path)
-    in_place(path)
-    assert which_file(path) != before
-
-
-def test_a_target_tree_behind_a_link_takes_no_source_away(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    draw_tissue(source / "a/b.svs", 1)
-    run(source, target, RESTORABLE)
-    (target / "a").rename(tmp_path / "elsewhere")
-    (target / "a").symlink_to(tmp_path / "elsewhere")
-    assert run(source, target, RESTORABLE, delete_source=True).quarantined == 0
-    assert (source / "a/b.svs").exists()
-    assert "a folder on the way is a link" in entries(target)["a/b.svs"].error
+    assert "3 sources that were to go and stay" in capsys.readouterr().out
+    assert main([*options, "--delete-source-after-verify", "--dry-run"]) == 0
+    assert "would stay, as under 50 % were saved: 3" in capsys.readouterr().out
+    assert main([*options, "--delete-source-after-verify", "--min-saving", "2.5%"]) == 0
+    assert "3 sources moved into quarantine" in capsys.readouterr().out
+    preset.write_text('min_saving = "much"\n')
+    assert main(options) == 2
+    assert "min-saving is 'much', expected a number" in capsys.readouterr().err
+    assert main([*options[:3], "--min-saving", "101"]) == 2
+    assert "min-saving is 101.0, expected 0 to 100" in capsys.readouterr().err

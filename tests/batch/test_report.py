@@ -12,7 +12,7 @@ from tests import tiffs
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, write_slide, write_tree
 from wsicomp.batch import Entry, Ledger, State, read_report, write_csv, write_html
 from wsicomp.cli import main
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide

@@ -10,8 +10,8 @@ import psutil
 
 from tests import tiffs
 from wsicomp.batch import BatchChoices, Ledger, run_batch
-from wsicomp.batch.names import as_path, as_text
 from wsicomp.config import ConversionConfig
+from wsicomp.path_text import as_path, as_text
 
 HOOKS = Path(__file__).parent / "hooks"
 CONFIG = ConversionConfig(segmenter="threshold", margin_um=0)

@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from tests.batch.trees import entries, write_slide, write_tree
-from wsicomp.batch.choices import next_time
+from wsicomp.batch.options import next_time
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.compare.drawn import draw_slide, drawn_bytes
 from wsicomp.cli import main
-from wsicomp.compare.candidates import DEFAULT_CODECS
+from wsicomp.compare.codec_specs import DEFAULT_CODECS
 
 QUICK = ["--codecs", "copy,jpeg:80", "--sample", "tiles:40", "--segmenter", "threshold", "--workers", "2"]
 

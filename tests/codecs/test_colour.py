@@ -3,7 +3,6 @@
 import io
 import itertools
 import random
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -14,17 +13,10 @@ from PIL import Image
 
 import wsicomp
 from tests.drawn import colour
+from tests.paths import FIXTURES
 from wsicomp import ConfigError, ConversionConfig, WsicompError
 from wsicomp.cli import main
-from wsicomp.codecs import (
-    create_codec,
-    create_transcoder,
-    decode_tile,
-    decode_tile_eighth,
-    jpeg,
-    jpeg2000,
-    jpegxl,
-)
+from wsicomp.codecs import jpeg, jpeg2000, jpegxl
 from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
     DQT,
@@ -35,11 +27,12 @@ from wsicomp.codecs.jpeg_stream import (
     whole_stream,
     with_plain_colors,
 )
+from wsicomp.codecs.registry import create_codec, create_transcoder, decode_tile, decode_tile_eighth
+from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.readers import open_slide
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
 
-SOUND = Path(__file__).parent.parent / "fixtures/v050_sound"
+SOUND = FIXTURES / "v050_sound"
 SIZE = Size(64, 64)
 ERRORS = {"444": 3, "422": 4, "420": 4}  # of quality 95 on the drawn picture
 PAIRINGS = list(itertools.product(colour.MARKERS, colour.NUMBERS, (True, False)))
@@ -435,7 +428,7 @@ def _check_encoded_anew(source, truth, tmp_path):
 
 
 def test_a_tile_of_other_colours_beyond_the_first_ones_is_refused_when_it_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsicomp.readers.directories._SAMPLES", 1)
+    monkeypatch.setattr("wsicomp.formats.tiff.directories._SAMPLES", 1)
     for first_has_transform in (True, False):
         source = tmp_path / f"source{first_has_transform}.svs"
         colour.draw_mixed_jpeg2000(source, first_has_transform)

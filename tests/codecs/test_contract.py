@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.codecs.neural.models import SETTINGS, model
-from wsicomp.codecs import codec_names, create_codec, decode_tile, decode_tile_eighth, tile_format
 from wsicomp.codecs.neural import store
-from wsicomp.codecs.reduce import eighth
+from wsicomp.codecs.pixels import eighth
+from wsicomp.codecs.registry import codec_names, create_codec, decode_tile, decode_tile_eighth, tile_format
 from wsicomp.geometry import Size
 from wsicomp.slide import EncodedTile
 

@@ -1,22 +1,20 @@
 """JPEG 2000 is as true as was asked, whatever OpenJPEG makes of the request."""
 
-from pathlib import Path
-
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
 from tests.drawn.pale import pale_tile, specked_tile, write_pale_slide
+from tests.paths import FIXTURES
 from wsicomp import ConversionConfig, convert_slide
-from wsicomp.codecs import Resort, create_codec, encode_tiles, is_guarded
+from wsicomp.codecs.base import Resort
+from wsicomp.codecs.registry import create_codec, encode_tiles, is_guarded
+from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Size
-from wsicomp.pyramid.verify import verify_slide
+from wsicomp.progress import untold
 from wsicomp.quality import color_shift
-from wsicomp.readers import open_slide
-from wsicomp.stages import untold
-
-FIXTURES = Path(__file__).parent.parent / "fixtures/v050"
+from wsicomp.verification.verify import verify_slide
 
 
 def psnr(first, second):

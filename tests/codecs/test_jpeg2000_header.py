@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
-from wsicomp.codecs.bare import bare
+from wsicomp.codecs.embedded_text import bare
 from wsicomp.codecs.jpeg2000_header import check_main_header
 from wsicomp.geometry import Size
 from wsicomp.slide import APERIO_JPEG2000_RGB, RGB, EncodedTile, TileEncoding

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 
 from tests.codecs.test_contract import drawn
 from tests.drawn import names
-from wsicomp.codecs.bare import bare
+from wsicomp.codecs.embedded_text import bare
 from wsicomp.codecs.jpegxl import Codec
 from wsicomp.codecs.jpegxl_header import Picture, read_picture
 from wsicomp.codecs.jpegxl_stream import codestream

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsicomp.codecs import decode_tile, jpeg, plain, tile_format
+from wsicomp.codecs import jpeg, plain
 from wsicomp.codecs.jpeg_stream import segments
+from wsicomp.codecs.registry import decode_tile, tile_format
 from wsicomp.geometry import Size
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
-from wsicomp.codecs import create_transcoder, decode_tile, plain
+from wsicomp.codecs import plain
 from wsicomp.codecs.jpeg_stream import DHT, DQT, only, segments, standard_huffman_tables, without
+from wsicomp.codecs.registry import create_transcoder, decode_tile
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
 

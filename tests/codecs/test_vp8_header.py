@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.codecs.test_contract import drawn
 from tests.drawn import names
-from wsicomp.codecs.bare import bare
+from wsicomp.codecs.embedded_text import bare
 from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WEBP, EncodedTile, TileEncoding

@@ -18,14 +18,14 @@ import wsicomp
 from tests.compare.drawn import BASE, draw_slide, drawn_bytes, quick
 from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
 from wsicomp.compare import Rates, Status, compare_slides
-from wsicomp.compare.candidates import REFERENCE
-from wsicomp.compare.fidelity import tissue_tiles
+from wsicomp.compare.codec_specs import REFERENCE
+from wsicomp.compare.tile_quality import tissue_tiles
 from wsicomp.config import create_config, load_preset
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, TargetExistsError
-from wsicomp.preparation import find_glass
-from wsicomp.readers import open_slide
-from wsicomp.stages import Stages
+from wsicomp.formats.opening import open_slide
+from wsicomp.progress import Stages
+from wsicomp.tissue.findings import find_glass
 
 
 @pytest.fixture

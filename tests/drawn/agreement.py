@@ -13,9 +13,9 @@ import numpy as np
 import openslide
 import tifffile
 
-from wsicomp.pyramid.eyes import decoded_by_others
-from wsicomp.readers import open_slide, open_tiff
+from wsicomp.formats.opening import open_slide, open_tiff
 from wsicomp.slide import JPEG, TileEncoding
+from wsicomp.verification.other_readers import decoded_by_others
 
 LEAST_PX = 64
 """Of fewer pixels the errors of a lossy codec do not average out."""

@@ -22,7 +22,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.readers import xmp
+from wsicomp.formats.tiff import xmp
 
 Pixels = NDArray[np.uint8]
 RGB, JPEG2000 = 2, 33005

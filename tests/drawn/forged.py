@@ -21,18 +21,21 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.codecs import Encoded, create_codec, create_transcoder
+from wsicomp.codecs.base import Encoded
+from wsicomp.codecs.registry import create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.convert import write_pyramid
+from wsicomp.conversion.convert import write_pyramid
+from wsicomp.conversion.prepare import Prepared, prepare
+from wsicomp.conversion.tile_stream import Manner, stream_level
+from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.writer import PyramidWriter
+from wsicomp.formats.opening import open_slide
+from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.preparation import Prepared, prepare
-from wsicomp.pyramid.stream import MadeTile, Manner, Outcome, stream_level
-from wsicomp.pyramid.writer import PyramidWriter
+from wsicomp.progress import Stages
 from wsicomp.quality import Fidelity
-from wsicomp.readers import open_slide, xmp
 from wsicomp.slide import RGB, Pixels, Slide
-from wsicomp.stages import Stages
 
 SIDE, TILE = 512, 128
 TISSUE, GLASS = (176, 92, 150), (238, 236, 240)

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.readers import xmp
+from wsicomp.formats.tiff import xmp
 
 SIZES = {
     **dict.fromkeys((1, 2, 6, 7), 1),

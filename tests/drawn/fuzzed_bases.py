@@ -11,9 +11,9 @@ import tifffile
 
 from tests import tiffs
 from tests.drawn import levels, sound
+from tests.paths import ROOT
 from wsicomp import ConversionConfig, convert_slide
 
-ROOT = tiffs.ROOT
 SIZE = 200, 150
 
 
@@ -140,7 +140,7 @@ def outlines(folder):
 
 
 def shipped_preset(folder):
-    return _copied(folder, ROOT / "configs" / "archive-jpegxl.toml", "shipped.toml")
+    return _copied(folder, ROOT / "configs/presets/archive-jpegxl.toml", "shipped.toml")
 
 
 def preset(folder):
@@ -171,11 +171,11 @@ def _mask_and_picture(folder):
 
 
 def settings(folder):
-    return _copied(folder, ROOT / "configs" / "tissue-unet.toml", "settings.toml")
+    return _copied(folder, ROOT / "configs/training/tissue-unet.toml", "settings.toml")
 
 
 def manifest(folder):
-    models = ROOT / "wsicomp" / "models"
+    models = ROOT / "models"
     _copied(folder, models / "tissue-unet.tflite", "tissue-unet.tflite")
     return _copied(folder, models / "tissue-unet.json", "manifest.json")
 

@@ -12,7 +12,7 @@ import tifffile
 from tests import layouts, tiffs
 from tests.drawn import colour
 from tests.drawn.fuzzed import DEPTH, DIGITS, SIZES, Layout
-from wsicomp.readers import xmp
+from wsicomp.formats.tiff import xmp
 
 FAR = 14_000_000_000_000
 TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, JPEG_TABLES = 323, 324, 325, 347

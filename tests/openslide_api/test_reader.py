@@ -13,7 +13,7 @@ import tifffile
 import wsicomp
 from tests import tiffs
 from wsicomp import ConversionConfig, SlideAccessError, TileCache
-from wsicomp.codecs import create_codec
+from wsicomp.codecs.registry import create_codec
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 

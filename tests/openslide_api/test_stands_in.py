@@ -18,10 +18,10 @@ from tests.drawn.strangers import (
     write_strangers,
 )
 from wsicomp import ConversionConfig, TileCache, WsicompSlide
+from wsicomp.formats.openslide import OpenSlideSlide
+from wsicomp.formats.tiff.quickhash import _computed
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
-from wsicomp.readers.openslide import OpenSlideSlide
-from wsicomp.readers.quickhash import _computed
-from wsicomp.readers.tiff import TiffSlide
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
 PLAIN = {"segmenter": "threshold", "margin_um": 0}

@@ -14,16 +14,16 @@ import wsicomp
 from tests.conftest import slow_unless
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
+from wsicomp.formats.opening import open_slide
+from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import TileAction
-from wsicomp.readers import open_slide
-from wsicomp.readers.picture import PictureSlide
+from wsicomp.progress import Stages, untold
 from wsicomp.slide import Level
-from wsicomp.stages import Stages, untold
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, _gaps, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.segment import read_overview
+from wsicomp.tissue.overview import read_overview
 
 SEEDS = slow_unless(lambda seed: seed < 4, range(12))
 SCALES = (0.5, 0.25, 1.0)

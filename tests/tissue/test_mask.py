@@ -11,7 +11,7 @@ from wsicomp import MaskError
 from wsicomp.geometry import Size
 from wsicomp.slide import Level
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.maskfile import read_mask
+from wsicomp.tissue.mask_reader import read_mask
 
 SLIDE = Size(1000, 600)
 
@@ -183,7 +183,7 @@ def test_a_mask_of_other_proportions_is_refused(tmp_path, shape):
 
 @given(st.integers(1, 64), st.integers(1, 3000), st.integers(1, 3000))
 def test_a_mask_reduced_by_a_whole_number_fits_however_its_size_was_rounded(reduction, width, height):
-    from wsicomp.tissue.maskfile import fits
+    from wsicomp.tissue.mask_reader import fits
 
     for columns in {max(1, width // reduction), -(-width // reduction)}:
         for rows in {max(1, height // reduction), -(-height // reduction)}:

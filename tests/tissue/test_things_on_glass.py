@@ -8,14 +8,14 @@ from PIL import Image
 import wsicomp
 from tests.drawn import glass as drawn
 from wsicomp import ConversionConfig, convert_slide, plan_slide
+from wsicomp.formats.opening import open_slide
 from wsicomp.plan import TileAction
-from wsicomp.readers import open_slide
-from wsicomp.stages import untold
+from wsicomp.progress import untold
 from wsicomp.tissue.filler import find_filler, without_filler
 from wsicomp.tissue.glass import fit_glass_color
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.segment import read_overview
-from wsicomp.training.scores import inner_tissue
+from wsicomp.tissue.overview import read_overview
+from wsicomp.training.tissue.scores import inner_tissue
 
 MARGIN_PX = 50 / drawn.MPP
 GAP_PX = 250 / drawn.MPP

@@ -5,13 +5,13 @@ machine or on a Dask cluster. This is the only place that survives a failed slid
 """
 
 from wsicomp.batch.acceptance import Look, accept_slides, slides_to_look_at
-from wsicomp.batch.choices import BatchChoices
-from wsicomp.batch.coordinator import run_batch, survey_batch
+from wsicomp.batch.api import run_batch, survey_batch
 from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.options import BatchChoices
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html
-from wsicomp.batch.run import BatchResult
-from wsicomp.batch.workshop import Stop, Watcher
+from wsicomp.batch.runner import BatchResult
+from wsicomp.batch.scheduler import Stop, Watcher
 
 __all__ = [
     "BatchChoices",

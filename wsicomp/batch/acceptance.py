@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.ledger import HELD_FOR_LOOK, SOURCE, Entry, Ledger, State, audit_path, look_path
-from wsicomp.batch.names import as_path, as_text
-from wsicomp.batch.quarantine import DELETED, QUARANTINED
-from wsicomp.batch.records import is_written, write_acceptance
-from wsicomp.batch.survey import Trees
-from wsicomp.batch.watch import held_alone, logged, utc_now
+from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
+from wsicomp.batch.source_records import is_written, write_acceptance
+from wsicomp.batch.worklist import Trees
 from wsicomp.errors import KeptError, LedgerError, SlideReadError, SlideWriteError
+from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.own_files import is_own
-from wsicomp.preparation import file_sha256, slide_identity
+from wsicomp.path_text import as_path, as_text
+from wsicomp.progress import utc_now
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.names import as_path
-from wsicomp.batch.soundness import (
+from wsicomp.atomic import completed_file
+from wsicomp.batch.ledger_checks import (
     SCHEMA,
     UnsoundError,
     check_pages,
@@ -35,11 +35,11 @@ from wsicomp.batch.soundness import (
     stale_flaw,
     to_look_at,
 )
+from wsicomp.conversion.report import look_note, look_reason, removed_area, reported_notes
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
-from wsicomp.outcome import look_note, look_reason, removed_area, reported_notes
-from wsicomp.outputs import completed_file
 from wsicomp.own_files import Folder, is_open, opened_folder
+from wsicomp.path_text import as_path
 
 NAME_TAKEN = "name taken"
 """Why a slide fails: it has the name of one that was taken away. The source of its entry ends in "/"."""

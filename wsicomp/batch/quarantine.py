@@ -1,62 +1,275 @@
-"""How long a source has been in quarantine: in days that runs have seen, not by what a clock says once.
+"""Taking away a source that its conversion replaces: proved, moved into quarantine, proved again, deleted.
 
-Each run adds the time since the run before it, at most a day, so that a clock that leaps ahead, or was wrong
-when a source was moved, deletes nothing by itself. A clock that goes back adds nothing.
+Nothing here trusts what was found earlier. Before each step the whole source and the whole target are read
+once more, and what was read must be what is moved.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+import math
+import os
+import stat
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from wsicomp.batch.ledger import Entry
-from wsicomp.batch.watch import utc_now
+from wsicomp.atomic import sync_directory
+from wsicomp.batch.jobs import Outcome, failure, seen_reason
+from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
+from wsicomp.batch.quarantine_clock import DELETED, put_in
+from wsicomp.batch.source_records import forget_stay, write_stay
+from wsicomp.batch.worklist import Trees
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.digest import digest_by
+from wsicomp.conversion.prepare import plan_flaw
+from wsicomp.conversion.report import reason_to_look
+from wsicomp.errors import KeptError
+from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.identity import file_sha256, slide_identity
+from wsicomp.formats.opening import open_source, open_tiff
+from wsicomp.formats.slide_files import slide_parts
+from wsicomp.own_files import Folder, named, opened_folder
+from wsicomp.plan import ConversionPlan
+from wsicomp.progress import Progress, Stages, utc_now
+from wsicomp.slide import Slide
+from wsicomp.text_format import as_saving, counted
+from wsicomp.verification.verify import Verification, verify_slide
 
-QUARANTINED, DELETED = "quarantined", "deleted"
-"""Where a source went, as `Entry.removal` says it."""
 
-_MOST_A_RUN = 1.0
-"""Days that one run adds at most."""
-_LEAST_RUNS = 2
-"""Runs after the one that moved a source, before any may delete it: one alone may have a wrong clock."""
+class _UnseenError(KeptError):
+    """A source stays because nobody has looked at its conversion; the message says why somebody has to."""
 
 
-def put_in(entry: Entry) -> Entry:
-    """The entry of a slide whose source has just come into quarantine."""
-    return replace(begun_in(entry), removal=QUARANTINED, removed=utc_now())
+@dataclass(frozen=True)
+class ProofJob:
+    """Prove that `target` replaces `source` by `config`; of both the ledger says these digests.
 
-
-def begun_in(entry: Entry) -> Entry:
-    """The entry of a source in quarantine whose days begin now."""
-    return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen=utc_now())
-
-
-def seen_in(entry: Entry, days: float) -> Entry:
-    """The entry after one more run has seen its source in quarantine, where it is to be for so many days.
-
-    No run adds more than half of them.
+    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why. It
+    is `LOOK`, and `error` says why, where a person has to look first; `released` says that one did.
     """
-    now = utc_now()
-    since = datetime.fromisoformat(now) - datetime.fromisoformat(entry.quarantine_seen or now)
-    more = min(max(since / timedelta(days=1), 0.0), _MOST_A_RUN, days / 2)
-    return replace(
-        entry,
-        quarantine_age=entry.quarantine_age + more,
-        quarantine_runs=entry.quarantine_runs + 1,
-        quarantine_seen=now,
-    )
+
+    name: str
+    source: Path
+    target: Path
+    source_sha256: str
+    target_sha256: str
+    even_if_lossy: bool
+    config: ConversionConfig
+    released: bool = False
+
+    def run(self, on_progress: Progress) -> Outcome:
+        """Read both once more, wholly."""
+        try:
+            return Outcome(State.DONE, facts=self._proved(Stages(on_progress)))
+        except _UnseenError as exc:
+            return Outcome(State.LOOK, error=exc.message)
+        except Exception as exc:
+            return replace(failure(exc, self.source), state=State.SKIPPED)
+
+    def _proved(self, stages: Stages) -> tuple[str, str]:
+        before = which_file(self.source), which_file(self.target)
+        if before[0] == before[1]:
+            raise KeptError("source and target are one file")
+        if len(slide_parts(self.source)) > 1:
+            raise KeptError("the slide is of many files, which are not taken apart")
+        with stages.stage("checksum") as progress:
+            if file_sha256(self.target, progress) != self.target_sha256:
+                raise KeptError("the target is not the file that was written")
+        with stages.stage("identify") as progress:
+            _, sha256 = slide_identity(self.source, progress)
+        if sha256 != self.source_sha256:
+            raise KeptError("the source is not the file that was converted")
+        self._verify(stages)
+        if before != (which_file(self.source), which_file(self.target)):
+            raise KeptError("source or target changed while they were compared")
+        return before
+
+    def _verify(self, stages: Stages) -> None:
+        """Decode every tile of the target, and hold it against the source."""
+        provenance = self._provenance()
+        restorable = provenance.restoration is not None
+        is_seen = self.released or restorable
+        if not is_seen and (unseen := reason_to_look(provenance)):
+            raise _UnseenError(unseen)
+        if not restorable and not self.even_if_lossy:
+            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
+        with closing(open_source(self.source, self.target)) as source:
+            if not restorable:
+                self._check_plan(source, provenance.plan)
+            found = self._compared(source, stages)
+            unseen = "" if is_seen else seen_reason(source, self.config, found.removed_area, stages)
+        if unseen:
+            raise _UnseenError(unseen)
+        if (found.flawed or found.lost) and not restorable:
+            raise KeptError(f"{counted(len(found.flawed) + len(found.lost), 'damaged tile')} in it: keep it")
+
+    def _provenance(self) -> Provenance:
+        with closing(open_tiff(self.target)) as converted:
+            if not isinstance(converted, ConvertedSlide):
+                raise KeptError("the target does not say what it was made from")
+            if converted.provenance.plan.source.sha256 != self.source_sha256:
+                raise KeptError("the target was made from another file")
+            return converted.provenance
+
+    def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
+        """Refuse what this run's choices would not have made, whichever file the ledger names."""
+        if source.info.planes:
+            raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
+        flaw = plan_flaw(source, self.source_sha256, self.config, plan)
+        if flaw or plan.digest != digest_by(self.config, self.source_sha256):
+            found = flaw or "it has the digest of another"
+            raise KeptError(f"the target is no conversion by the choices of this run ({found})")
+
+    def _compared(self, source: Slide, stages: Stages) -> Verification:
+        is_fresh, thorough = False, True
+        with stages.stage("verify") as progress:
+            checked = (self.source_sha256, self.config.workers, progress, is_fresh, thorough)
+            found = verify_slide(self.target, source, *checked)
+        if found.problems:
+            raise KeptError(f"the target failed its check: {found.problems[0]}")
+        return found
 
 
-def is_overdue(entry: Entry, days: float) -> bool:
-    """Whether a source has been in quarantine for so long."""
-    return days == 0 or (entry.quarantine_runs >= _LEAST_RUNS and entry.quarantine_age >= days)
+def which_file(path: Path) -> str:
+    """A text that of all files here only this one has, as it is now, seen from any machine.
+
+    Whoever writes into a file can put back the time of that (mtime), but not the time of its last change
+    of any kind (ctime).
+
+    Raises:
+        KeptError: it is a link, or no file.
+    """
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            raise KeptError("it is a link, and what it leads to is not of this tree")
+        if not stat.S_ISREG(status.st_mode):
+            raise KeptError("it is no regular file")
+        # Opened, so that a network's file system asks its server and does not answer by what it remembers.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", named(path)) from exc
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def days_left(entry: Entry, days: float) -> float:
-    """The days that a source stays in quarantine yet, at least."""
-    return max(0.0, days - entry.quarantine_age)
+def _but_for_its_name(which: str) -> str:
+    """What of a file's text outlasts a new name, which changes the time of its last change."""
+    return which.rpartition(" ")[0]
 
 
-def goes_by(left: float) -> str:
-    """The first day on which what stays for so many days more can go, if runs see every day."""
-    return (datetime.fromisoformat(utc_now()) + timedelta(days=left)).date().isoformat()
+def as_large(entry: Entry, facts: tuple[str, ...]) -> Entry:
+    """The entry with the sizes that source and target were proved to have, whatever the ledger says."""
+    source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
+    return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
+
+
+def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
+    """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
+
+    `min_saving` is in per cent of the source's bytes.
+    """
+    if entry.needs_release:
+        return HELD_FOR_LOOK, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
+    saved_bytes = entry.source_bytes - entry.target_bytes
+    if saved_bytes < 0:
+        return HELD_FOR_SAVING, f"its conversion is larger than it ({as_saving(entry.saved)})"
+    if saved_bytes * 100 < min_saving * entry.source_bytes:
+        return HELD_FOR_SAVING, f"saved {_floored(entry.saved)} %, under {min_saving:g} %"
+    return "", ""
+
+
+def _floored(saved: float) -> str:
+    """In per cent with two decimals at most, and never as much as it is not."""
+    return f"{math.floor(saved * 10_000) / 100:g}"
+
+
+def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Move a source that was just proved to be replaced into quarantine, and say so.
+
+    What the entry says of days and looks is to be from the source tree (`Records.of`).
+
+    Raises:
+        KeptError: it stays; something is not as it was proved, or the file system refuses.
+    """
+    _check_released(entry)
+    source, place = trees.source_of(entry), trees.quarantine_of(entry)
+    _check_same(source, entry, trees, facts)
+    moved = replace(put_in(entry), kept_because="", kept_cause="")
+    try:
+        with (
+            opened_folder(source.parent, trees.source) as here,
+            opened_folder(place.parent, trees.source, make=True) as there,
+        ):
+            if which_file(here.held / source.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            write_stay(trees.source, moved)
+            _moved(source.name, here, there, facts[0])
+    except OSError as exc:
+        raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
+    return moved
+
+
+def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
+    """Move a source between two open folders, if it is the file of that fact, and have that on the disk.
+
+    Raises:
+        KeptError: it is not, or was put back.
+    """
+    try:
+        here.move(name, there, name, overwrite=False)
+    except FileExistsError as exc:
+        raise KeptError("something of its name is in quarantine already; look at that first") from exc
+    try:
+        if _but_for_its_name(which_file(there.held / name)) != _but_for_its_name(fact):
+            raise KeptError("another file took its place while it was moved")
+        sync_directory(there.held)
+        sync_directory(here.held)
+    except OSError as exc:
+        there.move(name, here, name, overwrite=False)
+        message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
+        raise KeptError(message) from exc
+    except KeptError:
+        with suppress(FileExistsError):
+            there.move(name, here, name, overwrite=False)
+        raise
+
+
+def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Delete a source in quarantine that was just proved once more, and say so.
+
+    Raises:
+        KeptError: as `quarantined`.
+    """
+    _check_released(entry)
+    place = trees.quarantine_of(entry)
+    _check_same(place, entry, trees, facts)
+    try:
+        with opened_folder(place.parent, trees.source) as folder:
+            if which_file(folder.held / place.name) != facts[0]:
+                raise KeptError("another file took its place after it was proved")
+            os.unlink(place.name, dir_fd=folder.descriptor)
+    except OSError as exc:
+        raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
+    forget_stay(trees.source, entry.source)
+    return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
+
+
+def _check_released(entry: Entry) -> None:
+    if entry.needs_release:
+        raise KeptError(f"{entry.look}, and nobody has looked at it")
+
+
+def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]) -> None:
+    target = trees.target_of(entry)
+    try:
+        with opened_folder(target.parent, trees.target) as folder:
+            is_same = (which_file(source), which_file(folder.held / target.name)) == facts
+    except OSError as exc:
+        raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
+    if not is_same:
+        raise KeptError("source or target changed after they were compared")

@@ -15,8 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from wsicomp.batch.inventory import SUFFIXES
-from wsicomp.batch.job import Outcome, failure
+from wsicomp.batch.jobs import Outcome, failure
 from wsicomp.batch.ledger import (
     FOLDER,
     SOURCE,
@@ -28,11 +27,12 @@ from wsicomp.batch.ledger import (
     make_ledger,
     with_short_texts,
 )
-from wsicomp.batch.names import as_text, possible_targets
-from wsicomp.batch.soundness import guard, path_flaw
-from wsicomp.batch.survey import DAMAGED
-from wsicomp.batch.watch import held_alone, logged, utc_now
+from wsicomp.batch.ledger_checks import guard, path_flaw
+from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.target_names import possible_targets
+from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map
+from wsicomp.conversion.report import look_note, reason_to_look, removed_area_of
 from wsicomp.errors import (
     LedgerError,
     SlideReadError,
@@ -40,15 +40,16 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     WsicompError,
 )
+from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.discovery import SUFFIXES
+from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.inputs import is_folder
-from wsicomp.outcome import look_note, reason_to_look, removed_area_of
+from wsicomp.path_text import as_text
 from wsicomp.plan import TileAction
-from wsicomp.preparation import file_sha256
-from wsicomp.provenance import Provenance
-from wsicomp.readers import open_tiff
-from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.readers.directories import TIFF_MAGIC
-from wsicomp.stages import Progress, Stages
+from wsicomp.progress import Progress, Stages, utc_now
 
 _STEPS = 1_000_000
 _DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was made from"

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from wsicomp.atomic import check_output, completed
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_path
-from wsicomp.batch.watch import utc_now
 from wsicomp.escaping import spreadsheet_cell
-from wsicomp.outputs import check_output, completed
+from wsicomp.html import rendered
 from wsicomp.own_files import read_own
-from wsicomp.pages import rendered
+from wsicomp.progress import utc_now
 from wsicomp.version import SOFTWARE
 
 _LISTED = 20

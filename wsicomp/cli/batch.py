@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from wsicomp.atomic import check_outputs
 from wsicomp.batch import (
     BatchChoices,
     BatchReport,
@@ -37,22 +38,21 @@ from wsicomp.batch import (
     write_html,
 )
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.choices import next_time
-from wsicomp.batch.inventory import QUARANTINE
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
-from wsicomp.batch.quarantine import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
-from wsicomp.batch.records import Records, read_records
-from wsicomp.batch.removal import held_back
+from wsicomp.batch.monitoring import Heard, is_at_work, read_heartbeat
+from wsicomp.batch.options import next_time
+from wsicomp.batch.quarantine import held_back
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
 from wsicomp.batch.report import Note
-from wsicomp.batch.watch import Heard, is_at_work, read_heartbeat
+from wsicomp.batch.source_records import Records, read_records
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
 from wsicomp.cli.options import add_conversion_options, batch_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import say, write_json
-from wsicomp.figures import as_bytes, as_duration, as_saving, counted
-from wsicomp.outputs import check_outputs
+from wsicomp.formats.discovery import QUARANTINE
+from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
 
 _DESCRIPTION = """\
 Convert a tree of slides into another tree, and keep a ledger of what became of each.

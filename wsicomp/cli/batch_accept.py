@@ -13,7 +13,7 @@ from wsicomp.batch.acceptance import tree_of
 from wsicomp.batch.report import as_values
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import say, write_json
-from wsicomp.figures import as_bytes
+from wsicomp.text_format import as_bytes
 
 ACCEPT = "batch accept"
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from wsicomp.batch import Entry, State, Watcher
+from wsicomp.batch.monitoring import Snapshot
 from wsicomp.batch.report import as_values
-from wsicomp.batch.watch import Snapshot
 from wsicomp.cli.text import say
 from wsicomp.escaping import printable
-from wsicomp.figures import as_bytes, as_duration, as_saving
+from wsicomp.text_format import as_bytes, as_duration, as_saving
 
 _SAY_EVERY_S = 60.0
 _MOST_BARS = 16

@@ -8,7 +8,7 @@ from pathlib import Path
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.text import say, write_json
-from wsicomp.figures import counted
+from wsicomp.text_format import counted
 
 REBUILD = "batch rebuild"
 

@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from wsicomp.batch.names import as_text
 from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
-from wsicomp.compare.candidates import DEFAULT_CODECS
-from wsicomp.compare.coordinator import FORMATS
+from wsicomp.compare.api import FORMATS
+from wsicomp.compare.codec_specs import DEFAULT_CODECS
 from wsicomp.compare.results import Archive, SummaryRow
-from wsicomp.compare.run import GLASS
+from wsicomp.compare.slide import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.figures import as_bytes, as_duration, as_percent, counted
 from wsicomp.inputs import is_folder
+from wsicomp.path_text import as_text
+from wsicomp.text_format import as_bytes, as_duration, as_percent, counted
 
 _SAMPLE = 200
 _DRAWN = 20

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from wsicomp.atomic import check_outputs
 from wsicomp.cli.options import add_conversion_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
-from wsicomp.convert import convert_slide, plan_slide
-from wsicomp.figures import as_bytes, as_saving
-from wsicomp.outcome import ConversionReport, GuardedReport, look_note, planned_look
-from wsicomp.outputs import check_outputs
+from wsicomp.conversion.convert import convert_slide, plan_slide
+from wsicomp.conversion.report import ConversionReport, GuardedReport, look_note, planned_look
 from wsicomp.plan import ConversionPlan, TileAction
+from wsicomp.text_format import as_bytes, as_saving
 
 _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from wsicomp.atomic import check_output
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.errors import TrainingError
-from wsicomp.figures import counted
-from wsicomp.outputs import check_output
-from wsicomp.stages import Stages
+from wsicomp.progress import Stages
+from wsicomp.text_format import counted
 
 _BUILD = """\
 Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
@@ -62,9 +62,9 @@ def register(commands: Subparsers) -> None:
 
 def run_build(options: argparse.Namespace) -> int:
     """Read the table, cut, and say what there is."""
+    from wsicomp.training.data.patch_set import POWERS, build_patch_set
+    from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
-    from wsicomp.training.patches import POWERS, build_patch_set
-    from wsicomp.training.table import read_table, select
 
     require("h5py")
     rows = select(read_table(options.table), options.table, options.split)
@@ -86,7 +86,7 @@ def run_build(options: argparse.Namespace) -> int:
 
 def run_draw(options: argparse.Namespace) -> int:
     """Draw."""
-    from wsicomp.training.draw import draw_slides
+    from wsicomp.training.data.synthetic import draw_slides
 
     if not (1 <= options.count <= 1000 and 256 <= options.size <= 65_536 and options.seed >= 0):
         raise TrainingError("expected a count of 1 to 1000, a size of 256 to 65536 px, a seed from 0")

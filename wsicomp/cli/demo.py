@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from wsicomp.atomic import completed
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.config import ConversionConfig
-from wsicomp.convert import convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.report import ConversionReport
+from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
-from wsicomp.figures import as_bytes, as_percent
 from wsicomp.geometry import Size
-from wsicomp.outcome import ConversionReport
-from wsicomp.outputs import completed
-from wsicomp.restore import restore_slide
-from wsicomp.stages import Stages
+from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
+from wsicomp.text_format import as_bytes, as_percent
 
 _SOURCE = "slide.svs"
 _SMALLEST_PX, _LARGEST_PX = 256, 65_536

@@ -9,21 +9,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsicomp.atomic import check_empty, completed_files
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideWriteError, TrainingError
-from wsicomp.outputs import check_empty, completed_files
-from wsicomp.stages import Stages
-from wsicomp.tissue.threshold import ThresholdSegmenter
-from wsicomp.tissue.unet import UnetSegmenter
-from wsicomp.tissue.weights import SHIPPED, load_weights
+from wsicomp.progress import Stages
+from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
+from wsicomp.tissue.segmenters.unet import UnetSegmenter
+from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 
 if TYPE_CHECKING:
-    from wsicomp.tissue.segment import Segmenter
-    from wsicomp.training.evaluate import Evaluation
-    from wsicomp.training.table import LabelledSlide
+    from wsicomp.tissue.segmenters.base import Segmenter
+    from wsicomp.training.data.slide_table import LabelledSlide
+    from wsicomp.training.tissue.evaluate import Evaluation
 
 _DESCRIPTION = """\
 Measure the tissue network beside the colour threshold on labelled slides.
@@ -113,10 +113,10 @@ def _register_codec(kinds: Subparsers) -> None:
 
 def run_tissue(options: argparse.Namespace) -> int:
     """Measure, write, and print the means."""
-    from wsicomp.training.evaluate import EvaluationSettings, evaluate
+    from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
-    from wsicomp.training.page import FIGURE, PAGE, SWEEP, write_evaluation
-    from wsicomp.training.table import read_table, select
+    from wsicomp.training.tissue.evaluate import EvaluationSettings, evaluate
+    from wsicomp.training.tissue.report import FIGURE, PAGE, SWEEP, write_evaluation
 
     if options.brightness:
         require("matplotlib")
@@ -156,8 +156,8 @@ def run_codec(options: argparse.Namespace) -> int:
     require("torch", "h5py", "matplotlib")
     from wsicomp.codecs.neural.store import model_named
     from wsicomp.training.codec import evaluate as measuring
-    from wsicomp.training.codec.page import PAGE, equal_rows, write_codec_evaluation
-    from wsicomp.training.patches import open_patch_set
+    from wsicomp.training.codec.report import PAGE, equal_rows, write_codec_evaluation
+    from wsicomp.training.data.patch_set import open_patch_set
 
     if options.tiles < 1 or not all(0 < target < 1 for target in options.ssim or ()):
         raise TrainingError("expected 1 tile or more, and an SSIM between 0 and 1")
@@ -189,7 +189,7 @@ def run_codec(options: argparse.Namespace) -> int:
 
 def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None) -> dict[str, Path]:
     """The network that measures each row, by its name; all of them are there and whole."""
-    from wsicomp.training.tissue import read_folds
+    from wsicomp.training.tissue.train import read_folds
 
     if folds is None:
         manifests = dict.fromkeys((row.name for row in rows), weights)
@@ -212,7 +212,7 @@ def _groups(manifest: Path) -> set[str]:
 
 
 def _print(found: Evaluation) -> None:
-    from wsicomp.training.page import summary
+    from wsicomp.training.tissue.report import summary
 
     say("method     magnification  slides  mean Dice  deviation  worst")
     for method, magnification, count, mean, deviation, worst in summary(found.scores):

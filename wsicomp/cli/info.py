@@ -10,14 +10,14 @@ from typing import Any
 from wsicomp.cli.options import add_plane_option
 from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import say, write_json
-from wsicomp.codecs import compression_label
+from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
-from wsicomp.figures import as_bytes
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.opening import open_slide
 from wsicomp.plan import GUARD_OPTIONS
-from wsicomp.pyramid.reading import check_reading, refusal_of_openslide, told_once
-from wsicomp.readers import open_slide
-from wsicomp.readers.converted import ConvertedSlide
 from wsicomp.slide import SlideInfo
+from wsicomp.text_format import as_bytes
+from wsicomp.verification.reader_agreement import check_reading, refusal_of_openslide, told_once
 
 
 def register(commands: Subparsers) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.cli.text import say
-from wsicomp.codecs import codec_names, create_codec
+from wsicomp.codecs.registry import codec_names, create_codec
 from wsicomp.config import CHOICES, ConversionConfig, create_config, load_preset, preset_names
 from wsicomp.errors import ConfigError
 

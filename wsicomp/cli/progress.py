@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wsicomp.stages import Progress
+from wsicomp.progress import Progress
 
 _LABELS = {
     "compare": "Comparing",

@@ -9,8 +9,8 @@ from pathlib import Path
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
-from wsicomp.figures import as_bytes
-from wsicomp.restore import restore_slide
+from wsicomp.conversion.restore import restore_slide
+from wsicomp.text_format import as_bytes
 
 _DESCRIPTION = """\
 Rebuilds the file that was converted with --restorable, byte for byte. TARGET appears only when its SHA-256

@@ -6,16 +6,16 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
+from wsicomp.atomic import check_outputs
 from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.convert import segment_slide
-from wsicomp.figures import as_percent
-from wsicomp.outputs import check_outputs
-from wsicomp.readers import open_slide
-from wsicomp.stages import Stages
-from wsicomp.tissue.maskwrite import check_suffix, write_mask
+from wsicomp.conversion.convert import segment_slide
+from wsicomp.formats.opening import open_slide
+from wsicomp.progress import Stages
+from wsicomp.text_format import as_percent
+from wsicomp.tissue.mask_writer import check_suffix, write_mask
 
 _DESCRIPTION = """\
 Find the tissue of a slide and write it as a mask.

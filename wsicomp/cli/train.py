@@ -14,7 +14,7 @@ from wsicomp.cli.text import say
 
 if TYPE_CHECKING:
     from wsicomp.training.codec.fit import Report
-    from wsicomp.training.fit import Epoch
+    from wsicomp.training.tissue.fit import Epoch
 
 _DESCRIPTION = """\
 Train the tissue network as a TOML file says, and write it as Keras, LiteRT and JSON manifest.
@@ -27,7 +27,7 @@ writes the files, as only TensorFlow can."""
 _EPILOG = """\
 examples:
   wsicomp dataset build sections/table.tsv sections.h5
-  wsicomp train tissue configs/tissue-unet.toml runs/unet
+  wsicomp train tissue configs/training/tissue-unet.toml runs/unet
   wsicomp convert slide.svs small.svs --weights runs/unet/tissue-unet.json
 """
 
@@ -41,7 +41,7 @@ one. Needs pip install 'wsicomp[neural,train]'."""
 _CODEC_EPILOG = """\
 examples:
   wsicomp dataset build fields/table.tsv fields.h5 --power 40 --power 20 --power 10 --dense
-  wsicomp train codec configs/codec-compact.toml runs/codec --name mine
+  wsicomp train codec configs/training/codec-compact.toml runs/codec --name mine
   wsicomp convert slide.svs small.tiff --codec bmshj2018-factorized --model runs/codec/mine.safetensors
 """
 
@@ -80,9 +80,9 @@ def run_tissue(options: argparse.Namespace) -> int:
     """Train, or go on, and export."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
-    from wsicomp.training.run_settings import load_settings
-    from wsicomp.training.settings import TrainingSettings
-    from wsicomp.training.tissue import cross_validate, train_tissue
+    from wsicomp.training.settings import load_settings
+    from wsicomp.training.tissue.settings import TrainingSettings
+    from wsicomp.training.tissue.train import cross_validate, train_tissue
 
     require("keras", "h5py", "matplotlib")
     settings = load_settings(options.settings, TrainingSettings)
@@ -111,8 +111,8 @@ def run_codec(options: argparse.Namespace) -> int:
     from wsicomp.training.codec.export import export_codec
     from wsicomp.training.codec.fit import fit_codec
     from wsicomp.training.codec.settings import CodecSettings
-    from wsicomp.training.export import check_name
-    from wsicomp.training.run_settings import load_settings
+    from wsicomp.training.settings import load_settings
+    from wsicomp.training.tissue.export import check_name
 
     check_name(options.name)
     settings = load_settings(options.settings, CodecSettings)

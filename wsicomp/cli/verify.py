@@ -11,13 +11,13 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.concurrency import available_cores
-from wsicomp.figures import counted
+from wsicomp.formats.identity import slide_identity
+from wsicomp.formats.opening import open_source
 from wsicomp.inputs import check_file
-from wsicomp.preparation import slide_identity
-from wsicomp.pyramid.problems import CODES
-from wsicomp.pyramid.verify import Measured, verify_slide
-from wsicomp.readers import open_source
-from wsicomp.stages import Stages
+from wsicomp.progress import Stages
+from wsicomp.text_format import counted
+from wsicomp.verification.problems import CODES
+from wsicomp.verification.verify import Measured, verify_slide
 
 _DESCRIPTION = """\
 Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against

@@ -13,7 +13,6 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-from wsicomp.codecs.checks import PartlyDecodedError, check_range, rgb
 from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
     APP0,
@@ -32,6 +31,7 @@ from wsicomp.codecs.jpeg_stream import (
     with_plain_colors,
     without,
 )
+from wsicomp.codecs.pixels import PartlyDecodedError, check_range, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.forks import fork_safe_property
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding

@@ -14,8 +14,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from wsicomp.codecs import Encoded, Resort
-from wsicomp.codecs.checks import check_range, rgb
+from wsicomp.codecs.base import Encoded, Resort
 from wsicomp.codecs.jpeg2000_stream import (
     BOXED,
     Form,
@@ -24,7 +23,7 @@ from wsicomp.codecs.jpeg2000_stream import (
     in_rgb_boxes,
     read_form,
 )
-from wsicomp.codecs.reduce import eighth
+from wsicomp.codecs.pixels import check_range, eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr

@@ -17,10 +17,9 @@ import numpy as np
 import simplejpeg
 
 from wsicomp.codecs import plain
-from wsicomp.codecs.checks import check_range, rgb
 from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
-from wsicomp.codecs.reduce import eighth
+from wsicomp.codecs.pixels import check_range, eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, EncodedTile, Pixels, TileEncoding

@@ -15,8 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.codecs.checks import rgb
-from wsicomp.codecs.reduce import eighth
+from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import imagecodecs
 import numpy as np
 
-from wsicomp.codecs.checks import check_range, rgb
-from wsicomp.codecs.reduce import eighth
+from wsicomp.codecs.pixels import check_range, eighth, rgb
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WEBP, EncodedTile, Pixels, TileEncoding

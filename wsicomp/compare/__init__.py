@@ -3,11 +3,11 @@
 `compare_slides` is the whole of it; `ComparisonChoices` says what is compared, `Comparison` what was found.
 """
 
-from wsicomp.compare.archive import Rates
-from wsicomp.compare.candidates import Candidate, parse_codecs
-from wsicomp.compare.coordinator import compare_slides
+from wsicomp.compare.api import compare_slides
+from wsicomp.compare.codec_specs import Candidate, parse_codecs
+from wsicomp.compare.projection import Rates
 from wsicomp.compare.results import Comparison, Row, SlideComparison, Status
-from wsicomp.compare.run import ComparisonChoices, compare_slide
+from wsicomp.compare.slide import ComparisonChoices, compare_slide
 
 __all__ = [
     "Candidate",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wsicomp.compare.candidates import family_of
+from wsicomp.compare.codec_specs import family_of
 from wsicomp.compare.results import Row, SlideComparison, Status
 
 PLOT_WIDTH, PLOT_HEIGHT = 640, 300

@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from wsicomp.compare.candidates import family_of
+from wsicomp.atomic import completed
 from wsicomp.compare.charts import hues, pyramids, rate_distortion
+from wsicomp.compare.codec_specs import family_of
 from wsicomp.compare.crops import AMPLIFIED
 from wsicomp.compare.results import Comparison, Crop, SlideComparison
-from wsicomp.outputs import completed
-from wsicomp.pages import rendered
+from wsicomp.html import rendered
 
 _SCRIPT = """
 for (const head of document.querySelectorAll("th[data-sort]")) {

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.compare.fidelity import Quality
+from wsicomp.atomic import completed
 from wsicomp.compare.results import (
     ArchiveRow,
     Comparison,
@@ -17,9 +17,9 @@ from wsicomp.compare.results import (
     SlideComparison,
     SummaryRow,
 )
+from wsicomp.compare.tile_quality import Quality
 from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
-from wsicomp.figures import as_bytes, as_percent
-from wsicomp.outputs import completed
+from wsicomp.text_format import as_bytes, as_percent
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""

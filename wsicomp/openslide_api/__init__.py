@@ -12,6 +12,11 @@ from openslide import AbstractSlide, ImageSlide, OpenSlideError, OpenSlideUnsupp
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.picture import DAMAGED
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
+from wsicomp.formats.tiff.misread import openslide_misreads
 from wsicomp.openslide_api.cache import TileCache
 from wsicomp.openslide_api.errors import (
     SlideAccessError,
@@ -27,11 +32,6 @@ from wsicomp.openslide_api.errors import (
 )
 from wsicomp.openslide_api.files import Filename, open_own, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
-from wsicomp.readers import open_tiff
-from wsicomp.readers.directories import TIFF_MAGIC, read_directories
-from wsicomp.readers.misread import openslide_misreads
-from wsicomp.readers.opened import opened
-from wsicomp.readers.picture import DAMAGED
 
 __all__ = [
     "SlideAccessError",

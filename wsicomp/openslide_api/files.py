@@ -11,6 +11,10 @@ from typing import Any, TypeAlias
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.slide_files import check_parts
+from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.openslide_api.errors import (
     SlideArgumentError,
     SlideFormatError,
@@ -18,10 +22,6 @@ from wsicomp.openslide_api.errors import (
     SlideUnsupportedError,
     of_system,
 )
-from wsicomp.readers import open_tiff
-from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.readers.directories import TIFF_MAGIC
-from wsicomp.readers.parts import check_parts
 from wsicomp.version import PROGRAM
 
 Filename: TypeAlias = str | bytes | os.PathLike[Any]

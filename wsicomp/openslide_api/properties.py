@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from openslide import PROPERTY_NAME_QUICKHASH1
 
-from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.readers.quickhash import quickhash
-from wsicomp.readers.tiff import TiffSlide
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.quickhash import quickhash
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.slide import AssociatedImage, SlideInfo
 
 _LEVELS = ("openslide.level-count", "openslide.level[")

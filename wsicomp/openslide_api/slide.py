@@ -15,10 +15,12 @@ import numpy as np
 from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
-from wsicomp.codecs import decode_tile
+from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.forks import ForkLock, fork_safe_property
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import budget_bytes, workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
@@ -28,8 +30,6 @@ from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import associated_image_map, property_map
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
 from wsicomp.plan import TileAction
-from wsicomp.readers.converted import ConvertedSlide
-from wsicomp.readers.tiff import TiffSlide
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_CANVAS_PX = 4096

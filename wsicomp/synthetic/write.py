@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Region, Size, TileGrid
-from wsicomp.stages import progress_raises_through
+from wsicomp.progress import progress_raises_through
 from wsicomp.synthetic import associated
 from wsicomp.synthetic.block import GlassKey, Painter
 from wsicomp.synthetic.form import CODES, COMMON_FORM, SyntheticFormat, encoded, jpeg_tables, lzw_encoded

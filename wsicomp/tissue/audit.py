@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass import TileKind
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.outline import outlined, shaded, spread
-from wsicomp.tissue.segment import Overview
+from wsicomp.tissue.overlay import outlined, shaded, spread
+from wsicomp.tissue.overview import Overview
 
 REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
 """Tiles that become blank; the edge of the mask with its margin; tiles that the guard saved."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.segment import Overview
+from wsicomp.tissue.overview import Overview
 
 _BLOCK_PX = 4
 _LEAST_BLOCKS = 64

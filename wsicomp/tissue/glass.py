@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.limits import workers_for
-from wsicomp.readers.tiff import TiffSlide
+from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
-from wsicomp.stages import StageProgress
 from wsicomp.tissue.filler import Filler
-from wsicomp.tissue.light import DARKEST_GLASS, MOST_TINT
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
+from wsicomp.tissue.overview import Overview
 from wsicomp.tissue.scale import margin_in_px, plausible_mpp
-from wsicomp.tissue.segment import Overview
+from wsicomp.tissue.white_balance import DARKEST_GLASS, MOST_TINT
 
 _BLOCK_PX = 8
 _BLOCK_UM = 8.0

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from wsicomp.errors import ConfigError
+from wsicomp.formats.stated_scale import power_of
 from wsicomp.geometry import Region, Size
-from wsicomp.readers.numbers import power_of
 from wsicomp.slide import Pixels, Slide, SlideInfo
 from wsicomp.tissue.mask import MOST_MASK_PIXELS
 

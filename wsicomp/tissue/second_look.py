@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.progress import untold
 from wsicomp.slide import Level, Pixels, Slide
-from wsicomp.stages import untold
 from wsicomp.tissue.filler import Filler, find_filler
 from wsicomp.tissue.glass import GlassGuard, fit_glass_color
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.segment import Overview, read_overview
-from wsicomp.tissue.threshold import ThresholdSegmenter
-from wsicomp.tissue.unet import UnetSegmenter
-from wsicomp.tissue.weights import SHIPPED
+from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
+from wsicomp.tissue.segmenters.unet import UnetSegmenter
+from wsicomp.tissue.segmenters.weights import SHIPPED
 
 _PLACES = 9
 _SAME_GLASS = 3.0

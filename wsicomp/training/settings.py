@@ -1,72 +1,118 @@
-"""What a training run of the tissue network is told."""
+"""What every training run is told: one TOML file, read once, every value held against its default's type."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from wsicomp.training.augment import REACHES, Augmentation
-from wsicomp.training.run_settings import RunSettings
+from wsicomp.errors import TrainingError
+from wsicomp.escaping import quoted
+from wsicomp.inputs import read_toml
 
-PRECISIONS = ("float32", "mixed_bfloat16")
-LOSSES = ("dice", "dice+crossentropy")
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSettings:
-    """How wide a U-Net is: filters of its contracting blocks, from full size down, and of its bottom.
-
-    The expanding blocks mirror the contracting ones. Batch norm stands in every contracting block, at the
-    bottom, and in the `normalised_expanding` expanding blocks nearest to the output; `norm_momentum` is the
-    share of the past in its running statistics. `halved` lets all blocks work on half the pixels a side,
-    between a convolution of stride 2 and an enlargement by 2. With its defaults the network has 1,997,986
-    parameters, the count of the method's study.
-    """
-
-    filters: tuple[int, ...] = (32, 32, 64, 128, 128)
-    bottom: int = 128
-    normalised_expanding: int = 2
-    norm_momentum: float = 0.99
-    halved: bool = False
+SCHEDULES = ("constant", "cosine")
+_MOST = 1e300
 
 
 @dataclass(frozen=True)
-class TrainingSettings(RunSettings):
-    """A whole run. With its defaults, that of the method's study.
+class RunSettings:
+    """What the runs of all networks have in common.
 
-    Validation decides when to stop: after `patience` epochs without a better one. An epoch draws
-    `patches_per_epoch` crops. `precision` is that of training alone: variables and what is exported are
-    float32.
+    `patches` are patch sets. Sources of `validation_groups` are validated with and not learnt from. Neither
+    are those of `held_out_groups`, with `spare_test` those of split "test", and with `licensed_only` those
+    whose table says that weights may not train on them. Crops of `crop_px` are drawn in proportion to
+    `power_weights` (equal where it is empty), `batch` at a time.
     """
 
-    crop_px: int = 512
-    batch: int = 4
-    patches_per_epoch: int = 400
-    epochs: int = 300
-    patience: int = 20
-    weight_decay: float = 0.004
-    loss: str = "dice"
-    precision: str = "float32"
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    patches: tuple[Path, ...] = ()
+    validation_groups: tuple[str, ...] = ()
+    held_out_groups: tuple[str, ...] = ()
+    spare_test: bool = True
+    licensed_only: bool = True
+    seed: int = 1
+    crop_px: int = 256
+    batch: int = 8
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    power_weights: Mapping[str, float] = field(default_factory=dict)
 
     def expectations(self) -> dict[str, bool]:
         """What is expected of the values, in words, and whether it holds."""
-        network, augmentation = self.network, asdict(self.augmentation)
-        depth = 1 << (len(network.filters) + network.halved)
-        chances = [value for name, value in augmentation.items() if name not in REACHES]
-        return super().expectations() | {
-            f"precision is one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
-            f"loss is one of {', '.join(LOSSES)}": self.loss in LOSSES,
-            "network.filters are 1 to 6 blocks, and network.bottom is one, of 1 to 1024": (
-                1 <= len(network.filters) <= 6
-                and all(1 <= count <= 1024 for count in (*network.filters, network.bottom))
-            ),
-            "network.norm_momentum is below 1": network.norm_momentum < 1,
-            f"crop_px is a multiple of {depth}, 64 to 512": (
-                self.crop_px % depth == 0 and 64 <= self.crop_px <= 512
-            ),
-            "patches_per_epoch, epochs and patience are 1 or more": (
-                min(self.patches_per_epoch, self.epochs, self.patience) >= 1
-            ),
-            "augmentation's probabilities are at most 1": max(chances) <= 1,
+        weights = self.power_weights.values()
+        return {
+            "patches names at least one patch set; make one with `wsicomp dataset build`": bool(self.patches),
+            f"schedule is one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
+            "batch is 1 or more": self.batch >= 1,
+            "seed is 0 or more": self.seed >= 0,
+            "power_weights are not all 0": not weights or any(weights),
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+def load_settings(path: Path, kind: type[Settings]) -> Settings:
+    """A run's TOML file; fields that are dataclasses are its tables, paths count from where the command runs.
+
+    Raises:
+        TrainingError: it cannot be read, or a setting is unknown, of the wrong type or out of its range.
+    """
+    values = read_toml(path, TrainingError)
+    try:
+        filled = cast(Settings, _filled(kind, values, ""))
+    except TrainingError as exc:
+        raise TrainingError(exc.message, path) from exc
+    settings = replace(filled, patches=tuple(Path(name) for name in filled.patches))
+    for message, holds in settings.expectations().items():
+        if not holds:
+            raise TrainingError(f"expected: {message}", path)
+    return settings
+
+
+def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    known = {entry.name: entry for entry in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise TrainingError(f"unknown setting {prefix}{unknown[0]}; known are {', '.join(known)}")
+    default = kind()
+    return kind(
+        **{name: _checked(f"{prefix}{name}", value, getattr(default, name)) for name, value in values.items()}
+    )
+
+
+def _checked(name: str, value: Any, like: Any) -> Any:
+    """The value if it is of the kind of `like`, a default."""
+    if is_dataclass(like):
+        if not isinstance(value, Mapping):
+            raise TrainingError(f"{name} is {quoted(value)}, expected a table")
+        return _filled(type(like), value, f"{name}.")
+    if isinstance(like, tuple):
+        kind = type(like[0]) if like else str
+        if not isinstance(value, list) or not all(type(part) is kind for part in value):
+            raise TrainingError(f"{name} is {quoted(value)}, expected a list of {kind.__name__}")
+        return tuple(value)
+    if isinstance(like, float):
+        if type(value) not in (int, float) or not 0 <= value < _MOST:
+            raise TrainingError(f"{name} is {quoted(value)}, expected a number from 0")
+        return float(value)
+    if isinstance(like, Mapping):
+        if not isinstance(value, Mapping):
+            raise TrainingError(f"{name} is {quoted(value)}, expected a table")
+        return {_power(key): _checked(f"{name}.{key}", weight, 0.0) for key, weight in value.items()}
+    if type(value) is not type(like):
+        raise TrainingError(f"{name} is {quoted(value)}, expected {type(like).__name__}")
+    return value
+
+
+def _power(key: str) -> str:
+    try:
+        return f"{float(key):g}"
+    except ValueError:
+        raise TrainingError(f"power_weights names {quoted(key)}, expected a magnification as 2.5") from None

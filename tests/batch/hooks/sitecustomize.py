@@ -10,9 +10,9 @@ import sys
 import time
 
 if any("serve(" in argument for argument in sys.orig_argv):
-    from wsicomp.batch import job
+    from wsicomp.batch import jobs
 
-    convert_slide = job.convert_slide
+    convert_slide = jobs.convert_slide
 
     def convert(source, target, config, on_progress, *arguments):
         """A name that begins with one of these words does what it says, the others convert."""
@@ -38,4 +38,4 @@ if any("serve(" in argument for argument in sys.orig_argv):
 
         return progress
 
-    job.convert_slide = convert
+    jobs.convert_slide = convert

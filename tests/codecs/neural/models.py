@@ -107,7 +107,7 @@ def payload_of(found, pixels):
     import torch
 
     from wsicomp.codecs.neural import runtime
-    from wsicomp.codecs.neural.networks import build_network
+    from wsicomp.codecs.neural.build import build_network
     from wsicomp.codecs.neural.payload import Payload
     from wsicomp.geometry import Size
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,10 @@ from torch import nn
 
 from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, payload_of, picture
 from tests.conftest import slow_unless
+from tests.paths import ROOT
 from wsicomp.codecs.neural import payload, runtime, store
+from wsicomp.codecs.neural.build import build_network
 from wsicomp.codecs.neural.exact import ExactConv
-from wsicomp.codecs.neural.networks import build_network
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=ARCHITECTURES)

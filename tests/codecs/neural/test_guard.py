@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.codecs.test_contract import drawn
-from wsicomp.codecs import Resort, create_codec, decode_tile, decode_tiles, encode_tiles
+from wsicomp.codecs.base import Resort
 from wsicomp.codecs.neural import codec as neural
 from wsicomp.codecs.neural.entropy import ClassedTables
 from wsicomp.codecs.neural.payload import is_payload, unpack
+from wsicomp.codecs.registry import create_codec, decode_tile, decode_tiles, encode_tiles
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import Fidelity, fidelity, psnr, ssim

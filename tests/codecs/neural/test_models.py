@@ -10,10 +10,10 @@ import safetensors.numpy
 import torch
 
 from tests.codecs.neural.models import model, network
-from wsicomp.codecs import create_codec
 from wsicomp.codecs.neural import runtime, store
+from wsicomp.codecs.neural.build import build_network
 from wsicomp.codecs.neural.model import ModelCard, create_model, parse_model, read_model
-from wsicomp.codecs.neural.networks import build_network
+from wsicomp.codecs.registry import create_codec
 from wsicomp.errors import ConfigError, UnknownModelError, WeightsError
 
 

@@ -17,7 +17,7 @@ from wsicomp.codecs.neural import store  # noqa: E402
 from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior  # noqa: E402
 from wsicomp.codecs.neural.payload import is_payload, unpack  # noqa: E402
 from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network  # noqa: E402
-from wsicomp.codecs.reduce import eighth  # noqa: E402
+from wsicomp.codecs.pixels import eighth  # noqa: E402
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError, WeightsError  # noqa: E402
 from wsicomp.geometry import Size  # noqa: E402
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding  # noqa: E402

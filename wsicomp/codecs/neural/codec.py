@@ -15,10 +15,11 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from wsicomp.codecs import Encoded, Options, Resort, jpegxl
-from wsicomp.codecs.checks import check_range, rgb
+from wsicomp.codecs import jpegxl
+from wsicomp.codecs.base import Encoded, Options, Resort
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
+from wsicomp.codecs.pixels import check_range, rgb
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity

@@ -8,7 +8,7 @@ A `Network` has four parts: `analyse` and `synthesise` are floating-point transf
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsicomp.codecs.neural.model import Model, read_tables
-from wsicomp.errors import SlideReadError, WeightsError
+from wsicomp.errors import WeightsError
 
 MOST_CHANNELS = 512
 """The widest layer: with the largest side of a tile it bounds the memory that a model can ask for."""
@@ -52,32 +52,6 @@ class Network(Protocol):
     def synthesise(self, latents: Tensor) -> Tensor:
         """Pictures, which may reach a little beyond 0 and 1."""
         ...
-
-
-def build_network(model: Model, device: str) -> Network:
-    """The model on a device, with its encoder if it has one.
-
-    Raises:
-        WeightsError: its tensors are not those of its architecture.
-        SlideReadError: there is no memory for it.
-    """
-    build = ARCHITECTURES.get(model.card.architecture)
-    if build is None:
-        known = ", ".join(ARCHITECTURES)
-        raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
-    try:
-        return build(model, torch.device(device))
-    except (MemoryError, torch.OutOfMemoryError) as exc:
-        raise cannot_run(exc) from exc
-    except Exception as exc:  # whatever a file can make torch say
-        reason = " ".join(str(exc).split())[:200]
-        raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
-
-
-def cannot_run(exc: Exception) -> SlideReadError:
-    """That a model is here and does not run, which is no fault of the slide's."""
-    reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-    return SlideReadError(f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU")
 
 
 class _Gdn(nn.Module):
@@ -188,7 +162,7 @@ def as_torch(model: Model) -> dict[str, Tensor]:
     return tensors
 
 
-class _Factorized:
+class FactorizedNetwork:
     """bmshj2018-factorized: tables by channel and class for each step, and nothing else decides.
 
     `settings` has the kind of `nonlinearity`: gdn, gdn1 or relu.
@@ -252,17 +226,3 @@ def encoder(module: nn.Module | None) -> nn.Module:
     if module is None:
         raise WeightsError("a decoder alone, as slides carry it; to encode take the whole model")
     return module
-
-
-def _hyper(model: Model, device: torch.device) -> Network:
-    from wsicomp.codecs.neural.hyper import HyperNetwork  # noqa: PLC0415 - CompressAI loads in seconds
-
-    return HyperNetwork(model, device)
-
-
-ARCHITECTURES: Mapping[str, Callable[[Model, torch.device], Network]] = {
-    "bmshj2018-factorized": _Factorized,
-    "bmshj2018-hyperprior": _hyper,
-    "mbt2018-mean": _hyper,
-    "elic2022-chandelier": _hyper,
-}

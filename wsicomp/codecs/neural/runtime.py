@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from wsicomp.codecs.neural import store
+from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
-from wsicomp.codecs.neural.networks import Network, build_network, cannot_run
+from wsicomp.codecs.neural.networks import Network
 from wsicomp.codecs.neural.payload import Payload
 from wsicomp.concurrency import batched
 from wsicomp.errors import ConfigError

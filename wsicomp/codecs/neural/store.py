@@ -17,8 +17,9 @@ from threading import RLock
 from wsicomp.codecs.neural import zoo
 from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
 from wsicomp.errors import ConfigError, SlideWriteError, UnknownModelError, WeightsError
+from wsicomp.shipped import shipped_folder
 
-SHIPPED = Path(__file__).parents[2] / "models"
+SHIPPED = shipped_folder("models")
 DEFAULTS = {"bmshj2018-factorized": "he-compact"}
 """The model that each architecture takes unless told otherwise."""
 

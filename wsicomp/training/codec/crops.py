@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from wsicomp.slide import Pixels
 from wsicomp.training.codec.settings import CodecAugmentation, CodecSettings
-from wsicomp.training.fit import Samples
-from wsicomp.training.labels import IGNORED, TISSUE, Labels
-from wsicomp.training.patches import Patch
-from wsicomp.training.sampling import epoch_patches
+from wsicomp.training.data.labels import IGNORED, TISSUE, Labels
+from wsicomp.training.data.patch_set import Patch
+from wsicomp.training.data.sampling import Samples, epoch_patches
 
 Random = np.random.Generator
 Crops = NDArray[np.float32]

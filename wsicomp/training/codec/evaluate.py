@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wsicomp.codecs import Options, TileCodec, create_codec, decode_tile, encode_tiles
+from wsicomp.codecs.base import Options, TileCodec
 from wsicomp.codecs.neural.store import model_named
+from wsicomp.codecs.registry import create_codec, decode_tile, encode_tiles
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TrainingError
 from wsicomp.geometry import Size
+from wsicomp.progress import StageProgress
 from wsicomp.quality import fidelity, ms_ssim
 from wsicomp.slide import EncodedTile, Pixels
-from wsicomp.stages import StageProgress
-from wsicomp.training.labels import IGNORED, TISSUE
-from wsicomp.training.patches import PatchSet
+from wsicomp.training.data.labels import IGNORED, TISSUE
+from wsicomp.training.data.patch_set import PatchSet
 
 TILE_PX = 240
 """The side of the tiles that are measured: a field of 1000 px at 40x has one such at 10x."""

@@ -19,16 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsicomp.atomic import completed
 from wsicomp.errors import SlideWriteError, TrainingError
-from wsicomp.outputs import completed
 from wsicomp.slide import Pixels
 from wsicomp.training.codec.crops import Crops, CropSource
 from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, ssim
 from wsicomp.training.codec.settings import CodecSettings
-from wsicomp.training.fit import Samples
-from wsicomp.training.patches import PatchSource, open_patch_set
-from wsicomp.training.run import resumed, rows_of, write_state, write_table
-from wsicomp.training.sampling import learns_from
+from wsicomp.training.data.patch_set import PatchSource, open_patch_set
+from wsicomp.training.data.sampling import Samples, learns_from
+from wsicomp.training.run_folder import resumed, rows_of, write_state, write_table
 
 Figures = tuple[float, float, float, float]
 """Loss, bits per pixel, SSIM, and the mean squared error or, of many, their PSNR."""

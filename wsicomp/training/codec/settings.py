@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from wsicomp.config import NEURAL_CODECS
-from wsicomp.training.run_settings import RunSettings
+from wsicomp.training.settings import RunSettings
 
 NONLINEARITIES = ("gdn", "gdn1", "relu")
 PRECISIONS = ("float32", "bfloat16")

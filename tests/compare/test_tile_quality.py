@@ -1,0 +1,121 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from wsicomp.compare.tile_quality import TileFidelity, compared, edge_tiles, summed_up, tissue_tiles
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.quality import ms_ssim, psnr, similarities, ssim
+from wsicomp.tissue.mask import TissueMask
+
+
+def pictures(noise, seed=0):
+    rng = np.random.default_rng(seed)
+    first = np.clip(rng.normal(200, 30, (32, 32, 3)), 0, 255).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    second = np.clip(first + rng.normal(0, noise, first.shape), 0, 255).astype(np.uint8)
+    return first, second
+
+
+@pytest.mark.parametrize("noise", [0, 2, 10, 60])
+def test_ssim_and_psnr_are_those_of_scikit_image(noise):
+    first, second = pictures(noise)
+    theirs = structural_similarity(
+        first,
+        second,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+        channel_axis=2,
+    )
+    assert ssim(first, second) == pytest.approx(theirs, abs=1e-5)
+    if noise:
+        assert psnr(first, second) == pytest.approx(peak_signal_noise_ratio(first, second), abs=1e-9)
+    else:
+        assert math.isinf(psnr(first, second))
+
+
+def test_both_similarities_are_those_that_each_gives_alone():
+    first, second = pictures(12)
+    assert similarities(first, second) == (ssim(first, second), ms_ssim(first, second))
+
+
+def tile(number, ssim=0.9, psnr=30.0, size=1000):
+    return TileFidelity(TileIndex(0, number, 0), size, 1000, ssim, 0.99, psnr, 1.0 + number)
+
+
+def test_exact_tiles_have_no_psnr_and_do_not_raise_the_mean():
+    found = summed_up([tile(0, 1.0, math.inf), tile(1, 0.8, 30.0), tile(2, 0.9, 40.0)])
+    assert (found.tiles, found.exact_tiles, found.psnr_db, found.least_psnr_db) == (3, 1, 35.0, 30.0)
+    assert found.ssim == pytest.approx(0.9)
+    assert (found.worst_tile, found.most_color_shift_levels) == ("level 0 tile (1, 0)", 3.0)
+    assert summed_up([tile(0, 1.0, math.inf)]).psnr_db is None
+    assert summed_up([]) is None
+
+
+def test_a_tile_counts_as_often_as_it_speaks_for_others():
+    found = summed_up([tile(0, 0.8, size=500), tile(1, 0.9, size=1500)], np.array([3.0, 1.0]))
+    assert found.ssim == pytest.approx(0.825)
+    assert found.bits_per_pixel == pytest.approx(8 * (3 * 500 + 1500) / 4000)
+    assert found.ssim_spread == pytest.approx(math.sqrt(0.75 * 0.025**2 + 0.25 * 0.075**2))
+
+
+def test_what_lies_outside_of_the_level_is_not_looked_at():
+    first, second = pictures(0)
+    second = second.copy()
+    second[:, 200:] = 0
+    found = compared(TileIndex(0, 0, 0), 77, first[:, :200], second)
+    assert (found.ssim, found.px, found.bytes) == (1.0, 256 * 200, 77)
+
+
+class _Level:
+    """As much of a level's plan as is asked for."""
+
+    def __init__(self, number, size, tile):
+        from wsicomp.geometry import TileGrid
+        from wsicomp.slide import Level
+
+        self.number = number
+        self.tile = tile
+        self.grid = TileGrid(size, tile)
+        self._level = Level(size, tile, 1.0)
+
+    def as_level(self, slide):
+        return self._level
+
+
+def test_tissue_tiles_are_half_tissue_or_where_those_are_few_have_any():
+    size = Size(2048, 1024)
+    level = _Level(0, size, Size(256, 256))
+    pixels = np.zeros((64, 128), np.bool_)
+    pixels[:, :40] = True  # two columns of tiles, and half of the third
+    wide = tissue_tiles([level], size, TissueMask(pixels, size, 16, 16, "test"))
+    assert {index.column for index in wide} == {0, 1, 2}
+    assert len(wide) == 12
+    pixels[:] = False
+    pixels[:4, :4] = True
+    few = tissue_tiles([level], size, TissueMask(pixels, size, 16, 16, "test"))
+    assert [str(index) for index in few] == ["level 0 tile (0, 0)"]
+
+
+def test_tiles_with_less_tissue_count_for_the_worst_and_not_for_the_mean():
+    size = Size(2048, 1024)
+    level = _Level(0, size, Size(256, 256))
+    pixels = np.zeros((64, 128), np.bool_)
+    pixels[:, :20] = True  # a column of tiles, and a quarter of the second
+    mask = TissueMask(pixels, size, 16, 16, "test")
+    assert {index.column for index in tissue_tiles([level], size, mask)} == {0}
+    assert {index.column for index in edge_tiles([level], size, mask)} == {1}
+    found = summed_up([tile(0, 0.9, 35.0), replace(tile(1, 0.5, 22.0), is_edge=True)], np.array([1.0, 9.0]))
+    assert (found.tiles, found.edge_tiles, found.ssim, found.psnr_db) == (1, 1, 0.9, 35.0)
+    assert (found.least_ssim, found.least_psnr_db, found.worst_tile) == (0.5, 22.0, "level 0 tile (1, 0)")
+    assert summed_up([replace(tile(1), is_edge=True)]) is None
+
+
+def test_tiles_that_show_too_little_for_ms_ssim_do_not_count():
+    size = Size(256 + 175, 256)
+    level = _Level(0, size, Size(256, 256))
+    mask = TissueMask(np.ones((16, 27), np.bool_), size, 16, 16, "test")
+    assert [index.column for index in tissue_tiles([level], size, mask)] == [0]

@@ -1,0 +1,128 @@
+"""What is found in a tree, what its targets are called, and that any name comes through."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsicomp.batch.target_names import assign_targets
+from wsicomp.config import ConversionConfig
+from wsicomp.formats.discovery import Selection, find_slides
+from wsicomp.path_text import as_path, as_text
+
+
+def made(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"slide")
+
+
+def found(root, **globs):
+    chosen = {name: tuple(values) for name, values in globs.items()}
+    return [slide.source for slide in find_slides(Selection(root, **chosen)).slides]
+
+
+def test_slides_are_found_by_their_names_and_hidden_files_are_not(tmp_path):
+    made(tmp_path, "b.SVS", "a/x.ndpi", "a/notes.txt", "a/._x.ndpi", ".trash/y.svs")
+    inventory = find_slides(Selection(tmp_path))
+    assert [slide.source for slide in inventory.slides] == ["a/x.ndpi", "b.SVS"]
+    assert inventory.others == 2
+
+
+def test_globs_choose_by_name_and_by_path(tmp_path):
+    made(tmp_path, "a/x.svs", "b/x.svs", "b/y.svs", "b/z.scan")
+    assert found(tmp_path, include=["b/*"]) == ["b/x.svs", "b/y.svs", "b/z.scan"]
+    assert found(tmp_path, exclude=["x.*"]) == ["b/y.svs"]
+    assert found(tmp_path, include=["*.scan", "y*"], exclude=["*.svs"]) == ["b/z.scan"]
+
+
+def test_links_to_files_are_slides_and_links_to_folders_are_told(tmp_path):
+    made(tmp_path / "tree", "a/x.svs")
+    made(tmp_path, "elsewhere/y.svs")
+    (tmp_path / "tree/loop").symlink_to(tmp_path / "tree")
+    (tmp_path / "tree/z.svs").symlink_to(tmp_path / "elsewhere/y.svs")
+    (tmp_path / "tree/dangling.svs").symlink_to(tmp_path / "nothing")
+    inventory = find_slides(Selection(tmp_path / "tree"))
+    assert [(slide.source, slide.bytes) for slide in inventory.slides] == [
+        ("a/x.svs", 5),
+        ("dangling.svs", 0),
+        ("z.svs", 5),
+    ]
+    assert inventory.links == ("loop",)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_is_told(tmp_path):
+    made(tmp_path, "closed/x.svs")
+    (tmp_path / "closed").chmod(0)
+    try:
+        assert [name for name, _ in find_slides(Selection(tmp_path)).closed] == ["closed"]
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+def test_a_slide_of_many_files_is_one_and_changes_with_each(tmp_path):
+    made(tmp_path, "a.mrxs", "a/Data0001.dat", "a/Slidedat.ini", "a/inside.tif")
+    (before,) = find_slides(Selection(tmp_path)).slides
+    assert (before.source, before.bytes) == ("a.mrxs", 20)
+    (tmp_path / "a/Data0001.dat").write_bytes(b"longer than before")
+    (after,) = find_slides(Selection(tmp_path)).slides
+    assert after.stamp != before.stamp
+
+
+def test_a_dicom_file_that_comes_changes_those_beside_it(tmp_path):
+    made(tmp_path, "a/1.dcm", "a/2.dcm", "b/1.dcm")
+    before = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}
+    made(tmp_path, "a/3.dcm")
+    after = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}
+    assert {name for name in before if before[name] != after[name]} == {"a/1.dcm", "a/2.dcm"}
+
+
+@given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
+def test_any_name_becomes_a_line_of_text_and_comes_back(name):
+    path = os.fsdecode(name)
+    text = as_text(path)
+    assert text.isprintable()
+    text.encode()
+    assert os.fsencode(as_path(text)) == os.fsencode(as_path(as_text(as_path(text))))
+    assert str(as_path(text)) == str(type(as_path(text))(path))
+
+
+def targets(*names, known=None, **options):
+    return assign_targets(names, ConversionConfig(**options), known or {})
+
+
+def test_a_target_has_its_sources_name_where_the_suffix_fits():
+    assert targets("a.svs", "b/c.ndpi", "d.tif", "e.mrxs") == {
+        "a.svs": "a.svs",
+        "b/c.ndpi": "b/c.ndpi.tiff",
+        "d.tif": "d.tif",
+        "e.mrxs": "e.mrxs.tiff",
+    }
+    assert targets("a.svs", codec="jpegxl") == {"a.svs": "a.svs.tiff"}
+    assert targets("a.tif", format="svs") == {"a.tif": "a.tif.svs"}
+
+
+def test_no_two_targets_are_one_on_any_file_system():
+    names = ["A/x.svs", "a/x.svs", "caf\u00e9.svs", "cafe\u0301.svs", "y.ndpi", "y.ndpi.tiff", "Y.NDPI.TIFF"]
+    chosen = targets(*names)
+    folded = {os.path.normcase(target).casefold().replace("e\u0301", "\u00e9") for target in chosen.values()}
+    assert len(folded) == len(names)
+    assert chosen["A/x.svs"] == "A/x.svs"
+    assert chosen["a/x.svs"].startswith("a/x~")
+
+
+def test_a_target_keeps_its_name_when_another_slide_comes():
+    before = targets("b/x.svs")
+    after = targets("B/x.svs", "b/x.svs", known=before)
+    assert after["b/x.svs"] == before["b/x.svs"] == "b/x.svs"
+    assert after["B/x.svs"].startswith("B/x~")
+
+
+def test_a_name_that_would_be_too_long_is_shortened_and_stays_apart():
+    names = [f"{'ü' * 120}{number}.ndpi" for number in range(20, 22)]
+    chosen = targets(*names)
+    assert all(len(os.fsencode(target)) <= 255 for target in chosen.values())
+    assert len(set(chosen.values())) == 2

@@ -1,0 +1,96 @@
+"""A target is held against its source: whatever is forged is found, and what is honest passes."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from tests.drawn import forged
+from wsicomp import convert_slide
+from wsicomp.cli import main
+from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.opening import open_source
+from wsicomp.progress import untold
+from wsicomp.verification import verify
+from wsicomp.verification.problems import CODES
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """A slide, and another of the same form."""
+    return forged.draw_two(tmp_path_factory.mktemp("forged"))
+
+
+def check(target, source):
+    with closing(open_source(source, target)) as slide:
+        return verify.verify_slide(target, slide, file_sha256(source), 1, untold)
+
+
+@pytest.mark.parametrize("name", forged.FORGERIES)
+def test_a_forged_target_is_found_out(slides, tmp_path, name, monkeypatch):
+    source, other = slides
+    forgery, target = forged.FORGERIES[name], tmp_path / "target.tiff"
+    forged.forge(source, target, forgery, other)
+    monkeypatch.setattr(verify, "check_pixels", lambda *_: [])  # which look at a few tiles of a large slide
+    found = check(target, source)
+    codes = {problem.code for problem in found.problems}
+    assert codes & set(forgery.codes), found.problems
+    assert codes <= set(CODES)
+
+
+HONEST = {
+    "copied": forged.COPIED,
+    "encoded": forged.ENCODED,
+    "emptied": forged.EMPTIED,
+    "kept": forged.KEPT,
+    "packed": forged.PACKED,
+    "restorable": forged.RESTORABLE,
+    "guarded": forged.GUARDED,
+    "exact": forged.EXACT,
+    "poor": forged.POOR,
+    "in its own glass, with all levels": replace(forged.ENCODED, background="auto", levels="full"),
+    "without names": replace(forged.ENCODED, deidentify=True),
+    "without a label": replace(forged.COPIED, label=False),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_conversion_passes(slides, tmp_path, name):
+    config = HONEST[name]
+    target = tmp_path / f"target.{'svs' if config.format == 'svs' else 'tiff'}"
+    convert_slide(slides[0], target, config)
+    found = check(target, slides[0])
+    assert found.problems == ()
+    assert found.removed_area == 0 if config.glass == "keep" else found.removed_area > 0.2
+
+
+def test_an_honest_conversion_passes_whatever_its_mask_was(slides, tmp_path):
+    mask = tmp_path / "nothing.png"
+    Image.new("L", (forged.SIDE // 8, forged.SIDE // 8)).save(mask)
+    for number, codec in enumerate(("copy", "jpeg")):
+        target = tmp_path / f"{number}.tiff"
+        convert_slide(slides[0], target, replace(forged.COPIED, codec=codec, mask=mask))
+        assert check(target, slides[0]).problems == (), "the guard alone kept what is on the glass"
+
+
+def test_what_a_file_says_is_not_believed_but_its_source_has_to_be_given(slides, tmp_path):
+    source, other = slides
+    target = tmp_path / "target.tiff"
+    forged.forge(source, target, forged.FORGERIES["every tile blank"], other)
+    assert main(["verify", str(target)]) == 0, "nothing changed since it was written"
+    assert main(["verify", str(target), "--against", str(source)]) == 1
+
+
+def test_of_a_file_that_is_another_s_a_few_tiles_are_told(slides, tmp_path):
+    source, other = slides
+    target = tmp_path / "target.tiff"
+    forged.forge(source, target, forged.FORGERIES["every tile of tissue blank"], other)
+    found = [problem for problem in check(target, source).problems if problem.code == "tile-blanked"]
+    assert len(found) == 4
+    assert "more tiles like it" in found[-1].message
+
+
+def test_every_kind_of_forgery_is_among_those_that_are_drawn():
+    kinds = {code for one in forged.FORGERIES.values() for code in one.codes}
+    assert kinds >= {"plan-differs", "associated-missing", "tile-blanked", "tile-unlike", "tile-not-lost"}

@@ -1,0 +1,217 @@
+"""The night: survey the trees, have every slide that is due converted, and write down what became of it.
+
+Only this process writes the ledger and moves sources; everything that reads a slide is in the cells. Killed
+at any moment, the next run goes on from the ledger and from the targets that stand there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from logging import Logger
+from pathlib import Path
+
+from wsicomp.batch.executors import Crew, dask_crew, default_jobs, local_crew
+from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
+from wsicomp.batch.ledger_checks import path_flaw
+from wsicomp.batch.monitoring import Heartbeat, held_alone, logged
+from wsicomp.batch.name_key import checked_place, keep_names, kept_names, make_key, read_secret
+from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.quarantine_clock import begun_in, seen_in
+from wsicomp.batch.runner import BatchResult, Run, sweep
+from wsicomp.batch.scheduler import Stop, Watcher, Workshop
+from wsicomp.batch.source_records import Records, forget_stay, read_records, sweep_records, write_stay
+from wsicomp.batch.target_names import assign_targets
+from wsicomp.batch.worklist import Survey, Trees, is_held, survey_tree
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.digest import settings_digest
+from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
+from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
+from wsicomp.inputs import is_folder
+from wsicomp.path_text import as_path, as_text
+from wsicomp.text_format import counted
+
+
+def run_batch(
+    source: Path,
+    target: Path,
+    config: ConversionConfig | None = None,
+    choices: BatchChoices | None = None,
+    watcher: Watcher | None = None,
+    stop: Stop | None = None,
+) -> BatchResult:
+    """Convert a tree of slides into another tree. What the ledger there knows as done is not done again.
+
+    Raises:
+        ConfigError: the choices do not go together, or with these folders.
+        LedgerError: another run is at work, or the ledger cannot be written.
+        SlideReadError, SlideWriteError: a folder cannot be read or written.
+    """
+    trees, config, choices = _checked(source, target, config, choices)
+    settings = settings_digest(config)
+    inventory = find_slides(choices.selection(trees.source))
+    with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
+        listed = _known(ledger, trees, inventory, choices)
+        known = _by_key(listed, inventory, config, choices)
+        for entry in known.values():
+            if entry.state is State.RUNNING:
+                sweep(entry, trees)
+        if choices.name_key is not None:
+            make_key(choices.name_key)
+        seen = _as_recorded(known, trees, choices, log)
+        survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
+        if choices.name_key is not None:
+            keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
+        ledger.note(SOURCE, as_text(trees.source))
+        ledger.drop(survey.dropped)
+        named = (entry for source, entry in known.items() if source not in listed)
+        ledger.put([*named, *seen.values(), *survey.due, *survey.others])
+        ledger.drop(listed.keys() - known.keys())
+        log.info(
+            "begins: %d due, %d to check, %d found",
+            len(survey.due),
+            len(survey.suspects),
+            len(inventory.slides),
+        )
+        with _crew(trees, config, choices) as crew:
+            config = replace(config, workers=choices.workers or crew.threads_a_job)
+            shop = Workshop(trees, choices, ledger, crew, log, Heartbeat(folder), watcher, stop or Stop())
+            result = Run(shop, config).through(survey)
+        log.info("ends: %s", result)
+    return result
+
+
+def survey_batch(
+    source: Path, target: Path, config: ConversionConfig | None = None, choices: BatchChoices | None = None
+) -> tuple[Survey, Inventory]:
+    """What `run_batch` would do, without writing anything.
+
+    Raises:
+        ConfigError, LedgerError, SlideReadError: as `run_batch`.
+    """
+    trees, config, choices = _checked(source, target, config, choices)
+    inventory = find_slides(choices.selection(trees.source))
+    known: Mapping[str, Entry] = {}
+    if Ledger.is_there(trees.target):
+        with Ledger(trees.target, read_only=True) as ledger:
+            known = _known(ledger, trees, inventory, choices)
+        known = _by_key(known, inventory, config, choices)
+    return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
+
+
+def _checked(
+    source: Path, target: Path, config: ConversionConfig | None, choices: BatchChoices | None
+) -> tuple[Trees, ConversionConfig, BatchChoices]:
+    config, choices = config or ConversionConfig(), choices or BatchChoices()
+    choices.check(config)
+    if not is_folder(source):
+        found = "is no folder" if os.path.lexists(source) else "is no folder (no such file)"
+        raise SlideReadError(f"{found}; name the tree of slides to convert", source)
+    if target.exists() and not target.is_dir():
+        raise ConfigError("is no folder; name a tree to write into", target)
+    check_apart(source, target)
+    names = {name: getattr(config, name) for name in ("weights", "model")}
+    absolute = {
+        name: type(value)(Path(value).absolute())
+        for name, value in names.items()
+        if value is not None and Path(value).is_file()
+    }
+    if choices.name_key is not None:
+        choices = replace(choices, name_key=checked_place(choices.name_key, source, target))
+    return Trees(source.absolute(), target.absolute()), replace(config, **absolute), choices
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Refuse trees that share a folder, whatever it is called in each: a mount can show one in both.
+
+    Raises:
+        ConfigError: they do.
+    """
+    said = f"{source} and {target} overlap"
+    here, there = source.resolve(), target.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ConfigError(f"{said}: sources and targets need trees of their own")
+    shown = dict(folders_of(here))
+    for folder, path in folders_of(there):
+        if folder in shown:
+            one = f"{path} is the same folder as {shown[folder]}"
+            raise ConfigError(f"{said}, for {one}: sources and targets need trees of their own")
+
+
+def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchChoices) -> dict[str, Entry]:
+    """What the ledger says, if it is of these trees.
+
+    Raises:
+        ConfigError: it is of another source tree, or all sources are gone at once.
+    """
+    before, now = ledger.fact(SOURCE), as_text(trees.source)
+    if before is not None and before != now and not choices.source_moved:
+        raise ConfigError(
+            f"it holds the conversions of {before}; take a target of its own for {now}, or say "
+            "--source-moved if that is the same tree by another path",
+            trees.target,
+        )
+    known = {entry.source: entry for entry in ledger.entries()}
+    lost = sum(1 for entry in known.values() if entry.is_converted and not entry.removal)
+    if lost and not inventory.slides and not inventory.others and not (trees.source / QUARANTINE).is_dir():
+        raise ConfigError(f"is empty, but {counted(lost, 'slide')} stood here: is it mounted?", trees.source)
+    return known
+
+
+def _by_key(
+    known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, choices: BatchChoices
+) -> dict[str, Entry]:
+    """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
+    if choices.name_key is None:
+        return dict(known)
+    names = kept_names(choices.name_key)
+    found = (slide.source for slide in inventory.slides)
+    targets = assign_targets(found, config, {}, read_secret(choices.name_key))
+    names |= {target: source for source, target in targets.items()}
+    named: dict[str, Entry] = {}
+    for source, entry in known.items():
+        is_nameless = entry.target_sha256 and source.rstrip("~") == entry.target
+        real = names.get(entry.target, source) if is_nameless else source
+        if real == source or (real not in known and not path_flaw(real)):
+            named.setdefault(real, replace(entry, source=real))
+    return named
+
+
+def _as_recorded(
+    known: Mapping[str, Entry], trees: Trees, choices: BatchChoices, log: Logger
+) -> dict[str, Entry]:
+    """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
+    sweep_records(trees.source)
+    try:
+        records = read_records(trees.source)
+    except KeptError as exc:
+        log.warning("days in quarantine are not counted: %s", exc)
+        return {}
+    for source in records.stays:
+        if not os.path.lexists(trees.source / QUARANTINE / as_path(source)):
+            forget_stay(trees.source, source)
+    looked_at = {source: records.accepted(entry) for source, entry in known.items()}
+    changed = {source: entry for source, entry in looked_at.items() if entry != known[source]}
+    held = (entry for entry in looked_at.values() if is_held(entry, trees))
+    try:
+        changed |= {entry.source: entry for entry in _counted(held, trees, records, choices)}
+    except SlideWriteError as exc:
+        log.warning("days in quarantine are not counted: %s", exc)
+    return changed
+
+
+def _counted(held: Iterator[Entry], trees: Trees, records: Records, choices: BatchChoices) -> Iterator[Entry]:
+    """The entries of sources in quarantine after one more run, which the source tree says from now on."""
+    for entry in held:
+        is_known = records.knows_stay(entry)
+        counted = seen_in(records.stayed(entry), choices.quarantine_days) if is_known else begun_in(entry)
+        write_stay(trees.source, counted)
+        yield counted
+
+
+def _crew(trees: Trees, config: ConversionConfig, choices: BatchChoices) -> AbstractContextManager[Crew]:
+    if choices.scheduler is not None:
+        return dask_crew(choices.scheduler, choices.jobs, (trees.source, trees.target))
+    return local_crew(choices.jobs or default_jobs(config))

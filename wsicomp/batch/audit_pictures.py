@@ -1,0 +1,44 @@
+"""Pictures of what a conversion took out, by what its file says: they are of this very conversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.own_files import opened_folder
+from wsicomp.plan import TileAction
+from wsicomp.progress import untold
+from wsicomp.slide import Slide
+from wsicomp.tissue.audit import LEGEND_PX, REMOVED
+from wsicomp.tissue.overlay import save_picture, shaded, spread
+from wsicomp.tissue.overview import read_overview
+
+_SHADE = 0.45
+
+
+def draw_removed(
+    source: Slide, provenance: Provenance, workers: int, picture: Path, root: Path | None = None
+) -> None:
+    """Write a picture of the source with those tiles of level 0 shaded that its conversion shows no more.
+
+    It goes into the tree at `root`, in place of an earlier one.
+
+    Raises:
+        TileReadError: nothing of the source can be decoded.
+        SlideWriteError: the picture cannot be written.
+    """
+    plan = provenance.plan.levels[0]
+    gone = np.isin(plan.actions, (TileAction.BLANK.value, TileAction.EMPTY.value))
+    overview = read_overview(source, workers, untold)
+    rows, columns = overview.pixels.shape[:2]
+    where = spread(gone, plan.as_level(plan.size), (rows, columns))
+    legend = np.full((LEGEND_PX, columns, 3), 255, np.uint8)
+    cv2.rectangle(legend, (8, 8), (32, 30), REMOVED, cv2.FILLED)
+    text = f"{int(gone.sum())} of {gone.size} tiles of level 0 removed"
+    cv2.putText(legend, text, (44, 27), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 1, cv2.LINE_AA)
+    shown = np.vstack([shaded(overview.pixels, where, REMOVED, _SHADE), legend])
+    with opened_folder(picture.parent, root, make=True):
+        save_picture(shown, picture, overwrite=True, root=root)

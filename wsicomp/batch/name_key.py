@@ -1,0 +1,100 @@
+"""The key of a batch whose targets are named by digests: a file apart from them, which says whose each is."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wsicomp.atomic import completed_file
+from wsicomp.errors import ConfigError, SlideWriteError
+from wsicomp.inputs import check_file, reason
+
+_SECRET_BYTES = 32
+
+
+def checked_place(path: Path, source: Path, target: Path) -> Path:
+    """Where the key lies, absolute.
+
+    Raises:
+        ConfigError: that is inside of a tree that may be handed on, or it is no key.
+    """
+    place = path.absolute().resolve()
+    for tree in (source.absolute().resolve(), target.absolute().resolve()):
+        if tree == place or tree in place.parents:
+            message = f"the key {path} lies in {tree}, expected a place apart from both trees"
+            raise ConfigError(f"{message}; name another file")
+    if place.exists():
+        _read(place)
+    elif not place.parent.is_dir():
+        raise ConfigError("its folder is not there; make it first", place)
+    return place
+
+
+def make_key(path: Path) -> None:
+    """Write a new key where there is none.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if not path.exists():
+        _write(path, {"secret": secrets.token_hex(_SECRET_BYTES), "names": {}})
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret of a key; one that nobody keeps where there is no key yet.
+
+    Raises:
+        ConfigError: the file is no key.
+    """
+    if not path.exists():
+        return secrets.token_bytes(_SECRET_BYTES)
+    return bytes.fromhex(_read(path)["secret"])
+
+
+def keep_names(path: Path, names: Mapping[str, str]) -> None:
+    """Add targets to a key, and the sources that they are made from.
+
+    Raises:
+        ConfigError: it cannot be read or written.
+    """
+    values = _read(path)
+    if names.items() <= values["names"].items():
+        return
+    _write(path, {**values, "names": {**values["names"], **names}})
+
+
+def kept_names(path: Path) -> dict[str, str]:
+    """The sources of targets that a key says; none where there is no key yet.
+
+    Raises:
+        ConfigError: the file is no key.
+    """
+    names = _read(path)["names"] if path.exists() else {}
+    return {target: source for target, source in names.items() if isinstance(source, str)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    check_file(path, ConfigError)
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        if len(bytes.fromhex(values["secret"])) == _SECRET_BYTES and isinstance(values["names"], dict):
+            return dict(values)
+    except OSError as exc:
+        raise ConfigError(reason(exc), path) from exc
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise ConfigError("is no key of wsicomp's (a secret, and names); name another file, or a new one", path)
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace the file as a whole, for its owner alone to read."""
+    try:
+        with completed_file(path, overwrite=True) as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(json.dumps(values, indent=1).encode())
+    except SlideWriteError as exc:
+        raise ConfigError(exc.message, path) from exc

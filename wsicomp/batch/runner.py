@@ -1,0 +1,507 @@
+"""One run: what is checked, converted and taken away, in this order, and what each outcome means."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Container
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wsicomp.atomic import sweep_partial
+from wsicomp.batch.jobs import FORGED, PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
+from wsicomp.batch.ledger import (
+    CONVERTED,
+    FOLDER,
+    HELD_FOR_LOOK,
+    LOOK_FIRST,
+    Entry,
+    State,
+    audit_path,
+    entry_flaw,
+    look_path,
+    with_short_texts,
+)
+from wsicomp.batch.quarantine import ProofJob, as_large, deleted, held_back, quarantined
+from wsicomp.batch.quarantine_clock import QUARANTINED, days_left, is_overdue
+from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Task, Workshop
+from wsicomp.batch.source_records import Records, read_records
+from wsicomp.batch.target_names import folded
+from wsicomp.batch.worker_process import CRASHED, HUNG, NO_CELL, STOPPED
+from wsicomp.batch.worklist import DAMAGED, Survey, Trees
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.report import reported_notes
+from wsicomp.errors import KeptError
+from wsicomp.own_files import opened_folder, remove_own
+from wsicomp.path_text import as_path, as_text
+from wsicomp.progress import utc_now
+
+_NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
+"""Causes that say nothing of what was to be checked or proved."""
+
+_TRIES = 3
+"""How often a slide whose process dies is begun in one run: it may have been another's doing."""
+
+_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
+
+    `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
+    and stay) are of this run; `no_room` were not begun for want of space on the disk, of which the least
+    needed `no_room_needs_bytes`, where `no_room_free_bytes` were free and `min_free` GB were to stay. `look`
+    (to be looked at by a person), `waiting` and `failures` count all slides that are in these states now and
+    were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
+    `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
+    every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
+    source was taken away, where what the source tree says of them is damaged.
+    """
+
+    look: int
+    why: str
+    converted: int
+    adopted: int
+    skipped: int
+    failed: int
+    quarantined: int
+    deleted: int
+    kept: int
+    no_room: int
+    waiting: int
+    failures: int
+    elapsed_s: float
+    in_quarantine: int = 0
+    quarantine_bytes: int = 0
+    first_goes_days: float | None = None
+    last_goes_days: float | None = None
+    nothing_removed: str = ""
+    no_room_needs_bytes: int = 0
+    no_room_free_bytes: int = 0
+    min_free: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no slide of the tree failed, and nothing but the user ended the run or kept the sources."""
+        is_hindered = self.failures or self.no_room or self.nothing_removed
+        return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
+
+
+def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
+    """Delete a file of a tree, reached without a link, that still has its size and time (ns); no other.
+
+    Raises:
+        OSError: it is not there, or a folder on the way to it is a link.
+    """
+    with opened_folder((root / path).parent, root) as folder:
+        status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == facts:
+            folder.remove(path.name)
+
+
+def _place(target: str) -> str:
+    """A target's path in the one form that it has on every file system."""
+    return folded(str(as_path(target)))
+
+
+def sweep(entry: Entry, trees: Trees) -> None:
+    """Delete what a killed process left of a slide."""
+    audit = audit_path(trees.target, entry.source)
+    look = look_path(trees.target, entry.source)
+    for path in (trees.target_of(entry), audit, large_audit(audit), look):
+        sweep_partial(path, trees.target)
+    with suppress(OSError):
+        remove_own(large_audit(audit), trees.target)
+
+
+class Run:
+    """A survey carried out in a workshop."""
+
+    def __init__(self, workshop: Workshop, config: ConversionConfig) -> None:
+        self._shop, self._trees, self._config = workshop, workshop.trees, config
+        self._tries: Counter[str] = Counter()
+        self._redone: list[Entry] = []
+        self._proved: set[str] = set()
+        self._found: frozenset[str] = frozenset()
+        self._nothing_removed = ""
+
+    def through(self, survey: Survey) -> BatchResult:
+        """Check what is in doubt, take away what is replaced, convert what is due, take away again.
+
+        Raises:
+            LedgerError: the ledger could not be written.
+        """
+        shop, self._found = self._shop, survey.found
+        shop.expect(survey.due)
+        for entry in survey.others:
+            if entry.state is State.FAILED and not entry.target:
+                shop.ended(entry)
+        shop.work((self._recheck(entry) for entry in survey.suspects), self._rechecked)
+        shop.expect(self._redone)
+        self._take_away()
+        shop.work((self._conversion(entry) for entry in (*survey.due, *self._redone)), self._converted)
+        self._take_away()
+        shop.work(self._pictures(), self._drawn)
+        shop.write_late()
+        why = shop.reason() or FINISHED
+        shop.tell(f"ended: {why}")
+        return self._result(why)
+
+    def _recheck(self, entry: Entry) -> Task:
+        trees = self._trees
+        job = RecheckJob(entry.source, trees.target_of(entry), entry.target_sha256, trees.target)
+        return Task(entry, job)
+
+    def _rechecked(self, task: Task, outcome: Outcome) -> None:
+        entry = task.entry
+        if outcome.cause in _NO_VERDICT:
+            self._shop.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
+            return
+        if outcome.state is State.DONE:
+            good = replace(
+                entry,
+                state=entry.converted_state,
+                target_mtime_ns=outcome.target_mtime_ns,
+                cause="",
+                error="",
+            )
+            self._shop.put(good)
+            return
+        if os.path.lexists(self._trees.source_of(entry)):
+            self._shop.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
+            again = replace(entry, state=State.WAITING, removal="", removed="")
+            self._redone.append(again)
+            self._shop.put(again)
+            return
+        held = self._trees.quarantine_of(entry)
+        where = "its source is gone; take one of them from a copy"
+        if entry.removal == QUARANTINED:
+            where = f"its source is in {held}; move it back and run again"
+        error = f"its target {outcome.error}, and {where}"
+        lost = replace(entry, state=State.FAILED, cause=DAMAGED, error=error, ended=utc_now())
+        self._shop.put(lost)
+        self._shop.counts["failed"] += 1
+        self._shop.ended(lost)
+
+    def _conversion(self, entry: Entry) -> Task:
+        trees = self._trees
+        job = ConversionJob(
+            entry.source,
+            trees.source_of(entry),
+            trees.target_of(entry),
+            trees.target,
+            self._shop.choices.selection(trees.source),
+            replace(self._config, min_free=float(self._shop.choices.min_free)),
+            audit_path(trees.target, entry.source),
+            look_path(trees.target, entry.source),
+            trees.target / FOLDER / "aside" / as_path(entry.target),
+            (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
+            entry.source_sha256,
+            tuple(entry.stale_target.splitlines()),
+        )
+        return Task(entry, job)
+
+    def _converted(self, task: Task, outcome: Outcome) -> None:
+        entry = _settled(task.entry, outcome)
+        if flaw := entry_flaw(entry):
+            error = f"its target says what no conversion does ({flaw}); move it away and run again"
+            outcome = Outcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
+            entry = _settled(task.entry, outcome)
+        if outcome.aside:
+            entry = self._noted(entry, outcome.aside)
+        if outcome.state is not State.DONE:
+            sweep(entry, self._trees)
+        if outcome.cause == STOPPED:
+            self._shop.put(entry)
+            return
+        self._shop.counts[NO_CELL] = self._shop.counts[NO_CELL] + 1 if outcome.cause == NO_CELL else 0
+        self._tries[entry.source] += outcome.cause == CRASHED
+        is_hopeful = outcome.cause == CRASHED and self._tries[entry.source] < _TRIES
+        if outcome.cause == NO_CELL or is_hopeful:
+            again = replace(entry, state=State.WAITING)
+            self._shop.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
+            self._shop.put(again)
+            self._shop.again(replace(task, entry=again))
+            return
+        if entry.is_converted and entry.stale_target:
+            entry = self._without_stale(entry, frozenset(outcome.stale))
+        self._shop.put(entry, outcome.report)
+        self._count(entry, task.entry.source_bytes)
+        self._shop.ended(entry)
+
+    def _count(self, entry: Entry, expected_bytes: int) -> None:
+        counts, sizes = self._shop.counts, self._shop.bytes
+        counts["waiting"] -= 1
+        counts["look"] += entry.state is State.LOOK
+        state = str(State.DONE) if entry.is_converted else str(entry.state)
+        counts["adopted" if entry.adopted else state] += 1
+        sizes["ended"] += expected_bytes
+        if entry.is_converted:
+            sizes["source"] += entry.source_bytes
+            sizes["target"] += entry.target_bytes
+
+    def _without_stale(self, entry: Entry, same: Container[str]) -> Entry:
+        """Take away earlier conversions of other names, now that this one stands, if they are still ours.
+
+        Only those that were made from the same slide, of which `same` has the lines: any other may be all
+        that is left of an earlier slide by this name.
+        """
+        for line in entry.stale_target.splitlines():
+            size, mtime_ns, name = line.split(" ", 2)
+            stale = self._trees.target / as_path(name)
+            try:
+                if _place(name) in self._targets:
+                    continue
+                if line in same:
+                    unlink_within(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
+                elif os.path.lexists(stale):
+                    entry = self._noted(entry, f"{stale} stays: it was not made from this slide as it is now")
+            except OSError as exc:
+                self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
+        return replace(entry, stale_target="")
+
+    @cached_property
+    def _targets(self) -> set[str]:
+        """All targets, by names that no file system takes for one another."""
+        return {_place(entry.target) for entry in self._shop.ledger.entries() if entry.target}
+
+    def _noted(self, entry: Entry, note: str) -> Entry:
+        """The entry with one note more, which the log has too."""
+        self._shop.log.warning("%s: %s", entry.source, note)
+        return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
+
+    def _take_away(self) -> None:
+        """Move away the sources that are proved to be replaced, delete those long in quarantine."""
+        choices, ledger = self._shop.choices, self._shop.ledger
+        if not choices.delete_source or self._shop.reason() or (records := self._records()) is None:
+            return
+        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
+        done = [records.of(entry) for entry in verified]
+        asked = [entry for entry in done if self._is_to_go(entry)]
+        asked = [entry for entry in asked if not self._is_linked(entry)]
+        self._proved.update(entry.source for entry in asked)
+        shop = self._shop
+        shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
+        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
+        held = [records.of(entry) for entry in quarantine]
+        overdue = [entry for entry in held if self._is_overdue(entry)]
+        self._proved.update(f"{entry.source}/" for entry in overdue)
+        shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
+
+    def _records(self) -> Records | None:
+        """What the source tree says of its slides; None where that is damaged, so that nothing goes."""
+        try:
+            return read_records(self._trees.source)
+        except KeptError as exc:
+            if not self._nothing_removed:
+                self._shop.log.error("no source is taken away: %s", exc)
+            self._nothing_removed = str(exc)
+            return None
+
+    def _pictures(self) -> list[Task]:
+        """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
+        trees, tasks = self._trees, []
+        for entry in self._shop.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
+            source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
+            picture = look_path(trees.target, entry.source)
+            if entry.removal == QUARANTINED:
+                source = trees.quarantine_of(entry)
+            if self._is_asked_for(entry) and not os.path.lexists(picture):
+                converted = trees.target_of(entry)
+                job = PictureJob(
+                    entry.source, source, converted, picture, audit, self._config.workers, trees.target
+                )
+                tasks.append(Task(entry, job))
+        return tasks
+
+    def _drawn(self, task: Task, outcome: Outcome) -> None:
+        if outcome.state is not State.DONE:
+            self._shop.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
+
+    def _is_linked(self, entry: Entry) -> bool:
+        """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
+        source = self._trees.source_of(entry)
+        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
+            return False
+        self._keep(entry, KeptError("a link of the tree leads to it"))
+        return True
+
+    @cached_property
+    def _linked(self) -> set[str]:
+        paths = [self._trees.source / as_path(source) for source in self._found]
+        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
+
+    def _is_to_go(self, entry: Entry) -> bool:
+        choices = self._shop.choices
+        has_failed = entry.kept_because and not entry.kept_cause
+        return (
+            entry.source in self._found
+            and entry.source not in self._proved
+            and (entry.restorable or choices.even_if_lossy)
+            and (not has_failed or choices.retry_failed)
+            and not self._is_held_back(entry)
+        )
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
+        cause, why = held_back(entry, self._shop.choices.min_saving)
+        if cause:
+            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
+            self._keep(entry, KeptError(why), cause)
+        return bool(cause)
+
+    def _is_overdue(self, entry: Entry) -> bool:
+        choices, source = self._shop.choices, self._trees.source_of(entry)
+        return (
+            choices.selection(self._trees.source).wants(source)
+            and f"{entry.source}/" not in self._proved
+            and is_overdue(entry, choices.quarantine_days)
+            and not self._is_held_back(entry)
+        )
+
+    def _proof(self, entry: Entry, source: Path) -> Task:
+        job = ProofJob(
+            entry.source,
+            source,
+            self._trees.target_of(entry),
+            entry.source_sha256,
+            entry.target_sha256,
+            self._shop.choices.even_if_lossy,
+            self._config,
+            entry.is_accepted,
+        )
+        return Task(entry, job)
+
+    def _move_away(self, task: Task, outcome: Outcome) -> None:
+        self._proved_so(task, outcome, quarantined)
+
+    def _delete(self, task: Task, outcome: Outcome) -> None:
+        self._proved_so(task, outcome, deleted)
+
+    def _proved_so(self, task: Task, outcome: Outcome, step: _Step) -> None:
+        """Take a source a step further away, if it is proved to be replaced."""
+        if outcome.cause in _NO_VERDICT:
+            return
+        if outcome.state is State.LOOK:
+            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
+            self._keep(unseen, KeptError(held_back(unseen, 0)[1]), HELD_FOR_LOOK)
+            return
+        try:
+            if outcome.state is not State.DONE:
+                raise KeptError(outcome.error)
+            entry = as_large(task.entry, outcome.facts)
+            if self._is_held_back(entry):
+                return
+            entry = step(entry, self._trees, outcome.facts)
+        except KeptError as exc:
+            self._keep(task.entry, exc)
+            return
+        self._shop.put(entry)
+        self._shop.counts[entry.removal] += 1
+        self._shop.log.info("%s: the source is %s", entry.source, entry.removal)
+
+    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
+        self._shop.put(replace(entry, kept_because=str(exc), kept_cause=cause))
+        self._shop.counts["kept"] += 1
+        self._shop.log.warning("%s: the source stays: %s", entry.source, exc)
+
+    def _result(self, why: str) -> BatchResult:
+        counts = self._shop.counts
+        states = Counter(
+            entry.state
+            for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting', 'look')")
+            if self._is_asked_for(entry)
+        )
+        days = self._shop.choices.quarantine_days
+        quarantine = self._shop.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
+        records = self._records() if self._shop.choices.delete_source else None
+        held = [
+            entry
+            for entry in (quarantine if records is None else map(records.of, quarantine))
+            if self._is_asked_for(entry) and not held_back(entry, self._shop.choices.min_saving)[0]
+        ]
+        left = [days_left(entry, days) for entry in held]
+        needs, free = self._shop.least_lacking or (0, 0)
+        return BatchResult(
+            states[State.LOOK],
+            why,
+            converted=counts["done"],
+            adopted=counts["adopted"],
+            skipped=counts["skipped"],
+            failed=counts["failed"],
+            quarantined=counts["quarantined"],
+            deleted=counts["deleted"],
+            kept=counts["kept"],
+            no_room=counts["no room"],
+            waiting=states[State.WAITING],
+            failures=states[State.FAILED],
+            elapsed_s=self._shop.elapsed_s(),
+            in_quarantine=len(held),
+            quarantine_bytes=sum(entry.source_bytes for entry in held),
+            first_goes_days=min(left, default=None),
+            last_goes_days=max(left, default=None),
+            nothing_removed=self._nothing_removed,
+            no_room_needs_bytes=needs,
+            no_room_free_bytes=free,
+            min_free=float(self._shop.choices.min_free),
+        )
+
+    def _is_asked_for(self, entry: Entry) -> bool:
+        selection = self._shop.choices.selection(self._trees.source)
+        return not entry.target or selection.wants(self._trees.source_of(entry))
+
+
+def _settled(entry: Entry, outcome: Outcome) -> Entry:
+    """The entry with what came of its conversion."""
+    entry = replace(
+        entry,
+        state=outcome.state,
+        ended=utc_now(),
+        elapsed_s=outcome.elapsed_s,
+        adopted=outcome.adopted,
+        cause=outcome.cause,
+        error=outcome.error,
+        trace=outcome.trace,
+    )
+    if outcome.report is None:
+        return with_short_texts(replace(entry, notes="", look=""))
+    entry = replace(
+        entry,
+        target_sha256=outcome.target_sha256,
+        target_bytes=outcome.target_bytes,
+        target_mtime_ns=outcome.target_mtime_ns,
+        kept_because="",
+        kept_cause="",
+        **_figures(outcome.report),
+    )
+    if not entry.is_accepted:
+        entry = replace(entry, accepted="", accepted_source="", accepted_target="")
+    return with_short_texts(replace(entry, state=entry.converted_state))
+
+
+def _figures(report: Any) -> dict[str, Any]:
+    levels = report["levels"]
+    kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
+    return {
+        "digest": report["digest"],
+        "source_sha256": report["source_sha256"],
+        "source_bytes": report["source_bytes"],
+        "codec": report["codec"],
+        "verified": report["verified"],
+        "restorable": report["restorable"],
+        "tiles": sum(level[kind] for level in levels for kind in kinds),
+        "removed_tiles": sum(level["blank"] + level["empty"] for level in levels),
+        "rescued_tiles": report["rescued_tiles"],
+        "flawed_tiles": report["flawed_tiles"],
+        "lost_tiles": report["lost_tiles"],
+        "fell_back_tiles": sum(level["guarded"]["fell_back"] for level in levels if level["guarded"]),
+        "notes": "\n".join(reported_notes(report)),
+        "model": report["model"] or "",
+        "removed_area": report["removed_area"] or 0.0,
+        "look": report["look"] or "",
+    }

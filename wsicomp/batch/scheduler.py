@@ -1,0 +1,272 @@
+"""Gives jobs to a crew, as many at a time as it has hands, and stops giving when something says so.
+
+It knows the ledger, the disk and the clock, and leaves what an outcome means to those who gave the task.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from logging import Logger
+from typing import Any, Protocol
+
+from wsicomp.batch.executors import Crew
+from wsicomp.batch.jobs import ConversionJob, Job, Outcome
+from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
+from wsicomp.batch.monitoring import Heartbeat, Snapshot
+from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.worker_process import CRASHED, NO_CELL, STOPPED
+from wsicomp.batch.worklist import Trees
+from wsicomp.errors import LedgerError
+from wsicomp.progress import utc_now
+from wsicomp.text_format import as_bytes, counted
+
+FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
+
+_TICK_S = 0.5
+_NO_PROCESS = 3
+"""So often in a row, and the machine is at its end."""
+
+_ROOM, _ROOM_BYTES = 1.5, 2_000_000
+"""What a conversion may need on the disk: this many times its source, and this for pictures and the ledger.
+
+One that turns out to need more, as for samples without compression, ends before it writes them.
+"""
+
+
+class Watcher(Protocol):
+    """Who is told how the run goes, in the thread that called `run_batch`."""
+
+    def told(self, snapshot: Snapshot) -> None:
+        """Where it stands, about twice a second."""
+        ...
+
+    def ended(self, entry: Entry) -> None:
+        """What became of a slide."""
+        ...
+
+
+class Stop:
+    """How a run is asked to stop: `request` once to finish the slides at hand, again to drop them."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def request(self) -> None:
+        """Ask; safe in a signal handler."""
+        self.requests += 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, and the entry of the slide that it is about."""
+
+    entry: Entry
+    job: Job
+
+
+Settle = Callable[[Task, Outcome], None]
+
+
+def _needed(entry: Entry) -> int:
+    """The bytes that a slide's conversion may need on the disk."""
+    return round(entry.source_bytes * _ROOM) + _ROOM_BYTES
+
+
+class Workshop:
+    """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
+
+    An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
+    `least_lacking` is the least that a slide needs which had no room, and what was free then, in bytes.
+    """
+
+    def __init__(
+        self,
+        trees: Trees,
+        choices: BatchChoices,
+        ledger: Ledger,
+        crew: Crew,
+        log: Logger,
+        heartbeat: Heartbeat,
+        watcher: Watcher | None,
+        stop: Stop,
+    ) -> None:
+        self.trees, self.choices, self.ledger, self.log = trees, choices, ledger, log
+        self.counts: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self.least_lacking: tuple[int, int] | None = None
+        self._crew, self._heartbeat, self._watcher, self._stop = crew, heartbeat, watcher, stop
+        self._start = time.monotonic()
+        self._next_tick = 0.0
+        self._queue: deque[Task] = deque()
+        self._pending: dict[Future[Outcome], Task] = {}
+        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None]] = []
+
+    def work(self, tasks: Iterable[Task], settle: Settle) -> None:
+        """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
+        self._queue = deque(tasks)
+        while self._pending or (self._queue and not self.reason()):
+            self._give_out()
+            wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            for future in [future for future in self._pending if future.done()]:
+                settle(self._pending.pop(future), self._outcome(future))
+            if self._stop.requests > 1:
+                self._crew.stop()
+            self.tell()
+
+    def again(self, task: Task) -> None:
+        """Have a task done once more, after all others."""
+        self._queue.append(task)
+
+    def _give_out(self) -> None:
+        hands = self._crew.jobs()
+        while self._queue and len(self._pending) < hands and not self.reason():
+            task = self._queue.popleft()
+            if isinstance(task.job, ConversionJob):
+                free = self._free_bytes()
+                if not self._has_room(task.entry, free):
+                    if self._pending:
+                        self._queue.appendleft(task)
+                        return
+                    self._left_out(task.entry, free)
+                    continue
+                task = replace(task, entry=self._begun(task.entry))
+            stall_s = self.choices.stall_minutes * 60
+            self._pending[self._crew.submit(task.job, stall_s, self._rate())] = task
+
+    def _free_bytes(self) -> int:
+        try:
+            return shutil.disk_usage(self.trees.target).free
+        except OSError as exc:
+            self.log.error("%s: %s", self.trees.target, exc.strerror)
+            return 0
+
+    def _has_room(self, entry: Entry, free: int) -> bool:
+        entries = (*(task.entry for task in self._pending.values()), entry)
+        return free - sum(map(_needed, entries)) >= self.choices.min_free * 1e9
+
+    def _left_out(self, entry: Entry, free: int) -> None:
+        """Count a slide that has no room, and say what it needs."""
+        need = _needed(entry)
+        self.counts["no room"] += 1
+        self.least_lacking = min(self.least_lacking or (need, free), (need, free))
+        self.log.warning(
+            "%s: no room on the disk: needs %s, has %s", entry.source, as_bytes(need), as_bytes(free)
+        )
+
+    def _begun(self, entry: Entry) -> Entry:
+        attempts = min(entry.attempts + 1, MOST_ATTEMPTS)
+        begun = replace(entry, state=State.RUNNING, attempts=attempts, started=utc_now(), cause="", error="")
+        self.put(begun)
+        return begun
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        """What came back; an executor that lost its worker says so by an exception."""
+        try:
+            trouble = future.exception()
+        except CancelledError as exc:
+            trouble = exc
+        if trouble is None:
+            return future.result()
+        if not self._crew.is_there():
+            return Outcome(State.WAITING, STOPPED, "the cluster is gone")
+        error = f"its worker died ({type(trouble).__name__}: {trouble})"
+        return Outcome(State.FAILED, CRASHED, " ".join(error.split()))
+
+    def reason(self) -> str:
+        """Why nothing more may begin; "" if something may."""
+        until, limit = self.choices.until, self.choices.max_failures
+        if self._stop.requests:
+            return ASKED
+        troubles = {
+            "the ledger cannot be written": bool(self._unwritten),
+            "no process can be started for a slide": self.counts[NO_CELL] >= _NO_PROCESS,
+            "the cluster is gone": not self._crew.is_there(),
+            UNTIL: until is not None and datetime.now(until.tzinfo) >= until,
+            f"{counted(limit or 0, 'failure')}": limit is not None and self.counts["failed"] >= limit,
+        }
+        return next((trouble for trouble, is_so in troubles.items() if is_so), "")
+
+    def _rate(self) -> float | None:
+        """The bytes a second that one job may move; None for as many as it can."""
+        limit = self.choices.limit_rate
+        return None if limit is None else limit * 1e6 / self._crew.jobs()
+
+    def put(self, entry: Entry, report: Mapping[str, Any] | None = None) -> None:
+        """Write an entry down, and the whole report of its conversion."""
+        try:
+            self.ledger.put([entry], {} if report is None else {entry.source: report})
+        except LedgerError as exc:
+            self.log.error("%s", exc)
+            self._unwritten.append((entry, report))
+
+    def write_late(self) -> None:
+        """Write down what could not be written.
+
+        Raises:
+            LedgerError: it still cannot.
+        """
+        for entry, report in self._unwritten:
+            self.ledger.put([entry], {} if report is None else {entry.source: report})
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Count slides as waiting for this run."""
+        for entry in entries:
+            self.counts["waiting"] += 1
+            self.bytes["total"] += entry.source_bytes
+
+    def ended(self, entry: Entry) -> None:
+        """Tell of a slide's end."""
+        level = self.log.warning if entry.state is State.FAILED else self.log.info
+        why = f" ({entry.error})" if entry.error else ""
+        level("%s: %s%s after %.1f s", entry.shown, entry.state, why, entry.elapsed_s)
+        self._watch(lambda watcher: watcher.ended(entry))
+
+    def tell(self, state: str | None = None) -> None:
+        """Tell where the run stands, now and then; always with a `state`."""
+        now = time.monotonic()
+        if state is None and now < self._next_tick:
+            return
+        self._next_tick = now + _TICK_S
+        snapshot = self._snapshot(state or "running")
+        self._heartbeat.beat(snapshot, now=state is not None)
+        self._watch(lambda watcher: watcher.told(snapshot))
+
+    def _watch(self, tell: Callable[[Watcher], None]) -> None:
+        """Tell who watches; nobody, when that ends in an error, as where a terminal was closed."""
+        if self._watcher is None:
+            return
+        try:
+            tell(self._watcher)
+        except OSError as exc:
+            self._watcher = None
+            self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)
+
+    def _snapshot(self, state: str) -> Snapshot:
+        elapsed_s = self.elapsed_s()
+        ended, total = self.bytes["ended"], self.bytes["total"]
+        return Snapshot(
+            state=state,
+            look=self.counts["look"],
+            waiting=self.counts["waiting"],
+            done=self.counts["done"] + self.counts["adopted"],
+            skipped=self.counts["skipped"],
+            failed=self.counts["failed"],
+            done_bytes=ended,
+            total_bytes=total,
+            target_bytes=self.bytes["target"],
+            converted_bytes=self.bytes["source"],
+            elapsed_s=elapsed_s,
+            eta_s=(total - ended) * elapsed_s / ended if ended else None,
+            running=self._crew.running(),
+        )
+
+    def elapsed_s(self) -> float:
+        """The seconds since the run began."""
+        return time.monotonic() - self._start

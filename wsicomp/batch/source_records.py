@@ -1,0 +1,256 @@
+"""What a source tree says of its slides: since when they are in quarantine, and at which somebody has looked.
+
+Whoever may write the target tree may write its ledger, so that no source goes by what that says. These are
+small files in the quarantine folder of the source tree, one for each source there and one for each
+acceptance. The ledger has the same for status and report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wsicomp.atomic import completed_file, sweep_partial
+from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.ledger_checks import path_flaw
+from wsicomp.errors import KeptError, SlideWriteError
+from wsicomp.formats.discovery import QUARANTINE
+from wsicomp.own_files import Folder, opened_folder, read_own, remove_own
+
+_MOST_BYTES = 1 << 17
+"""The longest path, every byte of it escaped, has a half of it."""
+_MOST_DAYS, _MOST_RUNS = 1e6, 1_000_000
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Stay:
+    """How long a source has been in quarantine, as `Entry` has it; `sha256` is that of the source."""
+
+    source: str
+    sha256: str
+    age: float
+    runs: int
+    seen: str
+
+    @property
+    def place(self) -> Path:
+        """Where it stands in the quarantine folder."""
+        return _place(".days", self.source)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is one that a run could have written."""
+        return (
+            type(self.source) is str
+            and self.source != ""
+            and not path_flaw(self.source)
+            and _is_digest(self.sha256)
+            and type(self.age) in (int, float)
+            and 0 <= self.age <= _MOST_DAYS
+            and type(self.runs) is int
+            and 0 <= self.runs <= _MOST_RUNS
+            and _is_time(self.seen)
+        )
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """When somebody had looked at a conversion of a source, both by their SHA-256."""
+
+    source_sha256: str
+    target_sha256: str
+    accepted: str
+
+    @property
+    def place(self) -> Path:
+        """Where it stands in the quarantine folder."""
+        return _place(".accepted", f"{self.source_sha256} {self.target_sha256}")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is one that `batch accept` could have written."""
+        return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
+
+
+_Record = TypeVar("_Record", Stay, Acceptance)
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that a source tree says of its slides."""
+
+    stays: Mapping[str, Stay]
+    acceptances: Mapping[tuple[str, str], Acceptance]
+
+    def knows_stay(self, entry: Entry) -> bool:
+        """Whether it is written down since when this very source is in quarantine."""
+        stay = self.stays.get(entry.source)
+        return stay is not None and stay.sha256 == entry.source_sha256
+
+    def of(self, entry: Entry) -> Entry:
+        """The entry as it is for taking its source away: not by what the ledger says of days and looks."""
+        entry = replace(self.stayed(entry), accepted="", accepted_source="", accepted_target="")
+        return self.accepted(_in_its_state(entry))
+
+    def stayed(self, entry: Entry) -> Entry:
+        """The entry with its days in quarantine, none where nothing is written down."""
+        stay = self.stays[entry.source] if self.knows_stay(entry) else Stay(entry.source, "", 0.0, 0, "")
+        return replace(
+            entry, quarantine_age=float(stay.age), quarantine_runs=stay.runs, quarantine_seen=stay.seen
+        )
+
+    def accepted(self, entry: Entry) -> Entry:
+        """The entry, and that somebody has looked at it, if that is written down."""
+        digests = entry.source_sha256, entry.target_sha256
+        found = self.acceptances.get(digests)
+        if found is None or not entry.look or entry.is_accepted:
+            return entry
+        seen = replace(entry, accepted=found.accepted, accepted_source=digests[0], accepted_target=digests[1])
+        return _in_its_state(seen)
+
+
+def _in_its_state(entry: Entry) -> Entry:
+    return replace(entry, state=State(entry.converted_state)) if entry.is_converted else entry
+
+
+def read_records(source: Path) -> Records:
+    """All records of a source tree.
+
+    Raises:
+        KeptError: one of them is none that wsicomp wrote, or cannot be read.
+    """
+    stays = {stay.source: stay for stay in _read_all(source, ".days", Stay)}
+    found = _read_all(source, ".accepted", Acceptance)
+    return Records(stays, {(one.source_sha256, one.target_sha256): one for one in found})
+
+
+def is_written(source: Path, entry: Entry) -> bool:
+    """Whether a source tree has the acceptance of this conversion of this source."""
+    wanted = Acceptance(entry.source_sha256, entry.target_sha256, "")
+    place = source / QUARANTINE / wanted.place
+    with suppress(OSError, KeptError):
+        return _read(read_own(place, source, _MOST_BYTES + 1), place, Acceptance).place == wanted.place
+    return False
+
+
+def write_stay(source: Path, entry: Entry) -> None:
+    """Write down how long a source has been in quarantine, as the entry has it.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    age, runs = entry.quarantine_age, entry.quarantine_runs
+    _write(source, Stay(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
+
+
+def write_acceptance(source: Path, entry: Entry) -> None:
+    """Write down that somebody has looked at a conversion.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    _write(source, Acceptance(entry.source_sha256, entry.target_sha256, entry.accepted))
+
+
+def forget_stay(source: Path, name: str) -> None:
+    """Take away what is said of a source that is in quarantine no more, as well as it can be."""
+    with suppress(OSError):
+        remove_own(source / QUARANTINE / _place(".days", name), source)
+
+
+def sweep_records(source: Path) -> None:
+    """Delete what killed processes left half-written."""
+    for folder in (".days", ".accepted"):
+        path = source / QUARANTINE / folder
+        with suppress(OSError), opened_folder(path, source) as opened:
+            names = os.listdir(opened.held)  # noqa: PTH208 - of an open folder
+            for name in {name.removeprefix(".").split(".")[0] for name in names if name.startswith(".")}:
+                sweep_partial(path / f"{name}.json", source)
+
+
+def _place(folder: str, key: str) -> Path:
+    return Path(folder) / f"{sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def _write(source: Path, record: Stay | Acceptance) -> None:
+    place = source / QUARANTINE / record.place
+    if not record.is_sound:
+        raise SlideWriteError("the ledger says of it what no run does", place)
+    try:
+        with opened_folder(place.parent, source, make=True):
+            pass
+    except SlideWriteError:
+        raise
+    except OSError as exc:
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", place) from exc
+    with completed_file(place, overwrite=True, root=source) as file:
+        file.write(json.dumps(asdict(record)).encode())
+
+
+def _read_all(source: Path, folder: str, kind: type[_Record]) -> Iterator[_Record]:
+    path = source / QUARANTINE / folder
+    try:
+        with opened_folder(path, source) as opened:
+            for name in sorted(os.listdir(opened.held)):  # noqa: PTH208 - of an open folder
+                if not name.startswith("."):  # half-written by a run that was killed
+                    yield from _read_one(opened, name, kind)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise _refused(path, exc) from exc
+
+
+def _read_one(folder: Folder, name: str, kind: type[_Record]) -> Iterator[_Record]:
+    try:
+        with open(folder.open(name, os.O_RDONLY), "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise _refused(folder.path / name, exc) from exc
+    yield _read(data, folder.path / name, kind)
+
+
+def _refused(path: Path, exc: OSError) -> KeptError:
+    if isinstance(exc, SlideWriteError):
+        return KeptError(exc.message, exc.path)
+    return KeptError(f"cannot be read ({exc.strerror or exc})", path)
+
+
+def _read(data: bytes, path: Path, kind: type[_Record]) -> _Record:
+    try:
+        record = kind(**_values(data, {field.name for field in fields(kind)}))
+        if record.is_sound and record.place.name == path.name:
+            return record
+    except (ValueError, RecursionError):
+        pass
+    raise KeptError("is not what wsicomp wrote of a source; look at it, then move it away", path)
+
+
+def _values(data: bytes, names: set[str]) -> dict[str, Any]:
+    values = json.loads(data) if len(data) <= _MOST_BYTES else None
+    if not isinstance(values, dict) or values.keys() != names:
+        raise ValueError("no record")
+    return values
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False

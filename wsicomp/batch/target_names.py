@@ -1,0 +1,98 @@
+"""What a slide's target is called, and how any file's name becomes a line of text and back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from wsicomp.config import ConversionConfig
+from wsicomp.path_text import as_path, as_text
+
+_TIFF = (".tif", ".tiff", ".btf")
+_SVS_CODECS = ("auto", "copy", "jpeg", "jpeg2000")
+_LONGEST_NAME = 255
+_DIGEST_LETTERS = 32
+
+
+def assign_targets(
+    sources: Iterable[str], config: ConversionConfig, known: Mapping[str, str], secret: bytes | None = None
+) -> dict[str, str]:
+    """The target of each source, both relative and as text; those that are `known` stay if they can.
+
+    `known` are those of all slides that ever were: what belongs to one that is no more is not given away.
+    No two are the same, also where the file system does not tell cases or Unicode's ways of writing apart.
+    With a `secret` they are named by digests of their sources' paths, which nobody finds without it.
+    """
+    wished = {source: _wished(source, config) for source in sorted(sources)}
+    if secret is not None:
+        return {source: _digest_name(source, target, secret) for source, target in wished.items()}
+    settled = {
+        source: known[source]
+        for source, target in wished.items()
+        if known.get(source) in (target, _apart(target, source))
+    }
+    targets: dict[str, str] = {}
+    taken = {folded(target) for source, target in known.items() if source not in wished}
+    for source, target in {**settled, **wished}.items():
+        chosen = settled.get(source, target)
+        if folded(chosen) in taken:
+            chosen = _apart(target, source)
+        taken.add(folded(chosen))
+        targets[source] = chosen
+    return targets
+
+
+def _digest_name(source: str, target: str, secret: bytes) -> str:
+    digest = hmac.new(secret, source.encode(), hashlib.sha256).hexdigest()
+    return digest[:_DIGEST_LETTERS] + PurePosixPath(target).suffix.lower()
+
+
+def folded(text: str) -> str:
+    """A path as text in the one form that it has where neither cases nor Unicode's ways of writing count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _wished(source: str, config: ConversionConfig) -> str:
+    """The source's own name, where its suffix fits what will be written, else with another one behind it."""
+    path = PurePosixPath(source)
+    suffix = path.suffix.lower()
+    could_be_svs = config.format == "svs" or (
+        config.format == "auto"
+        and config.codec in _SVS_CODECS
+        and config.glass != "empty"
+        and config.overview == "none"
+    )
+    if (suffix == ".svs" and could_be_svs) or (suffix in _TIFF and config.format != "svs"):
+        name = path.name
+    else:
+        name = f"{path.name}{'.svs' if config.format == 'svs' else '.tiff'}"
+    wished = str(path.with_name(name))
+    return _apart(wished, source) if _is_long(name) else wished
+
+
+def possible_targets(source: str) -> frozenset[str]:
+    """All targets that a slide may have, by whatever options."""
+    path = PurePosixPath(source)
+    names = {f"{path.name}.tiff", f"{path.name}.svs"}
+    if path.suffix.lower() in (".svs", *_TIFF):
+        names.add(path.name)
+    plain = {str(path.with_name(name)) for name in names if not _is_long(name)}
+    return frozenset(plain | {_apart(str(path.with_name(name)), source) for name in names})
+
+
+def _is_long(name: str) -> bool:
+    return len(os.fsencode(as_path(name))) > _LONGEST_NAME
+
+
+def _apart(target: str, source: str) -> str:
+    """The target by a name that no other source has, and that is not too long."""
+    path = PurePosixPath(target)
+    mark = f"~{hashlib.sha256(source.encode()).hexdigest()[:8]}{path.suffix}"
+    stem = str(as_path(path.name.removesuffix(path.suffix)))
+    while len(os.fsencode(stem + mark)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return str(path.with_name(as_text(stem) + mark))

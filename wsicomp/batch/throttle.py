@@ -1,0 +1,47 @@
+"""A limit on what a process reads and writes, for storage that others need at night too."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from wsicomp.errors import ConfigError
+from wsicomp.progress import Progress
+
+_NAP_S = 0.5
+
+
+def check_pace() -> None:
+    """Refuse a limit where the system does not count what a process reads.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not hasattr(psutil.Process, "io_counters"):
+        raise ConfigError("this system does not count what a process reads; leave limit-rate out")
+
+
+def paced(on_progress: Progress, bytes_per_s: float | None) -> Progress:
+    """A progress that waits until what this process has read and written since now keeps to the limit.
+
+    Everything counts, also what comes out of the system's cache. While it waits it still tells progress.
+    """
+    if bytes_per_s is None:
+        return on_progress
+    process = psutil.Process()
+    start, before = time.monotonic(), _moved(process)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        on_progress(stage, done, total)
+        due = start + (_moved(process) - before) / bytes_per_s
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(min(left, _NAP_S))
+            on_progress(stage, done, total)
+
+    return progress
+
+
+def _moved(process: psutil.Process) -> int:
+    counted = process.io_counters()
+    return int(counted.read_chars + counted.write_chars)

@@ -1,0 +1,242 @@
+"""A process of its own for the jobs of one thread: what crashes, hangs or eats memory there ends there.
+
+`run_job` is what every executor runs, in a thread of this machine or of a Dask worker. The thread keeps its
+cell from job to job. A cell ends when the process that started it does, however that went.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from wsicomp.batch.jobs import Job, Outcome
+from wsicomp.batch.ledger import State
+from wsicomp.batch.throttle import paced
+from wsicomp.concurrency import let_idle_threads_sleep
+
+CRASHED, HUNG, STOPPED, NO_CELL = "crash", "hang", "stopped", "no process"
+
+_JOBS_A_CELL = 500
+"""After so many it starts anew, so that what native libraries leak does not add up over a night."""
+_TOLD_EVERY_S = 0.2
+_NICENESS = 10
+_KILLED_FIRST = "500"
+_TRACE_BYTES = 4000
+_END_S = 10
+_PACKAGE = Path(__file__).parents[2]
+
+Running = dict[str, tuple[str, int, int]]
+"""For each slide at work in this process: its stage, what is done of it, its total."""
+
+
+class Cell:
+    """The side of a cell that gives it jobs; one thread's. `batch` is whose job it has, "" for none."""
+
+    def __init__(self) -> None:
+        with ExitStack() as opened:
+            self._errors = opened.enter_context(tempfile.TemporaryFile())
+            ours, theirs = (opened.enter_context(end) for end in socket.socketpair())
+            paths = [str(_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+            command = f"from wsicomp.batch.worker_process import serve; serve({theirs.fileno()})"
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-P", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            )
+            self._connection = Connection(ours.detach())
+            theirs.close()
+            opened.pop_all()
+        self._jobs = 0
+        self.batch = ""
+        self.is_stopped = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes another job."""
+        return self._process.poll() is None and self._jobs < _JOBS_A_CELL
+
+    def run(
+        self,
+        job: Job,
+        stall_s: float,
+        bytes_per_s: float | None,
+        told: Callable[[str, int, int], None],
+    ) -> Outcome:
+        """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
+        self._jobs += 1
+        place = "its start"
+        start = time.perf_counter()
+        errors_from = os.fstat(self._errors.fileno()).st_size
+        try:
+            self._connection.send((job, bytes_per_s))
+            while self._connection.poll(stall_s):
+                message = self._connection.recv()
+                if isinstance(message, Outcome):
+                    return message
+                told(*message)
+                place = "{} {} of {}".format(*message)
+        except (EOFError, OSError):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S)
+            self.kill()
+            return self._lost(place, errors_from, time.perf_counter() - start)
+        self.kill()
+        error = f"no progress for {stall_s:g} s at {place}; its process was killed"
+        trace = self._told_since(errors_from)
+        return Outcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
+
+    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
+        if self.is_stopped:
+            return Outcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
+        code = self._process.returncode or 0
+        how = f"ended with exit code {code}"
+        if code < 0:
+            how = f"was killed by signal {-code} ({signal.strsignal(-code)})"
+        if code == -signal.SIGKILL:
+            how += ", as the system does for want of memory"
+        trace = self._told_since(errors_from)
+        return Outcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
+
+    def _told_since(self, start: int) -> str:
+        """The end of what the process wrote to stderr, as a crash's stacks."""
+        end = os.fstat(self._errors.fileno()).st_size
+        start = max(start, end - _TRACE_BYTES)
+        return os.pread(self._errors.fileno(), end - start, start).decode(errors="replace")
+
+    def kill(self) -> None:
+        """End the process at once, and wait a moment for its end: what hangs in the system may take long."""
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
+
+    def close(self) -> None:
+        """End it and let go of it."""
+        self.kill()
+        self._connection.close()
+        self._errors.close()
+
+
+_OWN = threading.local()
+_LOCK = threading.Lock()
+_CELLS: dict[int, Cell] = {}
+_RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
+
+
+def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> Outcome:
+    """Run a job of a batch, by its name, in this thread's cell: an outcome whatever happens to it."""
+    cell: Cell | None = getattr(_OWN, "cell", None)
+    if cell is None or not cell.is_usable:
+        try:
+            cell = _fresh(cell)
+        except OSError as exc:
+            return Outcome(
+                State.WAITING, NO_CELL, f"no process can be started for it ({exc.strerror or exc})"
+            )
+    cell.batch = batch
+
+    def told(stage: str, done: int, total: int) -> None:
+        _RUNNING[batch, job.name] = (stage, done, total)
+
+    told("start", 0, 1)
+    try:
+        return cell.run(job, stall_s, bytes_per_s, told)
+    finally:
+        cell.batch = ""
+        _RUNNING.pop((batch, job.name), None)
+
+
+def _fresh(old: Cell | None) -> Cell:
+    cell = Cell()
+    with _LOCK:
+        if old is not None:
+            _CELLS.pop(id(old), None)
+            old.close()
+        _CELLS[id(cell)] = cell
+    _OWN.cell = cell
+    return cell
+
+
+def running(batch: str) -> Running:
+    """What the cells of this process are at for a batch."""
+    return {name: stage for (whose, name), stage in list(_RUNNING.items()) if whose == batch}
+
+
+def stop_cells(batch: str) -> None:
+    """Kill the cells of this process that work for a batch; their jobs come back as stopped."""
+    with _LOCK:
+        cells = [cell for cell in _CELLS.values() if cell.batch == batch]
+    for cell in cells:
+        cell.is_stopped = True
+        cell.kill()
+
+
+def close_cells() -> None:
+    """Let go of all cells of this process that work for nobody."""
+    with _LOCK:
+        for name in [name for name, cell in _CELLS.items() if not cell.batch]:
+            _CELLS.pop(name).close()
+
+
+def serve(descriptor: int) -> None:
+    """The cell's own side: run what comes, tell of it, end when the other side does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    let_idle_threads_sleep()
+    _give_way()
+    connection = Connection(descriptor)
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
+    while True:
+        job, bytes_per_s = jobs.get()
+        start = time.perf_counter()
+        outcome = job.run(paced(_Teller(connection), bytes_per_s))
+        connection.send(replace(outcome, elapsed_s=time.perf_counter() - start))
+
+
+def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
+    """Hand on jobs. When nobody is there to give any, what is at work is in vain: end at once."""
+    try:
+        while True:
+            jobs.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _give_way() -> None:
+    """Let others go first: on the processor, and when memory must be had from somebody."""
+    os.nice(_NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
+
+
+class _Teller:
+    """Tells of progress, but not of every tile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stage = ""
+        self._next = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage or now >= self._next:
+            self._stage, self._next = stage, now + _TOLD_EVERY_S
+            self._connection.send((stage, done, total))

@@ -1,0 +1,219 @@
+"""What a run has to do: the tree as it is, held against the ledger and the targets on the disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsicomp.batch.jobs import GONE, PASSING
+from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
+from wsicomp.batch.name_key import read_secret
+from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, put_in
+from wsicomp.batch.target_names import assign_targets
+from wsicomp.config import ConversionConfig
+from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
+from wsicomp.own_files import opened_folder
+from wsicomp.path_text import as_path
+from wsicomp.progress import utc_now
+
+_DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
+UNKNOWN = "unknown"
+"""The digest of a target of before, of which only size and time are known."""
+
+DAMAGED = "target damaged"
+"""The cause of a failure: the target is not what was written, and its source is not there."""
+
+
+@dataclass(frozen=True)
+class Trees:
+    """The two trees, by absolute paths."""
+
+    source: Path
+    target: Path
+
+    def source_of(self, entry: Entry) -> Path:
+        """Where the source stands, or stood."""
+        return self.source / as_path(entry.source)
+
+    def quarantine_of(self, entry: Entry) -> Path:
+        """Where it goes before it is deleted."""
+        return self.source / QUARANTINE / as_path(entry.source)
+
+    def target_of(self, entry: Entry) -> Path:
+        """Where the conversion stands."""
+        return self.target / as_path(entry.target)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`due` are to be converted, `suspects` done but to be held against their SHA-256.
+
+    `looks` are done, and to be looked at by a person. `found` are the sources of all slides of the selection.
+    `others` are entries that changed without anything to do; `dropped` the sources of those that are no more.
+    """
+
+    found: frozenset[str]
+    due: tuple[Entry, ...]
+    suspects: tuple[Entry, ...]
+    looks: tuple[Entry, ...]
+    others: tuple[Entry, ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Rules:
+    trees: Trees
+    settings: str
+    choices: BatchChoices
+
+
+def survey_tree(
+    inventory: Inventory,
+    known: Mapping[str, Entry],
+    trees: Trees,
+    config: ConversionConfig,
+    settings: str,
+    choices: BatchChoices,
+) -> Survey:
+    """Decide for every slide that was found, and for every one that the ledger knows."""
+    rules = _Rules(trees, settings, choices)
+    found = {slide.source: slide for slide in inventory.slides}
+    before = {source: entry.target for source, entry in known.items()}
+    secret = None if choices.name_key is None else read_secret(choices.name_key)
+    targets = assign_targets(found, config, before, secret)
+    lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
+    for source, slide in found.items():
+        for kind, entry in _with_source(slide, targets[source], known.get(source), rules):
+            lists[kind].append(entry)
+    for source, old in known.items():
+        if source not in found and old.target:
+            for kind, entry in _without_source(old, rules):
+                lists[kind].append(entry)
+    dropped = tuple(source for source, entry in known.items() if not entry.target)
+    due, suspects, others = (tuple(lists[kind]) for kind in (_DUE, _SUSPECT, _OTHER))
+    again = {entry.source for entry in due}
+    looks = tuple(
+        entry for source, entry in known.items() if entry.state is State.LOOK and source not in again
+    )
+    return Survey(frozenset(found), due, suspects, looks, others, dropped)
+
+
+def _with_source(
+    slide: FoundSlide, target: str, old: Entry | None, rules: _Rules
+) -> Iterator[tuple[str, Entry]]:
+    """What to do about a slide of the tree."""
+    entry = _fresh(slide, target, rules, old)
+    if old is not None and old.removal and old.stamp != slide.stamp:
+        yield _OTHER, _taken(old)
+    elif old is None or not _is_settled(old, entry, rules.choices):
+        yield _DUE, entry
+    elif old.is_converted:
+        verdict = _look(old, rules)
+        if verdict == "gone":
+            yield _DUE, replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0)
+        elif verdict == "suspect":
+            yield _SUSPECT, old
+        elif old.removal:
+            yield _OTHER, replace(old, removal="", removed="")
+
+
+def _taken(old: Entry) -> Entry:
+    """A slide by the name of one that was taken away, whose conversion must not make way for it."""
+    error = (
+        "another slide of this name was converted, and its source taken away; give the new one another name "
+        "(or, if it is the same one, its old time)"
+    )
+    return Entry(f"{old.source}/", "", State.FAILED, ended=utc_now(), cause=NAME_TAKEN, error=error)
+
+
+def _folders(inventory: Inventory) -> Iterator[Entry]:
+    for link in inventory.links:
+        error = "a link to a folder is not entered; make its target a batch of its own"
+        yield Entry(f"{link}/", "", State.SKIPPED, ended=utc_now(), cause="link to a folder", error=error)
+    for folder, reason in inventory.closed:
+        error = f"the folder cannot be read ({reason}); what is in it is not converted"
+        yield Entry(f"{folder}/", "", State.FAILED, ended=utc_now(), cause="unreadable folder", error=error)
+
+
+def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> Entry:
+    """The entry of a slide that is to be converted, with what is still true of an earlier conversion."""
+    entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings)
+    if old is None:
+        return entry
+    stale = (
+        {old.target: f"{old.target_bytes} {old.target_mtime_ns} {old.target}"} if old.target_sha256 else {}
+    )
+    for line in old.stale_target.splitlines():
+        stale.setdefault(line.split(" ", 2)[2], line)
+    written = stale.pop(target, None)
+    entry = replace(
+        entry,
+        attempts=old.attempts,
+        # A ledger that was made anew knows the target, but not which file by this name it was made from.
+        source_sha256=old.source_sha256 if old.stamp else "",
+        stale_target="\n".join(stale.values()),
+        accepted=old.accepted,
+        accepted_source=old.accepted_source,
+        accepted_target=old.accepted_target,
+    )
+    if written is None:
+        return entry
+    size, mtime_ns, _ = written.split(" ", 2)
+    sha256 = old.target_sha256 if old.target == target else UNKNOWN
+    return replace(entry, target_sha256=sha256, target_bytes=int(size), target_mtime_ns=int(mtime_ns))
+
+
+def _is_settled(old: Entry, entry: Entry, choices: BatchChoices) -> bool:
+    if (old.stamp, old.settings, old.target) != (entry.stamp, entry.settings, entry.target):
+        return False
+    if old.state is State.FAILED and old.cause == DAMAGED:
+        return False
+    if old.state is State.FAILED:
+        return not choices.retry_failed and old.cause not in PASSING
+    return old.is_converted or old.state is State.SKIPPED
+
+
+def _look(entry: Entry, rules: _Rules) -> str:
+    """What a glance at a target says: "good", "gone", or "suspect"."""
+    target = rules.trees.target_of(entry)
+    try:
+        with opened_folder(target.parent, rules.trees.target) as folder:
+            status = folder.status(target.name)
+    except OSError:
+        return "gone"
+    if status is None:
+        return "gone"
+    same = (status.st_size, status.st_mtime_ns) == (entry.target_bytes, entry.target_mtime_ns)
+    same = same and stat.S_ISREG(status.st_mode)
+    return "good" if same and not rules.choices.recheck else "suspect"
+
+
+def is_held(entry: Entry, trees: Trees) -> bool:
+    """Whether a slide's source lies in quarantine, where the ledger says that it does."""
+    return entry.removal == QUARANTINED and os.path.isfile(trees.quarantine_of(entry))  # noqa: PTH113
+
+
+def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
+    """What to do about a slide that is not in the tree, or not among those that are asked for."""
+    is_there = os.path.lexists(rules.trees.source_of(entry))
+    in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - raises nowhere
+    if entry.is_converted or entry.cause == DAMAGED:
+        if is_there:
+            return
+        if not entry.removal and in_quarantine:
+            entry = put_in(entry)
+            yield _OTHER, entry
+        if entry.removal == QUARANTINED and not in_quarantine:
+            entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
+            yield _OTHER, entry
+        if entry.cause == DAMAGED or _look(entry, rules) != "good":
+            yield _SUSPECT, entry
+    elif entry.state is State.RUNNING and is_there:
+        yield _OTHER, replace(entry, state=State.WAITING)
+    elif not is_there and (entry.state, entry.cause) != (State.SKIPPED, GONE):
+        gone = replace(entry, state=State.SKIPPED, cause=GONE, error="the source is gone", ended=utc_now())
+        yield _OTHER, gone

@@ -1,0 +1,51 @@
+"""From a model file to the network of its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from wsicomp.codecs.neural.model import Model
+from wsicomp.codecs.neural.networks import FactorizedNetwork, Network
+from wsicomp.errors import SlideReadError, WeightsError
+
+
+def build_network(model: Model, device: str) -> Network:
+    """The model on a device, with its encoder if it has one.
+
+    Raises:
+        WeightsError: its tensors are not those of its architecture.
+        SlideReadError: there is no memory for it.
+    """
+    build = ARCHITECTURES.get(model.card.architecture)
+    if build is None:
+        known = ", ".join(ARCHITECTURES)
+        raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
+    try:
+        return build(model, torch.device(device))
+    except (MemoryError, torch.OutOfMemoryError) as exc:
+        raise cannot_run(exc) from exc
+    except Exception as exc:  # whatever a file can make torch say
+        reason = " ".join(str(exc).split())[:200]
+        raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
+
+
+def cannot_run(exc: Exception) -> SlideReadError:
+    """That a model is here and does not run, which is no fault of the slide's."""
+    reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+    return SlideReadError(f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU")
+
+
+def _hyper(model: Model, device: torch.device) -> Network:
+    from wsicomp.codecs.neural.hyper import HyperNetwork  # noqa: PLC0415 - CompressAI loads in seconds
+
+    return HyperNetwork(model, device)
+
+
+ARCHITECTURES: Mapping[str, Callable[[Model, torch.device], Network]] = {
+    "bmshj2018-factorized": FactorizedNetwork,
+    "bmshj2018-hyperprior": _hyper,
+    "mbt2018-mean": _hyper,
+    "elic2022-chandelier": _hyper,
+}

@@ -1,0 +1,46 @@
+"""Checks of the values and pixels that codecs are given."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
+from wsicomp.slide import Pixels
+
+
+class PartlyDecodedError(ValueError):
+    """A tile whose bytes are damaged; `pixels` is what the library makes of them all the same."""
+
+    def __init__(self, message: str, pixels: Pixels) -> None:
+        super().__init__(message)
+        self.pixels = pixels
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Refuse a number outside of what a library takes.
+
+    Raises:
+        ConfigError: it is smaller or larger, or no number.
+    """
+    if not least <= value <= most:
+        found = quoted(value) if isinstance(value, int) else f"{value:g}"
+        raise ConfigError(f"{name} is {found}, expected {least:g} to {most:g}")
+
+
+def rgb(pixels: Pixels) -> Pixels:
+    """The pixels in the layout that C libraries take.
+
+    Raises:
+        ValueError: they are not (rows, columns, 3) uint8.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise ValueError(f"{pixels.dtype} of shape {pixels.shape}, expected (rows, columns, 3) uint8")
+    return np.ascontiguousarray(pixels)
+
+
+def eighth(pixels: Pixels) -> Pixels:
+    """The means of blocks of 8 x 8 pixels, those at the right and lower edge of what there is."""
+    rows, columns = -(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8)
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,256 @@
+"""Comparing many slides, or some drawn from an archive, and writing what was found after each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsicomp.atomic import check_empty, completed, made_folder
+from wsicomp.compare.full_files import file_name
+from wsicomp.compare.page import write_page
+from wsicomp.compare.projection import Rates, draw_slides, project
+from wsicomp.compare.results import Archive, Comparison, Landing, SlideComparison
+from wsicomp.compare.slide import ComparisonChoices, compare_slide, missing_codecs
+from wsicomp.compare.stratified import Draw
+from wsicomp.compare.tables import TABLES, markdown, write_csvs
+from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
+from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
+from wsicomp.formats.slide_files import slide_parts
+from wsicomp.inputs import check_file, is_folder
+from wsicomp.own_files import Folder, opened_folder
+from wsicomp.path_text import as_path, as_text
+from wsicomp.progress import Progress, progress_raises_through, utc_now
+from wsicomp.version import SOFTWARE
+
+FORMATS = ("html", "csv", "json", "markdown")
+_RESULTS = ("index.html", "results.json", "results.md", *(f"{name}.csv" for name in TABLES))
+_FILES = "files"
+_WORK = ".wsicomp-compare"
+_MOST_WITH_CROPS = 24
+"""So many slides show pieces of tissue: each is a megabyte of the page."""
+_PRESETS = "presets"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A slide that is compared: its file, and its name in the results."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """An archive of which some slides are compared."""
+
+    folder: Path
+    slides: Sequence[FoundSlide]
+    draw: Draw
+
+
+@progress_raises_through
+def compare_slides(
+    sources: Sequence[Path],
+    out: Path,
+    choices: ComparisonChoices | None = None,
+    drawn: int = 20,
+    rates: Rates | None = None,
+    formats: Sequence[str] = FORMATS,
+    command: str = "",
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """Compare slides, or `drawn` ones of one folder, and write the results into the folder `out`.
+
+    They are written after each slide, so that an interrupted comparison leaves what it found.
+
+    Raises:
+        ConfigError: a folder beside other sources, one without slides, no such file, a setting out of range.
+        TargetExistsError: `out` is not empty and `overwrite` is False.
+        SlideWriteError: it cannot be written.
+    """
+    choices = choices or ComparisonChoices()
+    subjects, tree = _subjects(sources, out, drawn, choices.seed)
+    check_empty(out, overwrite)
+    missing = missing_codecs(choices.codecs)
+    with opened_folder(made_folder(out)) as opened:
+        for name in _RESULTS if overwrite else ():
+            opened.remove(name)  # those of an earlier run do not belong to this one
+        for name in (_FILES, _WORK, _PRESETS):
+            _check_folder(opened, name)
+    work = out / (_FILES if choices.keep_files else _WORK)
+    found: list[SlideComparison] = []
+    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
+    told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
+    try:
+        for number, subject in enumerate(subjects, 1):
+            folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
+            with_crops = replace(choices, crops=number <= _MOST_WITH_CROPS)
+            compared = compare_slide(
+                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing, out
+            )
+            found.append(_with_presets(compared, number, out, choices, overwrite))
+            told.slide_done(number * len(choices.codecs) * len(choices.glass))
+            archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
+            comparison = replace(comparison, slides=tuple(found), archive=archive)
+            write_results(comparison, out, formats, overwrite or number > 1)
+    finally:
+        with suppress(OSError), opened_folder(out) as opened:
+            opened.clear(_WORK)
+    return comparison
+
+
+class _Told:
+    """The rows that are done, told as the progress of one stage."""
+
+    def __init__(self, on_progress: Progress | None, total: int) -> None:
+        self._on_progress = on_progress
+        self._total = total
+        self._done = 0
+
+    def row_done(self) -> None:
+        """One more."""
+        self.slide_done(self._done + 1)
+
+    def slide_done(self, done: int) -> None:
+        """So many in all, with those that a failed slide never had."""
+        self._done = min(done, self._total)
+        if self._on_progress is not None:
+            self._on_progress("compare", self._done, self._total)
+
+
+def _subjects(
+    sources: Sequence[Path], out: Path, drawn: int, seed: int
+) -> tuple[list[_Subject], _Tree | None]:
+    """The slides to compare; those of a folder are drawn."""
+    for source in sources:
+        if not is_folder(source):
+            check_file(source)
+    folders = [source for source in sources if is_folder(source)]
+    if not folders:
+        return _named(list(dict.fromkeys(sources))), None
+    if len(sources) > 1:
+        raise ConfigError("a folder stands for an archive of which slides are drawn; give it alone")
+    folder = folders[0]
+    own = out.resolve()
+    found = [
+        slide
+        for slide in find_slides(Selection(folder)).slides
+        if own not in (folder / as_path(slide.source)).resolve().parents
+    ]
+    slides = list(_once_a_series(folder, found))
+    if not slides:
+        raise ConfigError("no slide is in it; name a folder with slides", folder)
+    draw = draw_slides(slides, drawn, seed)
+    chosen = [slides[number] for number in draw.drawn.tolist()]
+    return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
+        folder, slides, draw
+    )
+
+
+def _named(sources: Sequence[Path]) -> list[_Subject]:
+    """Slides by their names; those of equal names by where they are, from the folder that they share."""
+    names = [source.name for source in sources]
+    shared = Path(os.path.commonpath([source.absolute().parent for source in sources]))
+    return [
+        _Subject(
+            source,
+            as_text(source.name if names.count(source.name) == 1 else source.absolute().relative_to(shared)),
+        )
+        for source in sources
+    ]
+
+
+def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[FoundSlide]:
+    """The slides of a tree, the files of one DICOM series as one slide with the bytes of all."""
+    seen: set[Path] = set()
+    for slide in slides:
+        path = folder / as_path(slide.source)
+        if path.suffix.lower() != ".dcm":
+            yield slide
+            continue
+        try:
+            parts = slide_parts(path)
+            size = sum(part.stat().st_size for part in parts)
+        except (OSError, WsicompError):
+            yield slide
+            continue
+        if seen.isdisjoint(parts):
+            yield replace(slide, bytes=size)
+        seen.update(parts)
+
+
+def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
+    if tree is None:
+        return None
+    return project(
+        tree.folder.resolve().name, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates
+    )
+
+
+def _with_presets(
+    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices, overwrite: bool
+) -> SlideComparison:
+    """The settings that reach a quality, each as a preset of `wsicomp convert`."""
+    landings: list[Landing] = []
+    for landing in found.landings:
+        name = f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(landing.codec)[:60]}.toml"
+        glass = "white" if "white" in choices.glass else choices.glass[0]
+        path = out / _PRESETS / name
+        with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
+            partial.write_text(_preset(found.slide, landing, glass), "utf-8")
+        landings.append(replace(landing, preset=f"{_PRESETS}/{name}"))
+    return replace(found, landings=tuple(landings))
+
+
+def _preset(slide: str, landing: Landing, glass: str) -> str:
+    values = {**landing.setting, "glass": glass}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    about = (
+        f"{' '.join(slide.split())}: mean SSIM {landing.held_out_ssim:.4f} on {landing.held_out_tiles} tiles"
+    )
+    notes = [f"# {about} held out; target {landing.target_ssim:g}"]
+    if not landing.reaches:
+        notes.append("# No setting of this codec comes nearer to the target.")
+    if landing.setting.get("min_ssim") == 0:
+        notes.append("# Single tiles may have less SSIM than the mean: raise min_ssim to bound the worst.")
+    return "\n".join([*notes, *lines, ""])
+
+
+def write_results(comparison: Comparison, out: Path, formats: Sequence[str], overwrite: bool = False) -> None:
+    """The results as page, tables and data, whichever are wanted.
+
+    Raises:
+        TargetExistsError: a file came to be there meanwhile, and `overwrite` is False.
+        SlideWriteError: a file cannot be written.
+    """
+    writers: dict[str, Callable[[], object]] = {
+        "json": lambda: _write_text(
+            json.dumps(comparison.to_json(), indent=1), out / "results.json", overwrite
+        ),
+        "csv": lambda: write_csvs(comparison, out, overwrite),
+        "markdown": lambda: _write_text(markdown(comparison), out / "results.md", overwrite),
+        "html": lambda: write_page(comparison, out / "index.html", overwrite),
+    }
+    for name, write in writers.items():
+        if name in formats:
+            write()
+
+
+def _check_folder(folder: Folder, name: str) -> None:
+    """Refuse what is no folder where one of ours goes.
+
+    Raises:
+        SlideWriteError: so it is.
+    """
+    if not folder.is_folder(name) and folder.status(name) is not None:
+        raise SlideWriteError("is no folder, and none of ours; move it away", folder.path / name)
+
+
+def _write_text(text: str, path: Path, overwrite: bool) -> None:
+    with completed(path, overwrite) as partial:
+        partial.write_text(text, "utf-8")

@@ -1,0 +1,194 @@
+"""Whole files: every way that a slide can be written, written, read back and measured."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from wsicomp.compare.codec_specs import Candidate
+from wsicomp.compare.results import Row
+from wsicomp.compare.tile_quality import (
+    TileFidelity,
+    compared,
+    edge_tiles,
+    source_pixels,
+    summed_up,
+    tissue_tiles,
+)
+from wsicomp.compare.tile_trials import Bench
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.opening import open_tiff
+from wsicomp.geometry import TileIndex
+from wsicomp.progress import Progress
+from wsicomp.slide import Pixels
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A converted file's figures: bytes of it and of its levels' tiles, seconds to write and to read it."""
+
+    bytes: int
+    level_bytes: tuple[int, ...]
+    encode_s: float
+    read_s: float
+
+
+def write_file(
+    bench: Bench, candidate: Candidate, glass: str, path: Path, on_progress: Progress | None
+) -> WrittenFile:
+    """Convert the slide, and read back every tile of it.
+
+    Every tile is held against its digest while it is read, so that the conversion is not verified besides.
+
+    Raises:
+        ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+        SlideReadError, SlideWriteError: as `convert_slide`.
+    """
+    config = replace(candidate.config(bench.base, glass), verify=False)
+    report = convert_slide(bench.slide.info.path, path, config, on_progress, known=bench.known)
+    with closing(open_converted(path)) as made:
+        start = time.perf_counter()
+        _read_all(made, bench.base.workers)
+        read_s = time.perf_counter() - start
+        levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
+    return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
+
+
+def open_converted(path: Path) -> ConvertedSlide:
+    """A file that was just written.
+
+    Raises:
+        SlideReadError: it is not as it was written.
+    """
+    made = open_tiff(path)
+    assert isinstance(made, ConvertedSlide), "wsicomp wrote it"
+    return made
+
+
+def level_bytes(made: ConvertedSlide, level: int) -> int:
+    """The bytes of a level's tiles; one that many places share counts once."""
+    ranges = np.unique(made.tile_ranges(level), axis=0)
+    return int(ranges[:, 1].sum())
+
+
+def _read_all(made: ConvertedSlide, workers: int) -> None:
+    for number, level in enumerate(made.info.levels):
+
+        def read(indices: list[TileIndex]) -> None:
+            read_tiles(made, indices)
+
+        with closing(ordered_map(read, batched(level.grid.raster(number)), workers)) as batches:
+            for _ in batches:
+                pass
+
+
+def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | None]:
+    """Tiles of one level; None of those that the source had damaged already.
+
+    Raises:
+        SlideReadError: one of them is not what was written.
+    """
+    if indices and made.is_neural(indices[0].level):
+        return [*made.read_tiles(indices)]
+    found: list[Pixels | None] = []
+    for index in indices:
+        try:
+            found.append(made.read_tile(index))
+        except SlideReadError:
+            if not made.is_lost(index) and not made.is_sound(index, made.read_stored(index)):
+                raise
+            found.append(None)
+    return found
+
+
+def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
+    """How true each tile with tissue of a converted file is to the source, but for those that it lacks.
+
+    Raises:
+        SlideReadError: a tile is not what was written.
+    """
+    with closing(open_converted(path)) as made:
+        plan = made.provenance.plan
+        shown = plan.levels, bench.slide.info.size, bench.known.findings.tissue
+        edges = set(edge_tiles(*shown))
+        wanted = [*tissue_tiles(*shown), *edges]
+        found: list[TileFidelity] = []
+        for level in plan.levels:
+            counts = made.tile_ranges(level.number)[:, 1]
+
+            def look(indices: list[TileIndex]) -> list[TileFidelity]:
+                decoded = read_tiles(made, indices)
+                pairs = [source_pixels(bench.slide, level, index) for index in indices]  # noqa: B023
+                return [
+                    compared(
+                        index,
+                        int(counts[index.row * level.grid.columns + index.column]),  # noqa: B023
+                        pair[1],
+                        pixels,
+                        index in edges,
+                    )
+                    for index, pair, pixels in zip(indices, pairs, decoded, strict=True)
+                    if pair is not None and pixels is not None
+                ]
+
+            of_level = sorted(index for index in wanted if index.level == level.number)
+            with closing(ordered_map(look, batched(of_level, 8), bench.base.workers)) as batches:
+                found += [tile for batch in batches for tile in batch]
+    return found
+
+
+class WholeFiles:
+    """Rows from files that are written, read and measured."""
+
+    def __init__(self, bench: Bench, folder: Path, keep: bool, on_progress: Progress | None) -> None:
+        self._bench = bench
+        self._folder = folder
+        self._keep = keep
+        self._on_progress = on_progress
+        self._base: int | None = None
+        self._tissue: dict[str, list[TileFidelity]] = {}
+
+    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
+        """The fidelity of every tissue tile, found once the file with its glass was measured."""
+        return self._tissue.get(candidate.label, [])
+
+    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
+        """The row of one file; that of the reference with its glass comes first."""
+        if glass != "keep" and candidate.label not in self._tissue:
+            self.row(name, candidate, "keep")  # what tissue comes back as, by the file that has all of it
+        path = self._folder / f"{file_name(candidate.label)}-{glass}.tiff"
+        try:
+            made = write_file(self._bench, candidate, glass, path, self._on_progress)
+            if glass == "keep":
+                self._tissue[candidate.label] = measure_file(self._bench, path)
+                self._base = self._base or made.bytes
+        finally:
+            if not self._keep:
+                path.unlink(missing_ok=True)
+        source = self._bench.known.identity.bytes
+        return Row(
+            name,
+            candidate.label,
+            glass,
+            source_bytes=source,
+            target_bytes=made.bytes,
+            reduction=None if self._base is None else 1 - made.bytes / self._base,
+            source_reduction=1 - made.bytes / source,
+            level_bytes=made.level_bytes,
+            encode_s=made.encode_s,
+            read_s=made.read_s,
+            setting=candidate.setting,
+            quality=summed_up(self._tissue[candidate.label]),
+        )
+
+
+def file_name(label: str) -> str:
+    """A candidate's label as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-+.=_" else "-" for letter in label)

@@ -1,0 +1,125 @@
+"""Codecs on patches of tissue at given magnifications, wherever the slide's own levels are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
+from wsicomp.compare.codec_specs import Candidate
+from wsicomp.compare.results import MagnifiedRow
+from wsicomp.compare.tile_quality import TileFidelity, compared, summed_up
+from wsicomp.compare.tile_trials import Bench, evenly
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.config import CODEC_OPTIONS
+from wsicomp.errors import SlideReadError
+from wsicomp.geometry import Region, Size, TileGrid, TileIndex
+from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
+
+PATCH_PX = 256
+_NEAR = 1.05
+_MOST_REDUCTION = 16
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Tissue at one magnification: (256, 256, 3) pictures, area means of the slide's nearest larger level."""
+
+    magnification: float
+    pictures: tuple[Pixels, ...]
+
+
+def patches_at(bench: Bench, magnification: float, count: int) -> Patches:
+    """So many patches of tissue, evenly over the slide; none where it is not known or not so large.
+
+    A patch is one that the mask covers by half or more.
+    """
+    largest = slide_magnification(bench.slide.info)
+    if largest is None:
+        return Patches(magnification, ())
+    for number, level in reversed(list(enumerate(bench.slide.info.levels))):
+        reduction = largest / level.downsample / magnification
+        if 1 / _NEAR <= reduction <= _MOST_REDUCTION:
+            side = round(PATCH_PX * max(1.0, reduction) if reduction > _NEAR else PATCH_PX)
+            return Patches(magnification, tuple(_cut(bench, number, level, side, count)))
+    return Patches(magnification, ())
+
+
+def slide_magnification(info: SlideInfo) -> float | None:
+    """Of level 0, where 1 um per px is 10x; else by its objective; None where the file says nothing."""
+    mpp = plausible_mpp(info)
+    return MPP_AT_1X / mpp if mpp is not None else info.objective_power
+
+
+def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iterator[Pixels]:
+    wide = Level(level.size, Size(side, side), level.downsample)
+    grid = TileGrid(level.size, wide.tile)
+    share = bench.known.findings.tissue.coverage(wide)
+    places = [
+        grid.region(column, row)
+        for row, column in np.argwhere(share >= 0.5).tolist()
+        if grid.region(column, row).size == wide.tile
+    ]
+
+    def read(region: Region) -> Pixels | None:
+        try:
+            pixels = bench.slide.read_region(number, region)
+        except SlideReadError:
+            return None
+        if side == PATCH_PX:
+            return pixels
+        return np.asarray(cv2.resize(pixels, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA), np.uint8)
+
+    with closing(ordered_map(read, evenly(places, count), bench.base.workers)) as pictures:
+        yield from (picture for picture in pictures if picture is not None)
+
+
+def on_patches(patches: Patches, candidate: Candidate, workers: int) -> list[TileFidelity]:
+    """How true each patch comes back from a candidate that encodes pixels.
+
+    Raises:
+        ConfigError, CodecUnavailableError, UnknownModelError: the codec is not here.
+    """
+    options = {name: value for name, value in candidate.choices.items() if name in CODEC_OPTIONS}
+    codec = create_codec(str(candidate.choices["codec"]), options)
+    size = Size(PATCH_PX, PATCH_PX)
+
+    def measure(batch: list[tuple[int, Pixels]]) -> list[TileFidelity]:
+        pictures = [picture for _, picture in batch]
+        encoded = encode_tiles(codec, pictures)
+        decoded = decode_tiles([EncodedTile(tile.data, codec.encoding, size) for tile in encoded])
+        return [
+            compared(TileIndex(0, number, 0), len(tile.data), picture, back)
+            for (number, picture), tile, back in zip(batch, encoded, decoded, strict=True)
+        ]
+
+    with closing(ordered_map(measure, batched(enumerate(patches.pictures), 8), workers)) as batches:
+        return [tile for batch in batches for tile in batch]
+
+
+def magnified_row(
+    candidate: Candidate, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
+) -> MagnifiedRow:
+    """The figures of a candidate beside those of `REFERENCE` on the same patches."""
+    quality = summed_up(found)
+    assert quality is not None, "there are patches"
+    each = [1 - tile.bytes / other.bytes for tile, other in zip(found, base, strict=True)]
+    return MagnifiedRow(
+        candidate.label,
+        patches.magnification,
+        quality.tiles,
+        quality.bits_per_pixel,
+        1 - sum(tile.bytes for tile in found) / sum(tile.bytes for tile in base),
+        min(each),
+        max(each),
+        quality.ssim,
+        quality.least_ssim,
+        quality.ms_ssim,
+        quality.psnr_db,
+        quality.most_color_shift_levels,
+    )

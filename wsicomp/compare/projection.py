@@ -1,0 +1,108 @@
+"""What codecs would make of a whole archive, by some of its slides that were drawn and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsicomp.compare.results import Archive, ArchiveRow, Row, SlideComparison, Status
+from wsicomp.compare.stratified import Draw, draw_strata, total
+from wsicomp.formats.discovery import FoundSlide
+
+_TB = 1e12
+_A_STRATUM = 6
+_HOUR_S = 3600
+_NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What storage and machines cost: `price` is for a TB (10^12 bytes) and year, in any currency."""
+
+    price: float | None = None
+    machines: int = 1
+
+
+def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
+    """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
+    known = np.array([slide.bytes for slide in slides], np.float64)
+    everything = np.arange(len(slides))
+    rng = np.random.default_rng(seed)
+    return draw_strata([everything], known, count, rng, least=min(count, _A_STRATUM), small=0, nearly_all=1.0)
+
+
+def project(
+    folder: str,
+    slides: Sequence[FoundSlide],
+    draw: Draw,
+    compared: Mapping[str, SlideComparison],
+    rates: Rates,
+) -> Archive:
+    """The bytes that each codec and way with glass would save of a whole archive.
+
+    `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, and one that
+    fails, stays as it is and saves nothing.
+    """
+    ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
+    rows = [_row(way, slides, draw, compared, rates) for way in ways]
+    return Archive(
+        folder=folder,
+        slides=len(slides),
+        bytes=sum(slide.bytes for slide in slides),
+        drawn=len(draw.drawn),
+        failed=sum(bool(found.error) for found in compared.values()),
+        price=rates.price,
+        machines=rates.machines,
+        rows=tuple(row for row in rows if row.slides),
+    )
+
+
+def _row(
+    way: tuple[str, str],
+    slides: Sequence[FoundSlide],
+    draw: Draw,
+    compared: Mapping[str, SlideComparison],
+    rates: Rates,
+) -> ArchiveRow:
+    saved, seconds, unsure = (np.full(len(slides), np.nan) for _ in range(3))
+    done = 0
+    for number in draw.drawn.tolist():
+        found = compared.get(slides[number].source)
+        row = None if found is None else _done(found, way)
+        saved[number] = seconds[number] = unsure[number] = 0.0
+        if found is not None and row is not None and row.target_bytes is not None:
+            done += 1
+            saved[number] = (found.source_bytes or 0) - row.target_bytes
+            unsure[number] = _variance(row)
+            seconds[number] = (row.encode_s or 0) + (row.read_s or 0)
+            seconds[number] += (found.segment_s or 0) if row.glass != "keep" else 0
+    whole = sum(slide.bytes for slide in slides)
+    estimate = total(draw, saved, unsure)
+    yearly = None if rates.price is None else rates.price / _TB
+    return ArchiveRow(
+        codec=way[0],
+        glass=way[1],
+        slides=done,
+        target_bytes=round(whole - estimate.value),
+        saved_bytes=round(estimate.value),
+        saved_bytes_low=round(estimate.low),
+        saved_bytes_high=round(estimate.high),
+        saved_a_year=None if yearly is None else estimate.value * yearly,
+        saved_a_year_low=None if yearly is None else estimate.low * yearly,
+        saved_a_year_high=None if yearly is None else estimate.high * yearly,
+        hours=total(draw, seconds).value / _HOUR_S / rates.machines,
+    )
+
+
+def _variance(row: Row) -> float:
+    """Of a size that was sampled itself; 0 of a file's."""
+    if row.target_bytes_low is None or row.target_bytes_high is None:
+        return 0.0
+    return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
+
+
+def _done(found: SlideComparison, way: tuple[str, str]) -> Row | None:
+    rows = (row for row in found.rows if (row.codec, row.glass) == way and row.status is Status.DONE)
+    return next(rows, None)

@@ -1,0 +1,275 @@
+"""Sizes and times of whole files from a stratified sample of their tiles, without writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs.base import Encoded
+from wsicomp.codecs.registry import is_guarded
+from wsicomp.compare.codec_specs import REFERENCE, Candidate
+from wsicomp.compare.results import Row
+from wsicomp.compare.stratified import Draw, Estimate, draw_strata, ratio, total
+from wsicomp.compare.tile_quality import (
+    TileFidelity,
+    compared,
+    edge_tiles,
+    source_pixels,
+    summed_up,
+    tissue_tiles,
+)
+from wsicomp.compare.tile_trials import Bench, Trial
+from wsicomp.conversion.convert import write_pyramid
+from wsicomp.conversion.prepare import Prepared
+from wsicomp.conversion.tile_stream import Manner
+from wsicomp.errors import ConfigError
+from wsicomp.formats.converted.output_tile import MadeTile
+from wsicomp.formats.converted.writer import PyramidWriter
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.progress import untold
+from wsicomp.quality import Fidelity
+from wsicomp.slide import Slide
+
+_ALIGNMENT_BYTES = 16
+"""How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
+_WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
+_SOME = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
+"""As long in digits as any."""
+_STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
+
+
+@dataclass(frozen=True)
+class SampledTiles:
+    """The tiles that stand for a slide: every tile of all levels in order, and which of them were drawn.
+
+    `levels` are (tiles,): the level of each.
+    """
+
+    indices: tuple[TileIndex, ...]
+    levels: NDArray[np.intp]
+    draw: Draw
+
+    @property
+    def drawn(self) -> list[TileIndex]:
+        """The drawn tiles."""
+        return [self.indices[number] for number in self.draw.drawn.tolist()]
+
+
+@dataclass(frozen=True)
+class SampledFile:
+    """What a file would be: bytes of it and of its levels, its part of the reference, its seconds."""
+
+    bytes: Estimate
+    part: Estimate
+    level_bytes: tuple[int, ...]
+    encode_s: float
+    read_s: float
+
+
+def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
+    """Draw about `count` tiles: by level, by whether they are tissue, glass or both, and by their bytes.
+
+    Raises:
+        ConfigError: the slide cannot be converted at all.
+    """
+    plan = bench.prepared(REFERENCE, "white").plan
+    indices, cells, known = [], [], []
+    for level in plan.levels:
+        grid = level.grid
+        sizes = stored_bytes(bench.slide, level)
+        for row in range(grid.rows):
+            for column in range(grid.columns):
+                indices.append(TileIndex(level.number, column, row))
+                known.append(float(sizes[row, column]))
+                cells.append((level.number, str(level.actions[row, column])))
+    kinds = sorted(set(cells))
+    numbers = np.array([kinds.index(cell) for cell in cells])
+    parts = [np.flatnonzero(numbers == kind) for kind in range(len(kinds))]
+    draw = draw_strata(parts, np.array(known), count, np.random.default_rng(seed))
+    return SampledTiles(tuple(indices), np.array([index.level for index in indices]), draw)
+
+
+def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
+    """(rows, columns): the bytes of each tile in the source, 0 where its tiles are others or unknown."""
+    grid = level.grid
+    if not isinstance(slide, TiffSlide) or grid != slide.info.levels[level.source_level].grid:
+        return np.zeros((grid.rows, grid.columns), np.int64)
+    return slide.tile_ranges(level.source_level)[:, 1].reshape(grid.rows, grid.columns)
+
+
+class SampledConversions:
+    """A candidate's tiles of a sample, each made once for all ways with glass."""
+
+    def __init__(self, bench: Bench, sample: SampledTiles, candidate: Candidate) -> None:
+        self._bench = bench
+        self._sample = sample
+        self._candidate = candidate
+        self._made: dict[tuple[TileIndex, bool], Trial] = {}
+        self.tissue: list[TileFidelity] = []
+        """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
+
+    def look(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
+        """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
+
+        Raises:
+            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+        """
+        prepared = self._bench.prepared(self._candidate, glass)
+        self._check_grid(prepared.plan)
+        self._make(prepared, glass)
+        size, seconds = np.full(len(self._sample.indices), np.nan), np.zeros((len(self._sample.indices), 2))
+        for number in self._sample.draw.drawn.tolist():
+            index = self._sample.indices[number]
+            action = _action(prepared.plan, index)
+            found = self._made.get((index, action is TileAction.MASK_AND_ENCODE))
+            is_stored = found is not None and action in _STORED
+            size[number] = found.bytes + found.listed_bytes if found is not None and is_stored else 0
+            seconds[number] = (found.encode_s, found.decode_s) if found is not None and is_stored else 0
+        return prepared, size, seconds
+
+    def _check_grid(self, plan: ConversionPlan) -> None:
+        counts = [level.grid.count for level in plan.levels]
+        if counts != np.bincount(self._sample.levels).tolist():
+            raise ConfigError("its tiles are of another size than the reference's: compare whole files")
+
+    def _make(self, prepared: Prepared, glass: str) -> None:
+        wanted = []
+        for index in self._sample.drawn:
+            action = _action(prepared.plan, index)
+            if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
+                wanted.append(index)
+        plan = prepared.plan
+        shown = plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue
+        tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
+        for trial in self._bench.tried(prepared, wanted):
+            index = trial.index
+            painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
+            if index in tissue | edges and trial.pixels is not None:
+                pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
+                if pair is not None:
+                    self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels, index in edges))
+            self._made[index, painted] = replace(trial, pixels=None)
+
+    def tissue_weights(self) -> NDArray[np.float64]:
+        """For how many tiles each one of `tissue` speaks."""
+        weights = self._sample.draw.weights()
+        place = {self._sample.indices[number]: number for number in self._sample.draw.drawn.tolist()}
+        return np.array([weights[place[tile.index]] for tile in self.tissue])
+
+
+def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
+    return TileAction(plan.levels[index.level].actions[index.row, index.column])
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A sampled way to write a slide: bytes of each drawn tile (nan elsewhere), and of all else."""
+
+    sizes: NDArray[np.float64]
+    overhead: int
+
+
+def estimated_file(
+    sample: SampledTiles, found: Sized, reference: Sized, seconds: NDArray[np.float64], workers: int
+) -> SampledFile:
+    """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
+    draw, levels = sample.draw, sample.levels
+    of_levels = [
+        total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
+        for level in range(int(levels.max()) + 1)
+    ]
+    whole = total(draw, found.sizes)
+    seen = float(np.nansum(found.sizes))  # what was drawn is there, whatever the rest is
+    whole = replace(whole, low=max(whole.low, seen))
+    weights = draw.weights()
+    encode_s, read_s = (weights @ seconds / workers).tolist()
+    return SampledFile(
+        whole.plus(found.overhead, _ALIGNMENT_BYTES * len(of_levels)),
+        ratio(draw, found.sizes, reference.sizes, (found.overhead, reference.overhead)),
+        tuple(round(value) for value in of_levels),
+        encode_s,
+        read_s,
+    )
+
+
+def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass: str, folder: Path) -> int:
+    """The bytes of a file besides its own tiles: directories, provenance, associated images, blank tiles.
+
+    Found by writing the file with a byte in the place of each tile.
+
+    Raises:
+        SlideWriteError: it cannot be written.
+    """
+    path = folder / "skeleton.tiff"
+    with PyramidWriter(
+        path, prepared.plan, bench.slide.info.icc_profile, True, prepared.embedded_model
+    ) as writer:
+        config = candidate.config(bench.base, glass)
+        write_pyramid(writer, bench.slide, prepared, config, untold, stream=_skeleton)
+        size = writer.partial.stat().st_size
+    stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
+    return size - stored
+
+
+def _skeleton(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
+    guarded = is_guarded(plan.codec)
+    own = MadeTile(b"x", encoded=Encoded(b"x", _SOME) if guarded else None)
+    others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
+    for letter in plan.actions.reshape(-1).tolist():
+        yield others.get(TileAction(letter), own)
+
+
+class Samples:
+    """Rows by a sample of tiles."""
+
+    def __init__(self, bench: Bench, sample: SampledTiles, folder: Path) -> None:
+        self._bench = bench
+        self._sample = sample
+        self._folder = folder
+        self._base: Sized | None = None
+        self._tried: dict[str, SampledConversions] = {}
+
+    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
+        """The fidelity of the drawn tissue tiles."""
+        found = self._tried.get(candidate.label)
+        return found.tissue if found else []
+
+    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
+        """The row that a whole file would have, as far as a sample can say."""
+        tried = self._tried.get(candidate.label)
+        if tried is None:
+            tried = SampledConversions(self._bench, self._sample, candidate)
+            if glass != "keep":
+                tried.look("keep")  # all of its tissue, or none of its rows
+        prepared, sizes, seconds = tried.look(glass)
+        self._tried[candidate.label] = tried
+        overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
+        sized = Sized(sizes, overhead)
+        self._base = self._base or sized
+        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.workers)
+        source = self._bench.known.identity.bytes
+        return Row(
+            name,
+            candidate.label,
+            glass,
+            source_bytes=source,
+            target_bytes=round(found.bytes.value),
+            target_bytes_low=int(found.bytes.low),
+            target_bytes_high=int(found.bytes.high) + 1,
+            reduction=1 - found.part.value,
+            reduction_low=1 - found.part.high,
+            reduction_high=1 - found.part.low,
+            source_reduction=1 - found.bytes.value / source,
+            level_bytes=found.level_bytes,
+            encode_s=found.encode_s,
+            read_s=found.read_s,
+            sampled_tiles=len(self._sample.drawn),
+            setting=candidate.setting,
+            quality=summed_up(tried.tissue, tried.tissue_weights()),
+        )

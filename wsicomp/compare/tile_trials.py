@@ -1,0 +1,155 @@
+"""Single tiles of a conversion, as the whole one would make them, without the file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wsicomp.codecs.base import Resort
+from wsicomp.codecs.registry import create_transcoder, decode_tiles
+from wsicomp.compare.codec_specs import Candidate
+from wsicomp.concurrency import Item, batched, ordered_map
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.tile_stream import Manner, TileMaker
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.progress import Stages
+from wsicomp.slide import JPEG, EncodedTile, Pixels, Slide
+
+_BATCH = 8
+_RUN_BYTES = 2
+"""By how much the actions of a row grow, about, where a tile took another one than its neighbours."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A tile as one candidate makes it: its bytes, its pixels as they come back, and the seconds of both.
+
+    `listed_bytes` are those by which the file's provenance names a tile that went otherwise than planned.
+    `pixels` is None of what could not be decoded in the source.
+    """
+
+    index: TileIndex
+    bytes: int
+    listed_bytes: int
+    pixels: Pixels | None
+    encode_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One open slide, with what is known of it, and the choices that all candidates share."""
+
+    slide: Slide
+    known: Known
+    base: ConversionConfig
+
+    def prepared(self, candidate: Candidate, glass: str) -> Prepared:
+        """Every decision of a candidate's conversion.
+
+        Raises:
+            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide.
+        """
+        return prepare(self.slide, candidate.config(self.base, glass), Stages(), known=self.known)
+
+    def tried(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[Trial]:
+        """The tiles of these places, in the order of their levels; what is not stored has no bytes.
+
+        Memory: some batches of decoded tiles for each worker.
+        """
+        manner = Manner(prepared.whitening)
+        for level in prepared.plan.levels:
+            wanted = [index for index in indices if index.level == level.number]
+            if not wanted:
+                continue
+            work = _LevelTrials(self.slide, level, manner)
+            with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.workers)) as batches:
+                for batch in batches:
+                    yield from batch
+
+
+class _LevelTrials:
+    """Makes and decodes tiles of one level."""
+
+    def __init__(self, slide: Slide, plan: LevelPlan, manner: Manner) -> None:
+        self._plan = plan
+        self._maker = TileMaker(slide, plan, manner)
+        self._unpack = None
+        if plan.count(TileAction.TRANSCODE) and plan.shown.compression == JPEG:
+            self._unpack = create_transcoder(plan.codec).unpack
+
+    def made(self, indices: list[TileIndex]) -> list[Trial]:
+        start = time.perf_counter()
+        made = self._maker.tiles([replace(index, level=self._plan.source_level) for index in indices])
+        between = time.perf_counter()
+        pixels = self._decoded(indices, made)
+        end = time.perf_counter()
+        share = 1 / max(1, sum(bool(tile.data) for tile in made))
+        return [
+            Trial(
+                index,
+                len(tile.data or b""),
+                self._listed_bytes(index, tile),
+                found,
+                (between - start) * share if tile.data else 0.0,
+                (end - between) * share if tile.data else 0.0,
+            )
+            for index, tile, found in zip(indices, made, pixels, strict=True)
+        ]
+
+    def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
+        """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
+        fell_back = tile.encoded is not None and tile.encoded.resort is Resort.FELL_BACK
+        if tile.outcome is Outcome.AS_PLANNED and not fell_back:
+            return _RUN_BYTES * tile.unpainted
+        return len(str(index.row * self._plan.grid.columns + index.column)) + 1
+
+    def _decoded(self, indices: Sequence[TileIndex], made: Sequence[MadeTile]) -> list[Pixels | None]:
+        stored = [self._stored(index, tile) for index, tile in zip(indices, made, strict=True)]
+        encoded = [tile for tile in stored if tile is not None]
+        same = {tile.encoding for tile in encoded}
+        try:
+            if len(same) <= 1:
+                decoded = iter(decode_tiles(encoded))
+                return [None if tile is None else next(decoded) for tile in stored]
+        except (ValueError, RuntimeError, SlideReadError):
+            pass  # one of them was damaged before; each is tried by itself
+        return [None if tile is None else _decoded_alone(tile) for tile in stored]
+
+    def _stored(self, index: TileIndex, tile: MadeTile) -> EncodedTile | None:
+        """The tile as a reader has it before it decodes; None of what is background."""
+        if not tile.data:
+            return None
+        plan = self._plan
+        action = TileAction(plan.actions[index.row, index.column])
+        if action is not TileAction.TRANSCODE or tile.outcome is Outcome.KEPT:
+            return EncodedTile(tile.data, plan.shown, plan.tile)
+        packed = EncodedTile(tile.data, plan.encoding, plan.tile)
+        return packed if self._unpack is None else self._unpack(packed, plan.shown)
+
+
+def _decoded_alone(tile: EncodedTile) -> Pixels | None:
+    try:
+        return decode_tiles([tile])[0]
+    except (ValueError, RuntimeError, SlideReadError):
+        return None
+
+
+def spread_over(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
+    """So many of the tiles, evenly from plain to rich: by the bytes that the source has of each."""
+    ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
+    return evenly(ordered, count)
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of the items, or all that there are, from the first to the last at even distances."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in np.unique(places).tolist()]

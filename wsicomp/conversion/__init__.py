@@ -1,0 +1,1 @@
+"""One slide into a smaller one, and back: prepare, plan, stream, write, report."""

@@ -1,0 +1,307 @@
+"""One slide, from its file to its smaller file: the straight line through the whole program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
+
+from wsicomp.atomic import check_outputs
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.planning import least_bytes
+from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.report import ConversionReport, describe_conversion
+from wsicomp.conversion.tile_stream import Manner, TileStream, stream_level
+from wsicomp.deidentification.deidentify import drawn_thumbnail
+from wsicomp.errors import (
+    ConfigError,
+    SlideReadError,
+    SourceChangedError,
+    UnsupportedSlideError,
+    VerificationError,
+)
+from wsicomp.formats.converted.output_tile import MadeTile
+from wsicomp.formats.converted.provenance import Provenance, texts_bytes
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.converted.restoration import remainder_blocks
+from wsicomp.formats.converted.writer import PyramidWriter
+from wsicomp.formats.opening import open_slide
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.slide_files import stamp_of
+from wsicomp.formats.tiff.quickhash import quickhash
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
+from wsicomp.limits import check_room
+from wsicomp.plan import ConversionPlan, LevelPlan
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through, untold
+from wsicomp.slide import Pixels, Slide, SlideInfo
+from wsicomp.text_format import as_bytes
+from wsicomp.tissue.audit import audit_picture
+from wsicomp.tissue.findings import Findings, look
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.overlay import PICTURES, save_picture
+from wsicomp.tissue.overview import read_overview
+from wsicomp.verification.verify import Verification, verify_slide
+
+_MOST_PROPERTIES = 20_000
+_SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
+
+
+@progress_raises_through
+def convert_slide(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    config: ConversionConfig | None = None,
+    on_progress: Progress | None = None,
+    audit: Path | None = None,
+    known: Known | None = None,
+    root: Path | None = None,
+) -> ConversionReport:
+    """Convert one slide. The target appears under its name only when it is complete and verified.
+
+    `audit` is where a picture of what was removed goes, a moment before the target appears. `known` is what
+    need not be looked for again, where several conversions of a slide go by the same choices about tissue.
+    `root` is the tree that target and picture lie in, if no folder of it may be a link.
+
+    Raises:
+        ConfigError: what the config asks for cannot be made of this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read, or changed meanwhile.
+        SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
+        VerificationError: what was written is not what was planned; the target is as it was.
+    """
+    source, target = Path(source), Path(target)
+    config = config or ConversionConfig()
+    stages = Stages(on_progress)
+    _check_outputs(source, config, audit, target)
+    stamp = stamp_of(source)
+    with closing(open_slide(source, config.z)) as slide:
+        if config.restorable and isinstance(slide, ConvertedSlide):
+            raise ConfigError(
+                "is a conversion already, of which nothing is restorable; take its source", source
+            )
+        prepared = prepare(slide, config, stages, keep_model=True, known=known)
+        check_room(target, least_bytes(slide, prepared.plan), config.min_free)
+        icc_profile = (prepared.nameless or slide).info.icc_profile
+        with PyramidWriter(
+            target,
+            prepared.plan,
+            icc_profile,
+            config.overwrite,
+            prepared.embedded_model,
+            config.min_free,
+            root,
+        ) as writer:
+            with stages.stage("write") as progress:
+                provenance = write_pyramid(writer, slide, prepared, config, progress)
+            found = None
+            if config.verify:
+                with stages.stage("verify") as progress:
+                    found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+            picture = _drawn_audit(audit, slide, prepared, config)
+            if stamp_of(source) != stamp:
+                raise SourceChangedError("it changed while it was read; nothing was written", source)
+            if audit is not None and picture is not None:
+                save_picture(picture, audit, config.overwrite, root)
+            writer.commit()
+    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
+
+
+@progress_raises_through
+def plan_slide(
+    source: str | os.PathLike[str],
+    config: ConversionConfig | None = None,
+    on_progress: Progress | None = None,
+    audit: Path | None = None,
+) -> ConversionPlan:
+    """What `convert_slide` would write, decided by the same steps, without writing anything but `audit`.
+
+    Raises:
+        ConfigError, MaskError, SlideReadError: as `convert_slide`.
+    """
+    config = config or ConversionConfig()
+    _check_outputs(Path(source), config, audit)
+    with closing(open_slide(source, config.z)) as slide:
+        prepared = prepare(slide, config, Stages(on_progress))
+        _write_audit(audit, slide, prepared, config)
+    return prepared.plan
+
+
+def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
+    """The tissue of a slide without margin; with `audit`, a picture of what a conversion would remove.
+
+    Raises:
+        SlideReadError, WeightsError, SlideWriteError: as `convert_slide`, of the picture.
+    """
+    if audit is None:
+        return look(slide, config, stages)[0]
+    _check_outputs(slide.info.path, config, audit)
+    prepared = prepare(slide, config, stages)
+    _write_audit(audit, slide, prepared, config)
+    assert prepared.findings is not None, "glass is looked for"
+    return prepared.findings.tissue
+
+
+def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *others: Path) -> None:
+    if audit is not None and config.glass == "keep":
+        raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
+    outputs = [*others] if audit is None else [*others, audit]
+    check_outputs(outputs, (source, config.mask, config.weights), config.overwrite)
+    for target in others:
+        if target.suffix.lower() not in _SUFFIXES:
+            raise ConfigError(f"the target {target} is a TIFF; end its name in one of {', '.join(_SUFFIXES)}")
+    if audit is not None and audit.suffix.lower() not in PICTURES:
+        raise ConfigError(f"the audit picture {audit} is PNG or JPEG; end its name in .png or .jpg")
+
+
+def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
+    picture = _drawn_audit(path, slide, prepared, config)
+    if path is not None and picture is not None:
+        save_picture(picture, path, config.overwrite)
+
+
+def _drawn_audit(
+    path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig
+) -> Pixels | None:
+    """Read the overview again and draw on it, if there is to be a picture."""
+    if path is None:
+        return None
+    found = prepared.findings
+    assert found is not None, "glass is looked for"
+    overview = read_overview(slide, config.workers, untold)
+    return audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask)
+
+
+def write_pyramid(
+    writer: PyramidWriter,
+    slide: Slide,
+    prepared: Prepared,
+    config: ConversionConfig,
+    progress: StageProgress,
+    stream: TileStream = stream_level,
+) -> Provenance:
+    """Write everything that was prepared, its tiles as `stream` makes them, and what the file says of itself.
+
+    Raises:
+        SlideReadError, SlideWriteError: as `convert_slide`.
+    """
+    properties = _carried_properties(slide, config)
+    _check_texts(slide.info, prepared.plan, properties)
+    manner = Manner(prepared.whitening, config.strict, config.restorable, config.deidentify)
+    total = sum(level.grid.count for level in prepared.plan.levels)
+    done = 0
+    for part in prepared.plan.directories:
+        if isinstance(part, LevelPlan):
+            with closing(stream(slide, part, manner, config.workers)) as tiles:
+                writer.write_level(part, _counted(tiles, progress, done, total))
+            done += part.grid.count
+        else:
+            image = slide.info.associated_images[part]
+            if prepared.nameless is not None:
+                image = drawn_thumbnail(slide, image, prepared.nameless.unproved)
+            writer.write_associated(part, image)
+    restoration = None
+    if config.restorable:
+        assert isinstance(slide, TiffSlide), "the plan refuses others"
+        restoration = writer.append(remainder_blocks(slide, prepared.plan))
+    return writer.finish(_mask_figures(prepared.findings), properties, restoration)
+
+
+def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str, str]) -> None:
+    """Hold the source's texts against what a target can carry.
+
+    Raises:
+        UnsupportedSlideError: they take more.
+    """
+    need = texts_bytes(plan.description, properties)
+    if need > MOST_PACKET_BYTES:
+        found = (
+            f"its texts may take {as_bytes(need)} in a target, expected at most {as_bytes(MOST_PACKET_BYTES)}"
+        )
+        raise UnsupportedSlideError(f"{found}; convert with --deidentify, which leaves them out", info.path)
+
+
+def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
+    for number, tile in enumerate(tiles, done + 1):
+        yield tile
+        progress(number, total)
+
+
+def _verify(
+    partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress
+) -> Verification:
+    found = verify_slide(partial, slide, plan.source.sha256, workers, progress, is_fresh=True)
+    if found.problems:
+        more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+        message = f"what was written failed its check: {found.problems[0]}{more}; nothing was written"
+        raise VerificationError(message, slide.info.path)
+    largest = slide.info.levels[0]
+    own = largest.grid.count - len(largest.absent) - len(largest.blank)
+    if own and sum(place.startswith("level 0 ") for place in (*found.flawed, *found.lost)) >= own:
+        message = "not one of its tiles can be decoded; nothing was written"
+        raise SlideReadError(message, slide.info.path, "level 0")
+    return found
+
+
+def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
+    if found is None:
+        return None
+    mask = found.mask
+    return {
+        "source": mask.source,
+        "shape": list(mask.pixels.shape),
+        "level0_px_per_mask_px": [mask.scale_x, mask.scale_y],
+        "tissue_fraction_with_margin": mask.tissue_fraction,
+        "rescued_tiles": found.rescued_tiles,
+    }
+
+
+def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
+    """What OpenSlide says of the source, for readers of the target; no names where none are wanted."""
+    if config.deidentify:
+        return {"openslide.vendor": slide.info.vendor}
+    if isinstance(slide, ConvertedSlide):
+        if slide.shows_every_pixel:
+            return slide.info.properties
+        hashed = quickhash(slide)  # the source's is not this one's
+        return _without_hash(slide.info.properties) | (
+            {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
+        )
+    try:
+        with opened(slide.info.path) as shown:
+            found = _known_fields(dict(shown.properties), slide) | _own_properties(slide)
+            # OpenSlide's hash is over all planes of a file.
+            return _without_hash(found) if slide.info.planes else found
+    except OpenSlideError:
+        own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
+        return {**slide.info.properties, **own}
+
+
+def _known_fields(properties: dict[str, str], slide: Slide) -> dict[str, str]:
+    """Without what stands behind the fields that we parse, which stays in the source's text."""
+    if not isinstance(slide, TiffSlide) or len(properties) <= _MOST_PROPERTIES:
+        return properties
+    return {
+        name: text
+        for name, text in properties.items()
+        if not name.startswith("aperio.") or name in slide.info.properties
+    }
+
+
+def _without_hash(properties: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in properties.items() if name != PROPERTY_NAME_QUICKHASH1}
+
+
+def _own_properties(slide: Slide) -> dict[str, str]:
+    """Where OpenSlide speaks of another image than the one that is converted: the properties of this one."""
+    info, own = slide.info, {}
+    if info.planes:
+        own = {**info.properties, "tiff.ImageDescription": info.description}
+        own |= {"openslide.comment": info.description} if info.vendor == "aperio" else {}
+    if info.mpp is not None and isinstance(slide, TiffSlide) and info.mpp != slide.shown_mpp:
+        own |= {"openslide.mpp-x": f"{info.mpp.x:.17g}", "openslide.mpp-y": f"{info.mpp.y:.17g}"}
+    return own

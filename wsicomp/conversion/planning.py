@@ -1,0 +1,346 @@
+"""Deciding: from what a slide is, what is glass and what the user wants, to a `ConversionPlan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.recipes import (
+    OVERVIEW_DOWNSAMPLE,
+    Way,
+    added_way,
+    check_readable,
+    chosen_container,
+    codec_name,
+    source_ways,
+    tile_size,
+)
+from wsicomp.formats.converted.associated_images import shows_the_scan
+from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.directories import distinct_bytes
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Size, TileGrid
+from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
+from wsicomp.slide import (
+    WHITE,
+    Level,
+    Slide,
+    SlideInfo,
+)
+from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
+from wsicomp.tissue.scale import plausible_mpp
+from wsicomp.version import SOFTWARE
+
+_CLASSIC_TIFF_BYTES = 4_000_000_000
+_ENCODED_BOUND = 1.5
+"""Encoded bytes for a byte of pixels that every codec stays below, JPEG of noise at quality 100 too."""
+_TABLES_BYTES = 500
+"""What a JPEG tile can grow by when it gets Huffman tables of its own."""
+_LISTED_BYTES = 32
+"""What a tile costs in lists: offset, byte count, and its digest in the provenance."""
+_UNCOMPRESSED = 1
+_STEP = 4
+_SMALLEST_LEVEL_PX = 1024
+
+
+@dataclass(frozen=True)
+class Glass:
+    """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
+
+    survey: GlassSurvey
+    color: GlassColor
+    notes: tuple[str, ...] = ()
+
+
+def plan_conversion(
+    info: SlideInfo,
+    identity: SourceIdentity,
+    digest: str,
+    config: ConversionConfig,
+    glass: Glass | None,
+    shrinking: tuple[bool, ...] = (),
+    model: Mapping[str, object] | None = None,
+    unproved: frozenset[int] = frozenset(),
+) -> ConversionPlan:
+    """Decide everything. `glass` is None where glass is kept, `unproved` are source levels that stay behind.
+
+    `shrinking` says of each source level whether the lossless road makes its tiles smaller. `model` is what
+    a neural codec says of its model.
+
+    Raises:
+        ConfigError: what the user asked for cannot be written from this source.
+    """
+    ways = source_ways(info, config, shrinking)
+    added = (
+        [added_way(config)] if any(reduction > 1 for _, reduction in _sources(info, config, unproved)) else []
+    )
+    container = chosen_container(info, config, [way.encoding for way in (*ways, *added)])
+    levels = tuple(_levels(info, config, glass, ways, unproved))
+    text, dropped = _source_text(info, config)
+    images = _images(info, config)
+    dropped += tuple(name for name in info.associated_images if name not in images)
+    check_readable(info, config, container, levels)
+    return ConversionPlan(
+        software=SOFTWARE,
+        digest=digest,
+        source=identity,
+        config=config.lasting() | {"z": info.z},
+        container=container,
+        codec="copy" if all(way.copies for way in ways) else codec_name(config),
+        overview=config.overview != "none",
+        background=_background(info, config, glass),
+        big=info.big or _bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
+        mpp=info.mpp,
+        objective_power=info.objective_power,
+        description=text,
+        levels=levels,
+        images=images,
+        dropped=dropped,
+        notes=tuple(_notes(info, config, container, glass, images, ways, levels)),
+        model=None if model is None else {**model, "embedded": config.embed_model},
+    )
+
+
+def _levels(
+    info: SlideInfo,
+    config: ConversionConfig,
+    glass: Glass | None,
+    ways: list[Way],
+    unproved: frozenset[int],
+) -> list[LevelPlan]:
+    plans: list[LevelPlan] = []
+    for source_level, reduction in _sources(info, config, unproved):
+        level = info.levels[source_level]
+        size = level.size.reduced(reduction)
+        way = ways[source_level] if reduction == 1 else added_way(config)
+        tile = tile_size(info, level, way)
+        grid = TileGrid(size, tile)
+        kinds = (
+            None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
+        )
+        actions = _actions(kinds, grid, way.action, paints=not config.lossless or reduction > 1)
+        if way.action is not TileAction.ENCODE:
+            actions = _left_absent(actions, level, way.action)
+        if grid == level.grid:
+            actions = _left_blank(actions, level)
+        if config.glass == "empty":
+            actions = _emptied(actions, corners=not plans)
+        plans.append(
+            LevelPlan(
+                number=len(plans),
+                size=size,
+                tile=tile,
+                source_level=source_level,
+                reduction=reduction,
+                codec=way.codec,
+                options=way.options,
+                encoding=way.encoding,
+                shown=way.shown,
+                actions=actions,
+            )
+        )
+    return plans
+
+
+def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]) -> list[tuple[int, int]]:
+    """(source level, box reduction) of every level of the target, largest first."""
+    sources: list[tuple[int, int]] = []
+    carried = [number for number in range(len(info.levels)) if number not in unproved]
+    for number, following in zip(carried, [*carried[1:], None], strict=True):
+        level = info.levels[number]
+        sources.append((number, 1))
+        if config.levels == "source":
+            continue
+        lower = 0 if following is None else info.levels[following].size.width
+        reduction = _STEP
+        while level.size.width / reduction > 1.5 * lower and (
+            lower or max(level.size.width, level.size.height) * _STEP / reduction > _SMALLEST_LEVEL_PX
+        ):
+            sources.append((number, reduction))
+            reduction *= _STEP
+    lacks_overview = config.overview != "none" and not any(
+        info.levels[number].downsample * reduction >= OVERVIEW_DOWNSAMPLE for number, reduction in sources
+    )
+    if lacks_overview:
+        last = carried[-1]
+        sources += [(last, _STEP**power) for power in range(1, _overview_levels(info.levels[last].size) + 1)]
+    return sources
+
+
+def _overview_levels(size: Size) -> int:
+    """How many levels in steps of four it takes from one of this size to a small one, at least one."""
+    count, side = 1, max(size.width, size.height) / _STEP
+    while side > _SMALLEST_LEVEL_PX:
+        count, side = count + 1, side / _STEP
+    return count
+
+
+def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reduction: int) -> NDArray[np.uint8]:
+    """The kinds of a target level's tiles from those of the source tiles that each one is made of."""
+    if reduction == 1 and source == target:
+        return kinds
+    result = np.empty((target.rows, target.columns), np.uint8)
+    for row in range(target.rows):
+        top = row * target.tile.height * reduction // source.tile.height
+        bottom = -(-(row + 1) * target.tile.height * reduction // source.tile.height)
+        for column in range(target.columns):
+            left = column * target.tile.width * reduction // source.tile.width
+            right = -(-(column + 1) * target.tile.width * reduction // source.tile.width)
+            parts = kinds[top:bottom, left:right]
+            result[row, column] = _joined(parts)
+    return result
+
+
+def _joined(parts: NDArray[np.uint8]) -> int:
+    """The kind of a tile made of these: what the guard kept on any of them stays whole."""
+    if np.isin(parts, (TileKind.RESCUED, TileKind.PROTECTED)).any():
+        return TileKind.PROTECTED
+    return int(parts.flat[0]) if (parts == parts.flat[0]).all() else TileKind.MIXED
+
+
+def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction, paints: bool) -> Actions:
+    """`paints` says whether the glass of mixed tiles that are encoded becomes background."""
+    actions = np.full((grid.rows, grid.columns), whole.value)
+    if kinds is not None:
+        actions[kinds == TileKind.GLASS] = TileAction.BLANK.value
+        if whole is TileAction.ENCODE and paints:
+            actions[kinds == TileKind.MIXED] = TileAction.MASK_AND_ENCODE.value
+    return actions
+
+
+def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
+    """A tile that would keep the source's bytes, and of which it has none, has none in the target either."""
+    letters = actions.reshape(-1)
+    absent = np.array(level.absent, np.intp)
+    letters[absent[letters[absent] == whole.value]] = TileAction.EMPTY.value
+    return letters.reshape(actions.shape)
+
+
+def _left_blank(actions: Actions, level: Level) -> Actions:
+    """A tile that is nothing but background stays so, as the one that all of them share."""
+    letters = actions.reshape(-1)
+    letters[np.array(level.blank, np.intp)] = TileAction.BLANK.value
+    return letters.reshape(actions.shape)
+
+
+def _emptied(actions: Actions, corners: bool) -> Actions:
+    """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
+    emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
+    if corners:
+        for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            if emptied[corner] == TileAction.EMPTY.value:
+                emptied[corner] = TileAction.BLANK.value
+    return emptied
+
+
+def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
+    if glass is None:
+        return info.background
+    if config.background == "white":
+        return WHITE
+    if config.background == "auto":
+        return glass.color.typical
+    red, green, blue = bytes.fromhex(config.background[1:])
+    return red, green, blue
+
+
+def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
+    total = 0.0
+    for plan in levels:
+        kept = plan.count(TileAction.COPY) + plan.count(TileAction.TRANSCODE)
+        encoded = plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE)
+        total += encoded * plan.tile.width * plan.tile.height * 3 * _ENCODED_BOUND
+        total += info.levels[plan.source_level].encoded_bytes + kept * _TABLES_BYTES if kept else 0
+        total += plan.grid.count * _LISTED_BYTES
+    return total + sum(len(strip) for image in info.associated_images.values() for strip in image.strips)
+
+
+def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
+    """What a target takes at the least: what is copied, samples as they are, and the lists of its tiles."""
+    total = 0
+    for level in plan.levels:
+        total += level.grid.count * _LISTED_BYTES
+        encoded = level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE)
+        if level.encoding.compression == _UNCOMPRESSED:
+            total += encoded * level.tile.width * level.tile.height * 3
+        if isinstance(slide, TiffSlide) and level.count(TileAction.COPY):
+            copied = level.actions.reshape(-1) == TileAction.COPY.value
+            total += distinct_bytes(slide.tile_ranges(level.source_level)[copied])
+    return total
+
+
+def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[str, ...]]:
+    """The source's ImageDescription as it is carried on, and what was left out of it."""
+    if info.vendor != "aperio":
+        fields = aperio.technical_fields(info.mpp, info.objective_power)
+        named = {"vendor properties": info.properties, "ImageDescription": info.description}
+        return fields, tuple(name for name, value in named.items() if config.deidentify and value)
+    return aperio.deidentify(info.description) if config.deidentify else (info.description, ())
+
+
+def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
+    thumbnail = info.associated_images.get("thumbnail")
+    wanted = {
+        "label": config.label and not config.deidentify,
+        "macro": config.macro and not config.deidentify,
+        # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
+        "thumbnail": thumbnail is not None
+        and (not config.deidentify or shows_the_scan(thumbnail, info.size)),
+    }
+    # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
+    return tuple(
+        name
+        for name, keep in wanted.items()
+        if keep
+        and name in info.associated_images
+        and all(wanted[other] for other in info.associated_images[name].may_be)
+    )
+
+
+def _notes(
+    info: SlideInfo,
+    config: ConversionConfig,
+    container: str,
+    glass: Glass | None,
+    images: tuple[str, ...],
+    ways: list[Way],
+    levels: tuple[LevelPlan, ...],
+) -> list[str]:
+    notes = []
+    if config.codec == "auto" and ways[0].copies and config.codec_options():
+        unused = ", ".join(config.codec_options())
+        notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
+    if config.lossless and any(way.copies for way in ways) and config.overview == "none":
+        copied = ", ".join(str(number) for number, way in enumerate(ways) if way.copies)
+        notes.append(f"tiles of level {copied} stay as they are: this road would not make them smaller")
+    if info.mpp is None:
+        notes.append("the source does not say its um per px, and neither does the target")
+    if config.glass != "keep" and plausible_mpp(info) is None:
+        notes.append("to be safe margins are as wide as at 0.25 um per px, the guard as keen as at 1")
+    notes += glass.notes if glass is not None else ()
+    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
+        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.survey.kinds)
+        found = "no tissue" if is_bare else "nothing but tissue"
+        notes.append(f"the mask shows {found} on this slide: look at it with `--dry-run --audit PNG`")
+    if container == "tiff" and info.objective_power is not None:
+        notes.append(
+            "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"
+        )
+    notes += info.remarks
+    if info.omitted:
+        notes.append(f"not carried on: {', '.join(info.omitted)}")
+    if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
+        notes.append("an SVS states one um per px for both directions: their mean is written")
+    return [*notes, *_image_notes(container, images, levels)]
+
+
+def _image_notes(container: str, images: tuple[str, ...], levels: tuple[LevelPlan, ...]) -> Iterator[str]:
+    """How OpenSlide shows the images beside the levels, where it is not by their own names."""
+    if container == "svs" and len(levels) == 1 and images and "thumbnail" not in images:
+        yield f"OpenSlide takes the second image of an SVS for the thumbnail: here it is the {images[0]}"
+    if container == "tiff" and images:
+        yield f"OpenSlide shows no associated images of a generic TIFF; the file holds {', '.join(images)}"

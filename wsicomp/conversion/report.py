@@ -1,0 +1,329 @@
+"""What a conversion did, as data: the report and its figures."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.compatibility import opens_in
+from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.formats.converted.provenance import LevelRecord, Provenance
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.converted.restoration import check_stated
+from wsicomp.formats.opening import open_tiff
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.progress import Stages
+from wsicomp.verification.verify import Verification
+
+MOST_REMOVED = 0.98
+"""Where more of level 0's area than this was taken out as glass, a person should look at it."""
+
+_NAME_ADVICE = ("; name it .tiff", "; name it .svs, or give --format tiff")
+
+_REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
+
+
+@dataclass(frozen=True)
+class GuardedReport:
+    """What a guarded codec made of a level's tiles, in the terms of `provenance.Guarded`.
+
+    `fell_back_tiles` are the places of those that fell back.
+    """
+
+    tiles: int
+    refined: int
+    sparse: int
+    repacked: int
+    fell_back: int
+    fell_back_tiles: tuple[str, ...]
+    mean_ssim: float
+    least_ssim: float
+    mean_psnr: float | None
+    least_psnr: float | None
+    most_color_shift: float
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """How many tiles of a level came to be in which way.
+
+    `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
+    background; `encoded` also counts what was to be carried and had to be encoded anew to name nobody.
+    `guarded` is None where the codec has no guard.
+    """
+
+    width: int
+    height: int
+    copied: int
+    transcoded: int
+    kept: int
+    lost: int
+    encoded: int
+    whitened: int
+    blank: int
+    empty: int
+    guarded: GuardedReport | None = None
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion did, in the units that the names say.
+
+    `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
+    the guard kept, `flawed_tiles` damaged tiles of the source that stand as they were or were encoded as
+    far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
+    that the source was rebuilt from the target and is replaceable by it. `opens_in` says which programs open
+    the target, by `verify`'s verdicts, None where it was not verified. `model` is the name of that by which
+    neural tiles are read, and its SHA-256. `dropped` names the images and
+    fields that were left out. `elapsed_s` has an entry for each stage. `removed_area` is the part of level 0
+    that was taken out as glass, None where glass was kept. `look` says why a person should look at the target
+    before the source goes: no tissue was found, or over 98 % of the area went; None where there is no cause.
+    """
+
+    source: str
+    target: str
+    container: str
+    codec: str
+    source_bytes: int
+    target_bytes: int
+    saved: float
+    source_sha256: str
+    digest: str
+    levels: tuple[LevelReport, ...]
+    rescued_tiles: int
+    tissue_fraction: float | None
+    removed_area: float | None
+    look: str | None
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+    verified: bool
+    flawed_tiles: int
+    lost_tiles: int
+    restorable: bool
+    opens_in: str | None
+    model: str | None
+    elapsed_s: Mapping[str, float]
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, by the same names."""
+        return asdict(self)
+
+
+def describe_conversion(
+    source: Path,
+    target: Path,
+    provenance: Provenance,
+    found: Verification | None,
+    stages: Stages,
+    kept_model: str | None = None,
+    held: str | None = None,
+) -> ConversionReport:
+    """The report on a conversion whose target stands under its name, by what the target says of itself.
+
+    `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model.
+    `held` is what the user should know of how the target was held while it was written.
+    """
+    plan, mask = provenance.plan, provenance.mask
+    target_bytes = target.stat().st_size
+    lost = sum(len(record.lost) for record in provenance.levels)
+    look = reason_to_look(provenance)
+    afterthoughts = _afterthoughts(target, plan, kept_model, target_bytes, lost)
+    return ConversionReport(
+        source=str(source),
+        target=str(target),
+        container=plan.container,
+        codec=plan.codec,
+        source_bytes=plan.source.bytes,
+        target_bytes=target_bytes,
+        saved=1 - target_bytes / plan.source.bytes,
+        source_sha256=plan.source.sha256,
+        digest=plan.digest,
+        levels=tuple(
+            _describe_level(level, record)
+            for level, record in zip(plan.levels, provenance.levels, strict=True)
+        ),
+        rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
+        tissue_fraction=_tissue_fraction(provenance),
+        removed_area=removed_area_of(provenance),
+        look=look or None,
+        dropped=plan.dropped,
+        notes=(
+            *plan.notes,
+            *filter(None, (held,)),
+            *afterthoughts,
+            *_trust_needed(target, provenance),
+            *([look_note(look)] if look else []),
+        ),
+        verified=found is not None,
+        flawed_tiles=len(found.flawed) if found else 0,
+        lost_tiles=lost,
+        restorable=provenance.restoration is not None,
+        opens_in=opens_in(found.readers) if found else None,
+        model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
+        elapsed_s=dict(stages.elapsed_s),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def _tissue_fraction(provenance: Provenance) -> float | None:
+    mask = provenance.mask
+    return None if mask is None else float(mask["tissue_fraction_with_margin"])
+
+
+def reason_to_look(provenance: Provenance) -> str:
+    """Why a person should look at a conversion before its source goes, by what it says of itself; or ""."""
+    return look_reason(_tissue_fraction(provenance), removed_area_of(provenance))
+
+
+def planned_look(plan: ConversionPlan) -> str:
+    """Why a person should look at what a plan would make, by its tiles alone; or ""."""
+    if plan.config["glass"] == "keep":
+        return ""
+    kept, painted = kept_and_painted(plan.levels[0])
+    return look_reason(1.0, 1 - kept - painted)
+
+
+def look_reason(tissue_fraction: float | None, area: float | None) -> str:
+    """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
+    if tissue_fraction is None or area is None:
+        return ""
+    if tissue_fraction == 0:
+        gone = "everything that looks like glass" if area else "nothing of its level 0"
+        return f"no tissue was found, and {gone} was taken out"
+    if area > MOST_REMOVED:
+        return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
+    return ""
+
+
+def look_note(reason: str) -> str:
+    """What a report says of a conversion that a person should look at."""
+    return f"{reason}: look at the target before the source goes"
+
+
+def _not_rounded_up(fraction: float) -> str:
+    return f"{math.floor(fraction * 1000) / 10:.1f} %"
+
+
+def removed_area_of(provenance: Provenance) -> float | None:
+    """The part of level 0 that was taken out as glass; None where glass was kept."""
+    kept, painted = kept_and_painted(provenance.plan.levels[0])
+    return removed_area(kept, painted, _tissue_fraction(provenance))
+
+
+def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
+    """The parts of a level's area in tiles that stay whole, and in tiles whose glass may be painted."""
+    width, height = (
+        np.minimum(tile, side - np.arange(count) * tile)
+        for tile, side, count in (
+            (level.tile.width, level.size.width, level.grid.columns),
+            (level.tile.height, level.size.height, level.grid.rows),
+        )
+    )
+    areas = np.outer(height, width)
+    removed = np.isin(level.actions, _REMOVED)
+    painted = level.actions == TileAction.MASK_AND_ENCODE.value
+    whole = ~(removed | painted)
+    total = int(areas.sum())
+    return int(areas[whole].sum()) / total, int(areas[painted].sum()) / total
+
+
+def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> float | None:
+    """The part of a level's area that was taken out, at most; None where glass was kept.
+
+    `kept` and `painted` are as `kept_and_painted` has them. Of painted tiles only what the mask holds is sure
+    to stay; the mask's tissue that whole tiles do not hold must lie there.
+    """
+    if tissue_fraction is None:
+        return None
+    stays = min(painted, max(0.0, tissue_fraction - kept))
+    return max(0.0, 1 - kept - stays)
+
+
+def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """All that a report, as JSON values, says in words or would have to: a line each."""
+    notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
+    if report["flawed_tiles"]:
+        notes.append(
+            f"damaged tiles of the source, as they were or as far as they decode: {report['flawed_tiles']}"
+        )
+    return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
+
+
+def without_name_advice(report: ConversionReport) -> ConversionReport:
+    """The report, for somebody who has not named the target."""
+    notes = (note.removesuffix(_NAME_ADVICE[0]).removesuffix(_NAME_ADVICE[1]) for note in report.notes)
+    return replace(report, notes=tuple(notes))
+
+
+def _afterthoughts(
+    target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
+) -> Iterator[str]:
+    if kept_model is not None:
+        yield (
+            f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
+            "--embed-model puts it into the file"
+        )
+    if lost:
+        yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
+    if target_bytes > plan.source.bytes:
+        yield "the target is larger than the source"
+    if target.suffix.lower() == ".svs" and plan.container == "tiff":
+        yield f"the target is a generic TIFF whatever its name says{_NAME_ADVICE[0]}"
+    if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
+        yield f"the target is an Aperio SVS whatever its name says{_NAME_ADVICE[1]}"
+
+
+def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
+    """Of a source that is far larger than what its archive holds, as one of holes is."""
+    if provenance.restoration is None:
+        return
+    with closing(open_tiff(target)) as slide:
+        try:
+            if isinstance(slide, ConvertedSlide):
+                check_stated(slide)
+        except SlideReadError as exc:
+            yield f"it needs wsicomp restore --trust, and wsicomp verify does not pass it: {exc.message}"
+
+
+def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
+    actions = level.actions.reshape(-1).copy()
+    actions[list(record.renewed)] = TileAction.ENCODE.value
+    actions[list(record.lost)] = ""
+    kept = len(set(record.kept).difference(record.renewed))
+    counts = {action: int((actions == action.value).sum()) for action in TileAction}
+    return LevelReport(
+        level.size.width,
+        level.size.height,
+        copied=counts[TileAction.COPY],
+        transcoded=counts[TileAction.TRANSCODE] - kept,
+        kept=kept,
+        lost=len(record.lost),
+        encoded=counts[TileAction.ENCODE],
+        whitened=counts[TileAction.MASK_AND_ENCODE],
+        blank=counts[TileAction.BLANK],
+        empty=counts[TileAction.EMPTY],
+        guarded=None if record.guarded is None else _describe_guarded(level, record.guarded),
+    )
+
+
+def _describe_guarded(level: LevelPlan, guarded: Guarded) -> GuardedReport:
+    columns = level.grid.columns
+    places = [TileIndex(level.number, number % columns, number // columns) for number in guarded.fell_back]
+    counts = {"fell_back": len(places), "fell_back_tiles": tuple(map(str, places))}
+    return GuardedReport(**{**vars(guarded), **counts})
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,67 @@
+"""The way back: from a conversion to its source's file, byte for byte."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsicomp.atomic import check_output, completed_file, lock_note
+from wsicomp.concurrency import available_cores
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.converted.restoration import check_stated, restored_blocks
+from wsicomp.formats.opening import open_slide
+from wsicomp.limits import check_room
+from wsicomp.progress import Progress, Stages, progress_raises_through
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """The file that was rebuilt: `sha256` is that of the source when it was converted.
+
+    `notes` say in words what the user should know.
+    """
+
+    target: str
+    bytes: int
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@progress_raises_through
+def restore_slide(
+    converted: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+    trust: bool = False,
+) -> RestoreReport:
+    """Rebuild the source of a file that was converted with `restorable`.
+
+    The target appears under its name only when its SHA-256 is that of the source. A file that states a far
+    larger source than its bytes could make is refused, unless you `trust` it.
+
+    Raises:
+        SlideReadError: the file cannot be read, is damaged, or does not hold what rebuilds its source.
+        SlideWriteError: the target cannot be written, exists, or has no room on its disk.
+    """
+    converted, target = Path(converted), Path(target)
+    check_output(target, (converted,), overwrite)
+    with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
+        if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
+            raise SlideReadError(
+                "holds no source to restore: only what was converted with --restorable and --glass keep does",
+                converted,
+            )
+        if not trust:
+            check_stated(slide)
+        check_room(target, slide.provenance.plan.source.bytes)
+        with completed_file(target, overwrite) as file:
+            note = lock_note(file)
+            for block in restored_blocks(slide, workers or available_cores(), progress):
+                file.write(block)
+        source = slide.provenance.plan.source
+    return RestoreReport(str(target), source.bytes, source.sha256, () if note is None else (note,))

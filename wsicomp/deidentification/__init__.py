@@ -1,0 +1,1 @@
+"""Slides of which nothing is left that could name a patient."""

@@ -1,0 +1,191 @@
+"""A slide of which nothing is left that could name a patient, but what is seen on its tissue.
+
+What holds no picture is rebuilt away (`codecs.bare`), what holds one beyond the picture is drawn over or
+drawn anew, and what cannot be rewritten is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import imagecodecs
+import numpy as np
+
+from wsicomp.codecs.embedded_text import bare, shared_tables
+from wsicomp.codecs.pixels import PartlyDecodedError
+from wsicomp.codecs.reencode import encode_alike
+from wsicomp.codecs.registry import decode_tile
+from wsicomp.deidentification.proved_levels import unproved_levels
+from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.formats.icc_profile import neutral_profile
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.slide import (
+    JPEG,
+    YCBCR,
+    AssociatedImage,
+    EncodedTile,
+    Pixels,
+    Slide,
+    SlideInfo,
+    TileEncoding,
+)
+
+_TRIED = 16
+_BEYOND_TOLERANCE, _FAR_TOLERANCE = 12, 4
+"""Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour.
+
+The first counts in blocks of 16 px that show a part of the level, where codecs ring, the other beyond them.
+"""
+_BLOCK_PX = 16
+_THUMBNAIL_QUALITY = 90
+_BAND = 16
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """What a slide says of itself without names. `unproved` are levels that do not show what is above them.
+
+    `notes` say what was made anew or stays.
+    """
+
+    info: SlideInfo
+    unproved: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CarriedTile:
+    """A tile without room for words; `is_anew` says that its pixels were encoded once more."""
+
+    tile: EncodedTile
+    is_anew: bool
+
+
+def nameless(slide: Slide, workers: int) -> Nameless:
+    """Find out what a conversion that names nobody starts from.
+
+    Raises:
+        SlideReadError: a level cannot be read.
+    """
+    info, notes = slide.info, []
+    levels = tuple(
+        level
+        if level.encoding is None or level.encoding.jpeg_tables is None
+        else replace(level, encoding=_with_used_tables(slide, number, level.encoding))
+        for number, level in enumerate(info.levels)
+    )
+    profile, is_neutral = neutral_profile(info.icc_profile)
+    if not is_neutral:
+        notes.append("the ICC profile is kept as it is, words included: its transform cannot be written anew")
+    elif profile != info.icc_profile:
+        notes.append("the ICC profile is a neutral one of the same transform")
+    unproved = unproved_levels(slide, workers)
+    for number in sorted(unproved):
+        size = info.levels[number].size
+        notes.append(f"not carried on: an image of {size} px that does not show what the slide shows")
+    if "thumbnail" in info.associated_images:
+        notes.append("the thumbnail is drawn anew, from the levels")
+    found = replace(info, levels=levels, icc_profile=profile)
+    return Nameless(found, unproved, tuple(notes))
+
+
+def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> TileEncoding:
+    """The encoding with those shared tables that the level's first tile uses; others go into their tiles."""
+    grid = slide.info.levels[number].grid
+    for place in range(min(grid.count, _TRIED * _TRIED)):
+        row, column = divmod(place, grid.columns)
+        try:
+            tile = slide.read_encoded_tile(TileIndex(number, column, row))
+            if tile.data:
+                return replace(encoding, jpeg_tables=shared_tables(tile))
+        except (SlideReadError, ValueError):
+            continue
+    return replace(encoding, jpeg_tables=None)
+
+
+def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> CarriedTile:
+    """The tile to stand among tiles of `stored`, of which `shown` lies inside its level.
+
+    Its pixels there are exactly those of the source, unless it had to be encoded anew with loss.
+
+    Raises:
+        ValueError, RuntimeError, OSError: it cannot be decoded, or not encoded.
+    """
+    if not tile.data:
+        return CarriedTile(tile, False)
+    try:
+        pixels = decode_tile(tile)
+        made = bare(tile, stored.jpeg_tables)
+        is_same = made == tile or np.array_equal(decode_tile(made), pixels)
+        if is_same and is_plain_beyond(pixels, shown):
+            return CarriedTile(made, False)
+    except PartlyDecodedError as exc:
+        pixels = exc.pixels
+    except (ValueError, RuntimeError):
+        pixels = decode_tile(tile)
+    pixels = continued(pixels, shown)
+    encoding = replace(tile.encoding, jpeg_tables=stored.jpeg_tables)
+    return CarriedTile(EncodedTile(encode_alike(tile, encoding, pixels), encoding, tile.size), True)
+
+
+def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
+    """Whether what lies beyond a level's edge is of one colour, or goes on like the edge."""
+    if shown.shape == pixels.shape[:2]:
+        return True
+    beyond = np.ones(pixels.shape[:2], bool)
+    beyond[: shown.height, : shown.width] = False
+    allowed = np.full(pixels.shape[:2], _FAR_TOLERANCE)
+    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shown.shape)
+    allowed[tuple(slice(side) for side in near)] = _BEYOND_TOLERANCE
+    found = pixels[beyond].astype(np.int16)
+    going_on = continued(pixels, shown)[beyond].astype(np.int16)
+    return any(
+        (np.abs(found - plain).max(axis=-1) <= allowed[beyond]).all()
+        for plain in (np.median(found, axis=0), going_on)
+    )
+
+
+def continued(pixels: Pixels, shown: Size) -> Pixels:
+    """A tile whose pixels beyond the level's edge are those of the edge."""
+    rows, columns = pixels.shape[:2]
+    inside = pixels[: shown.height, : shown.width]
+    return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
+
+
+def drawn_thumbnail(slide: Slide, image: AssociatedImage, unproved: frozenset[int]) -> AssociatedImage:
+    """A thumbnail of the same size, from the smallest proved level that is no smaller.
+
+    Raises:
+        SlideReadError: the level cannot be read.
+    """
+    info = slide.info
+    fit = [number for number, level in enumerate(info.levels) if level.size.width >= image.size.width] or [0]
+    number = max((number for number in fit if number not in unproved), default=0)
+    pixels = _whole(slide, number, image.size)
+    stream = bytes(
+        imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=_THUMBNAIL_QUALITY, subsampling="420")
+    )
+    encoding = TileEncoding(JPEG, YCBCR, (2, 2))
+    return AssociatedImage(image.size, encoding, image.size.height, (stream,))
+
+
+def _whole(slide: Slide, number: int, size: Size) -> Pixels:
+    """A level in a smaller size, band by band; white where a tile cannot be decoded."""
+    level = slide.info.levels[number]
+    picture = np.full((*size.shape, 3), 255, np.uint8)
+    for row in range(0, size.height, _BAND):
+        rows = min(_BAND, size.height - row)
+        top, bottom = (place * level.size.height // size.height for place in (row, row + rows))
+        band = _band(slide, number, top, max(bottom, top + 1))
+        picture[row : row + rows] = cv2.resize(band, (size.width, rows), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def _band(slide: Slide, number: int, top: int, bottom: int) -> Pixels:
+    level = slide.info.levels[number]
+    region = Region(0, top, level.size.width, bottom - top)
+    try:
+        return slide.read_region(number, region)
+    except TileReadError:
+        return np.full((bottom - top, level.size.width, 3), 255, np.uint8)

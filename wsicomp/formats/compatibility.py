@@ -1,0 +1,343 @@
+"""Which programs open a file: rules, measured on the versions that they name, for what a file holds.
+
+`tests/formats/test_compatibility.py` holds each rule against the program where it can be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsicomp.codecs.plain import ZSTANDARD
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Size
+from wsicomp.plan import TileAction
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    JPEGXL,
+    JPEGXL_DNG,
+    NEURAL,
+    RGB,
+    WEBP,
+    TileEncoding,
+)
+
+_JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
+_JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
+_BASELINE = frozenset((1, 5, JPEG, 8, 32946))
+_REPACKED = "repacked JPEG differs where chroma is subsampled"
+_DARKER = "every pixel, but darker: repacked JPEG that holds RGB"
+_BY_LIBTIFF = frozenset((ZSTANDARD, WEBP))
+
+
+@dataclass(frozen=True)
+class ReaderVerdict:
+    """Whether a program opens a file: "yes", "partly", "no" or "shows black"; `reason` says more in words.
+
+    "shows black" is worse than "no": the program opens the file, tells nothing, and its tissue is black.
+    """
+
+    reader: str
+    opens: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What decides whether a program opens a file: compressions, those of the first levels, and tiles.
+
+    `plain_is_low` says that some level of neither JPEG nor JPEG 2000 is lower than a tile; `has_full_level`
+    that some level of the first has no empty tile; `holds_rgb` that its JPEG does.
+    """
+
+    in_svs: bool
+    compressions: frozenset[int]
+    first: frozenset[int]
+    has_overview: bool
+    empty_tiles: int
+    kept_tiles: int
+    repacks_jpeg: bool
+    model: str = ""
+    is_big: bool = False
+    levels: int = 1
+    has_thumbnail: bool = False
+    plain_is_low: bool = False
+    has_full_level: bool = True
+    holds_rgb: bool = False
+
+
+def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
+    """One verdict for each program, our own reader and OpenSlide's newest first."""
+    facts = _facts(slide)
+    return (
+        _ours(facts),
+        _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((ZSTANDARD,)), None),
+        _openslide(facts, "OpenSlide 4.0.0", frozenset(), "generic"),
+        _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
+        _openslide(facts, "QuPath 0.7", frozenset(), "generic"),
+        _libvips(facts),
+        _bioformats(facts),
+        _tifffile(facts),
+        _fast(facts),
+        _tiatoolbox(facts),
+        _large_image(facts),
+        _cucim(facts),
+        _gdal(facts),
+        _slideio(facts),
+        _tiffslide(facts),
+        _libtiff(facts),
+    )
+
+
+def opens_in(found: Sequence[ReaderVerdict]) -> str:
+    """The verdicts in one line, the worst in capitals."""
+    named = {
+        word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
+        for word in ("yes", "partly", "shows black", "no")
+    }
+    if not (named["shows black"] or named["no"]):
+        return "every program tried" + (f", but partly in {named['partly']}" if named["partly"] else "")
+    before = {"yes": "", "partly": "partly in ", "shows black": "SHOWS BLACK in ", "no": "not in "}
+    return "; ".join(before[word] + names for word, names in named.items() if names)
+
+
+def _facts(slide: TiffSlide) -> _Facts:
+    if not isinstance(slide, ConvertedSlide):
+        levels = slide.info.levels
+        stored = frozenset(level.encoding.compression for level in levels if level.encoding)
+        absent = sum(len(level.absent) for level in levels)
+        return _Facts(
+            slide.info.vendor == "aperio",
+            stored,
+            stored,
+            False,
+            absent,
+            0,
+            False,
+            "",
+            slide.info.big,
+            len(levels),
+            "thumbnail" in slide.info.associated_images,
+            _plain_is_low([(level.encoding, level.size, level.tile) for level in levels]),
+            not all(level.absent for level in levels),
+            _holds_rgb([level.encoding for level in levels]),
+        )
+    provenance = slide.provenance
+    plan = provenance.plan
+    return _Facts(
+        plan.container == "svs",
+        frozenset(level.encoding.compression for level in plan.levels),
+        frozenset(level.encoding.compression for level in plan.navigable),
+        len(plan.navigable) < len(plan.levels),
+        sum(level.count(TileAction.EMPTY) for level in plan.levels),
+        sum(
+            len(record.kept)
+            for level, record in zip(plan.levels, provenance.levels, strict=True)
+            if level.encoding.compression in _JPEGXL
+        ),
+        any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
+        "" if plan.model is None else _model_text(plan.model),
+        plan.big,
+        len(plan.levels),
+        "thumbnail" in plan.images,
+        _plain_is_low([(level.shown, level.size, level.tile) for level in plan.navigable]),
+        not all(level.count(TileAction.EMPTY) for level in plan.navigable),
+        _holds_rgb([level.shown for level in plan.levels]),
+    )
+
+
+def _plain_is_low(levels: Sequence[tuple[TileEncoding | None, Size, Size]]) -> bool:
+    streams = {JPEG, *_JPEG2000}
+    return any(
+        encoding is not None and encoding.compression not in streams and size.height < tile.height
+        for encoding, size, tile in levels
+    )
+
+
+def _holds_rgb(encodings: Sequence[TileEncoding | None]) -> bool:
+    return any(
+        encoding is not None and (encoding.compression, encoding.photometric) == (JPEG, RGB)
+        for encoding in encodings
+    )
+
+
+def _model_text(model: Mapping[str, Any]) -> str:
+    if model["embedded"]:
+        return "the model that it carries"
+    return f"model {model['name']} (SHA-256 {model['sha256'][:16]}...), which it does not carry"
+
+
+def _ours(facts: _Facts) -> ReaderVerdict:
+    needs = f"with the extra neural, by {facts.model}" if facts.model else ""
+    return ReaderVerdict("wsicomp.open_slide", "yes", needs)
+
+
+def _named(compressions: frozenset[int]) -> str:
+    names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", ZSTANDARD: "Zstandard"}
+    names[NEURAL] = "neural tiles"
+    names |= dict.fromkeys(_JPEG2000, "JPEG 2000")
+    return " and ".join(sorted({names.get(number, str(number)) for number in compressions}))
+
+
+def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | None) -> ReaderVerdict:
+    """`stumbles` says over which empty tiles: those of a generic TIFF, or all."""
+    known = _BASELINE | more | (_JPEG2000 if facts.in_svs else frozenset())
+    unknown = facts.first - known
+    if unknown and unknown <= _BY_LIBTIFF and name == "OpenSlide 3.4":
+        return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
+    if unknown:
+        return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
+    if name == "OpenSlide 3.4" and facts.plain_is_low and not facts.empty_tiles:
+        return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
+    fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
+    return _what_it_knows(
+        facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
+    )
+
+
+def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
+    """Of a program that knows the codecs of the first levels; `when_empty` is what empty tiles do to it."""
+    if facts.empty_tiles and when_empty is not None:
+        return ReaderVerdict(name, "partly", when_empty)
+    if facts.has_overview:
+        return ReaderVerdict(name, "partly", "the levels of the overview alone")
+    return ReaderVerdict(name, "yes")
+
+
+def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
+    return ReaderVerdict(name, "shows black", f"it does not read {_named(unknown)}, and does not say so")
+
+
+def _libvips(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | {NEURAL, ZSTANDARD}):
+        return _black("libvips", unknown)
+    if unknown := facts.first & _JPEG2000:
+        way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
+        return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
+    if facts.has_overview:
+        return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
+    return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
+
+
+def _bioformats(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.compressions & (_JPEGXL | {WEBP, NEURAL}):
+        stops = "" if unknown & facts.first else ", anywhere in a file"
+        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
+    if facts.levels > 1 and not facts.in_svs:
+        empty = "; empty tiles are black" if facts.empty_tiles else ""
+        return ReaderVerdict("Bio-Formats", "partly", f"level 0 alone{empty}")
+    if facts.levels > 1 and facts.has_thumbnail:
+        return ReaderVerdict("Bio-Formats", "partly", "the thumbnail in the place of the smallest level")
+    return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
+
+
+def _tifffile(facts: _Facts) -> ReaderVerdict:
+    if NEURAL in facts.first:
+        return ReaderVerdict("tifffile", "no", "it does not read neural tiles")
+    if NEURAL in facts.compressions:
+        return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
+    if facts.kept_tiles:
+        found = (
+            f"levels without any of the {facts.kept_tiles} tiles that are no JPEG XL; the others fail whole"
+        )
+        return ReaderVerdict("tifffile", "partly", found)
+    if facts.has_overview:
+        found = "the levels of the overview are its first series, those behind it are others"
+        return ReaderVerdict("tifffile", "partly", found)
+    if facts.repacks_jpeg:
+        return _repacked(facts, "tifffile")
+    return ReaderVerdict("tifffile", "yes")
+
+
+def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
+    return (
+        ReaderVerdict(name, "partly", _DARKER) if facts.holds_rgb else ReaderVerdict(name, "yes", _REPACKED)
+    )
+
+
+def _fast(facts: _Facts) -> ReaderVerdict:
+    """An SVS, and a TIFF whose levels do not state their sample format, it reads by OpenSlide."""
+    if unknown := facts.first & {NEURAL, WEBP}:
+        return ReaderVerdict("FAST", "no", f"it does not read {_named(unknown)}")
+    if facts.has_overview:
+        return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
+    if facts.kept_tiles:
+        return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
+    if facts.repacks_jpeg:
+        return _repacked(facts, "FAST")
+    if facts.empty_tiles and facts.holds_rgb and not facts.in_svs:
+        return ReaderVerdict("FAST", "partly", "empty tiles are black beside JPEG that holds RGB")
+    return ReaderVerdict("FAST", "yes")
+
+
+def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
+    """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
+    if facts.levels == 1 and not facts.in_svs and not facts.is_big and NEURAL not in facts.first:
+        if facts.repacks_jpeg and facts.holds_rgb:
+            return ReaderVerdict("tiatoolbox", "partly", _DARKER)
+        return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
+    fails_at_empty = facts.empty_tiles and not facts.in_svs
+    if facts.first & _BY_LIBTIFF or (fails_at_empty and not (facts.has_overview and facts.has_full_level)):
+        return ReaderVerdict(
+            "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
+        )
+    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+        return _black("tiatoolbox", unknown)
+    if not facts.in_svs and not facts.is_big:
+        return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
+    return _what_it_knows(facts, "tiatoolbox", None)
+
+
+def _large_image(facts: _Facts) -> ReaderVerdict:
+    """By its TIFF source."""
+    if facts.levels == 1 and not facts.in_svs:
+        return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
+    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+        return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
+    return _what_it_knows(facts, "large_image", None)
+
+
+def _cucim(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
+        return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
+    if facts.has_overview:
+        return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
+    return _what_it_knows(facts, "cuCIM", "empty tiles are black")
+
+
+def _gdal(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+        return ReaderVerdict("GDAL", "no", f"it does not read {_named(unknown)}")
+    if facts.in_svs:
+        return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
+    return _what_it_knows(facts, "GDAL", None)
+
+
+def _slideio(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
+        return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles:
+        return ReaderVerdict("slideio", "no", "it fails at empty tiles")
+    if facts.levels > 1 and not facts.in_svs:
+        return ReaderVerdict("slideio", "partly", "level 0 alone")
+    return ReaderVerdict("slideio", "yes")
+
+
+def _tiffslide(facts: _Facts) -> ReaderVerdict:
+    """By tifffile; an overview's levels it takes for the slide."""
+    found = _tifffile(facts)
+    if facts.has_overview:
+        return ReaderVerdict("tiffslide", "partly", "the levels of the overview alone")
+    return ReaderVerdict("tiffslide", found.opens, found.reason)
+
+
+def _libtiff(facts: _Facts) -> ReaderVerdict:
+    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+        return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
+    if facts.empty_tiles and not facts.has_full_level:
+        return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")
+    return _what_it_knows(facts, "libtiff", "it fails at levels with empty tiles")

@@ -1,0 +1,1 @@
+"""Our own files: written, read, and rebuilt into their sources."""

@@ -1,0 +1,316 @@
+"""What a written file says of its own making: the plan, the mask's figures and digests of all that it holds.
+
+It stands as JSON in the XMP packet of the first image, in both containers. A reader holds every tile
+against its digest, so that damage is told and never shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import SlideReadError
+from wsicomp.forks import fork_safe_property
+from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure, natural
+from wsicomp.slide import AssociatedImage
+
+_DIGEST_BYTES = 8
+_SOME_VALUES, _VALUES_A_TILE = 1_000_000, 8
+"""How many values the text may have: in memory each is a hundred times what it is in the text."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LONG_TEXT, _MOST_TEXT_BYTES = 1 << 20, 1 << 28
+_TEXT, _TEXTS, _ESCAPED = "text", "texts", "<>&"
+"""Texts of more letters than a slide has are held packed, once each, and named by their number.
+
+Of others some letters are escaped, which XML minds.
+"""
+_NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+
+
+@dataclass(frozen=True)
+class LevelRecord:
+    """What became of a level's tiles, which are numbered in raster order.
+
+    `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
+    BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
+    stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
+    not be decoded and are background. `guarded` is None where the codec has no guard. `renewed` were to be
+    copied or transcoded and had to be encoded anew, to name nobody.
+    """
+
+    sha256: str
+    digests: bytes = field(repr=False)
+    kept: tuple[int, ...] = ()
+    flawed: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+    guarded: Guarded | None = None
+    renewed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Where a file keeps what rebuilds its source: `bytes` at `offset`, whose digest is `sha256`."""
+
+    offset: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`levels` has one record for each level of the plan; `mask` is None where glass was kept.
+
+    `properties` are the source's own as OpenSlide has them. `icc_sha256` is over the ICC profile, of no
+    bytes where there is none; `image_sha256` has the digest of each associated image. `restoration` is None
+    unless the source can be rebuilt.
+    """
+
+    plan: ConversionPlan
+    mask: Mapping[str, Any] | None
+    properties: Mapping[str, str]
+    levels: tuple[LevelRecord, ...]
+    icc_sha256: str
+    image_sha256: Mapping[str, str]
+    restoration: Restoration | None = None
+
+    def to_text(self) -> str:
+        """As ASCII JSON."""
+        long = _long_texts(self.plan.description, self.properties)
+        numbers = {text: {_TEXT: number} for number, text in enumerate(long)}
+        plan = self.plan.to_json()
+        values = {
+            "plan": plan | {"description": numbers.get(self.plan.description, self.plan.description)},
+            "mask": self.mask,
+            "properties": {name: numbers.get(text, text) for name, text in self.properties.items()},
+            "levels": [
+                asdict(level) | {"digests": base64.b64encode(level.digests).decode()} for level in self.levels
+            ],
+            "icc_sha256": self.icc_sha256,
+            "image_sha256": dict(self.image_sha256),
+            "restoration": None if self.restoration is None else asdict(self.restoration),
+        }
+        packed = {_TEXTS: [_packed(text) for text in long]} if long else {}
+        return json.dumps(values | packed, separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str, most_tiles: int = 1 << 26) -> Provenance:
+        """The provenance that `to_text` wrote, of a file with so many tiles and strips.
+
+        Raises:
+            SlideReadError: the text is not such a block.
+        """
+        try:
+            _check_count(text, _SOME_VALUES + _VALUES_A_TILE * most_tiles)
+            values = json.loads(text)
+            texts = _unpacked(values.get(_TEXTS, []))
+            description = _resolved(values["plan"]["description"], texts)
+            plan = ConversionPlan.from_json({**values["plan"], "description": description}, most_tiles)
+            return cls(
+                plan,
+                _mask(values["mask"]),
+                {str(name): str(_resolved(value, texts)) for name, value in values["properties"].items()},
+                tuple(
+                    _record(level, record)
+                    for level, record in zip(plan.levels, values["levels"], strict=True)
+                ),
+                str(values["icc_sha256"]),
+                {name: str(values["image_sha256"][name]) for name in plan.images},
+                None if values["restoration"] is None else _restoration(values["restoration"]),
+            )
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            zlib.error,
+        ) as exc:
+            raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
+
+
+def texts_bytes(description: str, properties: Mapping[str, str]) -> int:
+    """What a source's texts take at the most in a written file's provenance."""
+    long = _long_texts(description, properties)
+    short = [text for text in (description, *properties, *properties.values()) if text not in long]
+    escaped = sum(len(json.dumps(text)) + 5 * sum(map(text.count, _ESCAPED)) for text in short)
+    return escaped + sum(len(_encoded(text)) * 3 // 2 for text in long)
+
+
+def _long_texts(description: str, properties: Mapping[str, str]) -> list[str]:
+    return list(dict.fromkeys(text for text in (description, *properties.values()) if len(text) > _LONG_TEXT))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(zlib.compress(_encoded(text), 1)).decode()
+
+
+def _unpacked(values: Iterable[str]) -> list[str]:
+    texts, left = [], _MOST_TEXT_BYTES
+    for value in values:
+        packer = zlib.decompressobj()
+        data = packer.decompress(base64.b64decode(value, validate=True), left)
+        left -= len(data)
+        if not packer.eof or left <= 0:
+            raise ValueError("a text that is cut off, or larger than any source's")
+        texts.append(data.decode("utf-8", "surrogatepass"))
+    return texts
+
+
+def _resolved(value: Any, texts: list[str]) -> Any:
+    return texts[natural(value[_TEXT])] if isinstance(value, dict) else value
+
+
+def _check_count(text: str, most: int) -> None:
+    """Hold how many values a text has, not counting what stands in strings."""
+    parts = sum(map(text.count, ",[{"))
+    if parts > most:
+        parts = sum(map(_STRING.sub("", text).count, ",[{"))
+    if parts > most:
+        raise ValueError(f"{parts} values, expected at most {most}")
+
+
+def _mask(values: Any) -> Mapping[str, Any] | None:
+    """The figures of a mask, those that are read again of the type that they have."""
+    if values is None:
+        return None
+    figure(values.get("tissue_fraction_with_margin", 0))
+    natural(values.get("rescued_tiles", 0))
+    return dict(values)
+
+
+def _restoration(values: Mapping[str, Any]) -> Restoration:
+    offset, size = values["offset"], values["bytes"]
+    if (
+        type(offset) is not int
+        or type(size) is not int
+        or not 0 <= min(offset, size) <= offset + size < 1 << 62
+    ):
+        raise ValueError("what rebuilds the source is nowhere")
+    return Restoration(offset, size, str(values["sha256"]))
+
+
+def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
+    count = plan.grid.count
+    kept, flawed, lost, renewed = (
+        tuple(int(number) for number in values.get(name, ()))
+        for name in ("kept", "flawed", "lost", "renewed")
+    )
+    if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
+        raise ValueError(f"a tile number beyond {count}")
+    digests = base64.b64decode(values["digests"], validate=True)
+    own = int((~np.isin(plan.actions, _NOT_OWN)).sum()) - len(set(lost))
+    if len(digests) != own * _DIGEST_BYTES:
+        raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
+    guarded = values.get("guarded")
+    return LevelRecord(
+        str(values["sha256"]),
+        digests,
+        kept,
+        flawed,
+        lost,
+        None if guarded is None else _guarded(guarded, count),
+        renewed,
+    )
+
+
+def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
+    fell_back = tuple(int(number) for number in values["fell_back"])
+    if any(not 0 <= number < count for number in fell_back):
+        raise ValueError(f"a tile number beyond {count}")
+    mean_psnr, least_psnr = values["mean_psnr"], values["least_psnr"]
+    return Guarded(
+        tiles=natural(values["tiles"]),
+        refined=natural(values["refined"]),
+        sparse=natural(values["sparse"]),
+        repacked=natural(values["repacked"]),
+        fell_back=fell_back,
+        mean_ssim=figure(values["mean_ssim"]),
+        least_ssim=figure(values["least_ssim"]),
+        mean_psnr=None if mean_psnr is None else figure(mean_psnr),
+        least_psnr=None if least_psnr is None else figure(least_psnr),
+        most_color_shift=figure(values["most_color_shift"]),
+    )
+
+
+class TileLedger:
+    """Looks up what a written level says of one tile: how it came to be, and its digest."""
+
+    def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
+        self._plan = plan
+        self._record = record
+        self._kept = frozenset(record.kept)
+        self._lost = frozenset(record.lost)
+
+    def action(self, index: TileIndex) -> TileAction:
+        """What the plan says of the tile."""
+        return TileAction(self._plan.actions[index.row, index.column])
+
+    def is_kept(self, index: TileIndex) -> bool:
+        """Whether it stands as in the source among tiles that are transcoded."""
+        return self._number(index) in self._kept
+
+    def is_lost(self, index: TileIndex) -> bool:
+        """Whether the source's tile could not be decoded, and this one is background."""
+        return self._number(index) in self._lost
+
+    def is_sound(self, index: TileIndex, data: bytes) -> bool:
+        """Whether these are the bytes that were written for a tile that is neither blank, empty nor lost."""
+        at = int(self._positions[self._number(index)]) * _DIGEST_BYTES
+        return tile_digest(data) == self._record.digests[at : at + _DIGEST_BYTES]
+
+    def _number(self, index: TileIndex) -> int:
+        return index.row * self._plan.grid.columns + index.column
+
+    @fork_safe_property
+    def _positions(self) -> NDArray[np.int32]:
+        own = ~np.isin(self._plan.actions.reshape(-1), _NOT_OWN)
+        own[list(self._lost)] = False
+        return np.cumsum(own, dtype=np.int32) - 1
+
+
+def tile_digest(data: bytes) -> bytes:
+    """8 bytes that tell a tile's bytes from any others, damaged ones for certain enough."""
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+class LevelDigest:
+    """SHA-256 over the byte count (8 bytes, little endian) and the bytes of each tile, in raster order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, tile: bytes) -> None:
+        """Add the next tile."""
+        self._hash.update(len(tile).to_bytes(8, "little"))
+        self._hash.update(tile)
+
+    def hexdigest(self) -> str:
+        """The digest of all tiles so far."""
+        return self._hash.hexdigest()
+
+
+def image_digest(image: AssociatedImage) -> str:
+    """SHA-256 over an associated image as it stands in the file: its strips and what they decode by."""
+    digest = LevelDigest()
+    facts = (image.size.width, image.size.height, image.rows_per_strip, asdict(image.encoding))
+    for part in (repr(facts).encode(), image.icc_profile or b"", image.description.encode("latin-1")):
+        digest.update(part)
+    for strip in image.strips:
+        digest.update(strip)
+    return digest.hexdigest()

@@ -1,0 +1,368 @@
+"""Files that wsicomp wrote, read by what they say of their own making.
+
+Every tile is held against the digest that was written with it: damage is an error that names the tile,
+never a picture. Tiles that were packed come back as the source stored them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from wsicomp.codecs.registry import (
+    can_decode,
+    codec_names,
+    create_transcoder,
+    decode_tile,
+    decode_tile_eighth,
+    decode_tiles,
+    has_transcoder,
+    require_model,
+    tile_format,
+)
+from wsicomp.errors import (
+    CodecUnavailableError,
+    SlideReadError,
+    TileReadError,
+    UnknownModelError,
+    UnsupportedSlideError,
+    WeightsError,
+)
+from wsicomp.formats.converted.provenance import Provenance, TileLedger, image_digest
+from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.directories import Directory, distinct_bytes
+from wsicomp.formats.tiff.reader import TiffSlide, associated_image, check_level
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+
+_BLOCK_BYTES = 1 << 20
+_UNPACKED_BOUND = 5
+"""Bytes for a pixel that no tile has more of when it is unpacked."""
+
+
+class ConvertedSlide(TiffSlide):
+    """A file of our own. Its levels and properties are those of the source, as far as they were kept.
+
+    Raises:
+        SlideReadError: an image of the file is not what was written.
+    """
+
+    def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
+        self.provenance = provenance
+        super().__init__(path, written_directories(directories))
+        self._model_range = directories[0].model_range
+        self._has_model = provenance.plan.model is None
+        self.model_flaw = ""
+        """What is wrong with the model that the file carries, as `require_model` has found."""
+        self._blanks: dict[int, Pixels] = {}
+        self._ledgers = [
+            TileLedger(level, record)
+            for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
+        ]
+
+    def action(self, index: TileIndex) -> TileAction:
+        """How a tile came to be."""
+        return self._ledgers[index.level].action(index)
+
+    def is_kept(self, index: TileIndex) -> bool:
+        """Whether a tile stands as in the source where others are transcoded."""
+        return self._ledgers[index.level].is_kept(index)
+
+    def is_lost(self, index: TileIndex) -> bool:
+        """Whether the source's tile could not be decoded; the file shows background in its place."""
+        return self._ledgers[index.level].is_lost(index)
+
+    def is_sound(self, index: TileIndex, data: bytes) -> bool:
+        """Whether these are the bytes that were written for a tile that is not blank, empty or lost."""
+        return self._ledgers[index.level].is_sound(index, data)
+
+    def twin_key(self, level: int, region: Region) -> bytes | None:
+        """As `TiffSlide.twin_key`, of tiles that came to be in the same way; None where one was lost."""
+        plan, record = self.provenance.plan.levels[level], self.provenance.levels[level]
+        key = super().twin_key(level, region)
+        if key is None or record.lost:
+            return None
+        return key + plan.actions[plan.grid.under(region)].tobytes()
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile as its level's encoding says: as the source stored it, where it was packed without loss.
+
+        Raises:
+            TileReadError: its bytes are not those that were written, or the source's were damaged already.
+        """
+        plan = self.provenance.plan.levels[index.level]
+        action = self._ledgers[index.level].action(index)
+        if action is TileAction.EMPTY and self.provenance.plan.config["glass"] != "empty":
+            return EncodedTile(b"", plan.shown, plan.tile)
+        if action in (TileAction.EMPTY, TileAction.BLANK):
+            return self._blank_tile(plan, plan.shown)
+        data = self._read_sound(index)
+        if action is not TileAction.TRANSCODE or self.is_kept(index):
+            return EncodedTile(data, plan.shown, plan.tile)
+        packed = EncodedTile(data, plan.encoding, plan.tile)
+        try:
+            return create_transcoder(plan.codec).unpack(packed, plan.shown)
+        except (ValueError, RuntimeError) as exc:
+            raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A whole tile's pixels; a blank tile is background."""
+        plan = self.provenance.plan.levels[index.level]
+        action = self._ledgers[index.level].action(index)
+        if action is TileAction.BLANK:
+            return self._blank_pixels(plan)
+        packed = action is TileAction.TRANSCODE and not self.is_kept(index)
+        if packed and plan.shown.compression != JPEG:
+            return self._decoded(EncodedTile(self._read_sound(index), plan.encoding, plan.tile), index)
+        return self._decode(index, decode_tile)
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels."""
+        return self._decode(index, decode_tile_eighth)
+
+    def is_neural(self, level: int) -> bool:
+        """Whether tiles of a level are best read many at once."""
+        return self.provenance.plan.levels[level].encoding.compression == NEURAL
+
+    def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
+        """The pixels of tiles of one level that is neural, its model's part in batches.
+
+        Raises:
+            SlideReadError: as `read_tile`, of the first one that cannot be read.
+        """
+        tiles = [self.read_encoded_tile(index) for index in indices]
+        try:
+            self.require_model()
+            return decode_tiles(tiles)
+        except (ValueError, RuntimeError, SlideReadError, UnknownModelError):
+            return [self.read_tile(index) for index in indices]  # says which one it is
+
+    @property
+    def has_model(self) -> bool:
+        """Whether neural tiles, if there are any, can be read, as `require_model` has found."""
+        return self._has_model or self.provenance.plan.model is None
+
+    def require_model(self) -> None:
+        """Have the model at hand by which neural tiles are read, if there are any.
+
+        Where the one that the file carries is damaged, the same one of this machine does as well.
+
+        Raises:
+            UnsupportedSlideError: it is not here or cannot run here, or its library is not installed.
+        """
+        model = self.provenance.plan.model
+        if self.has_model or model is None:
+            return
+        embedded = self._embedded_model() if model["embedded"] else None
+        try:
+            self.model_flaw = require_model(model["architecture"], model["name"], model["sha256"], embedded)
+        except (CodecUnavailableError, UnknownModelError, WeightsError, SlideReadError) as exc:
+            raise UnsupportedSlideError(exc.message, self._info.path) from exc
+        self._has_model = True
+
+    def _embedded_model(self) -> bytes:
+        offset, count = self._model_range or (0, 0)
+        try:
+            return self.file.read(offset, count, "the model that it carries")
+        except SlideReadError:
+            return b""  # no model either
+
+    def _decoded(
+        self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
+    ) -> Pixels:
+        if tile.encoding.compression == NEURAL:
+            self.require_model()
+        return super()._decoded(tile, index, decoder)
+
+    def open_restoration(self) -> BinaryIO:
+        """What rebuilds the source's file, together with the tiles: a file that stands at its first byte.
+
+        Raises:
+            SlideReadError: there is none, or it is damaged.
+        """
+        kept = self.provenance.restoration
+        if kept is None:
+            raise SlideReadError("does not hold what rebuilds its source", self._info.path)
+        digest, end = hashlib.sha256(), kept.offset + kept.bytes
+        for at in range(kept.offset, end, _BLOCK_BYTES):
+            digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))
+        if digest.hexdigest() != kept.sha256:
+            raise SlideReadError("what rebuilds the source is damaged", self._info.path)
+        file = self._info.path.open("rb")
+        file.seek(kept.offset)
+        return file
+
+    def _blank_tile(self, plan: LevelPlan, encoding: TileEncoding) -> EncodedTile:
+        encode = tile_format(encoding.compression).encode_uniform
+        try:
+            data = encode(encoding, plan.tile, self.provenance.plan.background)
+        except ValueError as exc:
+            raise self._no_blank(plan, exc) from exc
+        return EncodedTile(data, encoding, plan.tile)
+
+    def _blank_pixels(self, plan: LevelPlan) -> Pixels:
+        if plan.number not in self._blanks:
+            tile = self._blank_tile(plan, plan.encoding)
+            try:
+                self._blanks[plan.number] = decode_tile(tile)
+            except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
+                raise self._no_blank(plan, exc) from exc
+        return self._blanks[plan.number]
+
+    def _no_blank(self, plan: LevelPlan, error: Exception) -> SlideReadError:
+        message = f"no blank tile can be made of its background ({error})"
+        return SlideReadError(message, self._info.path, f"level {plan.number}")
+
+    def _read_sound(self, index: TileIndex) -> bytes:
+        if self.is_lost(index):
+            message = "the source's tile could not be decoded when the file was made; look in the source"
+            raise TileReadError(message, self._info.path, str(index))
+        data = self.read_stored(index)
+        if not self.is_sound(index, data):
+            message = "damaged: its bytes are not those that were written; take the file from a copy"
+            raise TileReadError(message, self._info.path, str(index))
+        return data
+
+    def _chosen_levels(self, directories: Sequence[Directory]) -> list[Directory]:
+        plan = self.provenance.plan
+        if len(directories) != len(plan.directories):
+            found = f"{len(directories)} images, expected {len(plan.directories)}"
+            raise SlideReadError(f"{found}; the file is damaged")
+        levels = {}
+        for directory, part in zip(directories, plan.directories, strict=True):
+            if isinstance(part, LevelPlan):
+                _check_level(directory, part)
+                check_level(directory, f"level {part.number}")
+                levels[part.number] = directory
+        return [levels[level.number] for level in plan.levels]
+
+    def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
+        plan, properties = self.provenance.plan, self.provenance.properties
+        images = self._carried_images(directories)
+        icc_profile = directories[0].icc_profile
+        if hashlib.sha256(icc_profile or b"").hexdigest() != self.provenance.icc_sha256:
+            raise SlideReadError("damaged; take the file from a copy", place="ICC profile")
+        vendor = properties.get("openslide.vendor", "generic-tiff")
+        if plan.container == "svs":
+            description = directories[0].description
+            cut = aperio.shortened(plan.description)
+            if cut != plan.description and description.endswith(cut):
+                description = description.removesuffix(cut) + plan.description
+        else:
+            description = (
+                plan.description if vendor == "aperio" else properties.get("tiff.ImageDescription", "")
+            )
+        return SlideInfo(
+            path=path,
+            vendor=vendor,
+            levels=tuple(self._level(number) for number in range(len(plan.levels))),
+            mpp=plan.mpp,
+            objective_power=plan.objective_power,
+            icc_profile=icc_profile,
+            description=description,
+            properties=properties,
+            associated_images=images,
+            omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
+            background=plan.background,
+            z=_plane(plan.config.get("z")),
+            big=plan.big,
+        )
+
+    def openslide_name(self, name: str) -> str | None:
+        """Its own name in an SVS; OpenSlide shows none of a generic TIFF."""
+        return name if self.provenance.plan.container == "svs" else None
+
+    def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
+        images = {}
+        for directory, part in zip(directories, self.provenance.plan.directories, strict=True):
+            if isinstance(part, LevelPlan):
+                continue
+            image = associated_image(self.file, directory) if directory.tile is None else None
+            if image is not None and image_digest(image) == self.provenance.image_sha256[part]:
+                images[part] = image
+        return images
+
+    @property
+    def damaged_images(self) -> tuple[str, ...]:
+        """The associated images of the plan that are not what was written, and so are not shown."""
+        return tuple(name for name in self.provenance.plan.images if name not in self._info.associated_images)
+
+    def _level(self, number: int) -> Level:
+        plan = self.provenance.plan
+        planned = plan.levels[number]
+        letters = planned.actions.reshape(-1)
+        empty = np.flatnonzero(letters == TileAction.EMPTY.value)
+        blank = np.flatnonzero(letters == TileAction.BLANK.value)
+        if plan.config["glass"] == "empty":
+            empty, blank = empty[:0], np.union1d(empty, blank)
+        size = plan.levels[0].size
+        stored = distinct_bytes(self._levels[number].ranges)
+        if planned.shown != planned.encoding:
+            own = planned.grid.count - len(empty) - len(blank)
+            stored = max(stored, own * planned.tile.width * planned.tile.height * _UNPACKED_BOUND)
+        return Level(
+            planned.size,
+            planned.tile,
+            (size.width / planned.size.width + size.height / planned.size.height) / 2,
+            planned.shown,
+            stored,
+            tuple(empty.tolist()),
+            tuple(blank.tolist()),
+        )
+
+    @property
+    def draws_absent_tiles(self) -> bool:
+        """Whether an empty tile was so in an SVS, where OpenSlide draws it from the next larger level."""
+        return self.provenance.plan.config["glass"] != "empty" and self._info.vendor == "aperio"
+
+    @property
+    def shows_every_pixel(self) -> bool:
+        """Whether each tile is the source's."""
+        plan = self.provenance.plan
+        carried = [TileAction.COPY, TileAction.TRANSCODE]
+        if plan.config["glass"] == "keep":
+            carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
+        return all(
+            level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
+            for level in plan.levels
+        ) and not any(level.lost for level in self.provenance.levels)
+
+
+def _plane(z: object) -> int | None:
+    """The focal plane that was kept of the source; older files have none."""
+    return z if type(z) is int and z >= 0 else None
+
+
+def written_directories(directories: Sequence[Directory]) -> list[Directory]:
+    """The images of a file of ours in its plan's order: what is no level of a TIFF stands in SubIFDs.
+
+    Up to 0.5.0 they ended the chain of levels.
+    """
+    return [*directories, *directories[0].subs]
+
+
+def _check_level(directory: Directory, plan: LevelPlan) -> None:
+    """Hold a directory against its level: what its tiles decode by, all but what JPEG says itself."""
+    found = (directory.size, directory.tile or Size(0, 0))
+    if found != (plan.size, plan.tile):
+        raise SlideReadError(
+            f"{found[0]} px in tiles of {found[1]}, expected {plan.size} in {plan.tile}; the file is damaged",
+            place=f"level {plan.number}",
+        )
+    if not can_decode(plan.shown.compression) or plan.codec not in ("copy", *codec_names()):
+        message = f"codec {plan.codec}, compression {plan.shown.compression}: of another version of wsicomp"
+        raise UnsupportedSlideError(message, place=f"level {plan.number}")
+    if plan.count(TileAction.TRANSCODE) and not has_transcoder(plan.codec):
+        raise UnsupportedSlideError(f"codec {plan.codec} packs no tiles", place=f"level {plan.number}")
+    stored, planned = directory.encoding, plan.encoding
+    for name in ("compression", "photometric", "predictor", "jpeg_tables"):
+        if getattr(stored, name) != getattr(planned, name):
+            raise SlideReadError(
+                f"its {name.replace('_', ' ')} is not the one that was written; the file is damaged",
+                place=f"level {plan.number}",
+            )

@@ -1,0 +1,291 @@
+"""What rebuilds a source's file byte for byte from its conversion.
+
+Tiles and strips come back out of the target's own. All other bytes of the source, its directories, gaps,
+tails and whatever else lies in it, are appended to the target in one LZMA stream, behind the list of what
+stands between them:
+
+    count          int64, little endian
+    gaps           count x int64: bytes of the stream that stand before each piece
+    directories    count x int64: the target's image that holds the piece
+    steps          count x int64: its tile or strip, as the difference to that of the piece before
+    the bytes of all gaps, and of what follows the last piece
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.progress import StageProgress, untold
+from wsicomp.text_format import as_bytes
+
+_BLOCK_BYTES = 1 << 20
+_PRESET = 3
+_MOST_DICTIONARY_BYTES = 1 << 28
+_MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
+"""What a remainder may always unpack to, and how many times its bytes: LZMA makes zeros 7000 times less."""
+_LEAST_PIECE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
+"""What a packed tile gives back at most: samples and a stream's headers, or a JPEG with its comments."""
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Where the target's tiles and strips lie in the source, sorted and apart; four int64 of one length."""
+
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    directories: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
+def remainder_blocks(source: TiffSlide, plan: ConversionPlan) -> Iterator[bytes]:
+    """All of the source that the target does not hold otherwise, compressed, in blocks to be appended.
+
+    Memory: four numbers for each tile, and the compressor's 32 MB.
+
+    Raises:
+        SlideReadError: the source cannot be read.
+    """
+    pieces = _pieces(source, plan)
+    compressor = lzma.LZMACompressor(preset=_PRESET)
+    ends = pieces.offsets + pieces.counts
+    starts = np.concatenate([[0], ends])
+    gaps = np.concatenate([pieces.offsets, [plan.source.bytes]]) - starts
+    steps = np.diff(pieces.numbers, prepend=0)
+    for numbers in (np.array([len(steps)]), gaps[:-1], pieces.directories, steps):
+        yield compressor.compress(numbers.astype("<i8").tobytes())
+    for start, gap in zip(starts.tolist(), gaps.tolist(), strict=True):
+        for at in range(start, start + gap, _BLOCK_BYTES):
+            count = min(_BLOCK_BYTES, start + gap - at)
+            yield compressor.compress(source.file.read(at, count, f"byte {at}"))
+    yield compressor.flush()
+
+
+def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
+    rows = []
+    for directory, part in enumerate(plan.directories):
+        if isinstance(part, LevelPlan):
+            if part.reduction > 1:
+                continue
+            ranges = source.tile_ranges(part.source_level)
+        else:
+            ranges = source.strip_ranges(part)
+        numbers = np.arange(len(ranges))
+        rows.append(np.column_stack([ranges, np.full(len(ranges), directory), numbers]))
+    table = np.concatenate(rows)
+    table = table[table[:, 1] > 0]
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    # Tiles that share bytes, wholly or in part, come from the first of them and from the gaps.
+    end, apart = 0, np.zeros(len(table), np.bool_)
+    for number, (offset, count) in enumerate(table[:, :2].tolist()):
+        if offset >= end:
+            end, apart[number] = offset + count, True
+    return _Pieces(*np.ascontiguousarray(table[apart].T))
+
+
+def check_stated(slide: ConvertedSlide) -> None:
+    """Hold the size that a file states of its source against what it holds, before a byte is rebuilt.
+
+    Raises:
+        SlideReadError: it holds far less, or its list of pieces cannot be one; or as `restored_blocks`.
+    """
+    stated = slide.provenance.plan.source.bytes
+    with _translated(slide), _remainder(slide) as stream:
+        pieces = _listed(slide, stream)
+        most = _most_bytes(slide, pieces) + _most_beside(slide)
+        if int(pieces.gaps.sum()) > min(stated, _most_beside(slide)) or stated > most:
+            found = f"it states {as_bytes(stated)} of a source, and holds what makes {as_bytes(most)} at most"
+            raise SlideReadError(f"{found}; if you trust it, restore it with --trust", slide.info.path)
+
+
+def restored_blocks(slide: ConvertedSlide, workers: int, progress: StageProgress = untold) -> Iterator[bytes]:
+    """The source's bytes in order, and checked: the last one comes only if all of them are right.
+
+    Memory: some tiles for each worker, three numbers for each tile.
+
+    Raises:
+        SlideReadError: the file does not hold what rebuilds its source, or is damaged.
+    """
+    source = slide.provenance.plan.source
+    digest, total, held = hashlib.sha256(), 0, b""
+    with _translated(slide):
+        for block in _blocks(slide, workers):
+            yield held
+            digest.update(block)
+            total, held = total + len(block), block
+            if total > source.bytes:
+                raise ValueError(f"it makes more than the {source.bytes} bytes of the source")
+            progress(min(total, source.bytes), source.bytes)
+    if (total, digest.hexdigest()) != (source.bytes, source.sha256):
+        found = f"{total} bytes with SHA-256 {digest.hexdigest()}"
+        message = f"rebuilds {found}, expected {source.bytes} with {source.sha256}"
+        raise SlideReadError(message, slide.info.path)
+    yield held
+
+
+def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
+    with _remainder(slide) as stream:
+        yield from _interleaved(slide, stream, workers)
+
+
+@contextmanager
+def _translated(slide: ConvertedSlide) -> Iterator[None]:
+    """What is wrong inside, as an error that names the file."""
+    try:
+        yield
+    except (lzma.LZMAError, EOFError, ValueError, LookupError, OverflowError) as exc:
+        raise SlideReadError(f"what rebuilds the source is damaged ({exc})", slide.info.path) from exc
+
+
+@contextmanager
+def _remainder(slide: ConvertedSlide) -> Iterator[BinaryIO]:
+    """The stream of all that is no tile; its lists come first."""
+    with slide.open_restoration() as file, io.BufferedReader(_Unpacked(file)) as stream:
+        yield stream
+
+
+class _Unpacked(io.RawIOBase):
+    """An LZMA stream as a file; unlike `lzma.LZMAFile` it bounds what the stream's dictionary may take."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._unpacker = lzma.LZMADecompressor(memlimit=_MOST_DICTIONARY_BYTES)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as one step of the decompressor goes; 0 at the end.
+
+        Raises:
+            LZMAError: the stream is damaged, or asks for more memory than any of ours.
+            EOFError: it ends too early.
+        """
+        room = memoryview(buffer)
+        while not self._unpacker.eof:
+            data = self._file.read(_BLOCK_BYTES) if self._unpacker.needs_input else b""
+            if self._unpacker.needs_input and not data:
+                raise EOFError("it ends too early")
+            if found := self._unpacker.decompress(data, len(room)):
+                room[: len(found)] = found
+                return len(found)
+        return 0
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The pieces in the source's order: bytes of the remainder before each, and which tile or strip it is."""
+
+    gaps: NDArray[np.int64]
+    directories: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
+def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
+    (count,) = _numbers(stream, 1).tolist()
+    if not 0 <= count <= _most_pieces(slide):
+        raise ValueError(f"{count} pieces")
+    gaps, directories, steps = (_numbers(stream, count) for _ in range(3))
+    stated = slide.provenance.plan.source.bytes
+    if (gaps < 0).any() or (gaps > stated).any():
+        raise ValueError("a gap of less than nothing, or of more than the source")
+    listed = _Listed(gaps, directories, np.cumsum(steps))
+    if len(np.unique(np.column_stack([listed.directories, listed.numbers]), axis=0)) < count:
+        raise ValueError("a piece that comes twice")
+    return listed
+
+
+def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
+    """What the pieces make at most: of tiles as they are their bytes, of packed ones a bound by their pixels.
+
+    Raises:
+        ValueError: one is no tile or strip, or several are the same bytes of the file.
+    """
+    total = 0
+    parts = slide.provenance.plan.directories
+    for directory in np.unique(pieces.directories).tolist():
+        if not 0 <= directory < len(parts):
+            raise ValueError(f"image {directory} of {len(parts)}")
+        part, numbers = parts[directory], pieces.numbers[pieces.directories == directory]
+        if isinstance(part, str):
+            total += sum(len(strip) for strip in slide.info.associated_images[part].strips)
+            continue
+        if numbers.min() < 0 or numbers.max() >= part.grid.count:
+            raise ValueError(f"tile {numbers.max()} of level {part.number}")
+        ranges = slide.tile_ranges(part.number)[numbers]
+        if len(np.unique(ranges[:, 0])) < len(ranges):
+            raise ValueError(f"several tiles of level {part.number} by the same bytes")
+        total += int(ranges[:, 1].sum())
+        packed = int((part.actions.reshape(-1)[numbers] == TileAction.TRANSCODE.value).sum())
+        total += packed * max(_LEAST_PIECE_BYTES, part.tile.width * part.tile.height * _BYTES_A_PIXEL)
+    return total
+
+
+def _most_beside(slide: ConvertedSlide) -> int:
+    """What the remainder may make: a real one is directories, texts and pictures, and hardly shrinks."""
+    kept = slide.provenance.restoration
+    return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
+
+
+def _interleaved(slide: ConvertedSlide, stream: BinaryIO, workers: int) -> Iterator[bytes]:
+    listed = _listed(slide, stream)
+    places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
+    parts = slide.provenance.plan.directories
+    largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)
+
+    def rebuilt(batch: list[tuple[int, int]]) -> list[bytes]:
+        return [_piece(slide, parts[directory], number) for directory, number in batch]
+
+    left = iter(listed.gaps.tolist())
+    batches_of_places = batched(places, tiles_at_once(largest))
+    with closing(ordered_map(rebuilt, batches_of_places, workers_for(largest, workers))) as batches:
+        for batch in batches:
+            for piece in batch:
+                yield from _read_exactly(stream, next(left))
+                yield piece
+    while block := stream.read(_BLOCK_BYTES):
+        yield block
+
+
+def _most_pieces(slide: ConvertedSlide) -> int:
+    tiles = sum(level.grid.count for level in slide.info.levels)
+    return tiles + sum(len(image.strips) for image in slide.info.associated_images.values())
+
+
+def _numbers(stream: BinaryIO, count: int) -> NDArray[np.int64]:
+    return np.frombuffer(b"".join(_read_exactly(stream, 8 * count)), "<i8").astype(np.int64)
+
+
+def _read_exactly(stream: BinaryIO, count: int) -> Iterator[bytes]:
+    while count:
+        block = stream.read(min(count, _BLOCK_BYTES))
+        if not block:
+            raise EOFError("it ends too early")
+        count -= len(block)
+        yield block
+
+
+def _piece(slide: ConvertedSlide, part: LevelPlan | str, number: int) -> bytes:
+    if isinstance(part, str):
+        return slide.info.associated_images[part].strips[number]
+    row, column = divmod(number, part.grid.columns)
+    if not 0 <= row < part.grid.rows:
+        raise ValueError(f"tile {number} of level {part.number}")
+    return slide.read_encoded_tile(TileIndex(part.number, column, row)).data

@@ -1,0 +1,532 @@
+"""Writing a pyramid so that it is either whole under its name or not there at all.
+
+tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and
+the atomic rename are ours. It must not decode a tile or decide anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from tifffile import DATATYPE
+
+from wsicomp.atomic import (
+    check_absent,
+    discard,
+    give_name,
+    lock_note,
+    open_locked,
+    partial_path,
+    settle,
+)
+from wsicomp.codecs.plain import ZSTANDARD
+from wsicomp.codecs.registry import tile_format
+from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
+from wsicomp.formats.converted.associated_images import carried_image
+from wsicomp.formats.converted.guard_statistics import GuardedTiles
+from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.provenance import (
+    LevelDigest,
+    LevelRecord,
+    Provenance,
+    Restoration,
+    image_digest,
+    tile_digest,
+)
+from wsicomp.formats.converted.reader import written_directories
+from wsicomp.formats.tiff import aperio, xmp
+from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
+from wsicomp.formats.tiff.reader import associated_image
+from wsicomp.formats.tiff.tags import MODEL_TAG
+from wsicomp.limits import check_room
+from wsicomp.own_files import named, opened_folder
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    JPEG,
+    JPEGXL,
+    NEURAL,
+    RGB,
+    WEBP,
+    YCBCR,
+    AssociatedImage,
+    TileEncoding,
+)
+from wsicomp.text_format import counted
+from wsicomp.version import SOFTWARE
+
+_NODATA_TAG = 42113
+_NODATA = b"255\0"
+_SUBFILE_TYPES = {"label": 1, "macro": 9, "thumbnail": 0}
+"""Of an SVS, by which OpenSlide's aperio driver knows them; in a generic TIFF all are 0, see `_attach`."""
+_SUBIFDS, _SAMPLE_FORMAT = 330, 339
+# tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
+# same place among the tags, are renamed when all is written.
+_AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
+_COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
+_CHECKED_BYTES = 1 << 24
+"""So many bytes are written between two looks at the disk."""
+
+
+class PyramidWriter:
+    """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
+
+    Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
+    left is overwritten; one that another run still writes is refused. Where less than `min_free` GB are left
+    on the disk, writing ends. With `root` no folder below it may be
+    a link.
+
+    Raises:
+        TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
+        SlideWriteError: the file system refuses, or a level gets too few or too many tiles.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        plan: ConversionPlan,
+        icc_profile: bytes | None,
+        overwrite: bool,
+        model: bytes | None = None,
+        min_free: float = 0.0,
+        root: Path | None = None,
+    ) -> None:
+        self.partial = partial_path(target)
+        """Once it is open, by a path that leads into the folder it was opened in."""
+        self._root = root
+        self._opened = contextlib.ExitStack()
+        self._target = target
+        self._plan = plan
+        self._icc_profile = icc_profile
+        self._overwrite = overwrite
+        self._model = model
+        self._min_free = min_free
+        self._unchecked_bytes = 0
+        self._pages: list[_WrittenLevel | None] = []
+        self.note: str | None = None
+        """What the user should know of how the partial file is held."""
+
+    def __enter__(self) -> PyramidWriter:
+        check_absent(self._target, self._overwrite)
+        with self._opened:
+            self._file = self._begun()
+            try:
+                self.note = lock_note(self._file)
+                self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
+            except BaseException as exc:
+                self._discard()
+                if isinstance(exc, OSError):
+                    raise _refused(exc, self.partial) from exc
+                raise
+            self._opened = self._opened.pop_all()
+        return self
+
+    def _begun(self) -> BinaryIO:
+        """The partial file, in the folder that is held from now on."""
+        try:
+            self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
+        except SlideWriteError:
+            raise
+        except OSError as exc:
+            where = named(self._target)
+            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
+        self.partial = self._folder.held / self.partial.name
+        self._folder.forget_twin(self.partial.name, self._target.name)
+        return open_locked(self.partial)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._opened:
+            if not self._file.closed:
+                self._discard()
+
+    def _discard(self) -> None:
+        discard(self._file, self.partial)
+        # Closing tries again to write what a full disk refused, which has been said already.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def write_level(self, plan: LevelPlan, tiles: Iterable[MadeTile]) -> None:
+        """Append a level; its tiles come in raster order.
+
+        Memory: one tile, and some bytes for each of the level's tiles.
+
+        Raises:
+            SlideWriteError: the file system refuses, or the number of tiles is not the plan's.
+        """
+        first = not self._pages
+        tags: list[tuple[int, int, int, bytes | int | tuple[int, ...], bool]] = []
+        if first:
+            packet = xmp.wrap("{}")
+            tags.append((xmp.XMP_TAG, DATATYPE.BYTE, len(packet), packet, True))
+        if first and self._model is not None:
+            tags.append((MODEL_TAG, DATATYPE.UNDEFINED, len(self._model), self._model, True))
+        if plan.count(TileAction.EMPTY):
+            tags.append((_NODATA_TAG, DATATYPE.ASCII, len(_NODATA), _NODATA, True))
+        if self._states_sample_format:
+            tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
+        if first and self._attaches:
+            tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
+        level = _WrittenLevel(plan, self._plan.background)
+        navigable = {level.number for level in self._plan.navigable}
+        reduced = not first and self._plan.container == "tiff" and plan.number in navigable
+        layout = {
+            "shape": (*plan.size.shape, 3),
+            "tile": plan.tile.shape,
+            "subfiletype": int(reduced),
+            "description": self._description(plan).encode("latin-1"),
+            "iccprofile": self._icc_profile if first else None,
+            "extratags": tags,
+            **self._resolution(plan),
+        }
+        self._write(self._stored(level, tiles), plan.encoding, layout)
+        self._pages.append(level)
+
+    @property
+    def _states_sample_format(self) -> bool:
+        """Whether FAST is to read the file itself: it takes a level without the tag for one of another type.
+
+        TIFF has 1 for the default. FAST would show WebP, Zstandard and neural tiles as black, and dies at
+        the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
+        reads Zstandard, or shows the overview.
+        """
+        rgb = any(
+            level.encoding.compression == JPEG and level.encoding.photometric == RGB
+            for level in self._plan.levels
+        )  # whose colours FAST takes for YCbCr, and OpenSlide does not
+        encodings = {level.encoding.compression for level in self._plan.levels}
+        whole = len(self._plan.navigable) == len(self._plan.levels)
+        return (
+            self._plan.container == "tiff" and whole and not rgb and not encodings & {NEURAL, WEBP, ZSTANDARD}
+        )
+
+    def write_associated(self, name: str, image: AssociatedImage) -> None:
+        """Append a label, macro or thumbnail, its strips as they are.
+
+        Raises:
+            SlideWriteError: the file system refuses.
+        """
+        image = carried_image(name, image, bool(self._plan.config["deidentify"]))
+        layout = {
+            "shape": (*image.size.shape, 3),
+            "rowsperstrip": image.rows_per_strip,
+            "subfiletype": _SUBFILE_TYPES[name] if self._plan.container == "svs" else 0,
+            "description": image.description.encode("latin-1"),
+            "iccprofile": image.icc_profile,
+        }
+        self._write(iter(image.strips), image.encoding, layout)
+        self._pages.append(None)
+
+    def append(self, blocks: Iterable[bytes]) -> Restoration:
+        """Append bytes that belong to no image, after all images, and say where they are.
+
+        Raises:
+            SlideReadError: what they are made from cannot be read.
+            SlideWriteError: the file system refuses.
+        """
+        digest = hashlib.sha256()
+        try:
+            self._tiff.close()
+            offset = self._file.seek(0, os.SEEK_END)
+            for block in blocks:
+                self._check_room(len(block))
+                self._file.write(block)
+                digest.update(block)
+            return Restoration(offset, self._file.tell() - offset, digest.hexdigest())
+        except (SlideReadError, SlideWriteError):
+            raise
+        except OSError as exc:
+            raise _refused(exc, self.partial) from exc
+
+    def finish(
+        self,
+        mask: Mapping[str, Any] | None,
+        properties: Mapping[str, str],
+        restoration: Restoration | None = None,
+    ) -> Provenance:
+        """Point tiles that share one at the stored one, add the provenance, and flush to the disk.
+
+        Raises:
+            SlideWriteError: the file system refuses.
+        """
+        try:
+            self._tiff.close()
+            self._file.seek(0)
+            levels = sorted((page for page in self._pages if page), key=lambda level: level.plan.number)
+            with tifffile.TiffFile(self._file) as tiff:
+                pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+                for page, written in zip(pages, self._pages, strict=True):
+                    if _AS_SAMPLE_FORMAT in page.tags:
+                        _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
+                    if written is not None:
+                        written.share(page)
+                    if written is not None and written.plan.encoding.compression == NEURAL:
+                        page.tags[_COMPRESSION].overwrite(NEURAL)
+                if self._attaches:
+                    images = self._pages.index(None)
+                    _attach(tiff, pages[:images], pages[images])
+                self._file.flush()
+                renewed = sum(len(level.renewed) for level in levels)
+                provenance = Provenance(
+                    replace(
+                        self._plan,
+                        levels=tuple(level.made() for level in levels),
+                        notes=(*self._plan.notes, *_renewed_note(renewed)),
+                    ),
+                    mask,
+                    properties,
+                    tuple(level.record() for level in levels),
+                    hashlib.sha256(self._icc_profile or b"").hexdigest(),
+                    self._image_sha256(),
+                    restoration,
+                )
+                tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except (OSError, struct.error) as exc:
+            raise _refused(exc, self.partial) from exc
+        return provenance
+
+    def _image_sha256(self) -> dict[str, str]:
+        """The digests of the associated images as a reader finds them."""
+        directories = written_directories(read_directories(self.partial))
+        file = TiffFile(self.partial)
+        try:
+            found = {
+                name: associated_image(file, directory)
+                for name, directory in zip(self._plan.directories, directories, strict=True)
+                if isinstance(name, str)
+            }
+        finally:
+            file.close()
+        return {name: image_digest(image) for name, image in found.items() if image is not None}
+
+    @property
+    def _attaches(self) -> bool:
+        """Whether associated images are attached to the first level, and not in the chain of levels."""
+        return self._plan.container == "tiff" and bool(self._plan.images)
+
+    def commit(self) -> None:
+        """Give the finished file its name; from here on it is there even if the machine stops.
+
+        Raises:
+            TargetExistsError: the target has come into being meanwhile, or another run is writing it.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
+        """
+        try:
+            give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
+        except WsicompError:
+            raise
+        except OSError as exc:
+            is_old = self._target.exists()
+            message = f"cannot get its name ({exc.strerror or exc}); "
+            message += "what was there before still is" if is_old else "nothing is left of it"
+            raise SlideWriteError(message, named(self._target)) from exc
+        with contextlib.suppress(OSError):  # all of it is on the disk already
+            self._file.close()
+        settle(self._target, self._folder.held)
+
+    def _write(self, data: Iterator[bytes], encoding: TileEncoding, layout: dict[str, Any]) -> None:
+        if encoding.compression == JPEG:
+            layout |= {"subsampling": encoding.subsampling, "jpegtables": encoding.jpeg_tables}
+            # Without this tifffile writes Photometric YCbCr whatever it is told.
+            layout["compressionargs"] = {"outcolorspace": "rgb" if encoding.photometric == RGB else "ycbcr"}
+        try:
+            self._tiff.write(
+                data,
+                dtype=np.uint8,
+                photometric=encoding.photometric,
+                # tifffile writes only compressions that it knows; `finish` puts ours in place.
+                compression=JPEGXL if encoding.compression == NEURAL else encoding.compression,
+                predictor=encoding.predictor,
+                software=SOFTWARE,
+                metadata=None,
+                **layout,
+            )
+        except (SlideReadError, SlideWriteError):
+            raise
+        except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
+            raise _refused(exc, self.partial) from exc
+
+    def _stored(self, level: _WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
+        """The tiles as tifffile is to store them, and their number checked."""
+        for tile in tiles:
+            try:
+                data = level.add(tile)
+            except ValueError as exc:
+                message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
+                raise SlideWriteError(message, named(self.partial), f"level {level.plan.number}") from exc
+            self._check_room(len(data))
+            yield data
+        if level.count != level.plan.grid.count:
+            found = f"{level.count} tiles, planned {level.plan.grid.count}"
+            raise SlideWriteError(found, named(self.partial), f"level {level.plan.number}")
+
+    def _check_room(self, count: int) -> None:
+        """Look at the disk now and then, before so many bytes more are written."""
+        self._unchecked_bytes += count
+        if self._unchecked_bytes > _CHECKED_BYTES:
+            self._unchecked_bytes = 0
+            check_room(self.partial, count, self._min_free)
+
+    def _description(self, plan: LevelPlan) -> str:
+        if self._plan.container == "tiff":
+            return f"{SOFTWARE}; provenance as JSON in the XMP packet"
+        kind = "YCC" if plan.encoding.photometric == YCBCR else "RGB"
+        quality = f" Q={plan.options['quality']}" if "quality" in plan.options else ""
+        names = {JPEG: f"JPEG/{kind}{quality}", APERIO_JPEG2000_RGB: "J2K/RGB"}
+        coding = "copy" if plan.codec == "copy" else names.get(plan.encoding.compression, "RAW")
+        text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.config['glass']}")
+        previous = aperio.shortened(self._plan.description)
+        return aperio.level_description(self._plan.levels[0].size, text, previous)
+
+    def _resolution(self, plan: LevelPlan) -> dict[str, Any]:
+        if self._plan.mpp is None:
+            return {}
+        largest = self._plan.levels[0].size
+        mpp_x = self._plan.mpp.x * largest.width / plan.size.width
+        mpp_y = self._plan.mpp.y * largest.height / plan.size.height
+        return {"resolution": (10_000 / mpp_x, 10_000 / mpp_y), "resolutionunit": "CENTIMETER"}
+
+
+class _WrittenLevel:
+    """What becomes of a level while its tiles pass: blank ones, digests, and those that went otherwise."""
+
+    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
+        self.plan = plan
+        self.count = 0
+        self.blank = array("q")
+        self._shared, self._sharing = array("q"), array("q")
+        self._twins: dict[tuple[int, bytes], int] = {}
+        self.renewed = array("q")
+        self._background = background
+        self._all = LevelDigest()
+        self._digests = bytearray()
+        self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
+        self._guarded = GuardedTiles()
+        self._unpainted = array("q")
+
+    def add(self, tile: MadeTile) -> bytes:
+        """The bytes to store for the next tile; of all blank ones the first is stored for all.
+
+        So is the first of equal ones that the source stores in one place, as a shared tile of its own.
+
+        Raises:
+            ValueError: a blank tile cannot be made in the level's encoding.
+        """
+        data = self._blank_tile if tile.data is None else tile.data
+        self._all.update(data)
+        if tile.outcome is not Outcome.AS_PLANNED:
+            self._others[tile.outcome].append(self.count)
+        if tile.renewed:
+            self.renewed.append(self.count)
+        if tile.unpainted:
+            self._unpainted.append(self.count)
+        if tile.encoded is not None and tile.encoded.fidelity is not None:
+            self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
+        first = self.count
+        if tile.data is None:
+            self.blank.append(self.count)
+            first = self.blank[0]
+        elif data:
+            self._digests += tile_digest(data)
+            if tile.twin is not None:
+                first = self._twins.setdefault((tile.twin, hashlib.sha256(data).digest()), self.count)
+        self.count += 1
+        if first == self.count - 1:
+            return data
+        self._shared.append(self.count - 1)
+        self._sharing.append(first)
+        return b""
+
+    def share(self, page: tifffile.TiffPage) -> None:
+        """Point the tiles that were not stored at those that are stored for them."""
+        if self._shared:
+            _share(page, np.asarray(self._shared), np.asarray(self._sharing))
+
+    @cached_property
+    def _blank_tile(self) -> bytes:
+        encode = tile_format(self.plan.encoding.compression).encode_uniform
+        return encode(self.plan.encoding, self.plan.tile, self._background)
+
+    def made(self) -> LevelPlan:
+        """The plan as carried out: tiles that are smaller with their glass were encoded as they are."""
+        actions = self.plan.actions.copy()
+        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
+        return replace(self.plan, actions=actions)
+
+    def record(self) -> LevelRecord:
+        """What there is to say once all tiles have passed."""
+        kept, flawed, lost = (
+            tuple(self._others[outcome]) for outcome in (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
+        )
+        return LevelRecord(
+            self._all.hexdigest(),
+            bytes(self._digests),
+            kept,
+            flawed,
+            lost,
+            self._guarded.record(),
+            tuple(self.renewed),
+        )
+
+
+def _renewed_note(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"{counted(count, 'tile')} stored more than a picture, which could name a patient, and had to be "
+            "encoded anew: without loss, but where it was JPEG with the quantisation that it had"
+        )
+
+
+def _share(page: tifffile.TiffPage, numbers: NDArray[np.int64], stored: NDArray[np.int64]) -> None:
+    for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
+        tag = page.tags[code]
+        values = np.array(tag.value, np.uint64).reshape(-1)
+        values[numbers] = values[stored]
+        tag.overwrite(values.tolist())
+
+
+def _rename(tiff: tifffile.TiffFile, tag: tifffile.TiffTag, code: int) -> None:
+    tiff.filehandle.seek(tag.offset)
+    tiff.filehandle.write(struct.pack(f"{tiff.byteorder}H", code))
+
+
+def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tifffile.TiffPage) -> None:
+    """Take the associated images out of the chain of levels: the first one becomes level 0's only SubIFD.
+
+    The others stay behind it, in a chain of their own. Of all layouts tried it is the only one in which no
+    program takes any of them for a level, and none refuses the file: in the chain of levels GDAL and cuCIM
+    do whatever their types, and tifffile does with every SubIFD that is an exact part of the slide in size,
+    as a thumbnail may be.
+    """
+    file, form = tiff.filehandle, tiff.tiff
+    tag = levels[0].tags[_AS_SUBIFDS]
+    file.seek(tag.offset + form.tagsize - form.offsetsize)
+    file.write(struct.pack(form.offsetformat, first.offset))
+    _rename(tiff, tag, _SUBIFDS)
+    file.seek(link_place(tiff, levels[-1].offset))
+    file.write(bytes(form.offsetsize))
+    file.flush()
+
+
+def _refused(exc: Exception, path: Path) -> SlideWriteError:
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", named(path))

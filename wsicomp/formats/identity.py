@@ -1,0 +1,76 @@
+"""Which slide a file is: name, size and SHA-256 of a source."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from wsicomp.config import ConversionConfig
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.slide_files import slide_parts
+from wsicomp.inputs import check_file, reason
+from wsicomp.plan import SourceIdentity
+from wsicomp.progress import StageProgress, untold
+from wsicomp.slide import Slide
+
+_BLOCK_BYTES = 1 << 20
+
+
+def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = untold) -> SourceIdentity:
+    """Name, size and SHA-256 of a source, and what it was made from; no name where none is wanted."""
+    path, origin = slide.info.path, None
+    if isinstance(slide, ConvertedSlide):
+        behind = slide.provenance.plan.source
+        origin = behind.origin_sha256 or behind.sha256
+    name = None if config.deidentify else path.name
+    size, sha256 = slide_identity(path, progress)
+    return SourceIdentity(name, size, sha256, origin)
+
+
+def slide_identity(path: Path, progress: StageProgress = untold) -> tuple[int, str]:
+    """The bytes of a slide and its SHA-256; of many files over their digests, in the order of their names.
+
+    Raises:
+        SlideReadError: a file of it cannot be read.
+    """
+    parts = slide_parts(path)
+    if len(parts) == 1:
+        return _size(path), file_sha256(path, progress)
+    digests, total = hashlib.sha256(), sum(map(_size, parts))
+    done = 0
+
+    def further(read: int, _: int) -> None:
+        progress(done + read, total)
+
+    for part in parts:
+        digests.update(bytes.fromhex(file_sha256(part, further)))
+        done += _size(part)
+    return total, digests.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as exc:
+        raise SlideReadError(reason(exc), path) from exc
+
+
+def file_sha256(path: Path, progress: StageProgress = untold) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        SlideReadError: the file cannot be read.
+    """
+    check_file(path)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                progress(file.tell(), total)
+    except OSError as exc:
+        raise SlideReadError(reason(exc), path) from exc
+    return digest.hexdigest()

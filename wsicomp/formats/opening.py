@@ -1,0 +1,152 @@
+"""`open_slide`, which chooses the reader that fits a file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+from openslide import OpenSlide
+
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.openslide import OpenSlideSlide
+from wsicomp.formats.slide_files import check_parts
+from wsicomp.formats.tiff import xmp
+from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
+from wsicomp.formats.tiff.reader import PixelKind, TiffSlide
+from wsicomp.geometry import TileIndex
+from wsicomp.inputs import check_file, reason
+from wsicomp.slide import Slide, SlideInfo
+from wsicomp.version import PROGRAM
+
+_TIFF_VENDORS = (None, "aperio", "generic-tiff")
+_MOST_PLANES = 20
+_TILES_LOOKED_AT, _DARK = 16, 64
+
+
+def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
+    """Open a tiled TIFF, a `ConvertedSlide` where wsicomp wrote it.
+
+    Of several focal planes `z` chooses one; without it the first is shown.
+
+    Raises:
+        SlideReadError, UnsupportedSlideError: as `open_slide`.
+    """
+    check_file(path)
+    directories = read_directories(path)
+    first = directories[0]
+    try:
+        text = xmp.unwrap(first.xmp)
+        if text is not None and z:
+            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave z out")
+        if text is not None:
+            stored = sum(len(each.ranges) for one in directories for each in (one, *one.subs))
+            return ConvertedSlide(path, directories, Provenance.from_text(text, stored))
+        if first.software.startswith(f"{PROGRAM} "):
+            message = "wsicomp wrote it, but its provenance is missing; take the file from a copy"
+            raise SlideReadError(message, place="XMP packet")
+    except SlideReadError as exc:
+        raise type(exc)(exc.message, path, exc.place) from exc
+    return TiffSlide(path, directories, z)
+
+
+def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
+    """Open a slide: Aperio SVS and tiled TIFF tile by tile, whatever else OpenSlide reads as pixels.
+
+    Of several focal planes `z` chooses one, by its place in the file. Without it such a slide is refused, but
+    with `any_plane`, where the first one is shown.
+
+    Raises:
+        SlideReadError: there is no such file, it is damaged, or nothing here reads it.
+        UnsupportedSlideError: it is an image, but not an 8-bit bright-field slide, or of focal planes of
+            which none was chosen.
+    """
+    path = Path(path)
+    check_parts(path)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        vendor = OpenSlide.detect_format(path)
+    except OSError as exc:
+        raise SlideReadError(reason(exc), path) from exc
+    if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
+        try:
+            slide = open_tiff(path, z)
+        except UnsupportedSlideError as exc:
+            if not isinstance(exc.kind, PixelKind):
+                raise
+            return _as_shown(path, exc, exc.kind)
+        if len(slide.info.planes) > 1 and z is None and not any_plane:
+            slide.close()
+            raise _several_planes(slide.info)
+        return slide
+    if vendor is None:
+        raise SlideReadError(
+            "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path
+        )
+    if z:
+        message = f"no plane z {z}; OpenSlide hands out one of this vendor's slides: leave z out"
+        raise UnsupportedSlideError(message, path)
+    return OpenSlideSlide(path)
+
+
+def open_source(path: Path, converted: Path) -> Slide:
+    """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
+    slide = open_slide(path, any_plane=True)
+    z = None
+    with suppress(SlideReadError), closing(open_tiff(converted)) as made:
+        z = made.info.z if isinstance(made, ConvertedSlide) else None
+    if z is None or isinstance(slide, ConvertedSlide):
+        return slide
+    slide.close()
+    return open_slide(path, z)
+
+
+def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:
+    """A TIFF of samples that we do not read, by the pixels that OpenSlide shows.
+
+    Raises:
+        UnsupportedSlideError: OpenSlide does not read all of its levels, or shows others, or it is dark.
+    """
+    plain = UnsupportedSlideError(error.message, path, error.place)
+    remark = f"{refusal.found}: read as OpenSlide shows it, by its pixels alone"
+    try:
+        slide = OpenSlideSlide(path, (remark,), opaque=refusal.may_hide, may_be=refusal.may_be)
+    except SlideReadError as exc:
+        raise plain from exc
+    try:
+        if tuple(level.size for level in slide.info.levels) != refusal.sizes:
+            raise plain
+        for number in range(len(refusal.sizes)):
+            slide.read_tile(TileIndex(number, 0, 0))
+        if _is_dark(slide):
+            found = f"{refusal.found} on a dark ground, as in fluorescence"
+            raise UnsupportedSlideError(f"{found}; expected a bright field", path, error.place)
+    except BaseException as exc:
+        slide.close()
+        if isinstance(exc, SlideReadError) and not isinstance(exc, UnsupportedSlideError):
+            raise plain from exc
+        raise
+    return slide
+
+
+def _is_dark(slide: OpenSlideSlide) -> bool:
+    """Whether most of some tiles of the lowest level is darker than any glass."""
+    number = len(slide.info.levels) - 1
+    level = slide.info.levels[number]
+    chosen = np.unique(np.linspace(0, level.grid.count - 1, _TILES_LOOKED_AT).astype(int)).tolist()
+    greys = []
+    for at in chosen:
+        region = level.grid.region(at % level.grid.columns, at // level.grid.columns)
+        greys.append(slide.read_region(number, region).max(axis=2).reshape(-1))
+    return float(np.median(np.concatenate(greys))) < _DARK
+
+
+def _several_planes(info: SlideInfo) -> UnsupportedSlideError:
+    planes = ", ".join(map(str, info.planes[:_MOST_PLANES]))
+    more = f" and {len(info.planes) - _MOST_PLANES} more" if len(info.planes) > _MOST_PLANES else ""
+    found = f"{len(info.planes)} focal planes of {info.size} px, expected one: {planes}{more}"
+    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by --z N", info.path)

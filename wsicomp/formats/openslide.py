@@ -1,0 +1,298 @@
+"""Slides of any vendor through OpenSlide: pixels only, no encoded tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import openslide
+from PIL import Image
+
+from wsicomp.codecs import plain
+from wsicomp.codecs.pixels import eighth
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.forks import ForkLock
+from wsicomp.formats.level_pixels import LevelReads
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.slide_files import dicom_levels
+from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
+from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.limits import budget_bytes
+from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+
+_DEFAULT_TILE = Size(256, 256)
+_LARGEST_TILE_PX = 1024
+_PICTURE_BYTES = 12
+"""What a pixel of an associated image takes: with alpha, on white, and stored."""
+_UNKNOWN = ("label", "macro")
+_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
+
+
+class OpenSlideSlide:
+    """A slide as OpenSlide shows it, transparent pixels laid on white.
+
+    Levels show their own pixels, also where OpenSlide would interpolate between them: those of a DICOM slide
+    by opening each level alone, others as far as `LevelReads` reaches. `remarks` are told of the slide, and
+    `may_be` what an image beside the levels could be too: one that it does not name may be any. With
+    `opaque` a transparent pixel is refused, for what was no alpha may have been taken for it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        remarks: tuple[str, ...] = (),
+        opaque: bool = False,
+        may_be: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self._files = ExitStack()
+        self._shown = self._files.enter_context(closing(Shown(path, opaque)))
+        self._lock = ForkLock()
+        self._alone: dict[int, Shown | None] = {}
+        try:
+            info, omitted = _describe(self._shown)
+            self._reads = {
+                number: LevelReads(level.size, level.downsample, partial(self._shown.read, number))
+                for number, level in enumerate(info.levels)
+                if not level.downsample.is_integer()
+            }
+            if may_be is not None:
+                images = {
+                    name: replace(image, may_be=may_be.get(name, _UNKNOWN))
+                    for name, image in info.associated_images.items()
+                }
+                info = replace(info, associated_images=images)
+            self._info = replace(info, omitted=(*omitted, *self._interpolated()), remarks=remarks)
+        except BaseException:
+            self._files.close()
+            raise
+
+    @property
+    def info(self) -> SlideInfo:
+        """What the file says of itself, in OpenSlide's properties."""
+        return self._info
+
+    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
+        """Always raises `SlideReadError`: OpenSlide hands out pixels alone."""
+        raise SlideReadError("has no encoded tiles that can be copied", self._info.path, str(index))
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """A whole tile's pixels; beyond the level's edge they are white."""
+        level = self._info.levels[index.level]
+        region = level.grid.region(index.column, index.row)
+        pixels = self.read_region(index.level, region)
+        if region.size == level.tile:
+            return pixels
+        tile = np.full((*level.tile.shape, 3), 255, np.uint8)
+        tile[: region.height, : region.width] = pixels
+        return tile
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """The means of a tile's blocks of 8 x 8 pixels."""
+        return eighth(self.read_tile(index))
+
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """The pixels of a rectangle of a level, its own wherever they can be had (`is_exact`)."""
+        alone = self._opened_alone(level)
+        if alone is not None:
+            return alone.read(0, (region.x, region.y), region.size)
+        if level in self._reads:
+            return self._reads[level].read(region)
+        downsample = int(self._info.levels[level].downsample)
+        return self._shown.read(level, (region.x * downsample, region.y * downsample), region.size)
+
+    def is_exact(self, level: int) -> bool:
+        """Whether every pixel of a level is its own, and none one that OpenSlide interpolated."""
+        if level not in self._reads or self._opened_alone(level) is not None:
+            return True
+        return self._reads[level].reach == self._shown.sizes[level]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._files.close()
+
+    def _opened_alone(self, number: int) -> Shown | None:
+        """A DICOM level as a slide of its own, which shows every pixel as it is; None where it cannot be."""
+        if number not in self._reads or not self._shown.is_dicom:
+            return None
+        with self._lock:
+            if number not in self._alone:
+                self._alone[number] = self._open_alone(number)
+            return self._alone[number]
+
+    def _open_alone(self, number: int) -> Shown | None:
+        size = self._shown.sizes[number]
+        try:
+            parts = dicom_levels(self._shown.path).get((size.width, size.height), ())
+            folder = Path(self._files.enter_context(TemporaryDirectory(prefix="wsicomp-level-")))
+            links = [folder / f"{count}.dcm" for count, _ in enumerate(parts)]
+            for link, part in zip(links, parts, strict=True):
+                link.symlink_to(part.resolve())
+            shown = self._files.enter_context(closing(Shown(links[0]))) if links else None
+        except (OSError, NotImplementedError):
+            return None
+        return shown if shown is not None and shown.sizes == (size,) else None
+
+    def _interpolated(self) -> Iterator[str]:
+        """In words, the levels of which not all pixels can be had."""
+        for number, reads in self._reads.items():
+            if not self.is_exact(number):
+                yield (
+                    f"the own pixels of level {number} beyond its first {reads.reach}, "
+                    f"which OpenSlide interpolates"
+                )
+
+
+class Shown:
+    """A file open in OpenSlide, opened anew after an error, which OpenSlide else repeats for every region.
+
+    Any thread may read from it.
+
+    Raises:
+        SlideReadError: OpenSlide cannot open it.
+    """
+
+    def __init__(self, path: Path, opaque: bool = False) -> None:
+        self.path = path
+        self._opaque = opaque
+        self._lock = ForkLock()
+        self.slide = self._opened()
+        self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
+        self.downsamples = self.slide.level_downsamples
+        self.is_dicom = self.slide.properties[openslide.PROPERTY_NAME_VENDOR] == "dicom"
+
+    def read(self, level: int, location: tuple[int, int], size: Size) -> Pixels:
+        """A region on white, in one call of OpenSlide; `location` is in pixels of level 0.
+
+        Raises:
+            TileReadError: OpenSlide cannot read it.
+            UnsupportedSlideError: it is not opaque, and should be.
+        """
+        for is_last in (False, False, True):  # an error may be that of another thread's region
+            slide = self.slide
+            try:
+                rgba = np.asarray(slide.read_region(location, level, (size.width, size.height)))
+            except openslide.OpenSlideError as exc:
+                self._renew(slide)
+                if is_last:
+                    message = f"OpenSlide cannot read it ({exc})"
+                    raise TileReadError(message, self.path, f"level {level}") from exc
+            else:
+                if self._opaque and (rgba[..., 3] < 255).any():
+                    message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
+                    raise UnsupportedSlideError(message, self.path, f"level {level}")
+                return on_white(rgba)
+        raise AssertionError("read or raised")
+
+    def picture(self, name: str) -> Image.Image:
+        """An associated image.
+
+        Raises:
+            SlideReadError: OpenSlide cannot read it.
+        """
+        slide = self.slide
+        try:
+            return slide.associated_images[name]
+        except openslide.OpenSlideError as exc:
+            self._renew(slide)
+            raise SlideReadError(f"OpenSlide cannot read its {name} ({exc})", self.path) from exc
+
+    def icc_profile(self) -> bytes | None:
+        """The profile byte for byte, which `color_profile` would write anew; it comes with any region.
+
+        Raises:
+            SlideReadError: OpenSlide cannot read it.
+        """
+        try:
+            profile = self.slide.read_region((-2, -2), 0, (1, 1)).info.get("icc_profile")
+        except openslide.OpenSlideError as exc:
+            raise SlideReadError(f"OpenSlide cannot read its ICC profile ({exc})", self.path) from exc
+        return profile if isinstance(profile, bytes) else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self.slide.close()
+
+    def _renew(self, broken: openslide.OpenSlide) -> None:
+        with self._lock:
+            if self.slide is broken:
+                self.slide = self._opened()  # the other one ends with the last thread that reads from it
+
+    def _opened(self) -> openslide.OpenSlide:
+        try:
+            return opened(self.path)
+        except openslide.OpenSlideError as exc:
+            raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
+
+
+def on_white(rgba: Pixels) -> Pixels:
+    """Straight RGBA as RGB: its transparent pixels laid on white."""
+    opaque = rgba[..., 3:] == 255
+    if opaque.all():
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
+    # read_region gives straight alpha, so a transparent pixel's colour counts by its alpha.
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
+    """What OpenSlide says of a file, and which images beside the levels cannot be had."""
+    images, omitted = _associated_images(shown)
+    slide = shown.slide  # another one than before where an image could not be read
+    properties = dict(slide.properties)
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    info = SlideInfo(
+        path=shown.path,
+        vendor=properties[openslide.PROPERTY_NAME_VENDOR],
+        levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
+        mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
+        objective_power=power_of(positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))),
+        icc_profile=shown.icc_profile(),
+        description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
+        properties=properties,
+        associated_images=images,
+    )
+    return info, omitted
+
+
+def _associated_images(shown: Shown) -> tuple[dict[str, AssociatedImage], list[str]]:
+    most_px = budget_bytes() // _PICTURE_BYTES
+    images, omitted = {}, []
+    for name in sorted(shown.slide.associated_images):
+        if _stated_px(shown.slide.properties, name) > most_px:
+            omitted.append(f"a {name} too large for this machine's memory")
+            continue
+        try:
+            images[name] = _associated(shown.picture(name))
+        except SlideReadError:
+            omitted.append(f"a {name} that OpenSlide cannot read")
+    return images, omitted
+
+
+def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) -> Level:
+    size = Size(*slide.level_dimensions[number])
+    width = int(properties.get(f"openslide.level[{number}].tile-width", 0))
+    height = int(properties.get(f"openslide.level[{number}].tile-height", 0))
+    tile = Size(width, height)
+    sides = (width, height)
+    if not all(16 <= side <= _LARGEST_TILE_PX and side % 16 == 0 for side in sides):
+        tile = _DEFAULT_TILE
+    return Level(size, tile, slide.level_downsamples[number])
+
+
+def _stated_px(properties: Mapping[str, str], name: str) -> float:
+    sides = (properties.get(f"openslide.associated.{name}.{side}") for side in ("width", "height"))
+    width, height = (positive_number(side) or 0.0 for side in sides)
+    return width * height
+
+
+def _associated(image: Image.Image) -> AssociatedImage:
+    pixels = on_white(np.asarray(image.convert("RGBA")))
+    profile = image.info.get("icc_profile")
+    strip = plain.encode(_LOSSLESS, pixels)
+    return AssociatedImage(Size(image.width, image.height), _LOSSLESS, image.height, (strip,), profile)

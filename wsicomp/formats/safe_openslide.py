@@ -1,0 +1,119 @@
+"""OpenSlide's own slides, opened only where what a file states cannot bring OpenSlide down.
+
+OpenSlide takes memory for a tile by what the file says of it, and ends the whole process where there is none.
+So a byte count of terabytes, a tile of a milliard pixels, and an Aperio text of millions of fields are looked
+for before OpenSlide sees a file.
+
+Source: openslide 4.0.1 `openslide-decode-tiff.c` (`g_malloc` of a byte count, and of a tile's pixels) and
+`openslide-vendor-aperio.c` (`g_strsplit` of a text).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from openslide import OpenSlide, OpenSlideError
+from PIL import Image
+
+from wsicomp.forks import OPENSLIDE_GATE
+from wsicomp.formats.tiff.directories import TIFF_MAGIC
+from wsicomp.formats.tiff.tags import DESCRIPTION_TAG, Tags, directories
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
+
+_COMPRESSION, _WIDTH, _HEIGHT, _OFFSETS, _COUNTS = _WANTED = 259, 322, 323, 324, 325
+_BY_COUNT = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
+"""The compressions whose tiles OpenSlide reads by itself, into as much memory as they state."""
+_MOST_TAGS = 1 << 16
+_MOST_PX = 1 << 28
+_MOST_FIELDS, _SEPARATORS = 4_000_000, (b"|", b"\n", b"\r")
+_APERIO = b"Aperio"
+_FARTHEST = 1 << 40
+"""No slide is a terabyte large. What lies nearer may be what a transfer that broke off has yet to bring."""
+
+
+Numbers = dict[int, NDArray[np.uint64]]
+
+
+class ForkSafeOpenSlide(OpenSlide):
+    """An `openslide.OpenSlide` that a forked process reads on from, whatever other threads were reading."""
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """As `openslide.OpenSlide.read_region`."""
+        with OPENSLIDE_GATE:
+            return super().read_region(location, level, size)
+
+
+def opened(path: str | bytes | os.PathLike[str]) -> OpenSlide:
+    """A file as OpenSlide opens it.
+
+    Raises:
+        OpenSlideError: it does not open the file, or must not see it.
+    """
+    found = _danger(Path(os.fsdecode(path)))
+    if found:
+        raise OpenSlideError(found)
+    return ForkSafeOpenSlide(path)
+
+
+def _danger(path: Path) -> str:
+    """Why OpenSlide must not see a file, in words; "" where it may."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                return ""
+            file_bytes = os.fstat(file.fileno()).st_size
+            is_aperio: bool | None = None
+            for directory in directories(file, _MOST_TAGS, has_subs=False):
+                text = _text(file, directory)
+                is_aperio = text.startswith(_APERIO) if is_aperio is None else is_aperio
+                found = _beyond(_wanted(file, directory), file_bytes)
+                if found or (is_aperio and (found := _told_at_length(text))):
+                    return found
+    except (OSError, struct.error, ValueError):
+        pass  # OpenSlide says better than we could what is wrong
+    return ""
+
+
+def _wanted(file: BinaryIO, directory: Tags) -> Numbers:
+    """The numbers of the wanted tags.
+
+    Of a tag that is there twice those of both: readers differ about which of them counts.
+    """
+    found: Numbers = dict.fromkeys(_WANTED, np.empty(0, np.uint64))
+    for tag in directory.tags:
+        if tag.code in _WANTED:
+            found[tag.code] = np.concatenate([found[tag.code], tag.numbers(file)])
+    return found
+
+
+def _text(file: BinaryIO, directory: Tags) -> bytes:
+    return b"".join(tag.data(file) for tag in directory.tags if tag.code == DESCRIPTION_TAG)
+
+
+def _told_at_length(text: bytes) -> str:
+    fields = max(map(text.count, _SEPARATORS))
+    return (
+        f"a text of {fields} fields or lines, expected at most {_MOST_FIELDS}"
+        if fields > _MOST_FIELDS
+        else ""
+    )
+
+
+def _beyond(tags: Numbers, file_bytes: int) -> str:
+    if not len(tags[_WIDTH]) or not len(tags[_HEIGHT]):
+        return ""
+    width, height = (int(tags[code].max()) for code in (_WIDTH, _HEIGHT))
+    if width * height > _MOST_PX:
+        return f"tiles of {width} x {height} px, expected at most {_MOST_PX} px"
+    counts, offsets = tags[_COUNTS], tags[_OFFSETS]
+    is_by_count = np.isin(tags[_COMPRESSION], _BY_COUNT).any()
+    if is_by_count and len(counts) and int(counts.max()) > file_bytes:
+        return f"a tile of {int(counts.max())} bytes in a file of {file_bytes}"
+    if len(offsets) and int(offsets.max()) > max(_FARTHEST, file_bytes):
+        return f"a tile at byte {int(offsets.max())} of a file of {file_bytes}"
+    return ""

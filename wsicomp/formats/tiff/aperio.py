@@ -1,0 +1,219 @@
+"""The ImageDescription of an Aperio SVS: pure text in, pure text out.
+
+It begins with one or more history entries, newest first and separated by `;`, and goes on with
+`|key = value` fields. OpenSlide takes a TIFF for Aperio's if the text starts with "Aperio".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsicomp.formats.stated_scale import BLANKS, positive_number, power_of, scale_of
+from wsicomp.geometry import Mpp, Size
+from wsicomp.version import SOFTWARE
+
+_TECHNICAL = frozenset(
+    (
+        *("AppMag", "MPP", "OriginalWidth", "OriginalHeight", "Originalheight", "Left", "Top", "StripeWidth"),
+        *("LineCameraSkew", "LineAreaXOffset", "LineAreaYOffset", "Focus Offset", "Filtered", "Gamma"),
+        *("Exposure Time", "Exposure Scale", "CalibrationAverageRed", "CalibrationAverageGreen"),
+        *("CalibrationAverageBlue",),
+    )
+)
+"""The fields that describe optics and geometry in numbers, which could be those of a day."""
+
+_KNOWN = frozenset(
+    (
+        *("Filename", "Title", "Date", "Time", "Time Zone", "User", "ScanScope ID", "ImageID", "Parmset"),
+        *("ICC Profile", "DisplayColor", "SessonMode", "SessionMode", "Rack", "Slide", "Barcode", "DSR ID"),
+    )
+)
+"""Other keys of Aperio's, which are named when they are left out; an unknown key could itself be a name."""
+
+_NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
+
+_FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
+_MOST_HEAD = 4096
+_MOST_DIGITS = 8
+_MOST_FIELDS, _MOST_HISTORY, _MOST_SHOWN = 10_000, 1 << 17, 1 << 20
+"""What is parsed of a text, and what a target's ImageDescription takes of one: a real one has 2 kB."""
+_MOST_NUMBER = 64
+_BY_TYPE = {1: "label", 9: "macro"}
+
+HEADER = f"Aperio Image Library ({SOFTWARE})"
+"""How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
+
+_ENTRY = re.compile(
+    r"Aperio Image Library \([^()]*\)\r\n\d+x\d+ \[0,0 \d+x\d+\] \(\d+x\d+\) (-> \d+x\d+ )?"
+    r"[A-Za-z0-9/]+( Q=\d+)? glass=[a-z]+"
+)
+_HISTORY = re.compile(
+    r"Aperio Image Library( v\d{1,2}(\.\d{1,3}){0,3}"
+    r"| \(wsicomp \d{1,3}(\.\d{1,3}){1,2}((a|b|rc|\.dev)\d{1,3})?\))?"
+    r"|(@x@ )?(\[-?\d{1,6},-?\d{1,6} @x@\] )?(\(@x@\) )?(-> @x@ )?"
+    r"((label|macro|thumbnail) @x@)?"
+    r"(-|copy|((JPEG|J2K)(/(RGB|YCC|YCbCr|KDU))?|RAW|LZW)( Q=\d{1,3})?)?"
+    r"( glass=(keep|white|empty))?".replace("@", r"\d{1,6}")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelText:
+    """What a history entry says of a level; `coding` is like "JPEG/YCC Q=90"."""
+
+    size: Size
+    tile: Size
+    coding: str
+
+
+def parse_fields(description: str) -> Mapping[str, str]:
+    """The first 10,000 `key = value` fields; a later one of the same name wins, as in OpenSlide."""
+    fields = {}
+    for part in description.split("|", _MOST_FIELDS)[1:_MOST_FIELDS]:
+        key, separator, value = part.partition("=")
+        if separator:
+            fields[key.strip(BLANKS)] = value.strip(BLANKS)
+    return fields
+
+
+def plane_description(plane: str, first: str) -> str:
+    """The text of a focal plane's largest image, with scale and power from the first where it has none.
+
+    Some writers state them once for all planes.
+    """
+    if plane == first or not plane.startswith("Aperio"):
+        return first
+    own, stated = parse_fields(plane), parse_fields(first)
+    return plane + "".join(
+        f"|{key} = {stated[key]}" for key in ("AppMag", "MPP") if key in stated.keys() - own
+    )
+
+
+def shortened(description: str) -> str:
+    """A text of more fields or letters than a slide has, cut; its scale and its power stay.
+
+    OpenSlide takes 40 bytes of memory for each field of a text.
+    """
+    if len(description) <= _MOST_SHOWN and description.count("|") < _MOST_FIELDS:
+        return description
+    cut = "|".join(description[:_MOST_SHOWN].split("|", _MOST_FIELDS)[:_MOST_FIELDS])
+    stated, left = parse_fields(description), parse_fields(cut)
+    lost = {key: stated[key] for key in ("AppMag", "MPP") if stated.get(key) != left.get(key)}
+    return cut + "".join(f"|{key} = {value}" for key, value in lost.items() if len(value) <= _MOST_NUMBER)
+
+
+def mpp(fields: Mapping[str, str]) -> Mpp | None:
+    """Source: Aperio `MPP`, one number for both directions."""
+    value = scale_of(positive_number(fields.get("MPP")))
+    return None if value is None else Mpp(value, value)
+
+
+def objective_power(fields: Mapping[str, str]) -> float | None:
+    """Source: Aperio `AppMag`."""
+    return power_of(positive_number(fields.get("AppMag")))
+
+
+def level_description(size: Size, level: LevelText, previous: str) -> str:
+    """The text for a level: a new history entry in front, and all of `previous` behind it.
+
+    `size` is the largest level's.
+    """
+    entry = f"{HEADER}\r\n{size.width}x{size.height} [0,0 {size.width}x{size.height}] "
+    entry += f"({level.tile.width}x{level.tile.height}) "
+    if level.size != size:
+        entry += f"-> {level.size.width}x{level.size.height} "
+    return f"{entry}{level.coding};{previous}" if previous else f"{entry}{level.coding}"
+
+
+def is_level_description(text: str, previous: str) -> bool:
+    """Whether a level's text is one that `level_description` writes with `previous` behind it."""
+    ending = f";{previous}" if previous else ""
+    return text.endswith(ending) and _ENTRY.fullmatch(text.removesuffix(ending)) is not None
+
+
+def technical_fields(mpp: Mpp | None, objective_power: float | None) -> str:
+    """The fields that OpenSlide reads, for a slide that was not Aperio's."""
+    power = "" if objective_power is None else f"|AppMag = {objective_power:g}"
+    return power + ("" if mpp is None else f"|MPP = {mpp.mean:.6g}")
+
+
+def associated_description(name: str, size: Size, previous: str) -> str:
+    """The text of a label, macro or thumbnail: by its second line OpenSlide 4.0.0 and older know it.
+
+    The fields of `previous` stay, for OpenSlide gives an image the slide's ICC profile if both name it.
+    """
+    # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
+    fields = shortened(previous).partition("|")[2]
+    return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
+
+
+def stated_name(description: str) -> str | None:
+    """Which associated image a text says that it is of, or None.
+
+    Source: Aperio writes "label 387x463" as the second line; Philips, Huron and Ventana begin with the word.
+    """
+    lines = description.lstrip("\0 \t\r\n")[:_MOST_HEAD].splitlines()
+    for line in lines[1:2] if description.startswith("Aperio") else lines[:2]:
+        word = _FIRST_WORD.match(line)
+        if word is not None:
+            return word[1].lower()
+    return None
+
+
+def place_name(subfile_type: int, position: int) -> str | None:
+    """What OpenSlide 4.0.1 takes an image in strips for; `position` counts from 0 in the file."""
+    return "thumbnail" if position == 1 else _BY_TYPE.get(subfile_type)
+
+
+def associated_name(description: str, subfile_type: int, position: int) -> str | None:
+    """What an image beside the levels is, or None. `position` counts from 0 in the file.
+
+    Its own word comes before its type, and its type before its place. OpenSlide 4.0.1 knows no words: there
+    the second image of the file, if not tiled, is the thumbnail, and NewSubfileType 1 the label, 9 the macro.
+
+    Source: OpenSlide's aperio driver.
+    """
+    typed = _BY_TYPE.get(subfile_type)
+    return stated_name(description) or typed or ("thumbnail" if position == 1 else None)
+
+
+def _is_scale(key: str, value: str) -> bool:
+    """Whether a field is the scale or the power that OpenSlide reads, in a number that can be one."""
+    number = positive_number(value) if _NUMBER.fullmatch(value) else None
+    return (key == "MPP" and scale_of(number) is not None) or (
+        key == "AppMag" and power_of(number) is not None
+    )
+
+
+def _short_number(text: str) -> str:
+    """A number as it stands, or in six digits: more of them state no scale, but could state a day."""
+    return text if len(text) <= _MOST_DIGITS else f"{float(text):.6g}"
+
+
+def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
+    """The text with scale, power and those history lines that cannot name anyone, and what was dropped.
+
+    Names what it dropped by key, never by value.
+    """
+    head, *parts = description.split("|", _MOST_FIELDS)
+    dropped = ["history text"] if len(head) > _MOST_HISTORY else []
+    entries = []
+    for entry in head[:_MOST_HISTORY].split(";"):
+        lines = [line.strip() for line in entry.splitlines() if line.strip()]
+        kept = [line for line in lines if _HISTORY.fullmatch(line)]
+        entries.append("\r\n".join(kept))
+        if len(kept) < len(lines):
+            dropped.append("history text")
+    fields = []
+    if len(parts) >= _MOST_FIELDS:
+        dropped.append("unknown field")
+    for part in parts[: _MOST_FIELDS - 1]:
+        key, _, value = part.partition("=")
+        key = key.strip()
+        if _is_scale(key, value):
+            fields.append(f"{key} = {_short_number(value.strip())}")
+        else:
+            dropped.append(key if key in _KNOWN | _TECHNICAL else "unknown field")
+    return "|".join([";".join(filter(None, entries)), *fields]), tuple(dict.fromkeys(dropped))

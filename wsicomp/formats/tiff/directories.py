@@ -1,0 +1,554 @@
+"""The directories of a TIFF as values: parsed by tifffile, then checked against the file before any trust.
+
+Source: TIFF 6.0; BigTIFF; TIFF Technical Note 2 (JPEG).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import struct
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsicomp.codecs import jpeg, jpeg2000, plain
+from wsicomp.codecs.jpeg2000_stream import BOXED
+from wsicomp.codecs.jpeg_stream import FRAMES, segments
+from wsicomp.codecs.registry import can_decode
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.formats.stated_scale import scale_of
+from wsicomp.formats.tiff.tags import MODEL_TAG, MOST_DIRECTORIES, MOST_MODEL_BYTES, check_tags
+from wsicomp.formats.tiff.xmp import XMP_TAG
+from wsicomp.geometry import Mpp, Size, TileGrid
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
+
+# What tifffile logs about a damaged file is said by our own error, in one line.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF or BigTIFF begins, in either order of bytes."""
+
+_MANY_TILES = 50_000
+_SAMPLES = 16
+"""So many tiles of JPEG 2000 are looked at before a level is taken for one that can be copied."""
+_MICROMETRES = {2: 25400.0, 3: 10000.0}
+"""Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
+_RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+_FILL_ORDER, _ORIENTATION = 266, 274
+_LOW_BITS_FIRST = 2
+_BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
+_BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_FRAME_BYTES = 10
+"""How far into a JPEG frame header its number of samples stands."""
+_JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
+_FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
+_NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
+"""TIFF's types of values: rationals, bytes, and all other numbers."""
+
+UNPARSED = (
+    *(tifffile.TiffFileError, struct.error, OSError, ValueError, TypeError, LookupError, ArithmeticError),
+    *(AttributeError, AssertionError, RuntimeError, MemoryError),
+)
+"""What tifffile raises of a file that is damaged."""
+
+PLANES = 2
+"""TIFF PlanarConfiguration of samples that are stored apart."""
+
+
+class TiffFile:
+    """An open TIFF read by position, so that threads never share an offset."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._closed = weakref.finalize(self, os.close, self._file)
+        self.bytes = os.fstat(self._file).st_size
+
+    def read(self, offset: int, count: int, place: str) -> bytes:
+        """Bytes of the file.
+
+        Raises:
+            SlideReadError: it ends before them; `place` is what they are.
+        """
+        if not self._closed.alive:
+            raise SlideReadError("the slide is closed", self.path, place)
+        if count and (min(offset, count) < 0 or offset + count > self.bytes):
+            raise SlideReadError(f"ends at byte {offset + count} of {self.bytes}", self.path, place)
+        try:
+            data = os.pread(self._file, count, offset) if count else b""
+        except OSError as exc:
+            raise SlideReadError(exc.strerror or str(exc), self.path, place) from exc
+        if len(data) != count:
+            raise SlideReadError(f"{len(data)} bytes, expected {count}", self.path, place)
+        return data
+
+    def close(self) -> None:
+        """Close the file; reading afterwards is an error, closing again is none."""
+        self._closed()
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One image of a TIFF. `tile` is None for one in strips of `rows_per_strip` rows.
+
+    `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
+    stored; where each sample has a plane of its own, all ranges of the first plane come first. `mpp` is what
+    X- and YResolution state. `model_range` is offset and byte count of a model. `subs` are the images of its
+    SubIFDs, of their chains and of their own SubIFDs.
+    """
+
+    size: Size
+    tile: Size | None
+    rows_per_strip: int
+    encoding: TileEncoding
+    samples: int
+    bits: int
+    planar: int
+    depth: int
+    subfile_type: int
+    ranges: NDArray[np.int64] = field(repr=False)
+    description: str = field(repr=False)
+    software: str = field(repr=False)
+    icc_profile: bytes | None = field(repr=False)
+    xmp: bytes | None = field(repr=False)
+    mpp: Mpp | None
+    model_range: tuple[int, int] | None = None
+    sample_format: int = 1
+    fill_order: int = 1
+    orientation: int = 1
+    subs: tuple[Directory, ...] = field(default=(), repr=False)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the samples are 8-bit RGB or YCbCr, interleaved."""
+        return (
+            self.samples == 3
+            and self.bits == 8
+            and self.planar == 1
+            and self.encoding.photometric in (RGB, YCBCR)
+        )
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether its bytes are stored with their lowest bit first, which JPEG and JPEG 2000 never are.
+
+        Source: libtiff 4.7 `tif_read.c` turns all that no codec reads by itself (TIFF_NOBITREV, set by JPEG);
+        OpenSlide decodes JPEG 2000 from the raw bytes.
+        """
+        return self.fill_order == _LOW_BITS_FIRST and self.encoding.compression not in _BY_OPENSLIDE
+
+    @property
+    def is_decoded_by_openslide(self) -> bool:
+        """Whether OpenSlide decodes its tiles from their raw bytes, and libtiff does not."""
+        return self.is_rgb and self.encoding.compression in _BY_OPENSLIDE
+
+    def as_read(self, data: bytes) -> bytes:
+        """The bytes of a tile or strip with their highest bit first."""
+        return data.translate(_BITS_TURNED) if self.is_turned else data
+
+    @property
+    def is_plain_rgb(self) -> bool:
+        """Whether the samples are 8-bit RGB in planes or with alpha, in a compression that can hold them."""
+        return (
+            (self.samples, self.planar) in ((3, PLANES), (4, 1), (4, PLANES))
+            and self.bits == 8
+            and self.encoding.photometric == RGB
+            and self.encoding.compression in (JPEG, *plain.COMPRESSIONS)
+        )
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles, or the strips as tiles as wide as the image."""
+        return TileGrid(self.size, self.tile or Size(max(1, self.size.width), max(1, self.rows_per_strip)))
+
+
+def read_directories(path: Path) -> tuple[Directory, ...]:
+    """Every image in the main chain of a TIFF, each with those of its SubIFDs.
+
+    Raises:
+        SlideReadError: it cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                raise UnsupportedSlideError("not a TIFF; expected an SVS or a tiled TIFF")
+        check_tags(path)
+        with tifffile.TiffFile(path) as tiff:
+            directories = tuple(_with_subs(tiff))
+    except SlideReadError as exc:
+        raise type(exc)(exc.message, path, exc.place) from exc
+    except UNPARSED as exc:
+        raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
+
+    del tiff
+    if sum(len(each.ranges) for one in directories for each in (one, *one.subs)) > _MANY_TILES:
+        # tifffile's objects refer to each other, so its copy of every offset would stay for long.
+        gc.collect()
+    return directories
+
+
+def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
+    """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound.
+
+    So does JPEG 2000 state whether it holds RGB where TIFF says YCbCr.
+
+    Raises:
+        SlideReadError: not one of the JPEG tiles has a sound header.
+        UnsupportedSlideError: they hold other samples than RGB of 8 bits.
+    """
+    encoding = directory.encoding
+    stored = directory.ranges[directory.ranges[:, 1] > 0]
+    if encoding.compression == APERIO_JPEG2000_YCBCR and directory.tile is not None:
+        return _true_encoding(file, encoding, stored, place)
+    if encoding.compression != JPEG or not len(stored):
+        return encoding
+    error: ValueError | UnsupportedSlideError | None = None
+    for offset, count in map(np.ndarray.tolist, stored):
+        stream = file.read(offset, count, place)
+        try:
+            _check_samples(stream, file.path, place)
+            subsampling = jpeg.frame_subsampling(stream)
+        except (ValueError, UnsupportedSlideError) as exc:
+            error = error or exc
+        else:
+            return TileEncoding(
+                JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
+            )
+    if isinstance(error, UnsupportedSlideError):
+        raise error
+    raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
+
+
+def _check_samples(stream: bytes, path: Path, place: str) -> None:
+    """Refuse JPEG that holds other samples than the tags of its level say.
+
+    Raises:
+        UnsupportedSlideError: not 3 of 8 bits.
+        ValueError: the stream is damaged.
+    """
+    for marker, start, end in segments(stream):
+        if marker in FRAMES and end - start >= _FRAME_BYTES:
+            bits, samples = stream[start + 4], stream[start + 9]
+            if (bits, samples) != (8, 3):
+                counted = f"{samples} {'sample' if samples == 1 else 'samples'}"
+                found = f"JPEG tiles of {counted} of {bits} bits, expected 3 of 8 bits"
+                raise UnsupportedSlideError(found, path, place)
+            return
+
+
+def _true_encoding(
+    file: TiffFile, encoding: TileEncoding, stored: NDArray[np.int64], place: str
+) -> TileEncoding:
+    for offset, count in map(np.ndarray.tolist, stored):
+        with contextlib.suppress(ValueError):
+            return tile_encoding(encoding, file.read(offset, count, place))
+    return encoding
+
+
+def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
+    """What is odd about JPEG 2000 tiles that can be read and not copied, in words; empty if nothing is.
+
+    Raises:
+        SlideReadError: the file ends before its first tiles do.
+    """
+    encoding = directory.encoding
+    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        return ""
+    found = set()
+    for offset, count in directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist():
+        data = file.read(offset, count, "tile")
+        if data.startswith(BOXED):
+            return "JPEG 2000 (in JP2 boxes)"
+        with contextlib.suppress(ValueError):
+            found.add(jpeg2000.true_compression(data, encoding.compression))
+    return "JPEG 2000 (some RGB, some YCbCr)" if len(found) > 1 else ""
+
+
+def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
+    """How one tile is stored, where a level says it for all.
+
+    Raises:
+        ValueError: its bytes are damaged.
+    """
+    if encoding.compression != APERIO_JPEG2000_YCBCR:
+        return encoding
+    return replace(encoding, compression=jpeg2000.true_compression(data, encoding.compression))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    pages = [page for page in islice(tiff.pages, MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)]
+    if len({page.offset for page in pages}) < len(pages):
+        raise SlideReadError("the chain of directories loops")
+    if len(pages) > MOST_DIRECTORIES:
+        raise SlideReadError(f"{len(pages)} directories or more, expected at most {MOST_DIRECTORIES}")
+    if not pages:
+        raise SlideReadError(f"a TIFF without images{_cut_short(tiff)}")
+    _require_end(tiff, pages[-1])
+    return pages
+
+
+def _cut_short(tiff: tifffile.TiffFile) -> str:
+    """What to know of a file in which the first directory is not, as where its end is missing."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(form.offsetsize)  # in a BigTIFF the link is as long as what stands before it, as in a TIFF
+    (first,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    if first < file.size:
+        return ""
+    return f", or it is cut short: its first directory is to stand at byte {first} of {file.size}"
+
+
+def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
+    file_bytes = tiff.filehandle.size
+    pages = _pages(tiff)
+    seen = {page.offset for page in pages}
+    listed = {offset for page in pages for offset in page.subifds or ()}
+    for page in pages:
+        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, seen))
+        yield replace(_directory(page, file_bytes), subs=subs)
+
+
+def _sub_pages(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
+) -> list[tifffile.TiffPage]:
+    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows.
+
+    `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
+    """
+    subs: list[tifffile.TiffPage] = []
+    offsets = _listed_subs(page)
+    while offsets:
+        offset = offsets.pop(0)
+        if offset in seen or len(seen) >= MOST_DIRECTORIES:
+            raise SlideReadError("a SubIFD leads back to another image, or they have no end")
+        seen.add(offset)
+        tiff.filehandle.seek(offset)
+        sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
+        subs.append(sub)
+        chained = _next_offset(tiff, offset)
+        further = [] if not chained or chained in seen or chained in listed else [chained]
+        offsets = [*further, *_listed_subs(sub), *offsets]
+    return subs
+
+
+def _listed_subs(page: tifffile.TiffPage) -> list[int]:
+    """The offsets of its SubIFDs, those that lead anywhere.
+
+    Raises:
+        SlideReadError: there are more than a file can have images.
+    """
+    found = [offset for offset in page.subifds or () if offset]
+    if len(found) > MOST_DIRECTORIES:
+        raise SlideReadError(f"{len(found)} SubIFDs, expected at most {MOST_DIRECTORIES}")
+    return found
+
+
+def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
+    """Where in the file the directory at `offset` says which one follows it."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    return int(offset + form.tagnosize + count * form.tagsize)
+
+
+def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
+    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(link_place(tiff, offset))
+    link = file.read(form.offsetsize)
+    return int(struct.unpack(form.offsetformat, link)[0]) if len(link) == form.offsetsize else 0
+
+
+def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
+    """Hold the last directory to be the last: tifffile leaves out those that a file is cut off before."""
+    following = _next_offset(tiff, last.offset)
+    if following:
+        found = f"the next directory at byte {following} of {tiff.filehandle.size} cannot be read"
+        raise SlideReadError(f"{found}; the file is truncated or damaged")
+
+
+def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
+    size = Size(_whole(page.imagewidth, "width"), _whole(page.imagelength, "height"))
+    tile = None
+    if page.is_tiled:
+        tile = Size(_whole(page.tilewidth, "tiles' width"), _whole(page.tilelength, "tiles' height"))
+    photometric = RGB if page.photometric is None else int(page.photometric)
+    xmp = page.tags.valueof(XMP_TAG)
+    return Directory(
+        size=size,
+        tile=tile,
+        rows_per_strip=min(page.rowsperstrip, page.imagelength),
+        encoding=TileEncoding(
+            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=_jpeg_tables(page)
+        ),
+        samples=_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
+        bits=page.bitspersample,
+        planar=int(page.planarconfig),
+        depth=_whole(page.imagedepth, "depth"),
+        subfile_type=int(page.subfiletype),
+        ranges=_ranges(page, file_bytes),
+        description=_text(page),
+        software=str(page.software),
+        icc_profile=_icc_profile(page),
+        xmp=xmp if isinstance(xmp, bytes) else None,
+        mpp=_resolution(page),
+        model_range=_model_range(page),
+        sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
+        fill_order=int(_first_number(page, _FILL_ORDER, 1)),
+        orientation=int(_first_number(page, _ORIENTATION, 1)),
+    )
+
+
+def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
+    """Checked for a tiled image; strips are checked by who wants them, for a slide is readable without."""
+    counts = (len(page.dataoffsets), len(page.databytecounts))
+    place = f"image of {page.imagewidth} x {page.imagelength} px"
+    columns = -(-page.imagewidth // max(1, page.tilewidth))
+    rows = -(-page.imagelength // max(1, page.tilelength))
+    if page.is_tiled:
+        planes = int(page.samplesperpixel) if int(page.planarconfig) == PLANES else 1
+        if counts != (columns * rows * planes, columns * rows * planes):
+            found = f"{counts[0]} tile offsets and {counts[1]} byte counts"
+            of_each = f" of each of {planes} planes" if planes > 1 else ""
+            raise SlideReadError(f"{found}, expected {columns} x {rows}{of_each}", place=place)
+    elif counts[0] != counts[1]:
+        return np.empty((0, 2), np.int64)
+    table = np.array([page.dataoffsets, page.databytecounts]).T.reshape(-1, 2)
+    if table.size and table.dtype.kind not in "iu":
+        raise SlideReadError("offsets or byte counts that are no whole numbers", place=place)
+    table = table.astype(np.uint64)
+    table[table[:, 1] == 0] = 0
+    beyond = np.flatnonzero(
+        (table[:, 0] > file_bytes) | (table[:, 1] > file_bytes - np.minimum(table[:, 0], file_bytes))
+    )
+    if beyond.size and not page.is_tiled:
+        return np.empty((0, 2), np.int64)
+    if beyond.size:
+        number = int(beyond[0]) % (columns * rows)
+        tile = f"tile ({number % columns}, {number // columns})"
+        ends = f"ends at byte {int(table[number].sum())} of {file_bytes}; the file is truncated"
+        raise SlideReadError(f"{tile} {ends}", place=place)
+    return table.astype(np.int64)
+
+
+def _text(page: tifffile.TiffPage) -> str:
+    """The ImageDescription byte for byte, which Latin-1 alone carries through unchanged."""
+    tag = page.tags.get(270)
+    if tag is None or tag.dtype not in (1, 2, 7):
+        return ""
+    return _raw(page, tag).rstrip(b"\0").decode("latin-1")
+
+
+def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
+    """The bytes of a tag of bytes, as many of them as the file has."""
+    file = page.parent.filehandle
+    file.seek(tag.valueoffset)
+    return file.read(min(tag.count, file.size))
+
+
+def _whole(value: object, name: str) -> int:
+    """What a tag states, if it is of a type that can state it.
+
+    Raises:
+        SlideReadError: it is not.
+    """
+    if not isinstance(value, int):
+        raise SlideReadError(f"its {name} is {value!r:.40}, expected a whole number; the file is damaged")
+    return int(value)
+
+
+def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
+    """JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
+
+    Raises:
+        SlideReadError: they are of another type.
+    """
+    tag = page.tags.get(_JPEG_TABLES)
+    if tag is None:
+        return None
+    if tag.dtype in _BYTES_ALONE:
+        return _raw(page, tag)
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if all(isinstance(value, int) and 0 <= value < 256 for value in values):
+        return bytes(values)
+    raise SlideReadError("its JPEGTables hold no bytes; the file is damaged")
+
+
+def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
+    tag = page.tags.get(MODEL_TAG)
+    if tag is None or tag.dtype not in (1, 7) or tag.count > MOST_MODEL_BYTES:
+        return None
+    return tag.valueoffset, tag.count
+
+
+def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
+    value = page.tags.valueof(34675)
+    return value if isinstance(value, bytes) and value else None
+
+
+def _resolution(page: tifffile.TiffPage) -> Mpp | None:
+    """What the tags state, if it is a number whatever its type; the first where there are several.
+
+    Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
+    """
+    tag = page.tags.get(_RESOLUTION_UNIT)
+    is_whole = tag is None or tag.dtype not in _FLOATS
+    unit = _MICROMETRES.get(int(_first_number(page, _RESOLUTION_UNIT, _INCH))) if is_whole else None
+    mpp_x, mpp_y = (
+        None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
+        for code in _RESOLUTIONS
+    )
+    return Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None
+
+
+def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> float:
+    """The first number of a tag, `default` where there is no such tag; 0 for what is no number."""
+    tag = page.tags.get(code)
+    if tag is None:
+        return default
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if tag.dtype in _FRACTIONS:
+        numerator, denominator = values[:2]
+        return numerator / denominator if denominator else 0
+    if tag.dtype in _BYTES and isinstance(tag.value, bytes):
+        values = tuple(tag.value)
+    is_number = tag.dtype in (*_BYTES, *_NUMBERS) and values and isinstance(values[0], int | float)
+    return values[0] if is_number else 0
+
+
+def distinct_bytes(ranges: NDArray[np.int64]) -> int:
+    """What tiles or strips take in their file, bytes that several of them share counted once."""
+    ranges = ranges[ranges[:, 1] > 0]
+    if len(np.unique(ranges[:, 0])) < len(ranges):
+        ranges = np.unique(ranges, axis=0)
+    return int(ranges[:, 1].sum())
+
+
+def is_readable(directory: Directory) -> bool:
+    """Whether its tiles or strips can be turned into pixels here."""
+    return directory.is_rgb and can_decode(directory.encoding.compression)
+
+
+def shown_levels(directories: Sequence[Directory]) -> list[Directory]:
+    """What OpenSlide's drivers take for levels, largest first; the first directory is always one.
+
+    They look at the main chain alone, and know neither focal planes nor tiled labels.
+
+    Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled
+    ones that are marked as reduced).
+    """
+    first = directories[0]
+    is_aperio = first.description.startswith("Aperio")
+    levels = [first] + [
+        page for page in directories[1:] if page.tile is not None and (is_aperio or page.subfile_type & 1)
+    ]
+    return sorted(levels, key=lambda page: -page.size.width)

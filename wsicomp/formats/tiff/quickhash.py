@@ -1,0 +1,70 @@
+"""OpenSlide's quickhash-1 of a TIFF: by which tools tell whether two files are the same slide.
+
+Source: openslide 4.0.1 `openslide-decode-tifflike.c`, `openslide-hash.c`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
+
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.tiff.directories import UNPARSED
+from wsicomp.formats.tiff.reader import TiffSlide
+
+_MOST_BYTES = 5 << 20
+"""OpenSlide hashes no smallest level that is larger."""
+
+_TEXTS = {
+    "tiff.ImageDescription": 270,
+    "tiff.Make": 271,
+    "tiff.Model": 272,
+    "tiff.Software": 305,
+    "tiff.DateTime": 306,
+    "tiff.Artist": 315,
+    "tiff.HostComputer": 316,
+    "tiff.Copyright": 33432,
+    "tiff.DocumentName": 269,
+}
+
+
+def quickhash(slide: TiffSlide) -> str | None:
+    """The file's own: what OpenSlide says of it, or would say if it opened the file; None if it has none."""
+    path = slide.info.path
+    try:
+        with opened(path) as shown:
+            return shown.properties.get(PROPERTY_NAME_QUICKHASH1)
+    except OpenSlideError:
+        return _computed(slide, path)
+
+
+def _computed(slide: TiffSlide, path: Path) -> str | None:
+    """SHA-256 over the stored tiles of the smallest level, and the texts of the first directory."""
+    ranges = slide.tile_ranges(len(slide.info.levels) - 1)
+    if int(np.sum(ranges[:, 1])) > _MOST_BYTES:
+        return None
+    digest = hashlib.sha256()
+    for offset, count in ranges.tolist():
+        digest.update(slide.file.read(offset, count, "smallest level"))
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            texts = {name: _text(tiff, code) for name, code in _TEXTS.items()}
+    except UNPARSED as exc:
+        raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
+    for name, text in texts.items():
+        digest.update(name.encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()
+
+
+def _text(tiff: tifffile.TiffFile, code: int) -> bytes:
+    """A tag's text up to its first NUL, as C has it."""
+    tag = tiff.pages.first.tags.get(code)
+    if tag is None or tag.dtype not in (1, 2, 7):
+        return b""
+    tiff.filehandle.seek(tag.valueoffset)
+    return tiff.filehandle.read(min(tag.count, tiff.filehandle.size)).partition(b"\0")[0]

@@ -1,0 +1,129 @@
+"""Labels, macros and thumbnails that cannot be carried on as they are stored, as OpenSlide shows them.
+
+OpenSlide reads them by libtiff's RGBA interface, which knows more kinds of samples than a carried image may
+have, and which turns a picture as its Orientation says, though never a row into a column.
+
+Source: OpenSlide 4.0.1's aperio driver; libtiff `tif_getimage.c`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from wsicomp.codecs import plain
+from wsicomp.codecs.registry import decode_tile
+from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
+from wsicomp.formats.openslide import on_white
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable, stored_encoding
+from wsicomp.geometry import Size
+from wsicomp.slide import (
+    RGB,
+    AssociatedImage,
+    EncodedTile,
+    Pixels,
+    TileEncoding,
+)
+
+_LARGEST_BYTES = 1 << 28
+_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
+_FLIPPED_ROWS, _FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
+"""The values of Orientation at which libtiff turns a picture upside down, and left to right."""
+_SIDES = ("width", "height")
+
+
+def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
+    """Under which name OpenSlide shows an image beside the levels, by the `id` of its directory.
+
+    Left out are those that it does not show, or of which several would have one name.
+    """
+    if not directories[0].description.startswith("Aperio"):
+        return {}
+    names = {
+        id(directory): name
+        for position, directory in enumerate(directories)
+        if position and directory.tile is None
+        if (name := aperio.place_name(directory.subfile_type, position)) is not None
+    }
+    count = Counter(names.values())
+    return {directory: name for directory, name in names.items() if count[name] == 1}
+
+
+@contextmanager
+def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
+    """A file as OpenSlide opens it; None where it does not."""
+    try:
+        slide = opened(path)
+    except (openslide.OpenSlideError, OSError):
+        yield None
+        return
+    with slide:
+        yield slide
+
+
+def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels | None:
+    """An associated image as OpenSlide shows it, on white; None where it shows none of this size."""
+    try:
+        stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
+        if stated != [str(size.width), str(size.height)] or size.width * size.height > _LARGEST_BYTES // 4:
+            return None
+        return on_white(np.asarray(slide.associated_images[name].convert("RGBA")))
+    except (openslide.OpenSlideError, OSError, LookupError):
+        return None
+
+
+def is_shown_otherwise(directory: Directory) -> bool:
+    """Whether the strips of an image, carried on as they are, would show another picture without its tags."""
+    compression, photometric = directory.encoding.compression, directory.encoding.photometric
+    is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
+    return directory.is_turned or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
+
+
+def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> AssociatedImage | None:
+    """An image in strips as OpenSlide shows it under this name, in one strip without loss.
+
+    What it does not show is decoded here and turned in the same way; None if that cannot be done.
+    """
+    picture = None
+    if name is not None:
+        with shown_slide(file.path) as slide:
+            picture = None if slide is None else shown_picture(slide, name, directory.size)
+    if picture is None:
+        picture = _turned(file, directory)
+    if picture is None:
+        return None
+    size = Size(directory.size.width, directory.size.height)
+    strip = plain.encode(_LOSSLESS, np.ascontiguousarray(picture))
+    return AssociatedImage(
+        size, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
+    )
+
+
+def _turned(file: TiffFile, directory: Directory) -> Pixels | None:
+    size, rows = directory.size, directory.rows_per_strip
+    if min(size.width, size.height, rows) < 1 or not is_readable(directory):
+        return None
+    if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
+        return None
+    if len(directory.ranges) != -(-size.height // rows) or size.width * size.height * 3 > _LARGEST_BYTES:
+        return None
+    strips = []
+    try:
+        encoding = stored_encoding(file, directory, "image in strips")
+        for number, (offset, count) in enumerate(directory.ranges.tolist()):
+            data = directory.as_read(file.read(offset, count, "strip"))
+            height = min(rows, size.height - number * rows)
+            strips.append(decode_tile(EncodedTile(data, encoding, Size(size.width, height))))
+    except (SlideReadError, CodecUnavailableError, UnknownModelError, ValueError, RuntimeError):
+        return None
+    pixels = np.concatenate(strips)
+    if directory.orientation in _FLIPPED_ROWS:
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if directory.orientation in _FLIPPED_COLUMNS else pixels

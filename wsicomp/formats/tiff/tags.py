@@ -1,0 +1,190 @@
+"""The directories of a TIFF, walked by hand before a library reads what they state.
+
+tifffile loads the lists of all directories as Python numbers, ten bytes of memory for each of the file's.
+Directories that share one list, or a tag of gigabytes in a file with holes, would take all memory there is.
+
+Source: TIFF 6.0 section 2; BigTIFF.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES, XMP_TAG
+
+MODEL_TAG = 65453
+"""The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
+MOST_DIRECTORIES = 1000
+MOST_MODEL_BYTES = 1 << 29
+
+_BYTES_OF = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+"""Bytes of a value by TIFF's type."""
+_WHOLE = {1: "u1", 3: "u2", 4: "u4", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
+"""TIFF's types of whole numbers, as numpy has them."""
+_PLACES = (4, 13, 16, 18)
+DESCRIPTION_TAG, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
+_LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
+_MOST_TAGS_OF_ONE, _MOST_TAGS = 4096, 200_000
+_MOST_VALUE_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 64
+_MOST_BYTES_OF = {DESCRIPTION_TAG: 1 << 26, XMP_TAG: MOST_PACKET_BYTES}
+_MOST_TILES = 1 << 26
+_SHARED_BYTES = 1 << 24
+"""What directories may state together beyond the file's size: tables and profiles that they share."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a TIFF is laid out: `count` and `link` read numbers, `entry` a tag."""
+
+    order: str
+    count: struct.Struct
+    entry: struct.Struct
+    link: struct.Struct
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag as its directory has it: `value` are its values where they have room there, else their place."""
+
+    order: str
+    code: int
+    dtype: int
+    count: int
+    value: bytes
+
+    @property
+    def size(self) -> int:
+        """The bytes of its values; 0 of a type that TIFF does not know."""
+        return self.count * _BYTES_OF.get(self.dtype, 0)
+
+    def data(self, file: BinaryIO) -> bytes:
+        """The bytes of its values, as many as the file has."""
+        file_bytes = file.seek(0, 2)
+        size = _BYTES_OF.get(self.dtype, 0) * min(self.count, file_bytes)
+        if size <= len(self.value):
+            return self.value[:size]
+        place = int.from_bytes(self.value, "little" if self.order == "<" else "big")
+        file.seek(min(place, file_bytes))
+        return file.read(min(size, file_bytes))
+
+    def numbers(self, file: BinaryIO) -> NDArray[np.uint64]:
+        """Its values, as many as the file has; none where they are no whole numbers."""
+        if self.dtype not in _WHOLE:
+            return np.empty(0, np.uint64)
+        form = np.dtype(f"{self.order}{_WHOLE[self.dtype]}")
+        data = self.data(file)
+        return np.frombuffer(data[: len(data) - len(data) % form.itemsize], form).astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """A directory's tags; `is_whole` says whether they are all that it states."""
+
+    tags: list[Tag]
+    is_whole: bool
+
+
+def check_tags(path: Path) -> None:
+    """Hold what the directories of a TIFF state against its size. Where they cannot be walked, others say so.
+
+    Raises:
+        SlideReadError: they state more than the file holds, or than any file has.
+    """
+    with path.open("rb") as file:
+        file_bytes = file.seek(0, 2)
+        total = beside = tags = tiles = 0
+        largest = {XMP_TAG: 0}
+        for found in directories(file, _MOST_TAGS_OF_ONE, has_subs=True):
+            if not found.is_whole:
+                continue
+            tags += len(found.tags)
+            for tag in found.tags:
+                tiles += tag.count if tag.code == _TILE_BYTE_COUNTS else 0
+                total += tag.size
+                if tag.code not in (*_LISTS, MODEL_TAG):
+                    largest[tag.code] = max(largest.get(tag.code, 0), tag.size)
+                    beside += tag.size if tag.code != XMP_TAG else 0
+            if tags > _MOST_TAGS:
+                raise SlideReadError(f"more than {_MOST_TAGS} tags")
+            if total > file_bytes + _SHARED_BYTES:
+                found_bytes = f"its directories state {total} bytes of values, in a file of {file_bytes}"
+                raise SlideReadError(f"{found_bytes}; the file is damaged or forged")
+            if tiles > _MOST_TILES or beside > 2 * _MOST_VALUE_BYTES:
+                found_more = f"{tiles} tiles and {beside} bytes of texts and profiles"
+                raise SlideReadError(f"its directories state {found_more}, more than any slide has")
+    largest[XMP_TAG] -= tiles * _PROVENANCE_BYTES_A_TILE
+    for code, size in largest.items():
+        most = _MOST_BYTES_OF.get(code, _MOST_VALUE_BYTES)
+        if size > most:
+            raise SlideReadError(f"tag {code} of {size} bytes, expected at most {most}")
+
+
+def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags]:
+    """The directories of a TIFF's main chain, with `has_subs` SubIFDs too, as far as they can be walked.
+
+    Of one with more than `most_tags` the first are read; what follows it is not reached.
+    """
+    file.seek(0)
+    head = file.read(16)
+    form = _form(head)
+    place = form.link.size
+    if len(head) < place + form.link.size:
+        return
+    waiting = [*form.link.unpack_from(head, place)]
+    seen: set[int] = set()
+    while waiting and len(seen) <= MOST_DIRECTORIES:
+        offset = waiting.pop()
+        if offset in seen or not offset:
+            continue
+        seen.add(offset)
+        found, following = _directory(file, form, offset, most_tags)
+        yield found
+        waiting += following
+        for tag in found.tags if found.is_whole and has_subs else ():
+            if tag.code == _SUBIFDS:
+                waiting += _listed(file, tag)
+
+
+def _form(head: bytes) -> _Form:
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+    count, entry, link = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
+    return _Form(order, *(struct.Struct(f"{order}{letters}") for letters in (count, entry, link)))
+
+
+def _directory(file: BinaryIO, form: _Form, offset: int, most_tags: int) -> tuple[Tags, list[int]]:
+    """A directory, and the place of the one that follows it."""
+    try:
+        file.seek(offset)
+        head = file.read(form.count.size)
+        count = form.count.unpack(head)[0] if len(head) == form.count.size else 0
+        data = file.read(min(count, most_tags) * form.entry.size)
+        link = file.read(form.link.size)
+    except (OSError, OverflowError):  # beyond what a file can have
+        return Tags([], is_whole=False), []
+    entries = form.entry.iter_unpack(data[: len(data) - len(data) % form.entry.size])
+    tags = [Tag(form.order, *entry) for entry in entries]
+    is_whole = len(tags) == count
+    following = [form.link.unpack(link)[0]] if is_whole and len(link) == form.link.size else []
+    return Tags(tags, is_whole), following
+
+
+def _listed(file: BinaryIO, tag: Tag) -> list[int]:
+    """The places of SubIFDs; of more than a file can have, none, for that is refused elsewhere."""
+    if tag.dtype not in _PLACES or tag.count > MOST_DIRECTORIES:
+        return []
+    found = tag.numbers(file).tolist()
+    return found if len(found) == tag.count else []

@@ -1,0 +1,31 @@
+"""HTML pages from templates: every name escaped, figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+
+from wsicomp.escaping import printable_lines
+from wsicomp.text_format import as_bytes, as_duration, as_percent, as_saving
+
+
+def rendered(package: str, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+    """The page of a template that lies in a package; `filters` are its own, beside those of figures."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "."),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = {"bytes": as_bytes, "percent": as_percent, "saving": as_saving, "duration": as_duration}
+    environment.filters |= {**figures, **filters}
+    return environment.get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:
+    """What a page shows of a value, before its tags are escaped."""
+    return printable_lines(value) if type(value) is str else value

@@ -1,1 +1,0 @@
-"""From a plan to a file: what will be written, the stream of tiles, the writer and the check."""

@@ -1,0 +1,139 @@
+"""Tissue masks into files that others edit: PNG, pyramidal OME-TIFF, and GeoJSON outlines for QuPath."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsicomp.atomic import completed
+from wsicomp.errors import ConfigError
+from wsicomp.slide import SlideInfo
+from wsicomp.tissue.mask import TissueMask
+
+SUFFIXES = (".png", ".tif", ".tiff", ".json", ".geojson")
+"""What `write_mask` writes, by the end of the name."""
+
+_TILE_PX = 512
+_TISSUE = 255
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that says no format.
+
+    Raises:
+        ConfigError: it ends otherwise.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"a mask is written as one of {', '.join(SUFFIXES)}; end its name so", path)
+
+
+def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
+    """Write a mask in the format that its name says; it appears when it is complete.
+
+    PNG: 255 is tissue. TIFF: OME-TIFF of the same with lower levels, its um per px stated where the slide's
+    is. GeoJSON: one QuPath annotation of class Tissue, in level-0 pixels, outlined within a sixth of a mask
+    pixel of the edge.
+
+    Raises:
+        ConfigError: the name ends otherwise.
+        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
+        SlideWriteError: the file cannot be written.
+    """
+    check_suffix(path)
+    write = {".png": _write_png, ".json": _write_geojson, ".geojson": _write_geojson}
+    with completed(path, overwrite) as partial:
+        write.get(path.suffix.lower(), _write_tiff)(partial, mask, info)
+
+
+def _write_png(path: Path, mask: TissueMask, info: SlideInfo) -> None:  # noqa: ARG001
+    Image.fromarray(_bytes(mask.pixels)).save(path, "PNG")
+
+
+def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+    levels = [_bytes(mask.pixels)]
+    while max(levels[-1].shape) > _TILE_PX:
+        rows, columns = (-(-side // 2) for side in levels[-1].shape)
+        levels.append(np.asarray(cv2.resize(levels[-1], (columns, rows), interpolation=cv2.INTER_NEAREST)))
+    scale: dict[str, Any] = {"axes": "YX"}
+    if info.mpp is not None:
+        scale |= {"PhysicalSizeX": info.mpp.x * mask.scale_x, "PhysicalSizeY": info.mpp.y * mask.scale_y}
+        scale |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+    options: dict[str, Any] = {"tile": (_TILE_PX, _TILE_PX), "compression": "adobe_deflate"}
+    options["photometric"] = "minisblack"
+    # Without one of its own tifffile writes a UUID that tells the machine and the time.
+    scale["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(levels[0].tobytes()).hexdigest()))
+    # By its name tifffile would look for where a link leads, and open that.
+    with path.open("wb") as file, tifffile.TiffWriter(file, ome=True) as tiff:
+        tiff.write(levels[0], subifds=len(levels) - 1, metadata=scale, **options)
+        for level in levels[1:]:
+            tiff.write(level, subfiletype=1, **options)
+
+
+def _bytes(pixels: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.asarray(pixels.astype(np.uint8) * np.uint8(_TISSUE))
+
+
+def _write_geojson(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+    width, height = info.size.width, info.size.height
+    scale = np.array([mask.scale_x, mask.scale_y])
+    polygons = [
+        [np.minimum(ring * scale, [width, height]).round(2).tolist() for ring in rings]
+        for rings in _polygons(mask.pixels)
+    ]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "MultiPolygon", "coordinates": polygons},
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": "Tissue", "color": [0, 160, 0]},
+        },
+    }
+    collection = {"type": "FeatureCollection", "features": [feature] if polygons else []}
+    path.write_text(json.dumps(collection), "utf-8")
+
+
+def _polygons(pixels: NDArray[np.bool_]) -> Iterator[list[NDArray[np.float64]]]:
+    """Each piece of tissue as closed rings in mask pixels, its outline first, then its holes.
+
+    A contour runs through pixel centres; in a mask of three times the size these lie a sixth of a pixel from
+    the edge, which is all that the outline loses. Pieces that touch at a corner alone are two.
+    """
+    tripled = np.repeat(np.repeat(pixels.view(np.uint8), 3, axis=0), 3, axis=1)
+    _part_corners(tripled, pixels)
+    contours, tree = cv2.findContours(tripled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if tree is None:
+        return
+    for number, (_, _, child, parent) in enumerate(tree[0]):
+        if parent >= 0:
+            continue
+        rings = [_ring(contours[number])]
+        while child >= 0:
+            rings.append(_ring(contours[child]))
+            child = tree[0][child][0]  # noqa: PLW2901
+        yield rings
+
+
+def _part_corners(tripled: NDArray[np.uint8], pixels: NDArray[np.bool_]) -> None:
+    """Clear the two ninths that meet where tissue touches tissue at a corner, or a contour crosses itself."""
+    here, right = pixels[:-1, :-1], pixels[:-1, 1:]
+    below, across = pixels[1:, :-1], pixels[1:, 1:]
+    for touching, side in ((here & across & ~right & ~below, 0), (right & below & ~here & ~across, 1)):
+        row, column = np.nonzero(touching)
+        tripled[3 * row + 2, 3 * column + 2 + side] = 0
+        tripled[3 * row + 3, 3 * column + 3 - side] = 0
+
+
+def _ring(contour: Any) -> NDArray[np.float64]:
+    """Closed: the first point comes again at the end."""
+    points = (np.asarray(contour)[:, 0].astype(np.float64) + 0.5) / 3
+    return np.concatenate([points, points[:1]])

@@ -1,0 +1,156 @@
+"""Reading a slide far out, and the protocol of those who find tissue on it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsicomp.concurrency import ordered_map
+from wsicomp.errors import DamagedTileError, TileReadError
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
+from wsicomp.limits import workers_for
+from wsicomp.progress import StageProgress
+from wsicomp.slide import Level, Pixels, Slide
+from wsicomp.tissue.scale import box_reduced
+
+_SMALLEST_SIDE_PX = 1024
+_LARGEST_SIDE_PX = 2048
+_BLOCK_PX = 512
+_KEY_BYTES = 16
+_TISSUE = (200, 120, 170)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A whole slide in one array: (rows, columns, 3) uint8 RGB of at most 2048 px a side.
+
+    `scale_x` and `scale_y` are level-0 pixels an overview pixel; `slide` is the slide's level-0 size.
+    """
+
+    pixels: Pixels
+    slide: Size
+    scale_x: float
+    scale_y: float
+
+
+def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:
+    """The slide at 2048 px or less a side, box-averaged from the coarsest level of at least 1024 px.
+
+    Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px or a tile.
+
+    What cannot be decoded looks like tissue, which stays.
+
+    Raises:
+        TileReadError: nothing at all can be decoded.
+    """
+    error: TileReadError | None = None
+    for number in range(_overview_level(slide.info.levels), -1, -1):
+        try:
+            return _read_level(slide, number, workers, progress)
+        except TileReadError as exc:
+            error = exc  # not a tile of it is sound: then by the next larger one
+    assert error is not None, "a slide has a level"
+    raise error
+
+
+def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress) -> Overview:
+    levels = slide.info.levels
+    size = levels[number].size
+    factor = 1
+    while max(size.width, size.height) > factor * _LARGEST_SIDE_PX:
+        factor *= 2
+    pixels = np.empty((-(-size.height // factor), -(-size.width // factor), 3), np.uint8)
+    blocks = list(_blocks(levels[number], factor))
+    twins = _twins(slide, number, blocks)
+    read = [block for block in blocks if block not in twins]
+
+    failures: list[TileReadError] = []
+
+    def reduced(block: Region) -> Pixels:
+        return box_reduced(_read(slide, number, block, failures), factor)
+
+    with closing(ordered_map(reduced, read, workers_for(blocks[0].size, workers))) as parts:
+        for done, (block, part) in enumerate(zip(read, parts, strict=True), 1):
+            _within(pixels, block, factor)[:] = part
+            progress(done, len(read))
+    for block, twin in twins.items():
+        _within(pixels, block, factor)[:] = _within(pixels, twin, factor)
+    if len(failures) == len(read):
+        raise failures[0]
+    scale_x = factor * levels[0].size.width / size.width
+    scale_y = factor * levels[0].size.height / size.height
+    return Overview(pixels, levels[0].size, scale_x, scale_y)
+
+
+def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Region]:
+    """Of each block that shows the same as one before it, the first that does."""
+    if not isinstance(slide, TiffSlide):
+        return {}
+    first: dict[bytes, Region] = {}
+    twins = {}
+    for block in blocks:
+        key = slide.twin_key(level, block)
+        if key is not None:
+            twin = first.setdefault(hashlib.blake2b(key, digest_size=_KEY_BYTES).digest(), block)
+            if twin is not block:
+                twins[block] = twin
+    return twins
+
+
+def _within(pixels: Pixels, block: Region, factor: int) -> Pixels:
+    """The part of an overview that shows a block."""
+    top, left = block.y // factor, block.x // factor
+    return pixels[top : -(-(block.y + block.height) // factor), left : -(-(block.x + block.width) // factor)]
+
+
+def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:
+    """A block; if it cannot be read as a whole, its tiles one by one. One failure if nothing can."""
+    try:
+        return _read_partly(slide, level, block)
+    except TileReadError as exc:
+        failure = exc
+    pixels = np.full((*block.size.shape, 3), _TISSUE, np.uint8)
+    is_read = False
+    for part in parts_of_tiles(block, slide.info.levels[level].tile):
+        with suppress(TileReadError):
+            y, x = part.y - block.y, part.x - block.x
+            pixels[y : y + part.height, x : x + part.width] = _read_partly(slide, level, part)
+            is_read = True
+    if not is_read:
+        failures.append(failure)
+    return pixels
+
+
+def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
+    try:
+        return slide.read_region(level, region)
+    except DamagedTileError as exc:
+        pixels: Pixels = exc.pixels
+        return pixels
+
+
+def _blocks(level: Level, factor: int) -> Iterator[Region]:
+    """Regions that cover a level, of whole boxes and, unless that is far larger, whole tiles."""
+    width, height = (_block_side(side, factor) for side in (level.tile.width, level.tile.height))
+    grid = TileGrid(level.size, Size(width, height))
+    return (grid.region(index.column, index.row) for index in grid.raster(0))
+
+
+def _block_side(tile_px: int, factor: int) -> int:
+    whole = math.lcm(tile_px, factor)
+    if whole > max(2 * _BLOCK_PX, tile_px):
+        whole = factor
+    return whole * max(1, _BLOCK_PX // whole)
+
+
+def _overview_level(levels: tuple[Level, ...]) -> int:
+    large = [
+        n for n, level in enumerate(levels) if max(level.size.width, level.size.height) >= _SMALLEST_SIDE_PX
+    ]
+    return large[-1] if large else 0

@@ -1,0 +1,1 @@
+"""Segmenters: each finds tissue on an overview of a slide."""

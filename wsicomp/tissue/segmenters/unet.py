@@ -1,0 +1,261 @@
+"""Finding tissue with the U-Net, run by LiteRT in overlapping patches, a row of them in memory at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.concurrency import ordered_map
+from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
+from wsicomp.errors import ConfigError, TileReadError, WeightsError
+from wsicomp.forks import ForkLock
+from wsicomp.geometry import Region, Size
+from wsicomp.progress import StageProgress
+from wsicomp.slide import Pixels, Slide
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.morphology import drop_specks, fill_holes
+from wsicomp.tissue.overview import Overview
+from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, check_mask_size, choose_scale, read_scaled
+from wsicomp.tissue.segmenters.weights import SHIPPED, Weights, load_weights
+from wsicomp.tissue.white_balance import GLASS_AT, find_light, in_even_light
+
+Probability = NDArray[np.float32]
+
+OVERLAP = 0.1
+_BLANK_RANGE = 12
+_BLANK_DARKER = 40
+_BLOCK_PX = 4
+_STDERR = 2
+_STDERR_LOCK = ForkLock()
+_NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
+
+
+class LiteRtNetwork:
+    """The network, ready to run: (patch_px, patch_px, 3) uint8 RGB in even light to tissue probability.
+
+    One patch at a time, on `threads` cores.
+    """
+
+    def __init__(self, weights: Weights, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
+
+        self._manifest = weights.manifest
+        try:
+            with _STDERR_LOCK, _without_notice():
+                self._interpreter: Any = Interpreter(model_content=weights.litert, num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as exc:
+            raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        found = [(list(detail["shape"]), detail["dtype"]) for detail in (*inputs, *outputs)]
+        side = weights.patch_px
+        if found != [([1, side, side, 3], np.float32), ([1, side, side, 2], np.float32)]:
+            shapes = ", ".join(f"{shape} {np.dtype(kind)}" for shape, kind in found)
+            raise WeightsError(f"tensors {shapes}, expected float32 of {side} px", weights.manifest)
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def tissue(self, pixels: Pixels) -> Probability:
+        """(patch_px, patch_px) float32.
+
+        Raises:
+            WeightsError: LiteRT cannot run it after all, or what it says are no numbers.
+        """
+        try:
+            self._interpreter.set_tensor(self._input, pixels[None].astype(np.float32))
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as exc:
+            raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", self._manifest) from exc
+        found: Probability = self._interpreter.get_tensor(self._output)[0, ..., 1]
+        if not np.isfinite(found).all():
+            raise WeightsError("says what is no number; its training went wrong", self._manifest)
+        return found
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keep LiteRT's notice of its delegate from stderr; it has no setting for that. All else gets through."""
+    try:
+        hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
+    except OSError:  # nowhere to hold what is said: then the notice is seen
+        yield
+        return
+    with hold as said:
+        stderr = os.dup(_STDERR)
+        os.dup2(said.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, _STDERR)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if _NOTICE not in line:
+                    os.write(_STDERR, line)
+
+
+@dataclass(frozen=True)
+class UnetSegmenter:
+    """Tissue where the network's blended probability is over a half, then holes filled and specks dropped.
+
+    The slide is read at `magnification`, 2.5 for 4 um per px, in patches that overlap by 10 %, and shown to
+    the network in even light, as if its glass were of one brightness (`light.py`). Patches that are certainly
+    blank are not run. `hole_um` and `speck_um` are diameters; 0 leaves holes and specks alone.
+    What the guard then finds on tiles called glass stays (`glass.py`).
+    """
+
+    manifest: Path = SHIPPED
+    magnification: float = MAGNIFICATION
+    hole_um: float = HOLE_UM
+    speck_um: float = SPECK_UM
+    skips_blank: bool = True
+
+    def check(self, slide: Slide) -> None:
+        """Refuse a slide of which `segment` would make no mask, before a pixel of it is read.
+
+        Raises:
+            ConfigError: the mask would have more than 2^27 pixels.
+        """
+        self._scale(slide)
+
+    def _scale(self, slide: Slide) -> ReadingScale:
+        scale = choose_scale(slide.info, MPP_AT_1X / self.magnification)
+        try:
+            check_mask_size(scale)
+        except ConfigError as exc:
+            raise ConfigError(exc.message, slide.info.path) from exc
+        return scale
+
+    def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
+        """The tissue at about the magnification, or at the slide's own where that is lower.
+
+        A patch that cannot be read counts as tissue. Memory: two patches a worker, three float32 rows of
+        patches as wide as the slide, and 2 bytes for each pixel of the mask; 8 for those of 1500 of its rows,
+        or of as many as the larger of hole and speck has pixels three times over.
+
+        Raises:
+            ConfigError: the mask would have more than 2^27 pixels.
+            WeightsError: the network is not what its manifest says.
+        """
+        weights = load_weights(self.manifest)
+        scale = self._scale(slide)
+        network = LiteRtNetwork(weights, workers)
+        light = find_light(overview)
+
+        def read(region: Region) -> Pixels | None:
+            try:
+                return in_even_light(read_scaled(slide, scale, region), light)
+            except TileReadError:
+                return None
+
+        def probability(pixels: Pixels | None) -> Probability | float:
+            if pixels is None:
+                return 1.0
+            if self.skips_blank and _is_blank(pixels):
+                return 0.0
+            return _run(network, pixels, weights.patch_px)
+
+        grid = _PatchGrid(scale.size, weights.patch_px)
+        blend = _Blend(scale.size, weights.patch_px)
+        tissue = np.zeros(scale.size.shape, np.bool_)
+        done = unread = 0
+        with closing(ordered_map(read, grid.regions(), workers)) as patches:
+            for row, top in enumerate(grid.tops):
+                for left in grid.lefts:
+                    pixels = next(patches)
+                    blend.add(left, probability(pixels))
+                    done, unread = done + 1, unread + (pixels is None)
+                    progress(done, grid.count)
+                bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
+                tissue[top:bottom] = blend.finished(bottom - top) > 0.5
+        tissue = fill_holes(tissue, self.hole_um / scale.mpp)
+        tissue = drop_specks(tissue, self.speck_um / scale.mpp)
+        notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
+        if unread:
+            notes.append(f"{unread} of {done} patches have damaged tiles and count as tissue")
+        return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
+
+
+def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights: Weights) -> TissueMask:
+    level, whole = slide.info.levels[scale.level].size, slide.info.size
+    source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
+    scale_x = scale.factor * whole.width / level.width
+    scale_y = scale.factor * whole.height / level.height
+    return TissueMask(tissue, whole, scale_x, scale_y, source)
+
+
+class _PatchGrid:
+    """Patches evenly spread over a picture, each overlapping the next by a tenth or more."""
+
+    def __init__(self, size: Size, patch_px: int) -> None:
+        self._size, self._patch_px = size, patch_px
+        self.tops, self.lefts = (self._starts(length) for length in size.shape)
+
+    @property
+    def count(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+    def regions(self) -> Iterator[Region]:
+        width, height = min(self._patch_px, self._size.width), min(self._patch_px, self._size.height)
+        return (Region(left, top, width, height) for top in self.tops for left in self.lefts)
+
+    def _starts(self, length: int) -> list[int]:
+        rest = length - self._patch_px
+        if rest <= 0:
+            return [0]
+        steps = math.ceil(rest / (self._patch_px * (1 - OVERLAP)))
+        return [round(rest * step / steps) for step in range(steps + 1)]
+
+
+class _Blend:
+    """The weighted sums of a row of patches, moved down the picture as rows are finished."""
+
+    def __init__(self, size: Size, patch_px: int) -> None:
+        shape = min(patch_px, size.height), size.width
+        self._sum, self._weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        ramp = np.minimum(np.arange(1, patch_px + 1), np.arange(patch_px, 0, -1))
+        ramp = np.minimum(ramp / (patch_px * OVERLAP), 1).astype(np.float32)
+        width, height = min(patch_px, size.width), shape[0]
+        self._window = np.outer(ramp[:height], ramp[:width])
+
+    def add(self, left: int, probability: Probability | float) -> None:
+        """Add a patch at the row's height; a number is that of all its pixels."""
+        there = slice(None), slice(left, left + self._window.shape[1])
+        self._weight[there] += self._window
+        self._sum[there] += self._window * probability
+
+    def finished(self, rows: int) -> Probability:
+        """The first rows, which no further patch reaches; the rest moves up."""
+        done = self._sum[:rows] / self._weight[:rows]
+        for array in (self._sum, self._weight):
+            array[:-rows] = array[rows:].copy()
+            array[-rows:] = 0
+        return np.asarray(done)
+
+
+def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
+    rows, columns = pixels.shape[:2]
+    below, beside = patch_px - rows, patch_px - columns
+    padded = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    return network.tissue(np.asarray(padded, np.uint8))[:rows, :columns]
+
+
+def _is_blank(pixels: Pixels) -> bool:
+    """Whether a patch in even light is one colour as bright as glass: nothing for a network to find.
+
+    Blocks of 4 x 4 px within 12 grey levels of each other in every channel, in none of them over 40 darker
+    than glass.
+    """
+    rows, columns = (max(1, side // _BLOCK_PX) for side in pixels.shape[:2])
+    blocks = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.int16)
+    is_even = bool((np.ptp(blocks, axis=0) <= _BLANK_RANGE).all())
+    return is_even and float(blocks.mean(axis=0).min()) >= GLASS_AT - _BLANK_DARKER

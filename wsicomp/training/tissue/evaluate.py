@@ -1,0 +1,255 @@
+"""Measuring segmenters against labels: pixels, tiles that a conversion would blank, and added brightness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.concurrency import available_cores
+from wsicomp.geometry import Region
+from wsicomp.progress import StageProgress, untold
+from wsicomp.slide import Pixels, Slide
+from wsicomp.tissue.filler import find_filler
+from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.overlay import outlined, shaded, spread
+from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.scale import (
+    MPP_AT_1X,
+    ReadingScale,
+    check_mask_size,
+    choose_scale,
+    margin_in_px,
+    stated_mpp,
+)
+from wsicomp.tissue.segmenters.base import Segmenter
+from wsicomp.training.data.labels import GLASS, TISSUE, Labels, Truth, open_truth
+from wsicomp.training.data.slide_table import LabelledSlide
+from wsicomp.training.tissue.brightness import BrightenedSlide
+from wsicomp.training.tissue.scores import BORDER_UM, Agreement, agreement, inner_tissue
+
+TILE_UM = 128.0
+"""The side of a picture's tiles, as of 256 px at 20x; a slide has its own."""
+
+_PICTURE_PX = 900
+_TRUE, _FOUND, _REMOVED = (0, 150, 60), (220, 0, 160), (90, 140, 255)
+
+Segmenters = Callable[[LabelledSlide, float], Mapping[str, Segmenter]]
+"""What makes the segmenters for a slide and a magnification, by their names in the tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One method on one slide at one magnification, against labels at that scale."""
+
+    name: str
+    method: str
+    magnification: float
+    mpp: float
+    agreement: Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class TileCost:
+    """What a conversion with one method would do to one slide, in tiles of its level 0.
+
+    `inner_px` are true tissue pixels farther than 20 um from the border, at the slide's own scale; `lost_px`
+    those on tiles that would be blanked, `lost_by_mask_px` those that would be without the guard.
+    `glass_tiles` are tiles whose every labelled pixel is glass; `kept_tiles` of them stay,
+    `kept_by_mask_tiles` for the mask's sake.
+    """
+
+    name: str
+    method: str
+    remarks: str
+    inner_px: int
+    lost_by_mask_px: int
+    lost_px: int
+    glass_tiles: int
+    kept_by_mask_tiles: int
+    kept_tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """Dice of one method on one slide with grey levels added to every pixel."""
+
+    name: str
+    method: str
+    added: int
+    dice: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured, in the order of the table."""
+
+    scores: tuple[Score, ...]
+    costs: tuple[TileCost, ...]
+    sweep: tuple[SweepPoint, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What to measure: tile costs and brightness are measured at the first magnification."""
+
+    magnifications: tuple[float, ...] = (2.5,)
+    brightness: tuple[int, ...] = ()
+    margin_um: float = 50.0
+
+
+def evaluate(
+    rows: Sequence[LabelledSlide],
+    segmenters: Segmenters,
+    settings: EvaluationSettings,
+    pictures: Path | None,
+    progress: StageProgress,
+) -> Evaluation:
+    """Measure every segmenter on every labelled slide; with `pictures`, an overlay a slide goes there.
+
+    Raises:
+        SlideReadError: a slide cannot be read.
+        MaskError: its labels cannot be read or do not fit.
+        ConfigError: at a magnification its mask would have more than 2^27 pixels.
+    """
+    scores: list[Score] = []
+    costs: list[TileCost] = []
+    sweep: list[SweepPoint] = []
+    for number, row in enumerate(rows):
+        truth = open_truth(row, TILE_UM)
+        with closing(truth.slide):
+            tiles = _tile_truth(truth)
+            overview = read_overview(truth.slide, available_cores(), untold)
+            for place, magnification in enumerate(_magnifications(truth, settings)):
+                scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+                check_mask_size(scale)
+                labels = _labels(truth, scale)
+                for method, segmenter in segmenters(row, magnification).items():
+                    mask = segmenter.segment(truth.slide, overview, available_cores(), untold)
+                    found = _agreement(truth, scale, labels, mask)
+                    scores.append(Score(row.name, method, magnification, scale.mpp, found))
+                    if place > 0:
+                        continue
+                    cost, removed = _tile_cost(row, method, truth.slide, tiles, overview, mask, settings)
+                    costs.append(cost)
+                    if pictures is not None:
+                        _draw(pictures / f"{row.name}-{method}.jpg", truth, overview, mask, removed)
+            sweep += _sweep(row, truth, segmenters, settings)
+        progress(number + 1, len(rows))
+    return Evaluation(tuple(scores), tuple(costs), tuple(sweep))
+
+
+def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[float]:
+    """The first always, at the slide's own scale if that is coarser; others where the slide has them."""
+    for place, magnification in enumerate(settings.magnifications):
+        scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+        if place == 0 or scale.reaches(magnification):
+            yield magnification
+
+
+def _labels(truth: Truth, scale: ReadingScale) -> Labels:
+    return truth.at(scale, Region(0, 0, scale.size.width, scale.size.height))
+
+
+def _agreement(truth: Truth, scale: ReadingScale, labels: Labels, mask: TissueMask) -> Agreement:
+    """`labels` are those of the whole slide at that scale."""
+    level, whole = truth.slide.info.levels[scale.level].size, truth.slide.info.size
+    x = (np.arange(scale.size.width) + 0.5) * scale.factor * whole.width / level.width
+    y = (np.arange(scale.size.height) + 0.5) * scale.factor * whole.height / level.height
+    return agreement(mask.at(x, y), labels)
+
+
+@dataclass(frozen=True)
+class _TileTruth:
+    """For each tile of level 0, (rows, columns): its inner tissue pixels, and whether all of it is glass."""
+
+    inner_px: NDArray[np.int64]
+    is_glass: NDArray[np.bool_]
+
+
+def _tile_truth(truth: Truth) -> _TileTruth:
+    """Memory: the labels of one row of tiles, with what decides how far their tissue is from a border."""
+    info = truth.slide.info
+    level, mpp = info.levels[0], stated_mpp(info)[0]
+    scale, grid = ReadingScale(0, 1, level.size, mpp), level.grid
+    inner = np.zeros((grid.rows, grid.columns), np.int64)
+    is_glass = np.zeros((grid.rows, grid.columns), np.bool_)
+    reach = math.ceil(BORDER_UM / mpp) + 1
+    starts = np.arange(0, level.size.width, level.tile.width)
+    for row in range(grid.rows):
+        y, height = (
+            row * level.tile.height,
+            min(level.tile.height, level.size.height - row * level.tile.height),
+        )
+        top, bottom = max(0, y - reach), min(level.size.height, y + height + reach)
+        labels = truth.at(scale, Region(0, top, level.size.width, bottom - top))
+        own = slice(y - top, y - top + height)
+        inner[row] = np.add.reduceat(inner_tissue(labels, mpp)[own].sum(axis=0), starts)
+        is_glass[row] = np.logical_and.reduceat((labels[own] == GLASS).all(axis=0), starts)
+    return _TileTruth(inner, is_glass)
+
+
+def _tile_cost(
+    row: LabelledSlide,
+    method: str,
+    slide: Slide,
+    tiles: _TileTruth,
+    overview: Overview,
+    mask: TissueMask,
+    settings: EvaluationSettings,
+) -> tuple[TileCost, NDArray[np.bool_]]:
+    """The cost, and which tiles of level 0 would be blanked, (rows, columns) of its grid."""
+    margin_px = margin_in_px(slide.info, settings.margin_um)
+    wide = mask.dilated(margin_px)
+    filler = find_filler(overview)
+    guard = GlassGuard(slide.info, fit_glass_color(overview, mask, filler), margin_px, filler.black)
+    blank = survey_glass(slide, wide, guard, available_cores(), untold).kinds[0] == TileKind.GLASS
+    blank_by_mask = wide.coverage(slide.info.levels[0]) == 0
+    cost = TileCost(
+        row.name,
+        method,
+        row.remarks,
+        inner_px=int(tiles.inner_px.sum()),
+        lost_by_mask_px=int(tiles.inner_px[blank_by_mask].sum()),
+        lost_px=int(tiles.inner_px[blank].sum()),
+        glass_tiles=int(tiles.is_glass.sum()),
+        kept_by_mask_tiles=int((tiles.is_glass & ~blank_by_mask).sum()),
+        kept_tiles=int((tiles.is_glass & ~blank).sum()),
+    )
+    return cost, blank
+
+
+def _sweep(
+    row: LabelledSlide, truth: Truth, segmenters: Segmenters, settings: EvaluationSettings
+) -> Iterator[SweepPoint]:
+    if not settings.brightness:
+        return
+    magnification = settings.magnifications[0]
+    scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+    labels = _labels(truth, scale)
+    for added in settings.brightness:
+        slide: Slide = BrightenedSlide(truth.slide, added)
+        overview = read_overview(slide, available_cores(), untold)
+        for method, segmenter in segmenters(row, magnification).items():
+            mask = segmenter.segment(slide, overview, available_cores(), untold)
+            yield SweepPoint(row.name, method, added, _agreement(truth, scale, labels, mask).dice)
+
+
+def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, removed: NDArray[np.bool_]) -> None:
+    """True outline green, found outline magenta, removed tiles blue."""
+    from PIL import Image
+
+    level = truth.slide.info.levels[0]
+    reduction = max(1, -(-max(overview.pixels.shape[:2]) // _PICTURE_PX))
+    pixels: Pixels = overview.pixels[::reduction, ::reduction]
+    rows, columns = pixels.shape[:2]
+    picture = shaded(pixels, spread(removed, level, (rows, columns)), _REMOVED, 0.35)
+    picture = outlined(picture, truth.labels == TISSUE, _TRUE, 1)
+    picture = outlined(picture, mask.pixels, _FOUND, 1)
+    Image.fromarray(picture).save(path, "JPEG", quality=88)

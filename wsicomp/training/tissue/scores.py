@@ -1,0 +1,73 @@
+"""How well a mask agrees with labels: Dice, IoU, recall, precision, and which tissue is surely tissue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, Labels
+
+BORDER_UM = 20.0
+"""Tissue nearer to its border than this is where two annotators would differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Pixels that score: tissue found, glass taken for tissue, tissue missed, and all glass."""
+
+    hit: int
+    false: int
+    missed: int
+    glass: int
+
+    @property
+    def dice(self) -> float:
+        """2 hit / (2 hit + false + missed); 1 where there is no tissue and none was found."""
+        return _share(2 * self.hit, 2 * self.hit + self.false + self.missed)
+
+    @property
+    def iou(self) -> float:
+        """Hit / (hit + false + missed)."""
+        return _share(self.hit, self.hit + self.false + self.missed)
+
+    @property
+    def recall(self) -> float:
+        """The part of tissue that was found."""
+        return _share(self.hit, self.hit + self.missed)
+
+    @property
+    def precision(self) -> float:
+        """The part of what was found that is tissue."""
+        return _share(self.hit, self.hit + self.false)
+
+    @property
+    def glass_cost(self) -> float:
+        """The part of glass that was taken for tissue."""
+        return self.false / self.glass if self.glass else 0.0
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+def agreement(found: NDArray[np.bool_], labels: Labels) -> Agreement:
+    """Compare a mask with labels of the same (rows, columns); what does not score is left out."""
+    scored = labels != IGNORED
+    tissue = labels == TISSUE
+    return Agreement(
+        hit=int((found & tissue).sum()),
+        false=int((found & scored & ~tissue).sum()),
+        missed=int((~found & tissue).sum()),
+        glass=int((labels == GLASS).sum()),
+    )
+
+
+def inner_tissue(labels: Labels, mpp: float) -> NDArray[np.bool_]:
+    """True tissue farther than `BORDER_UM` from glass and from what does not score."""
+    tissue = np.ascontiguousarray(labels == TISSUE).view(np.uint8)
+    if not tissue.any():
+        return tissue.view(np.bool_)
+    return np.asarray(cv2.distanceTransform(tissue, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * mpp > BORDER_UM)

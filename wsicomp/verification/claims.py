@@ -1,0 +1,197 @@
+"""What a written file says of its own making, held against its source before a tile is read.
+
+A plan is a text in a file, and anyone can write one. Only what this source could have been made into is let
+through: its levels, each from its own; blank tiles only where glass was taken out; no image left out that was
+asked for. What the tiles show is looked at elsewhere (`against`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from wsicomp.codecs.registry import create_codec, decode_tile
+from wsicomp.config import NEURAL_CODECS
+from wsicomp.deidentification.proved_levels import unproved_levels
+from wsicomp.errors import WsicompError
+from wsicomp.formats.converted.associated_images import carried_image
+from wsicomp.formats.converted.provenance import LevelRecord, Provenance
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.slide_files import slide_parts
+from wsicomp.formats.tiff.shown_images import shown_slide
+from wsicomp.geometry import Size
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.slide import AssociatedImage, EncodedTile, Level, Slide, SlideInfo
+from wsicomp.verification.problems import Problem
+from wsicomp.verification.tolerance import floor_of
+
+_CARRIED = (TileAction.COPY.value, TileAction.TRANSCODE.value)
+_FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
+
+
+def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> Iterator[Problem]:
+    """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
+    provenance = slide.provenance
+    plan, info = provenance.plan, source.info
+    left_out = unproved_levels(source, workers) if plan.config["deidentify"] else frozenset[int]()
+    yield from _levels(plan, info, left_out)
+    for level, record in zip(plan.levels, provenance.levels, strict=True):
+        if level.source_level < len(info.levels):
+            yield from _tiles(plan, level, record, info.levels[level.source_level])
+    yield from _figures(plan, provenance.mask)
+    yield from _images(slide, source)
+    if not plan.config["deidentify"]:
+        yield from _texts(slide, source, is_direct)
+    if not is_direct:
+        yield from _of_another(provenance)
+        return
+    size = sum(part.stat().st_size for part in slide_parts(info.path))
+    if plan.source.bytes != size:
+        found = f"it was made from {plan.source.bytes} bytes, the source has {size}"
+        yield Problem("source-differs", "source", found)
+
+
+def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:
+    """`left_out` are levels of the source that are not to be there."""
+    whole = [level.source_level for level in plan.levels if level.reduction == 1]
+    wanted = [number for number in range(len(source.levels)) if number not in left_out]
+    if whole != wanted:
+        found = f"made from levels {', '.join(map(str, whole)) or 'that are none'} of the source"
+        yield Problem("plan-differs", "levels", f"{found}, expected each of its {len(wanted)} once")
+    for level in plan.levels:
+        place = f"level {level.number}"
+        if level.source_level >= len(source.levels) or level.reduction < 1:
+            found = f"made from level {level.source_level}, a {level.reduction}th of it"
+            yield Problem("plan-differs", place, f"{found}; the source has no such level")
+            continue
+        expected = source.levels[level.source_level].size.reduced(level.reduction)
+        if level.size != expected:
+            found = f"{level.size} px, expected {expected} px from level {level.source_level} of the source"
+            yield Problem("plan-differs", place, found)
+
+
+def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: Level) -> Iterator[Problem]:
+    """Letters that no plan of this level has, and options by which its codec cannot be had."""
+    place, letters = f"level {level.number}", level.actions.reshape(-1)
+    is_same = level.reduction == 1 and level.tile == source.tile
+    is_carried = np.isin(letters, _CARRIED)
+    if is_carried.any() and (not is_same or source.encoding is None):
+        yield Problem("plan-differs", place, "tiles of the source stand in it that the source does not have")
+    excused = np.zeros(letters.size, bool)
+    if is_same:
+        excused[[*source.blank]] = True
+    blank = (letters == TileAction.BLANK.value) & ~excused
+    empty = (letters == TileAction.EMPTY.value) & ~excused
+    if is_same:
+        empty[[*source.absent]] = False
+    if plan.config["glass"] == "keep" and (blank | empty).any():
+        count = int((blank | empty).sum())
+        yield Problem("plan-differs", place, f"glass was kept, and yet {count} of its tiles are blank")
+    elif plan.config["glass"] != "empty" and empty.any():
+        message = f"{int(empty.sum())} tiles are without bytes that the source has"
+        yield Problem("plan-differs", place, message)
+    if plan.config["glass"] == "keep" and level.count(TileAction.MASK_AND_ENCODE):
+        yield Problem("plan-differs", place, "glass was kept, and yet some of it was painted")
+    kept = letters[list(record.kept)] if record.kept else letters[:0]
+    if (kept != TileAction.TRANSCODE.value).any():
+        yield Problem("plan-differs", place, "tiles are kept as in the source where none were packed")
+    renewed = letters[list(record.renewed)] if record.renewed else letters[:0]
+    if record.renewed and not (plan.config["deidentify"] and np.isin(renewed, _CARRIED).all()):
+        yield Problem("plan-differs", place, "tiles are encoded anew that were not to be, or named nobody")
+    if level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE):
+        yield from _codec(level, record)
+
+
+def _codec(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
+    try:
+        if level.codec not in NEURAL_CODECS:
+            create_codec(level.codec, level.options)
+        floor_of(level, record)
+        floor_of(level, replace(record, guarded=None))
+    except (WsicompError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
+        found = f"codec {level.codec} has no such options ({exc})"
+        yield Problem("plan-differs", f"level {level.number}", found)
+
+
+def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterator[Problem]:
+    """What a file says of its mask, by which it is decided whether a person has to look."""
+    if (mask is None) is not (plan.config["glass"] == "keep"):
+        found = "no mask" if mask is None else "a mask, though glass was kept"
+        yield Problem("plan-differs", "mask", f"{found}; expected one where glass was taken out")
+    elif mask is not None:
+        fraction, rescued = (mask.get(name) for name in _FIGURES)
+        is_fraction = isinstance(fraction, float | int) and 0 <= fraction <= 1
+        if not is_fraction or not isinstance(rescued, int) or rescued < 0:
+            found = f"tissue {fraction!r:.40}, {rescued!r:.40} tiles rescued: no figures of a mask"
+            yield Problem("plan-differs", "mask", found)
+
+
+def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
+    """Associated images: none is left out unless that was asked, and those there are the source's."""
+    plan, info = slide.provenance.plan, source.info
+    named = bool(plan.config["deidentify"])
+    unwanted = {name for name in ("label", "macro") if not plan.config.get(name, True)}
+    for name, image in info.associated_images.items():
+        is_asked = named or bool({name, *image.may_be} & unwanted)
+        if name not in plan.images and not (is_asked and name in plan.dropped):
+            why = "though nobody asked to leave it out" if not is_asked else "and the file does not say so"
+            yield Problem("associated-missing", name, f"the source has it, the file has not, {why}")
+        found = slide.info.associated_images.get(name)
+        if found is not None and not _is_alike(found, carried_image(name, image, named)):
+            yield Problem("associated-differs", name, "it decodes to another picture than the source's")
+
+
+def _texts(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Iterator[Problem]:
+    """What the source says of itself in words, by which people and programs know which slide it is."""
+    plan, info = slide.provenance.plan, source.info
+    if info.vendor == "aperio":
+        is_same = plan.description == info.description
+        if not is_same and (is_direct or not plan.description.endswith(f";{info.description}")):
+            yield Problem("property-differs", "ImageDescription", "it is not the source's")
+    for name, image in slide.info.associated_images.items():
+        there = info.associated_images.get(name)
+        if there is not None and _fields(image) != _fields(there):
+            yield Problem("property-differs", f"description of the {name}", "it is not the source's")
+    if is_direct and not info.planes:
+        stated, shown = slide.provenance.properties, _shown_properties(source)
+        names = [name for name in sorted(stated) if not name.startswith("openslide.")]
+        wrong = [name for name in names if shown.get(name, stated[name]) != stated[name]]
+        for name in wrong[:1]:
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            yield Problem("property-differs", name, f"it is not the source's{more}")
+
+
+def _fields(image: AssociatedImage) -> str:
+    return image.description.partition("|")[2]
+
+
+def _shown_properties(source: Slide) -> Mapping[str, str]:
+    if isinstance(source, ConvertedSlide):
+        return source.info.properties
+    with shown_slide(source.info.path) as slide:
+        return {} if slide is None else dict(slide.properties)
+
+
+def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
+    """Whether the same strips make the same picture; that they are the same is said elsewhere."""
+    if found.strips != expected.strips:
+        return True
+    if (found.size, found.rows_per_strip) != (expected.size, expected.rows_per_strip):
+        return False
+    if found.encoding == expected.encoding or not found.strips:
+        return True
+    size = Size(found.size.width, min(found.rows_per_strip, found.size.height))
+    try:
+        first, second = (
+            decode_tile(EncodedTile(image.strips[0], image.encoding, size)) for image in (found, expected)
+        )
+    except (WsicompError, ValueError, RuntimeError):
+        return False
+    return np.array_equal(first, second)
+
+
+def _of_another(provenance: Provenance) -> Iterator[Problem]:
+    if provenance.restoration is not None:
+        yield Problem("not-restorable", "file", "it rebuilds the file that it was made from, not this source")

@@ -1,0 +1,329 @@
+"""What other programs see of a slide: OpenSlide, and on stored tiles Pillow, libtiff and others.
+
+None of our decoders is used here, for it is they that are held against what is seen here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from wsicomp.errors import SlideReadError
+from wsicomp.forks import ForkLock
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.level_pixels import WHOLE
+from wsicomp.formats.openslide import Shown
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.plan import TileAction
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    JPEGXL,
+    JPEGXL_DNG,
+    RGB,
+    WEBP,
+    Pixels,
+    TileEncoding,
+)
+
+_BY_LIBTIFF = (1, 5, 8, 32946, 50000)
+SMALL_PX = 1 << 20
+"""Levels of fewer pixels are read whole."""
+_CANVAS_PX = 4096
+_INTERPOLATED_PX = 128
+"""Of a region between pixels no more than this is read, for it takes OpenSlide ten times as long."""
+_COD, _SOT = 0xFF52, 0xFF90
+_SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Pixels, and where on the level the first of them lies: between two, where OpenSlide interpolates."""
+
+    pixels: Pixels
+    x: float
+    y: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its pixels are those of the level, and none between them."""
+        return float(self.x).is_integer() and float(self.y).is_integer()
+
+    def at(self, other: Look) -> Pixels:
+        """These pixels where the other's lie, which must be inside; interpolated as OpenSlide does."""
+        rows, columns = other.pixels.shape[:2]
+        (top, lower), (left, right) = _split(other.y - self.y), _split(other.x - self.x)
+        if not lower and not right:
+            return self.pixels[top : top + rows, left : left + columns]
+        part = self.pixels[top : top + rows + 1, left : left + columns + 1].astype(np.float32)
+        part = np.pad(part, ((0, rows + 1 - len(part)), (0, columns + 1 - part.shape[1]), (0, 0)), "edge")
+        part = part[:-1] * np.float32(1 - lower) + part[1:] * np.float32(lower)
+        part = part[:, :-1] * np.float32(1 - right) + part[:, 1:] * np.float32(right)
+        return np.asarray(np.rint(part), np.uint8)
+
+
+def _split(offset: float) -> tuple[int, float]:
+    whole = math.floor(offset + WHOLE)
+    fraction = offset - whole
+    return whole, 0.0 if abs(fraction) < WHOLE else fraction
+
+
+class OpenSlideEyes:
+    """A file as OpenSlide shows it. Levels are found by their size.
+
+    Raises:
+        SlideReadError: OpenSlide does not open it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._shown = Shown(path)
+        sizes = self._shown.sizes
+        self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
+        self._whole: dict[int, Pixels | None] = {}
+        self._lock = ForkLock()
+
+    def sees(self, size: Size) -> bool:
+        """Whether it shows a level of this size."""
+        return size in self._numbers
+
+    def look(self, size: Size, region: Region) -> Look | None:
+        """As much of a region as can be read well, if OpenSlide shows such a level; on white.
+
+        Raises:
+            SlideReadError: OpenSlide cannot read it.
+        """
+        number = self._numbers.get(size)
+        if number is None:
+            return None
+        whole = self._whole_level(number, size)
+        if whole is not None:
+            part = whole[region.y : region.y + region.height, region.x : region.x + region.width]
+            return Look(part, region.x, region.y)
+        downsample = self._shown.downsamples[number]
+        column = _start(downsample, region.x, region.width)
+        row = _start(downsample, region.y, region.height)
+        if column.count < 1 or row.count < 1:
+            return None
+        pixels = self._shown.read(number, (column.location, row.location), Size(column.count, row.count))
+        return Look(pixels, column.at, row.at)
+
+    def _whole_level(self, number: int, size: Size) -> Pixels | None:
+        if size.width * size.height > SMALL_PX or max(size.width, size.height) > _CANVAS_PX:
+            return None
+        with self._lock:
+            if number not in self._whole:
+                self._whole[number] = None
+                with suppress(SlideReadError):
+                    self._whole[number] = self._shown.read(number, (0, 0), size)
+            return self._whole[number]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._shown.close()
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a read begins along one side: in level 0, in the level, and how many pixels follow."""
+
+    location: int
+    at: float
+    count: int
+
+
+def _start(downsample: float, first: int, count: int) -> _Start:
+    """A whole pixel of the level if there is one near the first, else the first location behind it."""
+    pixels = np.arange(first, first + max(1, count // 2))
+    locations = np.rint(pixels * downsample)
+    whole = np.flatnonzero(np.abs(locations / downsample - pixels) < WHOLE)
+    if whole.size:
+        skipped = int(whole[0])
+        return _Start(int(locations[skipped]), float(first + skipped), count - skipped)
+    location = math.ceil(first * downsample)
+    at = location / downsample
+    return _Start(location, at, min(_INTERPOLATED_PX, math.floor(first + count - 1 - at)))
+
+
+class StoredEyes:
+    """A TIFF's tiles as others decode the bytes that it stores; of packed JPEG, the JPEG that comes back."""
+
+    def __init__(self, slide: TiffSlide) -> None:
+        self._slide = slide
+
+    def look(self, level: int, region: Region) -> Look | None:
+        """A region, if every tile of it is known to be decoded by others too."""
+        pixels = np.full((*region.size.shape, 3), 255, np.uint8)
+        size = self._slide.info.levels[level].tile
+        for row in range(region.y // size.height, -(-(region.y + region.height) // size.height)):
+            for column in range(region.x // size.width, -(-(region.x + region.width) // size.width)):
+                tile = self._tile(TileIndex(level, column, row))
+                if tile is None:
+                    return None
+                x, y = column * size.width - region.x, row * size.height - region.y
+                target = pixels[max(0, y) : y + size.height, max(0, x) : x + size.width]
+                target[:] = tile[max(0, -y) :, max(0, -x) :][: target.shape[0], : target.shape[1]]
+        return Look(pixels, region.x, region.y)
+
+    def _tile(self, index: TileIndex) -> Pixels | None:
+        size = self._slide.info.levels[index.level].tile
+        try:
+            data, encoding = self._stored(index)
+            pixels = decoded_by_others(data, encoding, size)
+        except (SlideReadError, ValueError, RuntimeError, OSError, LookupError, EOFError, SyntaxError):
+            return None
+        return pixels if pixels is not None and pixels.shape == (*size.shape, 3) else None
+
+    def _stored(self, index: TileIndex) -> tuple[bytes, TileEncoding]:
+        if not isinstance(self._slide, ConvertedSlide):
+            tile = self._slide.read_encoded_tile(index)  # refuses tiles in planes or with alpha
+            return tile.data, tile.encoding
+        data = self._slide.read_stored(index)
+        plan = self._slide.provenance.plan.levels[index.level]
+        if self._slide.is_kept(index):
+            return data, plan.shown
+        is_packed = self._slide.action(index) is TileAction.TRANSCODE
+        if is_packed and plan.shown.compression == JPEG and plan.encoding.compression != JPEG:
+            whole = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
+            return whole, TileEncoding(JPEG, plan.shown.photometric, plan.shown.subsampling)
+        return data, plan.encoding
+
+
+def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels | None:
+    """A tile's pixels without our decoders; None where there are no others.
+
+    Raises:
+        ValueError, RuntimeError, OSError: they refuse it.
+    """
+    if encoding.compression in (JPEGXL, JPEGXL_DNG):
+        return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
+    if encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        pixels = np.asarray(imagecodecs.jpeg2k_decode(data))
+        is_rgb = encoding.compression == APERIO_JPEG2000_RGB or holds_rgb(data)
+        return pixels if is_rgb else np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
+    if encoding.compression == WEBP:
+        return _by_pillow(data, "WEBP")
+    if encoding.compression == JPEG:
+        return _by_pillow(_as_jpeg(data, encoding), "JPEG")
+    is_known = encoding.compression in _BY_LIBTIFF
+    if is_known and (encoding.compression > 1 or encoding.predictor == 1):
+        return _by_pillow(_as_tiff(data, encoding, size), "TIFF")
+    return None
+
+
+def _by_pillow(data: bytes, name: str) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=(name,)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def holds_rgb(codestream: bytes) -> bool:
+    """Whether a JPEG 2000 codestream gives RGB once decoded, though its TIFF says YCbCr.
+
+    It does after a multi-component transform, and imagecodecs converts by itself where chroma is subsampled.
+    Source: ITU-T T.800 annex A: SIZ (components from byte 42 on) and COD.
+    """
+    return _has_component_transform(codestream) or is_subsampled(codestream)
+
+
+def is_subsampled(codestream: bytes) -> bool:
+    """Whether a JPEG 2000 codestream has components of different sizes."""
+    return any(codestream[at] > 1 for at in (43, 44, 46, 47, 49, 50) if at < len(codestream))
+
+
+def _has_component_transform(codestream: bytes) -> bool:
+    return any(
+        marker == _COD and len(segment) > 6 and segment[6] == 1 for marker, segment in _markers(codestream)
+    )
+
+
+def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:
+    """The segments of the main header: marker, and its bytes from the length on."""
+    at = 2
+    while at + 4 <= len(codestream):
+        marker, length = struct.unpack(">HH", codestream[at : at + 4])
+        if marker == _SOT or length < 2:
+            return
+        yield marker, codestream[at + 2 : at + 2 + length]
+        at += 2 + length
+
+
+def _as_jpeg(data: bytes, encoding: TileEncoding) -> bytes:
+    """A whole JPEG in whose markers a reader of JPEG finds what TIFF's photometric says: RGB, or YCbCr.
+
+    libtiff would do, but for what it says of some streams on the terminal.
+    Source: TIFF Technical Note 2; ITU-T T.872 (Adobe's APP14, whose last byte is 0 for RGB, 1 for YCbCr).
+    """
+    tables = encoding.jpeg_tables or b""
+    transform = b"\0" if encoding.photometric == RGB else b"\1"
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + transform
+    return b"\xff\xd8" + adobe + tables[2:-2] + b"".join(_without_color_markers(data))
+
+
+def _without_color_markers(stream: bytes) -> Iterator[bytes]:
+    """A JPEG stream without its SOI, JFIF and Adobe segments."""
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != _SOS:
+        length = 1 if stream[at + 1] == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if length > 1 and stream[at + 1] not in _COLOR_MARKERS:
+            yield stream[at : at + length]
+        at += length
+    yield stream[at:]
+
+
+def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
+    """A TIFF of one strip that holds a tile's bytes, for libtiff to make of them what it does."""
+    entries: list[tuple[int, str, tuple[int, ...]]] = [
+        (256, "I", (size.width,)),
+        (257, "I", (size.height,)),
+        (258, "H", (8, 8, 8)),
+        (259, "H", (encoding.compression,)),
+        (262, "H", (encoding.photometric,)),
+        (273, "I", (0,)),
+        (277, "H", (3,)),
+        (278, "I", (size.height,)),
+        (279, "I", (len(data),)),
+    ]
+    if encoding.predictor != 1:
+        entries.append((317, "H", (encoding.predictor,)))
+    at = 8 + 2 + 12 * len(entries) + 4
+    values, directory = b"", struct.pack("<H", len(entries))
+    total = sum(len(packed) for _, kind, value in entries if len(packed := _packed(kind, value)) > 4)
+    for code, kind, value in entries:
+        packed = _packed(kind, (at + total,) if code == 273 else value)
+        if len(packed) > 4:
+            place, values = at + len(values), values + packed
+            packed = struct.pack("<I", place)
+        directory += struct.pack("<HHI", code, {"H": 3, "I": 4}[kind], len(value)) + packed.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + data
+
+
+def _packed(kind: str, value: tuple[int, ...]) -> bytes:
+    return struct.pack(f"<{len(value)}{kind}", *value)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two pictures are from each other, in grey levels: at most, and in the mean over all samples."""
+
+    worst: int
+    mean: float
+
+    def __str__(self) -> str:
+        return f"up to {self.worst} grey levels, {self.mean:.1f} in the mean"
+
+
+def difference(first: Pixels, second: Pixels) -> Difference:
+    """Of two pictures of one size."""
+    apart = cv2.absdiff(np.ascontiguousarray(first), np.ascontiguousarray(second))
+    return Difference(int(apart.max()), float(cv2.norm(apart, cv2.NORM_L1)) / apart.size)

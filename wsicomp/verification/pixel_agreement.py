@@ -1,0 +1,334 @@
+"""Holding pixels against what other programs see: whether a file shows what its source shows, to others too.
+
+Our own reader decodes with the code that the writer used, and so takes its faults for right. Here OpenSlide,
+or where it does not open a file the libraries of others, look at the same places. The places are drawn by a
+seed that the file's digest gives, so that a check that is repeated finds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs.registry import create_codec, is_guarded
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.deidentification.deidentify import carried_tile
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.provenance import LevelRecord
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.slide import NEURAL, Pixels, Slide
+from wsicomp.verification.other_readers import Look, StoredEyes, decoded_by_others, difference
+from wsicomp.verification.problems import Problem
+from wsicomp.verification.reader_agreement import (
+    OPENSLIDE,
+    OTHERS,
+    SeenSource,
+    chosen_tiles,
+    opened_eyes,
+    regions_of,
+    seed_of,
+    shows_what_is_stored,
+    tile_at,
+)
+from wsicomp.verification.tolerance import Floor, by_decoders, floor_of, is_chroma_subsampled
+
+_NEURAL_REGIONS = 8
+_REDUCED_REGIONS = 4
+_MOST_REDUCED_PX = 1024
+_MOST_TOLD = 4
+_AT_ONCE = 8
+_PAINTED = 24
+"""Grey levels within which a pixel of a mixed tile may be painted glass, whatever its codec did to it."""
+_RINGING_PX = 17
+_LEAST_PX = 256
+_MOST_EXCUSED = 3.0
+"""So many times its floor a tile may be off if its codec makes the same of the source's pixels again."""
+_RENEWED_MEAN = 3.0
+"""Grey levels that a JPEG tile may lose in the mean where it is encoded with its own quantisation again."""
+_SAME_SHIFT = 3.0
+"""Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
+
+
+def check_pixels(
+    target: TiffSlide,
+    source: Slide | None,
+    workers: int,
+    thorough: bool = False,
+    told: frozenset[str] = frozenset(),
+) -> list[Problem]:
+    """What others see in a written file, beside what we read in it, and beside what they see in its source.
+
+    Tiles of which something was `told` already are left out. With `thorough` every tile of the last row and
+    column of each level is looked at, and many others.
+    """
+    with ExitStack() as stack:
+        check = _PixelCheck(target, source, stack)
+        problems: list[Problem] = []
+        for number in range(len(target.info.levels)):
+            chosen = [index for index in check.chosen(number, thorough) if str(index) not in told]
+            found: list[Problem] = []
+            tile = target.info.levels[number].tile
+            parts = batched(chosen, tiles_at_once(tile, _AT_ONCE))
+            with closing(ordered_map(check.batch, parts, workers_for(tile, workers))) as batches:
+                for batch in batches:
+                    found += batch
+            problems += _told(found)
+        return problems
+
+
+def _told(found: list[Problem]) -> Iterator[Problem]:
+    yield from found[:_MOST_TOLD]
+    if len(found) > _MOST_TOLD:
+        last = found[_MOST_TOLD]
+        more = f"{len(found) - _MOST_TOLD} more tiles of this level differ so, of those looked at"
+        yield Problem(last.code, last.place, f"{last.message}; {more}")
+
+
+class _PixelCheck:
+    """Looks at tiles of a written file."""
+
+    def __init__(self, target: TiffSlide, source: Slide | None, stack: ExitStack) -> None:
+        self._target = target
+        self._converted = target if isinstance(target, ConvertedSlide) else None
+        self._eyes = opened_eyes(target, stack)
+        self._stored = StoredEyes(target)
+        self._source = None if source is None else SeenSource(source, stack)
+
+    def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
+        """The tiles of a level to look at."""
+        level = self._target.info.levels[number]
+        wanted = np.ones(level.grid.count, bool)
+        wanted[list(level.absent)] = False
+        wanted[[*level.blank][1:]] = False  # all blank tiles are one
+        most = regions_of(level.encoding)
+        if self._converted is not None:
+            plan, record = self._planned(number)
+            letters = plan.actions.reshape(-1)
+            wanted[letters == TileAction.EMPTY.value] = False
+            blank = np.flatnonzero(letters == TileAction.BLANK.value)
+            wanted[blank[1:]] = False
+            wanted[list(record.lost)] = False
+            if plan.encoding.compression == NEURAL:
+                most = _NEURAL_REGIONS if self._converted.has_model else 0
+            if plan.reduction > 1:
+                most = min(most, _REDUCED_REGIONS) if self._source is not None else most
+        return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
+
+    def batch(self, indices: list[TileIndex]) -> list[Problem]:
+        """What is wrong with these tiles; the first thing of each."""
+        return [problem for index in indices if (problem := self._problem(index)) is not None]
+
+    def _problem(self, index: TileIndex) -> Problem | None:
+        region = self._target.info.levels[index.level].grid.region(index.column, index.row)
+        try:
+            own = self._target.read_tile(index)[: region.height, : region.width]
+        except SlideReadError:
+            return None  # that it is damaged is said elsewhere
+        mine = Look(own, region.x, region.y)
+        try:
+            shown, program = self._seen(index, region)
+        except SlideReadError as exc:
+            return Problem("pixels-differ", str(index), f"it is sound, but {exc.message}")
+        if shown is not None and not self._agree(index, mine, shown):
+            found = difference(mine.at(shown), shown.pixels)
+            return Problem("pixels-differ", str(index), f"{program} shows it {found}, off what wsicomp reads")
+        if self._source is None or self._converted is None:
+            return None
+        message = self._against_source(index, region, mine, shown, program)
+        return None if message is None else Problem("pixels-differ", str(index), message)
+
+    def _seen(self, index: TileIndex, region: Region) -> tuple[Look | None, str]:
+        size = self._target.info.levels[index.level].size
+        if self._eyes is not None and shows_what_is_stored(self._target, index.level):
+            look = self._eyes.look(size, region)
+            if look is not None:
+                return look, OPENSLIDE
+        return self._stored.look(index.level, region), OTHERS
+
+    def _agree(self, index: TileIndex, mine: Look, shown: Look) -> bool:
+        found = difference(mine.at(shown), shown.pixels)
+        if not found.worst:
+            return True
+        encoding = self._target.info.levels[index.level].encoding
+        subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
+        return by_decoders(found, subsampled, not shown.is_whole)
+
+    def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:
+        assert self._converted is not None, "asked of our own files"
+        provenance = self._converted.provenance
+        return provenance.plan.levels[number], provenance.levels[number]
+
+    def _against_source(
+        self, index: TileIndex, region: Region, mine: Look, shown: Look | None, program: str
+    ) -> str | None:
+        """What is wrong beside the source, in words."""
+        assert self._source is not None, "there is something to compare with"
+        plan, record = self._planned(index.level)
+        action = TileAction(plan.actions[index.row, index.column])
+        if action is TileAction.BLANK:
+            return None
+        look = mine if shown is None else shown
+        if plan.reduction > 1:
+            return self._against_reduced(plan, record, look)
+        if not self._is_lossless(plan, action):
+            return self._short(plan, record, index, look, program)
+        quick = self._source.shown(plan.source_level, region) if program == OPENSLIDE else None
+        if quick is not None and np.array_equal(quick.pixels, look.pixels):
+            return None
+        return self._unequal(plan, index, look, program)
+
+    def _unequal(self, plan: LevelPlan, index: TileIndex, look: Look, program: str) -> str | None:
+        """What is wrong with a tile of which nothing should be lost, in words."""
+        assert self._source is not None, "there is something to compare with"
+        region = plan.grid.region(index.column, index.row)
+        truth = self._source.seen(plan.source_level, region)
+        ends = None if truth is None else _overlapped(look, truth.look)
+        if truth is None or ends is None:
+            return None
+        found = difference(*ends)
+        is_carried = plan.actions[index.row, index.column] != TileAction.ENCODE.value
+        exact = is_carried and truth.program == program == OPENSLIDE and look.is_whole
+        interpolated = not (look.is_whole and truth.look.is_whole)
+        if by_decoders(found, self._is_subsampled(plan, region), interpolated, exact):
+            return None
+        if found.mean <= _RENEWED_MEAN and self._is_renewed(plan, index):
+            return None
+        return f"{program} shows it {found}, off the source, of which nothing should be lost"
+
+    def _short(
+        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, look: Look, program: str
+    ) -> str | None:
+        """What is wrong with a tile that was encoded, in words."""
+        assert self._source is not None, "there is something to compare with"
+        truth = self._source.seen(plan.source_level, plan.grid.region(index.column, index.row))
+        ends = None if truth is None else _overlapped(look, truth.look)
+        if truth is None or ends is None:
+            return None
+        here, there = ends
+        action = TileAction(plan.actions[index.row, index.column])
+        kept = self._kept(here, action)
+        if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
+            return None
+        floor = floor_of(plan, record)
+        tile = plan.grid.region(index.column, index.row).size
+        tile_px = tile.width * tile.height
+        short = floor.falls_short(there, here, kept, tile_px)
+        # What its own encoder makes again excuses little: that one may be what is wrong.
+        widest = Floor(_MOST_EXCUSED * floor.shift)
+        near = short is not None and widest.falls_short(there, here, kept, tile_px) is None
+        if short is None or (near and self._is_the_codec_s(plan, index, look, truth.look, kept)):
+            return None
+        return f"{short}, as {program} shows it beside the source"
+
+    def _is_the_codec_s(
+        self, plan: LevelPlan, index: TileIndex, look: Look, truth: Look, kept: NDArray[np.bool_]
+    ) -> bool:
+        """Whether the codec makes this of what the source shows, which may be noise where it is damaged."""
+        assert self._source is not None, "there is something to compare with"
+        region = plan.grid.region(index.column, index.row)
+        if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
+            return False
+        if truth.pixels.shape[:2] != region.size.shape:
+            return False
+        with suppress(SlideReadError, ValueError, RuntimeError, OSError):
+            pixels = self._source.slide.read_tile(
+                TileIndex(plan.source_level, index.column, index.row)
+            ).copy()
+            pixels[: region.height, : region.width] = truth.pixels
+            codec = create_codec(plan.codec, plan.options)
+            honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
+            if honest is not None:
+                there = Look(honest, region.x, region.y).at(look)
+                bound = Floor(_SAME_SHIFT, 2 * _SAME_SHIFT)
+                return bound.falls_short(there, look.pixels, kept, kept.size) is None
+        return False
+
+    def _is_lossless(self, plan: LevelPlan, action: TileAction) -> bool:
+        if action in (TileAction.COPY, TileAction.TRANSCODE):
+            return True
+        if action is not TileAction.ENCODE or is_guarded(plan.codec):
+            return False
+        return create_codec(plan.codec, plan.options).lossless
+
+    def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
+        """Whether a carried tile had to be encoded once more to name nobody, with the loss of that."""
+        assert self._source is not None, "there is something to compare with"
+        assert self._converted is not None, "there is a plan"
+        if not self._converted.provenance.plan.config["deidentify"]:
+            return False
+        region = plan.grid.region(index.column, index.row)
+        place = TileIndex(plan.source_level, index.column, index.row)
+        with suppress(SlideReadError, ValueError, RuntimeError, OSError):
+            tile = self._source.slide.read_encoded_tile(place)
+            return carried_tile(tile, plan.shown, region.size).is_anew
+        return False
+
+    def _is_subsampled(self, plan: LevelPlan, region: Region) -> bool:
+        assert self._source is not None, "there is something to compare with"
+        level = self._source.slide.info.levels[plan.source_level]
+        if level.encoding is None:
+            return False
+        with suppress(SlideReadError):
+            tile = self._source.slide.read_encoded_tile(tile_at(level, plan.source_level, region))
+            return is_chroma_subsampled(level.encoding, tile.data)
+        return True
+
+    def _kept(self, seen: Pixels, action: TileAction) -> NDArray[np.bool_]:
+        """The pixels of a tile that were not painted: all, but for background and what rings beside it."""
+        if action is TileAction.ENCODE:
+            return np.ones(seen.shape[:2], bool)
+        assert self._converted is not None, "asked of our own files"
+        background = np.array(self._converted.provenance.plan.background, np.int16)
+        painted = (np.abs(seen.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
+        spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
+        return np.asarray(spread == 0, bool)
+
+    def _against_reduced(self, plan: LevelPlan, record: LevelRecord, look: Look) -> str | None:
+        """A level that the source lacks, beside the means of the source's pixels."""
+        assert self._source is not None, "there is something to compare with"
+        level = self._source.slide.info.levels[plan.source_level].size
+        left, top = round(look.x) * plan.reduction, round(look.y) * plan.reduction
+        width, height = (side * plan.reduction for side in look.pixels.shape[1::-1])
+        if not look.is_whole or max(width, height) > _MOST_REDUCED_PX:
+            return None
+        whole = Region(left, top, min(width, level.width - left), min(height, level.height - top))
+        truth = self._source.seen(plan.source_level, whole)
+        if truth is None or truth.look.pixels.shape[:2] != whole.size.shape or not truth.look.is_whole:
+            return None
+        there = cv2.resize(truth.look.pixels, look.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+        kept = self._kept(look.pixels, TileAction.MASK_AND_ENCODE)
+        if int(kept.sum()) < _LEAST_PX:
+            return None
+        floor = floor_of(plan, record)
+        short = floor.falls_short(np.asarray(there), look.pixels, kept, kept.size)
+        return None if short is None else f"{short}, beside the means of the source's pixels"
+
+
+def _overlapped(first: Look, second: Look) -> tuple[Pixels, Pixels] | None:
+    """Both where both show the same place; None where they do not."""
+    if (first.x, first.y) == (second.x, second.y) and first.pixels.shape == second.pixels.shape:
+        return first.pixels, second.pixels
+    if first.is_whole and _holds(first, second):
+        return first.at(second), second.pixels
+    if second.is_whole and _holds(second, first):
+        return first.pixels, second.at(first)
+    return None
+
+
+def _holds(first: Look, second: Look) -> bool:
+    """Whether the second lies in the first."""
+    rows, columns = second.pixels.shape[:2]
+    return (
+        first.x <= second.x
+        and first.y <= second.y
+        and second.x + columns <= first.x + first.pixels.shape[1]
+        and second.y + rows <= first.y + first.pixels.shape[0]
+    )

@@ -1,0 +1,481 @@
+"""Holding a conversion against its source, tile by tile, whatever its plan, its mask and its figures say.
+
+What was copied or packed is compared by its bytes and pixels elsewhere (`tile_checks`). Here every tile that
+was encoded anew must be like the source's, as near as its codec comes; where it is painted, and where it is
+blank, the guard must see bare glass in the source once more.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs.base import TileCodec
+from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.config import NEURAL_CODECS
+from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
+from wsicomp.formats.converted.provenance import LevelRecord
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.resample import read_reduced_tile
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.progress import StageProgress
+from wsicomp.slide import EncodedTile, Level, Pixels, Slide
+from wsicomp.tissue.second_look import SecondLook
+from wsicomp.verification.overlap import covered, touched
+from wsicomp.verification.problems import UNLIKE, Problem
+from wsicomp.verification.tolerance import Detail, Floor, floor_of
+
+_CELL_PX = 16
+"""The side of the cells in which glass is painted."""
+_BLANK = (TileAction.BLANK.value, TileAction.EMPTY.value)
+_NOT_BLANK = 8.0
+"""Grey levels: what is nearer to the background than this is as good as background."""
+_SAME = Floor(3.0, 6.0)
+"""Within so many grey levels two encodings of the same pixels are one: machines and versions differ."""
+_STRICTEST = 8.0
+"""Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
+_RESEMBLES, _CONTRAST = 0.5, 6.0
+"""The least correlation of blocks with those of the source, and the grey levels of deviation to have one."""
+_MOST_APART = 16.0
+"""Grey levels that the mean colour of a tile may be off where nobody knows by what it was encoded."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of holding a tile against its source: what is wrong, and whether it is damaged there."""
+
+    problem: Problem | None = None
+    is_damaged: bool = False
+
+
+class Against:
+    """A conversion and its source. May be called from several threads at once.
+
+    `is_direct` says that it was made from this source, and not from what was made from it.
+    """
+
+    def __init__(self, slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> None:
+        self._slide = slide
+        self._source = source
+        self._is_direct = is_direct
+        self._workers = workers
+        self._look = SecondLook(source, workers)
+        provenance = slide.provenance
+        self._background = np.array(provenance.plan.background, np.float32)
+        self._levels = [
+            _Level(plan, record, source.info.levels[plan.source_level])
+            for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True)
+        ]
+        self._lock = Lock()
+        self._painted_px = 0
+
+    @property
+    def removed_area(self) -> float:
+        """The part of level 0 that shows background, once all its tiles were compared."""
+        level = self._levels[0]
+        blank = sum(
+            math.prod(level.plan.grid.region(int(column), int(row)).size.shape)
+            for row, column in np.argwhere(np.isin(level.plan.actions, _BLANK))
+        )
+        return (blank + self._painted_px) / math.prod(level.plan.size.shape)
+
+    def blanks(self, progress: StageProgress) -> list[Problem]:
+        """The blank and empty tiles whose source shows more than glass, at their level or at any other.
+
+        Memory: a decoded tile a worker, and two bytes for each tile of the source.
+        """
+        asked = self._asked()
+        total = sum(int((numbers >= 0).sum()) for numbers, _ in asked)
+        places = (
+            TileIndex(level, column, row)
+            for level, (numbers, _) in enumerate(asked)
+            for row, column in np.argwhere(numbers >= 0).tolist()
+        )
+        problems: list[Problem] = []
+        done = 0
+
+        def looked(batch: list[TileIndex]) -> list[Problem]:
+            return [
+                problem
+                for index in batch
+                if (
+                    problem := self._not_glass(
+                        index, *(grid[index.row, index.column] for grid in asked[index.level])
+                    )
+                )
+            ]
+
+        with closing(ordered_map(looked, batched(places), self._workers)) as batches:
+            for found in batches:
+                problems += found
+                done = min(total, done + 32)
+                progress(done, total)
+        return problems
+
+    def _asked(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """Of each source level's tiles: which level of the target is blank there, or -1; whether by another.
+
+        A level of the target is blank over tiles of its own source level, and over those of others that lie
+        under its blank tiles wholly.
+        """
+        levels = self._source.info.levels
+        numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
+        others = [np.zeros(grid.shape, np.bool_) for grid in numbers]
+        blank = [
+            level.blank(self._slide.provenance.plan.config["glass"] == "empty") for level in self._levels
+        ]
+        for level, flags in zip(self._levels, blank, strict=True):
+            own = numbers[level.plan.source_level]
+            own[touched(flags, level.plan, level.source) & (own < 0)] = level.plan.number
+        for level, flags in zip(self._levels, blank, strict=True):
+            for number, other in enumerate(levels):
+                if number != level.plan.source_level and flags.any():
+                    under = covered(flags, level.plan, other) & (numbers[number] < 0)
+                    numbers[number][under] = level.plan.number
+                    others[number][under] = True
+        return list(zip(numbers, others, strict=True))
+
+    def _not_glass(self, index: TileIndex, number: int, is_other: bool) -> Problem | None:
+        level = self._source.info.levels[index.level]
+        place = self._blank_over(index, level, int(number))
+        try:
+            found = self._look.find(index)
+        except TileReadError as exc:
+            if is_other:
+                return None
+            return Problem(
+                "tile-blanked", place, f"it is blank, and its source does not decode ({exc.message})"
+            )
+        if found is None:
+            return None
+        where = f"{index} of the source" if is_other or str(index) != place else "the source"
+        return Problem("tile-blanked", place, f"it is blank, and {where} shows more than glass there")
+
+    def _blank_over(self, index: TileIndex, level: Level, number: int) -> str:
+        """The tile of a level of the target under which the middle of a tile of the source lies."""
+        plan = self._levels[number].plan
+        region = level.grid.region(index.column, index.row)
+        column = (region.x + region.width / 2) * plan.size.width / level.size.width // plan.tile.width
+        row = (region.y + region.height / 2) * plan.size.height / level.size.height // plan.tile.height
+        return str(
+            TileIndex(number, min(int(column), plan.grid.columns - 1), min(int(row), plan.grid.rows - 1))
+        )
+
+    def lost(self, index: TileIndex) -> Problem | None:
+        """What is wrong with a tile that stands as lost."""
+        level = self._levels[index.level]
+        try:
+            if level.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
+                self._source.read_encoded_tile(level.in_source(index))
+            else:
+                self._pixels(level, index)
+        except TileReadError:
+            return None
+        return Problem("tile-not-lost", str(index), "it stands as lost, but the source's tile is sound")
+
+    def _pixels(self, level: _Level, index: TileIndex) -> Pixels:
+        """The source's pixels where a tile of the target is."""
+        if level.plan.keeps_tiles_of(self._source.info.levels):
+            return self._source.read_tile(level.in_source(index))
+        return read_reduced_tile(self._source, level.plan, index.column, index.row)
+
+    def compared(self, index: TileIndex, seen: Pixels) -> Compared:
+        """A tile that was encoded anew, as the target shows it, beside its source."""
+        level = self._levels[index.level]
+        is_damaged = False
+        try:
+            truth = self._pixels(level, index)
+        except DamagedTileError as exc:
+            truth, is_damaged = exc.pixels, True
+        except TileReadError:
+            return Compared(is_damaged=True)
+        if not is_damaged and level.is_flawed(index):
+            return Compared(
+                Problem("tile-not-lost", str(index), "it stands as damaged, but the source's tile is sound")
+            )
+        message = self._unlike(level, index, seen, truth, is_damaged)
+        if message is None:
+            return Compared(is_damaged=is_damaged)
+        return Compared(Problem(*message[:1], str(index), message[1]), is_damaged)
+
+    def _unlike(
+        self, level: _Level, index: TileIndex, seen: Pixels, truth: Pixels, is_damaged: bool
+    ) -> tuple[str, str] | None:
+        """The code of what is wrong, and what it is in words."""
+        region = level.plan.grid.region(index.column, index.row)
+        here, there = (pixels[: region.height, : region.width] for pixels in (seen, truth))
+        if not self._is_direct:
+            return self._loses(level, index, here, there) or self._other_picture(here, there)
+        paints = level.action(index) is TileAction.MASK_AND_ENCODE
+        painted = self._painted(here, there) if paints else None
+        expected = truth if painted is None else self._with_paint(truth, painted)
+        unlike = self._off(level, region, here, expected, seen.shape)
+        if unlike is not None:
+            return UNLIKE, unlike
+        if painted is not None and not is_damaged:
+            blanked = self._paints_over(level, index, here, truth, painted)
+            if blanked is not None:
+                return "tile-blanked", blanked
+        if painted is not None and index.level == 0:
+            gone = painted & (_apart(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
+            self._count_painted(gone, region)
+        if level.is_loose:
+            return self._loses(level, index, here, there) or self._other_picture(
+                here, expected[: region.height, : region.width]
+            )
+        return None
+
+    def _count_painted(self, painted: NDArray[np.bool_], region: Region) -> None:
+        whole = painted.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: region.height, : region.width]
+        with self._lock:
+            self._painted_px += int(whole.sum())
+
+    def _painted(self, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
+        """The cells of a tile that show the background rather than the source."""
+        return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
+
+    def _is_background(self, seen: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.asarray(_apart(seen, self._background) < _apart(seen, truth))
+
+    def _with_paint(self, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
+        """A whole tile of the source as it was before it was encoded; beyond the edge it goes on so."""
+        rows, columns = (-(-side // _CELL_PX) for side in truth.shape[:2])
+        cells = np.pad(painted, ((0, rows - painted.shape[0]), (0, columns - painted.shape[1])), "edge")
+        whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
+        return np.where(whole[..., None], self._background.astype(np.uint8), truth)
+
+    def _off(
+        self, level: _Level, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
+    ) -> str | None:
+        """How far a tile is from what was encoded, if by more than its codec loses."""
+        there = expected[: region.height, : region.width]
+        if level.is_lossless:
+            return (
+                None
+                if np.array_equal(here, there)
+                else "not the source's pixels, of which nothing was to be lost"
+            )
+        kept = np.ones(here.shape[:2], np.bool_)
+        tile_px = region.width * region.height
+        detail = Detail.between(there, here)
+        short = level.floor.falls_short(there, here, kept, tile_px)
+        if level.codec is None or expected.shape != shape:
+            return short or detail.is_of_another()
+        if short is None and detail.falls_short() is None:
+            return None
+        again = level.encoded_again(expected)
+        if again is None:
+            return short or detail.is_of_another()
+        again = again[: region.height, : region.width]
+        if short is not None and _SAME.falls_short(again, here, kept, tile_px):
+            return short
+        return detail.falls_short(Detail.between(there, again))
+
+    def _paints_over(
+        self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
+    ) -> str | None:
+        """What of a painted tile is no glass in the source, in words. `painted` are its cells."""
+        there = truth[: here.shape[0], : here.shape[1]]
+        first, second = self._blocks(level, index, here, there)
+        glass = self._is_background(first, second)
+        doubtful = glass & (_apart(second, self._background) > _NOT_BLANK)
+        if not doubtful.any():
+            return None
+        # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
+        found = self._find(level, index, there)
+        beside = None if found is None else self._find(level, index, there, glass)
+        if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
+            return None
+        lost = self._lost(level, index, here, truth, painted, doubtful)
+        if self._look.block_px(level.as_level(self._source)) == 1:
+            lost = _without_threads(lost)
+        # Another mask makes other fringes: what is gone must be a thing by itself.
+        thing = self._look.things(lost, level.as_level(self._source))
+        if thing is None:
+            return None
+        count = f"{int(thing.sum())} of its {found.size} blocks"
+        return f"{count} are painted where the source shows more than glass"
+
+    def _lost(
+        self,
+        level: _Level,
+        index: TileIndex,
+        here: Pixels,
+        truth: Pixels,
+        painted: NDArray[np.bool_],
+        doubtful: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """The doubtful blocks that look more like background than like what the codec makes of the source.
+
+        A codec too takes much from what is small. Where nothing can be encoded again, all of them count.
+        """
+        side = self._look.block_px(level.as_level(self._source))
+        scale = max(1, _CELL_PX // side)
+        rows, columns = np.nonzero(doubtful)
+        unpainted = painted.copy()
+        unpainted[rows // scale, columns // scale] = False
+        again = None if level.codec is None else level.encoded_again(self._with_paint(truth, unpainted))
+        if again is None:
+            return doubtful
+        first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
+        return doubtful & self._is_background(first, second)
+
+    def _find(
+        self, level: _Level, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_] | None:
+        if level.plan.keeps_tiles_of(self._source.info.levels):
+            with suppress(TileReadError):
+                return self._look.find(level.in_source(index), glass)
+        return self._look.find_in(there, level.as_level(self._source), index, glass)
+
+    def _blocks(
+        self, level: _Level, index: TileIndex, here: Pixels, there: Pixels
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The means of both tiles' blocks, as the guard looks at them."""
+        form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
+        first, second = (
+            self._look.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
+            for pixels in (here, there)
+        )
+        return first, second
+
+    def _loses(self, level: _Level, index: TileIndex, here: Pixels, there: Pixels) -> tuple[str, str] | None:
+        """Whether things on the source's glass look like glass or background, where no floor can be told."""
+        found = self._find(level, index, there)
+        if found is None:
+            return None
+        first, second = self._blocks(level, index, here, there)
+        region = level.plan.grid.region(index.column, index.row)
+        lost = np.zeros(found.shape, np.bool_)
+        for bare in (
+            self._background,
+            self._look.color_of(found.shape, level.as_level(self._source), region),
+        ):
+            lost |= (
+                found & (_apart(first, bare) < _apart(first, second)) & (_apart(second, bare) > _NOT_BLANK)
+            )
+        if lost.sum() * 2 <= found.sum():
+            return None
+        return (
+            "tile-blanked",
+            f"{int(lost.sum())} of its blocks show glass where the source shows more than that",
+        )
+
+    def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
+        """Whether a tile is of something else, where no floor can be told."""
+        other = Detail.between(there, here).is_of_another()
+        if other is not None:
+            return UNLIKE, other
+        first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
+        shift = float(np.abs(first.mean((0, 1)) - second.mean((0, 1))).max())
+        if shift > _MOST_APART:
+            return UNLIKE, f"its mean colour is {shift:.1f} grey levels off the source's"
+        first, second = first.mean(-1), second.mean(-1)
+        if min(first.size, second.size) < 16 or second.std() < _CONTRAST:
+            return None
+        alike = 0.0 if first.std() < 1e-3 else float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+        if alike >= _RESEMBLES:
+            return None
+        return UNLIKE, f"it is another picture than the source's (a correlation of {alike:.2f})"
+
+
+class _Level:
+    """A level of the target, and what its tiles may differ by."""
+
+    def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
+        self.plan = plan
+        self.source = source
+        self._record = record
+        self._flawed = frozenset(record.flawed)
+        self.is_guarded = plan.codec in NEURAL_CODECS or is_guarded(plan.codec)
+        self._lock = Lock()
+
+    def action(self, index: TileIndex) -> TileAction:
+        return TileAction(self.plan.actions[index.row, index.column])
+
+    def is_flawed(self, index: TileIndex) -> bool:
+        return index.row * self.plan.grid.columns + index.column in self._flawed
+
+    def in_source(self, index: TileIndex) -> TileIndex:
+        return TileIndex(self.plan.source_level, index.column, index.row)
+
+    def as_level(self, source: Slide) -> Level:
+        return self.plan.as_level(source.info.size)
+
+    def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
+        """The tiles that are blank, but for those that are so in the source.
+
+        Unless glass was `is_emptied`, tiles without bytes are those that the source lacks too.
+        """
+        flags = np.isin(self.plan.actions, _BLANK)
+        if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
+            flags.reshape(-1)[[*self.source.blank]] = False
+            if not is_emptied:
+                absent = np.zeros(flags.shape, np.bool_)
+                absent.reshape(-1)[[*self.source.absent]] = True
+                flags &= ~(absent & (self.plan.actions == TileAction.EMPTY.value))
+        return flags
+
+    @cached_property
+    def is_lossless(self) -> bool:
+        return self.codec is not None and not self.is_guarded and self.codec.lossless
+
+    @cached_property
+    def is_loose(self) -> bool:
+        """Whether the file itself says how true its tiles are, and nothing can be encoded again."""
+        return self.plan.codec in NEURAL_CODECS
+
+    @cached_property
+    def codec(self) -> TileCodec | None:
+        """What encoded its tiles; None of a model's, which need more than pixels."""
+        if self.plan.codec == "copy" or self.plan.codec in NEURAL_CODECS:
+            return None
+        return create_codec(self.plan.codec, self.plan.options)
+
+    @cached_property
+    def floor(self) -> Floor:
+        """As `floor_of`; but what a file says of its own tiles is not believed beyond a bound."""
+        record = self._record if self.is_guarded else replace(self._record, guarded=None)
+        floor = floor_of(self.plan, record)
+        if not self.is_guarded or (record.guarded is None and not self.is_loose):
+            return Floor(min(floor.shift, _STRICTEST), min(2 * floor.shift + 3, _STRICTEST))
+        allowed = float(self.plan.options.get("max_color_shift", _STRICTEST - 3)) + 3
+        bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
+        shift = min(floor.shift, bound)
+        return Floor(shift, shift, floor.psnr)
+
+    def encoded_again(self, pixels: Pixels) -> Pixels | None:
+        """What the codec makes of these pixels here."""
+        assert self.codec is not None, "asked of what can be encoded again"
+        with suppress(ValueError, RuntimeError, OSError, WsicompError):
+            data = self.codec.encode(pixels)
+            return decode_tile(EncodedTile(data, self.codec.encoding, self.plan.tile))
+        return None
+
+
+def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without what is one block wide: where blocks are single pixels, that is the fringe of what stays."""
+    square = np.ones((2, 2), np.uint8)
+    return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
+
+
+def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
+    """The mean colours of cells, those at the edge of what there is of them."""
+    rows, columns = (np.arange(0, length, side) for length in pixels.shape[:2])
+    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
+    counts = np.outer(np.diff([*rows, pixels.shape[0]]), np.diff([*columns, pixels.shape[1]]))
+    return np.asarray(sums / counts[..., None], np.float32)
+
+
+def _apart(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The distance of colours."""
+    return np.asarray(np.linalg.norm(first - second, axis=-1), np.float32)

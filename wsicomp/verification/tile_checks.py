@@ -1,0 +1,258 @@
+"""Checking a written file's tiles, batch by batch: their bytes, and what they show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from wsicomp.codecs.registry import create_transcoder, decode_tile, is_guarded
+from wsicomp.deidentification.deidentify import carried_tile
+from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.plan import TileAction
+from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
+from wsicomp.slide import EncodedTile, Pixels, Slide
+from wsicomp.verification.problems import Problem
+from wsicomp.verification.source_comparison import Against
+
+_SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
+"""Machines round neural tiles differently, by a grey level at most."""
+
+
+def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
+    """How the tiles of a level that have these numbers are called."""
+    return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
+
+
+class TileCheck:
+    """Checks batches of one level's tiles; in a file of another program each must decode.
+
+    `flawed` gathers the tiles that were damaged in the source already and stand as they were, `measured` how
+    true those are that were held against their source.
+    """
+
+    def __init__(self, slide: TiffSlide) -> None:
+        self.flawed: list[str] = []
+        self.measured: list[Fidelity] = []
+        self._slide = slide
+
+    def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
+        """The batch's bytes, and what is wrong with them."""
+        data, problems = [], []
+        for index in indices:
+            try:
+                tile = self._slide.read_stored(index)
+            except SlideReadError as exc:
+                problems.append(Problem("tile-damaged", str(index), exc.message))
+                continue
+            data.append(tile)
+            problems += self._check(index, tile)
+        return data, problems
+
+    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        if data:
+            yield from self._check_decoding(index)
+
+    def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
+        try:
+            self._slide.read_tile_eighth(index)
+        except TileReadError as exc:
+            yield Problem("tile-damaged", str(index), exc.message)
+
+
+class ConvertedTileCheck(TileCheck):
+    """Holds tiles to their digests, to their plan and, where there is one, to their source.
+
+    `is_direct` says that the file was made from this source, and not from what was made from it. With
+    `against` every tile that was encoded is held against the source's, and lost ones are looked for in it.
+    """
+
+    def __init__(
+        self,
+        slide: ConvertedSlide,
+        number: int,
+        source: Slide | None,
+        is_direct: bool,
+        is_fresh: bool,
+        against: Against | None = None,
+    ) -> None:
+        super().__init__(slide)
+        self._sound_key: bytes | None = None
+        self._converted = slide
+        self._plan = slide.provenance.plan.levels[number]
+        self.flawed += tile_names(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
+        self._source = source
+        self._is_direct = is_direct
+        self._is_fresh = is_fresh
+        self._against = against
+        self._is_nameless = bool(slide.provenance.plan.config["deidentify"])
+        self._transcoder = (
+            create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
+        )
+
+    def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        action = self._converted.action(index)
+        if self._converted.is_lost(index):
+            found = None if self._against is None else self._against.lost(index)
+            yield from () if found is None else (found,)
+            return
+        if action in (TileAction.BLANK, TileAction.EMPTY):
+            return
+        if not data:
+            yield Problem("tile-missing", str(index), "0 bytes, expected a picture")
+        elif not self._converted.is_sound(index, data):
+            yield Problem("tile-damaged", str(index), "its bytes are not those that were written")
+            if self._is_carried(index, action):
+                yield from self._check_carried(index, data)
+        elif self._is_carried(index, action):
+            yield from self._check_carried(index, data)
+            self._note_flaws(index)
+        elif self._stands_by_its_digest(index, action):
+            return
+        elif action is TileAction.TRANSCODE:
+            yield from self._check_transcoded(index)
+        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable):
+            yield from self._check_encoded(index, action)
+        else:
+            yield from self._check_decoding(index)
+
+    def _stands_by_its_digest(self, index: TileIndex, action: TileAction) -> bool:
+        """Whether there is nothing more to see: no model is here, or it was read back when it was made."""
+        if self._converted.is_neural(index.level) and not self._converted.has_model:
+            return True
+        return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded is not None)
+
+    @property
+    def _guarded(self) -> Guarded | None:
+        return self._converted.provenance.levels[self._plan.number].guarded
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether a guarded codec's tile can be held against the source's pixels once more."""
+        if self._source is None or not self._is_direct or not is_guarded(self._plan.codec):
+            return False
+        return self._plan.keeps_tiles_of(self._source.info.levels)
+
+    def _least(self, name: str) -> float:
+        """What the codec's options ask of a tile, or, of its PSNR alone, what was measured as the least."""
+        asked = self._plan.options.get(name, self._plan.options.get("psnr") if name == "min_psnr" else None)
+        if asked is None and name == "min_psnr" and self._guarded is not None:
+            asked = self._guarded.least_psnr
+        return -math.inf if asked is None else float(asked)
+
+    def _check_encoded(self, index: TileIndex, action: TileAction) -> Iterator[Problem]:
+        try:
+            tile = self._slide.read_tile(index)
+        except TileReadError as exc:
+            yield Problem("tile-damaged", str(index), exc.message)
+            return
+        if action is TileAction.ENCODE and self._is_comparable:
+            unfaithful = list(self._check_fidelity(index, tile))
+            if unfaithful:
+                yield from unfaithful
+                return
+        if self._against is None:
+            return
+        found = self._against.compared(index, tile)
+        if found.is_damaged and str(index) not in self.flawed:
+            self.flawed.append(str(index))
+        if found.problem is not None:
+            yield found.problem
+
+    def _check_fidelity(self, index: TileIndex, tile: Pixels) -> Iterator[Problem]:
+        assert self._source is not None, "there is something to compare with"
+        if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
+            return
+        shown = self._plan.grid.region(index.column, index.row).size
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile, shown)
+        self.measured.append(found)
+        most_shift = float(self._plan.options.get("max_color_shift", math.inf))
+        limits = (
+            ("SSIM", found.ssim, self._least("min_ssim") - _SSIM_TOLERANCE),
+            ("PSNR", found.psnr, self._least("min_psnr") - _PSNR_TOLERANCE),
+            ("shift of colour", -found.color_shift, -most_shift - _SHIFT_TOLERANCE),
+        )
+        for name, value, least in limits:
+            if value < least:
+                message = (
+                    f"{name} {abs(value):.3f} on this machine, beyond the {abs(least):.3f} that it may be"
+                )
+                yield Problem("tile-unfaithful", str(index), message)
+
+    def _in_source(self, index: TileIndex) -> TileIndex:
+        return TileIndex(self._plan.source_level, index.column, index.row)
+
+    def _is_carried(self, index: TileIndex, action: TileAction) -> bool:
+        return action is TileAction.COPY or self._converted.is_kept(index)
+
+    def _check_carried(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
+        if self._source is None:
+            return
+        tile = self._carried(index)
+        if tile is None:
+            yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
+            return
+        transcoder = self._transcoder
+        if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
+            yield Problem("tile-differs", str(index), "not the source's bytes")
+        elif self._against is not None and not self._shows_the_same(index, tile):
+            yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
+
+    def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
+        """Whether the same bytes stand for the same picture: tables and colours are told beside them."""
+        tile = self._slide.read_encoded_tile(index)
+        if (tile.encoding, tile.size) == (original.encoding, original.size):
+            return True
+        try:
+            return np.array_equal(decode_tile(tile), decode_tile(original))
+        except (SlideReadError, ValueError, RuntimeError):
+            return False
+
+    def _carried(self, index: TileIndex) -> EncodedTile | None:
+        """The source's tile as it was carried on; None where it cannot be decoded, to name nobody."""
+        assert self._source is not None, "there is something to compare with"
+        tile = self._source.read_encoded_tile(self._in_source(index))
+        if not self._is_nameless:
+            return tile
+        shown = self._plan.grid.region(index.column, index.row).size
+        try:
+            return carried_tile(tile, self._plan.shown, shown).tile
+        except (ValueError, RuntimeError, OSError):
+            return None
+
+    def _note_flaws(self, index: TileIndex) -> None:
+        tile = self._plan.tile
+        whole = Region(index.column * tile.width, index.row * tile.height, tile.width, tile.height)
+        key = self._slide.twin_key(index.level, whole)
+        if key is not None and key == self._sound_key:
+            return
+        try:
+            self._slide.read_tile_eighth(index)
+        except SlideReadError:
+            self.flawed.append(str(index))
+        else:
+            self._sound_key = key
+
+    def _check_transcoded(self, index: TileIndex) -> Iterator[Problem]:
+        try:
+            tile = self._slide.read_encoded_tile(index)
+            if self._source is None:
+                if str(index) not in self.flawed:
+                    self._slide.read_tile_eighth(index)
+                return
+            original = self._carried(index)
+            if original is None:
+                yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
+                return
+            same = tile.data == original.data
+            same = same or np.array_equal(decode_tile(tile), decode_tile(original))
+        except (SlideReadError, ValueError, RuntimeError) as exc:
+            yield Problem("tile-damaged", str(index), str(exc))
+            return
+        if not same:
+            yield Problem("tile-differs", str(index), "not the source's pixels")

@@ -1,0 +1,208 @@
+"""How far pixels may be from others for a reason: two decoders, or a codec that loses what it was told to.
+
+The bounds for what was encoded anew catch wrong colours, another tile's picture and grey rubbish, and let
+every honest tile of the codec pass at its worst quality. They were measured on real tissue, flat tiles and
+noise; a guarded codec's are what it measured itself, as the file's provenance states it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.formats.converted.provenance import LevelRecord
+from wsicomp.plan import LevelPlan
+from wsicomp.quality import COLOR_BLOCK_PX
+from wsicomp.slide import (
+    APERIO_JPEG2000_RGB,
+    APERIO_JPEG2000_YCBCR,
+    JPEG,
+    WEBP,
+    Pixels,
+    TileEncoding,
+)
+from wsicomp.verification.other_readers import Difference, is_subsampled
+
+_DECODERS_WORST, _DECODERS_MEAN = 2, 1.0
+INTERPOLATED = 2
+"""What our interpolation may add to a difference, where OpenSlide shows pixels between those of a level."""
+_LUMA_DC, _CHROMA_DC = 16, 17
+"""The DC entries of libjpeg's tables at quality 50 (ITU-T T.81 annex K)."""
+_OF_BLUE = 1.772
+"""How much a grey level of Cb makes of blue: the most that any sample weighs in a colour."""
+_LEAST_BLOCKS = 4
+_OF_FEW = 32.0
+_DETAIL_LOST, _DETAIL_PART = 24.0, 0.25
+"""The variance of errors that a cell may have, summed over colours; and beyond it the part of its own."""
+_WORSE = 1.5
+"""So many times the error of the codec that a file names its tiles may have: encoders' versions differ."""
+_STRONG_DETAIL, _DETAIL_PART_OF_UNKNOWN = 300.0, 0.7
+"""What detail everyone sees, and the part of it that even a poor codec keeps."""
+
+
+def is_chroma_subsampled(encoding: TileEncoding, data: bytes) -> bool:
+    """Whether two decoders may draw colours at edges otherwise, each in its right."""
+    if encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        return is_subsampled(data)
+    return encoding.compression == WEBP or (encoding.compression == JPEG and encoding.subsampling != (1, 1))
+
+
+def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: bool = False) -> bool:
+    """Whether two programs that decode the same stored tile may differ so."""
+    more = INTERPOLATED if interpolated else 0
+    if exact:
+        return found.worst <= more
+    if subsampled:
+        return found.mean <= _DECODERS_MEAN
+    return found.worst <= _DECODERS_WORST + more
+
+
+@dataclass(frozen=True)
+class Floor:
+    """How true an encoded tile is at the least.
+
+    `shift` bounds, in grey levels of any channel, how far the mean colour is off, of the whole and of most of
+    its blocks of 16 x 16 px; `most_shift` that of every block; `psnr` is in dB, over as much of a tile
+    as lies in its level.
+    """
+
+    shift: float
+    most_shift: float | None = None
+    psnr: float | None = None
+
+    def falls_short(self, truth: Pixels, seen: Pixels, kept: Any, tile_px: int) -> str | None:
+        """What is wrong, in words, with the pixels that `kept` marks; None if nothing is."""
+        first, second = np.ascontiguousarray(seen), np.ascontiguousarray(truth)
+        apart = cv2.subtract(first, second, dtype=cv2.CV_32F)
+        mask = kept.astype(np.uint8)
+        mean = max(map(abs, cv2.mean(apart, mask)))
+        # Errors of few pixels do not average out, and a sliver shares its blocks with what lies beyond.
+        shift = self.shift * (1 + _OF_FEW / max(1.0, math.sqrt(int(mask.sum()))))
+        if mean > shift:
+            return f"its mean colour is {mean:.1f} grey levels off, at most {shift:.1f} by its codec"
+        blocks = _block_shifts(apart, kept)
+        median = float(np.median(blocks)) if len(blocks) >= _LEAST_BLOCKS else 0.0
+        if median > shift:
+            return f"most of it is {median:.1f} grey levels off, at most {shift:.1f} by its codec"
+        if self.most_shift is not None and len(blocks) and float(blocks.max()) > self.most_shift:
+            found = f"{blocks.max():.1f} grey levels off in a block, at most {self.most_shift:.1f}"
+            return f"{found} by what its file states"
+        if self.psnr is not None:
+            error = float(np.square(apart[kept]).sum()) / 3 / tile_px
+            if error > 255**2 / 10 ** (self.psnr / 10):
+                return f"its PSNR is below the {self.psnr:.1f} dB that its file states"
+        return None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How two pictures differ inside blocks of 16 x 16 px, for each cell of 2 x 2 blocks.
+
+    Means of blocks say nothing of what is in them: a mosaic of them, or each block turned, has the same.
+    `own` is the variance of the first picture inside its blocks, summed over colours; `error` that of what
+    the second one is off by.
+    """
+
+    own: NDArray[np.float32]
+    error: NDArray[np.float32]
+
+    @staticmethod
+    def between(truth: Pixels, seen: Pixels) -> Detail:
+        """The detail of the source, and how far what is seen is off."""
+        first = truth.astype(np.float32)
+        return Detail(_variance(first), _variance(seen.astype(np.float32) - first))
+
+    def falls_short(self, again: Detail | None = None) -> str | None:
+        """What is wrong, in words, unless the codec makes as much of it (`again`); None if nothing is."""
+        short = (self.error > _DETAIL_LOST) & (self.error > _DETAIL_PART * self.own)
+        if again is not None:
+            short &= self.error > _WORSE * again.error + _DETAIL_LOST
+        return self._told(short)
+
+    def is_of_another(self) -> str | None:
+        """What is wrong, in words, whatever the codec; None if nothing is."""
+        lost = self.error > _DETAIL_PART_OF_UNKNOWN * self.own
+        return self._told(lost & (self.own > _STRONG_DETAIL))
+
+    def _told(self, cells: NDArray[np.bool_]) -> str | None:
+        if not cells.any():
+            return None
+        return f"{int(cells.sum())} of its {cells.size} cells of 32 px have not the source's detail"
+
+
+def _variance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows, columns = (-(-side // COLOR_BLOCK_PX) for side in pixels.shape[:2])
+    bottom, right = rows * COLOR_BLOCK_PX - pixels.shape[0], columns * COLOR_BLOCK_PX - pixels.shape[1]
+    whole = cv2.copyMakeBorder(pixels, 0, bottom, 0, right, cv2.BORDER_REFLECT)
+    means, squares = (
+        cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA) for values in (whole, whole * whole)
+    )
+    cells = (max(1, columns // 2), max(1, rows // 2))
+    return np.asarray(
+        cv2.resize(np.maximum(squares - means * means, 0).sum(-1), cells, interpolation=cv2.INTER_AREA)
+    )
+
+
+def _block_shifts(apart: Any, kept: Any) -> Any:
+    """Of each whole block that is kept, how far its mean colour is off."""
+    rows, columns = (side // COLOR_BLOCK_PX for side in kept.shape)
+    if not rows or not columns:
+        return np.empty(0, np.float32)
+    size = (columns, rows)
+    inside = (slice(rows * COLOR_BLOCK_PX), slice(columns * COLOR_BLOCK_PX))
+    means = np.abs(cv2.resize(apart[inside], size, interpolation=cv2.INTER_AREA)).max(-1)
+    whole = cv2.resize(kept[inside].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    return means[whole]
+
+
+def floor_of(plan: LevelPlan, record: LevelRecord) -> Floor:
+    """The floor of a level's encoded tiles: as measured when they were made, else what the codec does."""
+    if record.guarded is not None:
+        return _measured(record.guarded)
+    return Floor(_shift_of(plan.codec, plan.options))
+
+
+def _measured(guarded: Guarded) -> Floor:
+    most = guarded.most_color_shift + _DECODERS_WORST + 1
+    psnr = None if guarded.least_psnr is None else guarded.least_psnr - 0.5
+    return Floor(most, most, psnr)
+
+
+def _shift_of(codec: str, options: Mapping[str, Any]) -> float:
+    """By codec and quality; what was measured is half of it or less, but for its constant."""
+    if options.get("lossless"):
+        return float(_DECODERS_WORST)
+    if codec == "jpeg":
+        quality = int(options.get("quality", 90))
+        scale = 5000 / max(1, quality) if quality < 50 else 200 - 2 * quality
+        luma, chroma = (min(255.0, max(1.0, step * scale / 100)) for step in (_LUMA_DC, _CHROMA_DC))
+        # A flat block is off by half a quantiser's step, which is eight times a grey level.
+        return 2.5 + (luma + _OF_BLUE * chroma) / 16
+    if codec in ("jpegxl", "webp"):
+        return _shift_of_newer(codec, options)
+    if "rate" in options:
+        return 8 + float(options["rate"]) / 40
+    if "psnr" in options:
+        return 2 + 255 / 10 ** (float(options["psnr"]) / 20)
+    return float(_DECODERS_WORST)
+
+
+def _shift_of_newer(codec: str, options: Mapping[str, Any]) -> float:
+    if codec == "jpegxl":
+        distance = float(options.get("distance") or _jpegxl_distance(float(options.get("quality", 90))))
+        return 3 + 0.4 * distance
+    return 3 + (100 - float(options.get("quality", 90))) / 15
+
+
+def _jpegxl_distance(quality: float) -> float:
+    """Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`."""
+    if quality >= 30:
+        return 0.1 + (100 - quality) * 0.09
+    return 53 / 3000 * quality**2 - 23 / 20 * quality + 25

@@ -1,0 +1,479 @@
+"""Checking a written file as data: every finding is a `Problem` with a stable code.
+
+The file is opened anew and read as any other slide. Held against its source, nothing that the file says of
+itself is believed: its plan must be one of that source (`claims`), and each tile show what is there
+(`tile_checks`, `against`). A file that this process has just written need not be asked so much. Then other
+programs look at it (`oracle`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from openslide import OpenSlideError
+
+from wsicomp.codecs.registry import decode_tile
+from wsicomp.concurrency import batched, ordered_map
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts
+from wsicomp.formats.converted.provenance import LevelDigest
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.converted.restoration import check_stated, restored_blocks
+from wsicomp.formats.icc_profile import neutral_profile
+from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
+from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.layout import is_reduced
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.limits import tiles_at_once, workers_for
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.progress import StageProgress
+from wsicomp.quality import Fidelity
+from wsicomp.slide import EncodedTile, Slide, SlideInfo
+from wsicomp.verification.claims import check_claims
+from wsicomp.verification.pixel_agreement import check_pixels
+from wsicomp.verification.problems import UNLIKE, Problem, few_of_each
+from wsicomp.verification.reader_agreement import shows_what_is_stored
+from wsicomp.verification.source_comparison import Against
+from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
+
+_MPP_TOLERANCE = 1e-3
+_BLANK_TOLERANCE = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
+
+    `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
+    """
+
+    tiles: int
+    mean_ssim: float
+    least_ssim: float
+    least_psnr: float | None
+    most_color_shift: float
+
+    @classmethod
+    def of(cls, found: Sequence[Fidelity]) -> Measured | None:
+        """The figures of many tiles; None of none."""
+        if not found:
+            return None
+        ssims = [tile.ssim for tile in found]
+        least_psnr = min(tile.psnr for tile in found)
+        return cls(
+            len(found),
+            float(np.mean(ssims)),
+            min(ssims),
+            least_psnr if math.isfinite(least_psnr) else None,
+            max(tile.color_shift for tile in found),
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check found, and what it looked at; `problems` is empty for a good file.
+
+    `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
+    were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
+    background. `readers` says which programs open a good file of this form. `measured` is None where no
+    neural or JPEG 2000 tile could be held against a source. `removed_area` is the part of level 0 that was
+    seen to be background, None where not every tile was held against a source.
+    """
+
+    problems: tuple[Problem, ...]
+    tiles: int
+    has_provenance: bool
+    flawed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    readers: tuple[ReaderVerdict, ...] = ()
+    measured: Measured | None = None
+    removed_area: float | None = None
+
+
+def verify_slide(
+    path: Path,
+    source: Slide | None,
+    source_sha256: str | None,
+    workers: int,
+    progress: StageProgress,
+    is_fresh: bool = False,
+    thorough: bool = False,
+) -> Verification:
+    """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
+
+    `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
+    slide must hold. `is_fresh` is for a file that this process has just written: its plan is its own, what is
+    blank or was encoded anew is not held against the source, and tiles that were unpacked and compared, or
+    read back and measured, before they were written are held to their digests alone.
+    With `thorough` other programs look at every tile of a level's far edges, and at many more.
+    Memory: some tiles for each worker.
+    """
+    try:
+        slide = open_tiff(path)
+    except SlideReadError as exc:
+        return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
+    try:
+        plan = slide.provenance.plan if isinstance(slide, ConvertedSlide) else None
+        readers = verdicts(slide)
+        newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
+        problems = list(_check_openslide(path, slide, plan, newest))
+        problems += _check_own(slide, source is not None)
+        if plan is not None and source is not None:
+            problems += _check_source(slide.info, plan, source.info, source_sha256)
+            problems += _check_shown_images(slide, plan, source)
+        is_direct = plan is not None and source_sha256 == plan.source.sha256
+        if not is_fresh and not problems:
+            problems += _check_claims(slide, source, is_direct, workers)
+        compared = None if problems else source
+        against = None if is_fresh else _against(slide, compared, is_direct, workers)
+        found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh, against)
+        if against is not None:
+            found += few_of_each(against.blanks(progress))
+        told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
+        seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
+        found = [*_unseen(found, seen), *seen]
+        found += _check_carried(slide, workers, progress, is_fresh, is_sound=not found)
+        tiles = sum(level.grid.count for level in slide.info.levels)
+        return Verification(
+            (*problems, *found),
+            tiles,
+            plan is not None,
+            tuple(place for check in checks for place in check.flawed),
+            tuple(_lost(slide)),
+            readers,
+            Measured.of([tile for check in checks for tile in check.measured]),
+            None if against is None else against.removed_area,
+        )
+    except SlideReadError as exc:
+        return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
+    finally:
+        slide.close()
+
+
+def _check_own(slide: TiffSlide, has_source: bool) -> Iterator[Problem]:
+    """What a file of ours holds beside its tiles; of another nobody can say what it was made from."""
+    if isinstance(slide, ConvertedSlide):
+        yield from _check_model(slide)
+        yield from _check_sizes(slide.info)
+        yield from _check_blanks(slide)
+        yield from _check_descriptions(slide)
+        for name in slide.damaged_images:
+            yield Problem("associated-differs", name, "damaged: not what was written")
+    elif has_source:
+        message = "it holds no provenance, so nothing says what it was made from"
+        yield Problem("source-differs", "file", message)
+
+
+def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
+    """The text beside each level of an SVS, in which other programs read which slide it is."""
+    plan = slide.provenance.plan
+    for level in plan.levels if plan.container == "svs" else ():
+        text = slide.description_of(level.number).rstrip("\0 ")
+        if not aperio.is_level_description(text, aperio.shortened(plan.description).rstrip("\0 ")):
+            yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
+
+
+def _check_carried(
+    slide: TiffSlide, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
+) -> Iterator[Problem]:
+    """What a file carries to rebuild its source, if its tiles are sound, and its model."""
+    if not isinstance(slide, ConvertedSlide):
+        return
+    if slide.provenance.restoration and is_sound:
+        yield from _check_restoration(slide, workers, progress, is_fresh)
+    yield from _check_carried_model(slide)
+
+
+def _unseen(found: Sequence[Problem], seen: Sequence[Problem]) -> Iterator[Problem]:
+    """What was found, but for tiles that are not like the source's where others see that of their level."""
+    levels = {_level_in(problem) for problem in seen}
+    return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
+
+
+def _level_in(problem: Problem) -> str:
+    return problem.place.partition(" tile ")[0]
+
+
+def _against(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Against | None:
+    if source is None or not isinstance(slide, ConvertedSlide):
+        return None
+    return Against(slide, source, is_direct, workers)
+
+
+def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Iterator[Problem]:
+    if isinstance(slide, ConvertedSlide) and source is not None:
+        yield from check_claims(slide, source, is_direct, workers)
+
+
+def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
+    """Each level is a smaller copy of the largest; other vendors' slides are as OpenSlide has them."""
+    if info.vendor not in ("aperio", "generic-tiff"):
+        return
+    for number, level in enumerate(info.levels[1:], 1):
+        larger = info.levels[number - 1].size
+        is_smaller = level.size.width * level.size.height < larger.width * larger.height
+        if level.size != Size(1, 1) and not (is_smaller and is_reduced(level.size, level.tile, info.size)):
+            found = f"{level.size} px below {larger}, of a slide of {info.size}"
+            yield Problem("level-odd", f"level {number}", found)
+
+
+def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
+    try:
+        slide.require_model()
+    except SlideReadError as exc:
+        yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
+
+
+def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
+    """No obstacle to measuring: the same model of this machine has taken its place."""
+    if slide.model_flaw:
+        yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
+
+
+def _check_restoration(
+    slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool
+) -> Iterator[Problem]:
+    """Rebuild the source, and throw it away: it is its SHA-256 that counts."""
+    try:
+        if not is_fresh:  # of one that was just written the source's size is known
+            check_stated(slide)
+        for _ in restored_blocks(slide, workers, progress):
+            pass
+    except SlideReadError as exc:
+        yield Problem("not-restorable", exc.place or "file", exc.message)
+
+
+def _lost(slide: TiffSlide) -> Iterator[str]:
+    if isinstance(slide, ConvertedSlide):
+        for number, record in enumerate(slide.provenance.levels):
+            yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)
+
+
+def _check_openslide(
+    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
+) -> Iterator[Problem]:
+    """What OpenSlide makes of the file; nothing where it is known not to open it."""
+    if plan is not None and verdict.opens == "no":
+        return
+    navigable = [] if plan is None else [level.number for level in plan.navigable]
+    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.shown_levels
+    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
+    stated = slide.info.mpp if plan is not None else slide.shown_mpp
+    try:
+        with opened(path) as shown:
+            sizes = tuple(Size(*size) for size in shown.level_dimensions)
+            if sizes != expected:
+                yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
+            for number, size in enumerate(sizes):
+                # It may show a level more than the file is to have, which is told already.
+                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
+                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
+                    shown.read_region((0, 0), number, (1, 1))
+            mpp = _shown_mpp(shown.properties)
+            if mpp is not None and stated is not None:
+                differs = not _close(mpp, stated.x * scale)
+            else:
+                # OpenSlide reads no scale from whole numbers, which other programs write.
+                differs = mpp is not None or (stated is not None and plan is not None)
+            if differs:
+                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
+            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
+            if plan is not None and plan.container == "svs" and _differ(power, slide.info.objective_power):
+                expected_power = slide.info.objective_power
+                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
+            bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
+            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
+            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
+                yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
+    except OpenSlideError as exc:
+        yield Problem("openslide-refuses", "file", str(exc))
+
+
+def _level_of(slide: TiffSlide, size: Size) -> int | None:
+    """The level of this size; None where OpenSlide shows what is none here."""
+    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
+
+
+def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
+    """Whether a tile decodes: OpenSlide's refusal of one that does not says nothing of the file.
+
+    None does that OpenSlide draws anew: from tiles that may be damaged.
+    """
+    if not shows_what_is_stored(slide, index.level):
+        return False
+    try:
+        slide.read_tile_eighth(index)
+    except SlideReadError:
+        return False
+    return True
+
+
+def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
+    """Blank tiles share one stored tile of background, empty tiles store nothing."""
+    provenance = slide.provenance
+    for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True):
+        place = f"level {plan.number}"
+        letters = plan.actions.reshape(-1)
+        ranges = slide.tile_ranges(plan.number)
+        blank = (
+            np.union1d(np.flatnonzero(letters == TileAction.BLANK.value), record.lost).astype(int).tolist()
+        )
+        different = len(np.unique(ranges[blank], axis=0)) if blank else 0
+        if different > 1:
+            yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
+        if ranges[letters == TileAction.EMPTY.value, 1].any():
+            yield Problem("tile-not-blank", place, "an empty tile with bytes")
+        can_look = slide.has_model or not slide.is_neural(plan.number)
+        for number in blank[:1] if can_look else []:
+            index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
+            yield from _check_blank(slide, plan, index)
+
+
+def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> Iterator[Problem]:
+    data = slide.read_stored(index)
+    if not data:
+        yield Problem("tile-missing", str(index), "0 bytes, expected a blank tile")
+        return
+    try:
+        pixels = decode_tile(EncodedTile(data, plan.encoding, plan.tile)).astype(np.int16)
+    except (ValueError, RuntimeError) as exc:
+        yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
+        return
+    difference = np.abs(pixels - np.array(slide.provenance.plan.background, np.int16)).max()
+    if difference > _BLANK_TOLERANCE:
+        yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
+    try:
+        if not slide.is_lost(index):
+            slide.read_tile(index)
+    except SlideReadError as exc:
+        yield Problem("tile-damaged", str(index), exc.message)
+
+
+def _check_source(
+    info: SlideInfo, plan: ConversionPlan, source: SlideInfo, source_sha256: str | None
+) -> Iterator[Problem]:
+    if source_sha256 is not None and source_sha256 not in (plan.source.sha256, plan.source.origin_sha256):
+        message = f"it was made from a file with SHA-256 {plan.source.sha256}, not {source_sha256}"
+        yield Problem("source-differs", "source", message)
+        return
+    kept = [
+        level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
+    ]
+    is_nameless = bool(plan.config["deidentify"])
+    sizes = [level.size for level in source.levels]
+    if is_nameless:
+        carried = {level.source_level for level in plan.levels}
+        sizes = [size for number, size in enumerate(sizes) if number in carried]
+    if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
+        yield Problem(
+            "level-differs", "levels", f"{_sizes(tuple(kept))}, the source has {_sizes(tuple(sizes))}"
+        )
+    if (info.mpp is None) != (source.mpp is None) or (
+        info.mpp and source.mpp and not _close(info.mpp.mean, source.mpp.mean)
+    ):
+        yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
+    if info.vendor != source.vendor:
+        yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
+    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_nameless else [])]
+    if info.icc_profile not in profiles:
+        yield Problem("property-differs", "ICC profile", "not the source's")
+    if _differ(info.objective_power, source.objective_power):
+        found = f"{info.objective_power}, the source has {source.objective_power}"
+        yield Problem("property-differs", "objective power", found)
+    for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
+        strips = source.associated_images[name].strips
+        if not is_nameless and info.associated_images[name].strips != strips:
+            yield Problem("associated-differs", name, "not the source's bytes")
+
+
+def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
+    """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
+    images = slide.info.associated_images
+    drawn = {"thumbnail"} if plan.config["deidentify"] else set()
+    names = (set(plan.images) & set(images)) - drawn
+    if not names or source.info.path == slide.info.path:
+        return
+    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
+        if theirs is None or ours is None:
+            return
+        for name in names:
+            shown = slide.openslide_name(name)
+            known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
+            if shown is None or known is None:
+                continue
+            there = shown_picture(theirs, known, images[name].size)
+            here = None if there is None else shown_picture(ours, shown, images[name].size)
+            if there is not None and here is not None and not np.array_equal(here, there):
+                yield Problem(
+                    "associated-differs", name, "OpenSlide shows another picture than of the source"
+                )
+
+
+def _check_tiles(
+    slide: TiffSlide,
+    source: Slide | None,
+    workers: int,
+    progress: StageProgress,
+    is_direct: bool,
+    is_fresh: bool,
+    against: Against | None,
+) -> tuple[list[Problem], list[TileCheck]]:
+    problems: list[Problem] = []
+    checks: list[TileCheck] = []
+    total = sum(level.grid.count for level in slide.info.levels)
+    done = 0
+    for number, level in enumerate(slide.info.levels):
+        if isinstance(slide, ConvertedSlide):
+            check: TileCheck = ConvertedTileCheck(slide, number, source, is_direct, is_fresh, against)
+        else:
+            check = TileCheck(slide)
+        digest = LevelDigest()
+        of_level: list[Problem] = []
+        indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
+        with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
+            for tiles, found in batches:
+                of_level += found
+                for data in tiles:
+                    digest.update(data)
+                done += len(tiles)
+                progress(done, total)
+        checks.append(check)
+        problems += few_of_each(of_level)
+        if isinstance(slide, ConvertedSlide) and digest.hexdigest() != slide.provenance.levels[number].sha256:
+            message = "SHA-256 is not that of the written tiles"
+            problems.append(Problem("tiles-changed", f"level {number}", message))
+    return problems, checks
+
+
+def _shown_mpp(properties: Mapping[str, str]) -> float | None:
+    """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    return mpp_x if mpp_y else None
+
+
+def _keeps_holes(plan: ConversionPlan) -> bool:
+    """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
+    return plan.config["glass"] != "empty" and plan.levels[0].count(TileAction.EMPTY) > 0
+
+
+def _differ(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return first is not second
+    return not _close(first, second)
+
+
+def _close(first: float, second: float) -> bool:
+    return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
+
+
+def _sizes(sizes: tuple[Size, ...]) -> str:
+    return ", ".join(str(size) for size in sizes)
