@@ -27,7 +27,7 @@ from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
 
 DRAWN = runpy.run_path(str(Path(__file__).parent.parent / "tests/drawn/ledgers.py"))
-CONFIG = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True)
+CONFIG = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True)
 JOBS = ["--jobs", "2", "--min-free", "0"]
 CONVERT = ["--codec", "jpegxl", "--lossless", "--glass", "keep", "--restorable", *JOBS]
 DELETE = ["--delete-source-after-verify", "--quarantine-days", "0"]

@@ -23,7 +23,7 @@ from wsicomp.conversion.convert import convert_slide
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
-ONE_THREAD = ConversionConfig(workers=1, segmenter="threshold")
+ONE_THREAD = ConversionConfig.of(workers=1, segmenter="threshold")
 PARTS = 4
 CHOICES = BatchChoices(workers=1, min_free=0)
 

@@ -94,7 +94,7 @@ def compare(source: Path, folder: Path) -> None:
     files = {"source, by OpenSlide": (source, openslide.OpenSlide)}
     for name, way in CONVERSIONS.items():
         target = folder / f"{name}.tiff"
-        wsicomp.convert_slide(source, target, ConversionConfig(**way, glass="keep"))
+        wsicomp.convert_slide(source, target, ConversionConfig.of(**way, glass="keep"))
         files[name] = (target, wsicomp.open_slide)
     tasks = (opening, cold, warm, deepzoom)
     times = {name: [[] for _ in tasks] for name in files}

@@ -15,7 +15,7 @@ from wsicomp.batch.ledger import audit_path
 _BATCH = "batch FOLDER/source FOLDER/out --segmenter threshold --jobs 1 --min-free 0"
 _META = Path(".wsicomp")
 _SMALL = partial_path(audit_path(Path(), "victim.svs"))
-_CONFIG = 'wsicomp.ConversionConfig(codec="copy",glass="keep",workers=1)'
+_CONFIG = 'wsicomp.ConversionConfig.of(codec="copy",glass="keep",workers=1)'
 _SWAP = (
     'lambda stage, done, _: (stage, done) == ("write", 1) and '
     '__import__("os").replace("FOLDER/planted", "FOLDER/.target-0.tiff.wsicomp.partial")'

@@ -119,7 +119,7 @@ _PROGRESS = (
     "python (lambda error: raised(lambda: wsicomp.{call}, "
     "on_progress=lambda *_: (_ for _ in ()).throw(error))) is error)(OSError(28, 'mine'))"
 )
-_KEEP = "wsicomp.ConversionConfig(glass='keep')"
+_KEEP = "wsicomp.ConversionConfig.of(glass='keep')"
 CONVERT, LOSSLESS = (
     "convert SOURCE TARGET --glass keep",
     "convert SOURCE TARGET --glass keep --codec jpeg --lossless",

@@ -63,7 +63,7 @@ def convert_all(folder: Path, way: str) -> list[str]:
             continue
         target = path.with_name(f"{path.name}.converted.tiff")
         try:
-            wsicomp.convert_slide(path, target, ConversionConfig(**WAYS[way]))
+            wsicomp.convert_slide(path, target, ConversionConfig.of(**WAYS[way]))
         except WsicompError as exc:
             refused.append(f"{path.name} ({exc.message})")
         else:

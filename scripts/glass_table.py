@@ -52,7 +52,7 @@ def row(source: Path, label: str, folder: Path) -> tuple[str, bool]:
     found = {}
     for glass in ("keep", "white"):
         target = folder / "target.tiff"
-        config = ConversionConfig(**CODECS[label], glass=glass, overwrite=True)  # type: ignore[arg-type]
+        config = ConversionConfig.of(**CODECS[label], glass=glass, overwrite=True)  # type: ignore[arg-type]
         convert_slide(source, target, config)
         found[glass] = tile_bytes(target)
     (keep, _, _), (white, painted, whole) = found["keep"], found["white"]

@@ -104,7 +104,7 @@ def measured(
             for codec in codecs:
                 for glass in GLASS:
                     choices = {"glass": glass, "format": "tiff", "mask": mask, "background": "#00ff00"}
-                    config = ConversionConfig(
+                    config = ConversionConfig.of(
                         **CODECS[codec], **choices, workers=1, levels="full", overwrite=True
                     )
                     target = Path(name) / "target.tiff"

@@ -60,7 +60,7 @@ def convert(source: Path, folder: Path, codecs: list[str]) -> dict[str, Path]:
                 options = {"format": container, "glass": glass, "segmenter": "threshold", "margin_um": 0}
                 try:
                     if not target.exists():
-                        wsicomp.convert_slide(source, target, ConversionConfig(**CODECS[codec], **options))
+                        wsicomp.convert_slide(source, target, ConversionConfig.of(**CODECS[codec], **options))
                 except WsicompError:
                     continue  # a container that cannot hold the codec, or a way of glass
                 made[name] = target

@@ -66,7 +66,7 @@ def try_mutant(seed, folder):
 def _outcome(source, target, options, road, facts):
     try:
         with limited():
-            config = ConversionConfig(glass="keep", workers=1, **options)
+            config = ConversionConfig.of(glass="keep", workers=1, **options)
             notes = wsicomp.convert_slide(source, target, config).notes
             lacks = any("not carried on" in note for note in notes)
             told, by_others = differences(source, target, road != "jpeg", lacks)

@@ -72,5 +72,5 @@ def test_ctrl_c_while_a_slide_is_begun_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(writer, "lock_note", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        wsicomp.convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep"))
+        wsicomp.convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(glass="keep"))
     assert list(tmp_path.iterdir()) == [source]

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from wsicomp import ConfigError, ConversionConfig
-from wsicomp.config import create_config, load_preset
+from wsicomp import ConfigError
+from wsicomp.config import ConversionConfig, load_preset
 
 PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 
@@ -43,25 +43,25 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(values, told):
     with pytest.raises(ConfigError, match=told):
-        create_config(values)
+        ConversionConfig.of(**values)
 
 
 def test_a_whole_number_is_a_length_too():
-    assert create_config({"margin_um": 20}).margin_um == 20.0
+    assert ConversionConfig.of(margin_um=20).tissue.margin_um == 20.0
 
 
 def test_a_mask_takes_the_place_of_a_segmenter():
-    assert create_config({"mask": "tissue.png"}).mask == Path("tissue.png")
+    assert ConversionConfig.of(mask="tissue.png").tissue.mask == Path("tissue.png")
 
 
 def test_what_does_not_shape_the_bytes_is_not_part_of_the_identity():
-    assert ConversionConfig(workers=1, verify=False).lasting() == ConversionConfig(workers=2).lasting()
-    assert ConversionConfig(quality=80).lasting() != ConversionConfig().lasting()
+    assert ConversionConfig.of(workers=1, verify=False).lasting() == ConversionConfig.of(workers=2).lasting()
+    assert ConversionConfig.of(quality=80).lasting() != ConversionConfig().lasting()
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_shipped_preset_is_a_config(path):
-    create_config(load_preset(path))
+    ConversionConfig.of(**load_preset(path))
 
 
 def test_there_are_presets():

@@ -15,7 +15,7 @@ from wsicomp.cli.text import write_json
 from wsicomp.errors import SlideWriteError, TargetExistsError
 from wsicomp.own_files import opened_folder
 
-CONFIG = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True, workers=1)
+CONFIG = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True, workers=1)
 THEIRS = b"another's"
 LAST = ("verify", "restore")
 

@@ -1,229 +1,360 @@
 """What a user can choose about a conversion, checked once, before any slide is opened.
 
-A preset file in TOML and the command line's options fill the same fields by the same names. This module
-must not know codecs: their registry checks the codec's name and the options that it takes.
+A `ConversionConfig` has five parts, and each part declares its options: name, type, range, default and help.
+A preset in TOML, the command line and `ConversionConfig.of` spell them all flat, by the same names.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from wsicomp.codecs.registry import (
+    codec_choices,
+    codec_info,
+    create_codec,
+    named_options,
+    resolved,
+    unknown_to_openslide,
+)
 from wsicomp.concurrency import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
 from wsicomp.inputs import read_toml
+from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of
 from wsicomp.shipped import shipped_folder
 
-CHOICES = {
-    "glass": ("keep", "white", "empty"),
-    "segmenter": ("unet", "threshold"),
-    "format": ("auto", "svs", "tiff"),
-    "levels": ("source", "full"),
-    "overview": ("none", "jpeg"),
-}
-"""The values that each field of fixed choices takes, the first one or the default listed in the class."""
-
-MAGNIFICATION, HOLE_UM, SPECK_UM = 2.5, 100.0, 20.0
-"""How tissue is looked for unless told otherwise: at 4 um per px, up to these diameters in um."""
-
-NEURAL_CODECS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
-"""The codecs whose tiles only the model that made them can read."""
-
-UNKNOWN_TO_OPENSLIDE = ("jpegxl", "webp", *NEURAL_CODECS)
-"""The codecs whose files OpenSlide cannot open without an overview."""
-
-CODEC_OPTIONS = {
-    "quality": int,
-    "distance": float,
-    "effort": int,
-    "psnr": float,
-    "rate": float,
-    "model": str,
-    "min_ssim": float,
-    "min_psnr": float,
-    "max_color_shift": float,
-    "device": str,
-}
-"""The fields that are a codec's own options: None leaves them to the codec, which also checks their range."""
-
-_RANGES = {
-    "margin_um": (0, 10_000),
-    "magnification": (0.5, 40),
-    "hole_um": (0, 10_000),
-    "speck_um": (0, 1000),
-    "workers": (1, 1024),
-    "min_free": (0, 10**6),
-    "z": (0, 999),
-}
-
 _PRESETS = shipped_folder("configs") / "presets"
-_MOST_WHOLE = 1 << 53
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
-class ConversionConfig:
-    """Every choice of a conversion; each field is an option of `wsicomp convert`.
+class CodecConfig:
+    """How tissue is stored."""
 
-    `codec` is "copy" (tissue tiles byte for byte), a codec's name, or "auto": copy wherever the source's
-    tiles can be copied, else jpeg. `quality`, `distance`, `effort`, `psnr` and `rate` are the codec's own
-    options, and so are those of neural codecs: `model` is a name or a file, `min_ssim`, `min_psnr` (dB) and
-    `max_color_shift` (grey levels) say how true a tile must be to be stored that way, `device` is "auto",
-    "cpu" or "cuda". `embed_model` puts the model's decoder into the file. `lossless` repacks the source's
-    own tiles with codec jpegxl or jpeg; `restorable` keeps what rebuilds the source's file byte for byte.
-    `overview` "jpeg" stores the levels from downsample 4 on as JPEG, first in the file, so that readers
-    without the codec find their way. `strict` ends the conversion at the first damaged tile of the source.
-    `mask` is a tissue mask file that takes the segmenter's place. `weights` is the manifest of another
-    network for segmenter "unet", which reads the slide at `magnification` (2.5 is 4 um per px), fills holes
-    in tissue and drops specks of tissue smaller than discs of `hole_um` and `speck_um`. `z` is the focal
-    plane that is converted of a slide that has several, counted from 0 in the file. `margin_um` is kept
-    around the mask, in micrometres. `background` is the colour that glass becomes: "white", "auto" (the
-    slide's own glass) or "#RRGGBB". `min_free` GB stay free on the target's disk, or the conversion ends.
-    """
-
-    codec: str = "auto"
-    quality: int | None = None
-    distance: float | None = None
-    effort: int | None = None
-    psnr: float | None = None
-    rate: float | None = None
-    model: str | None = None
-    min_ssim: float | None = None
-    min_psnr: float | None = None
-    max_color_shift: float | None = None
-    device: str | None = None
-    embed_model: bool = False
-    lossless: bool = False
-    restorable: bool = False
-    overview: str = "none"
-    glass: str = "white"
-    segmenter: str = "unet"
-    weights: Path | None = None
-    magnification: float = MAGNIFICATION
-    hole_um: float = HOLE_UM
-    speck_um: float = SPECK_UM
-    mask: Path | None = None
-    margin_um: float = 50.0
-    background: str = "white"
-    format: str = "auto"
-    levels: str = "source"
-    z: int | None = None
-    label: bool = True
-    macro: bool = True
-    deidentify: bool = False
-    strict: bool = False
-    verify: bool = True
-    overwrite: bool = False
-    workers: int = field(default_factory=available_cores)
-    min_free: float = 0.0
+    name: str = option(
+        "auto",
+        "how tissue is stored; auto: copy where possible, else jpeg",
+        name="codec",
+        choices=codec_choices(),
+    )
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The codec's own options, those that were given; `wsicomp.codecs` declares them."""
+    lossless: bool = option(
+        False,
+        "repack the source's own tiles: with jpegxl so that their very bytes come back, with jpeg their "
+        "entropy coding alone; a tile that cannot be repacked stays as it is, and the report counts it",
+    )
+    restorable: bool = option(
+        False,
+        "with jpegxl --lossless or copy, and --glass keep: keep all that `wsicomp restore` needs to "
+        "give the source's file back byte for byte, and prove it",
+    )
+    overview: str = option(
+        "none",
+        "jpeg: store the levels from downsample 4 on as JPEG, and first, so that readers without "
+        "the codec open the file and find their way",
+        choices=("none", "jpeg"),
+    )
+    embed_model: bool = option(
+        False,
+        "carry a neural codec's decoder in the file: it can be opened where the model is not, in 20 years",
+    )
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            object.__setattr__(self, name, _checked(name, value))
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                found = quoted(getattr(self, name))
-                raise ConfigError(f"{name} is {found}, expected one of {', '.join(choices)}")
-        for name, (least, most) in _RANGES.items():
-            if getattr(self, name) is not None and not least <= getattr(self, name) <= most:
-                raise ConfigError(f"{name} is {quoted(getattr(self, name))}, expected {least} to {most}")
+        checked_fields(self)
+        name, implied = resolved(self.name)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "options", {**implied, **self.options})
+        self._check_options(implied)
+        if self.embed_model and not self.needs_model:
+            raise ConfigError(f"codec {self.name} has no model to embed; leave --embed-model out")
+        if self.overview != "none" and self.name not in unknown_to_openslide():
+            known = " or ".join(unknown_to_openslide())
+            raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
+        targets = self.options.keys() - {"effort"}
+        if self.lossless and targets:
+            raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
+        if self.lossless and self.name in ("auto", "copy"):
+            raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
+
+    def _check_options(self, implied: Mapping[str, Any]) -> None:
+        given = self.options
+        if self.name == "copy" and given:
+            raise ConfigError(f"codec copy takes no {min(given)}; leave it out")
+        if self.name == "auto" and (others := given.keys() - {"quality"}):
+            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
+        for name, value in implied.items():
+            if given[name] != value:
+                raise ConfigError(f"codec {value} is its {name} already; leave {name} {given[name]} out")
+        if self.name != "copy" and not self.needs_model:
+            create_codec("jpeg" if self.name == "auto" else self.name, given)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether only the model that made its tiles can read them."""
+        return self.name not in ("auto", "copy") and codec_info(self.name).needs_model
+
+
+@dataclass(frozen=True)
+class GlassConfig:
+    """What becomes of glass."""
+
+    fill: str = option(
+        "white",
+        "keep it; white: one shared blank tile, which every program tried shows; "
+        "empty: zero-byte tiles in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
+        "unreadable in most other programs",
+        name="glass",
+        choices=("keep", "white", "empty"),
+    )
+    background: str = option(
+        "white",
+        "the colour that glass becomes: white, auto (the slide's own glass), #RRGGBB",
+        metavar="COLOR",
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
             raise ConfigError(f"background is {quoted(self.background)}, expected white, auto or #RRGGBB")
-        if self.glass == "empty" and self.format == "svs":
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether no tile is taken for glass."""
+        return self.fill == "keep"
+
+
+@dataclass(frozen=True)
+class TissueConfig:
+    """How tissue is found."""
+
+    segmenter: str = option(
+        "unet",
+        "finds tissue: the U-Net, or the colour distance to white",
+        choices=("unet", "threshold"),
+    )
+    weights: Path | None = option(
+        None, "the manifest of a U-Net of your own", metavar="JSON", shapes_file=False
+    )
+    magnification: float = option(
+        2.5, "at which the U-Net reads; 2.5 is 4 um per px", least=0.5, most=40, metavar="F"
+    )
+    hole_um: float = option(
+        100.0,
+        "holes in tissue up to a disc of this diameter are tissue",
+        least=0,
+        most=10_000,
+        metavar="F",
+    )
+    speck_um: float = option(
+        20.0, "tissue smaller than a disc of this diameter is none", least=0, most=1000, metavar="F"
+    )
+    mask: Path | None = option(
+        None,
+        "tissue from a PNG, TIFF or GeoJSON file instead of a segmenter",
+        metavar="FILE",
+        shapes_file=False,
+    )
+    margin_um: float = option(50.0, "kept around tissue, in um", least=0, most=10_000, metavar="F")
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
+            raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What of the slide is written, and into which file."""
+
+    format: str = option(
+        "auto",
+        "auto: svs for an SVS source and a codec that OpenSlide reads there, else tiff",
+        choices=("auto", "svs", "tiff"),
+    )
+    levels: str = option("source", "full: add the levels that the source lacks", choices=("source", "full"))
+    z: int | None = option(
+        None,
+        "of a slide with several focal planes this one, counted from 0 as `wsicomp info` lists them",
+        least=0,
+        most=999,
+        metavar="N",
+    )
+    label: bool = option(True, "keep the label image")
+    macro: bool = option(True, "keep the macro image")
+    deidentify: bool = option(
+        False,
+        "leave out label, macro, and all that could name a patient but for what is seen on the tissue",
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How one run goes; nothing here shapes a sound file."""
+
+    strict: bool = option(False, "stop at a damaged tile of SOURCE; else they are counted", shapes_file=False)
+    verify: bool = option(True, "read the result back, and hold it against SOURCE", shapes_file=False)
+    overwrite: bool = option(False, "replace what is there already", shapes_file=False)
+    workers: int = option(
+        available_cores, "threads, one a core by default", least=1, most=1024, metavar="N", shapes_file=False
+    )
+    min_free: float = option(
+        0.0,
+        "stop rather than leave fewer GB free on TARGET's disk",
+        least=0,
+        most=10**6,
+        metavar="GB",
+        shapes_file=False,
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+
+
+@dataclass(frozen=True)
+class ConversionConfig:
+    """Every choice of a conversion.
+
+    Example:
+        >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
+        >>> config.codec.name, config.glass.fill
+        ('jpegxl', 'white')
+    """
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    glass: GlassConfig = field(default_factory=GlassConfig)
+    tissue: TissueConfig = field(default_factory=TissueConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if self.glass.fill == "empty" and self.output.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
             raise ConfigError(
                 f"glass empty does not go with format svs ({reason}); take glass white, as small"
             )
-        self._check_lossless()
-        if self.mask is not None and self.glass == "keep":
+        if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
-        if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
-            raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
+        if self.codec.restorable:
+            self._check_restorable()
 
-    def _check_lossless(self) -> None:
-        if self.embed_model and self.codec not in NEURAL_CODECS:
-            raise ConfigError(f"codec {self.codec} has no model to embed; leave --embed-model out")
-        if self.overview != "none" and self.codec not in UNKNOWN_TO_OPENSLIDE:
-            known = " or ".join(UNKNOWN_TO_OPENSLIDE)
-            raise ConfigError(f"OpenSlide reads codec {self.codec} itself: overview is for codec {known}")
-        targets = self.codec_options().keys() - {"effort"}
-        if self.lossless and targets:
-            raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
-        if self.lossless and self.codec in ("auto", "copy"):
-            raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
-        if not self.restorable:
-            return
-        if self.codec not in ("auto", "copy") and not (self.codec == "jpegxl" and self.lossless):
+    def _check_restorable(self) -> None:
+        codec, output = self.codec, self.output
+        if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
             raise ConfigError("restorable needs tiles that come back: codec jpegxl with lossless, or copy")
-        if self.glass != "keep":
-            raise ConfigError(f"restorable keeps every tile: glass is {self.glass!r}, expected 'keep'")
-        if self.deidentify or not self.label or not self.macro:
+        if not self.glass.is_kept:
+            raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
+        if output.deidentify or not output.label or not output.macro:
             raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
-        if not self.verify:
+        if not self.run.verify:
             raise ConfigError("restorable is a promise that only verifying can make; leave --no-verify out")
 
-    def codec_options(self) -> dict[str, int | float | str]:
-        """The codec's own options, those that were given."""
-        return {name: getattr(self, name) for name in CODEC_OPTIONS if getattr(self, name) is not None}
+    @classmethod
+    def of(cls, **choices: Any) -> ConversionConfig:
+        """Return the config of these options, by their flat names, with defaults for the rest.
 
-    def lasting(self) -> dict[str, str | int | float | bool | None]:
-        """The choices that shape the target's bytes, as JSON values, without those that name files."""
-        passing = {"mask", "weights", "model", "device", "workers", "overwrite", "verify", "strict"}
-        passing |= {"min_free"}
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in passing}
+        Raises:
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that do not go
+                together.
+        """
+        parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+        for name, value in choices.items():
+            if name in _PLACES:
+                part, attribute = _PLACES[name]
+                parts[part][attribute] = value
+            elif name in named_options():
+                if value is not None:
+                    parts["codec"].setdefault("options", {})[name] = named_options()[name].checked(value)
+            else:
+                near = did_you_mean(name, option_names())
+                raise ConfigError(
+                    f"unknown option {quoted(name)}{near}; known are {', '.join(option_names())}"
+                )
+        return cls(**{part: kind(**parts[part]) for part, kind in _PARTS.items()})
+
+    @classmethod
+    def preset(cls, name: str | os.PathLike[str], **choices: Any) -> ConversionConfig:
+        """Return a preset, by its name or its TOML file; `choices` take the place of what it says.
+
+        Raises:
+            ConfigError: there is no such preset, or as `of`.
+
+        Example:
+            >>> ConversionConfig.preset("archive-lossless").codec.restorable
+            True
+        """
+        return cls.of(**{**load_preset(name), **choices})
+
+    def changed(self, **choices: Any) -> ConversionConfig:
+        """Return this config with other values for some options.
+
+        Raises:
+            ConfigError: as `of`.
+        """
+        return ConversionConfig.of(**{**self.flat(), **choices})
+
+    def flat(self) -> dict[str, Value]:
+        """Return every option by its flat name; a codec's own ones only where they were given."""
+        own = {name: getattr(getattr(self, part), attribute) for name, (part, attribute) in _PLACES.items()}
+        return own | dict(self.codec.options)
+
+    def lasting(self) -> dict[str, Value]:
+        """Return the choices that shape the target's bytes, as JSON values, without the names of files."""
+        values: dict[str, Value] = dict.fromkeys(named_options())
+        values |= self.flat()
+        passing = {"device", "model"} | {name for name, each in all_options().items() if not each.shapes_file}
+        return {name: value for name, value in values.items() if name not in passing}
+
+
+_PARTS: Mapping[str, Any] = {
+    "codec": CodecConfig,
+    "glass": GlassConfig,
+    "tissue": TissueConfig,
+    "output": OutputConfig,
+    "run": RunConfig,
+}
+_PLACES = {
+    declared.name: (part, attribute)
+    for part, kind in _PARTS.items()
+    for attribute, declared in options_of(kind).items()
+}
+"""In which part, and under which name there, each option stands."""
+
+
+def all_options() -> Mapping[str, Option]:
+    """Return every option of a conversion by its flat name, a codec's own ones last."""
+    own = {each.name: each for kind in _PARTS.values() for each in options_of(kind).values()}
+    return {**own, **named_options()}
+
+
+def option_names() -> tuple[str, ...]:
+    """Return the flat names of all options."""
+    return tuple(all_options())
 
 
 def preset_names() -> tuple[str, ...]:
-    """The presets that come with wsicomp, by the names that `load_preset` takes."""
+    """Return the names of the presets that ship."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
-def load_preset(path: str | os.PathLike[str]) -> dict[str, object]:
-    """The fields that a TOML preset sets, ready to be joined by others and given to `create_config`.
-
-    `path` is a file, or the name of a preset that comes with wsicomp.
+def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the options that a TOML preset sets; `path` is a file, or the name of one that ships.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
     if os.fspath(path) in preset_names() and not Path(path).exists():
         path = _PRESETS / f"{os.fspath(path)}.toml"
-    advice = "" if os.path.lexists(path) else f"nor is it a preset: known are {', '.join(preset_names())}"
+    advice = ""
+    if not os.path.lexists(path):
+        known = ", ".join(preset_names())
+        advice = f"nor is it a preset: known are {known}{did_you_mean(os.fspath(path), preset_names())}"
     return read_toml(Path(path), ConfigError, advice)
-
-
-def create_config(values: Mapping[str, object]) -> ConversionConfig:
-    """A config from named values, the defaults for the rest.
-
-    Raises:
-        ConfigError: an unknown name, a value of the wrong type or out of range.
-    """
-    unknown = [name for name in values if name not in ConversionConfig.__dataclass_fields__]
-    if unknown:
-        known = ", ".join(ConversionConfig.__dataclass_fields__)
-        raise ConfigError(f"unknown option {quoted(unknown[0])}; known are {known}")
-    return ConversionConfig(**values)  # type: ignore[arg-type]
-
-
-def _checked(name: str, value: object) -> object:
-    default = ConversionConfig.__dataclass_fields__[name].default
-    expected = {"mask": Path, "weights": Path, "workers": int, "z": int, **CODEC_OPTIONS}.get(name) or type(
-        default
-    )
-    if value is None and default is None:
-        return None
-    if expected is Path:
-        if isinstance(value, str | Path):
-            return Path(value)
-    elif type(value) is int and abs(value) >= _MOST_WHOLE:
-        pass  # no number of anything here
-    elif type(value) is expected:
-        return value
-    elif expected is float and type(value) is int:
-        return float(value)
-    raise ConfigError(f"{name} is {quoted(value)}, expected {expected.__name__}")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.config import CODEC_OPTIONS, NEURAL_CODECS
+from wsicomp.codecs.registry import named_options, needs_model
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import JPEG, NEURAL, Level, TileEncoding
 
@@ -194,7 +194,7 @@ def figure(value: object) -> float:
 
 
 def _option(name: str, value: Any) -> int | float | bool | str:
-    expected = CODEC_OPTIONS.get(name)
+    expected = named_options()[name].kind if name in named_options() else None
     if expected in (int, float):
         return figure(value)
     if (expected is str and type(value) is not str) or type(value) not in (int, float, bool, str):
@@ -364,7 +364,7 @@ def _is_guarded(level: LevelPlan) -> bool:
 def _names_a_model(values: Any) -> bool:
     return (
         isinstance(values["name"], str)
-        and values["architecture"] in NEURAL_CODECS
+        and needs_model(_text(values["architecture"]))
         and _SHA256.fullmatch(values["sha256"]) is not None
         and type(values["embedded"]) is bool
     )

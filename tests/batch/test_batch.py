@@ -71,7 +71,7 @@ def test_every_slide_is_converted_as_convert_does_it(trees):
     assert_agrees(target)
     alone = target.parent / "alone.svs"
     for entry in entries(target).values():
-        report = convert_slide(source / entry.source, alone, replace(CONFIG, overwrite=True))
+        report = convert_slide(source / entry.source, alone, CONFIG.changed(overwrite=True))
         assert alone.read_bytes() == (target / entry.target).read_bytes()
         assert (entry.digest, entry.source_sha256) == (report.digest, report.source_sha256)
         assert entry.source_bytes == (source / entry.source).stat().st_size
@@ -119,11 +119,11 @@ def test_a_source_that_was_only_touched_is_not_converted_again(trees):
 def test_other_choices_replace_what_they_made_and_leave_no_other_name(trees):
     source, target = trees
     run(source, target)
-    result = run(source, target, replace(CONFIG, codec="jpegxl"))
+    result = run(source, target, CONFIG.changed(codec="jpegxl"))
     assert result.converted == 6
     assert sorted(files(target)) == sorted(f"{name}.tiff" for name in files(source))
     assert_agrees(target)
-    assert run(source, target, replace(CONFIG, codec="jpegxl")).converted == 0
+    assert run(source, target, CONFIG.changed(codec="jpegxl")).converted == 0
 
 
 def test_recheck_finds_one_changed_byte(trees):
@@ -199,7 +199,7 @@ def test_a_file_of_others_is_not_replaced_unless_told(trees):
     assert (result.converted, result.failed, result.is_good) == (5, 1, False)
     assert entries(target)["a/slide 0.svs"].cause == "target exists"
     assert (target / "a/slide 0.svs").read_bytes() == b"of another"
-    result = run(source, target, replace(CONFIG, overwrite=True), retry_failed=True)
+    result = run(source, target, CONFIG.changed(overwrite=True), retry_failed=True)
     assert result.is_good
     assert_agrees(target)
 
@@ -347,7 +347,7 @@ def test_trees_must_not_overlap_and_choices_must_fit(trees):
         with pytest.raises(ConfigError, match="overlap"):
             run(here, there)
     with pytest.raises(ConfigError, match="of one slide"):
-        run(source, target, replace(CONFIG, mask=source / "mask.png"))
+        run(source, target, CONFIG.changed(mask=source / "mask.png"))
     with pytest.raises(ConfigError, match="jobs is 0"):
         BatchChoices(jobs=0)
     assert not target.exists()
@@ -428,12 +428,12 @@ def test_two_changes_of_mind_leave_the_targets_of_the_first(trees):
     before = files(target)
     stop = Stop()
     stop.request()
-    assert run(source, target, replace(CONFIG, codec="jpegxl"), stop=stop).waiting == 6
+    assert run(source, target, CONFIG.changed(codec="jpegxl"), stop=stop).waiting == 6
     result = run(source, target)
     assert (result.adopted, result.is_good) == (6, True)
     assert files(target) == before
     assert_agrees(target)
-    run(source, target, replace(CONFIG, codec="jpegxl"))
+    run(source, target, CONFIG.changed(codec="jpegxl"))
     assert_agrees(target)
 
 
@@ -444,7 +444,7 @@ def test_a_target_of_a_slide_that_is_no_more_is_not_given_to_another(trees):
     run(source, target, include=both)
     (source / "x.bif").unlink()
     write_slide(source / "x.bif.tiff", 60)
-    result = run(source, target, replace(CONFIG, overwrite=True), include=both)
+    result = run(source, target, CONFIG.changed(overwrite=True), include=both)
     assert result.converted == 1
     assert_agrees(target)
     assert len(files(target)) == 2
@@ -457,7 +457,7 @@ def test_a_link_in_the_target_tree_leads_nowhere(trees):
     shutil.copy(source / "a/slide 0.svs", source / "a/x.bif")
     shutil.copy(source / "a/slide 3.svs", source / "a/x.bif.tiff")
     before = files(source)
-    result = run(source, target, replace(CONFIG, overwrite=True), include=("*.bif", "*.tiff", "*.svs"))
+    result = run(source, target, CONFIG.changed(overwrite=True), include=("*.bif", "*.tiff", "*.svs"))
     assert (result.converted, result.failed) == (4, 4)
     assert "is a link" in entries(target)["a/x.bif"].error
     assert files(source) == before

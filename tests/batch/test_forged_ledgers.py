@@ -269,7 +269,7 @@ def test_a_rebuild_that_is_killed_leaves_one_ledger_at_least(trees):
     code = f"""if 1:
         import os
         from pathlib import Path
-        from wsicomp import outputs
+        from wsicomp import atomic
         from wsicomp.batch import rebuild_ledger
         atomic.give_name = lambda *_: os._exit(9)
         rebuild_ledger(Path({str(target)!r}))"""

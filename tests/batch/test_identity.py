@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -17,7 +16,7 @@ from wsicomp.path_text import as_text
 
 NAME = "a/slide.svs"
 TARGET = f"{NAME}.tiff"
-AGAIN = replace(RESTORABLE, overwrite=True)
+AGAIN = RESTORABLE.changed(overwrite=True)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +103,7 @@ def test_another_slides_conversion_in_a_targets_place_is_told_as_what_it_is(tree
     source, target, _ = trees
     draw_tissue(tmp_path / "other.svs", 7)
     stranger = target / "a/kept.svs.tiff"
-    convert_slide(tmp_path / "other.svs", stranger, replace(CONFIG, overwrite=True))
+    convert_slide(tmp_path / "other.svs", stranger, CONFIG.changed(overwrite=True))
     assert run(source, target, RESTORABLE).converted == 1
     aside = target / ".wsicomp/aside/a/kept.svs.tiff"
     told = (
@@ -118,7 +117,7 @@ def test_a_slide_that_changed_and_is_converted_otherwise_leaves_what_was_made_be
     source, target, _ = trees
     before = (target / "a/kept.svs.tiff").read_bytes()
     draw_tissue(source / "a/kept.svs", 6)
-    assert run(source, target, replace(CONFIG, codec="jpeg")).converted == 1
+    assert run(source, target, CONFIG.changed(codec="jpeg")).converted == 1
     assert entries(target)["a/kept.svs"].target == "a/kept.svs"
     assert (target / "a/kept.svs.tiff").read_bytes() == before
     assert "stays: it was not made from this slide" in entries(target)["a/kept.svs"].notes

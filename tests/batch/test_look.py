@@ -348,7 +348,7 @@ def test_another_source_of_the_same_size_and_time_is_not_taken_for_the_one_that_
 def test_another_target_voids_it(night):
     source, target = night
     accept_slides(target, [GLASS])
-    result = run(*night, replace(CONFIG, codec="jpeg", quality=70), **DELETE)
+    result = run(*night, CONFIG.changed(codec="jpeg", quality=70), **DELETE)
     assert (source / GLASS).exists()
     assert (result.look, entries(target)[GLASS].accepted) == (2, "")
     accept_slides(target, [GLASS])
@@ -356,7 +356,7 @@ def test_another_target_voids_it(night):
     data = (target / GLASS).read_bytes()
     (target / GLASS).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     os.utime(target / GLASS, ns=(status.st_atime_ns, status.st_mtime_ns))
-    run(*night, replace(CONFIG, codec="jpeg", quality=70), **DELETE)
+    run(*night, CONFIG.changed(codec="jpeg", quality=70), **DELETE)
     assert (source / GLASS).exists()
 
 
@@ -429,7 +429,7 @@ def test_a_slide_is_named_as_listed_or_by_either_path(night, monkeypatch, capsys
     assert accept_slides(target, [str(source / GLASS)])[0].entry.source == GLASS
     monkeypatch.chdir(target)
     assert accept_slides(target, [SPECK, str(target / SPECK)])[0].is_new
-    run(source, target, replace(CONFIG, codec="jpegxl"))
+    run(source, target, CONFIG.changed(codec="jpegxl"))
     conversion = f"{GLASS}.tiff"
     assert not accept_slides(target, [TISSUE])[0].is_new
     code, out, _ = command(capsys, "accept", conversion)
@@ -441,7 +441,7 @@ def test_a_name_that_may_be_two_slides_is_refused(tmp_path, monkeypatch):
     draw_glass(tmp_path / "source/x.svs")
     draw_glass(tmp_path / "source/x.svs.tiff", seed=2)
     target = tmp_path / "target"
-    run(tmp_path / "source", target, replace(CONFIG, codec="jpegxl"))
+    run(tmp_path / "source", target, CONFIG.changed(codec="jpegxl"))
     targets = {entry.target: name for name, entry in entries(target).items()}
     both = next(name for name in targets if name in entries(target) and targets[name] != name)
     monkeypatch.chdir(target)
@@ -644,7 +644,7 @@ def test_a_dry_run_says_what_waits_to_be_looked_at_and_what_would_stay(night, ca
 
 def test_other_choices_that_find_tissue_end_the_state(night):
     _, target = night
-    run(*night, replace(CONFIG, glass="keep"))
+    run(*night, CONFIG.changed(glass="keep"))
     assert {entry.state for entry in entries(target).values()} == {State.DONE}
     assert not look_path(target, GLASS).exists()
 
@@ -692,7 +692,7 @@ def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
 
 def test_the_picture_of_a_focal_plane_is_drawn_from_the_plane_that_was_kept(tmp_path):
     z_stack(tmp_path / "stack.svs")
-    convert_slide(tmp_path / "stack.svs", tmp_path / "plane.svs", replace(CONFIG, z=1, glass="keep"))
+    convert_slide(tmp_path / "stack.svs", tmp_path / "plane.svs", CONFIG.changed(z=1, glass="keep"))
     paths = [tmp_path / name for name in ("stack.svs", "plane.svs", "look.jpg", "audit.jpg")]
     found = PictureJob("stack.svs", *paths, 1).run(lambda *_: None)
     assert (found.state, found.error) == (State.DONE, "")

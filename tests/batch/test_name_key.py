@@ -17,7 +17,7 @@ from wsicomp.cli import main
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 
-CONFIG = ConversionConfig(glass="keep", deidentify=True, workers=1)
+CONFIG = ConversionConfig.of(glass="keep", deidentify=True, workers=1)
 
 
 def test_targets_are_named_by_digests_and_the_key_lies_apart(tmp_path):
@@ -62,7 +62,7 @@ def test_a_ledger_that_was_rebuilt_without_the_key_knows_its_slides_again_by_the
     result = deidentified(night)
     assert (result.converted, result.adopted, result.failures) == (0, 2, 0)
     assert {name: entry.target for name, entry in entries(target).items()} == before
-    other = replace(CONFIG, codec="jpeg", quality=80)
+    other = CONFIG.changed(codec="jpeg", quality=80)
     for converted in (2, 0):
         result = deidentified(night, other)
         assert (result.converted, result.failures) == (converted, 0)
@@ -85,7 +85,7 @@ def test_rows_that_an_earlier_run_left_twice_become_one(night):
 
 def test_a_source_in_quarantine_is_known_by_the_key_too(night):
     _, target, _ = night
-    config = replace(CONFIG, codec="jpeg", quality=50)
+    config = CONFIG.changed(codec="jpeg", quality=50)
     removal = {"delete_source": True, "even_if_lossy": True, "min_saving": 0}
     assert deidentified(night, config, **removal).quarantined == 2
     rebuilt(target)
@@ -101,7 +101,7 @@ def test_a_key_in_a_tree_or_without_deidentify_is_refused(tmp_path):
         with pytest.raises(ConfigError, match="apart from both trees"):
             run_batch(source, target, CONFIG, BatchChoices(name_key=place))
     with pytest.raises(ConfigError, match="deidentify"):
-        run_batch(source, target, ConversionConfig(glass="keep"), BatchChoices(name_key=tmp_path / "key"))
+        run_batch(source, target, ConversionConfig.of(glass="keep"), BatchChoices(name_key=tmp_path / "key"))
     (tmp_path / "broken").write_text("{")
     with pytest.raises(ConfigError, match="no key"):
         run_batch(source, target, CONFIG, BatchChoices(name_key=tmp_path / "broken"))

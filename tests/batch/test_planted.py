@@ -269,7 +269,7 @@ def job(trees, source="a/slide.svs", target="a/slide.svs", config=CONFIG, **chan
         there / target,
         there,
         BatchChoices().selection(here),
-        replace(config, workers=1),
+        config.changed(workers=1),
         audit_path(there, source),
         look_path(there, source),
         there / FOLDER / "aside" / target,
@@ -591,7 +591,7 @@ def test_trees_that_a_mount_shows_twice_are_refused(tmp_path, trees, victim, bin
     else:
         bind(source / "a", target / "x/y")
     with pytest.raises(ConfigError, match=r"overlap, for .* is the same folder as"):
-        run(source, target, replace(CONFIG, overwrite=True))
+        run(source, target, CONFIG.changed(overwrite=True))
     assert facts(victim) == before
     assert not (trees[0] / FOLDER).exists()
 

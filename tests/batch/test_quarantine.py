@@ -120,7 +120,7 @@ def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     with pytest.raises(ConfigError, match="delete-source-after-verify"):
         BatchChoices(even_if_lossy=True)
     with pytest.raises(ConfigError, match="leave --no-verify out"):
-        run(source, target, replace(CONFIG, verify=False), **DELETE, even_if_lossy=True)
+        run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
     assert "cannot restore it" in proof(trees).error
     assert slides(source) == before
@@ -130,7 +130,7 @@ def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
 
 def test_what_was_converted_without_verify_stays(trees):
     source, target = trees
-    run(source, target, replace(CONFIG, verify=False))
+    run(source, target, CONFIG.changed(verify=False))
     assert run(source, target, **DELETE, even_if_lossy=True).quarantined == 0
     assert len(slides(source)) == 3
 
@@ -138,7 +138,7 @@ def test_what_was_converted_without_verify_stays(trees):
 def test_a_source_with_damaged_tiles_stays_even_if_told_twice(trees):
     source, target = trees
     tiffs.damage_tile(source / "a/slide 0.svs", 5)
-    config = replace(CONFIG, codec="jpeg", glass="keep")
+    config = CONFIG.changed(codec="jpeg", glass="keep")
     assert run(source, target, config, **DELETE, even_if_lossy=True).quarantined == 2
     assert "1 damaged tile in it: keep it" in entries(target)["a/slide 0.svs"].kept_because
     assert (source / "a/slide 0.svs").exists()

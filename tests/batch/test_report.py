@@ -116,7 +116,7 @@ def test_every_note_of_a_conversion_is_in_ledger_table_json_page_and_lines(tmp_p
     named = f"{tiffs.DESCRIPTION.format(200, 200)}|User = somebody"
     tiffs.write_tiff(source / "slide 0.svs", 200, 200, description=named)
     tiffs.damage_tile(source / "slide 0.svs", 5)
-    config = replace(CONFIG, codec="jpegxl", glass="keep", deidentify=True)
+    config = CONFIG.changed(codec="jpegxl", glass="keep", deidentify=True)
     run(source, target, config)
     alone = convert_slide(source / "slide 0.svs", tmp_path / "alone.tiff", config)
     wanted = [f"left out: {', '.join(alone.dropped)}", *alone.notes]
@@ -145,12 +145,12 @@ def test_every_note_of_a_conversion_is_in_ledger_table_json_page_and_lines(tmp_p
 def test_what_was_to_be_foreseen_is_told_in_its_line_alone(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     write_slide(source / "slide.svs")
-    run(source, target, replace(CONFIG, codec="copy", quality=80))
+    run(source, target, CONFIG.changed(codec="webp", format="svs"))
     entry = entries(target)["slide.svs"]
     assert (entry.cause, entry.trace) == ("choices do not fit", "")
-    assert entry.error == "codec copy takes no quality; leave it out"
+    assert entry.error == "OpenSlide opens no svs with webp in it; take format tiff"
     (source / "bad.svs").write_bytes(b"no slide")
-    run(source, target, replace(CONFIG, codec="copy", quality=80))
+    run(source, target, CONFIG.changed(codec="webp", format="svs"))
     write_html(target, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text("utf-8")
     assert entry.error in page

@@ -14,10 +14,10 @@ from wsicomp.config import ConversionConfig
 from wsicomp.path_text import as_path, as_text
 
 HOOKS = Path(__file__).parent / "hooks"
-CONFIG = ConversionConfig(segmenter="threshold", margin_um=0)
+CONFIG = ConversionConfig.of(segmenter="threshold", margin_um=0)
 """With the colour threshold: the network would see no tissue in a drawn disc, and takes longer."""
 
-RESTORABLE = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True)
+RESTORABLE = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True)
 
 
 def write_slide(path, number=0, side=200):

@@ -77,7 +77,7 @@ def tile_of(path):
 
 
 def convert(source, target, **options):
-    return wsicomp.convert_slide(source, target, ConversionConfig(**({"glass": "keep"} | options)))
+    return wsicomp.convert_slide(source, target, ConversionConfig.of(**({"glass": "keep"} | options)))
 
 
 def is_refused_by_openslide(markers):

@@ -5,8 +5,7 @@ import pytest
 
 from tests.codecs.test_contract import created, drawn
 from wsicomp.codecs.embedded_text import bare, shared_tables
-from wsicomp.codecs.registry import codec_names, decode_tile
-from wsicomp.config import NEURAL_CODECS
+from wsicomp.codecs.registry import codec_names, decode_tile, needs_model
 from wsicomp.geometry import Size
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -88,7 +87,7 @@ def test_pictures_stay(name):
     assert (decode_tile(rebuilt(NONE[name])) == decode_tile(NONE[name])).all()
 
 
-@pytest.mark.parametrize("name", [name for name in codec_names() if name not in NEURAL_CODECS])
+@pytest.mark.parametrize("name", [name for name in codec_names() if not needs_model(name)])
 def test_what_our_codecs_write_stays(name):
     codec = created(name, {})
     tile = EncodedTile(codec.encode(drawn(SIZE)), codec.encoding, SIZE)

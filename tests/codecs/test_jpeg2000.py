@@ -80,7 +80,7 @@ def test_a_codec_is_guarded_if_it_measures_its_tiles():
 @pytest.mark.parametrize("options", [{"psnr": 37.0}, {"rate": 60.0}], ids=str)
 def test_a_conversion_reports_its_least_psnr_and_verify_finds_it_again(options, tmp_path):
     truth = write_pale_slide(tmp_path / "pale.tif")
-    config = ConversionConfig(codec="jpeg2000", glass="keep", workers=1, **options)
+    config = ConversionConfig.of(codec="jpeg2000", glass="keep", workers=1, **options)
     report = convert_slide(tmp_path / "pale.tif", tmp_path / "out.svs", config)
     shown = tifffile.imread(tmp_path / "out.svs", series=0)
     tiles = [
@@ -98,7 +98,9 @@ def test_a_conversion_reports_its_least_psnr_and_verify_finds_it_again(options, 
 
 
 def test_verify_finds_the_tiles_that_0_5_0_left_under_their_psnr():
-    found = verify(FIXTURES / "jpeg2000_pale.target.svs", FIXTURES / "jpeg2000_pale.source.tif")
+    found = verify(
+        FIXTURES / "v050" / "jpeg2000_pale.target.svs", FIXTURES / "v050" / "jpeg2000_pale.source.tif"
+    )
     assert {problem.code for problem in found.problems} == {"tile-unfaithful"}
     assert all("PSNR 36." in problem.message for problem in found.problems)
     assert found.measured.least_psnr < 37

@@ -2,33 +2,34 @@ import sys
 
 import pytest
 
-from wsicomp import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError, codecs
+from wsicomp import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
+from wsicomp.codecs import registry
 
 
 def test_an_unknown_codec_lists_the_known_ones():
     with pytest.raises(UnknownCodecError, match="jpeg"):
-        codecs.create_codec("mp3")
+        registry.create_codec("mp3")
 
 
 def test_an_unknown_compression_lists_the_known_ones():
     with pytest.raises(UnsupportedSlideError, match=r"34712.*33005"):
-        codecs.tile_format(34712)
-    assert not codecs.can_decode(34712)
+        registry.tile_format(34712)
+    assert not registry.can_decode(34712)
 
 
 def test_a_codec_whose_library_is_missing_prints_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "wsicomp.codecs.jpeg", None)
     with pytest.raises(CodecUnavailableError, match="pip install"):
-        codecs.create_codec("jpeg")
+        registry.create_codec("jpeg")
 
 
 def test_a_library_that_is_there_and_does_not_load_is_not_called_missing(monkeypatch):
     def fail(_):
         raise ImportError("libtorch_cpu.so: failed to map segment", name="_C")
 
-    monkeypatch.setattr(codecs, "import_module", fail)
+    monkeypatch.setattr(registry, "import_module", fail)
     with pytest.raises(CodecUnavailableError, match=r"cannot be loaded \(libtorch_cpu") as error:
-        codecs.create_codec("mbt2018-mean")
+        registry.create_codec("mbt2018-mean")
     assert "missing" not in str(error.value)
 
 
@@ -51,9 +52,9 @@ def test_a_library_that_is_there_and_does_not_load_is_not_called_missing(monkeyp
 )
 def test_a_codec_refuses_what_it_does_not_take(name, options, told):
     with pytest.raises(ConfigError, match=told):
-        codecs.create_codec(name, options)
+        registry.create_codec(name, options)
 
 
 def test_a_codec_without_a_lossless_road_says_who_has_one():
     with pytest.raises(ConfigError, match="take jpegxl or jpeg"):
-        codecs.create_transcoder("webp")
+        registry.create_transcoder("webp")

@@ -9,7 +9,7 @@ from wsicomp.compare import ComparisonChoices, parse_codecs
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
-BASE = ConversionConfig(segmenter="threshold", overwrite=True, workers=2)
+BASE = ConversionConfig.of(segmenter="threshold", overwrite=True, workers=2)
 
 
 def draw_slide(path: Path, seed=0, size=(1500, 1300), tissue=0.4, **form) -> Path:

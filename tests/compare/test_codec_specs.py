@@ -27,7 +27,7 @@ from wsicomp.compare.codec_specs import DEFAULT_CODECS, parse_candidate, parse_c
 def test_short_names_stand_for_choices_of_a_conversion(text, choices):
     found = parse_candidate(text)
     assert (found.label, dict(found.choices)) == (text, choices)
-    assert found.config(ConversionConfig(), "keep").codec == choices["codec"]
+    assert found.config(ConversionConfig(), "keep").codec.name == choices["codec"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
 from wsicomp.compare import Rates, Status, compare_slides
 from wsicomp.compare.codec_specs import REFERENCE
 from wsicomp.compare.tile_quality import tissue_tiles
-from wsicomp.config import create_config, load_preset
+from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, TargetExistsError
 from wsicomp.formats.opening import open_slide
@@ -242,7 +242,7 @@ def test_a_setting_for_a_quality_lands_near_it_on_tiles_held_out(codec, tmp_path
     assert row.quality.ssim == pytest.approx(0.95, abs=0.004)
     preset = load_preset(tmp_path / "out" / landing.preset)
     target = tmp_path / "again.tiff"
-    report = convert_slide(path, target, create_config({**preset, "segmenter": "threshold"}))
+    report = convert_slide(path, target, ConversionConfig.of(**{**preset, "segmenter": "threshold"}))
     assert report.codec == landing.setting["codec"]
 
 

@@ -24,7 +24,7 @@ def slide(tmp_path_factory):
 CONFIGS = (forged.COPIED, forged.ENCODED, forged.EMPTIED, forged.KEPT, forged.PACKED, forged.RESTORABLE)
 
 
-@pytest.mark.parametrize("config", [*CONFIGS, replace(forged.ENCODED, background="auto", levels="full")])
+@pytest.mark.parametrize("config", [*CONFIGS, forged.ENCODED.changed(background="auto", levels="full")])
 def test_the_plan_of_a_conversion_has_no_flaw(slide, config):
     plan = prepare(slide, config, Stages()).plan
     read = ConversionPlan.from_json(plan.to_json())

@@ -51,7 +51,7 @@ def streams(path):
 
 
 def convert(source, target, **options):
-    config = ConversionConfig(**({"glass": "keep", "deidentify": True, "workers": 1} | options))
+    config = ConversionConfig.of(**({"glass": "keep", "deidentify": True, "workers": 1} | options))
     return wsicomp.convert_slide(source, target, config)
 
 
@@ -179,7 +179,7 @@ def test_what_was_rebuilt_passes_beside_its_source_and_is_taken_on_by_a_batch(na
     draw(source)
     options = {"codec": "copy", "format": "tiff"}
     convert(source, target, **options)
-    config = ConversionConfig(glass="keep", deidentify=True, workers=1, **options)
+    config = ConversionConfig.of(glass="keep", deidentify=True, workers=1, **options)
     with closing(open_source(source, target)) as slide, closing(open_tiff(target)) as converted:
         sha256 = file_sha256(source)
         assert not verify_slide(target, slide, sha256, 1, untold).problems

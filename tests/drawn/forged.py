@@ -41,16 +41,16 @@ SIDE, TILE = 512, 128
 TISSUE, GLASS = (176, 92, 150), (238, 236, 240)
 _TEXT = "Aperio Image Library v12.0\r\n{0}x{0} ({1}x{1}) JPEG/RGB Q=90|AppMag = 20|MPP = 0.5"
 
-COPIED = ConversionConfig(segmenter="threshold", margin_um=0)
-ENCODED = replace(COPIED, codec="jpeg", quality=90)
-EMPTIED = replace(COPIED, codec="jpegxl", glass="empty", effort=1)
-KEPT = replace(COPIED, codec="jpeg", quality=90, glass="keep")
-PACKED = replace(COPIED, codec="jpegxl", lossless=True)
-RESTORABLE = replace(COPIED, codec="jpegxl", lossless=True, glass="keep", restorable=True)
-GUARDED = replace(COPIED, codec="jpeg2000", format="svs")
-EXACT = replace(COPIED, codec="none")
-POOR = replace(COPIED, codec="jpeg", quality=1)
-WEBP = replace(COPIED, codec="webp", quality=80)
+COPIED = ConversionConfig.of(segmenter="threshold", margin_um=0)
+ENCODED = COPIED.changed(codec="jpeg", quality=90)
+EMPTIED = COPIED.changed(codec="jpegxl", glass="empty", effort=1)
+KEPT = COPIED.changed(codec="jpeg", quality=90, glass="keep")
+PACKED = COPIED.changed(codec="jpegxl", lossless=True)
+RESTORABLE = COPIED.changed(codec="jpegxl", lossless=True, glass="keep", restorable=True)
+GUARDED = COPIED.changed(codec="jpeg2000", format="svs")
+EXACT = COPIED.changed(codec="none")
+POOR = COPIED.changed(codec="jpeg", quality=1)
+WEBP = COPIED.changed(codec="webp", quality=80)
 
 
 def draw_two(folder: Path) -> tuple[Path, Path]:

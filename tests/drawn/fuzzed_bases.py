@@ -75,7 +75,7 @@ def picture(folder):
 def _converted(folder, name, **config):
     source = _slide(folder, f"source-of-{name}.svs")
     target = folder / name
-    convert_slide(source, target, ConversionConfig(workers=1, overwrite=True, **config))
+    convert_slide(source, target, ConversionConfig.of(workers=1, overwrite=True, **config))
     source.unlink()
     return target
 

@@ -62,7 +62,7 @@ def with_free(monkeypatch, *left):
 def test_tiles_that_a_source_stores_once_are_stored_once(tmp_path, options):
     pixels = bombs.shared_tile(tmp_path / "source.tiff", side=8)
     report = wsicomp.convert_slide(
-        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig(**KEPT | options)
+        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig.of(**KEPT | options)
     )
     assert report.target_bytes < 1.5 * report.source_bytes
     with wsicomp.open_slide(tmp_path / "target.tiff") as slide:
@@ -81,7 +81,7 @@ def test_tiles_that_a_source_stores_once_are_stored_once(tmp_path, options):
 def test_openslide_shows_tiles_that_share_their_bytes(tmp_path):
     pixels = bombs.shared_tile(tmp_path / "source.tiff", side=3)
     wsicomp.convert_slide(
-        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig(codec="copy", **KEPT)
+        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig.of(codec="copy", **KEPT)
     )
     with openslide.OpenSlide(tmp_path / "target.tiff") as slide:
         shown = np.asarray(slide.read_region((512, 256), 0, (256, 256)).convert("RGB"))
@@ -92,14 +92,16 @@ def test_a_target_that_has_no_room_is_not_begun(tmp_path, monkeypatch):
     source = tiffs.write_tiff(tmp_path / "source.svs", pixels=bombs.noise(512), compression=None)
     with_free(monkeypatch, 500_000)
     with pytest.raises(SlideWriteError, match="make room"):
-        wsicomp.convert_slide(source, tmp_path / "a.svs", ConversionConfig(codec="none", **KEPT))
+        wsicomp.convert_slide(source, tmp_path / "a.svs", ConversionConfig.of(codec="none", **KEPT))
     with_free(monkeypatch, 1_500_000)
     with pytest.raises(SlideWriteError, match="to stay free"):
         wsicomp.convert_slide(
-            source, tmp_path / "a.svs", ConversionConfig(codec="none", min_free=0.001, **KEPT)
+            source, tmp_path / "a.svs", ConversionConfig.of(codec="none", min_free=0.001, **KEPT)
         )
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
-    assert wsicomp.convert_slide(source, tmp_path / "a.svs", ConversionConfig(codec="none", **KEPT)).verified
+    assert wsicomp.convert_slide(
+        source, tmp_path / "a.svs", ConversionConfig.of(codec="none", **KEPT)
+    ).verified
 
 
 def test_writing_ends_where_the_disk_would_have_too_little_left(tmp_path, monkeypatch, capsys):
@@ -113,7 +115,7 @@ def test_writing_ends_where_the_disk_would_have_too_little_left(tmp_path, monkey
 
 
 def test_what_stays_free_does_not_change_what_is_written():
-    assert ConversionConfig(min_free=3).lasting() == ConversionConfig().lasting()
+    assert ConversionConfig.of(min_free=3).lasting() == ConversionConfig().lasting()
 
 
 def test_large_tiles_are_worked_on_one_at_a_time(tmp_path, monkeypatch):
@@ -127,7 +129,7 @@ def test_large_tiles_are_worked_on_one_at_a_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(TileMaker, "tiles", made)
     with closing(open_slide(tmp_path / "source.tiff")) as slide:
-        plan = plan_slide(tmp_path / "source.tiff", ConversionConfig(codec="copy", **KEPT))
+        plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(codec="copy", **KEPT))
         assert len(list(stream_level(slide, plan.levels[0], Manner(), 8))) == 6
     assert set(at_once) == {1}
 
@@ -144,7 +146,7 @@ def test_how_many_tiles_are_worked_on_comes_from_their_size_and_the_machine(monk
 def test_a_slide_of_really_large_tiles_is_converted(tmp_path):
     color = bombs.large_tiles(tmp_path / "source.tiff", columns=1, rows=1)
     report = wsicomp.convert_slide(
-        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig(codec="jpeg", **KEPT)
+        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig.of(codec="jpeg", **KEPT)
     )
     assert report.verified
     with openslide.OpenSlide(tmp_path / "target.tiff") as slide:
@@ -168,7 +170,7 @@ def test_a_tile_of_many_scans_is_lost_and_told(tmp_path):
             with pytest.raises(TileReadError, match="scans, expected at most 500"):
                 read(TileIndex(0, 1, 1))
     report = wsicomp.convert_slide(
-        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig(codec="jpeg", **KEPT)
+        tmp_path / "source.tiff", tmp_path / "target.tiff", ConversionConfig.of(codec="jpeg", **KEPT)
     )
     assert report.levels[0].lost == 3
 
@@ -226,7 +228,7 @@ def test_the_size_that_jpegxl_states_is_read(width, height):
 def archive(tmp_path_factory):
     folder = tmp_path_factory.mktemp("archive")
     tiffs.write_tiff(folder / "source.svs", 400, 300)
-    wsicomp.convert_slide(folder / "source.svs", folder / "archive.tiff", ConversionConfig(**PACKED))
+    wsicomp.convert_slide(folder / "source.svs", folder / "archive.tiff", ConversionConfig.of(**PACKED))
     return folder / "archive.tiff"
 
 
@@ -267,7 +269,7 @@ def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch,
     with (tmp_path / "s.svs").open("r+b") as file:
         file.truncate(1 << 26)
     monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
-    report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig(**PACKED))
+    report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig.of(**PACKED))
     assert any("needs wsicomp restore --trust" in note for note in report.notes)
     assert main(["verify", str(tmp_path / "a.tiff")]) == 1
     assert "--trust" in capsys.readouterr().out
@@ -321,7 +323,7 @@ def test_a_profile_of_gigabytes_is_refused(tmp_path):
 def test_a_macro_that_no_memory_holds_is_told_when_it_is_asked_for(tmp_path, monkeypatch):
     bombs.large_macro(tmp_path / "source.svs", side=3000)
     wsicomp.convert_slide(
-        tmp_path / "source.svs", tmp_path / "target.svs", ConversionConfig(codec="none", **KEPT)
+        tmp_path / "source.svs", tmp_path / "target.svs", ConversionConfig.of(codec="none", **KEPT)
     )
     with wsicomp.open_slide(tmp_path / "target.svs") as slide:
         assert slide.associated_images["macro"].size == (3000, 3000)
@@ -370,7 +372,7 @@ def test_openslide_does_not_see_a_text_of_millions_of_fields(tmp_path, capsys):
 
 def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_path):
     text = bombs.long_text(tmp_path / "source.svs", "|a=b", times=20_000)
-    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig(**KEPT))
+    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig.of(**KEPT))
     with openslide.OpenSlide(tmp_path / "a.svs") as slide:
         assert slide.properties["openslide.mpp-x"] == "0.5"
         assert len(slide.properties["openslide.comment"]) < 60_000
@@ -382,11 +384,11 @@ def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_pat
 @pytest.mark.parametrize("target", ["a.svs", "a.tiff"])
 def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, piece, times, target):
     text = bombs.long_text(tmp_path / "source.svs", piece, times)
-    report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / target, ConversionConfig(**KEPT))
+    report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / target, ConversionConfig.of(**KEPT))
     assert report.target_bytes < 4_000_000
     with closing(open_slide(tmp_path / target)) as slide:
         assert slide.info.description.endswith(text)
-    wsicomp.convert_slide(tmp_path / target, tmp_path / f"again{target}", ConversionConfig(**KEPT))
+    wsicomp.convert_slide(tmp_path / target, tmp_path / f"again{target}", ConversionConfig.of(**KEPT))
     with closing(open_slide(tmp_path / f"again{target}")) as slide:
         assert slide.info.description.endswith(text)
 
@@ -396,7 +398,7 @@ def test_texts_that_no_target_holds_are_refused_before_a_tile_is_written(tmp_pat
     monkeypatch.setattr("wsicomp.conversion.convert.MOST_PACKET_BYTES", 2_000_000)
     monkeypatch.setattr("wsicomp.conversion.convert.stream_level", None)
     with pytest.raises(UnsupportedSlideError, match="its texts may take 6 MB"):
-        wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig(**KEPT))
+        wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", ConversionConfig.of(**KEPT))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
 
 
@@ -427,7 +429,7 @@ def test_tiles_that_share_their_bytes_are_decoded_once_for_the_overview(
 
 def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monkeypatch):
     tiffs.write_tiff(tmp_path / "source.svs", 4096, 4096, tile=(256, 256))
-    options = ConversionConfig(segmenter="threshold", margin_um=0, workers=2)
+    options = ConversionConfig.of(segmenter="threshold", margin_um=0, workers=2)
     report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", options)
     assert report.levels[0].blank > 50
     with closing(open_slide(tmp_path / "a.svs")) as slide:
@@ -440,14 +442,14 @@ def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monk
 def test_tiles_without_bytes_are_not_surveyed(tmp_path, monkeypatch):
     bombs.one_tile(tmp_path / "source.tiff", 512, 12, 9, is_shared=False)
     monkeypatch.setattr("wsicomp.tissue.glass.GlassGuard.find", None)
-    plan = plan_slide(tmp_path / "source.tiff", ConversionConfig(segmenter="threshold", margin_um=0))
+    plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(segmenter="threshold", margin_um=0))
     assert plan.levels[0].count(TileAction.COPY) == 1
 
 
 def test_a_slide_too_large_for_its_mask_is_refused_before_a_pixel_is_read(tmp_path, monkeypatch):
     bombs.one_tile(tmp_path / "source.tiff", 4096, 25, 25)
     monkeypatch.setattr("wsicomp.conversion.prepare.check_reading", lambda *_: [])
-    monkeypatch.setattr("wsicomp.conversion.prepare.read_overview", None)
+    monkeypatch.setattr("wsicomp.tissue.findings.read_overview", None)
     with pytest.raises(ConfigError, match=r"source\.tiff: a mask of 12800 x 12800 px"):
         plan_slide(tmp_path / "source.tiff")
 

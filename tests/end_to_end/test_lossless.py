@@ -15,9 +15,9 @@ from tests import tiffs
 from tests.codecs.test_contract import drawn
 from tests.conftest import REAL_SLIDES
 from tests.paths import ROOT
-from wsicomp import ConfigError, ConversionConfig, TileReadError
+from wsicomp import ConfigError, TileReadError
 from wsicomp.codecs.registry import create_transcoder
-from wsicomp.config import create_config, load_preset
+from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.geometry import Size
 from wsicomp.slide import EncodedTile, TileEncoding
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 
 def convert(source, target, **options):
-    return wsicomp.convert_slide(source, target, ConversionConfig(**({"glass": "keep"} | options)))
+    return wsicomp.convert_slide(source, target, ConversionConfig.of(**({"glass": "keep"} | options)))
 
 
 def tile_bytes(path):
@@ -232,12 +232,12 @@ def jpeg2000(tmp_path_factory):
 def test_what_is_advised_where_jpeg_2000_stands_in_the_way_works(jpeg2000, options, told, instead, tmp_path):
     given = {"codec": "jpegxl", "lossless": True, "glass": "white", **options}
     with pytest.raises(ConfigError, match=told):
-        wsicomp.plan_slide(jpeg2000, ConversionConfig(**given))
+        wsicomp.plan_slide(jpeg2000, ConversionConfig.of(**given))
     assert convert(jpeg2000, tmp_path / "a.tiff", **{**given, **instead}).verified
 
 
 def test_an_svs_of_jpeg_cannot_have_an_overview(source):
-    config = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", overview="jpeg", format="svs")
+    config = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", overview="jpeg", format="svs")
     with pytest.raises(ConfigError, match="no svs with jpegxl in it; take format tiff"):
         wsicomp.plan_slide(source, config)
 
@@ -343,7 +343,9 @@ def layouts_with_comment(comment):
 )
 def test_every_preset_converts(preset, source, tmp_path):
     values = load_preset(preset)
-    report = wsicomp.convert_slide(source, tmp_path / "a.tiff", create_config(values | {"overwrite": True}))
+    report = wsicomp.convert_slide(
+        source, tmp_path / "a.tiff", ConversionConfig.of(**(values | {"overwrite": True}))
+    )
     assert report.verified
     assert preset.read_text().startswith("# ")
 

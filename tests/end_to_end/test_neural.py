@@ -21,7 +21,7 @@ from tests.paths import ROOT
 from tests.verification.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
 from wsicomp.cli import main
-from wsicomp.codecs.neural import networks, runtime, store
+from wsicomp.codecs.neural import build, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.formats.opening import open_slide
@@ -45,7 +45,7 @@ def source(tmp_path_factory):
 
 
 def convert(source, target, **options):
-    config = ConversionConfig(**({"codec": CODEC, "glass": "keep"} | options))
+    config = ConversionConfig.of(**({"codec": CODEC, "glass": "keep"} | options))
     return wsicomp.convert_slide(source, target, config)
 
 
@@ -250,7 +250,7 @@ def test_a_carried_model_that_does_not_fit_into_memory_is_not_damaged(source, tm
         raise MemoryError
 
     monkeypatch.setattr(runtime, "_networks", {})
-    monkeypatch.setitem(networks.ARCHITECTURES, CODEC, fail)
+    monkeypatch.setitem(build.ARCHITECTURES, CODEC, fail)
     found = verify_slide(tmp_path / "a.tiff", None, None, 2, untold).problems
     assert [problem.code for problem in found] == ["model-missing"]
     assert "its model cannot run on this machine (MemoryError)" in found[0].message
@@ -339,12 +339,12 @@ def test_verify_against_the_source_measures_each_neural_tile_again(source, tmp_p
 )
 def test_neural_tiles_are_not_carried_on(converted, tmp_path, options):
     with pytest.raises(ConfigError, match="take codec jpeg"):
-        wsicomp.convert_slide(converted[0], tmp_path / "a.tiff", ConversionConfig(glass="keep", **options))
+        wsicomp.convert_slide(converted[0], tmp_path / "a.tiff", ConversionConfig.of(glass="keep", **options))
     assert not list(tmp_path.iterdir())
 
 
 def test_codec_auto_makes_jpeg_of_neural_tiles(converted, tmp_path):
-    report = wsicomp.convert_slide(converted[0], tmp_path / "a.svs", ConversionConfig(glass="keep"))
+    report = wsicomp.convert_slide(converted[0], tmp_path / "a.svs", ConversionConfig.of(glass="keep"))
     assert report.codec == "jpeg"
     assert report.verified
 
@@ -375,7 +375,7 @@ def test_a_preset_s_model_may_be_left_out(source, tmp_path, capsys):
 
 def test_a_neural_file_becomes_a_slide_for_every_program(converted, tmp_path):
     report = wsicomp.convert_slide(
-        converted[0], tmp_path / "back.svs", ConversionConfig(codec="jpeg", quality=95, glass="keep")
+        converted[0], tmp_path / "back.svs", ConversionConfig.of(codec="jpeg", quality=95, glass="keep")
     )
     assert report.verified
     with openslide.OpenSlide(tmp_path / "back.svs") as slide, wsicomp.open_slide(converted[0]) as neural:
@@ -400,7 +400,7 @@ def test_a_device_that_is_not_there_is_no_damage_of_tiles(converted, tmp_path, m
     monkeypatch.setenv("WSICOMP_DEVICE", "cuda")
     with pytest.raises(SlideAccessError, match="torch finds none here"):
         wsicomp.open_slide(converted[0])
-    config = ConversionConfig(codec="jpeg", glass="keep")
+    config = ConversionConfig.of(codec="jpeg", glass="keep")
     with pytest.raises(SlideReadError, match="torch finds none here"):
         wsicomp.convert_slide(converted[0], tmp_path / "a.svs", config)
     assert not list(tmp_path.iterdir())
@@ -415,7 +415,9 @@ def test_a_model_that_cannot_run_is_no_damage_of_tiles(converted, tmp_path, monk
 
     monkeypatch.setattr(runtime, "pixels_of", fail)
     with pytest.raises(SlideReadError, match=r"level 0.*cannot run"):
-        wsicomp.convert_slide(converted[0], tmp_path / "a.svs", ConversionConfig(codec="jpeg", glass="keep"))
+        wsicomp.convert_slide(
+            converted[0], tmp_path / "a.svs", ConversionConfig.of(codec="jpeg", glass="keep")
+        )
     assert not list(tmp_path.iterdir())
     with wsicomp.open_slide(converted[0]) as slide, pytest.raises(SlideAccessError, match="cannot run"):
         slide.read_region((0, 0), 0, (600, 300))

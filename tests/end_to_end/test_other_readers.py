@@ -51,7 +51,7 @@ def slide(request, tmp_path_factory):
 def target(request, slide):
     codec, container = request.param.split("-")
     path = slide.with_name(f"{request.param}.{container}")
-    config = ConversionConfig(codec=codec, format=container, background="#fa1efa", margin_um=20)
+    config = ConversionConfig.of(codec=codec, format=container, background="#fa1efa", margin_um=20)
     report = wsicomp.convert_slide(slide, path, config)
     assert report.levels[0].blank > 4
     return path

@@ -33,7 +33,7 @@ def source(request):
 
 @pytest.mark.parametrize(("codec", "glass"), WAYS, ids="-".join)
 def test_a_real_slide_converts_and_opens_as_before(source, codec, glass, tmp_path):
-    target, config = tmp_path / "target.svs", ConversionConfig(codec=codec, glass=glass)
+    target, config = tmp_path / "target.svs", ConversionConfig.of(codec=codec, glass=glass)
     if not suits(source, codec, glass):
         with pytest.raises(ConfigError, match="codec jpeg"):
             wsicomp.convert_slide(source, target, config)
@@ -65,7 +65,7 @@ def test_every_copied_tile_shows_the_very_pixels_of_the_source(source, glass, tm
     if not suits(source, "copy", glass):
         pytest.skip(f"{source.name} has no tiles that can be copied with glass {glass}")
     target = tmp_path / "target.svs"
-    config = ConversionConfig(codec="copy", glass=glass)
+    config = ConversionConfig.of(codec="copy", glass=glass)
     plan = wsicomp.plan_slide(source, config)
     wsicomp.convert_slide(source, target, config)
     copied = 0
@@ -89,7 +89,7 @@ def test_a_dicom_slide_can_become_an_svs(tmp_path):
     slides = [path for path in REAL_SLIDES if path.suffix == ".dcm"]
     for path in slides:
         wsicomp.convert_slide(
-            path, tmp_path / f"{path.stem}.svs", ConversionConfig(format="svs", glass="keep")
+            path, tmp_path / f"{path.stem}.svs", ConversionConfig.of(format="svs", glass="keep")
         )
         with openslide.OpenSlide(path) as before, openslide.OpenSlide(tmp_path / f"{path.stem}.svs") as after:
             assert after.properties["openslide.vendor"] == "aperio"

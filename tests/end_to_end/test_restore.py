@@ -29,7 +29,7 @@ COPIED = {"codec": "copy", "glass": "keep", "restorable": True}
 def there_and_back(source, folder, **options):
     """Convert and restore; the report of the conversion."""
     target, again = folder / "target.tiff", folder / "again.svs"
-    report = wsicomp.convert_slide(source, target, ConversionConfig(**(options or PACKED), overwrite=True))
+    report = wsicomp.convert_slide(source, target, ConversionConfig.of(**(options or PACKED), overwrite=True))
     assert report.restorable
     restored = wsicomp.restore_slide(target, again, overwrite=True)
     assert again.read_bytes() == source.read_bytes()
@@ -152,7 +152,7 @@ def test_damaged_tiles_of_the_source_come_back_as_they_were(tmp_path):
 @pytest.fixture
 def archived(tmp_path):
     write_slide(tmp_path / "source.svs", SyntheticSlide(Size(300, 200), seed=4), FORMS["svs"])
-    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "target.tiff", ConversionConfig(**PACKED))
+    wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "target.tiff", ConversionConfig.of(**PACKED))
     return tmp_path
 
 
@@ -189,7 +189,7 @@ def test_a_file_that_holds_no_source_says_so(tmp_path):
 
 def test_a_conversion_is_not_restorable_itself(archived):
     with pytest.raises(ConfigError, match="take its source"):
-        wsicomp.convert_slide(archived / "target.tiff", archived / "b.tiff", ConversionConfig(**PACKED))
+        wsicomp.convert_slide(archived / "target.tiff", archived / "b.tiff", ConversionConfig.of(**PACKED))
 
 
 def test_what_would_not_restore_is_not_kept(tmp_path, monkeypatch):
@@ -198,7 +198,7 @@ def test_what_would_not_restore_is_not_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(restoration, "_read_exactly", lambda stream, count: [bytes(count)])
     with pytest.raises(VerificationError, match="not-restorable"):
-        wsicomp.convert_slide(source, tmp_path / "target.tiff", ConversionConfig(**PACKED))
+        wsicomp.convert_slide(source, tmp_path / "target.tiff", ConversionConfig.of(**PACKED))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
 
 

@@ -20,7 +20,7 @@ PYRAMID = [LARGEST, sound.halved(LARGEST), sound.halved(LARGEST, 2)]
 
 
 def convert(source, target, **choices):
-    config = ConversionConfig(**({"segmenter": "threshold", "workers": 1} | choices))
+    config = ConversionConfig.of(**({"segmenter": "threshold", "workers": 1} | choices))
     return convert_slide(source, target, config)
 
 

@@ -70,7 +70,7 @@ def test_a_tag_of_another_type_is_read_or_refused(code, tmp_path):
                 slide.read_region((0, 0), 0, slide.dimensions)
         for config in ({"codec": "jpeg", "lossless": True}, {"codec": "jpeg"}):
             with contextlib.suppress(WsicompError):
-                options = ConversionConfig(glass="keep", workers=1, overwrite=True, **config)
+                options = ConversionConfig.of(glass="keep", workers=1, overwrite=True, **config)
                 convert_slide(source, tmp_path / "b.tif", options)
 
 
@@ -78,7 +78,9 @@ def test_jpeg_tables_of_numbers_are_bytes_as_libtiff_has_it(tmp_path):
     pixels = hostile.tables_as_shorts(tmp_path / "a.svs")
     for options in ({"codec": "copy"}, {"codec": "jpeg", "lossless": True}):
         target = tmp_path / "b.svs"
-        convert_slide(tmp_path / "a.svs", target, ConversionConfig(glass="keep", overwrite=True, **options))
+        convert_slide(
+            tmp_path / "a.svs", target, ConversionConfig.of(glass="keep", overwrite=True, **options)
+        )
         with tifffile.TiffFile(target) as tiff:
             seen = tiff.pages[0].asarray().astype(int)
         assert np.abs(seen - pixels).mean() < 3
@@ -211,9 +213,9 @@ def test_a_preset_that_no_parser_likes_is_one_line(kind, sound, tmp_path):
 def test_a_whole_number_beyond_all_fractions_is_refused_in_a_config():
     for value in (10**400, -(10**400)):
         with pytest.raises(wsicomp.ConfigError, match="margin_um is"):
-            ConversionConfig(margin_um=value)
+            ConversionConfig.of(margin_um=value)
     with pytest.raises(wsicomp.ConfigError, match="too large to be shown"):
-        ConversionConfig(quality=16**5000, codec="jpeg")
+        ConversionConfig.of(quality=16**5000, codec="jpeg")
 
 
 _INTERRUPTING = """
@@ -269,7 +271,7 @@ def test_what_on_progress_raises_comes_out_as_itself(error, stage, sound, tmp_pa
         if name == stage:
             raise error
 
-    config = ConversionConfig(codec="copy", glass="keep")
+    config = ConversionConfig.of(codec="copy", glass="keep")
     calls = {
         "restore": [lambda: restore_slide(sound["packed"], tmp_path / "a.svs", on_progress=told)],
         "compare": [lambda: _compare(sound["jpeg_svs"], tmp_path / "out", told)],
@@ -285,7 +287,7 @@ def test_what_on_progress_raises_comes_out_as_itself(error, stage, sound, tmp_pa
 
 
 def _compare(source, out, told):
-    choices = ComparisonChoices(sample=20, base=ConversionConfig(workers=1), codecs=(), glass=("keep",))
+    choices = ComparisonChoices(sample=20, base=ConversionConfig.of(workers=1), codecs=(), glass=("keep",))
     return compare_slides([source], out, choices, on_progress=told, overwrite=True)
 
 

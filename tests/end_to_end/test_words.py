@@ -28,7 +28,7 @@ def slide(tmp_path):
 
 
 def convert(source, target, **choices):
-    return convert_slide(source, target, ConversionConfig(**({"glass": "keep", "workers": 1} | choices)))
+    return convert_slide(source, target, ConversionConfig.of(**({"glass": "keep", "workers": 1} | choices)))
 
 
 # Files that are not there
@@ -287,7 +287,7 @@ def test_an_audit_picture_is_not_left_of_a_source_that_changed(slide, tmp_path, 
 
     stamps = iter(["before", "after"])
     monkeypatch.setattr(module, "stamp_of", lambda _: next(stamps))
-    config = ConversionConfig(segmenter="threshold", workers=1)
+    config = ConversionConfig.of(segmenter="threshold", workers=1)
     with pytest.raises(SlideReadError, match="nothing was written"):
         convert_slide(slide, tmp_path / "b.svs", config, audit=tmp_path / "look.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["slides"]

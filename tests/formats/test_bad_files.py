@@ -186,7 +186,7 @@ def test_a_damaged_tile_does_not_keep_a_slide_from_being_converted(make, tmp_pat
     make(tmp_path / "bad.svs")
     assert convert_slide(tmp_path / "bad.svs", tmp_path / "target.svs").flawed_tiles == 1
     with pytest.raises(WsicompError, match="tile"):
-        convert_slide(tmp_path / "bad.svs", tmp_path / "strict.svs", ConversionConfig(strict=True))
+        convert_slide(tmp_path / "bad.svs", tmp_path / "strict.svs", ConversionConfig.of(strict=True))
 
 
 def test_more_directories_than_a_slide_has_are_told_as_that(tmp_path):

@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
         write_plain(folder / f"{compression}.tif", compression)
     for name, options in KINDS.items():
         source = folder / SOURCES.get(name, "source.svs")
-        wsicomp.convert_slide(source, folder / name, ConversionConfig(**options))
+        wsicomp.convert_slide(source, folder / name, ConversionConfig.of(**options))
     return folder
 
 
@@ -130,7 +130,7 @@ def test_the_line_of_verdicts_names_the_worst_in_capitals():
 
 
 def test_a_conversion_reports_what_opens_its_target(folder, said):
-    config = ConversionConfig(codec="jpegxl", glass="keep", overwrite=True)
+    config = ConversionConfig.of(codec="jpegxl", glass="keep", overwrite=True)
     report = wsicomp.convert_slide(folder / "source.svs", folder / "again.tiff", config)
     assert report.opens_in == opens_in(list(said["jpegxl.tiff"].values()))
     assert "SHOWS BLACK in libvips, tiatoolbox" in report.opens_in

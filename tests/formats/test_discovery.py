@@ -91,7 +91,7 @@ def test_any_name_becomes_a_line_of_text_and_comes_back(name):
 
 
 def targets(*names, known=None, **options):
-    return assign_targets(names, ConversionConfig(**options), known or {})
+    return assign_targets(names, ConversionConfig.of(**options), known or {})
 
 
 def test_a_target_has_its_sources_name_where_the_suffix_fits():

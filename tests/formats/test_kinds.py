@@ -28,7 +28,7 @@ def shown_by_openslide(path, level=0):
 
 def converted(path, **options):
     target = path.with_name(f"target{path.suffix}")
-    config = wsicomp.ConversionConfig(glass="keep", **options)
+    config = wsicomp.ConversionConfig.of(glass="keep", **options)
     return target, wsicomp.convert_slide(path, target, config)
 
 
@@ -135,7 +135,7 @@ def test_samples_that_openslide_alone_reads_are_read_as_it_shows_them(tmp_path, 
     assert sum("read as OpenSlide shows it" in note for note in report.notes) == 1
     assert np.array_equal(shown_by_us(target), shown)
     with pytest.raises(wsicomp.WsicompError, match="pixels alone"):
-        wsicomp.convert_slide(path, tmp_path / "copy.tif", wsicomp.ConversionConfig(codec="copy"))
+        wsicomp.convert_slide(path, tmp_path / "copy.tif", wsicomp.ConversionConfig.of(codec="copy"))
 
 
 def test_a_label_that_openslide_cannot_read_is_told_and_the_levels_are_read(tmp_path, capsys):

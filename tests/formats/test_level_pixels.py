@@ -70,7 +70,7 @@ def test_a_series_that_cannot_be_taken_apart_is_read_from_where_openslide_is_exa
 def test_a_lossless_conversion_holds_the_levels_as_they_were_drawn(drawn, lossless, tmp_path):
     path, levels = drawn
     options = {"codec": "jpegxl", "lossless": True, "effort": 1} if lossless else {"codec": "none"}
-    config = ConversionConfig(glass="keep", levels="source", workers=2, **options)
+    config = ConversionConfig.of(glass="keep", levels="source", workers=2, **options)
     report = wsicomp.convert_slide(path, tmp_path / "target.tiff", config)
     assert report.verified
     slide = open_slide(tmp_path / "target.tiff")

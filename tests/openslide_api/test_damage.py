@@ -45,7 +45,7 @@ def all_of(path):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_byte_is_an_error_or_changes_nothing(source, way, tmp_path):
     name, options = WAYS[way]
-    config = ConversionConfig(segmenter="threshold", margin_um=0, **options)
+    config = ConversionConfig.of(segmenter="threshold", margin_um=0, **options)
     wsicomp.convert_slide(source, tmp_path / name, config)
     good = (tmp_path / name).read_bytes()
     expected = list(all_of(tmp_path / name))

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     write_slide(
         folder / "source.svs", SyntheticSlide(Size(512, 300), seed=4), SyntheticFormat(downsamples=(1,))
     )
-    packed = ConversionConfig(codec="jpegxl", lossless=True, glass="keep")
+    packed = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep")
     wsicomp.convert_slide(folder / "source.svs", folder / "packed.tiff", packed)
     return folder
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def neural(folder):
     pytest.importorskip("torch", reason="the extra neural is not installed")
-    config = ConversionConfig(codec="bmshj2018-factorized", glass="keep", embed_model=True)
+    config = ConversionConfig.of(codec="bmshj2018-factorized", glass="keep", embed_model=True)
     wsicomp.convert_slide(folder / "source.svs", folder / "neural.tiff", config)
     return folder / "neural.tiff"
 

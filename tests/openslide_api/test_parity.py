@@ -37,7 +37,7 @@ def drawn(request, tmp_path_factory):
 
 def converted(source, folder, way):
     target = folder / f"{way}.tiff"
-    wsicomp.convert_slide(source, target, ConversionConfig(**WAYS[way], glass="keep"))
+    wsicomp.convert_slide(source, target, ConversionConfig.of(**WAYS[way], glass="keep"))
     return target
 
 

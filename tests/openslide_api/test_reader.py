@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
         "webp.tiff": {"codec": "webp", **plain},
         "none.tiff": {"codec": "none", **plain},
     }.items():
-        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig(**options))
+        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig.of(**options))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_blank_tiles_are_background(folder):
 
 
 def test_a_slide_without_names_has_no_names(folder, tmp_path):
-    config = ConversionConfig(codec="jpegxl", lossless=True, glass="keep", deidentify=True)
+    config = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", deidentify=True)
     wsicomp.convert_slide(folder / "source.svs", tmp_path / "a.tiff", config)
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
         assert {name.split(".")[0] for name in slide.properties} == {"openslide"}
@@ -204,7 +204,7 @@ def test_what_is_no_slide_is_an_error_of_both_kinds(tmp_path, content):
 
 
 def test_a_converted_archive_converts_back_to_a_slide_for_everyone(folder, tmp_path):
-    config = ConversionConfig(codec="copy", glass="keep")
+    config = ConversionConfig.of(codec="copy", glass="keep")
     report = wsicomp.convert_slide(folder / "jpegxl.tiff", tmp_path / "again.svs", config)
     assert report.container == "svs"
     with (

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
         "white.svs": {"codec": "copy", **PLAIN},
         "white.tiff": {"codec": "jpeg", "format": "tiff", **PLAIN},
     }.items():
-        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig(**options))
+        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig.of(**options))
     return folder
 
 

@@ -81,14 +81,14 @@ def test_no_tile_with_a_drawn_fragment_is_blanked(drawn):
 def test_the_guard_alone_keeps_every_fragment_when_the_mask_sees_nothing(drawn, tmp_path):
     path, slide, form = drawn
     Image.new("L", (slide.size.width // 8, slide.size.height // 8)).save(tmp_path / "nothing.png")
-    plan = wsicomp.plan_slide(path, ConversionConfig(mask=tmp_path / "nothing.png"))
+    plan = wsicomp.plan_slide(path, ConversionConfig.of(mask=tmp_path / "nothing.png"))
     assert tissue_lost(plan, slide, form) == []
 
 
 @pytest.mark.parametrize("segmenter", ["unet", "threshold"])
 def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path, segmenter):
     path, slide, _ = drawn
-    config = ConversionConfig(codec="jpeg", background="#00ff00", segmenter=segmenter)
+    config = ConversionConfig.of(codec="jpeg", background="#00ff00", segmenter=segmenter)
     wsicomp.convert_slide(path, tmp_path / "t.svs", config)
     source, target = open_slide(path), open_slide(tmp_path / "t.svs")
     whole = Region(0, 0, slide.size.width, slide.size.height)
@@ -121,7 +121,7 @@ def test_what_is_found_on_one_level_is_kept_on_all(tmp_path):
     slide = SyntheticSlide(Size(4096, 4096), seed=5, sections=0, fragments=3, pen=False, dust=False)
     write_slide(tmp_path / "slide.svs", slide)
     Image.new("L", (512, 512)).save(tmp_path / "nothing.png")
-    plan = wsicomp.plan_slide(tmp_path / "slide.svs", ConversionConfig(mask=tmp_path / "nothing.png"))
+    plan = wsicomp.plan_slide(tmp_path / "slide.svs", ConversionConfig.of(mask=tmp_path / "nothing.png"))
     for fragment in slide.fragments_drawn:
         for level in plan.levels:
             column = int(fragment.center_x / (4096 / level.size.width)) // level.tile.width

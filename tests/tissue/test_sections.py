@@ -34,11 +34,11 @@ def blanked_tissue(plan, labels, mpp):
 @pytest.mark.parametrize("finder", ["unet", "threshold", "blind mask"])
 def test_no_tile_with_tissue_of_a_real_section_is_blanked(row, finder, tmp_path):
     path, labels, mpp = make_slide(SECTIONS, row, tmp_path)
-    config = ConversionConfig() if finder == "blind mask" else ConversionConfig(segmenter=finder)
+    config = ConversionConfig() if finder == "blind mask" else ConversionConfig.of(segmenter=finder)
     if finder == "blind mask":
         nothing = tmp_path / "nothing.png"
         Image.new("L", labels.shape[::-1]).save(nothing)
-        config = ConversionConfig(mask=nothing)
+        config = ConversionConfig.of(mask=nothing)
     plan = wsicomp.plan_slide(path, config)
     lost, _, _ = blanked_tissue(plan, labels, mpp)
     assert lost == 0

@@ -45,7 +45,7 @@ def without_gaps(flags, width):
 def blind(folder):
     """The choice of a mask that sees nothing."""
     Image.new("L", (drawn.SIDE // 8, drawn.SIDE // 8)).save(folder / "nothing.png")
-    return ConversionConfig(mask=folder / "nothing.png")
+    return ConversionConfig.of(mask=folder / "nothing.png")
 
 
 @pytest.mark.parametrize("shape", drawn.SHAPES)
@@ -75,7 +75,7 @@ def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, t
 def test_filler_is_glass_and_does_not_bend_its_colour(places, filler, color, tmp_path):
     glass = getattr(drawn, color)
     truth, filled = drawn.draw_filled(tmp_path / "s.svs", places, filler, glass)
-    plan = plan_slide(tmp_path / "s.svs", ConversionConfig(segmenter="threshold", background="auto"))
+    plan = plan_slide(tmp_path / "s.svs", ConversionConfig.of(segmenter="threshold", background="auto"))
     assert np.abs(np.array(plan.background) - glass).max() <= 4
     blank = plan.levels[0].actions == TileAction.BLANK.value
     assert not (blank & touched(truth)).any()
@@ -126,7 +126,7 @@ def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "corners", 255)
     sizes, actions = {}, {}
     for glass in ("keep", "white"):
-        config = ConversionConfig(codec=codec, glass=glass, segmenter="threshold", format="tiff")
+        config = ConversionConfig.of(codec=codec, glass=glass, segmenter="threshold", format="tiff")
         convert_slide(tmp_path / "s.svs", tmp_path / f"{glass}.tiff", config)
         slide = open_slide(tmp_path / f"{glass}.tiff")
         levels = slide.provenance.plan.levels
@@ -143,7 +143,7 @@ def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
 @pytest.mark.parametrize("codec", ["jpeg", "none"])
 def test_fat_beside_stained_tissue_is_not_painted_over_at_tile_borders(codec, tmp_path):
     truth = drawn.draw_fat(tmp_path / "s.svs")
-    config = ConversionConfig(codec=codec, segmenter="threshold", background="#00ff00", levels="full")
+    config = ConversionConfig.of(codec=codec, segmenter="threshold", background="#00ff00", levels="full")
     convert_slide(tmp_path / "s.svs", tmp_path / "t.tiff", config)
     inner = inner_tissue(np.where(truth, 255, 0).astype(np.uint8), drawn.MPP)
     slide = open_slide(tmp_path / "t.tiff")

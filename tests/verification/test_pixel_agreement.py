@@ -26,7 +26,7 @@ FAULTY = ("jpeg2000_420", "jpeg2000_transform", "jpeg_rgb_jfif", "jpeg_ycbcr_ado
 
 
 def fixture(family):
-    found = sorted(FIXTURES.glob(f"{family}.*"))
+    found = sorted((FIXTURES / "v050").glob(f"{family}.*"))
     source, target = found if "target" in found[1].name else found[::-1]
     return (source / "level-0.dcm" if source.is_dir() else source), target
 
@@ -84,7 +84,7 @@ WORST = (
 @pytest.mark.parametrize("options", WORST, ids=str)
 @pytest.mark.parametrize("glass", ["keep", "white"])
 def test_every_honest_codec_passes_at_its_worst(options, glass, levels, tmp_path):
-    config = ConversionConfig(glass=glass, margin_um=0, segmenter="threshold", **options)
+    config = ConversionConfig.of(glass=glass, margin_um=0, segmenter="threshold", **options)
     target = tmp_path / ("target.svs" if options["codec"] == "copy" else "target.tiff")
     report = wsicomp.convert_slide(levels, target, config)
     assert report.verified
@@ -111,9 +111,9 @@ def test_a_writer_with_a_fault_is_found_before_its_file_is_kept(fault, options, 
     sound = tile_stream.TileMaker._pixels
     monkeypatch.setattr(tile_stream.TileMaker, "_pixels", lambda self, index: fault(sound(self, index)))
     with pytest.raises(VerificationError, match="pixels-differ: level 0 tile"):
-        wsicomp.convert_slide(source, tmp_path / "target.tif", ConversionConfig(glass="keep", **options))
+        wsicomp.convert_slide(source, tmp_path / "target.tif", ConversionConfig.of(glass="keep", **options))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
-    config = ConversionConfig(glass="keep", verify=False, **options)
+    config = ConversionConfig.of(glass="keep", verify=False, **options)
     wsicomp.convert_slide(source, tmp_path / "target.tif", config)
     assert codes(tmp_path / "target.tif") == set(), "without its source nothing is known of it"
     assert codes(tmp_path / "target.tif", source) == {"pixels-differ"}
@@ -132,11 +132,11 @@ def test_a_source_that_we_alone_read_so_is_not_encoded(tmp_path, monkeypatch, ca
     colour.draw_jpeg(source)
     misread(monkeypatch)
     with pytest.raises(SlideReadError, match=r"read otherwise than OpenSlide 4.* grey levels"):
-        wsicomp.convert_slide(source, tmp_path / "a.tif", ConversionConfig(codec="jpeg", glass="keep"))
+        wsicomp.convert_slide(source, tmp_path / "a.tif", ConversionConfig.of(codec="jpeg", glass="keep"))
     with pytest.raises(SlideReadError, match="take codec copy with glass keep"):
-        wsicomp.convert_slide(source, tmp_path / "a.svs", ConversionConfig(codec="copy", glass="white"))
+        wsicomp.convert_slide(source, tmp_path / "a.svs", ConversionConfig.of(codec="copy", glass="white"))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]
-    plan = wsicomp.plan_slide(source, ConversionConfig(codec="copy", glass="keep"))
+    plan = wsicomp.plan_slide(source, ConversionConfig.of(codec="copy", glass="keep"))
     assert "is read otherwise" in plan.notes[-1]
     assert main(["info", str(source)]) == 0
     assert "take care: level 0 tile" in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_a_source_that_we_alone_read_so_is_not_encoded(tmp_path, monkeypatch, ca
 def test_a_file_that_we_read_otherwise_than_openslide_is_not_good(tmp_path, monkeypatch):
     source = tmp_path / "source.svs"
     colour.draw_jpeg(source)
-    wsicomp.convert_slide(source, tmp_path / "target.svs", ConversionConfig(codec="copy", glass="keep"))
+    wsicomp.convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(codec="copy", glass="keep"))
     misread(monkeypatch)
     assert codes(source) == codes(tmp_path / "target.svs") == {"pixels-differ"}
 
@@ -155,7 +155,7 @@ def test_a_file_that_we_read_otherwise_than_openslide_is_not_good(tmp_path, monk
 def test_where_openslide_alone_is_wrong_that_is_a_note(tmp_path):
     source, target = tmp_path / "source.svs", tmp_path / "target.svs"
     pixels = colour.draw_jpeg2000(source, 33003, "444", True)
-    report = wsicomp.convert_slide(source, target, ConversionConfig(codec="jpeg", glass="keep"))
+    report = wsicomp.convert_slide(source, target, ConversionConfig.of(codec="jpeg", glass="keep"))
     assert "OpenSlide" in report.notes[-1]
     assert "alone shows level 0 tile" in report.notes[-1]
     with closing(open_slide(target)) as slide:
@@ -177,7 +177,7 @@ def test_damaged_tiles_of_a_source_are_no_false_alarm(levels, tmp_path):
         ({"codec": "copy"}, {"codec": "jpeg"}, {"codec": "jpegxl", "lossless": True, "effort": 1})
     ):
         target = tmp_path / f"{number}.tif"
-        report = wsicomp.convert_slide(source, target, ConversionConfig(glass="keep", **options))
+        report = wsicomp.convert_slide(source, target, ConversionConfig.of(glass="keep", **options))
         assert report.flawed_tiles + report.lost_tiles >= 4
         assert check(target, source).problems == ()
 
@@ -194,7 +194,7 @@ def test_tiles_without_bytes_of_an_svs_are_no_false_alarm(levels, tmp_path):
         ({"codec": "copy"}, {"codec": "jpeg"}, {"codec": "jpegxl", "effort": 1})
     ):
         target = tmp_path / f"{number}.{'svs' if number < 2 else 'tif'}"
-        wsicomp.convert_slide(source, target, ConversionConfig(glass="keep", **options))
+        wsicomp.convert_slide(source, target, ConversionConfig.of(glass="keep", **options))
         assert check(target, source).problems == ()
     assert reader_agreement.check_reading(open_slide(source)) == []
 
@@ -223,7 +223,7 @@ def test_a_thorough_look_takes_in_all_far_edges():
 
 def test_verify_looks_thoroughly_when_it_is_asked_to(levels, tmp_path, monkeypatch, capsys):
     target = tmp_path / "target.svs"
-    wsicomp.convert_slide(levels, target, ConversionConfig(codec="copy", glass="keep"))
+    wsicomp.convert_slide(levels, target, ConversionConfig.of(codec="copy", glass="keep"))
     monkeypatch.setattr(reader_agreement, "SMALL_PX", 10_000)
     seen = []
     sound = pixel_agreement._PixelCheck.batch
@@ -277,7 +277,7 @@ def test_an_encoder_that_is_wrong_every_time_is_found_all_the_same(tmp_path, mon
     tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(256, 256), photometric="rgb", metadata=None)
     honest = jpeg.Codec.encode
     monkeypatch.setattr(jpeg.Codec, "encode", lambda self, tile: honest(self, tile[..., ::-1]))
-    config = wsicomp.ConversionConfig(codec="jpeg", glass="keep", workers=1)
+    config = wsicomp.ConversionConfig.of(codec="jpeg", glass="keep", workers=1)
     with pytest.raises(VerificationError, match="pixels-differ"):
         wsicomp.convert_slide(tmp_path / "a.tif", tmp_path / "b.tif", config)
     assert not (tmp_path / "b.tif").exists()

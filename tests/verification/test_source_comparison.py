@@ -1,7 +1,6 @@
 """A target is held against its source: whatever is forged is found, and what is honest passes."""
 
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -49,20 +48,20 @@ HONEST = {
     "guarded": forged.GUARDED,
     "exact": forged.EXACT,
     "poor": forged.POOR,
-    "in its own glass, with all levels": replace(forged.ENCODED, background="auto", levels="full"),
-    "without names": replace(forged.ENCODED, deidentify=True),
-    "without a label": replace(forged.COPIED, label=False),
+    "in its own glass, with all levels": forged.ENCODED.changed(background="auto", levels="full"),
+    "without names": forged.ENCODED.changed(deidentify=True),
+    "without a label": forged.COPIED.changed(label=False),
 }
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_conversion_passes(slides, tmp_path, name):
     config = HONEST[name]
-    target = tmp_path / f"target.{'svs' if config.format == 'svs' else 'tiff'}"
+    target = tmp_path / f"target.{'svs' if config.output.format == 'svs' else 'tiff'}"
     convert_slide(slides[0], target, config)
     found = check(target, slides[0])
     assert found.problems == ()
-    assert found.removed_area == 0 if config.glass == "keep" else found.removed_area > 0.2
+    assert found.removed_area == 0 if config.glass.is_kept else found.removed_area > 0.2
 
 
 def test_an_honest_conversion_passes_whatever_its_mask_was(slides, tmp_path):
@@ -70,7 +69,7 @@ def test_an_honest_conversion_passes_whatever_its_mask_was(slides, tmp_path):
     Image.new("L", (forged.SIDE // 8, forged.SIDE // 8)).save(mask)
     for number, codec in enumerate(("copy", "jpeg")):
         target = tmp_path / f"{number}.tiff"
-        convert_slide(slides[0], target, replace(forged.COPIED, codec=codec, mask=mask))
+        convert_slide(slides[0], target, forged.COPIED.changed(codec=codec, mask=mask))
         assert check(target, slides[0]).problems == (), "the guard alone kept what is on the glass"
 
 

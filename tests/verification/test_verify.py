@@ -25,8 +25,8 @@ def made(tmp_path_factory):
     """A source and its conversion with a shared blank tile."""
     folder = tmp_path_factory.mktemp("verify")
     source = tiffs.write_tiff(folder / "source.svs", 400, 300)
-    convert_slide(source, folder / "target.svs", ConversionConfig(margin_um=0))
-    convert_slide(source, folder / "empty.tiff", ConversionConfig(glass="empty", margin_um=0))
+    convert_slide(source, folder / "target.svs", ConversionConfig.of(margin_um=0))
+    convert_slide(source, folder / "empty.tiff", ConversionConfig.of(glass="empty", margin_um=0))
     return folder
 
 
@@ -236,7 +236,7 @@ def test_an_associated_image_that_is_gone(target, made):
 def test_an_associated_image_that_is_not_the_source_s(tmp_path):
     source = tmp_path / "source.svs"
     write_slide(source, SyntheticSlide(Size(600, 500), seed=3))
-    convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep"))
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(glass="keep"))
     with tifffile.TiffFile(source) as tiff:
         label = next(page for page in tiff.pages if page.subfiletype == 1)
         place = label.dataoffsets[0] + label.databytecounts[0] - 4
@@ -256,7 +256,7 @@ def test_a_file_whose_provenance_was_taken_out_is_not_good(target):
 
 def test_a_conversion_that_no_longer_rebuilds_its_source(tmp_path):
     source, target = tiffs.write_tiff(tmp_path / "source.svs", 400, 300), tmp_path / "target.tiff"
-    config = ConversionConfig(codec="copy", glass="keep", restorable=True)
+    config = ConversionConfig.of(codec="copy", glass="keep", restorable=True)
     convert_slide(source, target, config)
     with closing(open_slide(target)) as slide:
         place = slide.provenance.restoration.offset + 40
@@ -271,7 +271,7 @@ def test_a_level_that_is_none(tmp_path, monkeypatch):
     with tifffile.TiffWriter(source, append=True) as tiff:
         pixels = tiffs.picture(200, 150)
         tiff.write(pixels, tile=(64, 64), compression="jpeg", photometric="rgb", metadata=None)
-    convert_slide(source, tmp_path / "target.svs", ConversionConfig(glass="keep", codec="copy"))
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(glass="keep", codec="copy"))
     monkeypatch.setattr(verify, "is_reduced", lambda *sizes: False)
     assert codes(tmp_path / "target.svs") == {"level-odd"}
 

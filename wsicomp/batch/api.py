@@ -76,7 +76,7 @@ def run_batch(
             len(inventory.slides),
         )
         with _crew(trees, config, choices) as crew:
-            config = replace(config, workers=choices.workers or crew.threads_a_job)
+            config = config.changed(workers=choices.workers or crew.threads_a_job)
             shop = Workshop(trees, choices, ledger, crew, log, Heartbeat(folder), watcher, stop or Stop())
             result = Run(shop, config).through(survey)
         log.info("ends: %s", result)
@@ -112,15 +112,15 @@ def _checked(
     if target.exists() and not target.is_dir():
         raise ConfigError("is no folder; name a tree to write into", target)
     check_apart(source, target)
-    names = {name: getattr(config, name) for name in ("weights", "model")}
+    files = {"weights": config.tissue.weights, "model": config.codec.options.get("model")}
     absolute = {
-        name: type(value)(Path(value).absolute())
-        for name, value in names.items()
-        if value is not None and Path(value).is_file()
+        name: type(file)(Path(file).absolute())
+        for name, file in files.items()
+        if file is not None and Path(file).is_file()
     }
     if choices.name_key is not None:
         choices = replace(choices, name_key=checked_place(choices.name_key, source, target))
-    return Trees(source.absolute(), target.absolute()), replace(config, **absolute), choices
+    return Trees(source.absolute(), target.absolute()), config.changed(**absolute), choices
 
 
 def check_apart(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ import psutil
 from wsicomp.batch.jobs import Job, Outcome
 from wsicomp.batch.worker_process import Running, close_cells, run_job, running, stop_cells
 from wsicomp.concurrency import available_cores
-from wsicomp.config import NEURAL_CODECS, ConversionConfig
+from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, MissingExtraError
 from wsicomp.version import SOFTWARE
 
@@ -60,7 +60,7 @@ class Crew:
 
 def default_jobs(config: ConversionConfig) -> int:
     """As many as there are cores, or as fit into the memory that is free now; at least one."""
-    need = _NEURAL_JOB_BYTES if config.codec in NEURAL_CODECS else _JOB_BYTES
+    need = _NEURAL_JOB_BYTES if config.codec.needs_model else _JOB_BYTES
     return max(1, min(available_cores(), _free_memory_bytes() // need))
 
 

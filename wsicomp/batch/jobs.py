@@ -221,8 +221,8 @@ class ConversionJob:
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
-        config = replace(self.config, overwrite=os.path.lexists(self.target))
-        if config.glass == "keep":
+        config = self.config.changed(overwrite=os.path.lexists(self.target))
+        if config.glass.fill == "keep":
             report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
             self._forget_pictures()
             return report
@@ -261,7 +261,7 @@ class ConversionJob:
         """
         refused = ""
         stages = Stages(on_progress)
-        with closing(open_slide(self.source, self.config.z)) as source:
+        with closing(open_slide(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
                 digest, sha256 = expected_digest(source, self.config, progress)
             provenance = _provenance(self.target)
@@ -270,7 +270,7 @@ class ConversionJob:
                 refused = plan_flaw(source, sha256, self.config, provenance.plan)
                 if not refused:
                     with stages.stage("verify") as progress:
-                        found = verify_slide(self.target, source, sha256, self.config.workers, progress)
+                        found = verify_slide(self.target, source, sha256, self.config.run.workers, progress)
                     refused = str(found.problems[0]) if found.problems else ""
                 if not refused:
                     report = describe_conversion(
@@ -291,7 +291,7 @@ class ConversionJob:
         with suppress(OSError, ValueError):  # the next run draws it
             remove_own(self.look, self.root)
             if is_to_look:
-                draw_removed(source, provenance, self.config.workers, self.look, self.root)
+                draw_removed(source, provenance, self.config.run.workers, self.look, self.root)
                 _shrink(self.look, self.audit, self.root)
 
     def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
@@ -307,7 +307,7 @@ class ConversionJob:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
         else:
             is_of_another = provenance.plan.source.sha256 != sha256
-        if not is_of_another and (is_same or self.config.overwrite or is_ours):
+        if not is_of_another and (is_same or self.config.run.overwrite or is_ours):
             return None
         if self.ours is None or (is_of_another and not self.earlier_sha256):
             if is_of_another:
@@ -356,7 +356,7 @@ def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, 
 
     What a file says of its own mask is not believed.
     """
-    if config.glass == "keep":
+    if config.glass.fill == "keep":
         return ""
     tissue, _, _ = look(source, config, stages)
     return look_reason(tissue.tissue_fraction, removed)

@@ -85,15 +85,15 @@ class BatchChoices:
         Raises:
             ConfigError: so it is.
         """
-        if config.mask is not None:
+        if config.tissue.mask is not None:
             raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
-        if self.name_key is not None and not config.deidentify:
+        if self.name_key is not None and not config.output.deidentify:
             raise ConfigError("--name-key keeps sources' names out of targets'; it needs --deidentify")
         if not self.delete_source:
             return
-        if not config.verify:
+        if not config.run.verify:
             raise ConfigError("sources are deleted only after verify; leave --no-verify out")
-        if not config.restorable and not self.even_if_lossy:
+        if not config.codec.restorable and not self.even_if_lossy:
             raise ConfigError(
                 "these conversions cannot restore their sources: take --preset archive-lossless, or say "
                 "--even-if-lossy to delete sources all the same"

@@ -124,7 +124,7 @@ class ProofJob:
     def _compared(self, source: Slide, stages: Stages) -> Verification:
         is_fresh, thorough = False, True
         with stages.stage("verify") as progress:
-            checked = (self.source_sha256, self.config.workers, progress, is_fresh, thorough)
+            checked = (self.source_sha256, self.config.run.workers, progress, is_fresh, thorough)
             found = verify_slide(self.target, source, *checked)
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")

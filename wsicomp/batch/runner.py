@@ -196,7 +196,7 @@ class Run:
             trees.target_of(entry),
             trees.target,
             self._shop.choices.selection(trees.source),
-            replace(self._config, min_free=float(self._shop.choices.min_free)),
+            self._config.changed(min_free=float(self._shop.choices.min_free)),
             audit_path(trees.target, entry.source),
             look_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
@@ -314,7 +314,7 @@ class Run:
             if self._is_asked_for(entry) and not os.path.lexists(picture):
                 converted = trees.target_of(entry)
                 job = PictureJob(
-                    entry.source, source, converted, picture, audit, self._config.workers, trees.target
+                    entry.source, source, converted, picture, audit, self._config.run.workers, trees.target
                 )
                 tasks.append(Task(entry, job))
         return tasks

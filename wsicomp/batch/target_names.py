@@ -9,11 +9,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+from wsicomp.codecs.registry import could_be_in_svs
 from wsicomp.config import ConversionConfig
 from wsicomp.path_text import as_path, as_text
 
 _TIFF = (".tif", ".tiff", ".btf")
-_SVS_CODECS = ("auto", "copy", "jpeg", "jpeg2000")
 _LONGEST_NAME = 255
 _DIGEST_LETTERS = 32
 
@@ -60,16 +60,16 @@ def _wished(source: str, config: ConversionConfig) -> str:
     """The source's own name, where its suffix fits what will be written, else with another one behind it."""
     path = PurePosixPath(source)
     suffix = path.suffix.lower()
-    could_be_svs = config.format == "svs" or (
-        config.format == "auto"
-        and config.codec in _SVS_CODECS
-        and config.glass != "empty"
-        and config.overview == "none"
+    could_be_svs = config.output.format == "svs" or (
+        config.output.format == "auto"
+        and could_be_in_svs(config.codec.name)
+        and config.glass.fill != "empty"
+        and config.codec.overview == "none"
     )
-    if (suffix == ".svs" and could_be_svs) or (suffix in _TIFF and config.format != "svs"):
+    if (suffix == ".svs" and could_be_svs) or (suffix in _TIFF and config.output.format != "svs"):
         name = path.name
     else:
-        name = f"{path.name}{'.svs' if config.format == 'svs' else '.tiff'}"
+        name = f"{path.name}{'.svs' if config.output.format == 'svs' else '.tiff'}"
     wished = str(path.with_name(name))
     return _apart(wished, source) if _is_long(name) else wished
 

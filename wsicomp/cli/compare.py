@@ -100,7 +100,7 @@ def register(commands: Subparsers) -> None:
     add_segmenter_options(parser.add_argument_group("finding tissue"))
     run = parser.add_argument_group("the run")
     default = ConversionConfig()
-    run.add_argument("--workers", type=int, metavar="N", help=f"threads (default {default.workers})")
+    run.add_argument("--workers", type=int, metavar="N", help=f"threads (default {default.run.workers})")
     run.add_argument(
         "--keep-files",
         action="store_true",
@@ -137,7 +137,7 @@ def run_compare(options: argparse.Namespace) -> int:
             rates,
             [name for name in FORMATS if name in given] or FORMATS,
             as_text(shlex.join(["wsicomp", *sys.argv[1:]])),
-            config.overwrite,
+            config.run.overwrite,
             show,
         )
     say(*_text(found, options.out))
@@ -150,7 +150,7 @@ def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonCh
         seed=int(str(given.get("seed", 0))),
         magnifications=_numbers("magnifications", str(given.get("magnifications", ""))),
         target_ssim=given.get("target_ssim"),  # type: ignore[arg-type]
-        base=replace(config, overwrite=True),
+        base=config.changed(overwrite=True),
         keep_files="keep_files" in given,
     )
     if choices.keep_files and choices.sample is not None:

@@ -55,12 +55,6 @@ def register(commands: Subparsers) -> None:
     parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")
     parser.add_argument("target", type=Path, help="the file to write")
     add_conversion_options(parser)
-    parser.add_argument(
-        "--mask",
-        type=Path,
-        metavar="FILE",
-        help="tissue from a PNG, TIFF or GeoJSON file instead of a segmenter",
-    )
     default = ConversionConfig()
     _add_run_options(parser, default)
     parser.set_defaults(run=run_convert)
@@ -69,7 +63,7 @@ def register(commands: Subparsers) -> None:
 def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig) -> None:
     run = parser.add_argument_group("the run")
     run.add_argument(
-        "--workers", type=int, metavar="N", help=f"threads (default {default.workers}, one a core)"
+        "--workers", type=int, metavar="N", help=f"threads (default {default.run.workers}, one a core)"
     )
     run.add_argument(
         "--min-free",
@@ -96,9 +90,9 @@ def run_convert(options: argparse.Namespace) -> int:
         return 2
     report_path: Path | None = given.get("json")
     audit: Path | None = given.get("audit")
-    inputs = (options.source, config.mask, config.weights, given.get("preset"))
+    inputs = (options.source, config.tissue.mask, config.tissue.weights, given.get("preset"))
     outputs = [options.target, audit, None if str(report_path) == "-" else report_path]
-    check_outputs([path for path in outputs if path is not None], inputs, config.overwrite)
+    check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)
     with progress_bars() as show:
         if "dry_run" in given:
             plan = plan_slide(options.source, config, show, audit)
@@ -106,12 +100,12 @@ def run_convert(options: argparse.Namespace) -> int:
             report = convert_slide(options.source, options.target, config, show, audit)
     if "dry_run" in given:
         if report_path is not None:
-            write_json(plan.to_json(), report_path, config.overwrite)
+            write_json(plan.to_json(), report_path, config.run.overwrite)
         else:
             say(*_plan_text(plan))
         return 0
     if report_path is not None:
-        write_json(report.to_json(), report_path, config.overwrite)
+        write_json(report.to_json(), report_path, config.run.overwrite)
     if str(report_path) != "-":
         say(*_report_text(report))
     return 0

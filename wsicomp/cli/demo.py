@@ -30,15 +30,17 @@ _SMALLEST_PX, _LARGEST_PX = 256, 65_536
 _ARCHIVE = "restorable.tiff"
 _WAYS = {
     **{
-        f"{codec}-{glass}.{'tiff' if glass == 'empty' else 'svs'}": ConversionConfig(codec=codec, glass=glass)
+        f"{codec}-{glass}.{'tiff' if glass == 'empty' else 'svs'}": ConversionConfig.of(
+            codec=codec, glass=glass
+        )
         for codec in ("copy", "jpeg")
         for glass in ("keep", "white", "empty")
     },
-    "lossless-white.svs": ConversionConfig(codec="jpeg", lossless=True),
-    "lossless-white.tiff": ConversionConfig(codec="jpegxl", lossless=True, overview="jpeg"),
-    _ARCHIVE: ConversionConfig(codec="jpegxl", lossless=True, glass="keep", restorable=True),
+    "lossless-white.svs": ConversionConfig.of(codec="jpeg", lossless=True),
+    "lossless-white.tiff": ConversionConfig.of(codec="jpegxl", lossless=True, overview="jpeg"),
+    _ARCHIVE: ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True),
 }
-_NEURAL = {"neural-white.tiff": ConversionConfig(codec="bmshj2018-factorized", overview="jpeg")}
+_NEURAL = {"neural-white.tiff": ConversionConfig.of(codec="bmshj2018-factorized", overview="jpeg")}
 _HINT = """
 The columns in the middle count tiles; exact ones have the source's very pixels.
 copy keeps the bytes of every tile with tissue; jpeg encodes anew at quality 90.

@@ -63,12 +63,12 @@ def run_segment(options: argparse.Namespace) -> int:
         return 2
     target: Path = options.mask_file
     audit: Path | None = getattr(options, "audit", None)
-    inputs = (options.source, config.weights)
+    inputs = (options.source, config.tissue.weights)
     check_suffix(target)
-    check_outputs([target] if audit is None else [target, audit], inputs, config.overwrite)
-    with closing(open_slide(options.source, config.z)) as slide, progress_bars() as show:
+    check_outputs([target] if audit is None else [target, audit], inputs, config.run.overwrite)
+    with closing(open_slide(options.source, config.output.z)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
-        write_mask(target, mask, slide.info, config.overwrite)
+        write_mask(target, mask, slide.info, config.run.overwrite)
     rows, columns = mask.pixels.shape
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
     say(f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")

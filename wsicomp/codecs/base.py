@@ -4,14 +4,104 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from wsicomp.geometry import Size
+from wsicomp.options import Option
 from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
 
 Options: TypeAlias = Mapping[str, int | float | bool | str]
 """The arguments of a codec's constructor that differ from its defaults."""
+
+
+class Program(enum.Enum):
+    """A program that people open slides with; each codec says of its compressions which of them read it."""
+
+    OPENSLIDE = "OpenSlide 4.0.1 and later"
+    OPENSLIDE_400 = "OpenSlide 4.0.0"
+    OPENSLIDE_34 = "OpenSlide 3.4"
+    QUPATH = "QuPath 0.7"
+    LIBVIPS = "libvips"
+    BIOFORMATS = "Bio-Formats"
+    TIFFFILE = "tifffile"
+    FAST = "FAST"
+    TIATOOLBOX = "tiatoolbox"
+    LARGE_IMAGE = "large_image"
+    CUCIM = "cuCIM"
+    GDAL = "GDAL"
+    SLIDEIO = "slideio"
+    LIBTIFF = "libtiff"
+
+
+EVERY_PROGRAM = frozenset(Program)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A TIFF Compression whose tiles a codec reads."""
+
+    number: int
+    label: str
+    """What people call it."""
+    detail: str = ""
+    """What tells it from another compression of the same label."""
+    readers: frozenset[Program] = frozenset()
+    """The programs that read it, too; `wsicomp.formats.compatibility` says what the others do instead."""
+    only_in_svs: bool = False
+    """Whether OpenSlide reads it in an SVS alone."""
+    in_svs: bool = False
+    """Whether OpenSlide's aperio driver reads it, which Aperio writes."""
+
+
+@dataclass(frozen=True)
+class QualityDial:
+    """What a codec turns for quality."""
+
+    option: str
+    """The option that it is."""
+    coarse: float
+    fine: float
+    """Where a search for a quality begins and ends."""
+    ladder: tuple[float, ...]
+    """The settings of a curve."""
+    is_whole: bool = False
+    """Whether it takes integers alone."""
+    unit: str = ""
+    """What stands behind the number in a codec's short name, as in "jpeg2000:37dB"."""
+    fixed: Options = field(default_factory=dict)
+    """Other options that go with it."""
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """What a codec's module declares of it; all that others know of it comes from here."""
+
+    name: str
+    module: str
+    """The module that implements it, imported when the codec is first used."""
+    compressions: tuple[Compression, ...]
+    options: tuple[Option, ...] = ()
+    """What a user can choose: arguments of its constructor."""
+    dial: QualityDial | None = None
+    """None where it has no quality, or where only its model knows."""
+    rate_option: str = ""
+    """The option that a setting like "12x" stands for: so many times smaller than the pixels."""
+    factory: str = "Codec"
+    """The class in its module that follows `TileCodec`."""
+    family: str = ""
+    """What people call it together with others that have the same options."""
+    extra: str = ""
+    """The one of our extras that it needs."""
+    needs_model: bool = False
+    """Whether only the model that made its tiles can read them."""
+    aliases: Mapping[str, Options] = field(default_factory=dict)
+    """Other names for it, with the options that each stands for."""
+
+    def option(self, name: str) -> Option | None:
+        """Return the option of that name, None if it has none."""
+        return next((each for each in self.options if each.name == name), None)
 
 
 class TileCodec(Protocol):

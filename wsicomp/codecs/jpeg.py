@@ -13,6 +13,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
+from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, QualityDial
 from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_stream import (
     APP0,
@@ -31,9 +32,10 @@ from wsicomp.codecs.jpeg_stream import (
     with_plain_colors,
     without,
 )
-from wsicomp.codecs.pixels import PartlyDecodedError, check_range, rgb
+from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.forks import fork_safe_property
+from wsicomp.options import Option
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
 __all__ = [
@@ -123,6 +125,17 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG0
     return ""
 
 
+CODECS = (
+    CodecInfo(
+        name="jpeg",
+        module=__name__,
+        compressions=(Compression(JPEG, "JPEG", readers=EVERY_PROGRAM, in_svs=True),),
+        options=(Option("quality", int, "on libjpeg's scale", default=90, least=1, most=100, metavar="N"),),
+        dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
+    ),
+)
+
+
 class Codec:
     """Baseline YCbCr JPEG with optimised Huffman tables in each tile and the quantisation tables shared.
 
@@ -132,7 +145,6 @@ class Codec:
     lossless = False
 
     def __init__(self, quality: int = 90) -> None:
-        check_range("quality", quality, 1, 100)
         self.quality = quality
 
     @fork_safe_property

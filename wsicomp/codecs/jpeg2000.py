@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from wsicomp.codecs.base import Encoded, Resort
+from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Encoded, Program, QualityDial, Resort
 from wsicomp.codecs.jpeg2000_stream import (
     BOXED,
     Form,
@@ -23,9 +23,10 @@ from wsicomp.codecs.jpeg2000_stream import (
     in_rgb_boxes,
     read_form,
 )
-from wsicomp.codecs.pixels import check_range, eighth, rgb
+from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
+from wsicomp.options import Option
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -158,6 +159,26 @@ def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
     return np.asarray(np.clip(pixels[..., :1] + chroma, 0, 255), np.uint8)
 
 
+_READERS = EVERY_PROGRAM - {Program.LIBVIPS, Program.GDAL, Program.LIBTIFF}
+
+CODECS = (
+    CodecInfo(
+        name="jpeg2000",
+        module=__name__,
+        compressions=(
+            Compression(APERIO_JPEG2000_YCBCR, "JPEG 2000", "YCbCr", _READERS, only_in_svs=True, in_svs=True),
+            Compression(APERIO_JPEG2000_RGB, "JPEG 2000", "RGB", _READERS, only_in_svs=True, in_svs=True),
+        ),
+        options=(
+            Option("psnr", float, "in dB (default 37)", least=20, most=80, metavar="N"),
+            Option("rate", float, "so many times smaller than the pixels", least=1, most=1000, metavar="N"),
+        ),
+        dial=QualityDial("psnr", 22, 60, (28.0, 31.0, 34.0, 37.0, 40.0, 43.0), unit="dB"),
+        rate_option="rate",
+    ),
+)
+
+
 class Codec:
     """Lossy JPEG 2000 (9/7 wavelet, colour transform) to a PSNR in dB, or to a rate: so many times smaller.
 
@@ -178,8 +199,6 @@ class Codec:
             raise ConfigError("psnr and rate are two targets; give one of them")
         self.psnr = 37.0 if psnr is None else psnr
         self.rate = rate
-        check_range("psnr", self.psnr, 20, 80)
-        check_range("rate", rate or 1, 1, 1000)
 
     def config(self) -> Mapping[str, int | float | bool]:
         """The target."""

@@ -17,12 +17,14 @@ import numpy as np
 import simplejpeg
 
 from wsicomp.codecs import plain
+from wsicomp.codecs.base import CodecInfo, Compression, Program, QualityDial
 from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
-from wsicomp.codecs.pixels import check_range, eighth, rgb
+from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
-from wsicomp.slide import JPEG, JPEGXL, RGB, EncodedTile, Pixels, TileEncoding
+from wsicomp.options import Option
+from wsicomp.slide import JPEG, JPEGXL, JPEGXL_DNG, RGB, EncodedTile, Pixels, TileEncoding
 
 _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
@@ -77,6 +79,48 @@ def _transcoded(tile: EncodedTile) -> bytes:
     return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 
 
+_READERS = frozenset({Program.TIFFFILE, Program.FAST})
+
+CODECS = (
+    CodecInfo(
+        name="jpegxl",
+        module=__name__,
+        compressions=(
+            Compression(JPEGXL, "JPEG XL", readers=_READERS),
+            Compression(JPEGXL_DNG, "JPEG XL", readers=_READERS),
+        ),
+        options=(
+            Option(
+                "distance",
+                float,
+                "in just noticeable differences (default 1.0)",
+                least=0.05,
+                most=25,
+                metavar="N",
+            ),
+            Option(
+                "quality",
+                int,
+                "on libjpeg's scale, in the place of a distance",
+                least=1,
+                most=100,
+                metavar="N",
+            ),
+            Option(
+                "effort",
+                int,
+                "smaller files in more time",
+                default=_EFFORT,
+                least=1,
+                most=10,
+                metavar="N",
+            ),
+        ),
+        dial=QualityDial("distance", 15, 0.05, (4.0, 2.5, 1.7, 1.0, 0.6, 0.4)),
+    ),
+)
+
+
 class Codec:
     """JPEG XL from pixels: to a distance in just noticeable differences, or a quality, or without loss.
 
@@ -96,11 +140,8 @@ class Codec:
         if (distance is not None) + (quality is not None) + lossless > 1:
             raise ConfigError("distance, quality and lossless are three targets; give one of them")
         if quality is not None:
-            check_range("quality", quality, 1, 100)
             distance = _distance(quality)
         self.distance = 1.0 if distance is None else distance
-        check_range("distance", self.distance, 0.05, 25)
-        check_range("effort", effort, 1, 10)
         self.effort = effort
         self.lossless = lossless
 

@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Program
 from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
@@ -96,6 +97,26 @@ def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
     """A tile of one colour."""
     return encode(encoding, np.full((*size.shape, 3), color, np.uint8))
+
+
+_READ_ZSTANDARD = EVERY_PROGRAM - {
+    *(Program.OPENSLIDE_400, Program.OPENSLIDE_34, Program.QUPATH),
+    *(Program.LIBVIPS, Program.TIATOOLBOX, Program.CUCIM, Program.SLIDEIO),
+}
+
+CODECS = (
+    CodecInfo(
+        name="none",
+        module=__name__,
+        compressions=(
+            Compression(1, "uncompressed", readers=EVERY_PROGRAM),
+            Compression(5, "LZW", readers=EVERY_PROGRAM),
+            Compression(DEFLATE, "deflate", readers=EVERY_PROGRAM),
+            Compression(32946, "deflate", readers=EVERY_PROGRAM),
+            Compression(ZSTANDARD, "Zstandard", readers=_READ_ZSTANDARD),
+        ),
+    ),
+)
 
 
 class Codec:

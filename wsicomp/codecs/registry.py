@@ -1,122 +1,148 @@
-"""Which codecs there are: found by name or by TIFF compression, imported when first used."""
+"""Which codecs there are: found by name or by TIFF compression, imported when first used.
+
+To add one, write a module with the functions of `TileFormat`, a class that follows `TileCodec`, and `CODECS`,
+which declares it; then name the module in `MODULES`. A class `Transcoder` in it makes the codec a lossless
+road.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
 from wsicomp.codecs.base import (
+    CodecInfo,
+    Compression,
     Encoded,
     MeasuredCodec,
     ModelCodec,
     Options,
+    Program,
     TileCodec,
     TileFormat,
     TileTranscoder,
 )
+from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
-    JPEGXL,
-    JPEGXL_DNG,
-    NEURAL,
-    WEBP,
-    EncodedTile,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.options import Option, did_you_mean
+from wsicomp.slide import EncodedTile, Pixels, TileEncoding
+
+MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
+"""The modules of this package that declare codecs; a name with dots is one of another package."""
 
 
-@dataclass(frozen=True)
-class _Module:
-    """A module of this package: the name of the codec that it offers, and the TIFF compressions it reads.
-
-    `factory` is the codec's class in it, `extra` the one of our extras that it needs.
-    """
-
-    module: str
-    codec: str
-    compressions: tuple[int, ...]
-    label: str
-    factory: str = "Codec"
-    extra: str = ""
-
-    def load(self) -> ModuleType:
-        package = f"'wsicomp[{self.extra}]'" if self.extra else "wsicomp"
-        try:
-            return import_module(f"wsicomp.codecs.{self.module}")
-        except ModuleNotFoundError as exc:
-            missing = f"the extra {self.extra}, of which {exc.name} is missing" if self.extra else exc.name
-            raise CodecUnavailableError(f"codec {self.codec} needs {missing}: pip install {package}") from exc
-        except (ImportError, OSError, RuntimeError, MemoryError) as exc:
-            reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-            raise CodecUnavailableError(
-                f"codec {self.codec} cannot be loaded ({reason}): give it more memory, or mend it with "
-                f"pip install --force-reinstall {package}"
-            ) from exc
-
-    def codec_class(self) -> Any:
-        return getattr(self.load(), self.factory)
+@cache
+def codecs() -> Mapping[str, CodecInfo]:
+    """Return what every codec declares, by its name."""
+    modules = (name if "." in name else f"wsicomp.codecs.{name}" for name in MODULES)
+    return {info.name: info for module in modules for info in import_module(module).CODECS}
 
 
-def _neural(codec: str, factory: str) -> _Module:
-    return _Module("neural", codec, (NEURAL,), "neural", factory, "neural")
-
-
-_MODULES = (
-    _Module("jpeg", "jpeg", (JPEG,), "JPEG"),
-    _Module("jpegxl", "jpegxl", (JPEGXL, JPEGXL_DNG), "JPEG XL"),
-    _Module("jpeg2000", "jpeg2000", (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB), "JPEG 2000"),
-    _Module("webp", "webp", (WEBP,), "WebP"),
-    _Module("plain", "none", (1, 5, 8, 32946, 50000), "plain"),
-    _neural("bmshj2018-factorized", "Factorized"),
-    _neural("bmshj2018-hyperprior", "Hyperprior"),
-    _neural("mbt2018-mean", "MeanHyperprior"),
-    _neural("elic2022-chandelier", "Chandelier"),
-)
-_BY_CODEC = {module.codec: module for module in _MODULES}
-_BY_COMPRESSION = {number: module for module in _MODULES for number in module.compressions}
+@cache
+def _compressions() -> Mapping[int, tuple[CodecInfo, Compression]]:
+    return {each.number: (info, each) for info in codecs().values() for each in info.compressions}
 
 
 def codec_names() -> tuple[str, ...]:
-    """The names that `create_codec` takes."""
-    return tuple(_BY_CODEC)
+    """Return the names that `create_codec` takes."""
+    return tuple(codecs())
 
 
-def codec_options(name: str) -> tuple[str, ...]:
-    """The options that a codec's constructor takes.
+def codec_choices() -> tuple[str, ...]:
+    """Return what a user can name as the codec of a conversion: codecs, their aliases, auto and copy."""
+    aliases = (alias for info in codecs().values() for alias in info.aliases)
+    return ("auto", "copy", *codecs(), *aliases)
+
+
+def resolved(name: str) -> tuple[str, Options]:
+    """Return the codec that a name or an alias stands for, and the options that the alias implies."""
+    found = ((info.name, info.aliases[name]) for info in codecs().values() if name in info.aliases)
+    return next(found, (name, {}))
+
+
+def codec_info(name: str) -> CodecInfo:
+    """Return what a codec declares.
 
     Raises:
-        UnknownCodecError, CodecUnavailableError: as `create_codec`.
+        UnknownCodecError: there is no codec of that name; the message lists those that there are.
     """
-    return tuple(inspect.signature(_module(name).codec_class()).parameters)
+    if name not in codecs():
+        known = codec_names()
+        raise UnknownCodecError(
+            f"unknown codec {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
+        )
+    return codecs()[name]
+
+
+@cache
+def named_options() -> Mapping[str, Option]:
+    """Return the options of all codecs by name, each with its type alone: its range is the codec's."""
+    return {
+        each.name: Option(each.name, each.kind, _help(each.name), metavar=each.metavar)
+        for info in codecs().values()
+        for each in info.options
+    }
+
+
+def _help(option: str) -> str:
+    """What an option is to each codec that has it: `of jpeg: on libjpeg's scale, 1 to 100 (default 90)`."""
+    meanings: dict[str, list[str]] = {}
+    for info in codecs().values():
+        each = info.option(option)
+        if each is not None:
+            meanings.setdefault(each.meaning, []).append(info.family or info.name)
+    return "; ".join(
+        f"of {', '.join(dict.fromkeys(names))}: {meaning}" for meaning, names in meanings.items()
+    )
+
+
+def needs_model(name: str) -> bool:
+    """Return whether only the model that made a codec's tiles can read them; of "copy" it is not so."""
+    return name in codecs() and codecs()[name].needs_model
+
+
+@cache
+def unknown_to_openslide() -> tuple[str, ...]:
+    """Return the codecs whose files OpenSlide cannot open without an overview."""
+    return tuple(
+        info.name
+        for info in codecs().values()
+        if all(Program.OPENSLIDE not in each.readers for each in info.compressions)
+    )
+
+
+def could_be_in_svs(name: str) -> bool:
+    """Return whether a codec's tiles, those of "copy" and "auto" too, may be what Aperio writes."""
+    return name not in codecs() or any(each.in_svs for each in codecs()[name].compressions)
 
 
 def create_codec(name: str, options: Options | None = None) -> TileCodec:
-    """The codec of that name, its own defaults for what `options` leave out.
+    """Return the codec of that name, with its own defaults for what `options` leave out.
 
     Raises:
         UnknownCodecError: there is no codec of that name.
         CodecUnavailableError: its library cannot be loaded.
         ConfigError: it has no such option, or a value is out of its range.
     """
-    known = codec_options(name)
-    for option in options or {}:
+    info = codec_info(name)
+    factory = _factory(info)
+    known = inspect.signature(factory).parameters
+    for option, value in (options or {}).items():
         if option not in known:
-            takes = ", ".join(known) or "no options"
+            takes = ", ".join(each.name for each in info.options) or "no options"
             raise ConfigError(f"codec {name} takes no {option}; it takes {takes}")
-    return cast(TileCodec, _module(name).codec_class()(**dict(options or {})))
+        if declared := info.option(option):
+            declared.checked(value)
+    return cast(TileCodec, factory(**dict(options or {})))
 
 
 def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
-    """The lossless road of a codec.
+    """Return the lossless road of a codec.
 
     Raises:
         UnknownCodecError, CodecUnavailableError: as `create_codec`.
@@ -124,31 +150,46 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
     """
     if not has_transcoder(name):
         raise ConfigError(f"codec {name} cannot repack a source's tiles without loss; take jpegxl or jpeg")
-    return cast(TileTranscoder, _module(name).load().Transcoder(exact))
+    return cast(TileTranscoder, _load(codec_info(name)).Transcoder(exact))
 
 
 def has_transcoder(name: str) -> bool:
-    """Whether a codec is a lossless road."""
-    module = _module(name)
-    return not module.extra and hasattr(module.load(), "Transcoder")
+    """Return whether a codec is a lossless road."""
+    info = codec_info(name)
+    return not info.extra and hasattr(_load(info), "Transcoder")
 
 
 def is_guarded(name: str) -> bool:
-    """Whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
+    """Return whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
 
     Raises:
         UnknownCodecError, CodecUnavailableError: as `create_codec`.
     """
     if name == "copy":
         return False
-    factory = _module(name).codec_class()
+    factory = _factory(codec_info(name))
     return any(hasattr(factory, method) for method in ("encode_measured", "encode_batch"))
 
 
-def _module(name: str) -> _Module:
-    if name not in _BY_CODEC:
-        raise UnknownCodecError(f"unknown codec {name!r}; known are {', '.join(_BY_CODEC)}")
-    return _BY_CODEC[name]
+def _factory(info: CodecInfo) -> Any:
+    return getattr(_load(info), info.factory)
+
+
+def _load(info: CodecInfo) -> ModuleType:
+    package = f"'wsicomp[{info.extra}]'" if info.extra else "wsicomp"
+    if info.extra:
+        let_idle_threads_sleep()
+    try:
+        return import_module(info.module)
+    except ModuleNotFoundError as exc:
+        missing = f"the extra {info.extra}, of which {exc.name} is missing" if info.extra else exc.name
+        raise CodecUnavailableError(f"codec {info.name} needs {missing}: pip install {package}") from exc
+    except (ImportError, OSError, RuntimeError, MemoryError) as exc:
+        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+        raise CodecUnavailableError(
+            f"codec {info.name} cannot be loaded ({reason}): give it more memory, or mend it with "
+            f"pip install --force-reinstall {package}"
+        ) from exc
 
 
 def encode_tiles(
@@ -157,7 +198,7 @@ def encode_tiles(
     sources: Sequence[EncodedTile | None] = (),
     shown: Sequence[Size] = (),
 ) -> list[Encoded]:
-    """Many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
+    """Encode many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
 
     `shown` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
 
@@ -188,26 +229,39 @@ _UNREAD = {
     34933: "PNG",
     34934: "JPEG XR",
     22610: "JPEG XR of NDPI",
-    50001: "WebP",
-    50002: "JPEG XL",
 }
 """What people call TIFF compressions that no tile format here may read."""
 
 
 def can_decode(compression: int) -> bool:
-    """Whether tiles of this TIFF compression can be turned into pixels here."""
-    return compression in _BY_COMPRESSION
+    """Return whether tiles of this TIFF compression can be turned into pixels here."""
+    return compression in _compressions()
+
+
+def compression_info(compression: int) -> Compression:
+    """Return what a codec declares of a TIFF compression that it reads.
+
+    Raises:
+        UnsupportedSlideError: as `tile_format`.
+    """
+    return _compression(compression)[1]
+
+
+def _compression(compression: int) -> tuple[CodecInfo, Compression]:
+    if compression not in _compressions():
+        known = ", ".join(str(number) for number in sorted(_compressions()))
+        raise UnsupportedSlideError(f"unknown TIFF compression {compression}; expected one of {known}")
+    return _compressions()[compression]
 
 
 def compression_label(compression: int) -> str:
-    """What people call a TIFF compression."""
-    names = {1: "uncompressed", 5: "LZW", 8: "deflate", 32946: "deflate", 50000: "Zstandard"}
-    names |= {APERIO_JPEG2000_YCBCR: "JPEG 2000 YCbCr", APERIO_JPEG2000_RGB: "JPEG 2000 RGB"}
-    return names.get(compression) or _BY_COMPRESSION[compression].label
+    """Return what people call a TIFF compression."""
+    info = compression_info(compression)
+    return f"{info.label} {info.detail}".rstrip()
 
 
 def compression_name(compression: int) -> str:
-    """A TIFF compression in words, also one that nothing here reads, with its number."""
+    """Return a TIFF compression in words, also one that nothing here reads, with its number."""
     if can_decode(compression):
         return f"{compression_label(compression)} ({compression})"
     name = _UNREAD.get(compression)
@@ -215,19 +269,16 @@ def compression_name(compression: int) -> str:
 
 
 def tile_format(compression: int) -> TileFormat:
-    """The reader of a TIFF compression.
+    """Return the reader of a TIFF compression.
 
     Raises:
         UnsupportedSlideError: none is known; the message lists those that are.
     """
-    if compression not in _BY_COMPRESSION:
-        known = ", ".join(str(number) for number in sorted(_BY_COMPRESSION))
-        raise UnsupportedSlideError(f"unknown TIFF compression {compression}; expected one of {known}")
-    return cast(TileFormat, _BY_COMPRESSION[compression].load())
+    return cast(TileFormat, _load(_compression(compression)[0]))
 
 
 def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """The pixels of tiles of one compression, in batches where their format has them.
+    """Return the pixels of tiles of one compression, in batches where their format has them.
 
     Raises:
         ValueError, RuntimeError: as `decode_tile`.
@@ -241,13 +292,13 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Why a tile's bytes would not show the same picture in a level of this encoding; empty if they would."""
+    """Return why a tile's bytes would show another picture in a level of this encoding; empty if not."""
     found = tile_format(tile.encoding.compression)
     return cast(str, found.copy_obstacle(tile, stored)) if hasattr(found, "copy_obstacle") else ""
 
 
 def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) -> str:
-    """Have the model at hand by which tiles are read: one that a slide carries, or one of this machine.
+    """Load the model that decodes a slide's neural tiles, from the slide or from this machine.
 
     Returns:
         What is wrong with the one that the slide carries; empty if nothing is.
@@ -258,11 +309,11 @@ def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) ->
         WeightsError: it is not what its card says.
         SlideReadError: it cannot run here.
     """
-    return cast(str, _module(codec).load().require_model(name, sha256, embedded))
+    return cast(str, _load(codec_info(codec)).require_model(name, sha256, embedded))
 
 
 def decode_tile_eighth(tile: EncodedTile) -> Pixels:
-    """The means of a tile's blocks of 8 x 8 pixels, for a JPEG in half the time of `decode_tile`.
+    """Return the means of a tile's blocks of 8 x 8 pixels, for a JPEG in half the time of `decode_tile`.
 
     Raises:
         ValueError, RuntimeError: as `decode_tile`.
@@ -271,7 +322,7 @@ def decode_tile_eighth(tile: EncodedTile) -> Pixels:
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:
-    """The pixels of an encoded tile, in exactly its size.
+    """Return the pixels of an encoded tile, in exactly its size.
 
     Raises:
         ValueError: the bytes do not decode to that size.

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import imagecodecs
 import numpy as np
 
-from wsicomp.codecs.pixels import check_range, eighth, rgb
+from wsicomp.codecs.base import CodecInfo, Compression, Program, QualityDial
+from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
+from wsicomp.options import Option
 from wsicomp.slide import RGB, WEBP, EncodedTile, Pixels, TileEncoding
 
 _LARGEST_SIDE_PX = 16383
@@ -53,13 +55,31 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     return bytes(imagecodecs.webp_encode(np.full((*size.shape, 3), color, np.uint8), lossless=True))
 
 
+CODECS = (
+    CodecInfo(
+        name="webp",
+        module=__name__,
+        compressions=(
+            Compression(
+                WEBP,
+                "WebP",
+                readers=frozenset(
+                    {Program.LIBVIPS, Program.TIFFFILE, Program.LARGE_IMAGE, Program.GDAL, Program.LIBTIFF}
+                ),
+            ),
+        ),
+        options=(Option("quality", int, "on libwebp's scale", default=90, least=0, most=100, metavar="N"),),
+        dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
+    ),
+)
+
+
 class Codec:
     """WebP at a quality of libwebp's scale, 0 to 100, or without loss."""
 
     encoding = TileEncoding(WEBP, RGB)
 
     def __init__(self, quality: int = 90, lossless: bool = False) -> None:
-        check_range("quality", quality, 0, 100)
         self.quality = quality
         self.lossless = lossless
 

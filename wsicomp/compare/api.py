@@ -84,7 +84,7 @@ def compare_slides(
             _check_folder(opened, name)
     work = out / (_FILES if choices.keep_files else _WORK)
     found: list[SlideComparison] = []
-    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.workers, ())
+    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.run.workers, ())
     told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
     try:
         for number, subject in enumerate(subjects, 1):

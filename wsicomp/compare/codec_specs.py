@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from wsicomp.codecs.registry import codec_names, create_codec, create_transcoder
-from wsicomp.config import CODEC_OPTIONS, NEURAL_CODECS, ConversionConfig, create_config
+from wsicomp.codecs.base import QualityDial
+from wsicomp.codecs.registry import (
+    codec_choices,
+    codec_info,
+    codec_names,
+    create_codec,
+    create_transcoder,
+    named_options,
+    needs_model,
+    resolved,
+)
+from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 
 DEFAULT_CODECS = (
@@ -24,35 +34,9 @@ SOUGHT, NEAREST = " at SSIM ", " nearest SSIM "
 """What stands in the label of a candidate whose setting was sought: it reaches the quality, or does not."""
 
 _LOSSLESS = "-lossless"
-_SHIPPED = {"he-compact": "bmshj2018-factorized", "he-fine": "bmshj2018-factorized"}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
 _WITHOUT_MODEL = ("bmshj2018-hyperprior", "mbt2018-mean")
-_SETTING = {"jpeg": "quality", "webp": "quality", "jpegxl": "distance"}
 _UNGUARDED = {"min_ssim": 0.0}
-
-
-@dataclass(frozen=True)
-class Dial:
-    """What a codec turns for quality: an option of `ConversionConfig`, from coarse to fine.
-
-    `coarse` and `fine` are where a search begins and ends, `ladder` the settings of a curve. `whole` says
-    that it takes integers alone. `fixed` are other choices that go with it.
-    """
-
-    option: str
-    coarse: float
-    fine: float
-    ladder: tuple[float, ...]
-    whole: bool = False
-    fixed: Mapping[str, Choice] | None = None
-
-
-_DIALS = {
-    "jpeg": Dial("quality", 1, 100, (30, 50, 70, 80, 90, 95), whole=True),
-    "webp": Dial("quality", 1, 100, (30, 50, 70, 80, 90, 95), whole=True),
-    "jpegxl": Dial("distance", 15, 0.05, (4.0, 2.5, 1.7, 1.0, 0.6, 0.4)),
-    "jpeg2000": Dial("psnr", 22, 60, (28.0, 31.0, 34.0, 37.0, 40.0, 43.0)),
-}
 
 
 @dataclass(frozen=True)
@@ -79,6 +63,11 @@ class Candidate:
         return " ".join(f"{name}={value}" for name, value in self.choices.items() if name != "codec")
 
     @property
+    def options(self) -> Choices:
+        """Those of its choices that are the codec's own."""
+        return {name: value for name, value in self.choices.items() if name in named_options()}
+
+    @property
     def is_lossless(self) -> bool:
         """Whether it keeps every pixel by its nature."""
         return bool(self.choices.get("lossless")) or self.choices["codec"] in ("copy", "none")
@@ -86,7 +75,7 @@ class Candidate:
     @property
     def is_neural(self) -> bool:
         """Whether a model makes its tiles."""
-        return self.choices["codec"] in NEURAL_CODECS
+        return needs_model(str(self.choices["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
         """The conversion that it stands for, all else as in `base`.
@@ -94,7 +83,7 @@ class Candidate:
         Raises:
             ConfigError: the choices do not go together.
         """
-        return replace(base, **{**self.choices, "glass": glass})  # type: ignore[arg-type]
+        return base.changed(**{**self.choices, "glass": glass})
 
     def check(self) -> None:
         """Have whatever the codec needs at hand.
@@ -103,13 +92,13 @@ class Candidate:
             ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: it is not.
         """
         codec = str(self.choices["codec"])
-        options = {name: value for name, value in self.choices.items() if name in CODEC_OPTIONS}
+        options = self.options
         if self.choices.get("lossless"):
             create_transcoder(codec)
         elif codec != "copy":
             create_codec(codec, options)
 
-    def dial(self) -> Dial | None:
+    def dial(self) -> QualityDial | None:
         """What to turn for quality; None of what has no such thing.
 
         Raises:
@@ -118,24 +107,23 @@ class Candidate:
         if self.is_lossless:
             return None
         if not self.is_neural:
-            return _DIALS[str(self.choices["codec"])]
+            return codec_info(str(self.choices["codec"])).dial
         steps = _steps(self)
         ladder = tuple(float(step) for step in sorted({1, *range(1, steps + 1, 2), steps}))
-        return Dial("quality", 1, steps, ladder, whole=True, fixed=_UNGUARDED)
+        return QualityDial("quality", 1, steps, ladder, is_whole=True, fixed=_UNGUARDED)
 
-    def turned(self, dial: Dial, setting: float, **more: float) -> Candidate:
+    def turned(self, dial: QualityDial, setting: float, **more: float) -> Candidate:
         """The same codec with its dial elsewhere."""
-        value = round(setting) if dial.whole else round(setting, 3)
+        value = round(setting) if dial.is_whole else round(setting, 3)
         others = {
             name: kept
             for name, kept in self.choices.items()
             if name not in ("quality", "distance", "psnr", "rate")
         }
-        choices = {**others, **(dial.fixed or {}), dial.option: value, **more}
+        choices = {**others, **dial.fixed, dial.option: value, **more}
         name, plus, options = self.family.partition("+")
         extra = "".join(f"+{option}={number:g}" for option, number in more.items())
-        unit = "dB" if dial.option == "psnr" else ""
-        return Candidate(f"{name}:{value:g}{unit}{plus}{options}{extra}", choices)
+        return Candidate(f"{name}:{value:g}{dial.unit}{plus}{options}{extra}", choices)
 
 
 REFERENCE = Candidate("jpeg:90", {"codec": "jpeg", "quality": 90})
@@ -174,16 +162,19 @@ def parse_candidate(text: str) -> Candidate:
     name, _, setting = head.partition(":")
     choices, setting = _codec(name, setting, text)
     if choices["codec"] not in ("copy", *codec_names()):
-        known = ", ".join(("copy", *codec_names(), *_SHIPPED))
+        known = ", ".join(name for name in codec_choices() if name != "auto")
         raise ConfigError(f"{text}: unknown codec {name!r}; known are {known}, and jpeg- and jpegxl-lossless")
     if setting:
         choices |= _set(str(choices["codec"]), setting, text)
     for option in options:
         key, equals, value = option.partition("=")
-        if not equals or CODEC_OPTIONS.get(key) not in (int, float):
+        if not equals or key not in named_options() or named_options()[key].kind not in (int, float):
             raise ConfigError(f"{text}: {option!r} is no OPTION=NUMBER of a codec, as effort=9")
-        choices[key] = _number(value, CODEC_OPTIONS[key], text)
-    create_config(choices)
+        choices[key] = _number(value, named_options()[key].kind, text)
+    try:
+        ConversionConfig.of(**choices)
+    except ConfigError as exc:
+        raise ConfigError(f"{text}: {exc.message}") from exc
     return Candidate(text, choices)
 
 
@@ -194,8 +185,9 @@ def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
         return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
     if model:
         return {"codec": codec, "model": model}, setting
-    if codec in _SHIPPED:
-        return {"codec": _SHIPPED[codec], "model": codec}, setting
+    name, implied = resolved(codec)
+    if implied:
+        return {"codec": name, **implied}, setting
     pretrained = _PRETRAINED.fullmatch(codec)
     if pretrained is not None:
         return {"codec": pretrained[1], "model": codec}, setting
@@ -207,14 +199,14 @@ def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
 
 
 def _set(codec: str, setting: str, text: str) -> Choices:
-    if codec == "jpeg2000":
-        if setting.endswith("x"):
-            return {"rate": _number(setting[:-1], float, text)}
-        return {"psnr": _number(setting.removesuffix("dB"), float, text)}
-    if codec in ("copy", "none"):
+    info = codec_info(codec) if codec != "copy" else None
+    if info is not None and info.rate_option and setting.endswith("x"):
+        return {info.rate_option: _number(setting[:-1], float, text)}
+    if info is None or not (info.dial or info.needs_model):
         raise ConfigError(f"{text}: codec {codec} has no setting")
-    option = _SETTING.get(codec, "quality")
-    return {option: _number(setting, CODEC_OPTIONS[option], text)}
+    option = "quality" if info.dial is None else info.dial.option
+    unit = "" if info.dial is None else info.dial.unit
+    return {option: _number(setting.removesuffix(unit), named_options()[option].kind, text)}
 
 
 def _number(text: str, kind: type, whole: str) -> int | float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +51,11 @@ def write_file(
         ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
         SlideReadError, SlideWriteError: as `convert_slide`.
     """
-    config = replace(candidate.config(bench.base, glass), verify=False)
+    config = candidate.config(bench.base, glass).changed(verify=False)
     report = convert_slide(bench.slide.info.path, path, config, on_progress, known=bench.known)
     with closing(open_converted(path)) as made:
         start = time.perf_counter()
-        _read_all(made, bench.base.workers)
+        _read_all(made, bench.base.run.workers)
         read_s = time.perf_counter() - start
         levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
     return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
@@ -139,7 +139,7 @@ def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
                 ]
 
             of_level = sorted(index for index in wanted if index.level == level.number)
-            with closing(ordered_map(look, batched(of_level, 8), bench.base.workers)) as batches:
+            with closing(ordered_map(look, batched(of_level, 8), bench.base.run.workers)) as batches:
                 found += [tile for batch in batches for tile in batch]
     return found
 

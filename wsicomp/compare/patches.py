@@ -15,7 +15,6 @@ from wsicomp.compare.results import MagnifiedRow
 from wsicomp.compare.tile_quality import TileFidelity, compared, summed_up
 from wsicomp.compare.tile_trials import Bench, evenly
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.config import CODEC_OPTIONS
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
 from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
@@ -75,7 +74,7 @@ def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iter
             return pixels
         return np.asarray(cv2.resize(pixels, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
-    with closing(ordered_map(read, evenly(places, count), bench.base.workers)) as pictures:
+    with closing(ordered_map(read, evenly(places, count), bench.base.run.workers)) as pictures:
         yield from (picture for picture in pictures if picture is not None)
 
 
@@ -85,8 +84,7 @@ def on_patches(patches: Patches, candidate: Candidate, workers: int) -> list[Til
     Raises:
         ConfigError, CodecUnavailableError, UnknownModelError: the codec is not here.
     """
-    options = {name: value for name, value in candidate.choices.items() if name in CODEC_OPTIONS}
-    codec = create_codec(str(candidate.choices["codec"]), options)
+    codec = create_codec(str(candidate.choices["codec"]), candidate.options)
     size = Size(PATCH_PX, PATCH_PX)
 
     def measure(batch: list[tuple[int, Pixels]]) -> list[TileFidelity]:

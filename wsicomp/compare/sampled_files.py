@@ -252,7 +252,7 @@ class Samples:
         overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
         sized = Sized(sizes, overhead)
         self._base = self._base or sized
-        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.workers)
+        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.run.workers)
         source = self._bench.known.identity.bytes
         return Row(
             name,

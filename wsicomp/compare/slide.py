@@ -66,7 +66,7 @@ class ComparisonChoices:
     target_ssim: float | None = None
     target_tiles: int = 400
     curve_tiles: int = 12
-    base: ConversionConfig = field(default_factory=lambda: ConversionConfig(overwrite=True))
+    base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
     keep_files: bool = False
     crops: bool = True
 
@@ -89,7 +89,7 @@ def compare_slide(
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
-        with closing(open_slide(path, choices.base.z)) as slide:
+        with closing(open_slide(path, choices.base.output.z)) as slide:
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
@@ -303,7 +303,7 @@ def _curves(bench: Bench, here: Iterable[Candidate], tiles: Sequence[TileIndex])
 
 def _magnified(bench: Bench, here: Sequence[Candidate], choices: ComparisonChoices) -> Iterator[MagnifiedRow]:
     """Every codec that encodes pixels, on patches at each magnification; one that fails has no row there."""
-    workers = bench.base.workers
+    workers = bench.base.run.workers
     for magnification in choices.magnifications:
         with suppress(*_EXPECTED):  # a slide that cannot be read there has no patches
             patches = patches_at(bench, magnification, choices.patches)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsicomp.compare.codec_specs import NEAREST, SOUGHT, Candidate, Dial
+from wsicomp.codecs.base import QualityDial
+from wsicomp.compare.codec_specs import NEAREST, SOUGHT, Candidate
 from wsicomp.compare.results import CurvePoint, Landing
 from wsicomp.compare.tile_quality import source_pixels
 from wsicomp.compare.tile_trials import Bench
@@ -123,7 +124,7 @@ def _worth(found: Reached, target: float) -> tuple[float, float]:
 
 
 def _search(
-    turned: Callable[[float], Candidate], mean: Callable[[Candidate], float], dial: Dial, target: float
+    turned: Callable[[float], Candidate], mean: Callable[[Candidate], float], dial: QualityDial, target: float
 ) -> None:
     """Halve the way between coarse and fine until the target is near; of a distance, its logarithm."""
     is_log = dial.option == "distance"
@@ -131,16 +132,16 @@ def _search(
     for _ in range(_TRIES):
         middle = (low + high) / 2
         setting = float(np.exp(middle)) if is_log else float(middle)
-        if dial.whole:
+        if dial.is_whole:
             setting = float(int(setting))
         found = mean(turned(setting))
         if abs(found - target) < _NEAR:
             return
         if found < target:
-            low = setting if dial.whole else middle
+            low = setting if dial.is_whole else middle
         else:
-            high = setting if dial.whole else middle
-        if dial.whole and high - low <= 1:
+            high = setting if dial.is_whole else middle
+        if dial.is_whole and high - low <= 1:
             mean(turned(high))
             mean(turned(low))
             return
@@ -148,7 +149,7 @@ def _search(
 
 def _lift(
     candidate: Candidate,
-    dial: Dial,
+    dial: QualityDial,
     mean: Callable[[Candidate], float],
     seen: Sequence[tuple[Candidate, Reached]],
     target: float,

@@ -71,7 +71,7 @@ class Bench:
             if not wanted:
                 continue
             work = _LevelTrials(self.slide, level, manner)
-            with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.workers)) as batches:
+            with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.run.workers)) as batches:
                 for batch in batches:
                     yield from batch
 

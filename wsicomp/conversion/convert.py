@@ -79,34 +79,34 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_slide(source, config.z)) as slide:
-        if config.restorable and isinstance(slide, ConvertedSlide):
+    with closing(open_slide(source, config.output.z)) as slide:
+        if config.codec.restorable and isinstance(slide, ConvertedSlide):
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
-        check_room(target, least_bytes(slide, prepared.plan), config.min_free)
+        check_room(target, least_bytes(slide, prepared.plan), config.run.min_free)
         icc_profile = (prepared.nameless or slide).info.icc_profile
         with PyramidWriter(
             target,
             prepared.plan,
             icc_profile,
-            config.overwrite,
+            config.run.overwrite,
             prepared.embedded_model,
-            config.min_free,
+            config.run.min_free,
             root,
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)
             found = None
-            if config.verify:
+            if config.run.verify:
                 with stages.stage("verify") as progress:
-                    found = _verify(writer.partial, slide, prepared.plan, config.workers, progress)
+                    found = _verify(writer.partial, slide, prepared.plan, config.run.workers, progress)
             picture = _drawn_audit(audit, slide, prepared, config)
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
             if audit is not None and picture is not None:
-                save_picture(picture, audit, config.overwrite, root)
+                save_picture(picture, audit, config.run.overwrite, root)
             writer.commit()
     return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
 
@@ -125,7 +125,7 @@ def plan_slide(
     """
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
-    with closing(open_slide(source, config.z)) as slide:
+    with closing(open_slide(source, config.output.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan
@@ -147,10 +147,10 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
 
 
 def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *others: Path) -> None:
-    if audit is not None and config.glass == "keep":
+    if audit is not None and config.glass.fill == "keep":
         raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
     outputs = [*others] if audit is None else [*others, audit]
-    check_outputs(outputs, (source, config.mask, config.weights), config.overwrite)
+    check_outputs(outputs, (source, config.tissue.mask, config.tissue.weights), config.run.overwrite)
     for target in others:
         if target.suffix.lower() not in _SUFFIXES:
             raise ConfigError(f"the target {target} is a TIFF; end its name in one of {', '.join(_SUFFIXES)}")
@@ -161,7 +161,7 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
 def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
     picture = _drawn_audit(path, slide, prepared, config)
     if path is not None and picture is not None:
-        save_picture(picture, path, config.overwrite)
+        save_picture(picture, path, config.run.overwrite)
 
 
 def _drawn_audit(
@@ -172,7 +172,7 @@ def _drawn_audit(
         return None
     found = prepared.findings
     assert found is not None, "glass is looked for"
-    overview = read_overview(slide, config.workers, untold)
+    overview = read_overview(slide, config.run.workers, untold)
     return audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask)
 
 
@@ -191,12 +191,12 @@ def write_pyramid(
     """
     properties = _carried_properties(slide, config)
     _check_texts(slide.info, prepared.plan, properties)
-    manner = Manner(prepared.whitening, config.strict, config.restorable, config.deidentify)
+    manner = Manner(prepared.whitening, config.run.strict, config.codec.restorable, config.output.deidentify)
     total = sum(level.grid.count for level in prepared.plan.levels)
     done = 0
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
-            with closing(stream(slide, part, manner, config.workers)) as tiles:
+            with closing(stream(slide, part, manner, config.run.workers)) as tiles:
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
@@ -205,7 +205,7 @@ def write_pyramid(
                 image = drawn_thumbnail(slide, image, prepared.nameless.unproved)
             writer.write_associated(part, image)
     restoration = None
-    if config.restorable:
+    if config.codec.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
         restoration = writer.append(remainder_blocks(slide, prepared.plan))
     return writer.finish(_mask_figures(prepared.findings), properties, restoration)
@@ -262,7 +262,7 @@ def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
 
 def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
     """What OpenSlide says of the source, for readers of the target; no names where none are wanted."""
-    if config.deidentify:
+    if config.output.deidentify:
         return {"openslide.vendor": slide.info.vendor}
     if isinstance(slide, ConvertedSlide):
         if slide.shows_every_pixel:

@@ -9,7 +9,7 @@ from typing import cast
 
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
-from wsicomp.config import NEURAL_CODECS, ConversionConfig
+from wsicomp.config import ConversionConfig
 from wsicomp.formats.identity import file_sha256, identify
 from wsicomp.progress import StageProgress, untold
 from wsicomp.slide import Slide
@@ -54,18 +54,18 @@ def settings_digest(config: ConversionConfig) -> str:
 
 def model_codec(config: ConversionConfig) -> ModelCodec | None:
     """The codec, if it has a model."""
-    if config.codec not in NEURAL_CODECS:
+    if not config.codec.needs_model:
         return None
-    return cast(ModelCodec, create_codec(config.codec, config.codec_options()))
+    return cast(ModelCodec, create_codec(config.codec.name, config.codec.options))
 
 
 def tissue_sha256(config: ConversionConfig) -> str | None:
     """The digest of the file that decides what tissue is: the mask, or the network."""
-    if config.mask is not None:
-        return file_sha256(config.mask)
-    if config.glass == "keep" or config.segmenter != "unet":
+    if config.tissue.mask is not None:
+        return file_sha256(config.tissue.mask)
+    if config.glass.fill == "keep" or config.tissue.segmenter != "unet":
         return None
-    return load_weights(config.weights or SHIPPED).sha256
+    return load_weights(config.tissue.weights or SHIPPED).sha256
 
 
 def conversion_digest(

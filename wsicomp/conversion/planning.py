@@ -91,9 +91,10 @@ def plan_conversion(
         config=config.lasting() | {"z": info.z},
         container=container,
         codec="copy" if all(way.copies for way in ways) else codec_name(config),
-        overview=config.overview != "none",
+        overview=config.codec.overview != "none",
         background=_background(info, config, glass),
-        big=info.big or _bound_bytes(info, levels) + identity.bytes * config.restorable > _CLASSIC_TIFF_BYTES,
+        big=info.big
+        or _bound_bytes(info, levels) + identity.bytes * config.codec.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
         objective_power=info.objective_power,
         description=text,
@@ -101,7 +102,7 @@ def plan_conversion(
         images=images,
         dropped=dropped,
         notes=tuple(_notes(info, config, container, glass, images, ways, levels)),
-        model=None if model is None else {**model, "embedded": config.embed_model},
+        model=None if model is None else {**model, "embedded": config.codec.embed_model},
     )
 
 
@@ -122,12 +123,12 @@ def _levels(
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
         )
-        actions = _actions(kinds, grid, way.action, paints=not config.lossless or reduction > 1)
+        actions = _actions(kinds, grid, way.action, paints=not config.codec.lossless or reduction > 1)
         if way.action is not TileAction.ENCODE:
             actions = _left_absent(actions, level, way.action)
         if grid == level.grid:
             actions = _left_blank(actions, level)
-        if config.glass == "empty":
+        if config.glass.fill == "empty":
             actions = _emptied(actions, corners=not plans)
         plans.append(
             LevelPlan(
@@ -153,7 +154,7 @@ def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]
     for number, following in zip(carried, [*carried[1:], None], strict=True):
         level = info.levels[number]
         sources.append((number, 1))
-        if config.levels == "source":
+        if config.output.levels == "source":
             continue
         lower = 0 if following is None else info.levels[following].size.width
         reduction = _STEP
@@ -162,7 +163,7 @@ def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]
         ):
             sources.append((number, reduction))
             reduction *= _STEP
-    lacks_overview = config.overview != "none" and not any(
+    lacks_overview = config.codec.overview != "none" and not any(
         info.levels[number].downsample * reduction >= OVERVIEW_DOWNSAMPLE for number, reduction in sources
     )
     if lacks_overview:
@@ -240,11 +241,11 @@ def _emptied(actions: Actions, corners: bool) -> Actions:
 def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
     if glass is None:
         return info.background
-    if config.background == "white":
+    if config.glass.background == "white":
         return WHITE
-    if config.background == "auto":
+    if config.glass.background == "auto":
         return glass.color.typical
-    red, green, blue = bytes.fromhex(config.background[1:])
+    red, green, blue = bytes.fromhex(config.glass.background[1:])
     return red, green, blue
 
 
@@ -278,18 +279,18 @@ def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[
     if info.vendor != "aperio":
         fields = aperio.technical_fields(info.mpp, info.objective_power)
         named = {"vendor properties": info.properties, "ImageDescription": info.description}
-        return fields, tuple(name for name, value in named.items() if config.deidentify and value)
-    return aperio.deidentify(info.description) if config.deidentify else (info.description, ())
+        return fields, tuple(name for name, value in named.items() if config.output.deidentify and value)
+    return aperio.deidentify(info.description) if config.output.deidentify else (info.description, ())
 
 
 def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     thumbnail = info.associated_images.get("thumbnail")
     wanted = {
-        "label": config.label and not config.deidentify,
-        "macro": config.macro and not config.deidentify,
+        "label": config.output.label and not config.output.deidentify,
+        "macro": config.output.macro and not config.output.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.deidentify or shows_the_scan(thumbnail, info.size)),
+        and (not config.output.deidentify or shows_the_scan(thumbnail, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(
@@ -311,15 +312,15 @@ def _notes(
     levels: tuple[LevelPlan, ...],
 ) -> list[str]:
     notes = []
-    if config.codec == "auto" and ways[0].copies and config.codec_options():
-        unused = ", ".join(config.codec_options())
+    if config.codec.name == "auto" and ways[0].copies and config.codec.options:
+        unused = ", ".join(config.codec.options)
         notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
-    if config.lossless and any(way.copies for way in ways) and config.overview == "none":
+    if config.codec.lossless and any(way.copies for way in ways) and config.codec.overview == "none":
         copied = ", ".join(str(number) for number, way in enumerate(ways) if way.copies)
         notes.append(f"tiles of level {copied} stay as they are: this road would not make them smaller")
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
-    if config.glass != "keep" and plausible_mpp(info) is None:
+    if config.glass.fill != "keep" and plausible_mpp(info) is None:
         notes.append("to be safe margins are as wide as at 0.25 um per px, the guard as keen as at 1")
     notes += glass.notes if glass is not None else ()
     if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):

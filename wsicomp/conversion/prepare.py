@@ -73,12 +73,12 @@ def prepare(
         codec = model_codec(config)
         kept = _kept_model(codec, config) if keep_model else None
         model = None if codec is None else codec.describe()
-        embedded = codec.decoder() if codec is not None and config.embed_model else None
+        embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
         digest = conversion_digest(identity.sha256, config, tissue_sha256(config), model)
         shrinking = _shrinking(slide, config)
-        without = nameless(slide, config.workers) if config.deidentify else None
-        misread = [] if known else check_reading(slide, config.workers, FEW_REGIONS)
-    if config.glass == "keep":
+        without = nameless(slide, config.run.workers) if config.output.deidentify else None
+        misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
+    if config.glass.fill == "keep":
         plan = _planned(info, identity, digest, config, None, shrinking, model, without)
         plan = _told(plan, misread, slide)
         return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
@@ -135,7 +135,7 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     """
     codec = model_codec(config)
     model = None if codec is None else codec.describe()
-    without = nameless(slide, config.workers) if config.deidentify else None
+    without = nameless(slide, config.run.workers) if config.output.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
         own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)
@@ -171,11 +171,11 @@ def kept_model(config: ConversionConfig) -> str | None:
 
 
 def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | None:
-    return None if codec is None or config.embed_model else codec.keep_model()
+    return None if codec is None or config.codec.embed_model else codec.keep_model()
 
 
 def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
     """Which levels the lossless road makes smaller, by a few of their tiles; none where it is not taken."""
-    if not config.lossless:
+    if not config.codec.lossless:
         return ()
-    return levels_that_shrink(slide, create_transcoder(config.codec, config.restorable))
+    return levels_that_shrink(slide, create_transcoder(config.codec.name, config.codec.restorable))

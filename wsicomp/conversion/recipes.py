@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wsicomp.codecs.base import Options, TileTranscoder
-from wsicomp.codecs.registry import compression_label, create_codec, create_transcoder
+from wsicomp.codecs.base import Compression, Options, Program, TileTranscoder
+from wsicomp.codecs.registry import compression_info, create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
     JPEG,
     NEURAL,
     Level,
@@ -25,8 +23,6 @@ from wsicomp.slide import (
     TileEncoding,
 )
 
-_APERIO_ONLY = (APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
-_IN_SVS = (JPEG, *_APERIO_ONLY)
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _PLAIN_TILE_BYTES = 1024
 """OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px.
@@ -35,7 +31,6 @@ It also refuses those of one level after larger ones of another: all must have a
 """
 _PLAIN_TILE = Size(256, 256)
 _LARGE_TILE_PX = 1024
-_PLAIN = (1, 5, 8, 50000)
 _PLAIN_APART = "OpenSlide does not read uncompressed tiles of these sizes"
 _UNUSUAL = "JPEG with unusual chroma subsampling"
 _ABSENT = "it has tiles without bytes, which OpenSlide draws from the next larger level in format svs alone"
@@ -61,7 +56,7 @@ class Way:
 
 def codec_name(config: ConversionConfig) -> str:
     """The codec of what is not copied."""
-    return "jpeg" if config.codec in ("auto", "copy") else config.codec
+    return "jpeg" if config.codec.name in ("auto", "copy") else config.codec.name
 
 
 def source_ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[Way]:
@@ -72,15 +67,15 @@ def source_ways(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool
     Raises:
         ConfigError: what the user asked for cannot be made of this source.
     """
-    if config.codec == "copy" and config.codec_options():
-        raise ConfigError(f"codec copy takes no {next(iter(config.codec_options()))}; leave it out")
-    if config.codec in ("auto", "copy"):
+    if config.codec.name == "copy" and config.codec.options:
+        raise ConfigError(f"codec copy takes no {next(iter(config.codec.options))}; leave it out")
+    if config.codec.name in ("auto", "copy"):
         copied = _copied(info, config)
-        return copied or [_encoded(codec_name(config), config.codec_options())] * len(info.levels)
-    if not config.lossless:
-        way = _encoded(config.codec, config.codec_options())
+        return copied or [_encoded(codec_name(config), config.codec.options)] * len(info.levels)
+    if not config.codec.lossless:
+        way = _encoded(config.codec.name, config.codec.options)
         return [_overview(info, level, config) or way for level in info.levels]
-    transcoder = create_transcoder(config.codec, config.restorable)
+    transcoder = create_transcoder(config.codec.name, config.codec.restorable)
     return [
         _overview(info, level, config) or _repacked(info, number, config, transcoder, shrinking[number])
         for number, level in enumerate(info.levels)
@@ -92,7 +87,7 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[Way] | None:
     container = chosen_container(info, config, [level.encoding for level in info.levels])
     for number, level in enumerate(info.levels):
         obstacle = _obstacle(info, level, container)
-        if obstacle and config.codec == "auto" and not config.restorable:
+        if obstacle and config.codec.name == "auto" and not config.codec.restorable:
             return None
         if obstacle:
             place = f"level {number}"
@@ -104,11 +99,13 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[Way] | None:
 def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: ConversionConfig) -> str:
     """What to do about an obstacle to copying: another container if there is none in it."""
     other = "tiff" if container == "svs" else "svs"
-    if not (other == "svs" and config.glass == "empty") and _obstacle(info, level, other) is None:
-        return f"take format {other}, or codec jpeg" if not config.restorable else f"take format {other}"
-    if other == "svs" and config.glass == "empty" and _obstacle(info, level, other) is None:
+    if not (other == "svs" and config.glass.fill == "empty") and _obstacle(info, level, other) is None:
+        return (
+            f"take format {other}, or codec jpeg" if not config.codec.restorable else f"take format {other}"
+        )
+    if other == "svs" and config.glass.fill == "empty" and _obstacle(info, level, other) is None:
         return "take glass white, or codec jpeg"
-    return "take codec jpeg" if not config.restorable else "leave --restorable out, and take codec jpeg"
+    return "take codec jpeg" if not config.codec.restorable else "leave --restorable out, and take codec jpeg"
 
 
 def _copy(level: Level) -> Way:
@@ -123,9 +120,9 @@ def _encoded(name: str, options: Options) -> Way:
 
 def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Way | None:
     """A low level as JPEG, where a file is to have such an overview."""
-    if config.overview == "none" or level.downsample < OVERVIEW_DOWNSAMPLE:
+    if config.codec.overview == "none" or level.downsample < OVERVIEW_DOWNSAMPLE:
         return None
-    if not config.lossless:
+    if not config.codec.lossless:
         return _encoded("jpeg", {})
     obstacle = _obstacle(info, level, "tiff")
     if obstacle is None and level.encoding and level.encoding.compression != JPEG:
@@ -146,18 +143,24 @@ def _repacked(
     apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
     if level.encoding is not None and not _is_odd(level.tile) and not apart:
         stored = transcoder.encoding(level.encoding) if shrinks else None
-        if config.codec == "jpeg" and _obstacle(info, level, "tiff") == _UNUSUAL:
+        if config.codec.name == "jpeg" and _obstacle(info, level, "tiff") == _UNUSUAL:
             raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
         if stored is None:
             return _copy(level)
         return Way(
-            config.codec, {"lossless": True}, stored, transcoder.shown(level.encoding), TileAction.TRANSCODE
+            config.codec.name,
+            {"lossless": True},
+            stored,
+            transcoder.shown(level.encoding),
+            TileAction.TRANSCODE,
         )
-    if config.codec == "jpegxl" and not config.restorable:
-        return _encoded(config.codec, config.codec_options() | {"lossless": True})
+    if config.codec.name == "jpegxl" and not config.codec.restorable:
+        return _encoded(config.codec.name, {**config.codec.options, "lossless": True})
     obstacle = _obstacle(info, level, "tiff") or "its tiles are of another size"
-    wanted = "keep its tiles as they are" if config.restorable else f"be repacked as {config.codec}"
-    advice = "leave --restorable out" if config.restorable else "take codec jpegxl with --lossless"
+    wanted = (
+        "keep its tiles as they are" if config.codec.restorable else f"be repacked as {config.codec.name}"
+    )
+    advice = "leave --restorable out" if config.codec.restorable else "take codec jpegxl with --lossless"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 
@@ -165,13 +168,15 @@ def chosen_container(
     info: SlideInfo, config: ConversionConfig, encodings: Sequence[TileEncoding | None]
 ) -> str:
     """SVS where the source is one, or where only an SVS may hold the codec; the format that was asked for."""
-    stored = {None if encoding is None else encoding.compression for encoding in encodings}
-    if config.format != "auto":
-        return config.format
-    if config.glass == "empty" or config.overview != "none":
+    stored = {None if each is None else compression_info(each.compression) for each in encodings}
+    if config.output.format != "auto":
+        return config.output.format
+    if config.glass.fill == "empty" or config.codec.overview != "none":
         return "tiff"
-    only_in_svs = stored <= set(_APERIO_ONLY)
-    return "svs" if only_in_svs or (info.vendor == "aperio" and stored <= set(_IN_SVS)) else "tiff"
+    if all(each is not None and each.only_in_svs for each in stored):
+        return "svs"
+    is_as_aperio_has_it = all(each is not None and each.in_svs for each in stored)
+    return "svs" if info.vendor == "aperio" and is_as_aperio_has_it else "tiff"
 
 
 def check_readable(
@@ -182,54 +187,59 @@ def check_readable(
     Raises:
         ConfigError: it is so.
     """
-    stored = {level.encoding.compression for level in levels}
-    if container == "svs" and not stored <= {*_IN_SVS, *_PLAIN}:
-        advice = "take format tiff" if not stored & set(_APERIO_ONLY) else "take codec jpeg, or format tiff"
+    stored = [compression_info(level.encoding.compression) for level in levels]
+    only_in_svs = any(each.only_in_svs for each in stored)
+    unknown = [each for each in stored if not _reads(each)]
+    if container == "svs" and unknown:
+        advice = "take codec jpeg, or format tiff" if only_in_svs else "take format tiff"
         raise ConfigError(
-            f"OpenSlide opens no svs with {_unknown_to_svs(stored, config)} in it; {advice}", info.path
+            f"OpenSlide opens no svs with {_unknown_to_svs(unknown, config)} in it; {advice}", info.path
         )
-    if container == "svs" and config.overview != "none":
-        advice = "overview none" if stored & set(_APERIO_ONLY) else "format tiff"
+    if container == "svs" and config.codec.overview != "none":
+        advice = "overview none" if only_in_svs else "format tiff"
         message = f"an SVS holds no overview: its levels stand largest first; take {advice}"
         raise ConfigError(message, info.path)
-    known = {*_IN_SVS, *_PLAIN}
-    holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass != "empty"]
+    holes = [level for level in levels[1:] if level.count(TileAction.EMPTY) and config.glass.fill != "empty"]
     if (
         container == "tiff"
         and _fills_holes(info)
-        and any(level.encoding.compression in known for level in holes)
+        and any(_reads(compression_info(level.encoding.compression)) for level in holes)
     ):
         raise ConfigError(f"{_ABSENT}; take {_for_holes(config)}", info.path)
-    if container == "tiff" and stored & set(_APERIO_ONLY) and stored <= known:
-        needed = ", and glass empty needs format tiff" if config.glass == "empty" else ""
+    if container == "tiff" and only_in_svs and not unknown:
+        needed = ", and glass empty needs format tiff" if config.glass.fill == "empty" else ""
         raise ConfigError(f"{_JPEG2000}{needed}; take {_for_jpeg2000(config)}", info.path)
+
+
+def _reads(compression: Compression) -> bool:
+    return Program.OPENSLIDE in compression.readers
 
 
 def _for_jpeg2000(config: ConversionConfig) -> str:
     """What to take where a generic TIFF would hold JPEG 2000: an SVS, or no JPEG 2000."""
     obstacles = {
-        "glass white": config.glass == "empty",
-        "format svs": config.format == "tiff",
-        "overview none": config.overview != "none",
+        "glass white": config.glass.fill == "empty",
+        "format svs": config.output.format == "tiff",
+        "overview none": config.codec.overview != "none",
     }
     for_svs = " and ".join(name for name, stands in obstacles.items() if stands) or "format svs"
-    if config.restorable or config.overview != "none":
+    if config.codec.restorable or config.codec.overview != "none":
         return for_svs
-    return f"{for_svs}, or {'leave --lossless out' if config.lossless else 'codec jpeg'}"
+    return f"{for_svs}, or {'leave --lossless out' if config.codec.lossless else 'codec jpeg'}"
 
 
-def _unknown_to_svs(stored: set[int], config: ConversionConfig) -> str:
-    if config.codec not in ("auto", "copy"):
-        return config.codec
-    unknown = sorted(stored - {*_IN_SVS, *_PLAIN})
-    return " and ".join(dict.fromkeys(compression_label(number) for number in unknown))
+def _unknown_to_svs(unknown: Sequence[Compression], config: ConversionConfig) -> str:
+    if config.codec.name not in ("auto", "copy"):
+        return config.codec.name
+    labels = (each.label for each in sorted(unknown, key=lambda each: each.number))
+    return " and ".join(dict.fromkeys(labels))
 
 
 def _for_holes(config: ConversionConfig) -> str:
     """What to take where tiles without bytes would show otherwise in a generic TIFF."""
-    if config.codec in ("auto", "copy"):
+    if config.codec.name in ("auto", "copy"):
         return "format svs, or codec jpeg"
-    return "codec jpeg without --lossless" if config.lossless else "format svs"
+    return "codec jpeg without --lossless" if config.codec.lossless else "format svs"
 
 
 def _fills_holes(info: SlideInfo) -> bool:
@@ -249,9 +259,9 @@ def _obstacle(info: SlideInfo, level: Level, container: str) -> str | None:
     if level.encoding is None or level.encoding.compression == NEURAL:
         return _pixels_alone(level)
     compression = level.encoding.compression
-    if container == "svs" and compression not in _IN_SVS:
+    if container == "svs" and not compression_info(compression).in_svs:
         return f"OpenSlide's aperio driver does not read compression {compression}"
-    if container == "tiff" and compression in _APERIO_ONLY:
+    if container == "tiff" and compression_info(compression).only_in_svs:
         return _JPEG2000
     if container == "tiff" and level.downsample > 1 and level.absent and _fills_holes(info):
         return _ABSENT
@@ -297,6 +307,6 @@ def _is_odd(tile: Size) -> bool:
 
 def added_way(config: ConversionConfig) -> Way:
     """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
-    if config.overview != "none":
+    if config.codec.overview != "none":
         return _encoded("jpeg", {})
-    return _encoded(codec_name(config), config.codec_options())
+    return _encoded(codec_name(config), config.codec.options)

@@ -5,33 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wsicomp.codecs.plain import ZSTANDARD
+from wsicomp.codecs.base import Compression, Program
+from wsicomp.codecs.registry import compression_info
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
 from wsicomp.plan import TileAction
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
-    JPEGXL,
-    JPEGXL_DNG,
-    NEURAL,
-    RGB,
-    WEBP,
-    TileEncoding,
-)
+from wsicomp.slide import JPEG, JPEGXL, RGB, TileEncoding
 
-_JPEG2000 = frozenset((APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB))
-_JPEGXL = frozenset((JPEGXL, JPEGXL_DNG))
-_BASELINE = frozenset((1, 5, JPEG, 8, 32946))
 _REPACKED = "repacked JPEG differs where chroma is subsampled"
 _DARKER = "every pixel, but darker: repacked JPEG that holds RGB"
-_BY_LIBTIFF = frozenset((ZSTANDARD, WEBP))
 
 
 @dataclass(frozen=True)
@@ -55,8 +42,8 @@ class _Facts:
     """
 
     in_svs: bool
-    compressions: frozenset[int]
-    first: frozenset[int]
+    compressions: frozenset[Compression]
+    first: frozenset[Compression]
     has_overview: bool
     empty_tiles: int
     kept_tiles: int
@@ -69,16 +56,24 @@ class _Facts:
     has_full_level: bool = True
     holds_rgb: bool = False
 
+    def unread(self, program: Program) -> frozenset[Compression]:
+        """Those of the first levels that a program does not read."""
+        return frozenset(each for each in self.first if program not in each.readers)
+
+    def unread_anywhere(self, program: Program) -> frozenset[Compression]:
+        """Those of any level that a program does not read."""
+        return frozenset(each for each in self.compressions if program not in each.readers)
+
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     """One verdict for each program, our own reader and OpenSlide's newest first."""
     facts = _facts(slide)
     return (
         _ours(facts),
-        _openslide(facts, "OpenSlide 4.0.1 and later", frozenset((ZSTANDARD,)), None),
-        _openslide(facts, "OpenSlide 4.0.0", frozenset(), "generic"),
-        _openslide(facts, "OpenSlide 3.4", frozenset(), "all"),
-        _openslide(facts, "QuPath 0.7", frozenset(), "generic"),
+        _openslide(facts, Program.OPENSLIDE, None),
+        _openslide(facts, Program.OPENSLIDE_400, "generic"),
+        _openslide(facts, Program.OPENSLIDE_34, "all"),
+        _openslide(facts, Program.QUPATH, "generic"),
         _libvips(facts),
         _bioformats(facts),
         _tifffile(facts),
@@ -108,7 +103,7 @@ def opens_in(found: Sequence[ReaderVerdict]) -> str:
 def _facts(slide: TiffSlide) -> _Facts:
     if not isinstance(slide, ConvertedSlide):
         levels = slide.info.levels
-        stored = frozenset(level.encoding.compression for level in levels if level.encoding)
+        stored = _compressions(level.encoding for level in levels if level.encoding)
         absent = sum(len(level.absent) for level in levels)
         return _Facts(
             slide.info.vendor == "aperio",
@@ -130,14 +125,14 @@ def _facts(slide: TiffSlide) -> _Facts:
     plan = provenance.plan
     return _Facts(
         plan.container == "svs",
-        frozenset(level.encoding.compression for level in plan.levels),
-        frozenset(level.encoding.compression for level in plan.navigable),
+        _compressions(level.encoding for level in plan.levels),
+        _compressions(level.encoding for level in plan.navigable),
         len(plan.navigable) < len(plan.levels),
         sum(level.count(TileAction.EMPTY) for level in plan.levels),
         sum(
             len(record.kept)
             for level, record in zip(plan.levels, provenance.levels, strict=True)
-            if level.encoding.compression in _JPEGXL
+            if level.encoding.compression == JPEGXL
         ),
         any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
         "" if plan.model is None else _model_text(plan.model),
@@ -150,10 +145,15 @@ def _facts(slide: TiffSlide) -> _Facts:
     )
 
 
+def _compressions(encodings: Iterable[TileEncoding]) -> frozenset[Compression]:
+    return frozenset(compression_info(encoding.compression) for encoding in encodings)
+
+
 def _plain_is_low(levels: Sequence[tuple[TileEncoding | None, Size, Size]]) -> bool:
-    streams = {JPEG, *_JPEG2000}
     return any(
-        encoding is not None and encoding.compression not in streams and size.height < tile.height
+        encoding is not None
+        and not compression_info(encoding.compression).in_svs
+        and size.height < tile.height
         for encoding, size, tile in levels
     )
 
@@ -176,22 +176,21 @@ def _ours(facts: _Facts) -> ReaderVerdict:
     return ReaderVerdict("wsicomp.open_slide", "yes", needs)
 
 
-def _named(compressions: frozenset[int]) -> str:
-    names = {JPEGXL: "JPEG XL", JPEGXL_DNG: "JPEG XL", WEBP: "WebP", ZSTANDARD: "Zstandard"}
-    names[NEURAL] = "neural tiles"
-    names |= dict.fromkeys(_JPEG2000, "JPEG 2000")
-    return " and ".join(sorted({names.get(number, str(number)) for number in compressions}))
+def _named(compressions: frozenset[Compression]) -> str:
+    return " and ".join(sorted({each.label for each in compressions}))
 
 
-def _openslide(facts: _Facts, name: str, more: frozenset[int], stumbles: str | None) -> ReaderVerdict:
+def _openslide(facts: _Facts, program: Program, stumbles: str | None) -> ReaderVerdict:
     """`stumbles` says over which empty tiles: those of a generic TIFF, or all."""
-    known = _BASELINE | more | (_JPEG2000 if facts.in_svs else frozenset())
-    unknown = facts.first - known
-    if unknown and unknown <= _BY_LIBTIFF and name == "OpenSlide 3.4":
+    name = program.value
+    apart = frozenset(each for each in facts.first if each.only_in_svs and not facts.in_svs)
+    unknown = facts.unread(program) | apart
+    by_libtiff = all(Program.LIBTIFF in each.readers for each in unknown)
+    if unknown and by_libtiff and program is Program.OPENSLIDE_34:
         return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
     if unknown:
         return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
-    if name == "OpenSlide 3.4" and facts.plain_is_low and not facts.empty_tiles:
+    if program is Program.OPENSLIDE_34 and facts.plain_is_low and not facts.empty_tiles:
         return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
     return _what_it_knows(
@@ -208,15 +207,16 @@ def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVe
     return ReaderVerdict(name, "yes")
 
 
-def _black(name: str, unknown: frozenset[int]) -> ReaderVerdict:
+def _black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
     return ReaderVerdict(name, "shows black", f"it does not read {_named(unknown)}, and does not say so")
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL, ZSTANDARD}):
+    unread = facts.unread(Program.LIBVIPS)
+    if unknown := frozenset(each for each in unread if not each.only_in_svs):
         return _black("libvips", unknown)
-    if unknown := facts.first & _JPEG2000:
-        way = "; through OpenSlide it does" if facts.in_svs and unknown <= _JPEG2000 else ""
+    if unknown := unread:
+        way = "; through OpenSlide it does" if facts.in_svs else ""
         return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
     if facts.has_overview:
         return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
@@ -224,7 +224,7 @@ def _libvips(facts: _Facts) -> ReaderVerdict:
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.compressions & (_JPEGXL | {WEBP, NEURAL}):
+    if unknown := facts.unread_anywhere(Program.BIOFORMATS):
         stops = "" if unknown & facts.first else ", anywhere in a file"
         return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
     if facts.levels > 1 and not facts.in_svs:
@@ -236,9 +236,9 @@ def _bioformats(facts: _Facts) -> ReaderVerdict:
 
 
 def _tifffile(facts: _Facts) -> ReaderVerdict:
-    if NEURAL in facts.first:
-        return ReaderVerdict("tifffile", "no", "it does not read neural tiles")
-    if NEURAL in facts.compressions:
+    if unknown := facts.unread(Program.TIFFFILE):
+        return ReaderVerdict("tifffile", "no", f"it does not read {_named(unknown)}")
+    if facts.unread_anywhere(Program.TIFFFILE):
         return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
         found = (
@@ -261,7 +261,7 @@ def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
 
 def _fast(facts: _Facts) -> ReaderVerdict:
     """An SVS, and a TIFF whose levels do not state their sample format, it reads by OpenSlide."""
-    if unknown := facts.first & {NEURAL, WEBP}:
+    if unknown := facts.unread(Program.FAST):
         return ReaderVerdict("FAST", "no", f"it does not read {_named(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
@@ -276,17 +276,19 @@ def _fast(facts: _Facts) -> ReaderVerdict:
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
     """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
-    if facts.levels == 1 and not facts.in_svs and not facts.is_big and NEURAL not in facts.first:
+    if facts.levels == 1 and not facts.in_svs and not facts.is_big and not facts.unread(Program.TIFFFILE):
         if facts.repacks_jpeg and facts.holds_rgb:
             return ReaderVerdict("tiatoolbox", "partly", _DARKER)
         return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
     fails_at_empty = facts.empty_tiles and not facts.in_svs
-    if facts.first & _BY_LIBTIFF or (fails_at_empty and not (facts.has_overview and facts.has_full_level)):
+    unread = facts.unread(Program.TIATOOLBOX)
+    refused = frozenset(each for each in unread if Program.LIBTIFF in each.readers)
+    if refused or (fails_at_empty and not (facts.has_overview and facts.has_full_level)):
         return ReaderVerdict(
             "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
         )
-    if unknown := facts.first & (_JPEGXL | {NEURAL}):
-        return _black("tiatoolbox", unknown)
+    if unread:
+        return _black("tiatoolbox", unread)
     if not facts.in_svs and not facts.is_big:
         return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
     return _what_it_knows(facts, "tiatoolbox", None)
@@ -296,13 +298,13 @@ def _large_image(facts: _Facts) -> ReaderVerdict:
     """By its TIFF source."""
     if facts.levels == 1 and not facts.in_svs:
         return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
-    if unknown := facts.first & (_JPEGXL | {NEURAL}):
+    if unknown := facts.unread(Program.LARGE_IMAGE):
         return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
     return _what_it_knows(facts, "large_image", None)
 
 
 def _cucim(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
+    if unknown := facts.unread(Program.CUCIM):
         return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
@@ -310,7 +312,7 @@ def _cucim(facts: _Facts) -> ReaderVerdict:
 
 
 def _gdal(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+    if unknown := facts.unread(Program.GDAL):
         return ReaderVerdict("GDAL", "no", f"it does not read {_named(unknown)}")
     if facts.in_svs:
         return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
@@ -318,7 +320,7 @@ def _gdal(facts: _Facts) -> ReaderVerdict:
 
 
 def _slideio(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.compressions & (_JPEGXL | {NEURAL, WEBP, ZSTANDARD}):
+    if unknown := facts.unread_anywhere(Program.SLIDEIO):
         return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
     if facts.empty_tiles:
         return ReaderVerdict("slideio", "no", "it fails at empty tiles")
@@ -336,7 +338,7 @@ def _tiffslide(facts: _Facts) -> ReaderVerdict:
 
 
 def _libtiff(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.first & (_JPEGXL | _JPEG2000 | {NEURAL}):
+    if unknown := facts.unread(Program.LIBTIFF):
         return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
     if facts.empty_tiles and not facts.has_full_level:
         return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")

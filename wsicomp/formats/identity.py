@@ -24,7 +24,7 @@ def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = u
     if isinstance(slide, ConvertedSlide):
         behind = slide.provenance.plan.source
         origin = behind.origin_sha256 or behind.sha256
-    name = None if config.deidentify else path.name
+    name = None if config.output.deidentify else path.name
     size, sha256 = slide_identity(path, progress)
     return SourceIdentity(name, size, sha256, origin)
 

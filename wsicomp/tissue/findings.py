@@ -45,11 +45,11 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
         MaskError, SlideReadError, WeightsError: as `prepare`.
     """
     tissue, color, black = look(slide, config, stages)
-    margin_px = margin_in_px(slide.info, config.margin_um)
+    margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
-        survey = survey_glass(slide, mask, guard, config.workers, progress)
+        survey = survey_glass(slide, mask, guard, config.run.workers, progress)
     return Findings(tissue, mask, color, guard, survey)
 
 
@@ -58,14 +58,14 @@ def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[Tissue
 
     The overview for all of them ends with this call.
     """
-    if config.mask is None:
+    if config.tissue.mask is None:
         _segmenter(config).check(slide)
     with stages.stage("overview") as progress:
-        overview = read_overview(slide, config.workers, progress)
+        overview = read_overview(slide, config.run.workers, progress)
         filler = find_filler(overview)
     with stages.stage("segment") as progress:
         tissue = find_tissue(slide, overview, config, progress)
-        if config.mask is None:
+        if config.tissue.mask is None:
             tissue = without_filler(tissue, filler.black)
     return tissue, fit_glass_color(overview, tissue, filler), filler.black
 
@@ -74,12 +74,17 @@ def find_tissue(
     slide: Slide, overview: Overview, config: ConversionConfig, progress: StageProgress
 ) -> TissueMask:
     """The tissue, without margin: from the mask file if there is one, else by the segmenter."""
-    if config.mask is not None:
-        return read_mask(config.mask, slide.info.size)
-    return _segmenter(config).segment(slide, overview, config.workers, progress)
+    if config.tissue.mask is not None:
+        return read_mask(config.tissue.mask, slide.info.size)
+    return _segmenter(config).segment(slide, overview, config.run.workers, progress)
 
 
 def _segmenter(config: ConversionConfig) -> Segmenter:
-    if config.segmenter == "threshold":
+    if config.tissue.segmenter == "threshold":
         return ThresholdSegmenter()
-    return UnetSegmenter(config.weights or SHIPPED, config.magnification, config.hole_um, config.speck_um)
+    return UnetSegmenter(
+        config.tissue.weights or SHIPPED,
+        config.tissue.magnification,
+        config.tissue.hole_um,
+        config.tissue.speck_um,
+    )

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsicomp.codecs.registry import create_codec, decode_tile
-from wsicomp.config import NEURAL_CODECS
+from wsicomp.codecs.registry import create_codec, decode_tile, needs_model
 from wsicomp.deidentification.proved_levels import unproved_levels
 from wsicomp.errors import WsicompError
 from wsicomp.formats.converted.associated_images import carried_image
@@ -106,7 +105,7 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
 
 def _codec(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
     try:
-        if level.codec not in NEURAL_CODECS:
+        if not needs_model(level.codec):
             create_codec(level.codec, level.options)
         floor_of(level, record)
         floor_of(level, replace(record, guarded=None))

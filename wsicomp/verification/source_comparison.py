@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded
+from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.config import NEURAL_CODECS
 from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
 from wsicomp.formats.converted.provenance import LevelRecord
 from wsicomp.formats.converted.reader import ConvertedSlide
@@ -396,7 +395,7 @@ class _Level:
         self.source = source
         self._record = record
         self._flawed = frozenset(record.flawed)
-        self.is_guarded = plan.codec in NEURAL_CODECS or is_guarded(plan.codec)
+        self.is_guarded = needs_model(plan.codec) or is_guarded(plan.codec)
         self._lock = Lock()
 
     def action(self, index: TileIndex) -> TileAction:
@@ -432,12 +431,12 @@ class _Level:
     @cached_property
     def is_loose(self) -> bool:
         """Whether the file itself says how true its tiles are, and nothing can be encoded again."""
-        return self.plan.codec in NEURAL_CODECS
+        return needs_model(self.plan.codec)
 
     @cached_property
     def codec(self) -> TileCodec | None:
         """What encoded its tiles; None of a model's, which need more than pixels."""
-        if self.plan.codec == "copy" or self.plan.codec in NEURAL_CODECS:
+        if self.plan.codec == "copy" or needs_model(self.plan.codec):
             return None
         return create_codec(self.plan.codec, self.plan.options)
 

@@ -16,7 +16,7 @@ def files(request, tmp_path_factory):
     slide = SyntheticSlide(Size(768, 576), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
     form = SyntheticFormat(downsamples=(1, 2), bigtiff=request.param)
     write_slide(folder / "source.svs", slide, form)
-    config = ConversionConfig(codec="jpegxl", lossless=True, glass="keep")
+    config = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep")
     wsicomp.convert_slide(folder / "source.svs", folder / "made.tiff", config)
     return folder / "source.svs", folder / "made.tiff", request.param
 
@@ -43,7 +43,7 @@ def test_every_level_states_its_sample_format(files):
 def test_no_level_states_it_where_fast_would_show_black_or_die(tmp_path, options):
     slide = SyntheticSlide(Size(512, 512), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
     write_slide(tmp_path / "source.svs", slide, SyntheticFormat(downsamples=(1, 4)))
-    config = ConversionConfig(**options, glass="keep")
+    config = ConversionConfig.of(**options, glass="keep")
     wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "made.tiff", config)
     with tifffile.TiffFile(tmp_path / "made.tiff") as tiff:
         assert [page.tags.get(339) for page in tiff.pages] == [None] * len(tiff.pages)
@@ -52,7 +52,7 @@ def test_no_level_states_it_where_fast_would_show_black_or_die(tmp_path, options
 def test_no_level_states_it_where_jpeg_holds_rgb_which_fast_takes_for_ycbcr(tmp_path):
     slide = SyntheticSlide(Size(512, 512), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
     write_slide(tmp_path / "source.svs", slide, SyntheticFormat(photometric="rgb", downsamples=(1, 4)))
-    config = ConversionConfig(format="tiff", glass="keep")
+    config = ConversionConfig.of(format="tiff", glass="keep")
     wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "made.tiff", config)
     with tifffile.TiffFile(tmp_path / "made.tiff") as tiff:
         assert [page.tags.get(339) for page in tiff.pages] == [None] * len(tiff.pages)

@@ -61,7 +61,7 @@ def test_a_label_by_its_own_word_goes_with_no_label_whatever_ome_xml_calls_it(tm
         options = {"photometric": "rgb", "metadata": None}
         tiff.write(pixels, tile=(64, 64), description=text.encode(), **options)
         tiff.write(bars, description="Aperio Image Library\nlabel 160x144", **options)
-    config = ConversionConfig(glass="keep", label=False)
+    config = ConversionConfig.of(glass="keep", label=False)
     convert_slide(tmp_path / "a.ome.tif", tmp_path / "b.tif", config)
     with closing(open_slide(tmp_path / "b.tif")) as slide:
         assert not slide.info.associated_images

@@ -26,7 +26,7 @@ def by_name(function):
 
 
 def convert(source, target, **options):
-    return convert_slide(source, target, ConversionConfig(**{"glass": "keep", "workers": 1} | options))
+    return convert_slide(source, target, ConversionConfig.of(**{"glass": "keep", "workers": 1} | options))
 
 
 def images_of(path):

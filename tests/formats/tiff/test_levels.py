@@ -44,7 +44,7 @@ def by_name(function):
 
 
 def convert(source, target, **options):
-    return convert_slide(source, target, ConversionConfig(**{"glass": "keep", "workers": 1} | options))
+    return convert_slide(source, target, ConversionConfig.of(**{"glass": "keep", "workers": 1} | options))
 
 
 def pixels_of(path):
@@ -149,7 +149,7 @@ def test_a_plane_that_is_not_there_is_refused(draw, z, tmp_path):
     with pytest.raises(UnsupportedSlideError, match=f"no plane z {z}"):
         convert(tmp_path / "s.svs", tmp_path / "t.svs", z=z)
     with pytest.raises(wsicomp.ConfigError, match="z is -1"):
-        ConversionConfig(z=-1)
+        ConversionConfig.of(z=-1)
 
 
 def test_plane_0_of_a_slide_without_planes_is_the_slide(tmp_path):
@@ -188,7 +188,7 @@ def test_a_source_of_which_one_plane_was_converted_is_not_removed(tmp_path):
     drawn.z_stack(source)
     report = convert(source, target, z=1)
     proof = ProofJob(
-        "s", source, target, report.source_sha256, file_sha256(target), True, ConversionConfig(z=1)
+        "s", source, target, report.source_sha256, file_sha256(target), True, ConversionConfig.of(z=1)
     )
     assert "one of its 3 focal planes alone" in proof.run(lambda *told: None).error
 

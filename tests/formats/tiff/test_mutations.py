@@ -65,7 +65,7 @@ def test_a_mutated_slide_converts_or_fails_with_an_error_of_ours(seed, tmp_path)
             place = chance.choice(tags) if chance.random() < 0.6 else chance.randrange(len(data))
             data[place] = chance.choice([0, 1, 2, 255, 128, chance.randrange(256)])
         mutant.write_bytes(data)
-        config = ConversionConfig(
+        config = ConversionConfig.of(
             **chance.choice(ROADS),
             glass=chance.choice(["keep", "white"]),
             deidentify=chance.random() < 0.3,

@@ -1,116 +1,82 @@
 """Neural tiles: learned image compression in a TIFF, under a private compression of our own.
 
-Each tile is a payload that names its model (`payload`), or, where the model would not do, a JPEG XL or JPEG
-stream as it is. This package alone imports torch; it is the extra `neural`.
+Here the codecs declare themselves; `tiles` and what it imports need torch, the extra `neural`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from wsicomp.codecs.base import CodecInfo, Compression, Options
+from wsicomp.options import Option
+from wsicomp.slide import NEURAL
 
-from wsicomp.concurrency import let_idle_threads_sleep
+ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
+"""The networks whose models can make tiles, each a codec of its name."""
 
-let_idle_threads_sleep()
-
-from wsicomp.codecs import jpeg, jpegxl  # noqa: E402
-from wsicomp.codecs.neural import store  # noqa: E402
-from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior  # noqa: E402
-from wsicomp.codecs.neural.payload import is_payload, unpack  # noqa: E402
-from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network  # noqa: E402
-from wsicomp.codecs.pixels import eighth  # noqa: E402
-from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError, WeightsError  # noqa: E402
-from wsicomp.geometry import Size  # noqa: E402
-from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding  # noqa: E402
-
-__all__ = [
-    "Chandelier",
-    "Factorized",
-    "Hyperprior",
-    "MeanHyperprior",
-    "decode",
-    "decode_batch",
-    "decode_eighth",
-    "encode_uniform",
-    "require_model",
-]
-
-_SOI = b"\xff\xd8"
-
-
-def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as the model gives them; they can differ by a grey level from machine to machine.
-
-    Raises:
-        ValueError, RuntimeError: the bytes are no such tile.
-        UnknownModelError, SlideReadError: its model is not here, or cannot run here.
-    """
-    return decode_batch([tile])[0]
-
-
-def decode_batch(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """The pixels of many tiles, the model's part in batches.
-
-    Raises:
-        ValueError, RuntimeError, UnknownModelError, SlideReadError: as `decode`.
-    """
-    neural = [number for number, tile in enumerate(tiles) if is_payload(tile.data)]
-    payloads = []
-    for number in neural:
-        payloads.append(unpack(tiles[number].data))
-        if payloads[-1].size != tiles[number].size:
-            raise ValueError(f"a neural tile of {payloads[-1].size} px, expected {tiles[number].size}")
-    found = dict(zip(neural, decode_payloads(payloads, _device()), strict=True)) if payloads else {}
-    return [found[number] if number in found else _fallen_back(tile) for number, tile in enumerate(tiles)]
+_COMPRESSIONS = (Compression(NEURAL, "neural tiles"),)
+_OPTIONS = (
+    Option(
+        "model",
+        str,
+        "a model of the codec: a file (.safetensors, or a checkpoint of CompressAI's), the name of one "
+        "that ships or that a folder in WSICOMP_MODELS holds, or of one of CompressAI's, which is "
+        "fetched, as mbt2018-mean-mse-7; bmshj2018-factorized has one (default he-compact)",
+        metavar="NAME",
+    ),
+    Option("quality", int, "from 1, the coarsest, as the model's card says", metavar="N"),
+    Option(
+        "min_ssim",
+        float,
+        "a tile with less SSIM is stored finer, or else as JPEG XL",
+        default=0.95,
+        least=0,
+        most=1,
+        metavar="F",
+    ),
+    Option(
+        "min_psnr", float, "so is one with less PSNR, in dB", default=25.0, least=0, most=100, metavar="F"
+    ),
+    Option(
+        "max_color_shift",
+        float,
+        "and one with a block of 16 px whose mean is more grey levels off",
+        default=6.0,
+        least=0,
+        most=255,
+        metavar="F",
+    ),
+    Option(
+        "device",
+        str,
+        "auto: a GPU where torch finds one",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        shapes_file=False,
+    ),
+)
 
 
-def _device() -> str:
-    """Where tiles are decoded. That it cannot be had is no fault of theirs.
-
-    Raises:
-        SlideReadError: it cannot.
-    """
-    try:
-        return chosen_device()
-    except ConfigError as exc:
-        raise SlideReadError(f"{exc.message}, as WSICOMP_DEVICE says") from exc
-
-
-def _fallen_back(tile: EncodedTile) -> Pixels:
-    if tile.data.startswith(_SOI):
-        return jpeg.decode(EncodedTile(tile.data, TileEncoding(JPEG, YCBCR), tile.size))
-    return jpegxl.decode(EncodedTile(tile.data, TileEncoding(JPEGXL, RGB), tile.size))
+def _info(name: str, factory: str, **aliases: Options) -> CodecInfo:
+    return CodecInfo(
+        name,
+        "wsicomp.codecs.neural.tiles",
+        _COMPRESSIONS,
+        _OPTIONS,
+        factory=factory,
+        family="neural codecs",
+        extra="neural",
+        needs_model=True,
+        aliases={alias.replace("_", "-"): options for alias, options in aliases.items()},
+    )
 
 
-def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
-    """Have a model ready to run, from a slide that carries it or from where models are kept.
-
-    Returns:
-        What is wrong with the one that the slide carries; empty if nothing is.
-
-    Raises:
-        UnknownModelError: it is not here.
-        WeightsError: it is not what its card says.
-        SlideReadError: it cannot run here, or the device that was asked for cannot be had.
-    """
-    model, flaw = None, ""
-    if embedded is not None:
-        try:
-            model = store.embed(embedded, sha256)
-        except WeightsError as exc:
-            flaw = f"the model that it carries is damaged ({exc.message})"
-    try:
-        model = model or store.model_of(bytes.fromhex(sha256), name)
-    except UnknownModelError as exc:
-        raise UnknownModelError(f"{flaw}, and {exc.message}" if flaw else exc.message) from exc
-    network(model, _device())
-    return flaw
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
-    return eighth(decode(tile))
-
-
-def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A tile of one colour as lossless JPEG XL."""
-    return jpegxl.encode_uniform(encoding, size, color)
+CODECS = (
+    _info(
+        "bmshj2018-factorized",
+        "Factorized",
+        he_compact={"model": "he-compact"},
+        he_fine={"model": "he-fine"},
+    ),
+    _info("bmshj2018-hyperprior", "Hyperprior"),
+    _info("mbt2018-mean", "MeanHyperprior"),
+    _info("elic2022-chandelier", "Chandelier"),
+)

@@ -80,9 +80,6 @@ class NeuralCodec:
         max_color_shift: float = 6.0,
         device: str = "auto",
     ) -> None:
-        check_range("min_ssim", min_ssim, 0, 1)
-        check_range("min_psnr", min_psnr, 0, 100)
-        check_range("max_color_shift", max_color_shift, 0, 255)
         self._guard = Guard(min_ssim, min_psnr, max_color_shift)
         self._device = runtime.chosen_device(device)
         self.model = store.find_model(self.architecture, model)

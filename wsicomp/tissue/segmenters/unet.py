@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.concurrency import ordered_map
-from wsicomp.config import HOLE_UM, MAGNIFICATION, SPECK_UM
+from wsicomp.config import TissueConfig
 from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.forks import ForkLock
 from wsicomp.geometry import Region, Size
@@ -114,9 +114,9 @@ class UnetSegmenter:
     """
 
     manifest: Path = SHIPPED
-    magnification: float = MAGNIFICATION
-    hole_um: float = HOLE_UM
-    speck_um: float = SPECK_UM
+    magnification: float = TissueConfig.magnification
+    hole_um: float = TissueConfig.hole_um
+    speck_um: float = TissueConfig.speck_um
     skips_blank: bool = True
 
     def check(self, slide: Slide) -> None:

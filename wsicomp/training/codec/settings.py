@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from wsicomp.config import NEURAL_CODECS
+from wsicomp.codecs.neural import ARCHITECTURES
 from wsicomp.training.settings import RunSettings
 
 NONLINEARITIES = ("gdn", "gdn1", "relu")
@@ -91,12 +91,12 @@ class CodecSettings(RunSettings):
     def expectations(self) -> dict[str, bool]:
         """What is expected of the values, in words, and whether it holds."""
         network, distortion = self.network, self.distortion
-        is_factorized = network.architecture == NEURAL_CODECS[0]
+        is_factorized = network.architecture == ARCHITECTURES[0]
         multiple = 16 if is_factorized else 64
         least_px = max(_SSIM_PX * (distortion.ssim > 0), _MS_SSIM_PX * (distortion.ms_ssim > 0))
         return super().expectations() | {
-            f"network.architecture is one of {', '.join(NEURAL_CODECS)}": (
-                network.architecture in NEURAL_CODECS
+            f"network.architecture is one of {', '.join(ARCHITECTURES)}": (
+                network.architecture in ARCHITECTURES
             ),
             f"network.nonlinearity is one of {', '.join(NONLINEARITIES)}": (
                 network.nonlinearity in NONLINEARITIES
