@@ -4,8 +4,8 @@ import imagecodecs
 import pytest
 
 from tests.codecs.test_contract import created, drawn
-from wsicomp.codecs.embedded_text import bare, shared_tables
-from wsicomp.codecs.registry import codec_names, decode_tile, needs_model
+from wsicomp.codecs.jpeg_text import shared_tables
+from wsicomp.codecs.registry import codec_names, decode_tile, needs_model, without_text
 from wsicomp.geometry import Size
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -57,7 +57,7 @@ NO_PICTURE = {"no JPEG", "no JPEG 2000"}
 
 
 def rebuilt(tile):
-    return bare(tile, shared_tables(tile) if tile.encoding.compression == JPEG else None)
+    return without_text(tile, shared_tables(tile) if tile.encoding.compression == JPEG else None)
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS.keys() - NO_PICTURE))

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
-from wsicomp.codecs.embedded_text import bare
 from wsicomp.codecs.jpeg2000_header import check_main_header
+from wsicomp.codecs.registry import without_text
 from wsicomp.geometry import Size
 from wsicomp.slide import APERIO_JPEG2000_RGB, RGB, EncodedTile, TileEncoding
 
@@ -35,7 +35,7 @@ def by_pillow(size, **options):
 def test_what_openjpeg_encodes_keeps_its_very_bytes(level, resolutions, size):
     options = {"level": level, "reversible": not level, "resolutions": resolutions, "codecformat": "j2k"}
     stream = bytes(imagecodecs.jpeg2k_encode(drawn(size), **options))
-    assert bare(as_tile(stream, size), None).data.endswith(stream[stream.index(b"\xff\x90") :])
+    assert without_text(as_tile(stream, size), None).data.endswith(stream[stream.index(b"\xff\x90") :])
 
 
 @pytest.mark.parametrize("layers", [[8], [40, 20, 5]])
@@ -54,7 +54,7 @@ def test_what_openjpeg_encodes_keeps_its_very_bytes(level, resolutions, size):
 def test_streams_of_several_tiles_layers_and_precincts_keep_what_is_coded(options, irreversible, layers):
     size = Size(200, 150)
     stream = by_pillow(size, irreversible=irreversible, quality_layers=layers, **options)
-    assert bare(as_tile(stream, size), None).data.endswith(stream[stream.index(b"\xff\x90") :])
+    assert without_text(as_tile(stream, size), None).data.endswith(stream[stream.index(b"\xff\x90") :])
 
 
 def test_words_behind_a_tile_that_is_not_the_last_are_refused():
@@ -66,7 +66,7 @@ def test_words_behind_a_tile_that_is_not_the_last_are_refused():
     longer = stream[: at + 6] + longer + stream[at + length :]
     assert np.array_equal(imagecodecs.jpeg2k_decode(longer), imagecodecs.jpeg2k_decode(stream))
     with pytest.raises(ValueError, match="behind what is coded"):
-        bare(as_tile(longer, size), None)
+        without_text(as_tile(longer, size), None)
 
 
 SIZ = struct.pack(">H8IH9B", 0, 256, 256, 0, 0, 256, 256, 0, 0, 3, *[7, 1, 1] * 3)

@@ -10,10 +10,10 @@ from PIL import Image, ImageFile
 
 from tests.codecs.test_contract import drawn
 from tests.drawn import names
-from wsicomp.codecs.embedded_text import bare
 from wsicomp.codecs.jpegxl import Codec
 from wsicomp.codecs.jpegxl_header import Picture, read_picture
 from wsicomp.codecs.jpegxl_stream import codestream
+from wsicomp.codecs.registry import without_text
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 
@@ -77,7 +77,7 @@ def test_packed_jpegs_are_read_to_their_end(subsampling, is_progressive, size, m
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"distance": 8.0}, {"quality": 20}], ids=str)
 def test_our_own_tiles_keep_their_very_bytes(options, size):
     stream = Codec(effort=4, **options).encode(drawn(size))
-    assert bare(as_tile(stream, size), None).data == stream
+    assert without_text(as_tile(stream, size), None).data == stream
 
 
 def written(*fields):
@@ -107,7 +107,7 @@ def test_words_behind_each_section_go_and_the_stream_is_as_it_was(distance, size
     for length in picture.lengths:
         longer += stream[at : at + length] + names.WORD
         at += length
-    assert bare(as_tile(longer, size), None).data == stream
+    assert without_text(as_tile(longer, size), None).data == stream
 
 
 def bit(value):
@@ -240,7 +240,7 @@ def test_pictures_of_grey_and_of_four_channels_are_refused():
 def test_a_word_is_found_as_name_of_a_frame_or_channel():
     for stream, found in ((names.NAMED_FRAME, "named frame"), (names.NAMED_CHANNEL, "extra channels")):
         with pytest.raises(ValueError, match=found):
-            bare(as_tile(stream, Size(64, 64)), None)
+            without_text(as_tile(stream, Size(64, 64)), None)
 
 
 def test_damaged_headers_are_told_as_such():

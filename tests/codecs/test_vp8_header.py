@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.codecs.test_contract import drawn
 from tests.drawn import names
-from wsicomp.codecs.embedded_text import bare
+from wsicomp.codecs.registry import without_text
 from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WEBP, EncodedTile, TileEncoding
@@ -37,7 +37,7 @@ def test_what_libwebp_encodes_keeps_its_very_bytes(quality, method, size):
     for pixels in (drawn(size), np.full((*size.shape, 3), 238, np.uint8)):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=method)
-        assert bare(as_tile(file.getvalue(), size), None).data == file.getvalue()
+        assert without_text(as_tile(file.getvalue(), size), None).data == file.getvalue()
 
 
 def test_words_behind_the_first_partition_are_refused():
@@ -48,13 +48,13 @@ def test_words_behind_the_first_partition_are_refused():
     assert first_partition(picture(longer)) == first_partition(picture(stream)) + names.WORD
     assert with_shorter_first(picture(longer), len(names.WORD)) == picture(stream)
     with pytest.raises(ValueError, match="behind what is coded"):
-        bare(as_tile(longer, size), None)
+        without_text(as_tile(longer, size), None)
 
 
 def test_a_picture_in_several_partitions_is_refused():
     assert imagecodecs.webp_decode(TWO_MORE).shape == (32, 32, 3)
     with pytest.raises(ValueError, match="several partitions"):
-        bare(as_tile(TWO_MORE, Size(32, 32)), None)
+        without_text(as_tile(TWO_MORE, Size(32, 32)), None)
 
 
 def test_damaged_pictures_are_told_as_such():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -88,6 +88,11 @@ class CodecInfo:
     """None where it has no quality, or where only its model knows."""
     rate_option: str = ""
     """The option that a setting like "12x" stands for: so many times smaller than the pixels."""
+    color_shift: Callable[[Options], float] | None = None
+    """Grey levels that the mean colour of a block may be off at these options; None of one without loss.
+
+    It holds for any honest tile, at any quality; most are within half of it.
+    """
     factory: str = "Codec"
     """The class in its module that follows `TileCodec`."""
     family: str = ""
@@ -261,4 +266,20 @@ class TileFormat(Protocol):
 
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
         """A tile of one RGB colour that stands beside others of this encoding in one TIFF level."""
+        ...
+
+    def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
+        """The tile without what no decoder needs, to stand beside JPEGTables of `tables`.
+
+        Raises:
+            ValueError, RuntimeError: it cannot be rebuilt, or what is left still holds more than its picture.
+        """
+        ...
+
+    def encode_alike(self, tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+        """The pixels as a tile of this encoding, in the place of a tile, as near to them as the format can.
+
+        Raises:
+            ValueError, RuntimeError, OSError: its library cannot.
+        """
         ...

@@ -13,8 +13,9 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, QualityDial
+from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Options, QualityDial
 from wsicomp.codecs.jpeg_optimizer import optimize
+from wsicomp.codecs.jpeg_requantise import requantised
 from wsicomp.codecs.jpeg_stream import (
     APP0,
     DHT,
@@ -32,6 +33,7 @@ from wsicomp.codecs.jpeg_stream import (
     with_plain_colors,
     without,
 )
+from wsicomp.codecs.jpeg_text import bare_jpeg
 from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.forks import fork_safe_property
@@ -125,6 +127,30 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG0
     return ""
 
 
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
+    """Return the tile without what no decoder needs."""
+    return EncodedTile(bare_jpeg(tile, tables), replace(tile.encoding, jpeg_tables=tables), tile.size)
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """Return the pixels as a tile of this encoding, with the quantisation of the tile that was there."""
+    return requantised(tile, encoding, pixels)
+
+
+_LUMA_DC, _CHROMA_DC = 16, 17
+"""The DC entries of libjpeg's tables at quality 50 (ITU-T T.81 annex K)."""
+_OF_BLUE = 1.772
+"""How much a grey level of Cb makes of blue: the most that any sample weighs in a colour."""
+
+
+def _color_shift(options: Options) -> float:
+    quality = int(options.get("quality", 90))
+    scale = 5000 / max(1, quality) if quality < 50 else 200 - 2 * quality
+    luma, chroma = (min(255.0, max(1.0, step * scale / 100)) for step in (_LUMA_DC, _CHROMA_DC))
+    # A flat block is off by half a quantiser's step, which is eight times a grey level.
+    return 2.5 + (luma + _OF_BLUE * chroma) / 16
+
+
 CODECS = (
     CodecInfo(
         name="jpeg",
@@ -132,6 +158,7 @@ CODECS = (
         compressions=(Compression(JPEG, "JPEG", readers=EVERY_PROGRAM, in_svs=True),),
         options=(Option("quality", int, "on libjpeg's scale", default=90, least=1, most=100, metavar="N"),),
         dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
+        color_shift=_color_shift,
     ),
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,7 +15,16 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Encoded, Program, QualityDial, Resort
+from wsicomp.codecs.base import (
+    EVERY_PROGRAM,
+    CodecInfo,
+    Compression,
+    Encoded,
+    Options,
+    Program,
+    QualityDial,
+    Resort,
+)
 from wsicomp.codecs.jpeg2000_stream import (
     BOXED,
     Form,
@@ -23,6 +33,7 @@ from wsicomp.codecs.jpeg2000_stream import (
     in_rgb_boxes,
     read_form,
 )
+from wsicomp.codecs.jpeg2000_text import bare_jpeg2000
 from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -159,7 +170,27 @@ def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
     return np.asarray(np.clip(pixels[..., :1] + chroma, 0, 255), np.uint8)
 
 
+def _color_shift(options: Options) -> float:
+    if "rate" in options:
+        return 8 + float(options["rate"]) / 40
+    return 2 + 255 / 10 ** (float(options.get("psnr", 37)) / 20)
+
+
 _READERS = EVERY_PROGRAM - {Program.LIBVIPS, Program.GDAL, Program.LIBTIFF}
+
+
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+    """Return the tile without what no decoder needs."""
+    return replace(tile, data=bare_jpeg2000(tile, decode))
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
+    """Return the pixels without loss, but for rounding where the encoding holds YCbCr."""
+    if encoding.compression == APERIO_JPEG2000_RGB:
+        return lossless(pixels, mct=True)
+    mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    return lossless(np.ascontiguousarray(mixed), mct=False)
+
 
 CODECS = (
     CodecInfo(
@@ -175,6 +206,7 @@ CODECS = (
         ),
         dial=QualityDial("psnr", 22, 60, (28.0, 31.0, 34.0, 37.0, 40.0, 43.0), unit="dB"),
         rate_option="rate",
+        color_shift=_color_shift,
     ),
 )
 

@@ -10,6 +10,7 @@ Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import imagecodecs
@@ -17,9 +18,10 @@ import numpy as np
 import simplejpeg
 
 from wsicomp.codecs import plain
-from wsicomp.codecs.base import CodecInfo, Compression, Program, QualityDial
+from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
 from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
+from wsicomp.codecs.jpegxl_text import bare_jpegxl
 from wsicomp.codecs.pixels import eighth, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -79,7 +81,23 @@ def _transcoded(tile: EncodedTile) -> bytes:
     return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 
 
+def _color_shift(options: Options) -> float:
+    distance = options.get("distance") or _distance(int(options.get("quality", 90)))
+    return 3 + 0.4 * float(distance)
+
+
 _READERS = frozenset({Program.TIFFFILE, Program.FAST})
+
+
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+    """Return the tile without what no decoder needs."""
+    return replace(tile, data=bare_jpegxl(tile, decode))
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
+    """Return the pixels without loss."""
+    return Codec(lossless=True).encode(pixels)
+
 
 CODECS = (
     CodecInfo(
@@ -117,6 +135,7 @@ CODECS = (
             ),
         ),
         dial=QualityDial("distance", 15, 0.05, (4.0, 2.5, 1.7, 1.0, 0.6, 0.4)),
+        color_shift=_color_shift,
     ),
 )
 

@@ -6,7 +6,9 @@ Source: TIFF 6.0 sections 13 and 14; TIFF Technical Note 1 (deflate); libtiff (Z
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import imagecodecs
@@ -103,6 +105,63 @@ _READ_ZSTANDARD = EVERY_PROGRAM - {
     *(Program.OPENSLIDE_400, Program.OPENSLIDE_34, Program.QUPATH),
     *(Program.LIBVIPS, Program.TIATOOLBOX, Program.CUCIM, Program.SLIDEIO),
 }
+
+
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+    """Return the tile without what no decoder needs."""
+    return replace(tile, data=_bare_samples(tile))
+
+
+def _bare_samples(tile: EncodedTile) -> bytes:
+    """The samples as they are stored; packed anew where more is stored than they."""
+    compression, length = tile.encoding.compression, tile.size.width * tile.size.height * 3
+    if compression == 1:
+        if len(tile.data) < length:
+            raise ValueError("samples are missing")
+        return tile.data[:length]
+    if compression == ZSTANDARD:
+        samples = imagecodecs.zstd_decode(tile.data, out=length + 1)
+        is_bare = len(samples) == length and _zstandard_end(tile.data) == len(tile.data)
+    elif compression == 5:
+        is_bare = False  # where its stream ends only its decoder knows
+    else:
+        is_bare = _deflate_is_bare(tile.data, length)
+    return tile.data if is_bare else encode(tile.encoding, decode(tile))
+
+
+def _deflate_is_bare(data: bytes, length: int) -> bool:
+    stream = zlib.decompressobj()
+    try:
+        samples = stream.decompress(data, length + 1)
+    except zlib.error as exc:
+        raise ValueError(f"damaged deflate ({exc})") from exc
+    if len(samples) < length:
+        raise ValueError("samples are missing")
+    return len(samples) == length and stream.eof and not stream.unused_data
+
+
+def _zstandard_end(data: bytes) -> int:
+    """Where the first frame ends; -1 of one that names a dictionary, or is none."""
+    if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
+        return -1
+    descriptor = data[4]
+    is_single, has_sum, dictionary = descriptor >> 5 & 1, descriptor >> 2 & 1, descriptor & 3
+    if dictionary or descriptor & 0x18:
+        return -1
+    at = 5 + (not is_single) + (is_single, 2, 4, 8)[descriptor >> 6]
+    while at + 3 <= len(data):
+        block = int.from_bytes(data[at : at + 3], "little")
+        kind = block >> 1 & 3
+        at += 3 + (1 if kind == 1 else block >> 3)
+        if block & 1:
+            return at + 4 * has_sum
+    return -1
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
+    """Return the pixels' samples."""
+    return encode(encoding, pixels)
+
 
 CODECS = (
     CodecInfo(

@@ -329,3 +329,21 @@ def decode_tile(tile: EncodedTile) -> Pixels:
         RuntimeError: the library refuses the bytes.
     """
     return tile_format(tile.encoding.compression).decode(tile)
+
+
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
+    """Return the tile without what no decoder needs, to stand beside JPEGTables of `tables`.
+
+    Raises:
+        ValueError, RuntimeError: it cannot be rebuilt, or what is left still holds more than its picture.
+    """
+    return tile_format(tile.encoding.compression).without_text(tile, tables)
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """Return pixels as a tile of this encoding, in the place of a tile, as near to them as it can.
+
+    Raises:
+        ValueError, RuntimeError, OSError: its library cannot.
+    """
+    return tile_format(encoding.compression).encode_alike(tile, encoding, pixels)

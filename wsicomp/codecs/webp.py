@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
 
-from wsicomp.codecs.base import CodecInfo, Compression, Program, QualityDial
+from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
 from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.webp_text import bare_webp
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
@@ -55,6 +57,20 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     return bytes(imagecodecs.webp_encode(np.full((*size.shape, 3), color, np.uint8), lossless=True))
 
 
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+    """Return the tile without what no decoder needs."""
+    return replace(tile, data=bare_webp(tile, decode))
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
+    """Return the pixels without loss."""
+    return bytes(imagecodecs.webp_encode(np.ascontiguousarray(pixels), lossless=True))
+
+
+def _color_shift(options: Options) -> float:
+    return 3 + (100 - float(options.get("quality", 90))) / 15
+
+
 CODECS = (
     CodecInfo(
         name="webp",
@@ -70,6 +86,7 @@ CODECS = (
         ),
         options=(Option("quality", int, "on libwebp's scale", default=90, least=0, most=100, metavar="N"),),
         dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
+        color_shift=_color_shift,
     ),
 )
 

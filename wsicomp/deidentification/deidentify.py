@@ -12,10 +12,9 @@ import cv2
 import imagecodecs
 import numpy as np
 
-from wsicomp.codecs.embedded_text import bare, shared_tables
+from wsicomp.codecs.jpeg_text import shared_tables
 from wsicomp.codecs.pixels import PartlyDecodedError
-from wsicomp.codecs.reencode import encode_alike
-from wsicomp.codecs.registry import decode_tile
+from wsicomp.codecs.registry import decode_tile, encode_alike, without_text
 from wsicomp.deidentification.proved_levels import unproved_levels
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.formats.icc_profile import neutral_profile
@@ -116,7 +115,7 @@ def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> Carrie
         return CarriedTile(tile, False)
     try:
         pixels = decode_tile(tile)
-        made = bare(tile, stored.jpeg_tables)
+        made = without_text(tile, stored.jpeg_tables)
         is_same = made == tile or np.array_equal(decode_tile(made), pixels)
         if is_same and is_plain_beyond(pixels, shown):
             return CarriedTile(made, False)

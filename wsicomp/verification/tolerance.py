@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.registry import codec_info
 from wsicomp.formats.converted.guard_statistics import Guarded
 from wsicomp.formats.converted.provenance import LevelRecord
 from wsicomp.plan import LevelPlan
@@ -33,10 +34,6 @@ from wsicomp.verification.other_readers import Difference, is_subsampled
 _DECODERS_WORST, _DECODERS_MEAN = 2, 1.0
 INTERPOLATED = 2
 """What our interpolation may add to a difference, where OpenSlide shows pixels between those of a level."""
-_LUMA_DC, _CHROMA_DC = 16, 17
-"""The DC entries of libjpeg's tables at quality 50 (ITU-T T.81 annex K)."""
-_OF_BLUE = 1.772
-"""How much a grey level of Cb makes of blue: the most that any sample weighs in a colour."""
 _LEAST_BLOCKS = 4
 _OF_FEW = 32.0
 _DETAIL_LOST, _DETAIL_PART = 24.0, 0.25
@@ -176,33 +173,7 @@ def _measured(guarded: Guarded) -> Floor:
 
 
 def _shift_of(codec: str, options: Mapping[str, Any]) -> float:
-    """By codec and quality; what was measured is half of it or less, but for its constant."""
-    if options.get("lossless"):
+    color_shift = None if codec == "copy" else codec_info(codec).color_shift
+    if options.get("lossless") or color_shift is None:
         return float(_DECODERS_WORST)
-    if codec == "jpeg":
-        quality = int(options.get("quality", 90))
-        scale = 5000 / max(1, quality) if quality < 50 else 200 - 2 * quality
-        luma, chroma = (min(255.0, max(1.0, step * scale / 100)) for step in (_LUMA_DC, _CHROMA_DC))
-        # A flat block is off by half a quantiser's step, which is eight times a grey level.
-        return 2.5 + (luma + _OF_BLUE * chroma) / 16
-    if codec in ("jpegxl", "webp"):
-        return _shift_of_newer(codec, options)
-    if "rate" in options:
-        return 8 + float(options["rate"]) / 40
-    if "psnr" in options:
-        return 2 + 255 / 10 ** (float(options["psnr"]) / 20)
-    return float(_DECODERS_WORST)
-
-
-def _shift_of_newer(codec: str, options: Mapping[str, Any]) -> float:
-    if codec == "jpegxl":
-        distance = float(options.get("distance") or _jpegxl_distance(float(options.get("quality", 90))))
-        return 3 + 0.4 * distance
-    return 3 + (100 - float(options.get("quality", 90))) / 15
-
-
-def _jpegxl_distance(quality: float) -> float:
-    """Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`."""
-    if quality >= 30:
-        return 0.1 + (100 - quality) * 0.09
-    return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+    return color_shift(options)

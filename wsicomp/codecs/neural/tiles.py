@@ -110,3 +110,17 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
     """A tile of one colour as lossless JPEG XL."""
     return jpegxl.encode_uniform(encoding, size, color)
+
+
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+    """Refuse: what a model reads of a payload is not known byte by byte.
+
+    Raises:
+        ValueError: always; its pixels are encoded anew.
+    """
+    raise ValueError("neural tiles are not rebuilt")
+
+
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """Return the pixels as lossless JPEG XL."""
+    return jpegxl.encode_alike(tile, encoding, pixels)

@@ -1,16 +1,12 @@
-"""Pixels encoded to stand among others: without loss, or with a JPEG tile's own quantisation."""
+"""Pixels encoded as JPEG with the quantisation of a tile that they take the place of."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 
-import cv2
-import imagecodecs
-import numpy as np
 from PIL import Image
 
-from wsicomp.codecs import jpeg2000, plain
 from wsicomp.codecs.jpeg_stream import (
     DHT,
     DQT,
@@ -21,13 +17,8 @@ from wsicomp.codecs.jpeg_stream import (
     tables_of,
     with_plain_colors,
 )
-from wsicomp.codecs.jpegxl import Codec as JpegXl
 from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
     RGB,
-    WEBP,
     EncodedTile,
     Pixels,
     TileEncoding,
@@ -39,28 +30,12 @@ _PLACES = 4
 """How many tables of a kind a JPEG can have."""
 
 
-def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """The pixels as a tile of this encoding, in the place of the tile.
+def requantised(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
+    """Return the pixels as a tile of this encoding, with the tables of the tile where they can be read.
 
     Raises:
-        ValueError, RuntimeError, OSError: its library cannot.
+        ValueError, OSError: the library cannot, or there is no room for tables beside the shared ones.
     """
-    compression = encoding.compression
-    if compression == JPEG:
-        return _jpeg(tile, encoding, pixels)
-    if compression == APERIO_JPEG2000_RGB:
-        return jpeg2000.lossless(pixels, mct=True)
-    if compression == APERIO_JPEG2000_YCBCR:
-        mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-        return jpeg2000.lossless(np.ascontiguousarray(mixed), mct=False)
-    if compression == WEBP:
-        return bytes(imagecodecs.webp_encode(np.ascontiguousarray(pixels), lossless=True))
-    if compression in plain.COMPRESSIONS:
-        return plain.encode(encoding, pixels)
-    return JpegXl(lossless=True).encode(pixels)
-
-
-def _jpeg(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
     options = {"qtables": _quantisation(tile)} if _quantisation(tile) else {"quality": _USUAL_QUALITY}
     stream = io.BytesIO()
     Image.fromarray(pixels).save(
