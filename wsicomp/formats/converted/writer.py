@@ -277,8 +277,8 @@ class PyramidWriter:
                         _rename(tiff, page.tags[_AS_SAMPLE_FORMAT], _SAMPLE_FORMAT)
                     if written is not None:
                         written.share(page)
-                    if written is not None and written.plan.encoding.compression == NEURAL:
-                        page.tags[_COMPRESSION].overwrite(NEURAL)
+                    if written is not None and not _is_known(written.plan.encoding.compression):
+                        page.tags[_COMPRESSION].overwrite(written.plan.encoding.compression)
                 if self._attaches:
                     images = self._pages.index(None)
                     _attach(tiff, pages[:images], pages[images])
@@ -354,7 +354,7 @@ class PyramidWriter:
                 dtype=np.uint8,
                 photometric=encoding.photometric,
                 # tifffile writes only compressions that it knows; `finish` puts ours in place.
-                compression=JPEGXL if encoding.compression == NEURAL else encoding.compression,
+                compression=encoding.compression if _is_known(encoding.compression) else JPEGXL,
                 predictor=encoding.predictor,
                 software=SOFTWARE,
                 metadata=None,
@@ -404,6 +404,11 @@ class PyramidWriter:
         mpp_x = self._plan.mpp.x * largest.width / plan.size.width
         mpp_y = self._plan.mpp.y * largest.height / plan.size.height
         return {"resolution": (10_000 / mpp_x, 10_000 / mpp_y), "resolutionunit": "CENTIMETER"}
+
+
+def _is_known(compression: int) -> bool:
+    """Whether tifffile writes tiles under this number."""
+    return compression in tifffile.COMPRESSION.__members__.values()
 
 
 class _WrittenLevel:
