@@ -27,15 +27,15 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
     return eighth(decode(tile))
 
 
-def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:  # noqa: ARG001
+def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
     return Codec().encode(np.full((*size.shape, 3), color, np.uint8))
 
 
-def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
+def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
     return replace(tile, data=Codec().encode(decode(tile)))
 
 
-def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
+def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
     return Codec().encode(pixels)
 
 
