@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wsicomp.compare import Comparison, ComparisonChoices, Status, compare_slides, parse_codecs
-from wsicomp.compare.tables import table
+from wsicomp.comparison import Comparison, ComparisonChoices, Status, compare_slides, parse_codecs
+from wsicomp.comparison.tables import table
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.text_format import as_duration, as_percent

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from wsicomp.cli.compare import parsed_sample
 from wsicomp.cli.progress import progress_bars
-from wsicomp.compare import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
-from wsicomp.compare.results import MagnifiedRow
-from wsicomp.compare.tables import table
+from wsicomp.comparison import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
+from wsicomp.comparison.results import MagnifiedRow
+from wsicomp.comparison.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide

@@ -14,8 +14,8 @@ from tests.drawn import hostile
 from wsicomp.batch import read_report, write_csv, write_html
 from wsicomp.batch.monitoring import logged
 from wsicomp.cli import main
-from wsicomp.compare.results import Comparison, SlideComparison
-from wsicomp.compare.tables import markdown, write_csvs
+from wsicomp.comparison.results import Comparison, SlideComparison
+from wsicomp.comparison.tables import markdown, write_csvs
 from wsicomp.errors import WsicompError
 from wsicomp.escaping import html_text, markdown_text, printable, printable_lines, quoted, spreadsheet_cell
 from wsicomp.html import rendered

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from wsicomp.version import __version__
 
 if TYPE_CHECKING:
+    from wsicomp.api import compare, convert, restore, segment, verify
+    from wsicomp.comparison import Comparison, ComparisonChoices
     from wsicomp.config import ConversionConfig
     from wsicomp.conversion.convert import convert_slide, plan_slide
     from wsicomp.conversion.report import ConversionReport
@@ -51,9 +53,12 @@ if TYPE_CHECKING:
         open_slide,
     )
     from wsicomp.verification.problems import Problem
+    from wsicomp.verification.verify import Verification
 
 __all__ = [
     "CodecUnavailableError",
+    "Comparison",
+    "ComparisonChoices",
     "ConfigError",
     "ConversionConfig",
     "ConversionReport",
@@ -85,25 +90,39 @@ __all__ = [
     "UnknownCodecError",
     "UnknownModelError",
     "UnsupportedSlideError",
+    "Verification",
     "VerificationError",
     "WeightsError",
     "WsicompError",
     "WsicompSlide",
     "__version__",
+    "compare",
+    "convert",
     "convert_slide",
     "open_slide",
     "plan_slide",
+    "restore",
     "restore_slide",
+    "segment",
+    "verify",
 ]
 
 _HOMES = {
+    "Comparison": "wsicomp.comparison",
+    "ComparisonChoices": "wsicomp.comparison",
     "ConversionConfig": "wsicomp.config",
     "ConversionReport": "wsicomp.conversion.report",
     "Problem": "wsicomp.verification.problems",
     "RestoreReport": "wsicomp.conversion.restore",
+    "Verification": "wsicomp.verification.verify",
+    "compare": "wsicomp.api",
+    "convert": "wsicomp.api",
     "convert_slide": "wsicomp.conversion.convert",
     "plan_slide": "wsicomp.conversion.convert",
+    "restore": "wsicomp.api",
     "restore_slide": "wsicomp.conversion.restore",
+    "segment": "wsicomp.api",
+    "verify": "wsicomp.api",
 }
 """Where public names are at home that are neither errors nor of `openslide_api`."""
 

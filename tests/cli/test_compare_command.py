@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tests.compare.drawn import draw_slide, drawn_bytes
+from tests.comparison.drawn import draw_slide, drawn_bytes
 from wsicomp.cli import main
-from wsicomp.compare.codec_specs import DEFAULT_CODECS
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS
 
 QUICK = ["--codecs", "copy,jpeg:80", "--sample", "tiles:40", "--segmenter", "threshold", "--workers", "2"]
 

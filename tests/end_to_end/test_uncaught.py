@@ -29,7 +29,7 @@ from wsicomp import (
 )
 from wsicomp.cli import main
 from wsicomp.cli.progress import progress_bars
-from wsicomp.compare import ComparisonChoices, compare_slides
+from wsicomp.comparison import ComparisonChoices, compare_slides
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -13,11 +13,11 @@ from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.compare import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
-from wsicomp.compare.api import FORMATS
-from wsicomp.compare.codec_specs import DEFAULT_CODECS
-from wsicomp.compare.results import Archive, SummaryRow
-from wsicomp.compare.slide import GLASS
+from wsicomp.comparison import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
+from wsicomp.comparison.api import FORMATS
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS
+from wsicomp.comparison.results import Archive, SummaryRow
+from wsicomp.comparison.slide import GLASS
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.inputs import is_folder

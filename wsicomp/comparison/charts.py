@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wsicomp.compare.codec_specs import family_of
-from wsicomp.compare.results import Row, SlideComparison, Status
+from wsicomp.comparison.codec_specs import family_of
+from wsicomp.comparison.results import Row, SlideComparison, Status
 
 PLOT_WIDTH, PLOT_HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40

@@ -3,11 +3,11 @@
 `compare_slides` is the whole of it; `ComparisonChoices` says what is compared, `Comparison` what was found.
 """
 
-from wsicomp.compare.api import compare_slides
-from wsicomp.compare.codec_specs import Candidate, parse_codecs
-from wsicomp.compare.projection import Rates
-from wsicomp.compare.results import Comparison, Row, SlideComparison, Status
-from wsicomp.compare.slide import ComparisonChoices, compare_slide
+from wsicomp.comparison.api import compare_slides
+from wsicomp.comparison.codec_specs import Candidate, parse_codecs
+from wsicomp.comparison.projection import Rates
+from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status
+from wsicomp.comparison.slide import ComparisonChoices, compare_slide
 
 __all__ = [
     "Candidate",

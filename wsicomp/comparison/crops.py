@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.compare.results import Crop
+from wsicomp.comparison.results import Crop
 from wsicomp.geometry import TileIndex
 from wsicomp.slide import Pixels
 

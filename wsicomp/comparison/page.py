@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsicomp.atomic import completed
-from wsicomp.compare.charts import hues, pyramids, rate_distortion
-from wsicomp.compare.codec_specs import family_of
-from wsicomp.compare.crops import AMPLIFIED
-from wsicomp.compare.results import Comparison, Crop, SlideComparison
+from wsicomp.comparison.charts import hues, pyramids, rate_distortion
+from wsicomp.comparison.codec_specs import family_of
+from wsicomp.comparison.crops import AMPLIFIED
+from wsicomp.comparison.results import Comparison, Crop, SlideComparison
 from wsicomp.html import rendered
 
 _SCRIPT = """
@@ -49,7 +49,7 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
     """
     colors = hues(found.slides)
     page = rendered(
-        "wsicomp.compare",
+        "wsicomp.comparison",
         "page.html.j2",
         {"family": family_of, "crops": _by_codec},
         found=found,

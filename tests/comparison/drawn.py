@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsicomp import ConversionConfig
-from wsicomp.compare import ComparisonChoices, parse_codecs
+from wsicomp.comparison import ComparisonChoices, parse_codecs
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wsicomp.compare.tile_quality import TileFidelity, compared, edge_tiles, summed_up, tissue_tiles
+from wsicomp.comparison.tile_quality import TileFidelity, compared, edge_tiles, summed_up, tissue_tiles
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.quality import ms_ssim, psnr, similarities, ssim
 from wsicomp.tissue.mask import TissueMask

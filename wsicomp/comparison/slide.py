@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from wsicomp.compare.codec_specs import DEFAULT_CODECS, REFERENCE, SOUGHT, Candidate, parse_codecs
-from wsicomp.compare.crops import TYPICAL, WORST, Shown, crop
-from wsicomp.compare.full_files import WholeFiles
-from wsicomp.compare.patches import magnified_row, on_patches, patches_at, slide_magnification
-from wsicomp.compare.results import Crop, CurvePoint, Landing, MagnifiedRow, Row, SlideComparison, Status
-from wsicomp.compare.sampled_files import Samples, draw_tiles, stored_bytes
-from wsicomp.compare.target_quality import curve, land
-from wsicomp.compare.tile_quality import TileFidelity, source_pixels, tissue_tiles
-from wsicomp.compare.tile_trials import Bench, spread_over
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, REFERENCE, SOUGHT, Candidate, parse_codecs
+from wsicomp.comparison.crops import TYPICAL, WORST, Shown, crop
+from wsicomp.comparison.full_files import WholeFiles
+from wsicomp.comparison.patches import magnified_row, on_patches, patches_at, slide_magnification
+from wsicomp.comparison.results import Crop, CurvePoint, Landing, MagnifiedRow, Row, SlideComparison, Status
+from wsicomp.comparison.sampled_files import Samples, draw_tiles, stored_bytes
+from wsicomp.comparison.target_quality import curve, land
+from wsicomp.comparison.tile_quality import TileFidelity, source_pixels, tissue_tiles
+from wsicomp.comparison.tile_trials import Bench, spread_over
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import Known
 from wsicomp.errors import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsicomp.codecs.base import Resort
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
-from wsicomp.compare.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import Known, Prepared, prepare

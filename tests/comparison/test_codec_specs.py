@@ -1,7 +1,7 @@
 import pytest
 
 from wsicomp import ConfigError, ConversionConfig, UnknownModelError
-from wsicomp.compare.codec_specs import DEFAULT_CODECS, parse_candidate, parse_codecs
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, parse_candidate, parse_codecs
 
 
 @pytest.mark.parametrize(

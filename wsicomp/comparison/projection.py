@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsicomp.compare.results import Archive, ArchiveRow, Row, SlideComparison, Status
-from wsicomp.compare.stratified import Draw, draw_strata, total
+from wsicomp.comparison.results import Archive, ArchiveRow, Row, SlideComparison, Status
+from wsicomp.comparison.stratified import Draw, draw_strata, total
 from wsicomp.formats.discovery import FoundSlide
 
 _TB = 1e12

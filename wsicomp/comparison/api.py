@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.atomic import check_empty, completed, made_folder
-from wsicomp.compare.full_files import file_name
-from wsicomp.compare.page import write_page
-from wsicomp.compare.projection import Rates, draw_slides, project
-from wsicomp.compare.results import Archive, Comparison, Landing, SlideComparison
-from wsicomp.compare.slide import ComparisonChoices, compare_slide, missing_codecs
-from wsicomp.compare.stratified import Draw
-from wsicomp.compare.tables import TABLES, markdown, write_csvs
+from wsicomp.comparison.full_files import file_name
+from wsicomp.comparison.page import write_page
+from wsicomp.comparison.projection import Rates, draw_slides, project
+from wsicomp.comparison.results import Archive, Comparison, Landing, SlideComparison
+from wsicomp.comparison.slide import ComparisonChoices, compare_slide, missing_codecs
+from wsicomp.comparison.stratified import Draw
+from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
 from wsicomp.formats.slide_files import slide_parts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import completed
-from wsicomp.compare.results import (
+from wsicomp.comparison.results import (
     ArchiveRow,
     Comparison,
     Figure,
@@ -17,7 +17,7 @@ from wsicomp.compare.results import (
     SlideComparison,
     SummaryRow,
 )
-from wsicomp.compare.tile_quality import Quality
+from wsicomp.comparison.tile_quality import Quality
 from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
 from wsicomp.text_format import as_bytes, as_percent
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsicomp.compare.codec_specs import Candidate
-from wsicomp.compare.results import Row
-from wsicomp.compare.tile_quality import (
+from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.results import Row
+from wsicomp.comparison.tile_quality import (
     TileFidelity,
     compared,
     edge_tiles,
@@ -19,7 +19,7 @@ from wsicomp.compare.tile_quality import (
     summed_up,
     tissue_tiles,
 )
-from wsicomp.compare.tile_trials import Bench
+from wsicomp.comparison.tile_trials import Bench
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideReadError

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
 from wsicomp.codecs.registry import is_guarded
-from wsicomp.compare.codec_specs import REFERENCE, Candidate
-from wsicomp.compare.results import Row
-from wsicomp.compare.stratified import Draw, Estimate, draw_strata, ratio, total
-from wsicomp.compare.tile_quality import (
+from wsicomp.comparison.codec_specs import REFERENCE, Candidate
+from wsicomp.comparison.results import Row
+from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
+from wsicomp.comparison.tile_quality import (
     TileFidelity,
     compared,
     edge_tiles,
@@ -22,7 +22,7 @@ from wsicomp.compare.tile_quality import (
     summed_up,
     tissue_tiles,
 )
-from wsicomp.compare.tile_trials import Bench, Trial
+from wsicomp.comparison.tile_trials import Bench, Trial
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
 from wsicomp.conversion.tile_stream import Manner

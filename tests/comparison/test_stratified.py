@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wsicomp.compare.stratified import draw_strata, ratio, students_t, total
+from wsicomp.comparison.stratified import draw_strata, ratio, students_t, total
 
 
 def test_students_t_is_scipys():

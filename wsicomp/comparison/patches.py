@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
-from wsicomp.compare.codec_specs import Candidate
-from wsicomp.compare.results import MagnifiedRow
-from wsicomp.compare.tile_quality import TileFidelity, compared, summed_up
-from wsicomp.compare.tile_trials import Bench, evenly
+from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.results import MagnifiedRow
+from wsicomp.comparison.tile_quality import TileFidelity, compared, summed_up
+from wsicomp.comparison.tile_trials import Bench, evenly
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex

@@ -1,0 +1,86 @@
+"""The library's front door: what commands do, as functions."""
+
+import subprocess
+import sys
+
+import numpy as np
+import openslide
+import pytest
+
+import wsicomp
+from tests.paths import ROOT
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticSlide, write_slide
+
+DRAWN = SyntheticSlide(Size(3000, 2000), seed=3, tissue_fraction=0.1)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("api") / "slide.svs"
+    write_slide(path, DRAWN)
+    return path
+
+
+def test_a_slide_is_converted_verified_and_read_in_a_few_lines(source, tmp_path):
+    stages = []
+    config = wsicomp.ConversionConfig.of(segmenter="threshold")
+    report = wsicomp.convert(
+        source,
+        tmp_path / "a.svs",
+        config,
+        audit=tmp_path / "audit.png",
+        on_progress=lambda stage, done, total: stages.append((stage, done == total)),
+    )
+    assert report.target_bytes < source.stat().st_size
+    assert (tmp_path / "audit.png").stat().st_size > 0
+    assert {"identify", "write", "verify"} <= {stage for stage, _ in stages}
+    assert stages[-1][1]
+    assert wsicomp.verify(tmp_path / "a.svs", source).problems == ()
+    with wsicomp.open_slide(tmp_path / "a.svs") as ours, openslide.OpenSlide(tmp_path / "a.svs") as theirs:
+        assert ours.dimensions == theirs.dimensions == (3000, 2000)
+
+
+def test_a_damaged_file_has_problems(source, tmp_path):
+    wsicomp.convert(source, tmp_path / "a.svs", wsicomp.ConversionConfig.of(segmenter="threshold"))
+    data = bytearray((tmp_path / "a.svs").read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 64] = bytes(64)
+    (tmp_path / "a.svs").write_bytes(data)
+    assert wsicomp.verify(tmp_path / "a.svs").problems
+
+
+def test_tissue_comes_as_a_mask_of_the_whole_slide(source):
+    mask = wsicomp.segment(source, wsicomp.ConversionConfig.of(segmenter="threshold"))
+    assert (mask.dtype, mask.ndim) == (np.bool_, 2)
+    assert mask.shape[1] / mask.shape[0] == pytest.approx(3000 / 2000, rel=0.05)
+    assert 0 < mask.mean() < 1
+
+
+def test_a_preset_by_its_name_restores_the_source(source, tmp_path):
+    config = wsicomp.ConversionConfig.preset("archive-lossless", workers=1)
+    assert wsicomp.convert(source, tmp_path / "kept.tiff", config).restorable
+    wsicomp.restore(tmp_path / "kept.tiff", tmp_path / "again.svs")
+    assert (tmp_path / "again.svs").read_bytes() == source.read_bytes()
+
+
+def test_codecs_are_compared(source, tmp_path):
+    choices = wsicomp.ComparisonChoices(
+        codecs=wsicomp.comparison.parse_codecs("jpeg:90,copy"),
+        sample=20,
+        base=wsicomp.ConversionConfig.of(segmenter="threshold", overwrite=True),
+    )
+    found = wsicomp.compare([source], tmp_path / "out", choices)
+    assert {row.codec for row in found.summary} == {"jpeg:90", "copy"}
+    assert (tmp_path / "out/index.html").is_file()
+
+
+def test_a_missing_extra_is_told_in_one_traceback(source, tmp_path):
+    code = f"""if 1:
+        import sys
+        sys.modules["torch"] = None
+        import wsicomp
+        config = wsicomp.ConversionConfig.of(codec="he-compact")
+        wsicomp.convert({str(source)!r}, {str(tmp_path / "a.tiff")!r}, config)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr.count("Traceback") == 1
+    assert "pip install 'wsicomp[neural]'" in done.stderr.splitlines()[-1]
