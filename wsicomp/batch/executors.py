@@ -104,7 +104,7 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
     """
     try:
         import distributed  # noqa: PLC0415 - an extra
-    except ImportError as exc:
+    except ImportError:
         raise MissingExtraError("a scheduler needs Dask: pip install 'wsicomp[distributed]'") from None
     try:
         client: Any = distributed.Client(address, timeout=10, set_as_default=False)
