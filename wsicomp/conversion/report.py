@@ -15,7 +15,7 @@ import numpy as np
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.compatibility import opens_in
-from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.formats.converted.guard_statistics import Guarded, GuardStatistics
 from wsicomp.formats.converted.provenance import LevelRecord, Provenance
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated
@@ -34,23 +34,10 @@ _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
-class GuardedReport:
-    """What a guarded codec made of a level's tiles, in the terms of `provenance.Guarded`.
+class GuardedReport(GuardStatistics[int]):
+    """The statistics of a guarded codec on one level, with the tiles that fell back by their places."""
 
-    `fell_back_tiles` are the places of those that fell back.
-    """
-
-    tiles: int
-    refined: int
-    sparse: int
-    repacked: int
-    fell_back: int
     fell_back_tiles: tuple[str, ...]
-    mean_ssim: float
-    least_ssim: float
-    mean_psnr: float | None
-    least_psnr: float | None
-    most_color_shift: float
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,55 @@
-"""What a guarded codec makes of a level, gathered while its tiles pass."""
+"""Statistics of a guarded codec on one level: how close its tiles come, and which of them fell back."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from wsicomp.codecs.base import Resort
 from wsicomp.quality import Fidelity
 
+FellBack = TypeVar("FellBack", int, tuple[int, ...])
+
+
+@dataclass(frozen=True)
+class GuardStatistics(Generic[FellBack]):
+    """The result of a guarded codec on one level. The codec decodes each of its tiles and measures it.
+
+    Means and extremes are over all guarded tiles.
+    """
+
+    tiles: int
+    refined: int
+    """Tiles encoded at a higher quality than the config asks for."""
+    sparse: int
+    """Tiles encoded by another codec, which makes them smaller."""
+    repacked: int
+    """Tiles that carry the source's own JPEG coefficients."""
+    fell_back: FellBack
+    """Tiles that missed the guard's limits at every quality and were encoded by another codec.
+
+    A file lists their numbers in raster order, a report their count.
+    """
+    mean_ssim: float
+    least_ssim: float
+    mean_psnr: float | None
+    """In dB, over the tiles that are not exact; None where all tiles are."""
+    least_psnr: float | None
+    """In dB; None where all tiles are exact."""
+    most_color_shift: float
+    """The largest difference between mean colours of blocks of 16 x 16 px, in grey levels."""
+
+
+Guarded: TypeAlias = GuardStatistics[tuple[int, ...]]
+"""The statistics as a file keeps them."""
+
 
 class GuardedTiles:
-    """The figures of the tiles that a guarded codec made."""
+    """Collects the statistics of a level while its tiles are written."""
 
     def __init__(self) -> None:
         self._fell_back: list[int] = []
@@ -22,7 +58,7 @@ class GuardedTiles:
         self._color_shift = 0.0
 
     def add(self, number: int, found: Fidelity, resort: Resort) -> None:
-        """The next guarded tile, with its number in the level."""
+        """Count one guarded tile; `number` is its place in the level, in raster order."""
         self._resorts[resort] += 1
         if resort is Resort.FELL_BACK:
             self._fell_back.append(number)
@@ -32,7 +68,7 @@ class GuardedTiles:
         self._color_shift = max(self._color_shift, found.color_shift)
 
     def record(self) -> Guarded | None:
-        """What there is to say; None if there were none."""
+        """Return the statistics, None where the level has no guarded tile."""
         if not self._ssim:
             return None
         psnr = np.asarray(self._psnr) if self._psnr else None
@@ -48,26 +84,3 @@ class GuardedTiles:
             None if psnr is None else float(psnr.min()),
             self._color_shift,
         )
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """What a guarded codec made of a level's tiles, each of which it held against its pixels.
-
-    `refined` tiles took more quality than was asked for, `sparse` ones are smaller by another codec,
-    `repacked` ones by the source's own JPEG coefficients.
-    `fell_back` are those that were not true enough at any quality, and are by another codec. The means and
-    the worst are over all guarded tiles: SSIM, PSNR in dB (lossless ones left out), and the shift of colour
-    of 16 x 16 px in grey levels. A worst PSNR or mean is None where all tiles are lossless.
-    """
-
-    tiles: int
-    refined: int
-    sparse: int
-    repacked: int
-    fell_back: tuple[int, ...]
-    mean_ssim: float
-    least_ssim: float
-    mean_psnr: float | None
-    least_psnr: float | None
-    most_color_shift: float
