@@ -1,12 +1,9 @@
-"""What a batch adds to its conversions: two jobs beside one, the coordinator's share, a ledger of 100,000.
-
-    scripts/bench-batch [--tiny 2000] [--slides 8] [--rounds 3]
+"""The cost of a batch beside single conversions: a second job, its coordinator, a ledger of 100,000 slides.
 
 Everything is compared within one run. Slides are drawn; tiny ones are copies of one with its number in a
 corner. Rounds are interleaved, and the fastest of each counts.
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -16,6 +13,7 @@ from pathlib import Path
 import tifffile
 from rich.console import Console
 from rich.table import Table
+from usage import parser_of
 
 from wsicomp.batch import BatchChoices, Entry, Ledger, State, read_report, run_batch, write_csv, write_html
 from wsicomp.config import ConversionConfig
@@ -140,10 +138,10 @@ def large_ledger(folder: Path, table: Table) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiny", type=int, default=2000)
-    parser.add_argument("--slides", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--tiny", type=int, default=2000, help="tiny slides of one batch")
+    parser.add_argument("--slides", type=int, default=8, help="slides of the batch with two jobs")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the fastest counts")
     options = parser.parse_args()
     table = Table("", "seconds", "")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,10 @@
-"""Tiles of 256 x 256 px a second: our neural codec, CompressAI in a loop with the same weights, JPEG XL.
-
-    scripts/bench-codec [--model NAME] [--device cpu] [PICTURE_OR_SLIDE ...]
+"""Neural tiles a second, beside CompressAI in a loop with the same weights and beside JPEG XL.
 
 Everything runs in turn, in rounds, and the fastest round of each counts. CompressAI does what its examples
 do: one tile after another through `compress` and `decompress`, torch's own threads at work; its tables are
 those of our commonest class, in the form that it keeps them in.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -18,6 +15,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from usage import parser_of
 
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
@@ -98,14 +96,14 @@ def fastest(function: Callable[[], Any], rounds: int) -> tuple[float, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="SLIDE", help="whose tissue is encoded; none draws one"
     )
-    parser.add_argument("paths", nargs="*", type=Path)
-    parser.add_argument("--model", default="he-compact")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--tiles", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="he-compact", help="a model's name or file")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--tiles", type=int, default=64, help="tiles in all")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the fastest counts")
     options = parser.parse_args()
     tiles = tiles_of(options.paths, options.tiles)
     cores = available_cores()

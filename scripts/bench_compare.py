@@ -1,14 +1,15 @@
-"""Sampled comparisons beside whole ones, as Markdown.
+"""Sampled comparisons beside whole ones, as Markdown: how often the intervals hold, or the time they save.
 
-scripts/bench-compare [SLIDE ...]       # drawn slides, and those given: do the intervals hold?
-scripts/bench-compare --large 49152     # one drawn slide: what part of the whole run's time is a sample?
+scripts/bench compare [SLIDE ...]       # drawn slides, and yours: do the intervals hold the whole file?
+scripts/bench compare --large 49152     # one drawn slide: which part of the whole run's time is a sample?
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from usage import parser_of
 
 from wsicomp.comparison import Comparison, ComparisonChoices, Status, compare_slides, parse_codecs
 from wsicomp.comparison.tables import table
@@ -98,10 +99,8 @@ def large(side: int, sample: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("slides", type=Path, nargs="*", help="slides of yours")
+    parser = parser_of(__doc__)
+    parser.add_argument("slides", type=Path, nargs="*", metavar="SLIDE", help="a slide of yours")
     parser.add_argument("--drawn", type=int, default=20, help="how many slides are drawn")
     parser.add_argument("--sample", type=int, default=200, help="tiles of a slide")
     parser.add_argument("--large", type=int, metavar="PX", help="the side of one slide, timed")

@@ -1,6 +1,5 @@
-"""Seconds of `wsicomp.open_slide` on conversions, as ratios to OpenSlide on their source, in one process."""
+"""Seconds of `wsicomp.open_slide` on conversions, as ratios to OpenSlide on their sources, in one process."""
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -12,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import openslide
 from openslide.deepzoom import DeepZoomGenerator
+from usage import parser_of
 
 import wsicomp
 from wsicomp import ConversionConfig
@@ -77,9 +77,9 @@ def opening(path: Path, opened: Opener) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     default = Path(os.environ.get("WSICOMP_SLIDES", "../shared/data/slides"))
-    parser.add_argument("folder", type=Path, nargs="?", default=default)
+    parser.add_argument("folder", type=Path, nargs="?", default=default, help="of TIFF slides")
     options = parser.parse_args()
     head = ["slide", "file", "open, ms", "cold region", "warm region", "DeepZoom tile"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")

@@ -1,10 +1,9 @@
-"""The tissue network: seconds a patch beside a bare LiteRT call, and its masks beside those of Keras.
+"""Seconds a patch of the tissue network, beside a bare LiteRT call, and its masks beside those of Keras.
 
 Everything in one run, on one drawn slide at 4 um per px; the fastest of several rounds. Keras runs in a
 process of its own, where the train extra is installed.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from usage import parser_of
 
 from wsicomp.concurrency import available_cores
 from wsicomp.formats.picture import PictureSlide
@@ -74,9 +74,9 @@ def agreement_with_keras(patches: Pixels, network: LiteRtNetwork) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=2560, help="px of the slide at 4 um (default 2560)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--side", type=int, default=2560, help="px of the slide at 4 um per px")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the fastest counts")
     options = parser.parse_args()
     drawn = SyntheticSlide(Size(options.side * 8, options.side * 8), seed=7, tissue_fraction=0.6)
     whole = Region(0, 0, options.side, options.side)

@@ -1,6 +1,5 @@
 """Kills of a batch that takes sources away, and edits of what it writes: what was lost or touched by it."""
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -8,21 +7,24 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from usage import parser_of
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.campaign import HERE, edited, killed
+from tests.campaign import edited, killed
+from tests.paths import ROOT
 
 A_ROUND = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--edits", type=int, default=100)
+    parser = parser_of(__doc__)
+    parser.add_argument("--kills", type=int, default=200, help="rounds in which the batch is killed")
+    parser.add_argument("--edits", type=int, default=100, help="rounds in which its files are edited")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--together", type=int, default=2, help="rounds at a time")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the trees of failed rounds stay")
     parser.add_argument(
-        "--program", type=Path, metavar="CHECKOUT", default=HERE, help="that of this checkout"
+        "--program", type=Path, metavar="CHECKOUT", default=ROOT, help="that of this checkout"
     )
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="campaign-"))

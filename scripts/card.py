@@ -1,6 +1,5 @@
 """A model card's tables, as Markdown, from what `wsicomp evaluate tissue` wrote; the worst slides drawn."""
 
-import argparse
 import csv
 import statistics
 from contextlib import closing
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from usage import parser_of
 
 from wsicomp.concurrency import available_cores
 from wsicomp.progress import untold
@@ -155,7 +155,7 @@ def fit(panel: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, help="what `wsicomp evaluate tissue` wrote")
     parser.add_argument(
         "--worst", nargs=3, type=Path, metavar=("TABLE", "FOLDS", "PNG"), help="draw the worst three"

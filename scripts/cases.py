@@ -4,7 +4,6 @@ Every case is drawn by `tests/drawn`, so that its pixels are known. OpenSlide re
 tifffile where OpenSlide cannot. `--before CHECKOUT` asks the program of another checkout the same.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -22,6 +21,7 @@ import case_paths
 import case_proof
 import case_uncaught
 from case_list import CASES, HERE, THEN, Answer, Answered, Case
+from usage import parser_of
 
 PARTS = (case_bombs, case_images, case_ledger, case_paths, case_proof, case_uncaught)
 _ASK = """
@@ -116,7 +116,7 @@ def answered(case: Case, checkout: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="ask the program in here as well")
     parser.add_argument("--only", metavar="WORDS", default="", help="cases whose names have these words")
     parser.add_argument("--names", action="store_true", help="where a word hides under --deidentify instead")

@@ -4,7 +4,6 @@ Each suite runs with OpenSlide; with `wsicomp.open_slide` on the same files; and
 stand in the files' places. A test is told by name where it ends otherwise than with OpenSlide.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+from usage import parser_of
 
 import wsicomp
 from wsicomp import ConversionConfig, WsicompError
@@ -135,11 +136,11 @@ def tiffslide(checkout: Path, slides: list[Path]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("openslide_python", type=Path, help="its checkout, or its unpacked source package")
-    parser.add_argument("tiffslide", type=Path)
-    parser.add_argument("histolab", type=Path)
-    parser.add_argument("--slides", type=Path, default=SLIDES, help="a folder of slides (%(default)s)")
+    parser.add_argument("tiffslide", type=Path, help="the same")
+    parser.add_argument("histolab", type=Path, help="the same")
+    parser.add_argument("--slides", type=Path, default=SLIDES, help="a folder of slides")
     parser.add_argument("--only", action="append", choices=SUITES, help="this suite; may be given twice")
     options = parser.parse_args()
     chosen = options.only or SUITES

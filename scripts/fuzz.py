@@ -1,6 +1,5 @@
 """Mutants of every input of every command: counts of what came of them, and the seed of what went wrong."""
 
-import argparse
 import math
 import shutil
 import sys
@@ -12,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+
+from usage import parser_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.drawn.fuzzed import write_fuzzed
@@ -39,14 +40,14 @@ def all_tried(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("mutants", type=int, nargs="?", default=2000, help=f"of each of {', '.join(MAIN)}")
     parser.add_argument("--others", type=int, default=300, metavar="N", help="so many of each other command")
     parser.add_argument("--command", choices=COMMANDS, action="append", help="these commands alone")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin none of a command after these")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="at a time")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="make the mutants that failed again, here"
     )

@@ -1,17 +1,17 @@
 """What taking glass out does to the tiles of slides: their bytes with and without it, codec by codec.
 
-    scripts/glass-table SLIDE ...       # Markdown; exit 1 where a row has grown
+The table is Markdown; the exit status is 1 where a row has grown.
 
 Every conversion is verified as it is written. A codec that cannot be made of a slide has no row.
 """
 
-import argparse
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from usage import parser_of
 
 from wsicomp import ConversionConfig, WsicompError, convert_slide
 from wsicomp.formats.opening import open_slide
@@ -69,9 +69,9 @@ def row(source: Path, label: str, folder: Path) -> tuple[str, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("slides", nargs="+", type=Path)
-    parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
+    parser = parser_of(__doc__)
+    parser.add_argument("slides", nargs="+", type=Path, metavar="SLIDE", help="a slide")
+    parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS), help="these alone")
     options = parser.parse_args()
     print("| slide | codec | bytes of tiles, glass kept | white | change | painted tiles | encoded whole |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)

@@ -1,6 +1,5 @@
 """Slides drawn from seeds, by every road: counts of what came of them, and the seed of what went wrong."""
 
-import argparse
 import os
 import re
 import shutil
@@ -13,6 +12,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+
+from usage import parser_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.drawn.mutants import draw_mutant
@@ -73,11 +74,11 @@ def report(found: list[Tried]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("slides", type=int, nargs="?", default=5000, help="how many are drawn")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="at a time")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="draw the slides that failed again, here")
     options = parser.parse_args()
     seeds = options.seeds or list(range(options.first, options.first + options.slides))

@@ -3,7 +3,6 @@
 Pixels are tifffile's, or OpenSlide's where the source is no TIFF.
 """
 
-import argparse
 import math
 import os
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import openslide
 import tifffile
 from numpy.typing import NDArray
+from usage import parser_of
 
 ASKED_DB = (30, 34, 37, 40, 44)
 HERE = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def least_psnr(source: Path, target: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     default = os.environ.get("WSICOMP_SLIDES", "../shared/data/slides")
     parser.add_argument("slides", type=Path, nargs="*", help=f"slides; those of {default} by default")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="compare with the program in here")

@@ -1,13 +1,12 @@
 """Labelled tissue that is gone when glass is taken out, by every codec and way of glass.
 
-    scripts/sections FOLDER             # of gt.tsv, images and masks; Markdown; exit 1 where tissue is lost
+The table is Markdown; the exit status is 1 where tissue is lost.
 
 Every section is made an SVS of JPEG tiles, and converted with glass painted green. tifffile reads the result,
 or `wsicomp.open_slide` where tiles are neural. A pixel of a level is gone where it is green or its tile is
 empty. Counted are pixels whose whole area is inner tissue: labelled, and farther than 20 um from all else.
 """
 
-import argparse
 import contextlib
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from usage import parser_of
 
 HERE = Path(__file__).parent.parent
 sys.path.insert(0, str(HERE))
@@ -127,13 +127,13 @@ def measured(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--finders", nargs="+", default=list(FINDERS), choices=FINDERS)
-    parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
+    parser = parser_of(__doc__)
+    parser.add_argument("folder", type=Path, help="of gt.tsv, images and masks")
+    parser.add_argument("--finders", nargs="+", default=list(FINDERS), choices=FINDERS, help="these alone")
+    parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS), help="these alone")
     parser.add_argument("--names", nargs="+", help="these sections alone")
-    parser.add_argument("--tile", type=int, default=64, metavar="PX", help="side of the tiles (%(default)s)")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tile", type=int, default=64, metavar="PX", help="side of the tiles")
+    parser.add_argument("--processes", type=int, default=2, help="at a time")
     options = parser.parse_args()
     rows = [row for row in labelled_rows(options.folder) if not options.names or row["name"] in options.names]
     total: Counter[Any] = Counter()

@@ -9,13 +9,14 @@ whole slide images, arXiv 2605.17668. Its slides, 21 of The Cancer Imaging Archi
 figures stand beside each other and are not expected to be equal. Nothing is downloaded.
 """
 
-import argparse
 import shlex
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from usage import parser_of
 
 from wsicomp.cli.compare import parsed_sample
 from wsicomp.cli.progress import progress_bars
@@ -197,12 +198,10 @@ def report(found: Comparison) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="slides")
     parser.add_argument("--synthetic", action="store_true", help="draw slides")
-    parser.add_argument("--sample", default="whole", help="whole (default), or tiles:N of each slide")
+    parser.add_argument("--sample", default="whole", help="whole, or tiles:N of each slide")
     parser.add_argument("--patches", type=int, default=24, help="of tissue at each magnification of a slide")
     parser.add_argument("--codecs", default=CODECS, help="those that are compared")
     parser.add_argument("--out", type=Path, help="a folder for the page, CSV and JSON")

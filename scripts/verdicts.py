@@ -5,7 +5,6 @@ folder is there. Of each file every program that `scripts/readers` installed sho
 against our reader's.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -13,6 +12,8 @@ import tempfile
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+
+from usage import parser_of
 
 HERE = Path(__file__).parent.parent
 sys.path.insert(0, str(HERE))
@@ -172,7 +173,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     default = os.environ.get("WSICOMP_SLIDES", "../shared/data/slides")
     parser.add_argument("--slides", type=Path, default=Path(default), help=f"folder in which {REAL} may be")
     parser.add_argument("--codec", action="append", choices=CODECS, help="these alone; may be repeated")

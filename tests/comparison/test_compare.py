@@ -199,7 +199,7 @@ def test_intervals_hold_what_whole_files_of_real_slides_are(tmp_path):
     held = total = 0
     for path in REAL_SLIDES:
         if path.name not in ("CMU-1-Small-Region.svs", "biopsy_pyramid.tif", "breast_C2.svs"):
-            continue  # `scripts/bench-compare` looks at all of them, and at every codec
+            continue  # `scripts/bench compare` looks at all of them, and at every codec
         choices = quick("copy,jpeg:80", glass=("white",))
         whole = compare_slides([path], tmp_path / path.name, choices)
         sample = compare_slides([path], tmp_path / f"{path.name}-sample", replace(choices, sample=150))
