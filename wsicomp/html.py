@@ -1,4 +1,4 @@
-"""HTML pages from templates: every name escaped, figures as people read them."""
+"""HTML pages from templates: names are escaped, figures are written as people read them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from wsicomp.text_format import as_bytes, as_duration, as_percent, as_saving
 
 
 def rendered(package: str, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """The page of a template that lies in a package; `filters` are its own, beside those of figures."""
+    """Return the page that a template of `package` makes of `values`.
+
+    Templates extend `base.html.j2`, which has the look of all pages. `filters` join those of figures: bytes,
+    percent, saving, duration.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(package, "."),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (package, "wsicomp")]),
         autoescape=True,
         finalize=_shown,
         undefined=jinja2.StrictUndefined,
@@ -27,5 +31,5 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
 
 
 def _shown(value: Any) -> Any:
-    """What a page shows of a value, before its tags are escaped."""
+    """Return what a page shows of a value, before its tags are escaped."""
     return printable_lines(value) if type(value) is str else value
