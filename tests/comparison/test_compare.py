@@ -19,7 +19,7 @@ from tests.comparison.drawn import BASE, draw_slide, drawn_bytes, quick
 from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
 from wsicomp.comparison import Rates, Status, compare_slides
 from wsicomp.comparison.codec_specs import REFERENCE
-from wsicomp.comparison.tile_quality import tissue_tiles
+from wsicomp.comparison.tissue_tiles import tissue_tiles
 from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, TargetExistsError

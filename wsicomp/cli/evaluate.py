@@ -13,7 +13,6 @@ from wsicomp.atomic import check_empty, completed_files
 from wsicomp.cli.parsers import Subparsers, add_command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.progress import Stages
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
@@ -155,7 +154,7 @@ def run_codec(options: argparse.Namespace) -> int:
 
     require("torch", "h5py", "matplotlib")
     from wsicomp.codecs.neural.store import model_named
-    from wsicomp.training.codec import evaluate as measuring
+    from wsicomp.training.codec.evaluate import evaluate_codecs, tiles_of_split
     from wsicomp.training.codec.report import PAGE, equal_rows, write_codec_evaluation
     from wsicomp.training.data.patch_set import open_patch_set
 
@@ -167,21 +166,12 @@ def run_codec(options: argparse.Namespace) -> int:
     check_empty(options.folder, options.overwrite)
     with ExitStack() as stack:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
-        tiles = measuring.tissue_tiles(sets, options.split, options.tiles)
-    codecs = list(measuring.measured_codecs(models, options.device))
+        tiles = tiles_of_split(sets, options.split, options.tiles)
     with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
-            found = measuring.measure(codecs, tiles, available_cores(), progress)
-        points = measuring.curves(found)
-        comparisons = measuring.at_equal_ssim(points, options.ssim or [0.955])
-        worst = []
-        for name in models:
-            own = [(setting, codec) for label, setting, codec in codecs if label == Path(name).stem]
-            setting, codec = own[len(own) // 2]
-            label = Path(name).stem
-            worst.append((f"{label}, {setting}", codec, measuring.worst(found, tiles, label, setting, 8)))
-        write_codec_evaluation(hidden, found, points, comparisons, tiles, worst)
-    for row in equal_rows(comparisons):
+            found = evaluate_codecs(tiles, models, options.ssim or [0.955], options.device, progress)
+        write_codec_evaluation(found, hidden)
+    for row in equal_rows(found.comparisons):
         say("  ".join(f"{cell:>10}" for cell in row))
     say("", f"{len(tiles)} tiles; look at {options.folder / PAGE}")
     return 0

@@ -11,15 +11,8 @@ import numpy as np
 
 from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.comparison.results import Row
-from wsicomp.comparison.tile_quality import (
-    TileFidelity,
-    compared,
-    edge_tiles,
-    source_pixels,
-    summed_up,
-    tissue_tiles,
-)
 from wsicomp.comparison.tile_trials import Bench
+from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideReadError
@@ -28,6 +21,7 @@ from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
+from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
-from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
+from wsicomp.codecs.registry import create_codec
 from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.comparison.results import MagnifiedRow
-from wsicomp.comparison.tile_quality import TileFidelity, compared, summed_up
 from wsicomp.comparison.tile_trials import Bench, evenly
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
-from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.slide import Level, Pixels, SlideInfo
+from wsicomp.tile_quality import TileFidelity, encoded_fidelity, summed_up
 from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
 
 PATCH_PX = 256
@@ -85,18 +86,8 @@ def on_patches(patches: Patches, candidate: Candidate, workers: int) -> list[Til
         ConfigError, CodecUnavailableError, UnknownModelError: the codec is not here.
     """
     codec = create_codec(str(candidate.choices["codec"]), candidate.options)
-    size = Size(PATCH_PX, PATCH_PX)
-
-    def measure(batch: list[tuple[int, Pixels]]) -> list[TileFidelity]:
-        pictures = [picture for _, picture in batch]
-        encoded = encode_tiles(codec, pictures)
-        decoded = decode_tiles([EncodedTile(tile.data, codec.encoding, size) for tile in encoded])
-        return [
-            compared(TileIndex(0, number, 0), len(tile.data), picture, back)
-            for (number, picture), tile, back in zip(batch, encoded, decoded, strict=True)
-        ]
-
-    with closing(ordered_map(measure, batched(enumerate(patches.pictures), 8), workers)) as batches:
+    tiles = [(TileIndex(0, number, 0), pixels) for number, pixels in enumerate(patches.pictures)]
+    with closing(ordered_map(partial(encoded_fidelity, codec), batched(tiles, 8), workers)) as batches:
         return [tile for batch in batches for tile in batch]
 
 

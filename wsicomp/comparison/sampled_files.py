@@ -14,15 +14,8 @@ from wsicomp.codecs.registry import is_guarded
 from wsicomp.comparison.codec_specs import REFERENCE, Candidate
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
-from wsicomp.comparison.tile_quality import (
-    TileFidelity,
-    compared,
-    edge_tiles,
-    source_pixels,
-    summed_up,
-    tissue_tiles,
-)
 from wsicomp.comparison.tile_trials import Bench, Trial
+from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
 from wsicomp.conversion.tile_stream import Manner
@@ -35,6 +28,7 @@ from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import untold
 from wsicomp.quality import Fidelity
 from wsicomp.slide import Slide
+from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
 _ALIGNMENT_BYTES = 16
 """How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""

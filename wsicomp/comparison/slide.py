@@ -15,8 +15,8 @@ from wsicomp.comparison.patches import magnified_row, on_patches, patches_at, sl
 from wsicomp.comparison.results import Crop, CurvePoint, Landing, MagnifiedRow, Row, SlideComparison, Status
 from wsicomp.comparison.sampled_files import Samples, draw_tiles, stored_bytes
 from wsicomp.comparison.target_quality import curve, land
-from wsicomp.comparison.tile_quality import TileFidelity, source_pixels, tissue_tiles
 from wsicomp.comparison.tile_trials import Bench, spread_over
+from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import Known
 from wsicomp.errors import (
@@ -35,6 +35,7 @@ from wsicomp.own_files import opened_folder
 from wsicomp.plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
 from wsicomp.slide import Slide
+from wsicomp.tile_quality import TileFidelity
 from wsicomp.tissue.findings import find_glass
 
 Way: TypeAlias = WholeFiles | Samples

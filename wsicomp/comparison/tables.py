@@ -17,9 +17,9 @@ from wsicomp.comparison.results import (
     SlideComparison,
     SummaryRow,
 )
-from wsicomp.comparison.tile_quality import Quality
 from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
 from wsicomp.text_format import as_bytes, as_percent
+from wsicomp.tile_quality import Quality
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""

@@ -10,8 +10,8 @@ import numpy as np
 from wsicomp.codecs.base import QualityDial
 from wsicomp.comparison.codec_specs import NEAREST, SOUGHT, Candidate
 from wsicomp.comparison.results import CurvePoint, Landing
-from wsicomp.comparison.tile_quality import source_pixels
 from wsicomp.comparison.tile_trials import Bench
+from wsicomp.comparison.tissue_tiles import source_pixels
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import TileIndex
 from wsicomp.quality import ssim

@@ -81,10 +81,10 @@ def write_state(folder: Path, rows: Sequence[Any]) -> None:
         partial.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
 
 
-def write_table(path: Path, rows: Sequence[Any]) -> None:
-    """Rows of one dataclass as CSV."""
-    names = list(asdict(rows[0]))
-    lines = [[_cell(getattr(row, name)) for name in names] for row in rows]
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same names as CSV, numbers in six digits."""
+    names = list(rows[0])
+    lines = [[_cell(row[name]) for name in names] for row in rows]
     with completed(path, overwrite=True) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([names, *lines])
 

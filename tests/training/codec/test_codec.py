@@ -12,20 +12,17 @@ from tests.paths import ROOT
 from wsicomp.cli import main
 from wsicomp.codecs.neural.entropy import PRECISION
 from wsicomp.codecs.neural.model import read_model
+from wsicomp.codecs.registry import create_codec, decode_tile
 from wsicomp.errors import TrainingError
+from wsicomp.geometry import Size, TileIndex
 from wsicomp.progress import Stages
 from wsicomp.quality import ms_ssim, psnr, ssim
+from wsicomp.slide import EncodedTile
+from wsicomp.tile_quality import TileFidelity
 from wsicomp.training.codec import network
 from wsicomp.training.codec.crops import CropSource, augmented
-from wsicomp.training.codec.evaluate import (
-    CurvePoint,
-    Measurement,
-    at_equal_ssim,
-    bits_at,
-    curves,
-    tissue_tiles,
-    worst,
-)
+from wsicomp.training.codec.curves import Measurement, RatePoint, at_equal_ssim, bits_at, curves
+from wsicomp.training.codec.evaluate import CodecSetting, tiles_of_split, worst_tiles
 from wsicomp.training.codec.settings import (
     CodecAugmentation,
     CodecNetwork,
@@ -205,10 +202,6 @@ def test_every_architecture_trains_a_step_and_becomes_a_model(folder, architectu
     path = export_codec(fit_codec(own, tmp_path / "run"), own, tmp_path, "one")
     model = read_model(path)
     assert model.card.architecture == architecture
-    from wsicomp.codecs.registry import create_codec, decode_tile
-    from wsicomp.geometry import Size
-    from wsicomp.slide import EncodedTile
-
     codec = create_codec(
         architecture, {"model": str(path), "min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
     )
@@ -344,7 +337,7 @@ def test_too_few_places_for_the_classes_are_refused():
 
 
 def point(codec, setting, bits, similar, power=40.0):
-    return CurvePoint(codec, setting, power, 1, bits, similar, similar - 0.05, similar, 35.0, 33.0, 2.0)
+    return RatePoint(codec, setting, power, 1, bits, similar, similar - 0.05, similar, 35.0, 33.0, 2.0)
 
 
 POINTS = [
@@ -374,29 +367,36 @@ def test_a_curve_that_does_not_reach_a_target_has_no_value_there():
     assert found.saved("mine", "jpeg") is None
 
 
+def fidelity(bits, ssim, psnr, shift):
+    return TileFidelity(TileIndex(0, 0, 0), bits * 100, 800, ssim, 0.99, psnr, shift)
+
+
 def test_curves_are_means_and_the_worst(folder):
     rows = [
-        Measurement("c", "s", 40.0, f"t{n}", 1.0 + n, 0.9 + n / 100, 0.99, 30.0 + n, 1.0 + n)
+        Measurement(
+            "c", "s", 40.0, f"t{n}", fidelity(bits=1 + n, ssim=0.9 + n / 100, psnr=30.0 + n, shift=1.0 + n)
+        )
         for n in range(4)
     ]
     (found,) = curves(rows)
     assert (found.bits_per_pixel, found.least_ssim, found.least_psnr) == (2.5, 0.9, 30.0)
     assert found.most_color_shift == 4.0
     with open_patch_set(folder / "drawn.h5") as patches:
-        tiles = tissue_tiles([patches], None)
+        tiles = tiles_of_split([patches], None)
     named = [dataclasses.replace(tile, name=f"t{n}") for n, tile in enumerate(tiles[:4])]
-    assert [row.tile for row, _ in worst(rows, named, "c", "s", 2)] == ["t0", "t3"]
+    setting = CodecSetting("c", "s", create_codec("jpeg", {}))
+    assert [row.tile for row, _ in worst_tiles(rows, named, setting, 2)] == ["t0", "t3"]
 
 
 def test_only_tissue_of_the_split_is_measured(folder):
     with open_patch_set(folder / "drawn.h5") as patches:
-        tiles = tissue_tiles([patches], "test")
+        tiles = tiles_of_split([patches], "test")
         assert {tile.group for tile in tiles} == {patches.sources[2].group}
         assert all(tile.pixels.shape == (240, 240, 3) for tile in tiles)
         labels = patches.read(patches.patches[0])[1]
         assert (labels == TISSUE).any()
         with pytest.raises(TrainingError, match="no tile of tissue"):
-            tissue_tiles([patches], "nowhere")
+            tiles_of_split([patches], "nowhere")
 
 
 def test_defaults_are_the_study_s():

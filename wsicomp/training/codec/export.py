@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, nam
     with completed(path, overwrite=True) as partial:
         partial.write_bytes(model.to_bytes())
     sources = {Source(source.name, source.group, source.licence) for source in fitted.learnt_from}
-    write_table(folder / "learnt-from.csv", sorted(sources))
+    write_table(folder / "learnt-from.csv", [asdict(source) for source in sorted(sources)])
     return path
 
 

@@ -11,7 +11,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +292,7 @@ def _save(run: _Run, folder: Path, reports: Sequence[Report]) -> None:
     except (OSError, RuntimeError) as exc:
         raise SlideWriteError(f"cannot be written ({exc})", path) from exc
     write_state(folder, reports)
-    write_table(folder / "curves.csv", reports)
+    write_table(folder / "curves.csv", [asdict(report) for report in reports])
     _draw_curves(folder / "curves.png", reports)
 
 

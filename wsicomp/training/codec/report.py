@@ -1,50 +1,59 @@
-"""What was measured of codecs, as files: CSV tables, curves, and a page with the worst tiles."""
+"""The files of a codec evaluation: CSV tables, curves, and a page with the worst tiles."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import decode_tile
-from wsicomp.escaping import html_text, spreadsheet_cell
-from wsicomp.geometry import Size
-from wsicomp.slide import EncodedTile, Pixels
-from wsicomp.training.codec.evaluate import Comparison, CurvePoint, Measurement, TissueTile
+from wsicomp.escaping import spreadsheet_cell
+from wsicomp.html import rendered
+from wsicomp.slide import Pixels
+from wsicomp.tile_quality import round_trip
+from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint
+from wsicomp.training.codec.evaluate import CodecEvaluation, WorstTiles
 from wsicomp.training.run_folder import write_table
-from wsicomp.training.tissue.report import STYLE
 
 PAGE, CURVES, TILES, FIGURE, EQUAL = "index.html", "curves.csv", "tiles.csv", "curves.png", "equal-ssim.csv"
 _DIFFERENCE_GAIN = 8
 
-Worst = Sequence[tuple[str, TileCodec, Sequence[tuple[Measurement, TissueTile]]]]
-"""The worst tiles of each model, by its name, and the codec with which to draw them."""
+
+def write_codec_evaluation(evaluation: CodecEvaluation, folder: Path) -> None:
+    """Write tables, curves, pictures and the page into an existing folder."""
+    write_table(folder / TILES, list(map(_row, evaluation.measurements)))
+    write_table(folder / CURVES, [asdict(point) for point in evaluation.points])
+    (folder / EQUAL).write_text(equal_csv(evaluation.comparisons), "utf-8")
+    _draw(folder / FIGURE, evaluation.points)
+    page = rendered(
+        "wsicomp.training.codec",
+        "report.html.j2",
+        {},
+        tiles=len(evaluation.tiles),
+        groups=", ".join(sorted({tile.group for tile in evaluation.tiles})),
+        equal=equal_rows(evaluation.comparisons),
+        chart=FIGURE,
+        gain=_DIFFERENCE_GAIN,
+        worst=[_pictures(folder, found) for found in evaluation.worst],
+    )
+    (folder / PAGE).write_text(page, "utf-8")
 
 
-def write_codec_evaluation(
-    folder: Path,
-    measurements: Sequence[Measurement],
-    points: Sequence[CurvePoint],
-    comparisons: Sequence[Comparison],
-    tiles: Sequence[TissueTile],
-    worst: Worst,
-) -> None:
-    """Write everything into an existing folder."""
-    write_table(folder / TILES, measurements)
-    write_table(folder / CURVES, points)
-    (folder / EQUAL).write_text(equal_csv(comparisons), "utf-8")
-    _draw(folder / FIGURE, points)
-    (folder / PAGE).write_text(_page(folder, comparisons, tiles, worst), "utf-8")
+def _row(measured: Measurement) -> dict[str, Any]:
+    """Return a row of tiles.csv."""
+    found = measured.found
+    place = {name: getattr(measured, name) for name in ("codec", "setting", "power", "tile")}
+    figures = ("bits_per_pixel", "ssim", "ms_ssim", "psnr", "color_shift")
+    return place | {name: getattr(found, name) for name in figures}
 
 
-def equal_csv(comparisons: Sequence[Comparison]) -> str:
-    """A row for each comparison: bits per pixel of each codec."""
+def equal_csv(comparisons: Sequence[CodecComparison]) -> str:
+    """Return a CSV table with a row for each comparison: bits per pixel and least SSIM of each codec."""
     names = list(comparisons[0].bits_per_pixel)
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
@@ -58,8 +67,11 @@ def equal_csv(comparisons: Sequence[Comparison]) -> str:
     return file.getvalue()
 
 
-def equal_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """The same for people: bits per pixel, and what each model saves of JPEG's and JPEG XL's."""
+def equal_rows(comparisons: Sequence[CodecComparison]) -> list[list[str]]:
+    """Return the comparisons as texts, the head first: bits per pixel, and each model's savings.
+
+    Savings are of the bits of JPEG and of JPEG XL.
+    """
     names = list(comparisons[0].bits_per_pixel)
     models = [name for name in names if name not in ("jpeg", "jpegxl", "jpeg2000")]
     header = ["power", "at", "SSIM", *(f"{name}, bpp" for name in names)]
@@ -79,7 +91,7 @@ def equal_rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
     return rows
 
 
-def _draw(path: Path, points: Sequence[CurvePoint]) -> None:
+def _draw(path: Path, points: Sequence[RatePoint]) -> None:
     from matplotlib.figure import Figure
 
     powers = sorted({point.power for point in points}, reverse=True)
@@ -108,55 +120,24 @@ def _draw(path: Path, points: Sequence[CurvePoint]) -> None:
     figure.savefig(path, dpi=110, format="png")
 
 
-def _page(folder: Path, comparisons: Sequence[Comparison], tiles: Sequence[TissueTile], worst: Worst) -> str:
-    groups = sorted({tile.group for tile in tiles})
-    parts = [
-        "<!doctype html><meta charset='utf-8'><title>Codecs on tissue</title>",
-        f"<style>{STYLE}</style><h1>Codecs on tissue</h1>",
-        "<p>Bits per pixel where each codec's curve has the same mean SSIM. A dash: its curve does not reach "
-        "it.</p>",
-        f"<p>{len(tiles)} tiles of tissue of {html_text(', '.join(groups))}. A model is fairly measured on "
-        "what it has not learnt from: its training wrote that into learnt-from.csv.</p>",
-        _table(equal_rows(comparisons)),
-        f"<p><img src='{FIGURE}' alt='rate and distortion' style='max-width: 100%'></p>",
-    ]
-    for name, codec, rows in worst:
-        parts.append(f"<h2>{html_text(name)}: its worst tiles</h2>")
-        parts.append(
-            f"<p>Original, decoded, and their difference times {_DIFFERENCE_GAIN} around grey: by SSIM, then "
-            "by the largest shift of colour.</p>"
+def _pictures(folder: Path, worst: WorstTiles) -> dict[str, Any]:
+    """Draw the worst tiles of a model into the folder; return their part of the page."""
+    title = f"{worst.model.name}, {worst.model.setting}"
+    pictures = []
+    for number, (row, tile) in enumerate(worst.tiles):
+        file = f"{title}-worst-{number}.png"
+        ((_, decoded),) = round_trip(worst.model.codec, [tile.pixels])
+        Image.fromarray(beside(tile.pixels, decoded)).save(folder / file)
+        found = row.found
+        caption = (
+            f"{row.tile}: SSIM {found.ssim:.4f}, PSNR {found.psnr:.1f} dB, colour within "
+            f"{found.color_shift:.1f} grey levels, {found.bits_per_pixel:.2f} bits per pixel"
         )
-        parts += [_figure(folder, name, number, codec, *row) for number, row in enumerate(rows)]
-    return "\n".join(parts)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = []
-    for number, row in enumerate(rows):
-        kind = "td" if number else "th"
-        lines.append("<tr>" + "".join(f"<{kind}>{html_text(cell)}</{kind}>" for cell in row))
-    return "<table>" + "\n".join(lines) + "</table>"
-
-
-def _figure(
-    folder: Path, model: str, number: int, codec: TileCodec, row: Measurement, tile: TissueTile
-) -> str:
-    size = Size(tile.pixels.shape[1], tile.pixels.shape[0])
-    back = decode_tile(EncodedTile(codec.encode(tile.pixels), codec.encoding, size))
-    name = f"{model}-worst-{number}.png"
-    Image.fromarray(beside(tile.pixels, back)).save(folder / name)
-    facts = (
-        f"{row.tile}: SSIM {row.ssim:.4f}, PSNR {row.psnr:.1f} dB, colour within {row.color_shift:.1f} grey "
-        f"levels, {row.bits_per_pixel:.2f} bits per pixel"
-    )
-    caption = html_text(facts)
-    return (
-        f"<figure><img src='{quote(name)}' style='width: 720px' alt=''>"
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+        pictures.append({"file": file, "caption": caption})
+    return {"title": title, "pictures": pictures}
 
 
 def beside(first: Pixels, second: Pixels) -> Pixels:
-    """Two pictures and their difference, magnified."""
+    """Return two pictures and their amplified difference, side by side."""
     difference = (first.astype(np.int32) - second) * _DIFFERENCE_GAIN + 128
     return np.concatenate([first, second, np.clip(difference, 0, 255).astype(np.uint8)], axis=1)

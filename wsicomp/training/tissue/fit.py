@@ -16,7 +16,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ def _told_if_damaged(path: Path) -> Iterator[None]:
 
 
 def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
-    write_table(folder / "curves.csv", epochs)
+    write_table(folder / "curves.csv", [asdict(epoch) for epoch in epochs])
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")

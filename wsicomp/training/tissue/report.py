@@ -7,27 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
-from wsicomp.escaping import html_text, spreadsheet_cell
+from wsicomp.escaping import spreadsheet_cell
+from wsicomp.html import rendered
 from wsicomp.training.tissue.evaluate import Evaluation, Score, SweepPoint, TileCost
 
 SCORES, COSTS, SWEEP = "scores.csv", "tiles.csv", "brightness.csv"
 PAGE, FIGURE = "index.html", "brightness.png"
-
-STYLE = """\
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; padding: 0 1em;
-  color: #222 }
-table { border-collapse: collapse; margin: 1em 0 }
-td, th { padding: .2em .8em; text-align: right }
-td:first-child, th:first-child, td:nth-child(2) { text-align: left }
-tr:nth-child(even) { background: #f4f4f4 }
-figure { display: inline-block; margin: .6em; vertical-align: top }
-figcaption { font-size: 13px; max-width: 400px }
-figure img { width: 400px; border: 1px solid #ccc }
-.true { color: #00963c } .found { color: #dc00a0 } .removed { color: #3a6fe0 }"""
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
@@ -114,50 +102,32 @@ def _draw_sweep(path: Path, sweep: Sequence[SweepPoint]) -> None:
 
 
 def _page(evaluation: Evaluation) -> str:
-    head = ("method", "magnification", "slides", "mean Dice", "deviation", "worst")
     means = [
-        (m, f"{p:g}x", n, f"{mean:.4f}", f"{deviation:.4f}", f"{worst:.4f}")
-        for m, p, n, mean, deviation, worst in summary(evaluation.scores)
+        (method, f"{power:g}x", count, f"{mean:.4f}", f"{deviation:.4f}", f"{worst:.4f}")
+        for method, power, count, mean, deviation, worst in summary(evaluation.scores)
     ]
-    parts = [
-        "<!doctype html><meta charset=utf-8><title>Tissue segmentation, measured</title>",
-        f"<style>{STYLE}</style><h1>Tissue segmentation, measured</h1>",
-        _table(head, means),
-        '<p><span class="true">true outline</span>, <span class="found">outline found</span>, '
-        '<span class="removed">tiles that a conversion would blank</span>; worst first.</p>',
-        *_figures(evaluation),
-        f'<h2>Brightness</h2><img src="{FIGURE}" alt="Dice over added grey levels">'
-        if evaluation.sweep
-        else "",
-        "<h2>Pixels</h2>",
-        _table(*_score_rows(evaluation.scores)),
-        "<h2>Tiles</h2>",
-        _table(*_cost_rows(evaluation.costs)),
+    return rendered(
+        "wsicomp.training.tissue",
+        "report.html.j2",
+        {},
+        means=means,
+        slides=_pictures(evaluation.scores),
+        chart=FIGURE if evaluation.sweep else "",
+        scores=_score_rows(evaluation.scores),
+        costs=_cost_rows(evaluation.costs),
+    )
+
+
+def _pictures(scores: Sequence[Score]) -> list[list[dict[str, str]]]:
+    """Return each slide's pictures by all methods, the slides in order of the first method's Dice."""
+    dices: dict[str, dict[str, float]] = {}
+    for score in scores:
+        dices.setdefault(score.name, {}).setdefault(score.method, score.agreement.dice)
+    main = scores[0].method
+    return [
+        [
+            {"file": f"{name}-{method}.jpg", "caption": f"{name}, {method}: Dice {dice:.4f}"}
+            for method, dice in dices[name].items()
+        ]
+        for name in sorted(dices, key=lambda name: dices[name][main])
     ]
-    return "\n".join(parts) + "\n"
-
-
-def _figures(evaluation: Evaluation) -> list[str]:
-    first: dict[tuple[str, str], Score] = {}
-    for score in evaluation.scores:
-        first.setdefault((score.name, score.method), score)
-    main = next(iter(evaluation.scores)).method
-    names = sorted({name for name, _ in first}, key=lambda name: first[name, main].agreement.dice)
-    figures = []
-    for name in names:
-        for (own, method), score in first.items():
-            if own == name:
-                caption = f"{html_text(name)}, {html_text(method)}: Dice {score.agreement.dice:.4f}"
-                source = quote(f"{name}-{method}.jpg")
-                figures.append(
-                    f'<figure><img src="{source}" loading=lazy><figcaption>{caption}</figcaption></figure>'
-                )
-        figures.append("<br>")
-    return figures
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    def line(cells: Sequence[Any], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html_text(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<table>{line(names, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

@@ -1,3 +1,5 @@
+"""Rate and fidelity of tiles, one by one and over many."""
+
 import math
 from dataclasses import replace
 
@@ -5,10 +7,10 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wsicomp.comparison.tile_quality import TileFidelity, compared, edge_tiles, summed_up, tissue_tiles
-from wsicomp.geometry import Size, TileIndex
+from wsicomp.codecs.registry import create_codec
+from wsicomp.geometry import TileIndex
 from wsicomp.quality import ms_ssim, psnr, similarities, ssim
-from wsicomp.tissue.mask import TissueMask
+from wsicomp.tile_quality import TileFidelity, compared, encoded_fidelity, round_trip, summed_up
 
 
 def pictures(noise, seed=0):
@@ -70,52 +72,22 @@ def test_what_lies_outside_of_the_level_is_not_looked_at():
     assert (found.ssim, found.px, found.bytes) == (1.0, 256 * 200, 77)
 
 
-class _Level:
-    """As much of a level's plan as is asked for."""
-
-    def __init__(self, number, size, tile):
-        from wsicomp.geometry import TileGrid
-        from wsicomp.slide import Level
-
-        self.number = number
-        self.tile = tile
-        self.grid = TileGrid(size, tile)
-        self._level = Level(size, tile, 1.0)
-
-    def as_level(self, slide):
-        return self._level
-
-
-def test_tissue_tiles_are_half_tissue_or_where_those_are_few_have_any():
-    size = Size(2048, 1024)
-    level = _Level(0, size, Size(256, 256))
-    pixels = np.zeros((64, 128), np.bool_)
-    pixels[:, :40] = True  # two columns of tiles, and half of the third
-    wide = tissue_tiles([level], size, TissueMask(pixels, size, 16, 16, "test"))
-    assert {index.column for index in wide} == {0, 1, 2}
-    assert len(wide) == 12
-    pixels[:] = False
-    pixels[:4, :4] = True
-    few = tissue_tiles([level], size, TissueMask(pixels, size, 16, 16, "test"))
-    assert [str(index) for index in few] == ["level 0 tile (0, 0)"]
-
-
 def test_tiles_with_less_tissue_count_for_the_worst_and_not_for_the_mean():
-    size = Size(2048, 1024)
-    level = _Level(0, size, Size(256, 256))
-    pixels = np.zeros((64, 128), np.bool_)
-    pixels[:, :20] = True  # a column of tiles, and a quarter of the second
-    mask = TissueMask(pixels, size, 16, 16, "test")
-    assert {index.column for index in tissue_tiles([level], size, mask)} == {0}
-    assert {index.column for index in edge_tiles([level], size, mask)} == {1}
     found = summed_up([tile(0, 0.9, 35.0), replace(tile(1, 0.5, 22.0), is_edge=True)], np.array([1.0, 9.0]))
     assert (found.tiles, found.edge_tiles, found.ssim, found.psnr_db) == (1, 1, 0.9, 35.0)
     assert (found.least_ssim, found.least_psnr_db, found.worst_tile) == (0.5, 22.0, "level 0 tile (1, 0)")
     assert summed_up([replace(tile(1), is_edge=True)]) is None
 
 
-def test_tiles_that_show_too_little_for_ms_ssim_do_not_count():
-    size = Size(256 + 175, 256)
-    level = _Level(0, size, Size(256, 256))
-    mask = TissueMask(np.ones((16, 27), np.bool_), size, 16, 16, "test")
-    assert [index.column for index in tissue_tiles([level], size, mask)] == [0]
+@pytest.mark.parametrize(("codec", "options"), [("jpeg", {"quality": 50}), ("jpegxl", {"lossless": True})])
+def test_a_codec_is_measured_by_what_it_stores_and_what_comes_back(codec, options):
+    first, second = pictures(20)
+    made = create_codec(codec, options)
+    found = encoded_fidelity(made, [(TileIndex(0, 0, 0), first), (TileIndex(0, 1, 0), second)])
+    for fidelity, source, (stored, back) in zip(
+        found, (first, second), round_trip(made, [first, second]), strict=True
+    ):
+        assert fidelity == compared(fidelity.index, stored, source, back)
+        assert fidelity.bits_per_pixel == 8 * stored / 256**2
+        assert math.isinf(fidelity.psnr) == (codec == "jpegxl")
+    assert [fidelity.index.column for fidelity in found] == [0, 1]

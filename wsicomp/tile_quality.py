@@ -1,4 +1,7 @@
-"""How true tissue comes back: which tiles are tissue, and how they differ from the source's."""
+"""Rate and fidelity of encoded tiles: one by one, and over many.
+
+`compare` and `evaluate codec` both measure by this module, so that their figures mean the same.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.errors import SlideReadError
-from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import LevelPlan
-from wsicomp.quality import (
-    LEAST_SIDE_OF_SCALES_PX,
-    LEAST_SIDE_PX,
-    color_shift,
-    psnr,
-    similarities,
-    ssim,
-)
-from wsicomp.slide import Pixels, Slide
-from wsicomp.tissue.mask import TissueMask
-
-_MOSTLY = 0.5
-_FEW = 4
+from wsicomp.codecs.base import TileCodec
+from wsicomp.codecs.registry import decode_tiles, encode_tiles
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, color_shift, psnr, similarities, ssim
+from wsicomp.slide import EncodedTile, Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class TileFidelity:
-    """How true one decoded tile is to the source's pixels, in the terms of `wsicomp.quality`.
-
-    `bytes` are those that are stored for it, `px` its pixels inside of the level. `ms_ssim` is None of tiles
-    under 176 px a side. `is_edge` says that it shows tissue on less than half of it.
-    """
+    """Rate and fidelity of one tile: its stored bytes, and its decoded pixels against the source's."""
 
     index: TileIndex
     bytes: int
+    """Stored bytes."""
     px: int
+    """Pixels inside of the level."""
     ssim: float
     ms_ssim: float | None
+    """None where a side has less than 176 px."""
     psnr: float
+    """In dB, infinite where the tile is exact."""
     color_shift: float
+    """The largest difference between mean colours of blocks of 16 x 16 px, in grey levels."""
     is_edge: bool = False
+    """Whether less than half of the tile shows tissue."""
 
     @property
     def bits_per_pixel(self) -> float:
@@ -52,80 +46,57 @@ class TileFidelity:
 
 @dataclass(frozen=True)
 class Quality:
-    """How true the tissue of a slide comes back: means over its tiles, spread (standard deviation) and worst.
+    """Rate and fidelity over many tiles.
 
-    Means are over the `tiles` that are at least half tissue. The worst are over these and the `edge_tiles`,
-    which show less: tissue ends there, and pale specks lie there, which a codec may wipe out.
-    `psnr_db` is over the tiles that are not exact, None where all are; `exact_tiles` came back to the bit.
-    `color_shift_levels` is in grey levels: a tile's largest shift of a block of 16 x 16 px, the mean over
-    tiles and the most. `worst_tile` is the one with the least SSIM.
+    Means are over `tiles`, extremes over `edge_tiles` too: tissue ends there, and a codec may wipe out pale
+    specks.
     """
 
     tiles: int
+    """Tiles that are at least half tissue."""
     exact_tiles: int
+    """Those of `tiles` whose pixels are all equal to the source's."""
     bits_per_pixel: float
     ssim: float
     ssim_spread: float
+    """The standard deviation."""
     least_ssim: float
     worst_tile: str
+    """The place of the tile with the least SSIM."""
     ms_ssim: float | None
+    """None where no tile is large enough for it."""
     least_ms_ssim: float | None
     psnr_db: float | None
+    """Over the tiles that are not exact, None where all are."""
     least_psnr_db: float | None
     color_shift_levels: float
+    """The mean over tiles of each tile's largest shift, in grey levels."""
     most_color_shift_levels: float
     edge_tiles: int = 0
+    """Tiles that show tissue on less than half."""
 
 
-def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
-    """The tiles of all levels that are at least half tissue; where they are fewer than four, those with any.
-
-    Only tiles that show 176 px a side count, the least that MS-SSIM takes, or are whole and smaller.
-    """
-    shares = [tissue.coverage(level.as_level(slide)) for level in levels]
-    found: list[TileIndex] = []
-    for least in (_MOSTLY, np.finfo(float).tiny):
-        found = [
-            TileIndex(level.number, column, row)
-            for level, share in zip(levels, shares, strict=True)
-            for row, column in np.argwhere(share >= least).tolist()
-            if _shows_enough(level.grid.region(column, row).size, level.tile)
-        ]
-        if len(found) >= _FEW:
-            break
-    return found
+def round_trip(codec: TileCodec, pictures: Sequence[Pixels]) -> list[tuple[int, Pixels]]:
+    """Encode and decode pictures of one size; return the stored bytes and the decoded pixels of each."""
+    encoded = encode_tiles(codec, pictures)
+    rows, columns = pictures[0].shape[:2]
+    decoded = decode_tiles([EncodedTile(tile.data, codec.encoding, Size(columns, rows)) for tile in encoded])
+    return [(len(tile.data), back) for tile, back in zip(encoded, decoded, strict=True)]
 
 
-def edge_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
-    """The tiles of all levels that show tissue and are none of `tissue_tiles`."""
-    mostly = set(tissue_tiles(levels, slide, tissue))
+def encoded_fidelity(codec: TileCodec, tiles: Sequence[tuple[TileIndex, Pixels]]) -> list[TileFidelity]:
+    """Encode and decode tiles of one size, and measure each."""
+    made = round_trip(codec, [pixels for _, pixels in tiles])
     return [
-        index
-        for level in levels
-        for row, column in np.argwhere(tissue.coverage(level.as_level(slide)) > 0).tolist()
-        if (index := TileIndex(level.number, column, row)) not in mostly
-        and _shows_enough(level.grid.region(column, row).size, level.tile)
+        compared(index, stored, pixels, back)
+        for (index, pixels), (stored, back) in zip(tiles, made, strict=True)
     ]
-
-
-def _shows_enough(shown: Size, tile: Size) -> bool:
-    least = min(LEAST_SIDE_OF_SCALES_PX, *tile.shape)
-    return min(shown.shape) >= max(least, LEAST_SIDE_PX)
-
-
-def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Region, Pixels] | None:
-    """What the source shows in the place of a tile; None where it cannot be read."""
-    region = level.grid.region(index.column, index.row)
-    try:
-        return region, slide.read_region(level.source_level, region)
-    except SlideReadError:
-        return None
 
 
 def compared(
     index: TileIndex, stored: int, source: Pixels, decoded: Pixels, is_edge: bool = False
 ) -> TileFidelity:
-    """Hold a decoded tile against its source; what reaches past the source is not looked at."""
+    """Measure a decoded tile of `stored` bytes against its source; pixels past the source do not count."""
     shown = np.ascontiguousarray(decoded[: source.shape[0], : source.shape[1]])
     px = source.shape[0] * source.shape[1]
     pair: tuple[float, float | None] = (
@@ -137,7 +108,10 @@ def compared(
 
 
 def summed_up(found: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None) -> Quality | None:
-    """The figures over many tiles, each of which may speak for several; None where none is mostly tissue."""
+    """Return the figures over many tiles, None where each of them is an edge tile.
+
+    `weights` says for how many tiles each one stands, as in a sample; the default is 1.
+    """
     mostly = np.array([not tile.is_edge for tile in found], np.bool_)
     tiles = [tile for tile in found if not tile.is_edge]
     if not tiles:
