@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import logging
-from dataclasses import dataclass
 
 import pytest
 
@@ -17,7 +16,7 @@ from wsicomp.cli import main
 from wsicomp.comparison.results import Comparison, SlideComparison
 from wsicomp.comparison.tables import markdown, write_csvs
 from wsicomp.errors import WsicompError
-from wsicomp.escaping import html_text, markdown_text, printable, printable_lines, quoted, spreadsheet_cell
+from wsicomp.escaping import markdown_text, printable, printable_lines, quoted, spreadsheet_cell
 from wsicomp.html import rendered
 from wsicomp.training.run_folder import write_table
 
@@ -54,8 +53,13 @@ def test_markdown_has_no_marks_but_our_own():
     assert "\n" not in markdown_text("a\n# b")
 
 
-def test_html_has_no_tags_but_our_own():
-    assert html_text("<b title='x'>\x1b\u202e\"&") == r"&lt;b title=&#x27;x&#x27;&gt;\x1b\u202e&quot;&amp;"
+def test_a_page_has_no_tags_but_its_own():
+    picture = {"file": "a<b>.jpg", "caption": "<b title='x'>\x1b\u202e\"&"}
+    values = {"means": [], "chart": "", "scores": (["name"], []), "costs": (["name"], [])}
+    page = rendered("wsicomp.training.tissue", "report.html.j2", {}, slides=[[picture]], **values)
+    assert r"<figcaption>&lt;b title=&#39;x&#39;&gt;\x1b\u202e&#34;&amp;</figcaption>" in page
+    assert 'src="a%3Cb%3E.jpg"' in page
+    assert is_harmless(page)
 
 
 def test_a_value_of_any_kind_is_quoted_briefly():
@@ -217,16 +221,8 @@ def test_the_tables_of_a_comparison_compute_nothing(tmp_path):
         assert not [cell for cell in cells if cell.startswith(COMPUTED) and not _is_number(cell)]
 
 
-@dataclass
-class Scored:
-    """A row of a table."""
-
-    name: str
-    figure: float
-
-
 def test_a_table_of_training_computes_nothing_and_keeps_its_columns(tmp_path):
-    write_table(tmp_path / "a.csv", [Scored("=1+1,2", 1.5)])
+    write_table(tmp_path / "a.csv", [{"name": "=1+1,2", "figure": 1.5}])
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["name", "figure"], ["'=1+1,2", "1.5"]]
 

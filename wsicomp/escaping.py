@@ -6,7 +6,6 @@ escape sequences, a page its tags, Markdown its marks, and a spreadsheet compute
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from typing import Any
@@ -41,11 +40,6 @@ def quoted(value: object) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
         return f"a {type(value).__name__} too large to be shown"
     return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."
-
-
-def html_text(text: str) -> str:
-    """A text between the tags of a page, or in a quoted attribute."""
-    return html.escape(printable_lines(text))
 
 
 def markdown_text(text: str) -> str:
