@@ -1,4 +1,4 @@
-"""Making and measuring the tissue network: labelled slides, patch sets, augmentation, training, evaluation.
+"""Training and evaluation of the tissue network and of codec models.
 
-Nothing outside imports it but the commands, and it alone imports Keras and TensorFlow, when it trains.
+Only commands import this package, and it alone imports Keras and TensorFlow, when it trains.
 """

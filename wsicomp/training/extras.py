@@ -1,4 +1,4 @@
-"""Saying which extra is missing, before anything is read."""
+"""The check for missing extras, before anything is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from wsicomp.errors import MissingExtraError
 
 
 def require(*modules: str) -> None:
-    """Check that modules of our extras are installed, without importing them.
+    """Check that modules of extras are installed, without importing them.
 
     Raises:
-        MissingExtraError: one is not; the message has the pip command.
+        MissingExtraError: a module is not installed; the message has the pip command.
     """
     extras = "neural,train" if "torch" in modules else "train"
     for module in modules:

@@ -1,7 +1,10 @@
-"""The folder of a training run: what was asked for, and every step of the way, so that it can go on.
+"""The folder of a training run, from which a run that was stopped goes on.
 
-`settings.json` has the settings and digests of the patch sets, `state.json` a row for each epoch or report so
-far. A row is written after the files that it speaks of, so that a run killed at any moment can go on.
+    settings.json  the settings, and digests of the patch sets
+    state.json     one row for each epoch or report so far
+    last-0, last-1 checkpoints after the last even and the last odd row
+
+A row is written after the files that it speaks of. A run that is killed at any moment can go on.
 """
 
 from __future__ import annotations
@@ -9,10 +12,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pickle import PickleError
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 from wsicomp.atomic import completed, made_folder
 from wsicomp.errors import TrainingError
@@ -22,38 +28,50 @@ from wsicomp.inputs import check_file, reason
 Row = TypeVar("Row")
 
 _SETTINGS, _STATE = "settings.json", "state.json"
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    BadZipFile,
+    PickleError,
+)
 
 
 def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], kind: type[Row]) -> list[Row]:
-    """The rows that a run folder has behind it; writes the settings into a new one.
+    """Return the rows of the run in `folder`, and write its settings.
 
-    Where there is no row yet, other settings may take the place of those that were told first.
+    A folder without rows takes any settings, in place of those that it has.
 
     Raises:
-        TrainingError: the folder holds another run, or something else.
+        TrainingError: the folder holds a run with other settings or patch sets, or no run but other files.
     """
-    told = made_folder(folder) / _SETTINGS
-    if not told.exists() and any(folder.iterdir()):
+    path = made_folder(folder) / _SETTINGS
+    if not path.exists() and any(folder.iterdir()):
         raise TrainingError("is not empty, and holds no run; name another folder", folder)
-    asked = {**settings, "patches_sha256": [_sha256(path) for path in patches]}
+    wanted = {**settings, "patches_sha256": [_sha256(path) for path in patches]}
     rows = rows_of(folder, kind)
-    try:
-        if rows and json.loads(told.read_text("utf-8")) != asked:
-            raise TrainingError("holds a run with other settings or patches; name another folder", folder)
-    except TrainingError:
-        raise
-    except (OSError, ValueError, RecursionError) as exc:
-        raise _cannot_go_on(exc, folder) from exc
-    with completed(told, overwrite=True) as partial:
-        partial.write_text(json.dumps(asked, indent=1), "utf-8")
+    if rows and _read_settings(path, folder) != wanted:
+        raise TrainingError("holds a run with other settings or patches; name another folder", folder)
+    with completed(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(wanted, indent=1), "utf-8")
     return rows
 
 
+def _read_settings(path: Path, folder: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise _cannot_go_on(exc, folder) from exc
+
+
 def rows_of(folder: Path, kind: type[Row]) -> list[Row]:
-    """The rows that a run folder has behind it, none where there is no run.
+    """Return the rows of the run in `folder`, none where there is no run.
 
     Raises:
-        TrainingError: it holds something else.
+        TrainingError: `state.json` cannot be read, or has other rows.
     """
     state = folder / _STATE
     try:
@@ -75,8 +93,26 @@ def _sha256(path: Path) -> str:
         raise TrainingError(reason(exc), path) from exc
 
 
+def checkpoint(folder: Path, rows: Sequence[Any], suffix: str) -> Path:
+    """Return the path of the checkpoint after the last of `rows`; it replaces that of the row before last."""
+    return folder / f"last-{len(rows) % 2}.{suffix}"
+
+
+@contextmanager
+def reading_checkpoint(path: Path) -> Iterator[None]:
+    """Turn any error of a library that reads `path` into one of the run.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    try:
+        yield
+    except _UNREADABLE as exc:
+        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
+
+
 def write_state(folder: Path, rows: Sequence[Any]) -> None:
-    """Say how far the run is."""
+    """Write the rows of the run, which are dataclasses."""
     with completed(folder / _STATE, overwrite=True) as partial:
         partial.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
 
@@ -91,3 +127,21 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _cell(value: object) -> str:
     return str(spreadsheet_cell(value)) if isinstance(value, str) else f"{value:.6g}"
+
+
+@contextmanager
+def curve_panels(path: Path, count: int, width: float) -> Iterator[Any]:
+    """Give `count` axes beside each other to draw curves in, and write them as PNG.
+
+    The first has a legend.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 3.2), layout="constrained")
+    panels = figure.subplots(1, count)
+    yield panels
+    panels[0].legend(frameon=False)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    with completed(path, overwrite=True) as partial:
+        figure.savefig(partial, dpi=110, format="png")

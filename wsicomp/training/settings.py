@@ -1,4 +1,7 @@
-"""What every training run is told: one TOML file, read once, every value held against its default's type."""
+"""Settings that all training runs share, and how they are read from TOML.
+
+Every value is checked against the type of its default.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +21,31 @@ _MOST = 1e300
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the runs of all networks have in common.
-
-    `patches` are patch sets. Sources of `validation_groups` are validated with and not learnt from. Neither
-    are those of `held_out_groups`, with `spare_test` those of split "test", and with `licensed_only` those
-    whose table says that weights may not train on them. Crops of `crop_px` are drawn in proportion to
-    `power_weights` (equal where it is empty), `batch` at a time.
-    """
+    """The settings that the runs of all networks share."""
 
     patches: tuple[Path, ...] = ()
+    """Patch sets."""
     validation_groups: tuple[str, ...] = ()
+    """Groups of sources that validate, and are not learnt from."""
     held_out_groups: tuple[str, ...] = ()
+    """Groups of sources that take no part."""
     spare_test: bool = True
+    """Whether sources of split "test" take no part."""
     licensed_only: bool = True
+    """Whether sources that weights may not train on take no part."""
     seed: int = 1
     crop_px: int = 256
+    """The side of a crop."""
     batch: int = 8
+    """Crops at a time."""
     learning_rate: float = 1e-4
     schedule: str = "constant"
+    """One of `SCHEDULES`: how the learning rate changes."""
     power_weights: Mapping[str, float] = field(default_factory=dict)
+    """The share of crops of each magnification; equal shares where it is empty."""
 
     def expectations(self) -> dict[str, bool]:
-        """What is expected of the values, in words, and whether it holds."""
+        """Return what is expected of the values, in words, and whether it holds."""
         weights = self.power_weights.values()
         return {
             "patches names at least one patch set; make one with `wsicomp dataset build`": bool(self.patches),
@@ -50,7 +56,7 @@ class RunSettings:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the settings as JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
@@ -59,10 +65,12 @@ Settings = TypeVar("Settings", bound=RunSettings)
 
 
 def load_settings(path: Path, kind: type[Settings]) -> Settings:
-    """A run's TOML file; fields that are dataclasses are its tables, paths count from where the command runs.
+    """Read a run's TOML file into `kind`; fields that are dataclasses are tables of the file.
+
+    Relative paths count from the current folder.
 
     Raises:
-        TrainingError: it cannot be read, or a setting is unknown, of the wrong type or out of its range.
+        TrainingError: the file cannot be read, or a setting is unknown, of the wrong type or out of range.
     """
     values = read_toml(path, TrainingError)
     try:
@@ -88,7 +96,7 @@ def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _checked(name: str, value: Any, like: Any) -> Any:
-    """The value if it is of the kind of `like`, a default."""
+    """Return `value` where it has the type of `like`, the default."""
     if is_dataclass(like):
         if not isinstance(value, Mapping):
             raise TrainingError(f"{name} is {quoted(value)}, expected a table")

@@ -32,7 +32,7 @@ from wsicomp.training.codec.settings import (
 from wsicomp.training.codec.tables import Classes, classed_tables, frequency_table
 from wsicomp.training.data.labels import TISSUE
 from wsicomp.training.data.patch_set import build_patch_set, open_patch_set
-from wsicomp.training.data.sampling import Samples
+from wsicomp.training.data.sampling import PatchSamples
 from wsicomp.training.data.slide_table import read_table
 from wsicomp.training.data.synthetic import draw_slides
 from wsicomp.training.settings import load_settings
@@ -244,7 +244,7 @@ def test_settings_out_of_range_are_refused(tmp_path, line, message):
 def test_crops_are_the_same_for_a_seed_and_hold_tissue(folder):
     with open_patch_set(folder / "drawn.h5") as patches:
         own = settings_of(folder)
-        samples = Samples([patches], own)
+        samples = PatchSamples([patches], own)
         first, second = (list(CropSource(samples, own).batches(3)) for _ in range(2))
         other = list(CropSource(samples, own).batches(4))
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

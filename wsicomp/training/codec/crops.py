@@ -1,4 +1,4 @@
-"""What a codec learns from: crops of tissue out of patch sets, turned and coloured at random."""
+"""Crops of tissue from patch sets, turned and coloured at random, for a codec to learn from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from wsicomp.slide import Pixels
 from wsicomp.training.codec.settings import CodecAugmentation, CodecSettings
 from wsicomp.training.data.labels import IGNORED, TISSUE, Labels
 from wsicomp.training.data.patch_set import Patch
-from wsicomp.training.data.sampling import Samples, epoch_patches
+from wsicomp.training.data.sampling import PatchSamples, Random, epoch_patches
 
-Random = np.random.Generator
 Crops = NDArray[np.float32]
 """(crops, rows, columns, 3) RGB from 0 to 1."""
 
@@ -25,14 +24,17 @@ _KEPT_BYTES = 2 << 30
 
 
 class CropSource:
-    """Crops of a run's patches; the patches that were read stay in memory, up to 2 GiB of them."""
+    """Crops of a run's patches.
 
-    def __init__(self, samples: Samples, settings: CodecSettings) -> None:
+    Memory: the patches that were read, up to 2 GiB.
+    """
+
+    def __init__(self, samples: PatchSamples, settings: CodecSettings) -> None:
         self._samples, self._settings = samples, settings
         self._patches: dict[int, tuple[Pixels, Labels]] = {}
 
     def batches(self, report: int) -> Iterator[Crops]:
-        """The crops between one report and the next: for a seed always the same."""
+        """Yield the batches between two reports, which are the same for the same seed."""
         settings = self._settings
         rng = np.random.default_rng([settings.seed, report])
         count = settings.batch * settings.report_every
@@ -42,12 +44,12 @@ class CropSource:
             yield np.stack([augmented(crop, settings.augmentation, rng) for crop in crops])
 
     def validation(self) -> list[Pixels]:
-        """Crops that are not learnt from, always the same, as they are."""
+        """Return the validation crops, without augmentation, the same for the same seed."""
         rng = np.random.default_rng([self._settings.seed, 1 << 30])
         return [self.crop(patch, rng) for patch in self._samples.validation]
 
     def tiles(self) -> Iterator[Pixels]:
-        """All of what is learnt from in tiles, as it is, its glass too."""
+        """Yield the patches to learn from as tiles, glass included, without augmentation."""
         for patch in self._samples.learning:
             pixels, labels = self._read(patch)
             for row in range(0, pixels.shape[0], TILE_PX):
@@ -57,7 +59,7 @@ class CropSource:
                         yield pixels[place]
 
     def crop(self, patch: Patch, rng: Random) -> Pixels:
-        """A piece of a patch with tissue in it, as far as some tries find one, and all within its picture."""
+        """Cut a crop with enough tissue out of a patch, or the best one of some tries."""
         pixels, labels = self._read(patch)
         side = self._settings.crop_px
         best, most = (slice(0, side), slice(0, side)), -1.0
@@ -81,7 +83,7 @@ class CropSource:
 
 
 def augmented(crop: Pixels, chances: CodecAugmentation, rng: Random) -> NDArray[np.float32]:
-    """A crop turned, flipped, coloured and blurred, each by its chance; RGB from 0 to 1."""
+    """Turn, flip, colour and blur a crop, each by its probability; return RGB from 0 to 1."""
     picture = crop
     if rng.random() < chances.turn:
         picture = np.rot90(picture, rng.integers(4))
@@ -96,7 +98,7 @@ def augmented(crop: Pixels, chances: CodecAugmentation, rng: Random) -> NDArray[
 
 
 def _colored(picture: NDArray[np.float32], rng: Random) -> NDArray[np.float32]:
-    """Other saturation, contrast, brightness and white, as other stains and scanners give."""
+    """Change saturation, contrast, brightness and white, as other stains and scanners do."""
     grey = picture.mean(2, keepdims=True)
     picture = np.clip(grey + (picture - grey) * rng.uniform(0.5, 1.5), 0, 1)
     white = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)

@@ -1,10 +1,9 @@
-"""From a trained network to a model file: transforms, tables of integers, and a card that says what it is."""
+"""Export of a trained codec to a model file: transforms, tables of integers, and a card that describes it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,23 @@ from wsicomp.version import SOFTWARE
 _STEPS_PER_OCTAVE = 4
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Source:
-    """A picture or slide that was learnt from, and its patient or slide."""
-
-    name: str
-    group: str
-    licence: str
-
-
 def export_codec(fitted: FittedCodec, settings: CodecSettings, folder: Path, name: str) -> Path:
-    """Write `name`.safetensors into a folder, and learnt-from.csv with its sources by name; the model's path.
+    """Write `name`.safetensors and learnt-from.csv, the table of its sources; return the model's path.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: a file cannot be written.
     """
     model = to_model(fitted, settings, name)
     path = folder / f"{name}{SUFFIX}"
     with completed(path, overwrite=True) as partial:
         partial.write_bytes(model.to_bytes())
-    sources = {Source(source.name, source.group, source.licence) for source in fitted.learnt_from}
-    write_table(folder / "learnt-from.csv", [asdict(source) for source in sorted(sources)])
+    sources = {tuple(source.described().items()) for source in fitted.learnt_from}
+    write_table(folder / "learnt-from.csv", [dict(source) for source in sorted(sources)])
     return path
 
 
 def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:
-    """The network as a model: transforms in half precision where they are factorised, tables as integers."""
+    """Return the network as a model. A factorised one has transforms in half precision and counted tables."""
     network = settings.network
     steps = _steps(max(settings.step_range, settings.exported_range))
     usual = min(range(len(steps)), key=lambda number: abs(math.log(steps[number] / settings.usual_step)))
@@ -76,7 +66,7 @@ def to_model(fitted: FittedCodec, settings: CodecSettings, name: str) -> Model:
 
 
 def _steps(step_range: float) -> tuple[float, ...]:
-    """From coarse to fine in quarters of an octave, 1 in their middle."""
+    """Return steps from coarse to fine in quarters of an octave, 1 in their middle."""
     count = math.floor(math.log2(step_range) * _STEPS_PER_OCTAVE + 1e-9)
     return tuple(2 ** (number / _STEPS_PER_OCTAVE) for number in range(count, -count - 1, -1))
 
@@ -88,7 +78,7 @@ def _quality(settings: CodecSettings) -> str:
 
 
 def _trained_on(fitted: FittedCodec) -> str:
-    """Without names: a model may be in every slide that is written by it, and names could be patients'."""
+    """Describe the training data without names: slides can carry the model, and names can be patients'."""
     groups = {source.group for source in fitted.learnt_from}
     return f"{fitted.patches} patches of {len(groups)} patients or slides"
 
@@ -98,7 +88,7 @@ def _factorized_tensors(
 ) -> dict[str, NDArray[Any]]:
     net = fitted.net
     state = {key: tensor.numpy() for key, tensor in net.state_dict().items()}
-    # A transform is what its half-precision numbers say: half the file, and half of what a slide may carry.
+    # Half precision halves the file, and what a slide that carries the model grows by.
     tensors = {
         key: tensor.astype(np.float16 if key.endswith("weight") else np.float32)
         for key, tensor in state.items()
@@ -118,7 +108,7 @@ def _factorized_tensors(
 
 
 def _latents(net: Any, tiles: Sequence[Any]) -> NDArray[np.float32]:
-    """(places, channels) of all tiles."""
+    """Return the latents of all tiles, (places, channels)."""
     found = []
     with torch.inference_mode():
         for tile in tiles:

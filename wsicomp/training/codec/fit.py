@@ -1,16 +1,14 @@
-"""Training a codec: seeded, resumable after any report, on a GPU where torch finds one.
+"""Training of a codec: seeded, resumable after any report, on a GPU where torch finds one.
 
-A run folder holds settings.json, state.json and curves.csv (a row a report), curves.png, and last-0.pt and
-last-1.pt: network and optimiser after the last even and the last odd report, nothing but tensors.
+A run folder also holds curves.csv (a row for each report) and curves.png. Its checkpoints, network and
+optimiser, hold nothing but tensors.
 """
 
 from __future__ import annotations
 
 import math
-import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,30 +17,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsicomp.atomic import completed
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.slide import Pixels
 from wsicomp.training.codec.crops import Crops, CropSource
 from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, ssim
 from wsicomp.training.codec.settings import CodecSettings
-from wsicomp.training.data.patch_set import PatchSource, open_patch_set
-from wsicomp.training.data.sampling import Samples, learns_from
-from wsicomp.training.run_folder import resumed, rows_of, write_state, write_table
+from wsicomp.training.data.patch_set import PatchSource
+from wsicomp.training.data.sampling import open_samples
+from wsicomp.training.run_folder import (
+    checkpoint,
+    curve_panels,
+    reading_checkpoint,
+    resumed,
+    rows_of,
+    write_state,
+    write_table,
+)
 
 Figures = tuple[float, float, float, float]
-"""Loss, bits per pixel, SSIM, and the mean squared error or, of many, their PSNR."""
+"""(loss, bits per pixel, SSIM, mean squared error); of several batches (loss, bits per pixel, SSIM, PSNR)."""
 
 _CLIP = 1.0
 _QUANTILES = "entropy_bottleneck.quantiles"
 _WARM_UP = 500
 _AUXILIARY_RATE = 1e-3
 _LAST_SHARE = 0.01
-"""Of the learning rate, at the end of a cosine schedule."""
+"""The share of the learning rate at the end of a cosine schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One row of the curves: means over the iterations since the last, and over the validation crops."""
+    """One row of curves.csv: means over the iterations since the last report, and over validation crops."""
 
     iteration: int
     learning_rate: float
@@ -59,14 +64,13 @@ class Report:
 
 @dataclass(frozen=True)
 class FittedCodec:
-    """A trained network, on the CPU, with what it was trained on and how that went.
-
-    `tiles` are pictures to count its latents on, out of the `patches` that were learnt from.
-    """
+    """A trained network on the CPU, its reports, and the data that it learnt from."""
 
     net: Any
     tiles: Sequence[Pixels]
+    """Pictures to count latents on, for the tables of a factorised prior."""
     patches: int
+    """The number of patches that it learnt from."""
     reports: tuple[Report, ...]
     learnt_from: tuple[PatchSource, ...]
 
@@ -74,18 +78,21 @@ class FittedCodec:
 def fit_codec(
     settings: CodecSettings, folder: Path, on_report: Callable[[Report], None] | None = None
 ) -> FittedCodec:
-    """Train, or go on where `folder` left off; the same settings and seed give the same crops.
+    """Train a codec, or go on with the run in `folder`. The same settings and seed give the same crops.
+
+    `on_report` is called with each report.
 
     Raises:
-        TrainingError: a patch set cannot be read, nothing can be learnt, or `folder` holds another run.
+        TrainingError: a patch set cannot be read, no patch is left to learn from, the loss is not finite, or
+            `folder` holds another run.
+        SlideWriteError: a checkpoint cannot be written.
     """
     reports = resumed(folder, settings.to_json(), settings.patches, Report)
-    with ExitStack() as stack:
-        samples = Samples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
+    with open_samples(settings) as samples:
         source = CropSource(samples, settings)
         run = _Run(settings)
         if reports:
-            run.load(_last(folder, reports))
+            run.load(checkpoint(folder, reports, "pt"))
         elif settings.begin_with:
             run.begin_with(Path(settings.begin_with))
         validation = np.stack(source.validation()).astype(np.float32) / 255
@@ -99,12 +106,12 @@ def fit_codec(
             if on_report is not None:
                 on_report(reports[-1])
         tiles = list(source.tiles())
-        learnt_from = tuple(entry for entry in samples.sources if learns_from(settings, entry))
-    return FittedCodec(run.net.to("cpu").eval(), tiles, len(samples.learning), tuple(reports), learnt_from)
+    net = run.net.to("cpu").eval()
+    return FittedCodec(net, tiles, len(samples.learning), tuple(reports), samples.learnt_from)
 
 
 class _Run:
-    """Network, optimisers, and how far they are."""
+    """The network, its optimisers, and the iterations so far."""
 
     def __init__(self, settings: CodecSettings) -> None:
         torch.manual_seed(settings.seed)
@@ -120,7 +127,7 @@ class _Run:
 
     @property
     def rate(self) -> float:
-        """The learning rate of this iteration."""
+        """Return the learning rate of this iteration."""
         share = min(1.0, (self.iteration + 1) / _WARM_UP)
         if self._settings.schedule == "cosine":
             turn = math.cos(math.pi * min(1.0, self.iteration / self._settings.iterations))
@@ -134,7 +141,7 @@ class _Run:
         return settings.precision == "bfloat16" and early
 
     def learn(self, source: CropSource, report: int) -> Figures:
-        """The iterations up to the next report: mean loss, bits per pixel, SSIM, and PSNR."""
+        """Train up to the next report; return mean loss, bits per pixel, SSIM, and PSNR."""
         torch.manual_seed(self._settings.seed * 1_000_003 + report)
         self.net.train()
         rows = []
@@ -165,7 +172,7 @@ class _Run:
         return _figures(losses, passed, pictures)
 
     def validate(self, validation: Crops) -> Figures:
-        """The same of validation crops, at a step of 1, without augmentation."""
+        """Return the same figures of validation crops, at a step of 1, without augmentation."""
         self.net.eval()
         rows = []
         with torch.inference_mode():
@@ -185,14 +192,14 @@ class _Run:
         return pictures.contiguous(memory_format=torch.channels_last)
 
     def _steps(self, count: int) -> Tensor | None:
-        """A quantisation step for each crop; none where the architecture has but one."""
+        """Draw a quantisation step for each crop, None where the architecture has only one."""
         if self._settings.network.architecture != "bmshj2018-factorized":
             return None
         reach = math.log(self._settings.step_range)
         return torch.exp(torch.empty(count, device=self._device).uniform_(-reach, reach))
 
     def state(self) -> dict[str, Any]:
-        """All that going on needs."""
+        """Return what a resumed run needs."""
         return {
             "net": self.net.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -201,30 +208,30 @@ class _Run:
         }
 
     def begin_with(self, folder: Path) -> None:
-        """Take over what another run has learnt, as far as its tensors and these overlap.
+        """Begin with another run's network, as far as its tensors and these overlap.
 
-        What is wider here keeps what it has there. Where this run has fewer latents, those of the other are
-        taken that spread the farthest: a channel that training has no use for ends without any spread.
+        The rest of a wider tensor keeps its own values. A network with fewer latents takes those of the
+        other that have the largest spread: training leaves a channel that it does not need without any.
 
         Raises:
-            TrainingError: the folder holds no run, or a damaged one.
+            TrainingError: the folder holds no run, or its checkpoint is damaged.
         """
         reports = rows_of(folder, Report)
         if not reports:
             raise TrainingError("holds no run to begin with", folder)
-        path = _last(folder, reports)
-        with _told_if_damaged(path):
+        path = checkpoint(folder, reports, "pt")
+        with reading_checkpoint(path):
             own = self.net.state_dict()
             theirs = _narrowed(torch.load(path, self._device, weights_only=True)["net"], own)
             self.net.load_state_dict({name: _overlaid(own[name], theirs.get(name)) for name in own})
 
     def load(self, path: Path) -> None:
-        """Go on from a state that was saved.
+        """Load a checkpoint.
 
         Raises:
             TrainingError: it is damaged.
         """
-        with _told_if_damaged(path):
+        with reading_checkpoint(path):
             state = torch.load(path, self._device, weights_only=True)
             self.net.load_state_dict(state["net"])
             self._optimizer.load_state_dict(state["optimizer"])
@@ -233,7 +240,7 @@ class _Run:
 
 
 def _narrowed(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """A factorised prior's state with no more latents than another's."""
+    """Return the state of a factorised prior with as many latents as `own` has, where it has more."""
     quantiles = theirs.get(_QUANTILES)
     if quantiles is None or _QUANTILES not in own or len(own[_QUANTILES]) >= len(quantiles):
         return theirs
@@ -246,7 +253,7 @@ def _narrowed(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mappin
 
 
 def _overlaid(own: Tensor, theirs: Tensor | None) -> Tensor:
-    """One tensor with as much of another one in its first rows, columns, and so on, as both have."""
+    """Return `own` with the values of `theirs` where both have rows, columns, and so on."""
     if theirs is None or own.ndim != theirs.ndim:
         return own
     shared = tuple(slice(min(sides)) for sides in zip(own.shape, theirs.shape, strict=True))
@@ -256,16 +263,8 @@ def _overlaid(own: Tensor, theirs: Tensor | None) -> Tensor:
 
 
 def _is_narrower(own: Tensor, theirs: Tensor) -> bool:
-    """Whether all that differs is the number of latents, which come first in every tensor that has them."""
+    """Return whether the tensors differ only in their first axis, which is that of latents."""
     return own.shape[1:] == theirs.shape[1:] and own.shape[:1] < theirs.shape[:1]
-
-
-@contextmanager
-def _told_if_damaged(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, pickle.PickleError) as exc:
-        raise TrainingError(f"is damaged ({type(exc).__name__}); begin in another folder", path) from exc
 
 
 def _figures(losses: Tensor, passed: Passed, pictures: Tensor) -> Figures:
@@ -280,13 +279,9 @@ def _means(rows: Sequence[Figures]) -> Figures:
     return loss, bits, similar, decibels(error)
 
 
-def _last(folder: Path, reports: Sequence[Report]) -> Path:
-    return folder / f"last-{len(reports) % 2}.pt"
-
-
 def _save(run: _Run, folder: Path, reports: Sequence[Report]) -> None:
-    """Over the file of the report before last, `state.json` after it: a run killed here can go on."""
-    path = _last(folder, reports)
+    """Write the checkpoint, then `state.json`: a run that is killed between can go on."""
+    path = checkpoint(folder, reports, "pt")
     try:
         torch.save(run.state(), path)
     except (OSError, RuntimeError) as exc:
@@ -297,22 +292,11 @@ def _save(run: _Run, folder: Path, reports: Sequence[Report]) -> None:
 
 
 def _draw_curves(path: Path, reports: Sequence[Report]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    panels = figure.subplots(1, 3)
+    labels = {"loss": "loss", "bits_per_pixel": "bits per pixel (estimated)", "ssim": "SSIM"}
     at = [report.iteration for report in reports]
-    for axes, name, label in zip(
-        panels,
-        ("loss", "bits_per_pixel", "ssim"),
-        ("loss", "bits per pixel (estimated)", "SSIM"),
-        strict=True,
-    ):
-        axes.plot(at, [getattr(report, name) for report in reports], label="training, augmented")
-        axes.plot(at, [getattr(report, f"validation_{name}") for report in reports], label="validation")
-        axes.set(xlabel="iteration", ylabel=label)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yscale("log")
-    panels[0].legend(frameon=False)
-    with completed(path, overwrite=True) as partial:
-        figure.savefig(partial, dpi=110, format="png")
+    with curve_panels(path, len(labels), 11) as panels:
+        for axes, (name, label) in zip(panels, labels.items(), strict=True):
+            axes.plot(at, [getattr(report, name) for report in reports], label="training, augmented")
+            axes.plot(at, [getattr(report, f"validation_{name}") for report in reports], label="validation")
+            axes.set(xlabel="iteration", ylabel=label)
+        panels[0].set_yscale("log")

@@ -1,4 +1,4 @@
-"""A codec while it is trained: CompressAI's architecture, its rate, and how far its pictures are off."""
+"""A codec in training: CompressAI's architecture, its rate, and its distortion."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LEAST_LIKELY = 1e-9
 
 
 class Passed(NamedTuple):
-    """Pictures through the network: what they became, and bits per pixel of each."""
+    """Pictures that went through the network, and the bits per pixel of each."""
 
     pictures: Tensor
     bits: Tensor
 
 
 def build(settings: CodecNetwork) -> Any:
-    """The untrained network."""
+    """Build the untrained network."""
     size = (settings.channels, settings.latents)
     if settings.architecture == "bmshj2018-factorized":
         net = FactorizedPrior(*size)
@@ -44,7 +44,7 @@ def build(settings: CodecNetwork) -> Any:
 
 
 def _transforms(settings: CodecNetwork) -> tuple[nn.Sequential, nn.Sequential]:
-    """The encoder and decoder of a factorised prior, each with its own width at each scale."""
+    """Build the encoder and decoder of a factorised prior, with one width for each scale."""
     widths = (_SAMPLES, *settings.hidden, settings.latents)
     analysis: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
@@ -63,9 +63,9 @@ def _nonlinearity(kind: str, channels: int, inverse: bool) -> nn.Module:
 
 
 def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Passed:
-    """Pictures (items, 3, rows, columns) through the network; `steps` has each item's quantisation step.
+    """Send pictures (items, 3, rows, columns) through the network.
 
-    `half` lets convolutions work in bfloat16.
+    `steps` has the quantisation step of each item. With `half`, convolutions work in bfloat16.
     """
     area = pictures.shape[2] * pictures.shape[3]
     kind = pictures.device.type
@@ -92,7 +92,7 @@ def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Pas
 
 
 def likelihood(bottleneck: Any, latents: Tensor, steps: Tensor) -> Tensor:
-    """How likely each latent is, in an interval as wide as its step."""
+    """Return the likelihood of each latent, in an interval as wide as its step."""
     values = latents.permute(1, 2, 3, 0).contiguous()
     half = (steps / 2).permute(1, 2, 3, 0)
     shape = values.shape
@@ -105,7 +105,7 @@ def likelihood(bottleneck: Any, latents: Tensor, steps: Tensor) -> Tensor:
 
 
 def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
-    """The weighed distortion of each item."""
+    """Return the weighted distortion of each item."""
     error = found - pictures
     total = weights.mse * 255**2 * error.square().mean((1, 2, 3))
     if weights.ssim:
@@ -119,7 +119,7 @@ def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """SSIM of each item, as `wsicomp.quality` has it: windows as matrix products, which train fast."""
+    """Return the SSIM of each item, as `wsicomp.quality` defines it, by matrix products, which train fast."""
     rows, columns = (_windows(side, first) for side in first.shape[2:])
     parts = torch.stack([first, second, first * second, first * first + second * second])
     mean_1, mean_2, product, squares = rows @ (parts @ columns.mT)
@@ -131,7 +131,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _windows(side: int, like: Tensor) -> Tensor:
-    """(positions, side): the Gaussian window at each position where it lies inside."""
+    """Return (positions, side): the Gaussian window at each position where it lies inside."""
     offsets = torch.arange(_WINDOW_PX, device=like.device) - _WINDOW_PX // 2
     window = torch.exp(-(offsets**2) / (2 * _SIGMA**2)).to(like.dtype)
     window = window / window.sum()
@@ -143,5 +143,5 @@ def _windows(side: int, like: Tensor) -> Tensor:
 
 
 def decibels(mse: float) -> float:
-    """PSNR of a mean squared error of values from 0 to 1."""
+    """Return the PSNR in dB of a mean squared error of values from 0 to 1."""
     return -10 * math.log10(max(mse, 1e-12))

@@ -1,4 +1,4 @@
-"""What a codec training run is told."""
+"""Settings of a codec training run."""
 
 from __future__ import annotations
 
@@ -14,82 +14,84 @@ _SSIM_PX, _MS_SSIM_PX = 32, 192
 
 @dataclass(frozen=True, slots=True)
 class CodecNetwork:
-    """An architecture of CompressAI: channels of its transforms, and of its latents.
-
-    `nonlinearity` is that of the factorised one, and `widths` the channels of its three hidden layers, from
-    full size down, where they are not all `channels`. `groups` are the channels of each group of latents of
-    elic2022-chandelier, whose own are taken where it is empty.
-    """
+    """An architecture of CompressAI and its sizes."""
 
     architecture: str = "bmshj2018-factorized"
     channels: int = 192
+    """Channels of the transforms."""
     latents: int = 320
+    """Channels of the latents."""
     nonlinearity: str = "gdn"
+    """Of bmshj2018-factorized: one of `NONLINEARITIES`."""
     widths: tuple[int, ...] = (0,)
+    """Of bmshj2018-factorized: channels of its three hidden layers from full size down; 0 for `channels`."""
     groups: tuple[int, ...] = (0,)
+    """Of elic2022-chandelier: channels of each group of latents; 0 for the architecture's own."""
 
     @property
     def hidden(self) -> tuple[int, ...]:
-        """The channels of each hidden layer of the factorised one."""
+        """Return the channels of each hidden layer of bmshj2018-factorized."""
         return self.widths if sum(self.widths) else (self.channels,) * 3
 
 
 @dataclass(frozen=True, slots=True)
 class Distortion:
-    """What a bit per pixel is weighed against, added up; the loss is bits per pixel plus this.
-
-    `mse` weighs the mean squared error in grey levels (CompressAI's lambda), `ssim` and `ms_ssim` weigh 1
-    minus those, `color` the mean squared error, in grey levels, of the means of blocks of 16 x 16 px.
-    """
+    """The weights of the distortion. The loss is bits per pixel plus the weighted distortion."""
 
     mse: float = 0.0932
+    """Of the mean squared error in grey levels: CompressAI's lambda."""
     ssim: float = 0.0
+    """Of 1 - SSIM."""
     ms_ssim: float = 0.0
+    """Of 1 - MS-SSIM."""
     color: float = 0.0
+    """Of the mean squared error, in grey levels, of the means of blocks of 16 x 16 px."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecAugmentation:
-    """Probabilities: flips and quarter turns, colour (brightness, contrast, saturation, white), blur."""
+    """The probability of each change to a crop."""
 
     flip: float = 0.5
     turn: float = 0.0
+    """Turn by a multiple of 90 degrees."""
     color: float = 0.5
+    """Change brightness, contrast, saturation and white."""
     blur: float = 0.5
 
 
 @dataclass(frozen=True)
 class CodecSettings(RunSettings):
-    """A whole run. With its defaults, that of the method's study for factorised priors at quality 7.
-
-    It takes `iterations` batches; at least `least_tissue` of a crop is tissue. `begin_with` is another run's
-    folder, whose network is begun with as far as the two overlap; of more latents than this run has, those
-    are taken that spread the farthest. `step_range` trains one network for many qualities: the quantisation
-    step of each crop is drawn between 1 / step_range and step_range, and its distortion weighs 1 / step^2 as
-    much. `precision` is that of the first `precision_share` of the run, the rest is in float32. Every
-    `report_every` iterations the run is measured and saved. A factorised prior is exported with `tables` of
-    symbols in all, by channel and by one of `classes` that the encoder chooses for each place, and with steps
-    from `exported_range` (at least `step_range`) to 1 / exported_range, of which the one next to `usual_step`
-    is taken unless told otherwise.
-    """
+    """The settings of a codec run. The defaults are the method's study for factorised priors at quality 7."""
 
     iterations: int = 850_000
+    """Batches in all."""
     report_every: int = 1000
+    """Iterations between two reports; each report measures and saves the run."""
     begin_with: str = ""
+    """The folder of another run, whose network this one begins with, as far as the two overlap."""
     precision: str = "float32"
+    """One of `PRECISIONS`, for the first `precision_share` of the run; the rest is in float32."""
     precision_share: float = 0.9
     step_range: float = 1.0
+    """Train one network for many qualities: draw each crop's quantisation step from 1 / step_range to
+    step_range, and weight its distortion by 1 / step^2."""
     least_tissue: float = 0.4
+    """The least part of a crop that is tissue."""
     classes: int = 1
+    """Of a factorised prior: classes of places, of which the encoder chooses one for each place."""
     tables: int = 192
+    """Of a factorised prior: tables of symbols in all, which channels and classes share."""
     exported_range: float = 1.0
+    """Of a factorised prior: export steps from exported_range, or step_range if larger, to its inverse."""
     usual_step: float = 1.0
+    """The exported step next to this one is the model's default."""
     network: CodecNetwork = field(default_factory=CodecNetwork)
     distortion: Distortion = field(default_factory=Distortion)
     augmentation: CodecAugmentation = field(default_factory=CodecAugmentation)
 
     def expectations(self) -> dict[str, bool]:
-        """What is expected of the values, in words, and whether it holds."""
+        """Return what is expected of the values, in words, and whether it holds."""
         network, distortion = self.network, self.distortion
         is_factorized = network.architecture == ARCHITECTURES[0]
         multiple = 16 if is_factorized else 64

@@ -1,9 +1,9 @@
-"""The tables of a factorised prior: counted, not computed, and by what kind of tissue a place shows.
+"""The tables of a factorised prior, counted over latents, for each class of places.
 
-The density that training finds is one for each channel. But glass, fat and dense nuclei differ, and a table
-for all of them costs each. So places are sorted into classes, each with its own distributions (hard
-expectation maximisation, by code length), and the distributions of all channels and classes are drawn
-together into few tables (vector quantisation, by code length again).
+Training finds one density for each channel. But glass, fat and dense nuclei differ, and one table for all of
+them costs bits. So places are sorted into classes with their own distributions: hard expectation maximisation
+by code length. Then the distributions of all channels and classes are merged into few tables: vector
+quantisation by code length.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from wsicomp.errors import TrainingError
 Counts = NDArray[np.float64]
 
 _REACH = 127
-"""The largest magnitude that a table may have a symbol for."""
+"""The largest magnitude of a symbol."""
 _WIDTH = 2 * _REACH + 1
 _TOTAL = 1 << PRECISION
 _ROUNDS = 12
 _PLACES = 60_000
-"""As many are sorted into classes; the tables are counted over all."""
+"""The most places that classes are found on; tables are counted over all places."""
 _SHARED = 20.0
-"""What the distribution over all classes weighs in that of one, in places."""
+"""The weight of the distribution over all classes in that of each class, in places."""
 _LEAST_COUNT = 0.01
 _RARE = 0.25
-"""Symbols at either end of a table that together come less often than this in 2^16 are left out."""
+"""The ends of a table leave out symbols that together occur less often than this in 2^16."""
 
 
 class Classes:
-    """Latents (places, channels) of a step of 1, sorted into classes: which one each place has.
+    """The class of each place of latents (places, channels) at a step of 1: `labels`, below `count`.
 
     Raises:
-        TrainingError: there are fewer places than classes.
+        TrainingError: there are fewer than 16 places for each class.
     """
 
     def __init__(self, latents: NDArray[np.float32], count: int, seed: int) -> None:
@@ -56,7 +56,7 @@ class Classes:
 def classed_tables(
     latents: NDArray[np.float32], classes: Classes, step: float, count: int, seed: int
 ) -> ClassedTables:
-    """At most `count` tables for the latents quantised by a step."""
+    """Return at most `count` tables for the latents quantised by a step."""
     symbols = _symbols(latents, step)
     everywhere = _histograms(symbols)
     everywhere /= len(symbols)
@@ -64,7 +64,7 @@ def classed_tables(
         _histograms(symbols[classes.labels == label]) + _SHARED * everywhere for label in range(classes.count)
     ]
     channels = symbols.shape[1]
-    tables, of = _drawn_together(np.concatenate(found), count, seed)
+    tables, of = _merged(np.concatenate(found), count, seed)
     frequencies, offsets = zip(*(frequency_table(table) for table in tables), strict=True)
     kinds = None
     if classes.count > 1:
@@ -80,20 +80,20 @@ def _symbols(latents: NDArray[np.float32], step: float) -> NDArray[np.int16]:
 
 
 def _histograms(symbols: NDArray[np.int16]) -> Counts:
-    """(channels, _WIDTH): how often each symbol comes."""
+    """Return (channels, _WIDTH): how often each symbol occurs."""
     channels = symbols.shape[1]
     flat = symbols.astype(np.int32) + _REACH + np.arange(channels, dtype=np.int32) * _WIDTH
     return np.bincount(flat.ravel(), minlength=channels * _WIDTH).reshape(channels, _WIDTH).astype(np.float64)
 
 
 def _bits(counts: Counts) -> Counts:
-    """The code length of each symbol by its row."""
+    """Return the code length of each symbol in its row."""
     likely = counts + _LEAST_COUNT
     return np.asarray(-np.log2(likely / likely.sum(-1, keepdims=True)))
 
 
 def _class_lengths(symbols: NDArray[np.int16], labels: NDArray[Any], count: int) -> Counts:
-    """(classes, 1 + channels * _WIDTH): bits of the class itself, and of each channel's symbols in it."""
+    """Return (classes, 1 + channels * _WIDTH): bits of the class itself, then of each channel's symbols."""
     everywhere = _histograms(symbols) / len(symbols)
     own = -np.log2((np.bincount(labels, minlength=count) + 1.0) / (len(labels) + count))
     rows = [
@@ -103,15 +103,15 @@ def _class_lengths(symbols: NDArray[np.int16], labels: NDArray[Any], count: int)
 
 
 def _nearest(symbols: NDArray[np.int16], lengths: Counts) -> NDArray[np.intp]:
-    """The class of each place in which it is the shortest."""
+    """Return the class in which each place has the shortest code."""
     channels = symbols.shape[1]
     at = symbols.astype(np.int32) + _REACH + 1 + np.arange(channels, dtype=np.int32) * _WIDTH
     costs = np.stack([row[0] + row[at].sum(1) for row in lengths.astype(np.float32)])
     return np.asarray(costs.argmin(0))
 
 
-def _drawn_together(histograms: Counts, count: int, seed: int) -> tuple[Counts, NDArray[np.int32]]:
-    """At most `count` distributions (tables, _WIDTH) for many, and which of them each one takes."""
+def _merged(histograms: Counts, count: int, seed: int) -> tuple[Counts, NDArray[np.int32]]:
+    """Merge distributions into at most `count` (tables, _WIDTH); return them, and the one for each."""
     rng = np.random.default_rng([seed, 6])
     spread = (histograms * np.abs(np.arange(_WIDTH) - _REACH)).sum(1) / histograms.sum(1)
     labels = np.digitize(spread, np.quantile(spread, np.linspace(0, 1, count + 1)[1:-1]))
@@ -119,7 +119,7 @@ def _drawn_together(histograms: Counts, count: int, seed: int) -> tuple[Counts, 
         sums = np.zeros((count, _WIDTH))
         np.add.at(sums, labels, histograms)
         empty = np.flatnonzero(sums.sum(1) == 0)
-        if len(empty):  # a table that none takes becomes that of one taken at random
+        if len(empty):  # a table without distributions restarts from a random one
             sums[empty] = histograms[rng.integers(0, len(histograms), len(empty))]
         labels = (histograms @ _bits(sums).T).argmin(1)
     taken, of = np.unique(labels, return_inverse=True)
@@ -129,7 +129,7 @@ def _drawn_together(histograms: Counts, count: int, seed: int) -> tuple[Counts, 
 
 
 def frequency_table(likely: Counts) -> tuple[NDArray[np.int32], int]:
-    """Frequencies of the symbols that are worth one, the last for all others; and the first symbol.
+    """Return the frequencies of the symbols worth one, the last for all others; and the first symbol.
 
     `likely` has the probabilities of -n to n.
     """
@@ -141,7 +141,7 @@ def frequency_table(likely: Counts) -> tuple[NDArray[np.int32], int]:
 
 
 def _frequencies(likely: Counts, total: int) -> NDArray[np.int32]:
-    """Whole numbers from 1 that add up, in proportion as far as can be."""
+    """Return whole numbers from 1 that add up to `total`, as near to proportion as they can be."""
     found = np.maximum(1, np.floor(likely * (total - len(likely)))).astype(np.int64)
     found[np.argmax(found)] += total - found.sum()
     return np.asarray(found, np.int32)

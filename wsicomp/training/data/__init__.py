@@ -1,1 +1,1 @@
-"""What networks learn from: labelled and drawn slides, cut into patch sets."""
+"""Training data: labelled and drawn slides, cut into patch sets."""

@@ -1,4 +1,4 @@
-"""Opening labelled slides, and their labels at any scale: glass, tissue, and what does not score."""
+"""Labels of slides at any scale: glass, tissue, and what does not score."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ Labels: TypeAlias = NDArray[np.uint8]
 GLASS, IGNORED, TISSUE = 0, 128, 255
 
 UNSCORED_TARGET = 2
+"""What `targets` has for pixels that do not score."""
 
 UNKNOWN_MPP = 4.0
-"""The um per px taken for a picture of unknown scale: such pictures are made to be looked at whole."""
+"""The um per px of a picture whose scale is unknown: such pictures are overviews."""
 
 _BLOCK_PX = 8
 _ROUNDING = 1e-6
@@ -35,16 +36,17 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Truth:
-    """A slide and its labels, which span the whole slide at a scale of their own."""
+    """A slide and its labels."""
 
     slide: Slide
     labels: Labels
+    """Of the whole slide, at a scale of their own."""
 
     def at(self, scale: ReadingScale, region: Region) -> Labels:
-        """The labels of a region of a scaled picture, (rows, columns).
+        """Return the labels of a region of a scaled picture, (rows, columns).
 
-        A pixel is tissue if more than half of what scores under it is; it does not score if half of it
-        does not.
+        A pixel is tissue where more than half of the scoring labels under it are. It does not score where
+        half or more of the labels under it do not.
         """
         level = self.slide.info.levels[scale.level].size
         top, bottom = _covered(region.y, region.height, scale.factor / level.height, self.labels.shape[0])
@@ -65,9 +67,9 @@ class Truth:
 
 
 def _covered(first: int, count: int, share: float, labels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First and past-the-last label under each of `count` pixels along an axis, at least one.
+    """Return the first and past-the-last label under each of `count` pixels along an axis.
 
-    A pixel spans the part `share` of the axis, which has `labels` labels.
+    A pixel spans the part `share` of the axis, which has `labels` labels, and covers at least one.
     """
     edges = np.floor(np.arange(first, first + count + 1) * (share * labels) + _ROUNDING).astype(np.intp)
     begin = np.minimum(edges[:-1], labels - 1)
@@ -75,21 +77,21 @@ def _covered(first: int, count: int, share: float, labels: int) -> tuple[NDArray
 
 
 def targets(labels: Labels) -> Labels:
-    """Labels as the losses take them: 0 glass, 1 tissue, `UNSCORED_TARGET` what does not score."""
+    """Return labels as losses take them: 0 glass, 1 tissue, `UNSCORED_TARGET` where nothing scores."""
     target: Labels = (labels == TISSUE).astype(np.uint8)
     target[labels == IGNORED] = UNSCORED_TARGET
     return target
 
 
 def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:
-    """The slide or picture of a row, and its labels; close the slide when done.
+    """Open the slide or picture of a row with its labels. The caller closes the slide.
 
     A picture has tiles of about `tile_um`, in whole blocks of 8 px, or of 256 px.
 
     Raises:
         SlideReadError: the slide or picture cannot be read.
-        MaskError: the mask cannot be read, or does not fit it.
-        TrainingError: the table states the um per px of a slide.
+        MaskError: the mask cannot be read, or does not fit the slide.
+        TrainingError: the table states um per px of a slide, which states its own.
     """
     is_picture = row.image.suffix.lower() in SUFFIXES
     if row.mpp is not None and not is_picture:
@@ -112,7 +114,7 @@ def _picture(row: LabelledSlide, tile_um: float | None) -> Slide:
 
 
 def _read_labels(path: Path, slide: Size) -> Labels:
-    """A mask file's labels: 0 is glass, 128 among bytes does not score, all else is tissue."""
+    """Read a mask file: 0 is glass, 128 among bytes does not score, all else is tissue."""
     samples = read_samples(path, slide)
     labels = np.where(samples != 0, TISSUE, GLASS).astype(np.uint8)
     if samples.dtype == np.uint8:

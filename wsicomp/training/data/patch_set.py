@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PATCH_PX = 512
 POWERS = (1.25, 2.5, 5.0, 10.0, 20.0)
 THINNED = {20.0: 4, 40.0: 8}
-"""At these magnifications only every nth patch is taken; as in the method's study."""
+"""Take only every nth patch at these magnifications, as the method's study does."""
 
 _FORMAT = "wsicomp patch set 2"
 _LEAST_SCORED = 0.02
@@ -49,11 +49,13 @@ _NAMES = ("name", "group", "split", "licence")
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Where a patch comes from: its number in the set, its magnification, and the row of its source."""
+    """The place of a patch in its set."""
 
     number: int
     power: float
+    """The magnification."""
     source: int
+    """The number of its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,16 @@ class PatchSource:
 
     name: str
     group: str
+    """The patient or slide, which a split keeps together."""
     split: str
     licence: str
     may_train: bool
     light: tuple[float, float, float]
+    """RGB of its bare glass."""
+
+    def described(self) -> dict[str, str]:
+        """Return what a trained network says of this source."""
+        return {"name": self.name, "group": self.group, "licence": self.licence}
 
 
 def build_patch_set(
@@ -78,15 +86,15 @@ def build_patch_set(
 ) -> PatchSetSummary:
     """Cut every labelled slide into patches without overlap at every power that its scale allows.
 
-    A slide coarser than the lowest power enters there once, as it is. Patches at the right and lower edge
-    move inwards; a picture smaller than a patch is padded with its edge, which does not score. High powers
-    are thinned out unless `dense`. `target` appears when it is complete.
+    A slide that is coarser than the lowest power enters there once, at its own scale. Patches at the right
+    and lower edge move inwards. A picture smaller than a patch is padded with its edge, which does not score.
+    High powers are thinned out unless `dense`. `target` appears when it is complete.
 
     Raises:
         SlideReadError: a slide cannot be read.
         MaskError: a mask cannot be read or does not fit.
         TrainingError: not one patch could be cut.
-        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
+        TargetExistsError: the file exists, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
     import h5py
@@ -111,7 +119,7 @@ def build_patch_set(
             if not writer.patches:
                 raise TrainingError("not one patch could be cut: no picture scores at these powers", target)
             writer.finish(rows)
-    except RuntimeError as exc:  # so h5py tells of a full disk when it closes a file
+    except RuntimeError as exc:  # h5py raises this for a full disk when it closes a file
         raise SlideWriteError(f"cannot be written ({exc})", target) from exc
     with open_patch_set(target) as patches:
         return patches.summary()
@@ -154,7 +162,7 @@ class _Writer:
 
 
 def _scales(truth: Truth, powers: Sequence[float]) -> Iterator[tuple[ReadingScale, float]]:
-    """How a slide is read for each power; what is coarser than all of them, once for the lowest."""
+    """Return a reading scale for each power; for a slide coarser than all of them, that of the lowest."""
     scales = [(choose_scale(truth.slide.info, MPP_AT_1X / power), power) for power in sorted(powers)]
     reached = [(scale, power) for scale, power in scales if scale.reaches(power)]
     return iter(reached or scales[:1])
@@ -175,21 +183,26 @@ def _cut(truth: Truth, scale: ReadingScale, every: int) -> Iterator[tuple[Pixels
 
 
 def patch_region(size: Size, x: int, y: int) -> Region:
-    """The patch at (x, y) of a picture, moved inwards where it would reach past the right or lower edge."""
+    """Return the patch at (x, y) of a picture, moved inwards from the right and lower edge."""
     width, height = min(PATCH_PX, size.width), min(PATCH_PX, size.height)
     return Region(min(x, size.width - width), min(y, size.height - height), width, height)
 
 
 @dataclass(frozen=True, slots=True)
 class PatchSetSummary:
-    """What a patch set holds: patches for each power, and its sources."""
+    """The contents of a patch set."""
 
     counts: dict[float, int]
+    """Patches by power."""
     sources: tuple[PatchSource, ...]
 
 
 class PatchSet:
-    """An open patch set. Patches are read when asked for; one thread at a time."""
+    """An open patch set, whose patches are read on demand, by one thread at a time.
+
+    Raises:
+        TrainingError: the file is no patch set, is empty, or says more than it holds.
+    """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         if file.attrs.get("format") != _FORMAT:
@@ -224,10 +237,10 @@ class PatchSet:
             raise TrainingError("a patch names a source that is not listed; build it anew", path)
 
     def read(self, patch: Patch) -> tuple[Pixels, Labels]:
-        """(512, 512, 3) RGB and (512, 512) labels.
+        """Return (512, 512, 3) RGB and (512, 512) labels.
 
         Raises:
-            TrainingError: its bytes are damaged.
+            TrainingError: the patch is damaged.
         """
         try:
             return np.asarray(self._image[patch.number]), np.asarray(self._label[patch.number])
@@ -235,7 +248,7 @@ class PatchSet:
             raise TrainingError("is damaged; build it anew", self._path, f"patch {patch.number}") from exc
 
     def summary(self) -> PatchSetSummary:
-        """How much of what there is."""
+        """Return the number of patches of each power, and the sources."""
         powers = sorted({patch.power for patch in self.patches})
         counts = {power: sum(patch.power == power for patch in self.patches) for power in powers}
         return PatchSetSummary(counts, self.sources)
@@ -246,7 +259,7 @@ def open_patch_set(path: Path) -> Iterator[PatchSet]:
     """Open a patch set for reading.
 
     Raises:
-        TrainingError: it cannot be read, or is empty or no patch set.
+        TrainingError: the file cannot be read, is no patch set, or is empty.
     """
     import h5py
 

@@ -1,9 +1,10 @@
-"""Which patches an epoch sees, and which sources train, validate and test."""
+"""Sampling: which sources train, validate and test, and which patches an epoch sees."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from operator import itemgetter
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import TrainingError
 from wsicomp.tissue.white_balance import Light
-from wsicomp.training.data.patch_set import Patch, PatchSet, PatchSource
+from wsicomp.training.data.patch_set import Patch, PatchSet, PatchSource, open_patch_set
 from wsicomp.training.settings import RunSettings
 
 Random = np.random.Generator
@@ -20,9 +21,12 @@ Random = np.random.Generator
 def epoch_patches(
     patches: Sequence[Patch], count: int, power_weights: Mapping[str, float], rng: Random
 ) -> list[Patch]:
-    """`count` patches: powers in proportion to their weights, each power's sources in turn.
+    """Draw `count` patches: powers in proportion to their weights, each power's sources in turn.
 
-    Within a source nothing is drawn twice before all of it was drawn once; small sources come round sooner.
+    A source repeats no patch before it has given all of its patches. Small sources repeat sooner.
+
+    Raises:
+        TrainingError: no power of the patches has a weight.
     """
     by_power: dict[float, list[Patch]] = defaultdict(list)
     for patch in patches:
@@ -37,7 +41,7 @@ def epoch_patches(
 
 
 def _endless(patches: Sequence[Patch], rng: Random) -> Iterator[Patch]:
-    """All patches again and again, shuffled, their sources taking turns."""
+    """Yield all patches again and again, shuffled, their sources taking turns."""
     by_source: dict[int, list[Patch]] = defaultdict(list)
     for patch in patches:
         by_source[patch.source].append(patch)
@@ -51,7 +55,7 @@ def _endless(patches: Sequence[Patch], rng: Random) -> Iterator[Patch]:
 
 
 def learns_from(settings: RunSettings, source: PatchSource) -> bool:
-    """Whether a source is learnt from: not validated with, not held out, licensed where that is asked."""
+    """Return whether a run learns from a source: by its group, its split and its licence."""
     if settings.spare_test and source.split == "test":
         return False
     if settings.licensed_only and not source.may_train:
@@ -60,21 +64,27 @@ def learns_from(settings: RunSettings, source: PatchSource) -> bool:
 
 
 def folds(groups: Collection[str], count: int, seed: int) -> list[tuple[str, ...]]:
-    """The groups dealt into `count` folds, seeded; a patient's slides stay together."""
+    """Deal the groups into `count` folds by a seed; a patient's slides stay together."""
     order = np.random.default_rng(seed).permutation(sorted(set(groups))).tolist()
     return [tuple(order[number::count]) for number in range(count)]
 
 
-Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+LabelledPixels = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""(rows, columns, 3) RGB, and (rows, columns) labels."""
+
 _VALIDATION_PATCHES = 64
 
 
-class Samples:
-    """The patches of several patch sets, told apart into those to learn from and those to validate with."""
+class PatchSamples:
+    """The patches of several patch sets: `learning` to learn from, `validation` to validate with.
+
+    Raises:
+        TrainingError: the settings leave no patch to learn from, or none to validate with.
+    """
 
     def __init__(self, sets: Sequence[PatchSet], settings: RunSettings) -> None:
         sources: list[PatchSource] = []
-        self._read: list[Callable[[], Crop]] = []
+        self._read: list[Callable[[], LabelledPixels]] = []
         patches: list[Patch] = []
         for patch_set in sets:
             for patch in patch_set.patches:
@@ -83,6 +93,7 @@ class Samples:
                 patches.append(Patch(number, patch.power, patch.source + len(sources)))
             sources += patch_set.sources
         self.sources = tuple(sources)
+        self.learnt_from = tuple(source for source in sources if learns_from(settings, source))
         self.learning = [patch for patch in patches if learns_from(settings, sources[patch.source])]
         apart = [patch for patch in patches if sources[patch.source].group in settings.validation_groups]
         self.validation = _spread(apart, _VALIDATION_PATCHES, settings.seed)
@@ -93,16 +104,27 @@ class Samples:
             raise TrainingError(f"no patch to validate with; validation_groups names {named}")
 
     def light(self, patch: Patch) -> Light:
-        """That of its source."""
+        """Return the light of the patch's source."""
         return np.array(self.sources[patch.source].light, np.float32)
 
-    def read(self, patch: Patch) -> Crop:
-        """Its pixels and labels."""
+    def read(self, patch: Patch) -> LabelledPixels:
+        """Return the pixels and labels of a patch."""
         return self._read[patch.number]()
 
 
+@contextmanager
+def open_samples(settings: RunSettings) -> Iterator[PatchSamples]:
+    """Open the patch sets of a run.
+
+    Raises:
+        TrainingError: a patch set cannot be read, or no patch is left to learn from or to validate with.
+    """
+    with ExitStack() as stack:
+        yield PatchSamples([stack.enter_context(open_patch_set(path)) for path in settings.patches], settings)
+
+
 def _spread(patches: Sequence[Patch], count: int, seed: int) -> list[Patch]:
-    """At most `count` different patches, as many of each power and source as can be, the same for a seed."""
+    """Return at most `count` patches, spread over powers and sources as evenly as can be, by a seed."""
     order = np.random.default_rng([seed, 7]).permutation(len(patches)).tolist()
     turn: dict[tuple[float, int], int] = defaultdict(int)
     turns = []

@@ -1,4 +1,4 @@
-"""The table of labelled slides: which picture, which mask, how large a pixel is, who may learn from it."""
+"""The table of labelled slides: pictures, masks, pixel sizes, splits and licences."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _MASKS = (".png", ".tif", ".tiff", ".geojson")
 
 @dataclass(frozen=True, slots=True)
 class LabelledSlide:
-    """One row of the table.
-
-    `mask` is a file, or None where `everywhere` says what the whole picture is. `mpp` is um per px of a
-    picture, where the table says so; slides state their own. `remarks` says what is hard about it. `group` is
-    the patient or slide that it comes from: what a split keeps together.
-    """
+    """One row of the table."""
 
     name: str
     image: Path
     mask: Path | None
+    """The mask's file, None where `everywhere` stands for it."""
     everywhere: str | None
+    """`ALL_TISSUE`, `ALL_GLASS`, or None."""
     mpp: float | None
+    """um per px of a picture, None where the table does not say; slides state their own."""
     split: str
     group: str
+    """The patient or slide that it comes from, which a split keeps together."""
     licence: str
     may_train: bool
     remarks: str = ""
+    """What is hard about it."""
 
 
 def read_table(path: Path) -> tuple[LabelledSlide, ...]:
-    """A table of labelled slides, tab or comma separated, with a row of column names.
+    """Read a table of labelled slides, tab or comma separated, with a row of column names.
 
     `name` is needed. `image` and `mask` are paths from the table's folder; without them `images/NAME.*` and
     `masks/NAME.*` are looked for. A mask may be the word `all-tissue` or `all-glass`. `um_per_px`, `split`,
     `source_group`, `licence`, `difficulty` and `weights_may_train_on` (yes or no) may be left out.
 
     Raises:
-        TrainingError: it cannot be read, names a file that is not there, or holds nothing.
+        TrainingError: the table cannot be read or has no rows, a name comes twice, or a file is not there.
     """
     check_file(path, TrainingError, "expected a table of labelled slides")
     try:
@@ -75,10 +75,12 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
 def select(
     rows: Sequence[LabelledSlide], path: Path, split: str | None, groups: Collection[str] | None = None
 ) -> tuple[LabelledSlide, ...]:
-    """The rows of a split and of some groups; None is any. `path` is named where nothing is left.
+    """Return the rows of a split and of some groups, where None stands for any.
+
+    `path` is the table's, for the error.
 
     Raises:
-        TrainingError: no row is left.
+        TrainingError: the table has no such row.
     """
     chosen = tuple(
         row for row in rows if split in (None, row.split) and (groups is None or row.group in groups)

@@ -1,4 +1,4 @@
-"""Drawn slides with true masks, as a table to build patches from: they fill what labelled real ones lack."""
+"""Drawn slides with true masks, as a table to build patch sets from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = ("name", "image", "mask", "split", "source_group", "licence", "weight
 
 
 def draw_slides(folder: Path, count: int, side_px: int, seed: int, stages: Stages) -> Path:
-    """Draw `count` slides of `side_px` at 0.5 um per px with their masks into a folder; its table's path.
+    """Draw `count` slides of `side_px` at 0.5 um per px into a folder, with masks; return the table's path.
 
     Raises:
         TargetExistsError: the folder is not empty.

@@ -1,8 +1,8 @@
-"""Making patches look like what scanners, stains and accidents make of slides; seeded, in NumPy and OpenCV.
+"""Augmentation of patches: what scanners, stains and accidents do to slides; seeded, in NumPy and OpenCV.
 
-Every change is a function of a random generator and a sample. Colours change nothing of the labels; what
-lies on the glass (pen, dust, printed dots, hairs, cover glass) stays glass, and where it covers tissue with
-something opaque the labels no longer score.
+Every change is a function of a sample and a random generator. Changes of colour leave the labels as they
+are. What lies on the glass (pen, dust, printed dots, hairs, cover glass) stays glass. Where something opaque
+covers tissue, the labels no longer score.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from numpy.typing import NDArray
 from wsicomp.slide import Pixels
 from wsicomp.tissue.white_balance import Light, in_even_light
 from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, Labels
+from wsicomp.training.data.sampling import Random
 
 Floats = NDArray[np.float32]
-Random = np.random.Generator
 
 _OPAQUE = 0.35
 _PENS = ((20, 20, 25), (30, 60, 160), (20, 130, 90), (190, 20, 40), (30, 150, 170), (90, 30, 130))
 
 
 REACHES = ("brightness_offset", "brightness_factor")
-"""The settings of an `Augmentation` that are no probabilities."""
+"""The settings of an `Augmentation` that are not probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How often each change is made, as probabilities, and how far the colour changes go.
+    """The probability of each change, and the reach of brightness.
 
-    The first block is that of the method's study, the rest is what it found missing. `brightness_offset`
-    is in grey levels of 255, the others are factors.
+    The first block is the method's study, the second adds what the study found missing.
     """
 
     flip: float = 0.5
@@ -45,7 +44,9 @@ class Augmentation:
     average_pooling: float = 0.15
     brightness: float = 0.5
     brightness_offset: float = 15.0
+    """The largest change by addition, in grey levels."""
     brightness_factor: float = 0.15
+    """The largest change by multiplication: 0.15 for 0.85 to 1.15."""
     hue_saturation: float = 0.3
     coverslip_grid: float = 0.1
 
@@ -67,19 +68,22 @@ class Augmentation:
 
 @dataclass(slots=True)
 class Sample:
-    """(rows, columns, 3) float32 RGB of 0 to 255, its labels, and its light as it would be found."""
+    """A crop on its way through the changes."""
 
     image: Floats
+    """(rows, columns, 3) RGB, 0 to 255."""
     labels: Labels
     light: Light
+    """The light of bare glass, as a conversion would estimate it."""
 
 
 def augmented(
     pixels: Pixels, labels: Labels, light: Light, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
-    """A crop of `side` px of a patch with everything done to it that the dice say, then in even light.
+    """Cut a crop of `side` px, change it at random, and return it in even light, with its labels.
 
-    `light` is that of the patch's slide; what lamp and camera do to all pixels alike, they do to it.
+    `light` is the light of the patch's slide. Changes that lamp and camera make to all pixels alike change it
+    too.
     """
     zoom = float(np.exp(rng.uniform(-0.45, 0.35))) if rng.random() < settings.zoom else 1.0
     sample = _cropped(pixels, labels, light, side, zoom, rng)
@@ -92,7 +96,7 @@ def augmented(
 
 
 def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
-    """What is done in which order: shape, dyes, what lies on the glass, optics, lamp, camera, file."""
+    """Return the changes in order: shape, dyes, things on the glass, optics, lamp, camera, file."""
     return (
         (settings.flip, _flip),
         (settings.rotate, _rotate),
@@ -120,7 +124,7 @@ _Change = Callable[[Sample, Random], None]
 
 
 def _cropped(pixels: Pixels, labels: Labels, light: Light, side: int, zoom: float, rng: Random) -> Sample:
-    """A crop, more often than not around a border of tissue, enlarged or reduced by `zoom`."""
+    """Cut a crop, usually around a border of tissue, and enlarge or reduce it by `zoom`."""
     span = min(round(side / zoom), *labels.shape)
     rows, columns = labels.shape
     tissue = (labels == TISSUE).view(np.uint8)
@@ -154,9 +158,9 @@ def _rotate(sample: Sample, rng: Random) -> None:
 
 
 def _density(sample: Sample) -> tuple[Floats, Floats]:
-    """(optical density per channel, the light that falls through bare glass).
+    """Return (optical density per channel, light through bare glass).
 
-    Source: Beer-Lambert law; the light is taken from the patch's glass, or its brightest pixels.
+    The light is that of the crop's glass, or of its brightest pixels. Source: Beer-Lambert law.
     """
     glass = sample.image[sample.labels == GLASS]
     if len(glass) < 64:
@@ -166,7 +170,7 @@ def _density(sample: Sample) -> tuple[Floats, Floats]:
 
 
 def _stain(sample: Sample, rng: Random) -> None:
-    """Stronger or weaker dye, a little of another hue; bare glass stays as it is."""
+    """Make the dye stronger or weaker, and shift its hue; bare glass keeps its colour."""
     density, light = _density(sample)
     strength = np.exp(rng.uniform(-0.9, 0.6))
     factors = strength * np.exp(rng.normal(0, 0.15, 3))
@@ -174,7 +178,7 @@ def _stain(sample: Sample, rng: Random) -> None:
 
 
 def _restain(sample: Sample, rng: Random) -> None:
-    """Another dye altogether: the channels' densities mixed anew, as for DAB, trichrome or Nissl."""
+    """Take another dye: mix the channels' densities anew, as for DAB, trichrome or Nissl."""
     density, light = _density(sample)
     mixing = rng.dirichlet((0.7, 0.7, 0.7), 3).astype(np.float32) * rng.uniform(0.5, 1.6)
     sample.image = (light + 1) * np.exp(-(density @ mixing.T)) - 1
@@ -188,7 +192,7 @@ def _hue_saturation(sample: Sample, rng: Random) -> None:
 
 
 def _lay(sample: Sample, cover: Floats, color: tuple[float, ...]) -> None:
-    """Lay something of a colour on the slide; `cover` is how much of each pixel it hides, 0 to 1."""
+    """Lay something coloured on the slide; `cover` is the part of each pixel that it hides, 0 to 1."""
     share = cover[..., None]
     bare = np.float32(1) - share
     sample.image = np.asarray(sample.image * bare + np.asarray(color, np.float32) * share, np.float32)
@@ -196,9 +200,9 @@ def _lay(sample: Sample, cover: Floats, color: tuple[float, ...]) -> None:
 
 
 def _printed_dots(sample: Sample, rng: Random) -> None:
-    """A lattice of dots or rings, as printed on array slides: a frame of them, or all over and faint.
+    """Draw a lattice of dots or rings, as printed on array slides: in a frame, or faint and everywhere.
 
-    Rings are a dark rim, often a pixel or two wide, around a paler middle; here and there a dot is missing.
+    A ring has a dark rim, often a pixel or two wide, and a paler middle. Some dots are missing.
     """
     side = len(sample.labels)
     step = float(np.exp(rng.uniform(1.8, 4.2)))
@@ -229,7 +233,7 @@ def _printed_dots(sample: Sample, rng: Random) -> None:
 
 
 def _dust(sample: Sample, rng: Random) -> None:
-    """Specks, hairs and bubbles, sharp or far out of focus."""
+    """Draw specks, hairs and bubbles, sharp or far out of focus."""
     side = len(sample.labels)
     cover = np.zeros((side, side), np.float32)
     for _ in range(rng.integers(1, 8)):
@@ -245,7 +249,7 @@ def _dust(sample: Sample, rng: Random) -> None:
 
 
 def _pen(sample: Sample, rng: Random) -> None:
-    """A marker's stroke: translucent or opaque ink, streaky, with soft or sharp sides."""
+    """Draw a marker's stroke: translucent or opaque ink, streaky, with soft or sharp sides."""
     side = len(sample.labels)
     cover = np.zeros((side, side), np.float32)
     width = int(np.exp(rng.uniform(1.6, 4.3)))
@@ -260,7 +264,7 @@ def _pen(sample: Sample, rng: Random) -> None:
 
 
 def _coverslip_edge(sample: Sample, rng: Random) -> None:
-    """The edge of the cover glass: a dark line, a pale one beside it, the far side a little darker."""
+    """Draw the edge of the cover glass: a dark line, a pale one beside it, and a darker far side."""
     side = len(sample.labels)
     angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(0.15, 0.85) * side
     y, x = np.mgrid[:side, :side].astype(np.float32)
@@ -279,7 +283,7 @@ def _coverslip_edge(sample: Sample, rng: Random) -> None:
 
 
 def _coverslip_grid(sample: Sample, rng: Random) -> None:
-    """On glass alone: random rows and columns of a 30 x 30 grid darkened to 0.4, as in the method's study."""
+    """Darken random rows and columns of a 30 x 30 grid to 0.4, on glass alone, as the method's study does."""
     if (sample.labels == TISSUE).any():
         return
     side = len(sample.labels)
@@ -302,7 +306,7 @@ def _average_pooling(sample: Sample, rng: Random) -> None:
 
 
 def _vignetting(sample: Sample, rng: Random) -> None:
-    """Uneven light over the field, tinted a little."""
+    """Make the light over the field uneven, and tint it a little."""
     side = len(sample.labels)
     coarse = rng.uniform(1 - rng.uniform(0.03, 0.35), 1.0, (3, 3, 1)) + rng.normal(0, 0.02, (3, 3, 3))
     light = cv2.resize(coarse.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
@@ -320,13 +324,13 @@ def _gamma(sample: Sample, rng: Random) -> None:
 
 
 def _light(sample: Sample, rng: Random) -> None:
-    """An estimate of the light that is somewhat wrong."""
+    """Make the estimate of the light somewhat wrong."""
     error = np.exp(rng.normal(0, 0.04) + rng.normal(0, 0.015, 3))
     sample.light = sample.light * error.astype(np.float32)
 
 
 def _recolor(sample: Sample, change: Callable[[Floats], Any]) -> None:
-    """What lamp and camera do to every pixel alike, and so to the light of bare glass."""
+    """Change every pixel alike, and with them the light of bare glass."""
     sample.image = np.asarray(change(sample.image), np.float32)
     sample.light = np.asarray(change(sample.light), np.float32)
 
@@ -358,7 +362,7 @@ def _disc(cover: Floats, x: float, y: float, radius: float, value: float = 1.0) 
 
 
 def _wander(rng: Random, side: int, count: int) -> NDArray[np.int32]:
-    """The points of a smooth path across the patch."""
+    """Return the points of a smooth path across the patch."""
     start, end = rng.uniform(-0.2, 1.2, 2) * side, rng.uniform(-0.2, 1.2, 2) * side
     share = np.linspace(0, 1, count)[:, None]
     sway = np.cumsum(rng.normal(0, 0.05 * side, (count, 2)), axis=0)

@@ -1,4 +1,4 @@
-"""A slide with grey levels added to every pixel, as a lamp or a camera may do."""
+"""Slides with grey levels added to every pixel, as a lamp or a camera does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wsicomp.slide import EncodedTile, Pixels, Slide, SlideInfo
 
 
 def brightened(pixels: Pixels, added: int) -> Pixels:
-    """Pixels plus `added` grey levels, cut off at 0 and 255."""
+    """Return pixels plus `added` grey levels, cut off at 0 and 255."""
     return np.clip(pixels.astype(np.int16) + added, 0, 255).astype(np.uint8)
 
 
@@ -21,23 +21,23 @@ class BrightenedSlide:
 
     @property
     def info(self) -> SlideInfo:
-        """As of the slide behind it."""
+        """Return the info of the slide behind it."""
         return self._slide.info
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """The bytes of the slide behind it, as bright as they are."""
+        """Return the bytes of the slide behind it, which are not brightened."""
         return self._slide.read_encoded_tile(index)
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A tile's pixels, brightened."""
+        """Return a tile's pixels, brightened."""
         return brightened(self._slide.read_tile(index), self._added)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Block means, brightened."""
+        """Return block means, brightened."""
         return brightened(self._slide.read_tile_eighth(index), self._added)
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """A region's pixels, brightened."""
+        """Return a region's pixels, brightened."""
         return brightened(self._slide.read_region(level, region), self._added)
 
     def close(self) -> None:

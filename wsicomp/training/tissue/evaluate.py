@@ -1,4 +1,4 @@
-"""Measuring segmenters against labels: pixels, tiles that a conversion would blank, and added brightness."""
+"""Evaluation of segmenters against labels: pixels, tiles that a conversion would blank, added brightness."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from wsicomp.training.tissue.brightness import BrightenedSlide
 from wsicomp.training.tissue.scores import BORDER_UM, Agreement, agreement, inner_tissue
 
 TILE_UM = 128.0
-"""The side of a picture's tiles, as of 256 px at 20x; a slide has its own."""
+"""The side of a picture's tiles, as of 256 px at 20x; a slide has its own tiles."""
 
 _PICTURE_PX = 900
 _TRUE, _FOUND, _REMOVED = (0, 150, 60), (220, 0, 160), (90, 140, 255)
 
 Segmenters = Callable[[LabelledSlide, float], Mapping[str, Segmenter]]
-"""What makes the segmenters for a slide and a magnification, by their names in the tables."""
+"""Make the segmenters for a slide and a magnification, by their names in the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,23 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class TileCost:
-    """What a conversion with one method would do to one slide, in tiles of its level 0.
-
-    `inner_px` are true tissue pixels farther than 20 um from the border, at the slide's own scale; `lost_px`
-    those on tiles that would be blanked, `lost_by_mask_px` those that would be without the guard.
-    `glass_tiles` are tiles whose every labelled pixel is glass; `kept_tiles` of them stay,
-    `kept_by_mask_tiles` for the mask's sake.
-    """
+    """The cost of a conversion of one slide with one method, in tiles of level 0."""
 
     name: str
     method: str
     remarks: str
     inner_px: int
+    """True tissue pixels farther than 20 um from the border, at the slide's own scale."""
     lost_by_mask_px: int
+    """Those of `inner_px` that the mask alone, without the guard, would blank."""
     lost_px: int
+    """Those of `inner_px` on tiles that would be blanked."""
     glass_tiles: int
+    """Tiles whose labelled pixels are all glass."""
     kept_by_mask_tiles: int
+    """Those of `glass_tiles` that the mask keeps."""
     kept_tiles: int
+    """Those of `glass_tiles` that stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was measured, in the order of the table."""
+    """All measurements, in the order of the table."""
 
     scores: tuple[Score, ...]
     costs: tuple[TileCost, ...]
@@ -97,11 +97,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What to measure: tile costs and brightness are measured at the first magnification."""
+    """What is measured."""
 
     magnifications: tuple[float, ...] = (2.5,)
+    """Tile costs and brightness are measured at the first one."""
     brightness: tuple[int, ...] = ()
+    """Grey levels to add; empty for no such measurement."""
     margin_um: float = 50.0
+    """The margin that a conversion leaves around tissue."""
 
 
 def evaluate(
@@ -111,12 +114,14 @@ def evaluate(
     pictures: Path | None,
     progress: StageProgress,
 ) -> Evaluation:
-    """Measure every segmenter on every labelled slide; with `pictures`, an overlay a slide goes there.
+    """Measure every segmenter on every labelled slide.
+
+    Where `pictures` is a folder, an overlay of each slide and method is written into it.
 
     Raises:
         SlideReadError: a slide cannot be read.
-        MaskError: its labels cannot be read or do not fit.
-        ConfigError: at a magnification its mask would have more than 2^27 pixels.
+        MaskError: a slide's labels cannot be read or do not fit it.
+        ConfigError: a mask would have more than 2^27 pixels at a magnification.
     """
     scores: list[Score] = []
     costs: list[TileCost] = []
@@ -146,7 +151,7 @@ def evaluate(
 
 
 def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[float]:
-    """The first always, at the slide's own scale if that is coarser; others where the slide has them."""
+    """Yield the first magnification, and those of the others that the slide reaches."""
     for place, magnification in enumerate(settings.magnifications):
         scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
         if place == 0 or scale.reaches(magnification):
@@ -158,7 +163,7 @@ def _labels(truth: Truth, scale: ReadingScale) -> Labels:
 
 
 def _agreement(truth: Truth, scale: ReadingScale, labels: Labels, mask: TissueMask) -> Agreement:
-    """`labels` are those of the whole slide at that scale."""
+    """Compare a mask with the labels of the whole slide at `scale`."""
     level, whole = truth.slide.info.levels[scale.level].size, truth.slide.info.size
     x = (np.arange(scale.size.width) + 0.5) * scale.factor * whole.width / level.width
     y = (np.arange(scale.size.height) + 0.5) * scale.factor * whole.height / level.height
@@ -167,14 +172,17 @@ def _agreement(truth: Truth, scale: ReadingScale, labels: Labels, mask: TissueMa
 
 @dataclass(frozen=True)
 class _TileTruth:
-    """For each tile of level 0, (rows, columns): its inner tissue pixels, and whether all of it is glass."""
+    """The inner tissue pixels of each tile of level 0, (rows, columns), and whether it is all glass."""
 
     inner_px: NDArray[np.int64]
     is_glass: NDArray[np.bool_]
 
 
 def _tile_truth(truth: Truth) -> _TileTruth:
-    """Memory: the labels of one row of tiles, with what decides how far their tissue is from a border."""
+    """Count inner tissue and glass of each tile of level 0.
+
+    Memory: the labels of one row of tiles and of their surroundings.
+    """
     info = truth.slide.info
     level, mpp = info.levels[0], stated_mpp(info)[0]
     scale, grid = ReadingScale(0, 1, level.size, mpp), level.grid
@@ -204,7 +212,7 @@ def _tile_cost(
     mask: TissueMask,
     settings: EvaluationSettings,
 ) -> tuple[TileCost, NDArray[np.bool_]]:
-    """The cost, and which tiles of level 0 would be blanked, (rows, columns) of its grid."""
+    """Return the cost, and which tiles of level 0 would be blanked, (rows, columns)."""
     margin_px = margin_in_px(slide.info, settings.margin_um)
     wide = mask.dilated(margin_px)
     filler = find_filler(overview)
@@ -242,7 +250,7 @@ def _sweep(
 
 
 def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, removed: NDArray[np.bool_]) -> None:
-    """True outline green, found outline magenta, removed tiles blue."""
+    """Write an overlay: true outline green, found outline magenta, removed tiles blue."""
     from PIL import Image
 
     level = truth.slide.info.levels[0]

@@ -1,4 +1,4 @@
-"""From a trained Keras network to the files that ship: Keras, LiteRT, a manifest that vouches for both."""
+"""Export of a trained tissue network: Keras, LiteRT, and a manifest with the digests of both."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import completed
 from wsicomp.errors import TrainingError
 from wsicomp.tissue.segmenters.weights import MANIFEST_FORMAT
-from wsicomp.training.data.patch_set import PATCH_PX, PatchSource
+from wsicomp.training.data.patch_set import PATCH_PX
 from wsicomp.training.tissue.fit import Fitted, load_network
 from wsicomp.training.tissue.settings import TrainingSettings
 from wsicomp.version import SOFTWARE
@@ -24,11 +22,11 @@ _OWN = re.compile(r"settings|state|(last|best)-\d+")
 
 
 def check_name(name: str) -> None:
-    """Refuse a network's name that cannot name its files, before anything is trained.
+    """Check that a network's name can name its files.
 
     Raises:
-        TrainingError: it has other characters than letters, digits, `.`, `_` and `-`, begins with a dot, or
-            is that of one of the run's own files.
+        TrainingError: the name has other characters than letters, digits, `.`, `_` and `-`, begins with a
+            dot, or is that of a file of the run.
     """
     if _OWN.fullmatch(name):
         raise TrainingError(f"the name is {name!r}, as of a file of the run; take another")
@@ -37,7 +35,7 @@ def check_name(name: str) -> None:
 
 
 def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) -> Path:
-    """Write `name`.keras, .tflite and .json into a folder, the manifest last; its path.
+    """Write `name`.keras, .tflite and .json, the manifest, into a folder; return the manifest's path.
 
     Raises:
         TrainingError: the network is damaged, or Keras runs on a backend that makes no LiteRT files.
@@ -64,7 +62,7 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
         "output": "(1, patch_px, patch_px, 2) float32 softmax: glass, tissue",
         "validation": {"dice": best.dice, "epoch": best.epoch, "epochs": len(fitted.epochs)},
         "settings": settings.to_json(),
-        "learnt_from": [_described(source) for source in fitted.learnt_from],
+        "learnt_from": [source.described() for source in fitted.learnt_from],
     }
     manifest = f"{name}.json"
     written = [*files.values(), (manifest, (json.dumps(facts, indent=1) + "\n").encode())]
@@ -74,12 +72,8 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
     return folder / manifest
 
 
-def _described(source: PatchSource) -> Mapping[str, str]:
-    return {key: value for key, value in asdict(source).items() if key in ("name", "group", "licence")}
-
-
 def to_keras(model: Any) -> bytes:
-    """A Keras file's bytes; of an uncompiled network, and so without what only training needs."""
+    """Return the bytes of a Keras file, without the optimizer that only training needs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
         model.save(path)
@@ -87,10 +81,10 @@ def to_keras(model: Any) -> bytes:
 
 
 def to_litert(model: Any) -> bytes:
-    """A Keras network as a LiteRT flatbuffer in float32, for one patch at a time.
+    """Return a Keras network as a LiteRT flatbuffer in float32, which takes one patch at a time.
 
     Raises:
-        TrainingError: Keras does not run on TensorFlow, which alone writes such files.
+        TrainingError: Keras does not run on TensorFlow, the only backend that writes such files.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""The U-Net and its losses in Keras, on whichever backend Keras runs.
+"""The U-Net and its losses in Keras, on any backend.
 
 Source: the study whose method this follows; U-Net: Ronneberger et al., MICCAI 2015.
 """
@@ -15,9 +15,10 @@ from wsicomp.training.tissue.settings import NetworkSettings
 
 
 def build_unet(settings: NetworkSettings) -> keras.Model:
-    """(batch, rows, columns, 3) RGB of 0 to 255 to (batch, rows, columns, 2) softmax of glass, tissue.
+    """Build a network from (batch, rows, columns, 3) RGB, 0 to 255, to (batch, rows, columns, 2) softmax.
 
-    Rows and columns are any multiples of 2 to the number of blocks.
+    The channels of its output are glass and tissue. Rows and columns are multiples of 2 to the number of
+    blocks.
     """
     inputs = keras.Input((None, None, 3), name="rgb")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
@@ -49,9 +50,9 @@ def _block(x: Any, filters: int, norm_momentum: float | None) -> Any:
 
 
 def dice_loss(target: Any, predicted: Any) -> Any:
-    """1 - Dice of tissue over the batch; glass takes no part, and pixels that do not score are left out.
+    """Return 1 - Dice of tissue over the batch. Pixels that do not score are left out.
 
-    `target` is (batch, rows, columns) of `training.labels.targets`; `predicted` is the network's output.
+    `target` is (batch, rows, columns) of `labels.targets`; `predicted` is the network's output.
     """
     scored = ops.cast(target != UNSCORED_TARGET, "float32")
     tissue = ops.cast(target == 1, "float32")
@@ -61,7 +62,7 @@ def dice_loss(target: Any, predicted: Any) -> Any:
 
 
 def dice_crossentropy_loss(target: Any, predicted: Any) -> Any:
-    """Dice loss plus the mean cross-entropy of the pixels that score: also glass alone has a gradient."""
+    """Return the Dice loss plus the mean cross-entropy, which has a gradient on glass alone too."""
     scored = ops.cast(target != UNSCORED_TARGET, "float32")
     probability = ops.where(ops.equal(target, 1), predicted[..., 1], predicted[..., 0])
     surprise = -ops.log(ops.clip(probability, 1e-6, 1.0)) * scored
@@ -69,5 +70,5 @@ def dice_crossentropy_loss(target: Any, predicted: Any) -> Any:
 
 
 def loss_named(name: str) -> Any:
-    """A loss by its name in the settings."""
+    """Return the loss of a name in the settings."""
     return {"dice": dice_loss, "dice+crossentropy": dice_crossentropy_loss}[name]

@@ -1,4 +1,4 @@
-"""What was measured, as files: CSV tables, a robustness figure, a page of overlays."""
+"""The files of a tissue evaluation: CSV tables, a figure of brightness, a page of overlays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE, FIGURE = "index.html", "brightness.png"
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write everything into an existing folder, over what an earlier evaluation left there."""
+    """Write tables, figure and page into an existing folder, over those of an earlier evaluation."""
     _write_csv(folder / SCORES, *_score_rows(evaluation.scores))
     _write_csv(folder / COSTS, *_cost_rows(evaluation.costs))
     if evaluation.sweep:
@@ -30,7 +30,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def summary(scores: Sequence[Score]) -> list[tuple[str, float, int, float, float, float]]:
-    """(method, magnification, slides, mean Dice, its standard deviation, the worst) for each pair."""
+    """Return (method, magnification, slides, mean Dice, standard deviation, least Dice) of each pair."""
     pairs = sorted({(score.method, score.magnification) for score in scores}, reverse=True)
     rows = []
     for method, magnification in pairs:

@@ -1,4 +1,4 @@
-"""How well a mask agrees with labels: Dice, IoU, recall, precision, and which tissue is surely tissue."""
+"""Agreement of a mask with labels: Dice, IoU, recall, precision; and the tissue that is certain."""
 
 from __future__ import annotations
 
@@ -11,41 +11,45 @@ from numpy.typing import NDArray
 from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, Labels
 
 BORDER_UM = 20.0
-"""Tissue nearer to its border than this is where two annotators would differ."""
+"""Two annotators differ on tissue that is nearer to its border than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Pixels that score: tissue found, glass taken for tissue, tissue missed, and all glass."""
+    """Counts of pixels that score."""
 
     hit: int
+    """Tissue that was found."""
     false: int
+    """Glass that was taken for tissue."""
     missed: int
+    """Tissue that was not found."""
     glass: int
+    """All glass."""
 
     @property
     def dice(self) -> float:
-        """2 hit / (2 hit + false + missed); 1 where there is no tissue and none was found."""
+        """Return 2 hit / (2 hit + false + missed), 1 where there is no tissue and none was found."""
         return _share(2 * self.hit, 2 * self.hit + self.false + self.missed)
 
     @property
     def iou(self) -> float:
-        """Hit / (hit + false + missed)."""
+        """Return hit / (hit + false + missed)."""
         return _share(self.hit, self.hit + self.false + self.missed)
 
     @property
     def recall(self) -> float:
-        """The part of tissue that was found."""
+        """Return the part of tissue that was found."""
         return _share(self.hit, self.hit + self.missed)
 
     @property
     def precision(self) -> float:
-        """The part of what was found that is tissue."""
+        """Return the part of the found pixels that is tissue."""
         return _share(self.hit, self.hit + self.false)
 
     @property
     def glass_cost(self) -> float:
-        """The part of glass that was taken for tissue."""
+        """Return the part of glass that was taken for tissue."""
         return self.false / self.glass if self.glass else 0.0
 
 
@@ -54,7 +58,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def agreement(found: NDArray[np.bool_], labels: Labels) -> Agreement:
-    """Compare a mask with labels of the same (rows, columns); what does not score is left out."""
+    """Compare a mask with labels of the same (rows, columns). Pixels that do not score are left out."""
     scored = labels != IGNORED
     tissue = labels == TISSUE
     return Agreement(
@@ -66,7 +70,7 @@ def agreement(found: NDArray[np.bool_], labels: Labels) -> Agreement:
 
 
 def inner_tissue(labels: Labels, mpp: float) -> NDArray[np.bool_]:
-    """True tissue farther than `BORDER_UM` from glass and from what does not score."""
+    """Return tissue that is farther than `BORDER_UM` from glass and from pixels that do not score."""
     tissue = np.ascontiguousarray(labels == TISSUE).view(np.uint8)
     if not tissue.any():
         return tissue.view(np.bool_)

@@ -1,4 +1,4 @@
-"""What a training run of the tissue network is told."""
+"""Settings of a training run of the tissue network."""
 
 from __future__ import annotations
 
@@ -13,44 +13,46 @@ LOSSES = ("dice", "dice+crossentropy")
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """How wide a U-Net is: filters of its contracting blocks, from full size down, and of its bottom.
+    """The sizes of a U-Net, whose expanding blocks mirror the contracting ones.
 
-    The expanding blocks mirror the contracting ones. Batch norm stands in every contracting block, at the
-    bottom, and in the `normalised_expanding` expanding blocks nearest to the output; `norm_momentum` is the
-    share of the past in its running statistics. `halved` lets all blocks work on half the pixels a side,
-    between a convolution of stride 2 and an enlargement by 2. With its defaults the network has 1,997,986
-    parameters, the count of the method's study.
+    With the defaults it has 1,997,986 parameters, as many as the network of the method's study.
     """
 
     filters: tuple[int, ...] = (32, 32, 64, 128, 128)
+    """Filters of the contracting blocks, from full size down."""
     bottom: int = 128
+    """Filters of the block at the bottom."""
     normalised_expanding: int = 2
+    """Expanding blocks with batch norm, counted from the output. All contracting blocks have it."""
     norm_momentum: float = 0.99
+    """The share of the past in the running statistics of batch norm."""
     halved: bool = False
+    """Whether all blocks work on half the pixels a side, between a convolution of stride 2 and an enlargement
+    by 2."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings(RunSettings):
-    """A whole run. With its defaults, that of the method's study.
-
-    Validation decides when to stop: after `patience` epochs without a better one. An epoch draws
-    `patches_per_epoch` crops. `precision` is that of training alone: variables and what is exported are
-    float32.
-    """
+    """The settings of a run. The defaults are those of the method's study."""
 
     crop_px: int = 512
     batch: int = 4
     patches_per_epoch: int = 400
+    """Crops of an epoch."""
     epochs: int = 300
+    """The largest number of epochs."""
     patience: int = 20
+    """Stop after so many epochs without a better validation Dice."""
     weight_decay: float = 0.004
     loss: str = "dice"
+    """One of `LOSSES`."""
     precision: str = "float32"
+    """One of `PRECISIONS`, in which training computes; variables and exported files are float32."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def expectations(self) -> dict[str, bool]:
-        """What is expected of the values, in words, and whether it holds."""
+        """Return what is expected of the values, in words, and whether it holds."""
         network, augmentation = self.network, asdict(self.augmentation)
         depth = 1 << (len(network.filters) + network.halved)
         chances = [value for name, value in augmentation.items() if name not in REACHES]

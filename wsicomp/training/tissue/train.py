@@ -1,4 +1,4 @@
-"""Training the tissue network from settings to shipped files: once, or once a fold to see how it would do."""
+"""Training of the tissue network from settings to exported files: once, or once for each fold."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from wsicomp.training.tissue.settings import TrainingSettings
 FOLDS = "folds.json"
 
 OnEpoch = Callable[[str, Epoch, int], None]
-"""Called with the run's name, an epoch that has ended, and the most that there can be."""
+"""Takes the run's name, an epoch that is done, and the largest number of epochs."""
 
 
 def train_tissue(settings: TrainingSettings, folder: Path, name: str, on_epoch: OnEpoch) -> Path:
-    """Train or go on, and export; the manifest's path.
+    """Train a network, or go on with the run in `folder`, and export it; return the manifest's path.
 
     Raises:
-        TrainingError: nothing can be learnt, or the folder holds another run.
+        TrainingError: no patch is left to learn from, or the folder holds another run.
     """
     check_name(name)
     fitted = fit(settings, folder, lambda epoch, most: on_epoch(folder.name, epoch, most))
@@ -36,14 +36,15 @@ def train_tissue(settings: TrainingSettings, folder: Path, name: str, on_epoch: 
 def cross_validate(
     settings: TrainingSettings, folder: Path, name: str, count: int, on_epoch: OnEpoch
 ) -> tuple[Path, ...]:
-    """One network a fold, each in `folder`/fold-N; the manifests, in the folds' order.
+    """Train one network for each fold in `folder`/fold-N; return the manifests in the order of folds.
 
-    The groups of the first patch set are dealt into folds; one is held out, the next validates, the rest and
-    all other patch sets are learnt from. Splits and licences of the table count for nothing here: these
-    networks are measured and not shipped. `folds.json` says which group was held out of which.
+    The groups of the first patch set are dealt into folds. Each network holds out one fold, validates with
+    the next, and learns from the rest and from all other patch sets. Splits and licences of the table do not
+    count, because these networks are measured and not shipped. `folds.json` maps each group to the network
+    that held it out.
 
     Raises:
-        TrainingError: fewer than three folds, or fewer groups than folds.
+        TrainingError: there are fewer than three folds, or fewer groups than folds.
     """
     with open_patch_set(settings.patches[0]) as patches:
         groups = {source.group for source in patches.sources}
@@ -74,10 +75,10 @@ def cross_validate(
 
 
 def read_folds(path: Path) -> dict[str, Path]:
-    """For each group the manifest of the network that never saw it.
+    """Return the manifest of the network that held each group out.
 
     Raises:
-        TrainingError: the file is not one that `cross_validate` wrote.
+        TrainingError: the file cannot be read, or `cross_validate` did not write it.
     """
     check_file(path, TrainingError)
     try:
