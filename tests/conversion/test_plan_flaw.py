@@ -34,10 +34,9 @@ def test_the_plan_of_a_conversion_has_no_flaw(slide, config):
 def test_every_other_word_of_a_plan_is_told(slide):
     config: ConversionConfig = forged.ENCODED
     plan = prepare(slide, config, Stages()).plan
-    worse = tuple(replace(level, options={"quality": 1}) for level in plan.levels)
+    worse = tuple(forged.other_recipes(level, options={"quality": 1}) for level in plan.levels)
     others = {
         "levels": worse,
-        "config": {**plan.config, "quality": 1},
         "images": (),
         "dropped": ("label",),
         "container": "tiff",
@@ -51,4 +50,7 @@ def test_every_other_word_of_a_plan_is_told(slide):
     for name, value in others.items():
         told = plan_flaw(slide, plan.source.sha256, config, replace(plan, **{name: value}))
         assert told == f"plan-differs: file: its {name} is not what this conversion has"
+    other = replace(plan, stated_config={**plan.stated_config, "quality": 1})
+    told = plan_flaw(slide, plan.source.sha256, config, other)
+    assert told == "plan-differs: file: its config is not what this conversion has"
     assert "made from another file" in plan_flaw(slide, "0" * 64, config, plan)

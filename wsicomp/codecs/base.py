@@ -130,7 +130,7 @@ class TileCodec(Protocol):
         ...
 
 
-class Resort(enum.Enum):
+class Fallback(enum.Enum):
     """How a guarded codec came to a tile."""
 
     NONE = enum.auto()
@@ -150,7 +150,7 @@ class Encoded(NamedTuple):
 
     data: bytes
     fidelity: Fidelity | None = None
-    resort: Resort = Resort.NONE
+    fallback: Fallback = Fallback.NONE
 
 
 @runtime_checkable

@@ -116,11 +116,6 @@ def unknown_to_openslide() -> tuple[str, ...]:
     )
 
 
-def could_be_in_svs(name: str) -> bool:
-    """Return whether a codec's tiles, those of "copy" and "auto" too, may be what Aperio writes."""
-    return name not in codecs() or any(each.in_svs for each in codecs()[name].compressions)
-
-
 def create_codec(name: str, options: Options | None = None) -> TileCodec:
     """Return the codec of that name, with its own defaults for what `options` leave out.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan
 from wsicomp.quality import (
@@ -20,7 +21,7 @@ from wsicomp.quality import (
     similarities,
     ssim,
 )
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask
 
 _MOSTLY = 0.5

@@ -15,14 +15,12 @@ import numpy as np
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.compatibility import opens_in
-from wsicomp.formats.converted.guard_statistics import Guarded
-from wsicomp.formats.converted.provenance import LevelRecord, Provenance
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated
-from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import Stages
+from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
@@ -188,7 +186,7 @@ def reason_to_look(provenance: Provenance) -> str:
 
 def planned_look(plan: ConversionPlan) -> str:
     """Why a person should look at what a plan would make, by its tiles alone; or ""."""
-    if plan.config["glass"] == "keep":
+    if plan.keeps_glass:
         return ""
     kept, painted = kept_and_painted(plan.levels[0])
     return look_reason(1.0, 1 - kept - painted)
@@ -288,10 +286,9 @@ def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
     """Of a source that is far larger than what its archive holds, as one of holes is."""
     if provenance.restoration is None:
         return
-    with closing(open_tiff(target)) as slide:
+    with closing(open_converted(target)) as slide:
         try:
-            if isinstance(slide, ConvertedSlide):
-                check_stated(slide)
+            check_stated(slide)
         except SlideReadError as exc:
             yield f"it needs wsicomp restore --trust, and wsicomp verify does not pass it: {exc.message}"
 

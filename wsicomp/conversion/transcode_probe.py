@@ -6,8 +6,8 @@ import numpy as np
 
 from wsicomp.codecs.base import TileTranscoder
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import TileIndex
-from wsicomp.slide import Slide
 
 _SAMPLES = 8
 _WORTHWHILE = 0.98
