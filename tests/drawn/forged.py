@@ -114,7 +114,9 @@ class Forged:
 
     def encoded(self, pixels: Pixels) -> MadeTile:
         """Pixels as the level's codec makes them, with the best figures that a guard can have."""
-        data = create_codec(self.plan.recipes[0].codec, self.plan.recipes[0].options).encode(np.ascontiguousarray(pixels))
+        data = create_codec(self.plan.recipes[0].codec, self.plan.recipes[0].options).encode(
+            np.ascontiguousarray(pixels)
+        )
         best = Fidelity(1.0, 60.0, 0.1) if self.plan.recipes[0].codec == "jpeg2000" else None
         return MadeTile(data, Outcome.AS_PLANNED, Encoded(data, best))
 
@@ -131,7 +133,9 @@ def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = Non
         prepared = _prepared(source, config)
         plan = forgery.plan(prepared.plan)
 
-        def stream(slide: Slide, level: LevelPlan, options: StreamOptions, workers: int) -> Iterator[MadeTile]:
+        def stream(
+            slide: Slide, level: LevelPlan, options: StreamOptions, workers: int
+        ) -> Iterator[MadeTile]:
             honest = prepared.plan.levels[min(level.number, len(prepared.plan.levels) - 1)]
             forged = Forged(slide, another, level)
             made = dict(enumerate(stream_level(slide, honest, options, workers)))
@@ -274,7 +278,9 @@ def _of_other(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
     if forged.plan.recipes[0].codec == "copy":
         return MadeTile(forged.other.read_encoded_tile(index).data)
     if forged.plan.count(TileAction.TRANSCODE):
-        return MadeTile(create_transcoder(forged.plan.recipes[0].codec).transcode(forged.other.read_encoded_tile(index)))
+        return MadeTile(
+            create_transcoder(forged.plan.recipes[0].codec).transcode(forged.other.read_encoded_tile(index))
+        )
     return forged.encoded(forged.other.read_tile(index))
 
 
