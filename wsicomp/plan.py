@@ -161,10 +161,14 @@ class LevelPlan:
         """Return which of its recipes a tile takes."""
         return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
 
+    def takes(self, number: int) -> NDArray[np.bool_]:
+        """Return (rows, columns): whether each tile takes the recipe of this number."""
+        chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
+        return np.asarray(chosen == number)
+
     def actions_of(self, number: int) -> set[TileAction]:
         """Return the actions that tiles of a recipe take, by its number."""
-        letters = self.actions if self.chosen is None else self.actions[self.chosen == number]
-        return set(map(TileAction, np.unique(letters).tolist()))
+        return set(map(TileAction, np.unique(self.actions[self.takes(number)]).tolist()))
 
     def recipe(self, index: TileIndex) -> Recipe:
         """Return how a tile is made."""

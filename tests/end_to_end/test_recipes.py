@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import wsicomp
 from tests.drawn import forged
 from wsicomp.codecs.registry import create_codec
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import prepare
+from wsicomp.conversion.report import describe_conversion
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_converted, open_slide
 from wsicomp.geometry import Region
 from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
 from wsicomp.progress import Stages, untold
@@ -106,6 +108,11 @@ def test_each_recipe_of_a_guarded_codec_has_figures_of_its_own(source, tmp_path)
     assert fine.least_psnr > coarse.mean_psnr
     assert record.guarded.tiles == fine.tiles + coarse.tiles == 16
     assert record.guarded.least_psnr == coarse.least_psnr
+    with closing(open_converted(target)) as made:
+        report = describe_conversion(source, target, made.provenance, None, Stages()).to_json()
+    assert [recipe["options"]["psnr"] for recipe in report["levels"][0]["recipes"]] == [44.0, 30.0]
+    assert [recipe["guarded"]["tiles"] for recipe in report["levels"][0]["recipes"]] == [8, 8]
+    assert "recipes" not in report["levels"][1], "one recipe is told as it always was"
     for is_fresh in (True, False):
         assert verified(target, source, is_fresh).problems == ()
 
@@ -120,6 +127,8 @@ def test_tiles_that_come_back_byte_for_byte_stand_beside_encoded_ones(source, tm
             for index in made.info.levels[0].grid.raster(0):
                 is_same = made.read_encoded_tile(index) == slide.read_encoded_tile(index)
                 assert is_same == (index.column < 2)
+    again = wsicomp.convert_slide(target, tmp_path / "again.tiff", CONFIG)
+    assert (again.levels[0].encoded, again.levels[0].copied) == (16, 0), "it is a source by its pixels"
     for is_fresh in (True, False):
         assert verified(target, source, is_fresh).problems == ()
 

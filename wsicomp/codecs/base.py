@@ -105,7 +105,7 @@ class CodecInfo:
 
 
 class TileCodec(Protocol):
-    """Encodes tiles in one fixed way, chosen by the arguments of its constructor."""
+    """Encodes tiles, always with the options that its constructor took."""
 
     @property
     def lossless(self) -> bool:
@@ -203,13 +203,13 @@ class ModelCodec(Protocol):
 
 
 class TileTranscoder(Protocol):
-    """A lossless road: packs the tiles of a source anew so that nothing of their pixels is lost.
+    """Packs the tiles of a source anew so that nothing of their pixels is lost.
 
     `exact` in its constructor asks for more: that `unpack` gives back the very bytes.
     """
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """How a level of such tiles is stored, blank ones too; None if the road takes none of them."""
+        """How a level of such tiles is stored, blank ones too; None if it takes none of them."""
         ...
 
     def shown(self, source: TileEncoding) -> TileEncoding:

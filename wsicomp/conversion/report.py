@@ -52,12 +52,24 @@ class GuardedReport:
 
 
 @dataclass(frozen=True)
+class RecipeReport:
+    """What came of the tiles of one recipe."""
+
+    codec: str
+    options: Mapping[str, Any]
+    tiles: int
+    """Those that are neither blank nor empty."""
+    guarded: GuardedReport | None
+    """As of the level."""
+
+
+@dataclass(frozen=True)
 class LevelReport:
-    """How many tiles of a level came to be in which way.
+    """How many tiles of a level came to be how.
 
     `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
     background; `encoded` also counts what was to be carried and had to be encoded anew to name nobody.
-    `guarded` is None where the codec has no guard.
+    `guarded` is None where the codec has no guard. `recipes` are told of a level that has several.
     """
 
     width: int
@@ -71,6 +83,14 @@ class LevelReport:
     blank: int
     empty: int
     guarded: GuardedReport | None = None
+    recipes: tuple[RecipeReport, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, by the same names."""
+        values = asdict(self)
+        if not self.recipes:
+            del values["recipes"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -115,7 +135,7 @@ class ConversionReport:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, by the same names."""
-        return asdict(self)
+        return asdict(self) | {"levels": [level.to_json() for level in self.levels]}
 
 
 def describe_conversion(
@@ -310,11 +330,22 @@ def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
         whitened=counts[TileAction.MASK_AND_ENCODE],
         blank=counts[TileAction.BLANK],
         empty=counts[TileAction.EMPTY],
-        guarded=None if record.guarded is None else _describe_guarded(level, record.guarded),
+        guarded=_describe_guarded(level, record.guarded),
+        recipes=tuple(_describe_recipes(level, record)) if level.chosen is not None else (),
     )
 
 
-def _describe_guarded(level: LevelPlan, guarded: Guarded) -> GuardedReport:
+def _describe_recipes(level: LevelPlan, record: LevelRecord) -> Iterator[RecipeReport]:
+    is_own = ~np.isin(level.actions, _REMOVED)
+    for number, recipe in enumerate(level.recipes):
+        tiles = int((is_own & level.takes(number)).sum())
+        guarded = _describe_guarded(level, record.guarded_of(number))
+        yield RecipeReport(recipe.codec, dict(recipe.options), tiles, guarded)
+
+
+def _describe_guarded(level: LevelPlan, guarded: Guarded | None) -> GuardedReport | None:
+    if guarded is None:
+        return None
     columns = level.grid.columns
     places = [TileIndex(level.number, number % columns, number // columns) for number in guarded.fell_back]
     counts = {"fell_back": len(places), "fell_back_tiles": tuple(map(str, places))}
