@@ -36,26 +36,31 @@ NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
-class Guarded:
-    """What a guarded codec made of a level's tiles, each of which it held against its pixels.
-
-    `refined` tiles took more quality than was asked for, `sparse` ones are smaller by another codec,
-    `repacked` ones by the source's own JPEG coefficients.
-    `fell_back` are those that were not true enough at any quality, and are by another codec. The means and
-    the worst are over all guarded tiles: SSIM, PSNR in dB (lossless ones left out), and the shift of colour
-    of 16 x 16 px in grey levels. A worst PSNR or mean is None where all tiles are lossless.
-    """
+class GuardFigures:
+    """Figures of the tiles that a guarded codec made, each of which it held against its pixels."""
 
     tiles: int
     refined: int
+    """Those that took more quality than was asked for."""
     sparse: int
+    """Those that are smaller by another codec."""
     repacked: int
-    fell_back: tuple[int, ...]
+    """Those that are smaller by the source's own JPEG coefficients."""
     mean_ssim: float
     least_ssim: float
     mean_psnr: float | None
+    """In dB, lossless tiles left out; None where all are lossless."""
     least_psnr: float | None
     most_color_shift: float
+    """Of 16 x 16 px, in grey levels."""
+
+
+@dataclass(frozen=True)
+class Guarded(GuardFigures):
+    """What a guarded codec made of a level's tiles, or of those of a recipe."""
+
+    fell_back: tuple[int, ...]
+    """The raster numbers of tiles that were not true enough at any quality, and are by another codec."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Size
+
+Kind = TypeVar("Kind")
 
 _LARGEST_FIGURE = 1000.0
 """Qualities, dB, grey levels: none of a codec's figures is larger."""
@@ -33,9 +35,7 @@ def text(value: object) -> str:
     Raises:
         ValueError: it is another value.
     """
-    if type(value) is not str:
-        raise ValueError(f"{value!r:.40} is not a text")
-    return value
+    return _typed(str, value, "not a text")
 
 
 def flag(value: object) -> bool:
@@ -44,8 +44,12 @@ def flag(value: object) -> bool:
     Raises:
         ValueError: it is another value.
     """
-    if type(value) is not bool:
-        raise ValueError(f"{value!r:.40} is neither true nor false")
+    return _typed(bool, value, "neither true nor false")
+
+
+def _typed(kind: type[Kind], value: object, otherwise: str) -> Kind:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.40} is {otherwise}")
     return value
 
 

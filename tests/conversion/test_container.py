@@ -1,7 +1,5 @@
 """Svs or tiff: one rule, by which a plan decides and a target's name is foretold."""
 
-from contextlib import closing
-
 import pytest
 
 from tests.drawn import forged
@@ -10,7 +8,6 @@ from wsicomp.codecs.registry import compression_info
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import container_by, could_be_svs
 from wsicomp.conversion.prepare import prepare
-from wsicomp.formats.opening import open_slide
 from wsicomp.progress import Stages
 from wsicomp.slide import APERIO_JPEG2000_RGB, JPEG, JPEGXL, WEBP
 
@@ -29,14 +26,6 @@ CHOICES = [
     {"format": "svs"},
     {"codec": "jpegxl", "overview": "jpeg"},
 ]
-
-
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory):
-    path = tmp_path_factory.mktemp("container") / "slide.svs"
-    forged.draw_tissue(path)
-    with closing(open_slide(path)) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("choices", CHOICES, ids=str)

@@ -1,6 +1,5 @@
 """A plan that has a conversion's digest has to be its plan: whatever else it says is told."""
 
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,18 +7,8 @@ import pytest
 from tests.drawn import forged
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw, prepare
-from wsicomp.formats.opening import open_slide
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
-
-
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory):
-    path = tmp_path_factory.mktemp("flaw") / "slide.svs"
-    forged.draw_tissue(path)
-    with closing(open_slide(path)) as opened:
-        yield opened
-
 
 CONFIGS = (forged.COPIED, forged.ENCODED, forged.EMPTIED, forged.KEPT, forged.PACKED, forged.RESTORABLE)
 

@@ -20,7 +20,7 @@ from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import Stages
-from wsicomp.provenance import Guarded, LevelRecord, Provenance
+from wsicomp.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
@@ -32,23 +32,13 @@ _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
-class GuardedReport:
-    """What a guarded codec made of a level's tiles, in the terms of `provenance.Guarded`.
+class GuardedReport(GuardFigures):
+    """What a guarded codec made of a level's tiles, or of those of a recipe."""
 
-    `fell_back_tiles` are the places of those that fell back.
-    """
-
-    tiles: int
-    refined: int
-    sparse: int
-    repacked: int
     fell_back: int
+    """How many tiles were not true enough at any quality, and are by another codec."""
     fell_back_tiles: tuple[str, ...]
-    mean_ssim: float
-    least_ssim: float
-    mean_psnr: float | None
-    least_psnr: float | None
-    most_color_shift: float
+    """Their places."""
 
 
 @dataclass(frozen=True)

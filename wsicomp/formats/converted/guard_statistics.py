@@ -37,14 +37,14 @@ class GuardedTiles:
             return None
         psnr = np.asarray(self._psnr) if self._psnr else None
         return Guarded(
-            len(self._ssim),
-            self._fallbacks[Fallback.REFINED],
-            self._fallbacks[Fallback.SPARSE],
-            self._fallbacks[Fallback.REPACKED],
-            tuple(self._fell_back),
-            float(np.mean(self._ssim)),
-            float(np.min(self._ssim)),
-            None if psnr is None else float(psnr.mean()),
-            None if psnr is None else float(psnr.min()),
-            self._color_shift,
+            tiles=len(self._ssim),
+            refined=self._fallbacks[Fallback.REFINED],
+            sparse=self._fallbacks[Fallback.SPARSE],
+            repacked=self._fallbacks[Fallback.REPACKED],
+            mean_ssim=float(np.mean(self._ssim)),
+            least_ssim=float(np.min(self._ssim)),
+            mean_psnr=None if psnr is None else float(psnr.mean()),
+            least_psnr=None if psnr is None else float(psnr.min()),
+            most_color_shift=self._color_shift,
+            fell_back=tuple(self._fell_back),
         )
