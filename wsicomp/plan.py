@@ -48,10 +48,12 @@ class TileAction(enum.Enum):
     """Zero bytes."""
 
 
-_WHOLE = (TileAction.COPY, TileAction.TRANSCODE, TileAction.ENCODE)
-
 Actions = NDArray[np.str_]
 """(rows, columns) of `TileAction` values, one letter each."""
+
+
+def _actions_in(letters: Actions) -> set[TileAction]:
+    return {action for action in TileAction if (letters == action.value).any()}
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,15 @@ class Recipe:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], letters: Actions) -> Recipe:
-        """Return the recipe that `to_json` described, whose tiles take actions of these letters.
+    def from_json(cls, values: Mapping[str, Any], taken: set[TileAction]) -> Recipe:
+        """Return the recipe that `to_json` described, whose tiles take these actions.
 
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
         encoding, codec = _encoding_from_json(values["encoding"]), stated.text(values["codec"])
-        taken = [action for action in _WHOLE if (letters == action.value).any()]
-        if TileAction.TRANSCODE in taken:
-            action = TileAction.TRANSCODE
-        else:
-            action = taken[0] if taken else TileAction.COPY if codec == "copy" else TileAction.ENCODE
+        usual = TileAction.COPY if codec == "copy" else TileAction.ENCODE
+        action = TileAction.TRANSCODE if TileAction.TRANSCODE in taken else usual
         return cls(
             codec,
             {stated.text(name): _option(name, value) for name, value in values["options"].items()},
@@ -138,7 +137,7 @@ class LevelPlan:
             )
         highest = 0 if self.chosen is None else int(self.chosen.max())
         is_whole = self.chosen is None or self.chosen.shape == self.actions.shape
-        if not is_whole or not highest < len(self.recipes) <= len(_RECIPE_LETTERS):
+        if not is_whole or highest >= len(self.recipes):
             raise ValueError(f"{len(self.recipes)} recipes of level {self.number} that do not fit its tiles")
 
     @property
@@ -168,7 +167,8 @@ class LevelPlan:
 
     def actions_of(self, number: int) -> set[TileAction]:
         """Return the actions that tiles of a recipe take, by its number."""
-        return set(map(TileAction, np.unique(self.actions[self.takes(number)]).tolist()))
+        letters = self.actions if self.chosen is None else self.actions[self.chosen == number]
+        return _actions_in(letters)
 
     def recipe(self, index: TileIndex) -> Recipe:
         """Return how a tile is made."""
@@ -233,11 +233,16 @@ def _recipes(
 ) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
     """Return a level's recipes, and the number of that of each tile."""
     if "recipe_rows" not in values:
-        return (Recipe.from_json(values, actions),), None
+        return (Recipe.from_json(values, _actions_in(actions)),), None
     described = [values, *values["further_recipes"]]
+    if len(described) > len(_RECIPE_LETTERS):
+        raise ValueError(f"{len(described)} recipes, expected at most {len(_RECIPE_LETTERS)}")
     letters = _rows(values["recipe_rows"], grid, _RECIPE_LETTERS[: len(described)])
     chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
-    recipes = (Recipe.from_json(each, actions[chosen == number]) for number, each in enumerate(described))
+    recipes = (
+        Recipe.from_json(each, _actions_in(actions[chosen == number]))
+        for number, each in enumerate(described)
+    )
     return tuple(recipes), chosen
 
 

@@ -147,6 +147,7 @@ def test_a_plan_of_one_recipe_is_the_json_that_it_always_was(source):
         {"recipe_rows": ["2a2c"] * 4},
         {"recipe_rows": ["2a1b"] * 4},
         {"further_recipes": []},
+        {"further_recipes": [encoded_by("jpegxl", FINE).to_json()] * 26},
         {"further_recipes": [encoded_by("jpeg", {}).to_json()]},
         {"further_recipes": [{"codec": "jpegxl"}]},
     ],

@@ -81,12 +81,12 @@ def prepare(
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     if config.glass.fill == "keep":
         plan = _planned(info, identity, digest, config, None, shrinking, model, without)
-        plan = _told(plan, misread, slide)
+        plan = _noted(plan, misread, slide)
         return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
-    plan = _told(plan, misread, slide)
+    plan = _noted(plan, misread, slide)
     paint = GlassPaint(findings.mask, findings.survey.found, plan.background)
     return Prepared(plan, findings, paint, without, embedded, kept)
 
@@ -107,7 +107,7 @@ def _planned(
     return replace(plan, notes=(*plan.notes, *without.notes))
 
 
-def _told(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
+def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
     """The plan with a note where others show the source otherwise than we read it.
 
     Raises:

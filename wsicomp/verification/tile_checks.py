@@ -195,8 +195,8 @@ class ConvertedTileCheck(TileCheck):
         if tile is None:
             yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
             return
-        is_packed_else = self._converted.action(index) is TileAction.TRANSCODE
-        transcoder = create_transcoder(self._plan.recipe(index).codec) if is_packed_else else None
+        is_copy = self._converted.action(index) is TileAction.COPY
+        transcoder = None if is_copy else create_transcoder(self._plan.recipe(index).codec)
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
         elif self._against is not None and not self._shows_the_same(index, tile):
