@@ -156,6 +156,10 @@ class LevelPlan:
         found = {recipe.shown for recipe in self.recipes}
         return self.recipes[0].shown if len(found) == 1 else None
 
+    def action(self, index: TileIndex) -> TileAction:
+        """Return what becomes of a tile."""
+        return TileAction(self.actions[index.row, index.column])
+
     def recipe_number(self, index: TileIndex) -> int:
         """Return which of its recipes a tile takes."""
         return 0 if self.chosen is None else int(self.chosen[index.row, index.column])

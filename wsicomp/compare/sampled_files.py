@@ -164,7 +164,7 @@ class SampledConversions:
 
 
 def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
-    return TileAction(plan.levels[index.level].actions[index.row, index.column])
+    return plan.levels[index.level].action(index)
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,7 @@ def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: in
     ]
     others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
     for index in plan.grid.raster(plan.number):
-        action = TileAction(plan.actions[index.row, index.column])
-        yield others.get(action, own[plan.recipe_number(index)])
+        yield others.get(plan.action(index), own[plan.recipe_number(index)])
 
 
 class Samples:

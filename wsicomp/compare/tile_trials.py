@@ -127,7 +127,7 @@ class _LevelTrials:
         if not tile.data:
             return None
         plan, recipe = self._plan, self._plan.recipe(index)
-        action = TileAction(plan.actions[index.row, index.column])
+        action = plan.action(index)
         if action is not TileAction.TRANSCODE or tile.outcome is Outcome.KEPT:
             return EncodedTile(tile.data, recipe.shown, plan.tile)
         packed = EncodedTile(tile.data, recipe.encoding, plan.tile)

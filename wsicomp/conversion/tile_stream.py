@@ -204,7 +204,7 @@ class TileMaker:
         return encode_tiles(codec, pixels, sources, shown)
 
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
-        action = TileAction(self._plan.actions[index.row, index.column])
+        action = self._plan.action(index)
         if action is TileAction.BLANK:
             return MadeTile(None)
         if action is TileAction.EMPTY:

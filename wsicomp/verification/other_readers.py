@@ -188,7 +188,7 @@ class StoredEyes:
         tile = self._slide.stored_tile(index)  # refuses tiles in planes or with alpha
         provenance = self._slide.provenance
         plan = None if provenance is None else provenance.plan.levels[index.level]
-        if plan is not None and plan.actions[index.row, index.column] == TileAction.TRANSCODE.value:
+        if plan is not None and plan.action(index) is TileAction.TRANSCODE:
             shown = plan.recipe(index).shown
             if shown.compression == JPEG != tile.encoding.compression:
                 whole = bytes(imagecodecs.jpegxl_decode_jpeg(tile.data, numthreads=1))

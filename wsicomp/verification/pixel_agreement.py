@@ -171,7 +171,7 @@ class _PixelCheck:
         """What is wrong beside the source, in words."""
         assert self._source is not None, "there is something to compare with"
         plan, record = self._planned(index.level)
-        action = TileAction(plan.actions[index.row, index.column])
+        action = plan.action(index)
         if action is TileAction.BLANK:
             return None
         look = mine if shown is None else shown
@@ -212,7 +212,7 @@ class _PixelCheck:
         if truth is None or ends is None:
             return None
         here, there = ends
-        action = TileAction(plan.actions[index.row, index.column])
+        action = plan.action(index)
         kept = self._kept(here, action)
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None

@@ -172,7 +172,7 @@ class Against:
         """What is wrong with a tile that stands as lost."""
         level = self._levels[index.level]
         try:
-            if level.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
+            if level.plan.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
                 self._source.read_encoded_tile(level.in_source(index))
             else:
                 self._pixels(level, index)
@@ -213,7 +213,7 @@ class Against:
         here, there = (pixels[: region.height, : region.width] for pixels in (seen, truth))
         if not self._is_direct:
             return self._loses(level, index, here, there) or self._other_picture(here, there)
-        paints = level.action(index) is TileAction.MASK_AND_ENCODE
+        paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         painted = self._painted(here, there) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
         unlike = self._off(level.bounds(index), region, here, expected, seen.shape)
@@ -398,9 +398,6 @@ class _Level:
             _Bounds(recipe, record.guarded_of(number), plan.tile)
             for number, recipe in enumerate(plan.recipes)
         ]
-
-    def action(self, index: TileIndex) -> TileAction:
-        return TileAction(self.plan.actions[index.row, index.column])
 
     def bounds(self, index: TileIndex) -> _Bounds:
         return self._bounds[self.plan.recipe_number(index)]

@@ -70,7 +70,7 @@ class ConvertedSlide(TiffSlide):
 
     def action(self, index: TileIndex) -> TileAction:
         """How a tile came to be."""
-        return self._ledgers[index.level].action(index)
+        return self.provenance.plan.levels[index.level].action(index)
 
     def is_absent(self, index: TileIndex) -> bool:
         """Whether the file stores no bytes for a tile, by its plan."""

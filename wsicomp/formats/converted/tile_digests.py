@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.plan import LevelPlan
 from wsicomp.provenance import DIGEST_BYTES, NOT_OWN, LevelRecord
 from wsicomp.slide import AssociatedImage
 
@@ -23,10 +23,6 @@ class TileLedger:
         self._record = record
         self._kept = frozenset(record.kept)
         self._lost = frozenset(record.lost)
-
-    def action(self, index: TileIndex) -> TileAction:
-        """What the plan says of the tile."""
-        return TileAction(self._plan.actions[index.row, index.column])
 
     def is_kept(self, index: TileIndex) -> bool:
         """Whether it stands as in the source among tiles that are transcoded."""
