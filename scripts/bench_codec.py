@@ -149,7 +149,7 @@ def main() -> None:
             name, f"{len(tiles) / seconds:.1f}", f"{seconds / len(tiles) * 1e3:.1f}", f"{base / seconds:.2f}x"
         )
     Console(width=100).print(table)
-    fell_back = sum(tile.resort.name == "FELL_BACK" for tile in made)
+    fell_back = sum(tile.fallback.name == "FELL_BACK" for tile in made)
     Console().print(f"{fell_back} of {len(made)} guarded tiles fell back")
 
 

@@ -1,6 +1,6 @@
-"""Draws which rooms of wsicomp import which, and counts floors, arrows and circles: of one checkout or of two.
+"""Draws which rooms of wsicomp import which: of one checkout, or of two beside each other.
 
-A room is a folder or a single file directly in `wsicomp/`. It stands one floor above the highest that it imports.
+A room is a folder or a single file directly in `wsicomp/`. It stands one above the highest that it imports.
 """
 
 from __future__ import annotations

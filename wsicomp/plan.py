@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import enum
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
@@ -18,21 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp import stated_values as stated
 from wsicomp.codecs.registry import named_options, needs_model
-from wsicomp.geometry import Mpp, Size, TileGrid
+from wsicomp.geometry import Mpp, Size, TileGrid, TileIndex
 from wsicomp.slide import JPEG, NEURAL, Level, TileEncoding
 
 _MOST_TILES = 1 << 26
 _MOST_SUBSAMPLED = 4
-_LARGEST_FIGURE = 1000.0
-"""Qualities, dB, grey levels: none of a codec's figures is larger."""
 _MOST_BYTES = 1 << 62
-_SHA256 = re.compile("[0-9a-f]{64}")
+_TEXTS = ("software", "digest", "codec", "description")
+_RECIPE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""The recipes of a level in its run-length text, the first one first."""
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that say how true its tiles must be."""
-
-_READ_OF_CONFIG = {"glass", "lossless", "deidentify"}
-"""The choices that a reader of the file goes by."""
 
 
 class TileAction(enum.Enum):
@@ -56,13 +52,70 @@ Actions = NDArray[np.str_]
 """(rows, columns) of `TileAction` values, one letter each."""
 
 
+def _actions_in(letters: Actions) -> set[TileAction]:
+    return {action for action in TileAction if (letters == action.value).any()}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the tiles of one class are made."""
+
+    codec: str
+    """The codec of what is encoded or transcoded; "copy" where all is copied."""
+    options: Mapping[str, int | float | bool | str]
+    """The codec's options."""
+    encoding: TileEncoding
+    """How the tiles are stored."""
+    shown: TileEncoding
+    """How they come back: as the source stores them, if they are packed so that they do; else as stored."""
+    action: TileAction
+    """What becomes of its tiles, but for those that are blank, empty or painted."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether tiles stay as the source stores them."""
+        return self.action is TileAction.COPY
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether its options say how true each tile must be."""
+        return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; the action is not among them, for the tiles' own letters say it."""
+        return {
+            "codec": self.codec,
+            "options": dict(self.options),
+            "encoding": _encoding_to_json(self.encoding),
+            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], taken: set[TileAction]) -> Recipe:
+        """Return the recipe that `to_json` described, whose tiles take these actions.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values do not describe one.
+        """
+        encoding, codec = _encoding_from_json(values["encoding"]), stated.text(values["codec"])
+        usual = TileAction.COPY if codec == "copy" else TileAction.ENCODE
+        action = TileAction.TRANSCODE if TileAction.TRANSCODE in taken else usual
+        return cls(
+            codec,
+            {stated.text(name): _option(name, value) for name, value in values["options"].items()},
+            encoding,
+            encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
+            action,
+        )
+
+
 @dataclass(frozen=True)
 class LevelPlan:
     """What a level of the target is made of: box-reduced by `reduction` from level `source_level`.
 
-    `codec` and `options` are those of what is encoded or transcoded, "copy" where all is copied.
-    `encoding` is how the tiles are stored, `shown` how they come back: the source's own way where its tiles
-    are packed so that its very bytes come back, else the same.
+    Raises:
+        ValueError: its recipes store tiles in several ways, though TIFF has one for all tiles of a level; or
+            a tile takes a recipe that there is not.
     """
 
     number: int
@@ -70,16 +123,60 @@ class LevelPlan:
     tile: Size
     source_level: int
     reduction: int
-    codec: str
-    options: Mapping[str, int | float | bool | str]
-    encoding: TileEncoding
-    shown: TileEncoding
+    recipes: tuple[Recipe, ...]
+    """How its tiles are made: a recipe for each class of them."""
     actions: Actions = field(repr=False)
+    """(rows, columns): what becomes of each tile."""
+    chosen: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(rows, columns): the number of the recipe that each tile takes; None where there is but one."""
+
+    def __post_init__(self) -> None:
+        if len({recipe.encoding for recipe in self.recipes}) != 1:
+            raise ValueError(
+                f"recipes of level {self.number} that store tiles in several ways, or none at all"
+            )
+        highest = 0 if self.chosen is None else int(self.chosen.max())
+        is_whole = self.chosen is None or self.chosen.shape == self.actions.shape
+        if not is_whole or highest >= len(self.recipes):
+            raise ValueError(f"{len(self.recipes)} recipes of level {self.number} that do not fit its tiles")
 
     @property
     def grid(self) -> TileGrid:
         """The tiles that cover the level."""
         return TileGrid(self.size, self.tile)
+
+    @property
+    def encoding(self) -> TileEncoding:
+        """How the file stores its tiles, whatever their recipes."""
+        return self.recipes[0].encoding
+
+    @property
+    def shown(self) -> TileEncoding | None:
+        """How its tiles come back; None where that is not the same for all recipes."""
+        found = {recipe.shown for recipe in self.recipes}
+        return self.recipes[0].shown if len(found) == 1 else None
+
+    def action(self, index: TileIndex) -> TileAction:
+        """Return what becomes of a tile."""
+        return TileAction(self.actions[index.row, index.column])
+
+    def recipe_number(self, index: TileIndex) -> int:
+        """Return which of its recipes a tile takes."""
+        return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
+
+    def takes(self, number: int) -> NDArray[np.bool_]:
+        """Return (rows, columns): whether each tile takes the recipe of this number."""
+        chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
+        return np.asarray(chosen == number)
+
+    def actions_of(self, number: int) -> set[TileAction]:
+        """Return the actions that tiles of a recipe take, by its number."""
+        letters = self.actions if self.chosen is None else self.actions[self.chosen == number]
+        return _actions_in(letters)
+
+    def recipe(self, index: TileIndex) -> Recipe:
+        """Return how a tile is made."""
+        return self.recipes[self.recipe_number(index)]
 
     def keeps_tiles_of(self, source: Sequence[Level]) -> bool:
         """Whether each of its tiles shows what one tile of its source level shows; of all levels there."""
@@ -95,20 +192,20 @@ class LevelPlan:
         return int((self.actions == action.value).sum())
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; actions row by row as run lengths, `"12C3B"`."""
-        rows = ["".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in self.actions]
-        return {
+        """Return JSON values: of one recipe as of the level itself; actions as run lengths, `"12C3B"`."""
+        values = {
             "number": self.number,
             "size": [self.size.width, self.size.height],
             "tile": [self.tile.width, self.tile.height],
             "source_level": self.source_level,
             "reduction": self.reduction,
-            "codec": self.codec,
-            "options": dict(self.options),
-            "encoding": _encoding_to_json(self.encoding),
-            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
-            "actions": rows,
+            **self.recipes[0].to_json(),
+            "actions": list(_run_lengths(self.actions)),
         }
+        if self.chosen is not None:
+            values["further_recipes"] = [recipe.to_json() for recipe in self.recipes[1:]]
+            values["recipe_rows"] = list(_run_lengths(np.array([*_RECIPE_LETTERS])[self.chosen]))
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LevelPlan:
@@ -117,26 +214,50 @@ class LevelPlan:
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
-        encoding = _encoding_from_json(values["encoding"])
-        size, tile = _size(values["size"]), _size(values["tile"])
+        size, tile = stated.size(values["size"]), stated.size(values["tile"])
         grid = TileGrid(size, tile)
         if grid.count > _MOST_TILES:
             raise ValueError(f"{grid.count} tiles, expected at most {_MOST_TILES}")
-        if len(values["actions"]) != grid.rows:
-            raise ValueError(f"{len(values['actions'])} rows of actions, expected {grid.rows}")
-        rows = [_expanded(row, grid.columns) for row in values["actions"]]
+        actions = _rows(values["actions"], grid, "".join(action.value for action in TileAction))
+        recipes, chosen = _recipes(values, grid, actions)
         return cls(
-            natural(values["number"]),
+            stated.natural(values["number"]),
             size,
             tile,
-            natural(values["source_level"]),
-            natural(values["reduction"]),
-            _text(values["codec"]),
-            {_text(name): _option(_text(name), value) for name, value in values["options"].items()},
-            encoding,
-            encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
-            np.array(rows),
+            stated.natural(values["source_level"]),
+            stated.natural(values["reduction"]),
+            recipes,
+            actions,
+            chosen,
         )
+
+
+def _recipes(
+    values: Mapping[str, Any], grid: TileGrid, actions: Actions
+) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
+    """Return a level's recipes, and the number of that of each tile."""
+    if "recipe_rows" not in values:
+        return (Recipe.from_json(values, _actions_in(actions)),), None
+    described = [values, *values["further_recipes"]]
+    if len(described) > len(_RECIPE_LETTERS):
+        raise ValueError(f"{len(described)} recipes, expected at most {len(_RECIPE_LETTERS)}")
+    letters = _rows(values["recipe_rows"], grid, _RECIPE_LETTERS[: len(described)])
+    chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
+    recipes = (
+        Recipe.from_json(each, _actions_in(actions[chosen == number]))
+        for number, each in enumerate(described)
+    )
+    return tuple(recipes), chosen
+
+
+def _run_lengths(letters: NDArray[np.str_]) -> Iterator[str]:
+    return ("".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in letters)
+
+
+def _rows(rows: Sequence[str], grid: TileGrid, letters: str) -> NDArray[np.str_]:
+    if len(rows) != grid.rows:
+        raise ValueError(f"{len(rows)} rows of tiles, expected {grid.rows}")
+    return np.array([stated.expanded(row, grid.columns, letters) for row in rows])
 
 
 def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
@@ -146,82 +267,25 @@ def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
 
 def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
     tables = values["jpeg_tables"]
-    horizontal, vertical = (natural(value) for value in values["subsampling"])
+    horizontal, vertical = (stated.natural(value) for value in values["subsampling"])
     if not (0 < horizontal <= _MOST_SUBSAMPLED and 0 < vertical <= _MOST_SUBSAMPLED):
         raise ValueError(f"a subsampling of {horizontal} x {vertical}")
     return TileEncoding(
-        natural(values["compression"]),
-        natural(values["photometric"]),
+        stated.natural(values["compression"]),
+        stated.natural(values["photometric"]),
         (horizontal, vertical),
-        natural(values["predictor"]),
+        stated.natural(values["predictor"]),
         None if tables is None else base64.b64decode(tables, validate=True),
     )
-
-
-def natural(value: object) -> int:
-    """A count that a file states.
-
-    Raises:
-        ValueError: it is another value.
-    """
-    if type(value) is not int or not 0 <= value < 1 << 32:
-        raise ValueError(f"{value!r:.40} is not a count")
-    return value
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise ValueError(f"{value!r:.40} is not a text")
-    return value
-
-
-def _sha256(value: object) -> str:
-    text = _text(value)
-    if _SHA256.fullmatch(text) is None:
-        raise ValueError(f"{text!r:.40} is no SHA-256")
-    return text
-
-
-def figure(value: object) -> float:
-    """A number that a codec can have measured or been told.
-
-    Raises:
-        ValueError: it is another, or none.
-    """
-    if type(value) not in (int, float) or not abs(value) <= _LARGEST_FIGURE:  # type: ignore[arg-type]
-        raise ValueError(f"{value!r:.40} is not a figure of a codec")
-    return value  # type: ignore[return-value]
 
 
 def _option(name: str, value: Any) -> int | float | bool | str:
     expected = named_options()[name].kind if name in named_options() else None
     if expected in (int, float):
-        return figure(value)
+        return stated.figure(value)
     if (expected is str and type(value) is not str) or type(value) not in (int, float, bool, str):
         raise ValueError(f"option {name} is {value!r:.40}")
     return value  # type: ignore[no-any-return]
-
-
-def _positive(value: object) -> float:
-    if type(value) not in (int, float) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
-        raise ValueError(f"{value!r:.40} is not a length")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _size(values: Any) -> Size:
-    width, height = (natural(value) for value in values)
-    if not width or not height:
-        raise ValueError("a size of 0 px")
-    return Size(width, height)
-
-
-def _expanded(row: str, columns: int) -> Actions:
-    if len(row) > 2 * columns:  # as long as a row of runs of one tile each
-        raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
-    runs = [(int(length), letter) for length, letter in re.findall(r"(\d+)([CTEMBZ])", row)]
-    if sum(length for length, _ in runs) != columns or "".join(f"{n}{letter}" for n, letter in runs) != row:
-        raise ValueError(f"actions {row[:40]!r} do not fill {columns} columns")
-    return np.repeat([letter for _, letter in runs], [length for length, _ in runs])
 
 
 @dataclass(frozen=True)
@@ -246,8 +310,8 @@ def _identity(values: Mapping[str, Any]) -> SourceIdentity:
     return SourceIdentity(
         None if name is None else str(name),
         size,
-        _sha256(values["sha256"]),
-        None if origin is None else _sha256(origin),
+        stated.sha256(values["sha256"]),
+        None if origin is None else stated.sha256(origin),
     )
 
 
@@ -265,7 +329,8 @@ class ConversionPlan:
     software: str
     digest: str
     source: SourceIdentity
-    config: Mapping[str, Any]
+    stated_config: Mapping[str, Any] = field(repr=False)
+    """The config as the file's JSON has it, for that alone; the properties below say what it decided."""
     container: str
     codec: str
     overview: bool
@@ -279,6 +344,47 @@ class ConversionPlan:
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
     model: Mapping[str, Any] | None = None
+
+    @property
+    def glass_fill(self) -> str:
+        """What became of glass: "keep", "white" or "empty"."""
+        return str(self.stated_config["glass"])
+
+    @property
+    def keeps_glass(self) -> bool:
+        """Whether no tile was taken for glass."""
+        return self.glass_fill == "keep"
+
+    @property
+    def empties_glass(self) -> bool:
+        """Whether glass is tiles without bytes; those of a source are kept as holes where it is not."""
+        return self.glass_fill == "empty"
+
+    @property
+    def deidentified(self) -> bool:
+        """Whether all was left out that could name a patient."""
+        return bool(self.stated_config["deidentify"])
+
+    @property
+    def lossless(self) -> bool:
+        """Whether tiles were repacked without loss."""
+        return bool(self.stated_config["lossless"])
+
+    @property
+    def background_from_slide(self) -> bool:
+        """Whether the background is the colour of the slide's own glass, which only pixels tell."""
+        return self.stated_config.get("background") == "auto"
+
+    @property
+    def plane(self) -> int | None:
+        """The focal plane that was kept of the source's; None where it has one, or the file is older."""
+        z = self.stated_config.get("z")
+        return z if type(z) is int and z >= 0 else None
+
+    @property
+    def unwanted_images(self) -> frozenset[str]:
+        """The associated images that were to be left out, beside those that `deidentified` leaves out."""
+        return frozenset(name for name in ("label", "macro") if not self.stated_config.get(name, True))
 
     @property
     def directories(self) -> tuple[LevelPlan | str, ...]:
@@ -302,7 +408,7 @@ class ConversionPlan:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, from which `from_json` makes an equal plan."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
         return values | {
             "source": asdict(self.source),
             "background": list(self.background),
@@ -321,50 +427,56 @@ class ConversionPlan:
         Raises:
             ValueError, KeyError, TypeError: the values do not describe one.
         """
-        red, green, blue = (natural(value) for value in values["background"])
+        red, green, blue = (stated.natural(value) for value in values["background"])
         if max(red, green, blue) > 255:
             raise ValueError(f"a background of {red}, {green}, {blue}")
         if values["container"] not in ("svs", "tiff") or type(values["overview"]) is not bool:
             raise ValueError("no container, or an overview that is neither there nor not")
-        if lacking := _READ_OF_CONFIG - values["config"].keys():
-            raise ValueError(f"no {min(lacking)} in its choices")
-        grids = [TileGrid(_size(level["size"]), _size(level["tile"])) for level in values["levels"]]
+        config = values["config"]
+        stated.flag(config["lossless"])
+        stated.flag(config["deidentify"])
+        if config["glass"] not in ("keep", "white", "empty"):
+            raise ValueError(f"glass {config['glass']!r:.40}")
+        grids = [
+            TileGrid(stated.size(level["size"]), stated.size(level["tile"])) for level in values["levels"]
+        ]
         if not grids or sum(grid.count for grid in grids) > most_tiles:
             raise ValueError(f"{len(grids)} levels, expected some, with at most {most_tiles} tiles in all")
         levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
         if values.get("model") is not None and not _names_a_model(values["model"]):
             raise ValueError("a model without a name, an architecture or a digest")
         for level in levels:
-            if level.encoding.compression == NEURAL and not (values.get("model") and _is_guarded(level)):
+            if level.encoding.compression == NEURAL and not (
+                values.get("model") and all(recipe.is_guarded for recipe in level.recipes)
+            ):
                 raise ValueError("neural tiles without a model or a guard")
         if [level.number for level in levels] != list(range(len(levels))):
             raise ValueError("levels out of order")
         return cls(
             **{
-                **values,
+                **{name: value for name, value in values.items() if name != "config"},
+                "stated_config": config,
                 "source": _identity(values["source"]),
                 "background": (red, green, blue),
-                "mpp": None if values["mpp"] is None else Mpp(*map(_positive, values["mpp"])),
+                "mpp": None if values["mpp"] is None else Mpp(*map(stated.positive, values["mpp"])),
                 "objective_power": None
                 if values["objective_power"] is None
-                else _positive(values["objective_power"]),
+                else stated.positive(values["objective_power"]),
                 "levels": levels,
                 "images": tuple(str(name) for name in values["images"]),
-                "dropped": tuple(map(_text, values["dropped"])),
-                "notes": tuple(map(_text, values["notes"])),
-                **{name: _text(values[name]) for name in ("software", "digest", "codec", "description")},
+                "dropped": tuple(map(stated.text, values["dropped"])),
+                "notes": tuple(map(stated.text, values["notes"])),
+                **{
+                    name: stated.text(values[name]) for name in ("software", "digest", "codec", "description")
+                },
             }
         )
-
-
-def _is_guarded(level: LevelPlan) -> bool:
-    return all(type(level.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
 
 def _names_a_model(values: Any) -> bool:
     return (
         isinstance(values["name"], str)
-        and needs_model(_text(values["architecture"]))
-        and _SHA256.fullmatch(values["sha256"]) is not None
+        and needs_model(stated.text(values["architecture"]))
+        and bool(stated.sha256(values["sha256"]))
         and type(values["embedded"]) is bool
     )

@@ -1,4 +1,4 @@
-"""What a slide is, whoever reads it: the `Slide` protocol and the values that it hands out.
+"""What a slide hands out, whoever reads it; the protocol of those who read is `wsicomp.formats.base.Slide`.
 
 It must not know how a file is parsed, what tissue is, or what will be written.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.geometry import Mpp, Region, Size, TileGrid, TileIndex
+from wsicomp.geometry import Mpp, Size, TileGrid
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(rows, columns, 3) uint8 RGB."""
@@ -153,52 +153,3 @@ class SlideInfo:
     def size(self) -> Size:
         """The size of the largest level."""
         return self.levels[0].size
-
-
-class Slide(Protocol):
-    """An open slide. Every method may be called from several threads at once."""
-
-    @property
-    def info(self) -> SlideInfo:
-        """What the file says of itself."""
-        ...
-
-    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile's bytes, untouched; empty bytes where the file stores none.
-
-        Raises:
-            SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
-        """
-        ...
-
-    def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels.
-
-        An edge tile too has the level's tile size; what lies outside is whatever the file stores. A tile
-        that the file does not store shows what OpenSlide shows there, on white.
-
-        Raises:
-            DamagedTileError: it decodes only in part; the error holds what there is.
-            TileReadError: the tile cannot be decoded.
-        """
-        ...
-
-    def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels, in as many rows and columns as they fill.
-
-        Raises:
-            TileReadError: the tile cannot be decoded.
-        """
-        ...
-
-    def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle that lies inside the level, in the level's own pixels.
-
-        Raises:
-            TileReadError: a tile that it touches cannot be decoded.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the file; nothing can be read afterwards."""
-        ...

@@ -31,7 +31,7 @@ from wsicomp.conversion.report import kept_and_painted, look_reason, removed_are
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.path_text import as_text
-from wsicomp.plan import LevelPlan
+from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 QUARANTINE = ".wsicomp-quarantine"
@@ -684,7 +684,8 @@ def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
     assert look_reason(0, 0.3) == "no tissue was found, and everything that looks like glass was taken out"
     assert look_reason(None, None) == ""
     actions = np.array([list("BCM"), list("ZBC")])
-    level = LevelPlan(0, Size(130, 70), Size(64, 64), 0, 1, "copy", {}, ENCODING, ENCODING, actions)
+    recipe = Recipe("copy", {}, ENCODING, ENCODING, TileAction.COPY)
+    level = LevelPlan(0, Size(130, 70), Size(64, 64), 0, 1, (recipe,), actions)
     kept, painted = kept_and_painted(level)
     assert kept == (64 * 64 + 2 * 6) / (130 * 70)
     assert painted == 2 * 64 / (130 * 70)

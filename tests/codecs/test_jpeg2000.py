@@ -8,7 +8,7 @@ import tifffile
 from tests.drawn.pale import pale_tile, specked_tile, write_pale_slide
 from tests.paths import FIXTURES
 from wsicomp import ConversionConfig, convert_slide
-from wsicomp.codecs.base import Resort
+from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_codec, encode_tiles, is_guarded
 from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Size
@@ -38,7 +38,7 @@ def test_a_pale_tile_has_the_psnr_that_was_asked_for_where_openjpeg_misses_it(as
     assert made.fidelity.psnr == pytest.approx(psnr(tile, back))
     plainly = imagecodecs.jpeg2k_encode(tile, level=asked_db, codecformat="j2k", reversible=False)
     missed = psnr(tile, imagecodecs.jpeg2k_decode(plainly)) < asked_db
-    assert made.resort is Resort.REFINED or not missed
+    assert made.fallback is Fallback.REFINED or not missed
 
 
 @pytest.mark.parametrize("speck_px", [6, 10])

@@ -1,6 +1,5 @@
 """A plan that has a conversion's digest has to be its plan: whatever else it says is told."""
 
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,18 +7,8 @@ import pytest
 from tests.drawn import forged
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw, prepare
-from wsicomp.formats.opening import open_slide
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
-
-
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory):
-    path = tmp_path_factory.mktemp("flaw") / "slide.svs"
-    forged.draw_tissue(path)
-    with closing(open_slide(path)) as opened:
-        yield opened
-
 
 CONFIGS = (forged.COPIED, forged.ENCODED, forged.EMPTIED, forged.KEPT, forged.PACKED, forged.RESTORABLE)
 
@@ -34,10 +23,9 @@ def test_the_plan_of_a_conversion_has_no_flaw(slide, config):
 def test_every_other_word_of_a_plan_is_told(slide):
     config: ConversionConfig = forged.ENCODED
     plan = prepare(slide, config, Stages()).plan
-    worse = tuple(replace(level, options={"quality": 1}) for level in plan.levels)
+    worse = tuple(forged.other_recipes(level, options={"quality": 1}) for level in plan.levels)
     others = {
         "levels": worse,
-        "config": {**plan.config, "quality": 1},
         "images": (),
         "dropped": ("label",),
         "container": "tiff",
@@ -51,4 +39,7 @@ def test_every_other_word_of_a_plan_is_told(slide):
     for name, value in others.items():
         told = plan_flaw(slide, plan.source.sha256, config, replace(plan, **{name: value}))
         assert told == f"plan-differs: file: its {name} is not what this conversion has"
+    other = replace(plan, stated_config={**plan.stated_config, "quality": 1})
+    told = plan_flaw(slide, plan.source.sha256, config, other)
+    assert told == "plan-differs: file: its config is not what this conversion has"
     assert "made from another file" in plan_flaw(slide, "0" * 64, config, plan)

@@ -26,7 +26,8 @@ from wsicomp.codecs.registry import create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared, prepare
-from wsicomp.conversion.tile_stream import Manner, stream_level
+from wsicomp.conversion.tile_stream import StreamOptions, stream_level
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, Outcome
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_slide
@@ -35,7 +36,7 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.quality import Fidelity
-from wsicomp.slide import RGB, Pixels, Slide
+from wsicomp.slide import RGB, Pixels
 
 SIDE, TILE = 512, 128
 TISSUE, GLASS = (176, 92, 150), (238, 236, 240)
@@ -113,9 +114,16 @@ class Forged:
 
     def encoded(self, pixels: Pixels) -> MadeTile:
         """Pixels as the level's codec makes them, with the best figures that a guard can have."""
-        data = create_codec(self.plan.codec, self.plan.options).encode(np.ascontiguousarray(pixels))
-        best = Fidelity(1.0, 60.0, 0.1) if self.plan.codec == "jpeg2000" else None
+        data = create_codec(self.plan.recipes[0].codec, self.plan.recipes[0].options).encode(
+            np.ascontiguousarray(pixels)
+        )
+        best = Fidelity(1.0, 60.0, 0.1) if self.plan.recipes[0].codec == "jpeg2000" else None
         return MadeTile(data, Outcome.AS_PLANNED, Encoded(data, best))
+
+
+def other_recipes(level: LevelPlan, **changes: Any) -> LevelPlan:
+    """A level's plan with recipes that are changed so."""
+    return replace(level, recipes=tuple(replace(recipe, **changes) for recipe in level.recipes))
 
 
 def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = None) -> None:
@@ -125,10 +133,12 @@ def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = Non
         prepared = _prepared(source, config)
         plan = forgery.plan(prepared.plan)
 
-        def stream(slide: Slide, level: LevelPlan, manner: Manner, workers: int) -> Iterator[MadeTile]:
+        def stream(
+            slide: Slide, level: LevelPlan, options: StreamOptions, workers: int
+        ) -> Iterator[MadeTile]:
             honest = prepared.plan.levels[min(level.number, len(prepared.plan.levels) - 1)]
             forged = Forged(slide, another, level)
-            made = dict(enumerate(stream_level(slide, honest, manner, workers)))
+            made = dict(enumerate(stream_level(slide, honest, options, workers)))
             for number, index in enumerate(level.grid.raster(level.source_level)):
                 yield forgery.tile(forged, index, made.get(number, made[0]))
 
@@ -245,7 +255,7 @@ _INVERTED = _blocks(lambda blocks: 2 * _means(blocks) - blocks)
 
 def _of_little(plan: ConversionPlan) -> ConversionPlan:
     """Says that its codec was to keep little."""
-    return replace(plan, levels=tuple(replace(level, options={"psnr": 20}) for level in plan.levels))
+    return replace(plan, levels=tuple(other_recipes(level, options={"psnr": 20}) for level in plan.levels))
 
 
 def _of_another_name(plan: ConversionPlan) -> ConversionPlan:
@@ -265,10 +275,12 @@ def _of_other(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
     """The other slide's tile: its bytes, packed, or its pixels encoded."""
     if made.data is None or not made.data:
         return made
-    if forged.plan.codec == "copy":
+    if forged.plan.recipes[0].codec == "copy":
         return MadeTile(forged.other.read_encoded_tile(index).data)
     if forged.plan.count(TileAction.TRANSCODE):
-        return MadeTile(create_transcoder(forged.plan.codec).transcode(forged.other.read_encoded_tile(index)))
+        return MadeTile(
+            create_transcoder(forged.plan.recipes[0].codec).transcode(forged.other.read_encoded_tile(index))
+        )
     return forged.encoded(forged.other.read_tile(index))
 
 
@@ -277,7 +289,7 @@ def _of_other_place(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTil
     if made.data is None or not made.data:
         return made
     beside = TileIndex(index.level, index.column and index.column - 1, index.row)
-    if forged.plan.codec == "copy":
+    if forged.plan.recipes[0].codec == "copy":
         return MadeTile(forged.slide.read_encoded_tile(beside).data)
     return forged.encoded(forged.slide.read_tile(beside))
 
@@ -384,7 +396,7 @@ def _other_colors(plan: ConversionPlan) -> ConversionPlan:
     levels = []
     for level in plan.levels:
         encoding = replace(level.encoding, photometric=RGB)
-        levels.append(replace(level, encoding=encoding, shown=encoding))
+        levels.append(other_recipes(level, encoding=encoding, shown=encoding))
     return replace(plan, levels=tuple(levels))
 
 

@@ -28,7 +28,7 @@ from wsicomp import (
 from wsicomp.cli import main
 from wsicomp.codecs import jpegxl, jpegxl_stream
 from wsicomp.conversion.convert import plan_slide
-from wsicomp.conversion.tile_stream import Manner, TileMaker, stream_level
+from wsicomp.conversion.tile_stream import StreamOptions, TileMaker, stream_level
 from wsicomp.errors import TileReadError
 from wsicomp.formats.converted import restoration, writer
 from wsicomp.formats.converted.output_tile import MadeTile
@@ -130,7 +130,7 @@ def test_large_tiles_are_worked_on_one_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(TileMaker, "tiles", made)
     with closing(open_slide(tmp_path / "source.tiff")) as slide:
         plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(codec="copy", **KEPT))
-        assert len(list(stream_level(slide, plan.levels[0], Manner(), 8))) == 6
+        assert len(list(stream_level(slide, plan.levels[0], StreamOptions(), 8))) == 6
     assert set(at_once) == {1}
 
 
@@ -403,7 +403,7 @@ def test_texts_that_no_target_holds_are_refused_before_a_tile_is_written(tmp_pat
 
 
 def test_a_packed_text_of_gigabytes_is_refused(forged, monkeypatch):
-    monkeypatch.setattr("wsicomp.formats.converted.provenance._MOST_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr("wsicomp.provenance._MOST_TEXT_BYTES", 1_000_000)
     bombs.reforged(forged, texts=[base64.b64encode(zlib.compress(bytes(2_000_000))).decode()])
     with pytest.raises(SlideReadError, match="larger than any source's"):
         open_tiff(forged)

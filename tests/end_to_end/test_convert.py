@@ -18,13 +18,13 @@ from tests.paths import ROOT
 from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
 from wsicomp.atomic import partial_path
 from wsicomp.conversion.convert import segment_slide
-from wsicomp.formats.converted.provenance import Provenance
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_slide
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
+from wsicomp.provenance import Provenance
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 

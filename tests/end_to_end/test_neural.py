@@ -103,7 +103,7 @@ def test_the_tiff_says_what_it_is(converted):
         assert model["trained_on"] == found.card.trained_on
         assert model["quality"] == found.card.quality
         assert model["embedded"] is False
-        options = slide.provenance.plan.levels[0].options
+        options = slide.provenance.plan.levels[0].recipes[0].options
         assert options["model"] == found.digest
         assert options["min_ssim"] == 0.0
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.formats.base import Slide
 from wsicomp.own_files import opened_folder
 from wsicomp.plan import TileAction
 from wsicomp.progress import untold
-from wsicomp.slide import Slide
+from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX, REMOVED
 from wsicomp.tissue.overlay import save_picture, shaded, spread
 from wsicomp.tissue.overview import read_overview

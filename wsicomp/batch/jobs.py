@@ -49,8 +49,7 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
-from wsicomp.formats.converted.provenance import Provenance
-from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_slide, open_source, open_tiff
@@ -59,7 +58,7 @@ from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
 from wsicomp.path_text import as_path
 from wsicomp.progress import Progress, Stages
-from wsicomp.slide import Slide
+from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX
 from wsicomp.tissue.findings import look
 from wsicomp.verification.verify import verify_slide
@@ -449,7 +448,7 @@ def _provenance(target: Path) -> Provenance | None:
     """What a file says of its own making; None if it says nothing that can be read."""
     try:
         with closing(open_tiff(target)) as slide:
-            return slide.provenance if isinstance(slide, ConvertedSlide) else None
+            return slide.provenance
     except SlideReadError:
         return None
 

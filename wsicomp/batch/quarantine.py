@@ -24,15 +24,14 @@ from wsicomp.conversion.digest import digest_by
 from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.conversion.report import reason_to_look
 from wsicomp.errors import KeptError
-from wsicomp.formats.converted.provenance import Provenance
-from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.own_files import Folder, named, opened_folder
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages, utc_now
-from wsicomp.slide import Slide
+from wsicomp.provenance import Provenance
 from wsicomp.text_format import as_saving, counted
 from wsicomp.verification.verify import Verification, verify_slide
 
@@ -106,11 +105,12 @@ class ProofJob:
 
     def _provenance(self) -> Provenance:
         with closing(open_tiff(self.target)) as converted:
-            if not isinstance(converted, ConvertedSlide):
-                raise KeptError("the target does not say what it was made from")
-            if converted.provenance.plan.source.sha256 != self.source_sha256:
-                raise KeptError("the target was made from another file")
-            return converted.provenance
+            provenance = converted.provenance
+        if provenance is None:
+            raise KeptError("the target does not say what it was made from")
+        if provenance.plan.source.sha256 != self.source_sha256:
+            raise KeptError("the target was made from another file")
+        return provenance
 
     def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
         """Refuse what this run's choices would not have made, whichever file the ledger names."""

@@ -40,8 +40,6 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     WsicompError,
 )
-from wsicomp.formats.converted.provenance import Provenance
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
@@ -50,6 +48,7 @@ from wsicomp.inputs import is_folder
 from wsicomp.path_text import as_text
 from wsicomp.plan import TileAction
 from wsicomp.progress import Progress, Stages, utc_now
+from wsicomp.provenance import Provenance
 
 _STEPS = 1_000_000
 _DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was made from"
@@ -116,7 +115,7 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
 def _is_conversion(path: Path) -> bool:
     try:
         with closing(open_tiff(path)) as slide:
-            return isinstance(slide, ConvertedSlide)
+            return slide.provenance is not None
     except (WsicompError, OSError):
         return False
 
@@ -185,9 +184,9 @@ def _read(target: Path, path: Path) -> _Read:
                 return _Read(text, None)
         status = path.stat()
         with closing(open_tiff(path)) as slide:
-            if not isinstance(slide, ConvertedSlide):
-                return _Read(text, None)
             provenance = slide.provenance
+        if provenance is None:
+            return _Read(text, None)
         entry = _entry(text, provenance, status.st_size, status.st_mtime_ns, file_sha256(path))
         if flaw := entry_flaw(entry):
             raise SlideReadError(f"its provenance says what none can: {flaw}", path)

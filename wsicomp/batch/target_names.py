@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from wsicomp.codecs.registry import could_be_in_svs
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.container import could_be_svs
 from wsicomp.path_text import as_path, as_text
 
 _TIFF = (".tif", ".tiff", ".btf")
@@ -60,13 +60,7 @@ def _wished(source: str, config: ConversionConfig) -> str:
     """The source's own name, where its suffix fits what will be written, else with another one behind it."""
     path = PurePosixPath(source)
     suffix = path.suffix.lower()
-    could_be_svs = config.output.format == "svs" or (
-        config.output.format == "auto"
-        and could_be_in_svs(config.codec.name)
-        and config.glass.fill != "empty"
-        and config.codec.overview == "none"
-    )
-    if (suffix == ".svs" and could_be_svs) or (suffix in _TIFF and config.output.format != "svs"):
+    if (suffix == ".svs" and could_be_svs(config)) or (suffix in _TIFF and config.output.format != "svs"):
         name = path.name
     else:
         name = f"{path.name}{'.svs' if config.output.format == 'svs' else '.tiff'}"

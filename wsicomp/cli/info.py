@@ -12,10 +12,10 @@ from wsicomp.cli.parsers import Subparsers
 from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_slide
 from wsicomp.plan import GUARD_OPTIONS
-from wsicomp.slide import SlideInfo
+from wsicomp.provenance import Provenance
+from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text_format import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, refusal_of_openslide, told_once
 
@@ -40,8 +40,8 @@ def run_info(options: argparse.Namespace) -> int:
         values = describe(slide.info)
         values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         values["remarks"] += refusal_of_openslide(slide)
-        if isinstance(slide, ConvertedSlide):
-            values["conversion"] = _describe_conversion(slide)
+        if slide.provenance is not None:
+            values["conversion"] = _describe_conversion(slide.provenance)
     if options.json:
         write_json(values, None)
         return 0
@@ -71,21 +71,24 @@ def run_info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe_conversion(slide: ConvertedSlide) -> dict[str, Any]:
+def _describe_conversion(provenance: Provenance) -> dict[str, Any]:
     """How the file was made; no name that its source had."""
-    plan = slide.provenance.plan
+    plan = provenance.plan
+    guarded = (
+        recipe for level in plan.levels for recipe in level.recipes if recipe.encoding.compression == NEURAL
+    )
     return {
         "software": plan.software,
         "codec": plan.codec,
-        "lossless": plan.config["lossless"],
-        "glass": plan.config["glass"],
+        "lossless": plan.lossless,
+        "glass": plan.glass_fill,
         "stored_as": [compression_label(level.encoding.compression) for level in plan.levels],
         "source_bytes": plan.source.bytes,
         "source_sha256": plan.source.sha256,
         "origin_sha256": plan.source.origin_sha256,
-        "restorable": slide.provenance.restoration is not None,
+        "restorable": provenance.restoration is not None,
         "model": None if plan.model is None else dict(plan.model),
-        "guard": next((dict(level.options) for level in plan.levels if slide.is_neural(level.number)), None),
+        "guard": next((dict(recipe.options) for recipe in guarded), None),
     }
 
 

@@ -110,7 +110,7 @@ class CodecInfo:
 
 
 class TileCodec(Protocol):
-    """Encodes tiles in one fixed way, chosen by the arguments of its constructor."""
+    """Encodes tiles, always with the options that its constructor took."""
 
     @property
     def lossless(self) -> bool:
@@ -135,7 +135,7 @@ class TileCodec(Protocol):
         ...
 
 
-class Resort(enum.Enum):
+class Fallback(enum.Enum):
     """How a guarded codec came to a tile."""
 
     NONE = enum.auto()
@@ -155,7 +155,7 @@ class Encoded(NamedTuple):
 
     data: bytes
     fidelity: Fidelity | None = None
-    resort: Resort = Resort.NONE
+    fallback: Fallback = Fallback.NONE
 
 
 @runtime_checkable
@@ -208,13 +208,13 @@ class ModelCodec(Protocol):
 
 
 class TileTranscoder(Protocol):
-    """A lossless road: packs the tiles of a source anew so that nothing of their pixels is lost.
+    """Packs the tiles of a source anew so that nothing of their pixels is lost.
 
     `exact` in its constructor asks for more: that `unpack` gives back the very bytes.
     """
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """How a level of such tiles is stored, blank ones too; None if the road takes none of them."""
+        """How a level of such tiles is stored, blank ones too; None if it takes none of them."""
         ...
 
     def shown(self, source: TileEncoding) -> TileEncoding:

@@ -20,10 +20,10 @@ from wsicomp.codecs.base import (
     CodecInfo,
     Compression,
     Encoded,
+    Fallback,
     Options,
     Program,
     QualityDial,
-    Resort,
 )
 from wsicomp.codecs.jpeg2000_stream import (
     BOXED,
@@ -250,10 +250,10 @@ class Codec:
             data = _to_psnr(pixels, self.psnr + raised_db)
             back = _read_back(data)
             if self._passes(pixels, back, shown):
-                resort = Resort.REFINED if raised_db else Resort.NONE
-                return Encoded(data, _measured(pixels, back, shown), resort)
+                fallback = Fallback.REFINED if raised_db else Fallback.NONE
+                return Encoded(data, _measured(pixels, back, shown), fallback)
         data = lossless(pixels, mct=True)
-        return Encoded(data, _measured(pixels, _read_back(data), shown), Resort.REFINED)
+        return Encoded(data, _measured(pixels, _read_back(data), shown), Fallback.REFINED)
 
     def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
         inside = np.s_[:] if shown is None else np.s_[: shown.height, : shown.width]

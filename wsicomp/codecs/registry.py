@@ -1,8 +1,8 @@
 """Which codecs there are: found by name or by TIFF compression, imported when first used.
 
 To add one, write a module with the functions of `TileFormat`, a class that follows `TileCodec`, and `CODECS`,
-which declares it; then name the module in `MODULES`. A class `Transcoder` in it makes the codec a lossless
-road.
+which declares it; then name the module in `MODULES`. With a class `Transcoder` in it a source's tiles can be
+transcoded to the codec without loss.
 """
 
 from __future__ import annotations
@@ -116,11 +116,6 @@ def unknown_to_openslide() -> tuple[str, ...]:
     )
 
 
-def could_be_in_svs(name: str) -> bool:
-    """Return whether a codec's tiles, those of "copy" and "auto" too, may be what Aperio writes."""
-    return name not in codecs() or any(each.in_svs for each in codecs()[name].compressions)
-
-
 def create_codec(name: str, options: Options | None = None) -> TileCodec:
     """Return the codec of that name, with its own defaults for what `options` leave out.
 
@@ -142,7 +137,7 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
 
 
 def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
-    """Return the lossless road of a codec.
+    """Return what transcodes tiles to a codec without loss.
 
     Raises:
         UnknownCodecError, CodecUnavailableError: as `create_codec`.
@@ -154,7 +149,7 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
 
 
 def has_transcoder(name: str) -> bool:
-    """Return whether a codec is a lossless road."""
+    """Return whether tiles can be transcoded to a codec without loss."""
     info = codec_info(name)
     return not info.extra and hasattr(_load(info), "Transcoder")
 

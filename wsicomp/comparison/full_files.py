@@ -17,7 +17,7 @@ from wsicomp.concurrency import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
@@ -53,17 +53,6 @@ def write_file(
         read_s = time.perf_counter() - start
         levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
     return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
-
-
-def open_converted(path: Path) -> ConvertedSlide:
-    """A file that was just written.
-
-    Raises:
-        SlideReadError: it is not as it was written.
-    """
-    made = open_tiff(path)
-    assert isinstance(made, ConvertedSlide), "wsicomp wrote it"
-    return made
 
 
 def level_bytes(made: ConvertedSlide, level: int) -> int:

@@ -18,16 +18,15 @@ from wsicomp.comparison.tile_trials import Bench, Trial
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
-from wsicomp.conversion.tile_stream import Manner
+from wsicomp.conversion.tile_stream import StreamOptions
 from wsicomp.errors import ConfigError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import untold
 from wsicomp.quality import Fidelity
-from wsicomp.slide import Slide
 from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
 _ALIGNMENT_BYTES = 16
@@ -92,9 +91,10 @@ def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
 def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
     """(rows, columns): the bytes of each tile in the source, 0 where its tiles are others or unknown."""
     grid = level.grid
-    if not isinstance(slide, TiffSlide) or grid != slide.info.levels[level.source_level].grid:
+    ranges = slide.tile_ranges(level.source_level)
+    if not len(ranges) or grid != slide.info.levels[level.source_level].grid:
         return np.zeros((grid.rows, grid.columns), np.int64)
-    return slide.tile_ranges(level.source_level)[:, 1].reshape(grid.rows, grid.columns)
+    return ranges[:, 1].reshape(grid.rows, grid.columns)
 
 
 class SampledConversions:
@@ -158,7 +158,7 @@ class SampledConversions:
 
 
 def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
-    return TileAction(plan.levels[index.level].actions[index.row, index.column])
+    return plan.levels[index.level].action(index)
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,14 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
     return size - stored
 
 
-def _skeleton(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
-    guarded = is_guarded(plan.codec)
-    own = MadeTile(b"x", encoded=Encoded(b"x", _SOME) if guarded else None)
+def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
+    own = [
+        MadeTile(b"x", encoded=Encoded(b"x", _SOME) if is_guarded(recipe.codec) else None)
+        for recipe in plan.recipes
+    ]
     others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
-    for letter in plan.actions.reshape(-1).tolist():
-        yield others.get(TileAction(letter), own)
+    for index in plan.grid.raster(plan.number):
+        yield others.get(plan.action(index), own[plan.recipe_number(index)])
 
 
 class Samples:

@@ -27,6 +27,7 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
+from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.formats.opening import open_slide
 from wsicomp.formats.slide_files import slide_parts
@@ -34,7 +35,6 @@ from wsicomp.geometry import TileIndex
 from wsicomp.own_files import opened_folder
 from wsicomp.plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
-from wsicomp.slide import Slide
 from wsicomp.tile_quality import TileFidelity
 from wsicomp.tissue.findings import find_glass
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wsicomp.codecs.base import Resort
+from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
 from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import Known, Prepared, prepare
-from wsicomp.conversion.tile_stream import Manner, TileMaker
+from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, Outcome
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
-from wsicomp.slide import JPEG, EncodedTile, Pixels, Slide
+from wsicomp.slide import JPEG, EncodedTile, Pixels
 
 _BATCH = 8
 _RUN_BYTES = 2
@@ -65,12 +66,12 @@ class Bench:
 
         Memory: some batches of decoded tiles for each worker.
         """
-        manner = Manner(prepared.whitening)
+        options = StreamOptions(prepared.paint)
         for level in prepared.plan.levels:
             wanted = [index for index in indices if index.level == level.number]
             if not wanted:
                 continue
-            work = _LevelTrials(self.slide, level, manner)
+            work = _LevelTrials(self.slide, level, options)
             with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.run.workers)) as batches:
                 for batch in batches:
                     yield from batch
@@ -79,12 +80,9 @@ class Bench:
 class _LevelTrials:
     """Makes and decodes tiles of one level."""
 
-    def __init__(self, slide: Slide, plan: LevelPlan, manner: Manner) -> None:
+    def __init__(self, slide: Slide, plan: LevelPlan, options: StreamOptions) -> None:
         self._plan = plan
-        self._maker = TileMaker(slide, plan, manner)
-        self._unpack = None
-        if plan.count(TileAction.TRANSCODE) and plan.shown.compression == JPEG:
-            self._unpack = create_transcoder(plan.codec).unpack
+        self._maker = TileMaker(slide, plan, options)
 
     def made(self, indices: list[TileIndex]) -> list[Trial]:
         start = time.perf_counter()
@@ -107,7 +105,7 @@ class _LevelTrials:
 
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
         """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
-        fell_back = tile.encoded is not None and tile.encoded.resort is Resort.FELL_BACK
+        fell_back = tile.encoded is not None and tile.encoded.fallback is Fallback.FELL_BACK
         if tile.outcome is Outcome.AS_PLANNED and not fell_back:
             return _RUN_BYTES * tile.unpainted
         return len(str(index.row * self._plan.grid.columns + index.column)) + 1
@@ -128,12 +126,14 @@ class _LevelTrials:
         """The tile as a reader has it before it decodes; None of what is background."""
         if not tile.data:
             return None
-        plan = self._plan
-        action = TileAction(plan.actions[index.row, index.column])
+        plan, recipe = self._plan, self._plan.recipe(index)
+        action = plan.action(index)
         if action is not TileAction.TRANSCODE or tile.outcome is Outcome.KEPT:
-            return EncodedTile(tile.data, plan.shown, plan.tile)
-        packed = EncodedTile(tile.data, plan.encoding, plan.tile)
-        return packed if self._unpack is None else self._unpack(packed, plan.shown)
+            return EncodedTile(tile.data, recipe.shown, plan.tile)
+        packed = EncodedTile(tile.data, recipe.encoding, plan.tile)
+        if recipe.shown.compression != JPEG:
+            return packed
+        return create_transcoder(recipe.codec).unpack(packed, recipe.shown)
 
 
 def _decoded_alone(tile: EncodedTile) -> Pixels | None:

@@ -15,7 +15,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.planning import least_bytes
 from wsicomp.conversion.prepare import Known, Prepared, prepare
 from wsicomp.conversion.report import ConversionReport, describe_conversion
-from wsicomp.conversion.tile_stream import Manner, TileStream, stream_level
+from wsicomp.conversion.tile_stream import StreamOptions, TileStream, stream_level
 from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
@@ -24,9 +24,8 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     VerificationError,
 )
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
-from wsicomp.formats.converted.provenance import Provenance, texts_bytes
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import remainder_blocks
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_slide
@@ -38,7 +37,8 @@ from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
 from wsicomp.limits import check_room
 from wsicomp.plan import ConversionPlan, LevelPlan
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through, untold
-from wsicomp.slide import Pixels, Slide, SlideInfo
+from wsicomp.provenance import Provenance, texts_bytes
+from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.text_format import as_bytes
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.findings import Findings, look
@@ -80,7 +80,7 @@ def convert_slide(
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
     with closing(open_slide(source, config.output.z)) as slide:
-        if config.codec.restorable and isinstance(slide, ConvertedSlide):
+        if config.codec.restorable and slide.provenance is not None:
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
@@ -191,12 +191,13 @@ def write_pyramid(
     """
     properties = _carried_properties(slide, config)
     _check_texts(slide.info, prepared.plan, properties)
-    manner = Manner(prepared.whitening, config.run.strict, config.codec.restorable, config.output.deidentify)
+    run, codec, output = config.run, config.codec, config.output
+    options = StreamOptions(prepared.paint, run.strict, codec.restorable, output.deidentify)
     total = sum(level.grid.count for level in prepared.plan.levels)
     done = 0
     for part in prepared.plan.directories:
         if isinstance(part, LevelPlan):
-            with closing(stream(slide, part, manner, config.run.workers)) as tiles:
+            with closing(stream(slide, part, options, run.workers)) as tiles:
                 writer.write_level(part, _counted(tiles, progress, done, total))
             done += part.grid.count
         else:
@@ -264,8 +265,8 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
     """What OpenSlide says of the source, for readers of the target; no names where none are wanted."""
     if config.output.deidentify:
         return {"openslide.vendor": slide.info.vendor}
-    if isinstance(slide, ConvertedSlide):
-        if slide.shows_every_pixel:
+    if slide.provenance is not None:
+        if slide.provenance.shows_every_pixel:
             return slide.info.properties
         hashed = quickhash(slide)  # the source's is not this one's
         return _without_hash(slide.info.properties) | (
@@ -283,7 +284,7 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
 
 def _known_fields(properties: dict[str, str], slide: Slide) -> dict[str, str]:
     """Without what stands behind the fields that we parse, which stays in the source's text."""
-    if not isinstance(slide, TiffSlide) or len(properties) <= _MOST_PROPERTIES:
+    if len(properties) <= _MOST_PROPERTIES:
         return properties
     return {
         name: text
@@ -302,6 +303,6 @@ def _own_properties(slide: Slide) -> dict[str, str]:
     if info.planes:
         own = {**info.properties, "tiff.ImageDescription": info.description}
         own |= {"openslide.comment": info.description} if info.vendor == "aperio" else {}
-    if info.mpp is not None and isinstance(slide, TiffSlide) and info.mpp != slide.shown_mpp:
+    if info.mpp is not None and info.mpp != slide.shown_mpp:
         own |= {"openslide.mpp-x": f"{info.mpp.x:.17g}", "openslide.mpp-y": f"{info.mpp.y:.17g}"}
     return own

@@ -10,9 +10,9 @@ from typing import cast
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
 from wsicomp.config import ConversionConfig
+from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, identify
 from wsicomp.progress import StageProgress, untold
-from wsicomp.slide import Slide
 from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 from wsicomp.version import SOFTWARE
 

@@ -9,28 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.container import check_readable, chosen_container
 from wsicomp.conversion.recipes import (
     OVERVIEW_DOWNSAMPLE,
-    Way,
-    added_way,
-    check_readable,
-    chosen_container,
+    added_recipe,
     codec_name,
-    source_ways,
+    source_recipes,
     tile_size,
 )
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.associated_images import shows_the_scan
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
-from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.plan import Actions, ConversionPlan, LevelPlan, SourceIdentity, TileAction
-from wsicomp.slide import (
-    WHITE,
-    Level,
-    Slide,
-    SlideInfo,
-)
+from wsicomp.plan import Actions, ConversionPlan, LevelPlan, Recipe, SourceIdentity, TileAction
+from wsicomp.slide import WHITE, Level, SlideInfo
 from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
 from wsicomp.tissue.scale import plausible_mpp
 from wsicomp.version import SOFTWARE
@@ -68,18 +61,17 @@ def plan_conversion(
 ) -> ConversionPlan:
     """Decide everything. `glass` is None where glass is kept, `unproved` are source levels that stay behind.
 
-    `shrinking` says of each source level whether the lossless road makes its tiles smaller. `model` is what
-    a neural codec says of its model.
+    `shrinking` says of each source level whether repacking without loss makes its tiles smaller. `model` is
+    what a neural codec says of its model.
 
     Raises:
         ConfigError: what the user asked for cannot be written from this source.
     """
-    ways = source_ways(info, config, shrinking)
-    added = (
-        [added_way(config)] if any(reduction > 1 for _, reduction in _sources(info, config, unproved)) else []
-    )
-    container = chosen_container(info, config, [way.encoding for way in (*ways, *added)])
-    levels = tuple(_levels(info, config, glass, ways, unproved))
+    recipes = source_recipes(info, config, shrinking)
+    is_added = any(reduction > 1 for _, reduction in _sources(info, config, unproved))
+    added = [added_recipe(config)] if is_added else []
+    container = chosen_container(info, config, [recipe.encoding for recipe in (*recipes, *added)])
+    levels = tuple(_levels(info, config, glass, recipes, unproved))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
@@ -88,9 +80,9 @@ def plan_conversion(
         software=SOFTWARE,
         digest=digest,
         source=identity,
-        config=config.lasting() | {"z": info.z},
+        stated_config=config.lasting() | {"z": info.z},
         container=container,
-        codec="copy" if all(way.copies for way in ways) else codec_name(config),
+        codec="copy" if all(recipe.copies for recipe in recipes) else codec_name(config),
         overview=config.codec.overview != "none",
         background=_background(info, config, glass),
         big=info.big
@@ -101,7 +93,7 @@ def plan_conversion(
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container, glass, images, ways, levels)),
+        notes=tuple(_notes(info, config, container, glass, images, recipes, levels)),
         model=None if model is None else {**model, "embedded": config.codec.embed_model},
     )
 
@@ -110,22 +102,22 @@ def _levels(
     info: SlideInfo,
     config: ConversionConfig,
     glass: Glass | None,
-    ways: list[Way],
+    recipes: list[Recipe],
     unproved: frozenset[int],
 ) -> list[LevelPlan]:
     plans: list[LevelPlan] = []
     for source_level, reduction in _sources(info, config, unproved):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
-        way = ways[source_level] if reduction == 1 else added_way(config)
-        tile = tile_size(info, level, way)
+        recipe = recipes[source_level] if reduction == 1 else added_recipe(config)
+        tile = tile_size(info, level, recipe)
         grid = TileGrid(size, tile)
         kinds = (
             None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
         )
-        actions = _actions(kinds, grid, way.action, paints=not config.codec.lossless or reduction > 1)
-        if way.action is not TileAction.ENCODE:
-            actions = _left_absent(actions, level, way.action)
+        actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
+        if recipe.action is not TileAction.ENCODE:
+            actions = _left_absent(actions, level, recipe.action)
         if grid == level.grid:
             actions = _left_blank(actions, level)
         if config.glass.fill == "empty":
@@ -137,10 +129,7 @@ def _levels(
                 tile=tile,
                 source_level=source_level,
                 reduction=reduction,
-                codec=way.codec,
-                options=way.options,
-                encoding=way.encoding,
-                shown=way.shown,
+                recipes=(recipe,),
                 actions=actions,
             )
         )
@@ -268,7 +257,7 @@ def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
         encoded = level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE)
         if level.encoding.compression == _UNCOMPRESSED:
             total += encoded * level.tile.width * level.tile.height * 3
-        if isinstance(slide, TiffSlide) and level.count(TileAction.COPY):
+        if level.count(TileAction.COPY):
             copied = level.actions.reshape(-1) == TileAction.COPY.value
             total += distinct_bytes(slide.tile_ranges(level.source_level)[copied])
     return total
@@ -308,16 +297,16 @@ def _notes(
     container: str,
     glass: Glass | None,
     images: tuple[str, ...],
-    ways: list[Way],
+    recipes: list[Recipe],
     levels: tuple[LevelPlan, ...],
 ) -> list[str]:
     notes = []
-    if config.codec.name == "auto" and ways[0].copies and config.codec.options:
+    if config.codec.name == "auto" and recipes[0].copies and config.codec.options:
         unused = ", ".join(config.codec.options)
         notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
-    if config.codec.lossless and any(way.copies for way in ways) and config.codec.overview == "none":
-        copied = ", ".join(str(number) for number, way in enumerate(ways) if way.copies)
-        notes.append(f"tiles of level {copied} stay as they are: this road would not make them smaller")
+    if config.codec.lossless and any(recipe.copies for recipe in recipes) and config.codec.overview == "none":
+        copied = ", ".join(str(number) for number, recipe in enumerate(recipes) if recipe.copies)
+        notes.append(f"tiles of level {copied} stay as they are: repacking would not make them smaller")
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
     if config.glass.fill != "keep" and plausible_mpp(info) is None:

@@ -11,14 +11,15 @@ from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.digest import conversion_digest, model_codec, tissue_sha256
 from wsicomp.conversion.planning import Glass, plan_conversion
-from wsicomp.conversion.tile_stream import Whitening
+from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
 from wsicomp.deidentification.deidentify import Nameless, nameless
 from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.progress import Stages
-from wsicomp.slide import Slide, SlideInfo
+from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
 from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, told_once
 
@@ -35,14 +36,14 @@ class Known:
 class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
-    `nameless` is None where names stay, `findings` and `whitening` where glass does. `embedded_model` is what
+    `nameless` is None where names stay, `findings` and `paint` where glass does. `embedded_model` is what
     the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
     keeps one that not every machine has.
     """
 
     plan: ConversionPlan
     findings: Findings | None = None
-    whitening: Whitening | None = None
+    paint: GlassPaint | None = None
     nameless: Nameless | None = None
     embedded_model: bytes | None = None
     kept_model: str | None = None
@@ -80,14 +81,14 @@ def prepare(
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     if config.glass.fill == "keep":
         plan = _planned(info, identity, digest, config, None, shrinking, model, without)
-        plan = _told(plan, misread, slide)
+        plan = _noted(plan, misread, slide)
         return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.survey, findings.color, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
-    plan = _told(plan, misread, slide)
-    whitening = Whitening(findings.mask, findings.survey.found, plan.background)
-    return Prepared(plan, findings, whitening, without, embedded, kept)
+    plan = _noted(plan, misread, slide)
+    paint = GlassPaint(findings.mask, findings.survey.found, plan.background)
+    return Prepared(plan, findings, paint, without, embedded, kept)
 
 
 def _planned(
@@ -106,7 +107,7 @@ def _planned(
     return replace(plan, notes=(*plan.notes, *without.notes))
 
 
-def _told(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
+def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
     """The plan with a note where others show the source otherwise than we read it.
 
     Raises:
@@ -116,7 +117,7 @@ def _told(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> Co
     carries = all(
         level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE) == 0 for level in plan.levels
     )
-    if any(one.is_ours_alone for one in misread) and not (carries and plan.config["glass"] == "keep"):
+    if any(one.is_ours_alone for one in misread) and not (carries and plan.keeps_glass):
         message = f"{notes[0]}; wrong pixels would be written: take codec copy with glass keep, and report it"
         raise SlideReadError(message, slide.info.path)
     return replace(plan, notes=(*plan.notes, *notes))
@@ -155,7 +156,7 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
     values = json.loads(json.dumps(plan.to_json()))
     for level in values["levels"]:
         del level["actions"]
-    by_pixels = ("notes", "big", *(["background"] if plan.config["background"] == "auto" else []))
+    by_pixels = ("notes", "big", *(["background"] if plan.background_from_slide else []))
     return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
 
 
@@ -175,7 +176,7 @@ def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | Non
 
 
 def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
-    """Which levels the lossless road makes smaller, by a few of their tiles; none where it is not taken."""
+    """Which levels repacking without loss makes smaller, by a few of their tiles; none if it is not asked."""
     if not config.codec.lossless:
         return ()
     return levels_that_shrink(slide, create_transcoder(config.codec.name, config.codec.restorable))

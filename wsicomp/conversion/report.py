@@ -15,14 +15,12 @@ import numpy as np
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.compatibility import opens_in
-from wsicomp.formats.converted.guard_statistics import Guarded, GuardStatistics
-from wsicomp.formats.converted.provenance import LevelRecord, Provenance
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated
-from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import Stages
+from wsicomp.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
@@ -34,19 +32,34 @@ _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
-class GuardedReport(GuardStatistics[int]):
-    """The statistics of a guarded codec on one level, with the tiles that fell back by their places."""
+class GuardedReport(GuardFigures):
+    """What a guarded codec made of a level's tiles, or of those of a recipe."""
 
+    fell_back: int
+    """How many tiles were not true enough at any quality, and are by another codec."""
     fell_back_tiles: tuple[str, ...]
+    """Their places."""
+
+
+@dataclass(frozen=True)
+class RecipeReport:
+    """What came of the tiles of one recipe."""
+
+    codec: str
+    options: Mapping[str, Any]
+    tiles: int
+    """Those that are neither blank nor empty."""
+    guarded: GuardedReport | None
+    """As of the level."""
 
 
 @dataclass(frozen=True)
 class LevelReport:
-    """How many tiles of a level came to be in which way.
+    """How many tiles of a level came to be how.
 
     `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
     background; `encoded` also counts what was to be carried and had to be encoded anew to name nobody.
-    `guarded` is None where the codec has no guard.
+    `guarded` is None where the codec has no guard. `recipes` are told of a level that has several.
     """
 
     width: int
@@ -60,6 +73,14 @@ class LevelReport:
     blank: int
     empty: int
     guarded: GuardedReport | None = None
+    recipes: tuple[RecipeReport, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, by the same names."""
+        values = asdict(self)
+        if not self.recipes:
+            del values["recipes"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -104,7 +125,7 @@ class ConversionReport:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, by the same names."""
-        return asdict(self)
+        return asdict(self) | {"levels": [level.to_json() for level in self.levels]}
 
 
 def describe_conversion(
@@ -175,7 +196,7 @@ def reason_to_look(provenance: Provenance) -> str:
 
 def planned_look(plan: ConversionPlan) -> str:
     """Why a person should look at what a plan would make, by its tiles alone; or ""."""
-    if plan.config["glass"] == "keep":
+    if plan.keeps_glass:
         return ""
     kept, painted = kept_and_painted(plan.levels[0])
     return look_reason(1.0, 1 - kept - painted)
@@ -275,10 +296,9 @@ def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
     """Of a source that is far larger than what its archive holds, as one of holes is."""
     if provenance.restoration is None:
         return
-    with closing(open_tiff(target)) as slide:
+    with closing(open_converted(target)) as slide:
         try:
-            if isinstance(slide, ConvertedSlide):
-                check_stated(slide)
+            check_stated(slide)
         except SlideReadError as exc:
             yield f"it needs wsicomp restore --trust, and wsicomp verify does not pass it: {exc.message}"
 
@@ -300,11 +320,22 @@ def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
         whitened=counts[TileAction.MASK_AND_ENCODE],
         blank=counts[TileAction.BLANK],
         empty=counts[TileAction.EMPTY],
-        guarded=None if record.guarded is None else _describe_guarded(level, record.guarded),
+        guarded=_describe_guarded(level, record.guarded),
+        recipes=tuple(_describe_recipes(level, record)) if level.chosen is not None else (),
     )
 
 
-def _describe_guarded(level: LevelPlan, guarded: Guarded) -> GuardedReport:
+def _describe_recipes(level: LevelPlan, record: LevelRecord) -> Iterator[RecipeReport]:
+    is_own = ~np.isin(level.actions, _REMOVED)
+    for number, recipe in enumerate(level.recipes):
+        tiles = int((is_own & level.takes(number)).sum())
+        guarded = _describe_guarded(level, record.guarded_of(number))
+        yield RecipeReport(recipe.codec, dict(recipe.options), tiles, guarded)
+
+
+def _describe_guarded(level: LevelPlan, guarded: Guarded | None) -> GuardedReport | None:
+    if guarded is None:
+        return None
     columns = level.grid.columns
     places = [TileIndex(level.number, number % columns, number // columns) for number in guarded.fell_back]
     counts = {"fell_back": len(places), "fell_back_tiles": tuple(map(str, places))}

@@ -11,18 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.base import Encoded, ModelCodec
+from wsicomp.codecs.base import Encoded, ModelCodec, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import copy_obstacle, create_codec, create_transcoder, encode_tiles
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile, continued
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, Outcome
 from wsicomp.formats.resample import read_reduced_tile
-from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.slide import EncodedTile, Pixels, Slide
+from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.tissue.mask import TissueMask
 
 _CELL_PX = 16
@@ -32,8 +32,8 @@ _LEAST_GAP = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class Whitening:
-    """How the glass of a mixed tile becomes background: the mask with its margin, and the guard's finds."""
+class GlassPaint:
+    """Paints the glass of a mixed tile: what neither the mask with its margin nor the guard's finds hold."""
 
     mask: TissueMask
     found: TissueMask
@@ -72,24 +72,24 @@ def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Manner:
+class StreamOptions:
     """What holds for every tile of a conversion.
 
     `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
     their very bytes; `nameless` leaves out of tiles all but their pictures.
     """
 
-    whitening: Whitening | None = None
+    paint: GlassPaint | None = None
     strict: bool = False
     exact: bool = False
     nameless: bool = False
 
 
-TileStream: TypeAlias = Callable[[Slide, LevelPlan, Manner, int], Generator[MadeTile]]
+TileStream: TypeAlias = Callable[[Slide, LevelPlan, StreamOptions, int], Generator[MadeTile]]
 """What makes the tiles of a level, in raster order: `stream_level`, or what stands in for it."""
 
 
-def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) -> Generator[MadeTile]:
+def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:
     """Every tile in raster order.
 
     Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker; fewer of large
@@ -98,7 +98,7 @@ def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) ->
     Raises:
         SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
     """
-    make = TileMaker(slide, plan, manner)
+    make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
 
     with closing(ordered_map(make.tiles, indices, workers_for(plan.tile, workers))) as batches:
@@ -109,9 +109,10 @@ def stream_level(slide: Slide, plan: LevelPlan, manner: Manner, workers: int) ->
 class _ToEncode(NamedTuple):
     """A tile's pixels, all but encoded: as they are, and with their glass painted where that is wanted.
 
-    `source` is the tile as its slide stores it, if these are its pixels.
+    `recipe` is the number of its recipe, `source` the tile as its slide stores it, if these are its pixels.
     """
 
+    recipe: int
     pixels: Pixels
     outcome: Outcome
     source: EncodedTile | None
@@ -119,7 +120,7 @@ class _ToEncode(NamedTuple):
     painted: Pixels | None = None
 
     @property
-    def ways(self) -> list[tuple[Pixels, EncodedTile | None]]:
+    def versions(self) -> list[tuple[Pixels, EncodedTile | None]]:
         """What is to be encoded, in the order that `done` takes."""
         plain = [(self.pixels, self.source)]
         return plain if self.painted is None else [*plain, (self.painted, None)]
@@ -134,8 +135,6 @@ class _ToEncode(NamedTuple):
 
 def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
     """The first tile that is stored in the same place, of each tile of a level that does not stand alone."""
-    if not isinstance(slide, TiffSlide):
-        return {}
     ranges = slide.tile_ranges(plan.source_level)
     _, first, inverse, counts = np.unique(
         ranges[:, 0], return_index=True, return_inverse=True, return_counts=True
@@ -144,20 +143,32 @@ def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
     return dict(zip(shared.tolist(), first[inverse[shared]].tolist(), strict=True))
 
 
+class _Tools(NamedTuple):
+    """What makes the tiles of a recipe: the one that their actions need, or neither of both."""
+
+    codec: TileCodec | None = None
+    transcoder: TileTranscoder | None = None
+
+    @classmethod
+    def of(cls, plan: LevelPlan, number: int, exact: bool) -> _Tools:
+        recipe, actions = plan.recipes[number], plan.actions_of(number)
+        if TileAction.TRANSCODE in actions:
+            return cls(transcoder=create_transcoder(recipe.codec, exact))
+        if actions & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}:
+            return cls(create_codec(recipe.codec, recipe.options))
+        return cls()
+
+
 class TileMaker:
     """Makes the tiles of one level, each from its index alone."""
 
-    def __init__(self, slide: Slide, plan: LevelPlan, manner: Manner) -> None:
+    def __init__(self, slide: Slide, plan: LevelPlan, options: StreamOptions) -> None:
         self._slide = slide
         self._plan = plan
-        self._manner = manner
+        self._options = options
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
         self._twins = _twins(slide, plan) if self._keeps_tiles else {}
-        self._codec = self._transcoder = None
-        if plan.count(TileAction.TRANSCODE):
-            self._transcoder = create_transcoder(plan.codec, manner.exact)
-        elif plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE):
-            self._codec = create_codec(plan.codec, plan.options)
+        self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """What the plan says of each; those to encode go through the codec together."""
@@ -173,17 +184,27 @@ class TileMaker:
         pending = [tile for tile in found if isinstance(tile, _ToEncode)]
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
-        assert self._codec is not None, "a level with tiles to encode has a codec"
-        pixels, sources = zip(*(way for tile in pending for way in tile.ways), strict=True)
-        shown = [tile.shown for tile in pending for _ in tile.ways]
-        encoded = iter(encode_tiles(self._codec, pixels, sources, shown))
+        encoded = {
+            number: iter(self._encoded(number, [tile for tile in pending if tile.recipe == number]))
+            for number in {tile.recipe for tile in pending}
+        }
         return [
-            tile if isinstance(tile, MadeTile) else tile.done([next(encoded) for _ in tile.ways])
+            tile
+            if isinstance(tile, MadeTile)
+            else tile.done([next(encoded[tile.recipe]) for _ in tile.versions])
             for tile in found
         ]
 
+    def _encoded(self, recipe: int, pending: Sequence[_ToEncode]) -> list[Encoded]:
+        """Return all versions of tiles that have one recipe, encoded together."""
+        codec = self._tools[recipe].codec
+        assert codec is not None, "a recipe by which tiles are encoded has a codec"
+        pixels, sources = zip(*(version for tile in pending for version in tile.versions), strict=True)
+        shown = [tile.shown for tile in pending for _ in tile.versions]
+        return encode_tiles(codec, pixels, sources, shown)
+
     def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
-        action = TileAction(self._plan.actions[index.row, index.column])
+        action = self._plan.action(index)
         if action is TileAction.BLANK:
             return MadeTile(None)
         if action is TileAction.EMPTY:
@@ -196,40 +217,45 @@ class TileMaker:
         try:
             tile = self._slide.read_encoded_tile(index)
         except TileReadError:
-            if self._manner.strict:
+            if self._options.strict:
                 raise
             return MadeTile(None, Outcome.LOST)
-        if self._transcoder is None and (obstacle := copy_obstacle(tile, self._plan.shown)):
+        transcoder, shown = self._transcoder(index), self._plan.recipe(index).shown
+        if transcoder is None and (obstacle := copy_obstacle(tile, shown)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
-        if self._manner.strict:
+        if self._options.strict:
             self._slide.read_tile_eighth(index)
-        if self._manner.nameless:
+        if self._options.nameless:
             return self._without_words(index, tile)
-        if self._transcoder is None:
+        if transcoder is None:
             return MadeTile(tile.data)
-        packed = self._transcoder.transcode(tile)
+        packed = transcoder.transcode(tile)
         if packed is None:
-            return MadeTile(self._transcoder.keep(tile), Outcome.KEPT)
-        is_sound = self._manner.strict or self._decodes(index)  # strict has looked already
+            return MadeTile(transcoder.keep(tile), Outcome.KEPT)
+        is_sound = self._options.strict or self._decodes(index)  # strict has looked already
         return MadeTile(packed, Outcome.AS_PLANNED if is_sound else Outcome.FLAWED)
 
     def _without_words(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
         """A carried tile with nothing but its picture, and that no larger than the level."""
         shown = self._plan.grid.region(index.column, index.row).size
         try:
-            found = carried_tile(tile, self._plan.shown, shown)
+            found = carried_tile(tile, self._plan.recipe(index).shown, shown)
         except (ValueError, RuntimeError, OSError):
-            if self._manner.strict:
+            if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
             return MadeTile(None, Outcome.LOST)
         outcome = Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED
-        if self._transcoder is None:
+        transcoder = self._transcoder(index)
+        if transcoder is None:
             return MadeTile(found.tile.data, outcome, renewed=found.is_anew)
-        packed = self._transcoder.transcode(found.tile)
+        packed = transcoder.transcode(found.tile)
         if packed is None:
-            return MadeTile(self._transcoder.keep(found.tile), Outcome.KEPT, renewed=found.is_anew)
+            return MadeTile(transcoder.keep(found.tile), Outcome.KEPT, renewed=found.is_anew)
         return MadeTile(packed, outcome, renewed=found.is_anew)
+
+    def _transcoder(self, index: TileIndex) -> TileTranscoder | None:
+        return self._tools[self._plan.recipe_number(index)].transcoder
 
     def _decodes(self, index: TileIndex) -> bool:
         """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
@@ -244,25 +270,27 @@ class TileMaker:
         try:
             pixels = self._pixels(index)
         except TileReadError as exc:
-            if self._manner.strict:
+            if self._options.strict:
                 raise
             if not isinstance(exc, DamagedTileError):
                 return MadeTile(None, Outcome.LOST)
             pixels, outcome = exc.pixels, Outcome.FLAWED
-        whitening, painted = self._manner.whitening, None
-        if action is TileAction.MASK_AND_ENCODE and whitening is not None:
-            painted = whitening.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
+        paint, painted = self._options.paint, None
+        if action is TileAction.MASK_AND_ENCODE and paint is not None:
+            painted = paint.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
         shown = self._plan.grid.region(index.column, index.row).size
-        if self._manner.nameless:
+        if self._options.nameless:
             pixels = continued(pixels, shown)
             painted = None if painted is None else continued(painted, shown)
-        return _ToEncode(pixels, outcome, self._unchanged(index, outcome), shown, painted)
+        recipe = self._plan.recipe_number(index)
+        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), shown, painted)
 
     def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
-        if not isinstance(self._codec, ModelCodec) or not self._keeps_tiles:
+        codec = self._tools[self._plan.recipe_number(index)].codec
+        if not isinstance(codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if outcome is not Outcome.AS_PLANNED or self._manner.nameless:
+        if outcome is not Outcome.AS_PLANNED or self._options.nameless:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)

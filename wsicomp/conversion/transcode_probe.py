@@ -1,4 +1,4 @@
-"""Trying a lossless road on a few tiles of each level before a level is planned to take it."""
+"""Transcodes a few tiles of each level before a level is planned to be transcoded."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from wsicomp.codecs.base import TileTranscoder
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import TileIndex
-from wsicomp.slide import Slide
 
 _SAMPLES = 8
 _WORTHWHILE = 0.98
 
 
 def levels_that_shrink(slide: Slide, transcoder: TileTranscoder) -> tuple[bool, ...]:
-    """For each level of the source, whether the road makes 8 of its tiles at least 2 % smaller in all."""
+    """Return of each level whether transcoding makes 8 of its tiles at least 2 % smaller in all."""
     return tuple(_shrinks(slide, number, transcoder) for number in range(len(slide.info.levels)))
 
 
@@ -32,5 +32,5 @@ def _shrinks(slide: Slide, number: int, transcoder: TileTranscoder) -> bool:
         if tile.data:
             before += len(tile.data)
             after += len(transcoder.transcode(tile) or transcoder.keep(tile))
-    # A level without tiles takes any road; on this one a generic TIFF can be without them too.
+    # A level without tiles can be kept or transcoded; transcoded, a generic TIFF can be without them too.
     return not before or after < before * _WORTHWHILE

@@ -17,18 +17,10 @@ from wsicomp.codecs.pixels import PartlyDecodedError
 from wsicomp.codecs.registry import decode_tile, encode_alike, without_text
 from wsicomp.deidentification.proved_levels import unproved_levels
 from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.slide import (
-    JPEG,
-    YCBCR,
-    AssociatedImage,
-    EncodedTile,
-    Pixels,
-    Slide,
-    SlideInfo,
-    TileEncoding,
-)
+from wsicomp.slide import JPEG, YCBCR, AssociatedImage, EncodedTile, Pixels, SlideInfo, TileEncoding
 
 _TRIED = 16
 _BEYOND_TOLERANCE, _FAR_TOLERANCE = 12, 4

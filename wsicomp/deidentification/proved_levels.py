@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.errors import TileReadError
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import Pixels
 
 _EIGHTH = 8
 _WINDOW_PX = 16

@@ -11,7 +11,6 @@ from typing import Any
 
 from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import compression_info
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
 from wsicomp.plan import TileAction
@@ -101,7 +100,8 @@ def opens_in(found: Sequence[ReaderVerdict]) -> str:
 
 
 def _facts(slide: TiffSlide) -> _Facts:
-    if not isinstance(slide, ConvertedSlide):
+    provenance = slide.provenance
+    if provenance is None:
         levels = slide.info.levels
         stored = _compressions(level.encoding for level in levels if level.encoding)
         absent = sum(len(level.absent) for level in levels)
@@ -121,7 +121,6 @@ def _facts(slide: TiffSlide) -> _Facts:
             not all(level.absent for level in levels),
             _holds_rgb([level.encoding for level in levels]),
         )
-    provenance = slide.provenance
     plan = provenance.plan
     return _Facts(
         plan.container == "svs",
@@ -134,14 +133,18 @@ def _facts(slide: TiffSlide) -> _Facts:
             for level, record in zip(plan.levels, provenance.levels, strict=True)
             if level.encoding.compression == JPEGXL
         ),
-        any(level.shown.compression == JPEG != level.encoding.compression for level in plan.levels),
+        any(
+            recipe.shown.compression == JPEG != recipe.encoding.compression
+            for level in plan.levels
+            for recipe in level.recipes
+        ),
         "" if plan.model is None else _model_text(plan.model),
         plan.big,
         len(plan.levels),
         "thumbnail" in plan.images,
         _plain_is_low([(level.shown, level.size, level.tile) for level in plan.navigable]),
         not all(level.count(TileAction.EMPTY) for level in plan.navigable),
-        _holds_rgb([level.shown for level in plan.levels]),
+        _holds_rgb([recipe.shown for level in plan.levels for recipe in level.recipes]),
     )
 
 

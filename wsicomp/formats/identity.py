@@ -8,12 +8,11 @@ from pathlib import Path
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.inputs import check_file, reason
 from wsicomp.plan import SourceIdentity
 from wsicomp.progress import StageProgress, untold
-from wsicomp.slide import Slide
 
 _BLOCK_BYTES = 1 << 20
 
@@ -21,7 +20,7 @@ _BLOCK_BYTES = 1 << 20
 def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = untold) -> SourceIdentity:
     """Name, size and SHA-256 of a source, and what it was made from; no name where none is wanted."""
     path, origin = slide.info.path, None
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         behind = slide.provenance.plan.source
         origin = behind.origin_sha256 or behind.sha256
     name = None if config.output.deidentify else path.name

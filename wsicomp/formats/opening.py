@@ -10,7 +10,7 @@ import numpy as np
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.formats.converted.provenance import Provenance
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.slide_files import check_parts
@@ -19,7 +19,8 @@ from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.reader import PixelKind, TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.inputs import check_file, reason
-from wsicomp.slide import Slide, SlideInfo
+from wsicomp.provenance import Provenance
+from wsicomp.slide import SlideInfo
 from wsicomp.version import PROGRAM
 
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
@@ -51,6 +52,19 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     except SlideReadError as exc:
         raise type(exc)(exc.message, path, exc.place) from exc
     return TiffSlide(path, directories, z)
+
+
+def open_converted(path: Path) -> ConvertedSlide:
+    """Open a file that wsicomp wrote.
+
+    Raises:
+        SlideReadError: wsicomp did not write it; or as `open_slide`.
+    """
+    slide = open_tiff(path)
+    if not isinstance(slide, ConvertedSlide):
+        slide.close()
+        raise SlideReadError("does not say what it was made from: wsicomp did not write it", path)
+    return slide
 
 
 def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
@@ -98,8 +112,8 @@ def open_source(path: Path, converted: Path) -> Slide:
     slide = open_slide(path, any_plane=True)
     z = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
-        z = made.info.z if isinstance(made, ConvertedSlide) else None
-    if z is None or isinstance(slide, ConvertedSlide):
+        z = made.info.z if made.provenance is not None else None
+    if z is None or slide.provenance is not None:
         return slide
     slide.close()
     return open_slide(path, z)

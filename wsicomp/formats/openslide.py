@@ -18,13 +18,14 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.pixels import eighth
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.forks import ForkLock
+from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
 from wsicomp.formats.safe_openslide import opened
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.limits import budget_bytes
-from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
@@ -34,7 +35,7 @@ _UNKNOWN = ("label", "macro")
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
-class OpenSlideSlide:
+class OpenSlideSlide(PixelsOnly):
     """A slide as OpenSlide shows it, transparent pixels laid on white.
 
     Levels show their own pixels, also where OpenSlide would interpolate between them: those of a DICOM slide
@@ -42,6 +43,8 @@ class OpenSlideSlide:
     `may_be` what an image beside the levels could be too: one that it does not name may be any. With
     `opaque` a transparent pixel is refused, for what was no alpha may have been taken for it.
     """
+
+    is_by_openslide = True
 
     def __init__(
         self,
@@ -71,15 +74,6 @@ class OpenSlideSlide:
         except BaseException:
             self._files.close()
             raise
-
-    @property
-    def info(self) -> SlideInfo:
-        """What the file says of itself, in OpenSlide's properties."""
-        return self._info
-
-    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Always raises `SlideReadError`: OpenSlide hands out pixels alone."""
-        raise SlideReadError("has no encoded tiles that can be copied", self._info.path, str(index))
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels; beyond the level's edge they are white."""

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.formats.base import PixelsOnly
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.inputs import check_file, reason
-from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
+from wsicomp.slide import Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """What `open_picture` reads, in lower case."""
@@ -38,7 +39,7 @@ _TILE_PX = 256
 _EIGHTH = 8
 
 
-class PictureSlide:
+class PictureSlide(PixelsOnly):
     """Pixels in memory, (rows, columns, 3) uint8 RGB, that answer as a slide of one level does."""
 
     def __init__(self, path: Path, pixels: Pixels, mpp: float | None, tile_px: int = _TILE_PX) -> None:
@@ -49,19 +50,6 @@ class PictureSlide:
         self._info = SlideInfo(
             path, "picture", (Level(size, self._tile, 1.0),), scale, None, None, "", {}, {}
         )
-
-    @property
-    def info(self) -> SlideInfo:
-        """One level, and the um per px that was given."""
-        return self._info
-
-    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """There are none.
-
-        Raises:
-            SlideReadError: always.
-        """
-        raise SlideReadError("a plain picture has no encoded tiles", self._info.path, str(index))
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A tile's pixels; white past the picture's edge."""

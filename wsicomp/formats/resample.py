@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from wsicomp.errors import DamagedTileError, TileReadError
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, parts_of_tiles
 from wsicomp.plan import LevelPlan
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import Pixels
 
 _READ_PX = 2048
 

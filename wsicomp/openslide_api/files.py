@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.slide_files import check_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.openslide_api.errors import (
     SlideArgumentError,
     SlideFormatError,
@@ -46,7 +46,7 @@ def path_of(filename: Filename) -> Path:
     return Path(name)
 
 
-def open_own(path: Path) -> ConvertedSlide | None:
+def open_own(path: Path) -> TiffSlide | None:
     """A file that wsicomp wrote; None for any other file.
 
     Raises:
@@ -56,7 +56,7 @@ def open_own(path: Path) -> ConvertedSlide | None:
     if not _may_be_ours(path):
         return None
     slide = open_tiff(path)
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         return slide
     slide.close()
     return None

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 from openslide import PROPERTY_NAME_QUICKHASH1
 
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.slide import AssociatedImage, SlideInfo
@@ -26,7 +25,7 @@ def openslide_properties(slide: TiffSlide) -> dict[str, str]:
         found = quickhash(slide)
         recorded.pop(PROPERTY_NAME_QUICKHASH1, None)
         recorded |= {} if found is None else {PROPERTY_NAME_QUICKHASH1: found}
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         if not _has_the_levels(slide.info, recorded):
             recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
         shown = tuple(f"{_IMAGES}{name}." for name in shown_images(slide))
@@ -41,7 +40,7 @@ def _has_the_source_s_hash(slide: TiffSlide) -> bool:
     Where it is not, a file has the quickhash that OpenSlide makes of the file itself.
     """
     shown = "openslide.level-count" in slide.info.properties
-    return shown and isinstance(slide, ConvertedSlide) and slide.shows_every_pixel
+    return shown and slide.provenance is not None and slide.provenance.shows_every_pixel
 
 
 def icc_size_property(image: str) -> str:
@@ -57,8 +56,8 @@ def shown_images(slide: TiffSlide) -> Mapping[str, AssociatedImage | None]:
     damaged.
     """
     images: dict[str, AssociatedImage | None] = dict(slide.info.associated_images)
-    if isinstance(slide, ConvertedSlide):
-        images |= dict.fromkeys(slide.damaged_images)
+    if slide.provenance is not None:
+        images |= dict.fromkeys(name for name in slide.provenance.plan.images if name not in images)
         if slide.provenance.plan.container == "svs":
             return dict(sorted(images.items()))
     images = dict(sorted(images.items()))

@@ -19,7 +19,6 @@ from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.forks import ForkLock, fork_safe_property
-from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import budget_bytes, workers_for
@@ -29,7 +28,6 @@ from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, S
 from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import associated_image_map, property_map
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
-from wsicomp.plan import TileAction
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_CANVAS_PX = 4096
@@ -218,16 +216,15 @@ class WsicompSlide(AbstractSlide):
                 for index, tile in zip(indices, cached, strict=True)
             )
         slide = self._slide
-        if isinstance(slide, ConvertedSlide) and slide.is_neural(level):
-            return self._tiles_at_once(slide, indices, cached)
+        if slide.is_neural(level):
+            return self._tiles_at_once(indices, cached)
         if workers_for(slide.info.levels[level].tile, 2) < 2:
             return map(self._tile, indices)
         return _executor().map(self._tile, indices)
 
-    def _tiles_at_once(
-        self, slide: ConvertedSlide, indices: list[TileIndex], cached: list[Pixels | None]
-    ) -> Iterator[Pixels]:
+    def _tiles_at_once(self, indices: list[TileIndex], cached: list[Pixels | None]) -> Iterator[Pixels]:
         """Those that are not in the cache, decoded together."""
+        slide = self._slide
         missing = [
             index
             for index, tile in zip(indices, cached, strict=True)
@@ -303,12 +300,7 @@ def _whole(*values: Any) -> list[int]:
 
 def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
     """Whether nothing is stored for a tile, and OpenSlide shows nothing there."""
-    if slide.draws_absent_tiles and index.level:
-        return False
-    if isinstance(slide, ConvertedSlide):
-        return slide.action(index) is TileAction.EMPTY
-    number = index.row * slide.info.levels[index.level].grid.columns + index.column
-    return not slide.tile_ranges(index.level)[number, 1]
+    return not (slide.draws_absent_tiles and index.level) and slide.is_absent(index)
 
 
 _shared_executor: ThreadPoolExecutor | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsicomp.config import ConversionConfig
+from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
-from wsicomp.slide import Slide
 from wsicomp.tissue.filler import find_filler, without_filler
 from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask

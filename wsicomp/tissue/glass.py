@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import TileReadError
-from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.limits import workers_for
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Level, Pixels, Slide, SlideInfo
+from wsicomp.slide import Level, Pixels, SlideInfo
 from wsicomp.tissue.filler import Filler
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 from wsicomp.tissue.overview import Overview
@@ -541,7 +541,7 @@ def _doubtful(slide: Slide, kinds: list[NDArray[np.uint8]]) -> list[NDArray[np.b
     """Which tiles are looked at; pure white, as tiles without bytes are shown, holds nothing."""
     doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
     for number, flags in enumerate(doubtful):
-        if isinstance(slide, TiffSlide) and slide.shows_absent_white(number):
+        if slide.shows_absent_white(number):
             flags.reshape(-1)[list(slide.info.levels[number].absent)] = False
     return doubtful
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from wsicomp.concurrency import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
-from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
 from wsicomp.limits import workers_for
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Level, Pixels, Slide
+from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.scale import box_reduced
 
 _SMALLEST_SIDE_PX = 1024
@@ -90,8 +90,6 @@ def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress
 
 def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Region]:
     """Of each block that shows the same as one before it, the first that does."""
-    if not isinstance(slide, TiffSlide):
-        return {}
     first: dict[bytes, Region] = {}
     twins = {}
     for block in blocks:

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from wsicomp.errors import ConfigError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.stated_scale import power_of
 from wsicomp.geometry import Region, Size
-from wsicomp.slide import Pixels, Slide, SlideInfo
+from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.tissue.mask import MOST_MASK_PIXELS
 
 MPP_AT_1X = 10.0

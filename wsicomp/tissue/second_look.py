@@ -13,9 +13,10 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.progress import untold
-from wsicomp.slide import Level, Pixels, Slide
+from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.filler import Filler, find_filler
 from wsicomp.tissue.glass import GlassGuard, fit_glass_color
 from wsicomp.tissue.mask import TissueMask

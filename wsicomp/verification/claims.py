@@ -8,21 +8,21 @@ asked for. What the tiles show is looked at elsewhere (`against`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from wsicomp.codecs.registry import create_codec, decode_tile, needs_model
 from wsicomp.deidentification.proved_levels import unproved_levels
 from wsicomp.errors import WsicompError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.associated_images import carried_image
-from wsicomp.formats.converted.provenance import LevelRecord, Provenance
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.slide import AssociatedImage, EncodedTile, Level, Slide, SlideInfo
+from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
+from wsicomp.provenance import Guarded, LevelRecord, Provenance
+from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.tolerance import floor_of
 
@@ -34,14 +34,14 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
-    left_out = unproved_levels(source, workers) if plan.config["deidentify"] else frozenset[int]()
+    left_out = unproved_levels(source, workers) if plan.deidentified else frozenset[int]()
     yield from _levels(plan, info, left_out)
     for level, record in zip(plan.levels, provenance.levels, strict=True):
         if level.source_level < len(info.levels):
             yield from _tiles(plan, level, record, info.levels[level.source_level])
     yield from _figures(plan, provenance.mask)
     yield from _images(slide, source)
-    if not plan.config["deidentify"]:
+    if not plan.deidentified:
         yield from _texts(slide, source, is_direct)
     if not is_direct:
         yield from _of_another(provenance)
@@ -72,7 +72,7 @@ def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -
 
 
 def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: Level) -> Iterator[Problem]:
-    """Letters that no plan of this level has, and options by which its codec cannot be had."""
+    """Letters that no plan of this level has, and recipes that none can follow."""
     place, letters = f"level {level.number}", level.actions.reshape(-1)
     is_same = level.reduction == 1 and level.tile == source.tile
     is_carried = np.isin(letters, _CARRIED)
@@ -85,38 +85,44 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
     empty = (letters == TileAction.EMPTY.value) & ~excused
     if is_same:
         empty[[*source.absent]] = False
-    if plan.config["glass"] == "keep" and (blank | empty).any():
+    if plan.keeps_glass and (blank | empty).any():
         count = int((blank | empty).sum())
         yield Problem("plan-differs", place, f"glass was kept, and yet {count} of its tiles are blank")
-    elif plan.config["glass"] != "empty" and empty.any():
+    elif not plan.empties_glass and empty.any():
         message = f"{int(empty.sum())} tiles are without bytes that the source has"
         yield Problem("plan-differs", place, message)
-    if plan.config["glass"] == "keep" and level.count(TileAction.MASK_AND_ENCODE):
+    if plan.keeps_glass and level.count(TileAction.MASK_AND_ENCODE):
         yield Problem("plan-differs", place, "glass was kept, and yet some of it was painted")
     kept = letters[list(record.kept)] if record.kept else letters[:0]
     if (kept != TileAction.TRANSCODE.value).any():
         yield Problem("plan-differs", place, "tiles are kept as in the source where none were packed")
     renewed = letters[list(record.renewed)] if record.renewed else letters[:0]
-    if record.renewed and not (plan.config["deidentify"] and np.isin(renewed, _CARRIED).all()):
+    if record.renewed and not (plan.deidentified and np.isin(renewed, _CARRIED).all()):
         yield Problem("plan-differs", place, "tiles are encoded anew that were not to be, or named nobody")
-    if level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE):
-        yield from _codec(level, record)
+    yield from _recipes(level, record)
 
 
-def _codec(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
+def _recipes(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
+    for number, recipe in enumerate(level.recipes):
+        if level.actions_of(number) & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}:
+            yield from _recipe(recipe, record.guarded_of(number), f"level {level.number}")
+
+
+def _recipe(recipe: Recipe, guarded: Guarded | None, place: str) -> Iterator[Problem]:
+    """Options by which a codec cannot be had."""
     try:
-        if not needs_model(level.codec):
-            create_codec(level.codec, level.options)
-        floor_of(level, record)
-        floor_of(level, replace(record, guarded=None))
+        if not needs_model(recipe.codec):
+            create_codec(recipe.codec, recipe.options)
+        floor_of(recipe, guarded)
+        floor_of(recipe, None)
     except (WsicompError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
-        found = f"codec {level.codec} has no such options ({exc})"
-        yield Problem("plan-differs", f"level {level.number}", found)
+        found = f"codec {recipe.codec} has no such options ({exc})"
+        yield Problem("plan-differs", place, found)
 
 
 def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterator[Problem]:
     """What a file says of its mask, by which it is decided whether a person has to look."""
-    if (mask is None) is not (plan.config["glass"] == "keep"):
+    if (mask is None) is not plan.keeps_glass:
         found = "no mask" if mask is None else "a mask, though glass was kept"
         yield Problem("plan-differs", "mask", f"{found}; expected one where glass was taken out")
     elif mask is not None:
@@ -130,10 +136,9 @@ def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterato
 def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
     """Associated images: none is left out unless that was asked, and those there are the source's."""
     plan, info = slide.provenance.plan, source.info
-    named = bool(plan.config["deidentify"])
-    unwanted = {name for name in ("label", "macro") if not plan.config.get(name, True)}
+    named = plan.deidentified
     for name, image in info.associated_images.items():
-        is_asked = named or bool({name, *image.may_be} & unwanted)
+        is_asked = named or bool({name, *image.may_be} & plan.unwanted_images)
         if name not in plan.images and not (is_asked and name in plan.dropped):
             why = "though nobody asked to leave it out" if not is_asked else "and the file does not say so"
             yield Problem("associated-missing", name, f"the source has it, the file has not, {why}")
@@ -167,7 +172,7 @@ def _fields(image: AssociatedImage) -> str:
 
 
 def _shown_properties(source: Slide) -> Mapping[str, str]:
-    if isinstance(source, ConvertedSlide):
+    if source.provenance is not None:
         return source.info.properties
     with shown_slide(source.info.path) as slide:
         return {} if slide is None else dict(slide.properties)

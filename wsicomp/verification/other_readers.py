@@ -20,10 +20,9 @@ from PIL import Image
 
 from wsicomp.errors import SlideReadError
 from wsicomp.forks import ForkLock
-from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
 from wsicomp.formats.openslide import Shown
-from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.slide import (
@@ -159,7 +158,7 @@ def _start(downsample: float, first: int, count: int) -> _Start:
 class StoredEyes:
     """A TIFF's tiles as others decode the bytes that it stores; of packed JPEG, the JPEG that comes back."""
 
-    def __init__(self, slide: TiffSlide) -> None:
+    def __init__(self, slide: Slide) -> None:
         self._slide = slide
 
     def look(self, level: int, region: Region) -> Look | None:
@@ -186,18 +185,15 @@ class StoredEyes:
         return pixels if pixels is not None and pixels.shape == (*size.shape, 3) else None
 
     def _stored(self, index: TileIndex) -> tuple[bytes, TileEncoding]:
-        if not isinstance(self._slide, ConvertedSlide):
-            tile = self._slide.read_encoded_tile(index)  # refuses tiles in planes or with alpha
-            return tile.data, tile.encoding
-        data = self._slide.read_stored(index)
-        plan = self._slide.provenance.plan.levels[index.level]
-        if self._slide.is_kept(index):
-            return data, plan.shown
-        is_packed = self._slide.action(index) is TileAction.TRANSCODE
-        if is_packed and plan.shown.compression == JPEG and plan.encoding.compression != JPEG:
-            whole = bytes(imagecodecs.jpegxl_decode_jpeg(data, numthreads=1))
-            return whole, TileEncoding(JPEG, plan.shown.photometric, plan.shown.subsampling)
-        return data, plan.encoding
+        tile = self._slide.stored_tile(index)  # refuses tiles in planes or with alpha
+        provenance = self._slide.provenance
+        plan = None if provenance is None else provenance.plan.levels[index.level]
+        if plan is not None and plan.action(index) is TileAction.TRANSCODE:
+            shown = plan.recipe(index).shown
+            if shown.compression == JPEG != tile.encoding.compression:
+                whole = bytes(imagecodecs.jpegxl_decode_jpeg(tile.data, numthreads=1))
+                return whole, TileEncoding(JPEG, shown.photometric, shown.subsampling)
+        return tile.data, tile.encoding
 
 
 def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels | None:

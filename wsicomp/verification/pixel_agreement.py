@@ -18,13 +18,13 @@ from wsicomp.codecs.registry import create_codec, is_guarded
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.converted.provenance import LevelRecord
-from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.slide import NEURAL, Pixels, Slide
+from wsicomp.plan import LevelPlan, Recipe, TileAction
+from wsicomp.provenance import LevelRecord
+from wsicomp.slide import NEURAL, Pixels
 from wsicomp.verification.other_readers import Look, StoredEyes, decoded_by_others, difference
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.reader_agreement import (
@@ -97,7 +97,7 @@ class _PixelCheck:
 
     def __init__(self, target: TiffSlide, source: Slide | None, stack: ExitStack) -> None:
         self._target = target
-        self._converted = target if isinstance(target, ConvertedSlide) else None
+        self._provenance = target.provenance
         self._eyes = opened_eyes(target, stack)
         self._stored = StoredEyes(target)
         self._source = None if source is None else SeenSource(source, stack)
@@ -109,7 +109,7 @@ class _PixelCheck:
         wanted[list(level.absent)] = False
         wanted[[*level.blank][1:]] = False  # all blank tiles are one
         most = regions_of(level.encoding)
-        if self._converted is not None:
+        if self._provenance is not None:
             plan, record = self._planned(number)
             letters = plan.actions.reshape(-1)
             wanted[letters == TileAction.EMPTY.value] = False
@@ -117,7 +117,7 @@ class _PixelCheck:
             wanted[blank[1:]] = False
             wanted[list(record.lost)] = False
             if plan.encoding.compression == NEURAL:
-                most = _NEURAL_REGIONS if self._converted.has_model else 0
+                most = _NEURAL_REGIONS if self._target.has_model else 0
             if plan.reduction > 1:
                 most = min(most, _REDUCED_REGIONS) if self._source is not None else most
         return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
@@ -140,7 +140,7 @@ class _PixelCheck:
         if shown is not None and not self._agree(index, mine, shown):
             found = difference(mine.at(shown), shown.pixels)
             return Problem("pixels-differ", str(index), f"{program} shows it {found}, off what wsicomp reads")
-        if self._source is None or self._converted is None:
+        if self._source is None or self._provenance is None:
             return None
         message = self._against_source(index, region, mine, shown, program)
         return None if message is None else Problem("pixels-differ", str(index), message)
@@ -162,9 +162,8 @@ class _PixelCheck:
         return by_decoders(found, subsampled, not shown.is_whole)
 
     def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:
-        assert self._converted is not None, "asked of our own files"
-        provenance = self._converted.provenance
-        return provenance.plan.levels[number], provenance.levels[number]
+        assert self._provenance is not None, "asked of our own files"
+        return self._provenance.plan.levels[number], self._provenance.levels[number]
 
     def _against_source(
         self, index: TileIndex, region: Region, mine: Look, shown: Look | None, program: str
@@ -172,13 +171,13 @@ class _PixelCheck:
         """What is wrong beside the source, in words."""
         assert self._source is not None, "there is something to compare with"
         plan, record = self._planned(index.level)
-        action = TileAction(plan.actions[index.row, index.column])
+        action = plan.action(index)
         if action is TileAction.BLANK:
             return None
         look = mine if shown is None else shown
         if plan.reduction > 1:
-            return self._against_reduced(plan, record, look)
-        if not self._is_lossless(plan, action):
+            return self._against_reduced(plan, record, index, look)
+        if not self._is_lossless(plan.recipe(index), action):
             return self._short(plan, record, index, look, program)
         quick = self._source.shown(plan.source_level, region) if program == OPENSLIDE else None
         if quick is not None and np.array_equal(quick.pixels, look.pixels):
@@ -213,11 +212,11 @@ class _PixelCheck:
         if truth is None or ends is None:
             return None
         here, there = ends
-        action = TileAction(plan.actions[index.row, index.column])
+        action = plan.action(index)
         kept = self._kept(here, action)
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
-        floor = floor_of(plan, record)
+        floor = floor_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
         tile = plan.grid.region(index.column, index.row).size
         tile_px = tile.width * tile.height
         short = floor.falls_short(there, here, kept, tile_px)
@@ -243,7 +242,7 @@ class _PixelCheck:
                 TileIndex(plan.source_level, index.column, index.row)
             ).copy()
             pixels[: region.height, : region.width] = truth.pixels
-            codec = create_codec(plan.codec, plan.options)
+            codec = create_codec(plan.recipe(index).codec, plan.recipe(index).options)
             honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
             if honest is not None:
                 there = Look(honest, region.x, region.y).at(look)
@@ -251,24 +250,24 @@ class _PixelCheck:
                 return bound.falls_short(there, look.pixels, kept, kept.size) is None
         return False
 
-    def _is_lossless(self, plan: LevelPlan, action: TileAction) -> bool:
+    def _is_lossless(self, recipe: Recipe, action: TileAction) -> bool:
         if action in (TileAction.COPY, TileAction.TRANSCODE):
             return True
-        if action is not TileAction.ENCODE or is_guarded(plan.codec):
+        if action is not TileAction.ENCODE or is_guarded(recipe.codec):
             return False
-        return create_codec(plan.codec, plan.options).lossless
+        return create_codec(recipe.codec, recipe.options).lossless
 
     def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
         """Whether a carried tile had to be encoded once more to name nobody, with the loss of that."""
         assert self._source is not None, "there is something to compare with"
-        assert self._converted is not None, "there is a plan"
-        if not self._converted.provenance.plan.config["deidentify"]:
+        assert self._provenance is not None, "there is a plan"
+        if not self._provenance.plan.deidentified:
             return False
         region = plan.grid.region(index.column, index.row)
         place = TileIndex(plan.source_level, index.column, index.row)
         with suppress(SlideReadError, ValueError, RuntimeError, OSError):
             tile = self._source.slide.read_encoded_tile(place)
-            return carried_tile(tile, plan.shown, region.size).is_anew
+            return carried_tile(tile, plan.recipe(index).shown, region.size).is_anew
         return False
 
     def _is_subsampled(self, plan: LevelPlan, region: Region) -> bool:
@@ -285,13 +284,15 @@ class _PixelCheck:
         """The pixels of a tile that were not painted: all, but for background and what rings beside it."""
         if action is TileAction.ENCODE:
             return np.ones(seen.shape[:2], bool)
-        assert self._converted is not None, "asked of our own files"
-        background = np.array(self._converted.provenance.plan.background, np.int16)
+        assert self._provenance is not None, "asked of our own files"
+        background = np.array(self._provenance.plan.background, np.int16)
         painted = (np.abs(seen.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
         spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
         return np.asarray(spread == 0, bool)
 
-    def _against_reduced(self, plan: LevelPlan, record: LevelRecord, look: Look) -> str | None:
+    def _against_reduced(
+        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, look: Look
+    ) -> str | None:
         """A level that the source lacks, beside the means of the source's pixels."""
         assert self._source is not None, "there is something to compare with"
         level = self._source.slide.info.levels[plan.source_level].size
@@ -307,7 +308,7 @@ class _PixelCheck:
         kept = self._kept(look.pixels, TileAction.MASK_AND_ENCODE)
         if int(kept.sum()) < _LEAST_PX:
             return None
-        floor = floor_of(plan, record)
+        floor = floor_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
         short = floor.falls_short(np.asarray(there), look.pixels, kept, kept.size)
         return None if short is None else f"{short}, beside the means of the source's pixels"
 

@@ -19,13 +19,11 @@ from openslide import OpenSlide
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.openslide import OpenSlideSlide
-from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import LevelPlan, TileAction
-from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, Slide, TileEncoding
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, TileEncoding
 from wsicomp.verification.other_readers import (
     SMALL_PX,
     Difference,
@@ -127,7 +125,7 @@ class SeenSource:
     def __init__(self, slide: Slide, stack: ExitStack) -> None:
         self.slide = slide
         self.eyes = opened_eyes(slide, stack)
-        self.stored = StoredEyes(slide) if isinstance(slide, TiffSlide) else None
+        self.stored = StoredEyes(slide)
 
     def seen(self, level: int, region: Region) -> Seen | None:
         """A region as it is true; None where we read it as damaged."""
@@ -145,13 +143,13 @@ class SeenSource:
             return Seen(look, OPENSLIDE)
         found = difference(mine.at(look), look.pixels)
         place = str(tile_at(self.slide.info.levels[level], level, region))
-        other = None if self.stored is None else self.stored.look(level, region)
+        other = self.stored.look(level, region)
         if other is not None and self._agree(level, region, other, mine):
             return Seen(mine, OTHERS, Disagreement(place, found, OPENSLIDE, is_ours_alone=False))
         return Seen(look, OPENSLIDE, Disagreement(place, found, OPENSLIDE, is_ours_alone=True))
 
     def _by_stored(self, level: int, region: Region, mine: Look) -> Seen:
-        other = None if self.stored is None else self.stored.look(level, region)
+        other = self.stored.look(level, region)
         if other is None:
             return Seen(mine, "wsicomp")
         if self._agree(level, region, mine, other):
@@ -163,8 +161,7 @@ class SeenSource:
     def shown(self, level: int, region: Region) -> Look | None:
         """A region as OpenSlide shows it, where it shows what is stored."""
         slide = self.slide
-        is_own = not isinstance(slide, OpenSlideSlide) or slide.is_exact(level)
-        if self.eyes is None or not is_own or not shows_what_is_stored(slide, level):
+        if self.eyes is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
             return None
         if not _is_whole(slide, level, region):
             return None
@@ -197,7 +194,7 @@ def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
 def refusal_of_openslide(slide: Slide) -> list[str]:
     """What OpenSlide says of a source's file that it takes for its own and does not open; else nothing."""
     path = slide.info.path
-    if isinstance(slide, ConvertedSlide) or OpenSlide.detect_format(path) is None:
+    if slide.provenance is not None or OpenSlide.detect_format(path) is None:
         return []
     try:
         OpenSlideEyes(path).close()
@@ -208,7 +205,7 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
 
 def _is_openslide_s(slide: Slide, level: int) -> bool:
     """Whether we read a level as OpenSlide shows its whole pixels: there is nothing to compare."""
-    return isinstance(slide, OpenSlideSlide) and slide.info.levels[level].downsample.is_integer()
+    return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
 
 
 def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
@@ -223,10 +220,10 @@ def shows_what_is_stored(slide: Slide, level: int) -> bool:
 
     Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
     """
-    if isinstance(slide, TiffSlide) and slide.is_turned_by_openslide(level):
+    if slide.is_turned_by_openslide(level):
         return False
-    is_svs = slide.info.vendor == "aperio" and isinstance(slide, TiffSlide)
-    if isinstance(slide, ConvertedSlide):
+    is_svs = slide.info.vendor == "aperio" and not slide.is_by_openslide
+    if slide.provenance is not None:
         is_svs = slide.provenance.plan.container == "svs"
     return not is_svs or not any(above.absent for above in slide.info.levels[:level])
 
@@ -236,14 +233,14 @@ def _is_whole(slide: Slide, number: int, region: Region) -> bool:
     level = slide.info.levels[number]
     missing = np.zeros((level.grid.rows, level.grid.columns), bool)
     missing.reshape(-1)[list(level.absent)] = True
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         missing |= slide.provenance.plan.levels[number].actions == TileAction.EMPTY.value
     return not missing[level.grid.under(region)].any()
 
 
 def seed_of(slide: Slide) -> int:
     """A number that is always the same for a slide."""
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         return int(slide.provenance.plan.source.sha256[:8], 16)
     facts = [(level.size, level.tile, level.encoded_bytes) for level in slide.info.levels]
     return zlib.crc32(repr(facts).encode())

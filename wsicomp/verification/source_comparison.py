@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 
@@ -21,13 +21,14 @@ from wsicomp.codecs.base import TileCodec
 from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
-from wsicomp.formats.converted.provenance import LevelRecord
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
-from wsicomp.geometry import Region, TileIndex
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.progress import StageProgress
-from wsicomp.slide import EncodedTile, Level, Pixels, Slide
+from wsicomp.provenance import Guarded, LevelRecord
+from wsicomp.slide import EncodedTile, Level, Pixels
 from wsicomp.tissue.second_look import SecondLook
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
@@ -129,9 +130,7 @@ class Against:
         levels = self._source.info.levels
         numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
         others = [np.zeros(grid.shape, np.bool_) for grid in numbers]
-        blank = [
-            level.blank(self._slide.provenance.plan.config["glass"] == "empty") for level in self._levels
-        ]
+        blank = [level.blank(self._slide.provenance.plan.empties_glass) for level in self._levels]
         for level, flags in zip(self._levels, blank, strict=True):
             own = numbers[level.plan.source_level]
             own[touched(flags, level.plan, level.source) & (own < 0)] = level.plan.number
@@ -173,7 +172,7 @@ class Against:
         """What is wrong with a tile that stands as lost."""
         level = self._levels[index.level]
         try:
-            if level.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
+            if level.plan.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
                 self._source.read_encoded_tile(level.in_source(index))
             else:
                 self._pixels(level, index)
@@ -214,10 +213,10 @@ class Against:
         here, there = (pixels[: region.height, : region.width] for pixels in (seen, truth))
         if not self._is_direct:
             return self._loses(level, index, here, there) or self._other_picture(here, there)
-        paints = level.action(index) is TileAction.MASK_AND_ENCODE
+        paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         painted = self._painted(here, there) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
-        unlike = self._off(level, region, here, expected, seen.shape)
+        unlike = self._off(level.bounds(index), region, here, expected, seen.shape)
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
@@ -227,7 +226,7 @@ class Against:
         if painted is not None and index.level == 0:
             gone = painted & (_apart(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
             self._count_painted(gone, region)
-        if level.is_loose:
+        if level.bounds(index).is_loose:
             return self._loses(level, index, here, there) or self._other_picture(
                 here, expected[: region.height, : region.width]
             )
@@ -253,11 +252,11 @@ class Against:
         return np.where(whole[..., None], self._background.astype(np.uint8), truth)
 
     def _off(
-        self, level: _Level, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
+        self, bounds: _Bounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
         """How far a tile is from what was encoded, if by more than its codec loses."""
         there = expected[: region.height, : region.width]
-        if level.is_lossless:
+        if bounds.is_lossless:
             return (
                 None
                 if np.array_equal(here, there)
@@ -266,12 +265,12 @@ class Against:
         kept = np.ones(here.shape[:2], np.bool_)
         tile_px = region.width * region.height
         detail = Detail.between(there, here)
-        short = level.floor.falls_short(there, here, kept, tile_px)
-        if level.codec is None or expected.shape != shape:
+        short = bounds.floor.falls_short(there, here, kept, tile_px)
+        if bounds.codec is None or expected.shape != shape:
             return short or detail.is_of_another()
         if short is None and detail.falls_short() is None:
             return None
-        again = level.encoded_again(expected)
+        again = bounds.encoded_again(expected)
         if again is None:
             return short or detail.is_of_another()
         again = again[: region.height, : region.width]
@@ -322,7 +321,8 @@ class Against:
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
         unpainted[rows // scale, columns // scale] = False
-        again = None if level.codec is None else level.encoded_again(self._with_paint(truth, unpainted))
+        bounds = level.bounds(index)
+        again = None if bounds.codec is None else bounds.encoded_again(self._with_paint(truth, unpainted))
         if again is None:
             return doubtful
         first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
@@ -388,18 +388,19 @@ class Against:
 
 
 class _Level:
-    """A level of the target, and what its tiles may differ by."""
+    """A level of the target, and what the tiles of each of its recipes may differ by."""
 
     def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
         self.plan = plan
         self.source = source
-        self._record = record
         self._flawed = frozenset(record.flawed)
-        self.is_guarded = needs_model(plan.codec) or is_guarded(plan.codec)
-        self._lock = Lock()
+        self._bounds = [
+            _Bounds(recipe, record.guarded_of(number), plan.tile)
+            for number, recipe in enumerate(plan.recipes)
+        ]
 
-    def action(self, index: TileIndex) -> TileAction:
-        return TileAction(self.plan.actions[index.row, index.column])
+    def bounds(self, index: TileIndex) -> _Bounds:
+        return self._bounds[self.plan.recipe_number(index)]
 
     def is_flawed(self, index: TileIndex) -> bool:
         return index.row * self.plan.grid.columns + index.column in self._flawed
@@ -424,30 +425,39 @@ class _Level:
                 flags &= ~(absent & (self.plan.actions == TileAction.EMPTY.value))
         return flags
 
+
+class _Bounds:
+    """What the tiles of a recipe may differ by."""
+
+    def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
+        self._recipe = recipe
+        self._tile = tile
+        self._is_guarded = needs_model(recipe.codec) or is_guarded(recipe.codec)
+        self._guarded = guarded if self._is_guarded else None
+
     @cached_property
     def is_lossless(self) -> bool:
-        return self.codec is not None and not self.is_guarded and self.codec.lossless
+        return self.codec is not None and not self._is_guarded and self.codec.lossless
 
     @cached_property
     def is_loose(self) -> bool:
         """Whether the file itself says how true its tiles are, and nothing can be encoded again."""
-        return needs_model(self.plan.codec)
+        return needs_model(self._recipe.codec)
 
     @cached_property
     def codec(self) -> TileCodec | None:
         """What encoded its tiles; None of a model's, which need more than pixels."""
-        if self.plan.codec == "copy" or needs_model(self.plan.codec):
+        if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
             return None
-        return create_codec(self.plan.codec, self.plan.options)
+        return create_codec(self._recipe.codec, self._recipe.options)
 
     @cached_property
     def floor(self) -> Floor:
         """As `floor_of`; but what a file says of its own tiles is not believed beyond a bound."""
-        record = self._record if self.is_guarded else replace(self._record, guarded=None)
-        floor = floor_of(self.plan, record)
-        if not self.is_guarded or (record.guarded is None and not self.is_loose):
+        floor = floor_of(self._recipe, self._guarded)
+        if self._guarded is None and not self.is_loose:
             return Floor(min(floor.shift, _STRICTEST), min(2 * floor.shift + 3, _STRICTEST))
-        allowed = float(self.plan.options.get("max_color_shift", _STRICTEST - 3)) + 3
+        allowed = float(self._recipe.options.get("max_color_shift", _STRICTEST - 3)) + 3
         bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
         shift = min(floor.shift, bound)
         return Floor(shift, shift, floor.psnr)
@@ -457,7 +467,7 @@ class _Level:
         assert self.codec is not None, "asked of what can be encoded again"
         with suppress(ValueError, RuntimeError, OSError, WsicompError):
             data = self.codec.encode(pixels)
-            return decode_tile(EncodedTile(data, self.codec.encoding, self.plan.tile))
+            return decode_tile(EncodedTile(data, self.codec.encoding, self._tile))
         return None
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from wsicomp.codecs.registry import create_transcoder, decode_tile, is_guarded
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError, TileReadError
-from wsicomp.formats.converted.guard_statistics import Guarded
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan import TileAction
+from wsicomp.provenance import Guarded
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
-from wsicomp.slide import EncodedTile, Pixels, Slide
+from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.source_comparison import Against
 
@@ -90,10 +91,7 @@ class ConvertedTileCheck(TileCheck):
         self._is_direct = is_direct
         self._is_fresh = is_fresh
         self._against = against
-        self._is_nameless = bool(slide.provenance.plan.config["deidentify"])
-        self._transcoder = (
-            create_transcoder(self._plan.codec) if self._plan.count(TileAction.TRANSCODE) else None
-        )
+        self._is_nameless = slide.provenance.plan.deidentified
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         action = self._converted.action(index)
@@ -116,7 +114,7 @@ class ConvertedTileCheck(TileCheck):
             return
         elif action is TileAction.TRANSCODE:
             yield from self._check_transcoded(index)
-        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable):
+        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
             yield from self._check_encoded(index, action)
         else:
             yield from self._check_decoding(index)
@@ -125,24 +123,24 @@ class ConvertedTileCheck(TileCheck):
         """Whether there is nothing more to see: no model is here, or it was read back when it was made."""
         if self._converted.is_neural(index.level) and not self._converted.has_model:
             return True
-        return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded is not None)
+        return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded(index) is not None)
 
-    @property
-    def _guarded(self) -> Guarded | None:
-        return self._converted.provenance.levels[self._plan.number].guarded
+    def _guarded(self, index: TileIndex) -> Guarded | None:
+        record = self._converted.provenance.levels[self._plan.number]
+        return record.guarded_of(self._plan.recipe_number(index))
 
-    @property
-    def _is_comparable(self) -> bool:
+    def _is_comparable(self, index: TileIndex) -> bool:
         """Whether a guarded codec's tile can be held against the source's pixels once more."""
-        if self._source is None or not self._is_direct or not is_guarded(self._plan.codec):
+        if self._source is None or not self._is_direct or not is_guarded(self._plan.recipe(index).codec):
             return False
         return self._plan.keeps_tiles_of(self._source.info.levels)
 
-    def _least(self, name: str) -> float:
+    def _least(self, index: TileIndex, name: str) -> float:
         """What the codec's options ask of a tile, or, of its PSNR alone, what was measured as the least."""
-        asked = self._plan.options.get(name, self._plan.options.get("psnr") if name == "min_psnr" else None)
-        if asked is None and name == "min_psnr" and self._guarded is not None:
-            asked = self._guarded.least_psnr
+        options, guarded = self._plan.recipe(index).options, self._guarded(index)
+        asked = options.get(name, options.get("psnr") if name == "min_psnr" else None)
+        if asked is None and name == "min_psnr" and guarded is not None:
+            asked = guarded.least_psnr
         return -math.inf if asked is None else float(asked)
 
     def _check_encoded(self, index: TileIndex, action: TileAction) -> Iterator[Problem]:
@@ -151,7 +149,7 @@ class ConvertedTileCheck(TileCheck):
         except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
             return
-        if action is TileAction.ENCODE and self._is_comparable:
+        if action is TileAction.ENCODE and self._is_comparable(index):
             unfaithful = list(self._check_fidelity(index, tile))
             if unfaithful:
                 yield from unfaithful
@@ -171,10 +169,10 @@ class ConvertedTileCheck(TileCheck):
         shown = self._plan.grid.region(index.column, index.row).size
         found = fidelity(self._source.read_tile(self._in_source(index)), tile, shown)
         self.measured.append(found)
-        most_shift = float(self._plan.options.get("max_color_shift", math.inf))
+        most_shift = float(self._plan.recipe(index).options.get("max_color_shift", math.inf))
         limits = (
-            ("SSIM", found.ssim, self._least("min_ssim") - _SSIM_TOLERANCE),
-            ("PSNR", found.psnr, self._least("min_psnr") - _PSNR_TOLERANCE),
+            ("SSIM", found.ssim, self._least(index, "min_ssim") - _SSIM_TOLERANCE),
+            ("PSNR", found.psnr, self._least(index, "min_psnr") - _PSNR_TOLERANCE),
             ("shift of colour", -found.color_shift, -most_shift - _SHIFT_TOLERANCE),
         )
         for name, value, least in limits:
@@ -197,7 +195,8 @@ class ConvertedTileCheck(TileCheck):
         if tile is None:
             yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")
             return
-        transcoder = self._transcoder
+        is_copy = self._converted.action(index) is TileAction.COPY
+        transcoder = None if is_copy else create_transcoder(self._plan.recipe(index).codec)
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
         elif self._against is not None and not self._shows_the_same(index, tile):
@@ -221,7 +220,7 @@ class ConvertedTileCheck(TileCheck):
             return tile
         shown = self._plan.grid.region(index.column, index.row).size
         try:
-            return carried_tile(tile, self._plan.shown, shown).tile
+            return carried_tile(tile, self._plan.recipe(index).shown, shown).tile
         except (ValueError, RuntimeError, OSError):
             return None
 

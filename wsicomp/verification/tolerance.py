@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import codec_info
-from wsicomp.formats.converted.guard_statistics import Guarded
-from wsicomp.formats.converted.provenance import LevelRecord
-from wsicomp.plan import LevelPlan
+from wsicomp.plan import Recipe
+from wsicomp.provenance import Guarded
 from wsicomp.quality import COLOR_BLOCK_PX
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
@@ -159,11 +158,11 @@ def _block_shifts(apart: Any, kept: Any) -> Any:
     return means[whole]
 
 
-def floor_of(plan: LevelPlan, record: LevelRecord) -> Floor:
-    """The floor of a level's encoded tiles: as measured when they were made, else what the codec does."""
-    if record.guarded is not None:
-        return _measured(record.guarded)
-    return Floor(_shift_of(plan.codec, plan.options))
+def floor_of(recipe: Recipe, guarded: Guarded | None) -> Floor:
+    """Return the floor of a recipe's encoded tiles: as measured when they were made, else what codecs do."""
+    if guarded is not None:
+        return _measured(guarded)
+    return Floor(_shift_of(recipe.codec, recipe.options))
 
 
 def _measured(guarded: Guarded) -> Floor:

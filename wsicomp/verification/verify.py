@@ -9,7 +9,7 @@ programs look at it (`oracle`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ from openslide import OpenSlideError
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, verdicts
-from wsicomp.formats.converted.provenance import LevelDigest
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
+from wsicomp.formats.converted.tile_digests import LevelDigest
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.safe_openslide import opened
@@ -37,7 +38,7 @@ from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.progress import StageProgress
 from wsicomp.quality import Fidelity
-from wsicomp.slide import EncodedTile, Slide, SlideInfo
+from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims
 from wsicomp.verification.pixel_agreement import check_pixels
 from wsicomp.verification.problems import UNLIKE, Problem, few_of_each
@@ -122,26 +123,33 @@ def verify_slide(
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
-        plan = slide.provenance.plan if isinstance(slide, ConvertedSlide) else None
+        own = slide if isinstance(slide, ConvertedSlide) else None
+        plan = None if own is None else own.provenance.plan
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(_check_openslide(path, slide, plan, newest))
-        problems += _check_own(slide, source is not None)
+        problems += _check_own(own, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
             problems += _check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
-            problems += _check_claims(slide, source, is_direct, workers)
+            problems += _check_claims(own, source, is_direct, workers)
         compared = None if problems else source
-        against = None if is_fresh else _against(slide, compared, is_direct, workers)
-        found, checks = _check_tiles(slide, compared, workers, progress, is_direct, is_fresh, against)
+        against = None if is_fresh else _against(own, compared, is_direct, workers)
+
+        def tile_check(number: int) -> TileCheck:
+            if own is None:
+                return TileCheck(slide)
+            return ConvertedTileCheck(own, number, compared, is_direct, is_fresh, against)
+
+        found, checks = _check_tiles(slide, tile_check, workers, progress)
         if against is not None:
             found += few_of_each(against.blanks(progress))
         told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
         seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
         found = [*_unseen(found, seen), *seen]
-        found += _check_carried(slide, workers, progress, is_fresh, is_sound=not found)
+        found += _check_carried(own, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
@@ -159,9 +167,9 @@ def verify_slide(
         slide.close()
 
 
-def _check_own(slide: TiffSlide, has_source: bool) -> Iterator[Problem]:
+def _check_own(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
     """What a file of ours holds beside its tiles; of another nobody can say what it was made from."""
-    if isinstance(slide, ConvertedSlide):
+    if slide is not None:
         yield from _check_model(slide)
         yield from _check_sizes(slide.info)
         yield from _check_blanks(slide)
@@ -183,10 +191,10 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
 
 
 def _check_carried(
-    slide: TiffSlide, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
+    slide: ConvertedSlide | None, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
 ) -> Iterator[Problem]:
     """What a file carries to rebuild its source, if its tiles are sound, and its model."""
-    if not isinstance(slide, ConvertedSlide):
+    if slide is None:
         return
     if slide.provenance.restoration and is_sound:
         yield from _check_restoration(slide, workers, progress, is_fresh)
@@ -203,14 +211,18 @@ def _level_in(problem: Problem) -> str:
     return problem.place.partition(" tile ")[0]
 
 
-def _against(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Against | None:
-    if source is None or not isinstance(slide, ConvertedSlide):
+def _against(
+    slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
+) -> Against | None:
+    if source is None or slide is None:
         return None
     return Against(slide, source, is_direct, workers)
 
 
-def _check_claims(slide: TiffSlide, source: Slide | None, is_direct: bool, workers: int) -> Iterator[Problem]:
-    if isinstance(slide, ConvertedSlide) and source is not None:
+def _check_claims(
+    slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
+) -> Iterator[Problem]:
+    if slide is not None and source is not None:
         yield from check_claims(slide, source, is_direct, workers)
 
 
@@ -253,7 +265,7 @@ def _check_restoration(
 
 
 def _lost(slide: TiffSlide) -> Iterator[str]:
-    if isinstance(slide, ConvertedSlide):
+    if slide.provenance is not None:
         for number, record in enumerate(slide.provenance.levels):
             yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)
 
@@ -368,7 +380,7 @@ def _check_source(
     kept = [
         level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
     ]
-    is_nameless = bool(plan.config["deidentify"])
+    is_nameless = plan.deidentified
     sizes = [level.size for level in source.levels]
     if is_nameless:
         carried = {level.source_level for level in plan.levels}
@@ -398,7 +410,7 @@ def _check_source(
 def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
     """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
     images = slide.info.associated_images
-    drawn = {"thumbnail"} if plan.config["deidentify"] else set()
+    drawn = {"thumbnail"} if plan.deidentified else set()
     names = (set(plan.images) & set(images)) - drawn
     if not names or source.info.path == slide.info.path:
         return
@@ -407,7 +419,7 @@ def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -
             return
         for name in names:
             shown = slide.openslide_name(name)
-            known = source.openslide_name(name) if isinstance(source, TiffSlide) else name
+            known = source.openslide_name(name)
             if shown is None or known is None:
                 continue
             there = shown_picture(theirs, known, images[name].size)
@@ -419,23 +431,14 @@ def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -
 
 
 def _check_tiles(
-    slide: TiffSlide,
-    source: Slide | None,
-    workers: int,
-    progress: StageProgress,
-    is_direct: bool,
-    is_fresh: bool,
-    against: Against | None,
+    slide: TiffSlide, tile_check: Callable[[int], TileCheck], workers: int, progress: StageProgress
 ) -> tuple[list[Problem], list[TileCheck]]:
     problems: list[Problem] = []
     checks: list[TileCheck] = []
     total = sum(level.grid.count for level in slide.info.levels)
     done = 0
     for number, level in enumerate(slide.info.levels):
-        if isinstance(slide, ConvertedSlide):
-            check: TileCheck = ConvertedTileCheck(slide, number, source, is_direct, is_fresh, against)
-        else:
-            check = TileCheck(slide)
+        check = tile_check(number)
         digest = LevelDigest()
         of_level: list[Problem] = []
         indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
@@ -448,7 +451,8 @@ def _check_tiles(
                 progress(done, total)
         checks.append(check)
         problems += few_of_each(of_level)
-        if isinstance(slide, ConvertedSlide) and digest.hexdigest() != slide.provenance.levels[number].sha256:
+        provenance = slide.provenance
+        if provenance is not None and digest.hexdigest() != provenance.levels[number].sha256:
             message = "SHA-256 is not that of the written tiles"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, checks
@@ -462,7 +466,7 @@ def _shown_mpp(properties: Mapping[str, str]) -> float | None:
 
 def _keeps_holes(plan: ConversionPlan) -> bool:
     """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
-    return plan.config["glass"] != "empty" and plan.levels[0].count(TileAction.EMPTY) > 0
+    return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
 
 
 def _differ(first: float | None, second: float | None) -> bool:

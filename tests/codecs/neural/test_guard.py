@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.codecs.test_contract import drawn
-from wsicomp.codecs.base import Resort
+from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.neural import codec as neural
 from wsicomp.codecs.neural.entropy import ClassedTables
 from wsicomp.codecs.neural.payload import is_payload, unpack
@@ -30,7 +30,7 @@ def coded(options, pixels):
 
 def test_a_tile_that_is_true_enough_is_a_payload_at_the_step_that_was_asked_for():
     made, back = coded({**LAX, "quality": 2}, drawn(SIZE))
-    assert made.resort is Resort.NONE
+    assert made.fallback is Fallback.NONE
     assert is_payload(made.data)
     assert unpack(made.data).step == 1
     assert made.fidelity == fidelity(drawn(SIZE), back)
@@ -39,7 +39,7 @@ def test_a_tile_that_is_true_enough_is_a_payload_at_the_step_that_was_asked_for(
 @pytest.mark.parametrize("limit", [{"min_ssim": 0.9999}, {"min_psnr": 70.0}, {"max_color_shift": 0.01}])
 def test_a_tile_that_is_not_true_enough_at_any_step_is_jpeg_xl_that_is(limit):
     made, back = coded({**LAX, **limit}, drawn(SIZE))
-    assert made.resort is Resort.FELL_BACK
+    assert made.fallback is Fallback.FELL_BACK
     assert not is_payload(made.data)
     assert made.data[:2] == b"\xff\x0a"
     found = fidelity(drawn(SIZE), back)
@@ -61,7 +61,7 @@ def test_the_guard_sees_what_a_reader_will_not_what_the_encoder_meant(monkeypatc
     written = ClassedTables.encode
     monkeypatch.setattr(ClassedTables, "encode", lambda self, values: written(self, values // 2))
     made, back = coded({}, drawn(SIZE))
-    assert made.resort is Resort.FELL_BACK
+    assert made.fallback is Fallback.FELL_BACK
     assert ssim(drawn(SIZE), back) >= 0.95
 
 
@@ -78,7 +78,7 @@ def test_a_tile_that_was_jpeg_is_its_own_coefficients_where_that_is_smaller():
     tile = decode_tile(coarse)
     (alone,) = encode_tiles(codec, [tile])
     (made,) = encode_tiles(codec, [tile], [coarse])
-    assert made.resort is Resort.REPACKED
+    assert made.fallback is Fallback.REPACKED
     assert len(made.data) < min(len(alone.data), len(coarse.data))
     back = decode_tile(EncodedTile(made.data, codec.encoding, SIZE))
     assert made.fidelity == fidelity(tile, back)
@@ -88,13 +88,13 @@ def test_a_tile_that_was_jpeg_is_its_own_coefficients_where_that_is_smaller():
 @pytest.mark.parametrize("source", [jpeg_of(drawn(SIZE), 100), jpeg_of(255 - drawn(SIZE), 20), None])
 def test_coefficients_that_are_larger_or_of_another_picture_are_not_taken(source):
     (made,) = encode_tiles(create_codec(NAME), [drawn(SIZE)], [source])
-    assert made.resort is not Resort.REPACKED
+    assert made.fallback is not Fallback.REPACKED
 
 
 def test_a_source_that_is_no_jpeg_is_encoded_from_its_pixels():
     broken = EncodedTile(b"\xff\xd8\xff\xd9", TileEncoding(JPEG, YCBCR, (2, 2)), SIZE)
     (made,) = encode_tiles(create_codec(NAME), [drawn(SIZE)], [broken])
-    assert made.resort is not Resort.REPACKED
+    assert made.fallback is not Fallback.REPACKED
 
 
 def test_lossless_jpeg_xl_that_is_not_is_an_error(monkeypatch):
@@ -105,7 +105,7 @@ def test_lossless_jpeg_xl_that_is_not_is_an_error(monkeypatch):
 
 def test_a_tile_larger_than_networks_are_given_is_jpeg_xl():
     made, _ = coded(LAX, np.zeros((16, 2049, 3), np.uint8))
-    assert made.resort is Resort.FELL_BACK
+    assert made.fallback is Fallback.FELL_BACK
 
 
 def test_a_tile_is_refined_before_it_falls_back():
@@ -114,7 +114,7 @@ def test_a_tile_is_refined_before_it_falls_back():
     fine, _ = coded({**LAX, "quality": finest}, drawn(SIZE))
     between = (coarse.fidelity.psnr + fine.fidelity.psnr) / 2
     made, back = coded({**LAX, "quality": 1, "min_psnr": between}, drawn(SIZE))
-    assert made.resort is Resort.REFINED
+    assert made.fallback is Fallback.REFINED
     assert unpack(made.data).step > 0
     assert psnr(drawn(SIZE), back) >= between
 
@@ -133,7 +133,7 @@ def test_a_brown_spot_that_ssim_does_not_see_is_a_shift_of_colour():
 def test_a_tile_with_nothing_on_it_goes_where_it_is_cheapest():
     pixels = np.full((256, 256, 3), (236, 232, 238), np.uint8)
     made, back = coded({}, pixels)
-    assert made.resort in (Resort.SPARSE, Resort.FELL_BACK)
+    assert made.fallback in (Fallback.SPARSE, Fallback.FELL_BACK)
     assert len(made.data) < 200
     assert ssim(pixels, back) > 0.99
 
@@ -141,7 +141,7 @@ def test_a_tile_with_nothing_on_it_goes_where_it_is_cheapest():
 def test_noise_falls_back_and_is_still_true():
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
     made, back = coded({"min_ssim": 0.98}, pixels)
-    assert made.resort is Resort.FELL_BACK
+    assert made.fallback is Fallback.FELL_BACK
     assert ssim(pixels, back) >= 0.98
 
 

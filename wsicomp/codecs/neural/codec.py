@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wsicomp.codecs import jpegxl
-from wsicomp.codecs.base import Encoded, Options, Resort
+from wsicomp.codecs.base import Encoded, Fallback, Options
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
 from wsicomp.codecs.pixels import check_range, rgb
@@ -154,7 +154,7 @@ class NeuralCodec:
             found = piece.fidelity(_from_jpegxl(data, piece.pixels))
         except (ValueError, RuntimeError):
             return None  # what libjxl does not take is encoded from its pixels
-        return Encoded(data, found, Resort.REPACKED) if self._guard.passes(found) else None
+        return Encoded(data, found, Fallback.REPACKED) if self._guard.passes(found) else None
 
     def _encoded(self, pieces: Sequence[_Piece]) -> list[Encoded]:
         found: list[Encoded] = []
@@ -201,8 +201,8 @@ class NeuralCodec:
         made: list[Encoded | None] = []
         for piece, back, data in zip(pieces, decoded, packed, strict=True):
             found = piece.fidelity(back)
-            resort = Resort.NONE if step == self._step else Resort.REFINED
-            made.append(Encoded(data, found, resort) if self._guard.passes(found) else None)
+            fallback = Fallback.NONE if step == self._step else Fallback.REFINED
+            made.append(Encoded(data, found, fallback) if self._guard.passes(found) else None)
         return made
 
     def _cheapest(self, piece: _Piece, neural: Encoded) -> Encoded:
@@ -210,27 +210,27 @@ class NeuralCodec:
         rows, columns = piece.pixels.shape[:2]
         if len(neural.data) * 8 > _SPARSE_BITS * rows * columns:
             return neural
-        other = self._as_jpegxl(piece, Resort.SPARSE)
+        other = self._as_jpegxl(piece, Fallback.SPARSE)
         return other if other and len(other.data) < len(neural.data) else neural
 
     def _fall_back(self, piece: _Piece) -> Encoded:
         """JPEG XL, without loss if need be."""
         tile = piece.pixels
-        made = self._as_jpegxl(piece, Resort.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
+        made = self._as_jpegxl(piece, Fallback.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
         if made is not None:
             return made
         data = jpegxl.Codec(lossless=True).encode(tile)
         if not np.array_equal(tile, _from_jpegxl(data, tile)):
             raise SlideWriteError("lossless JPEG XL did not give a tile back; libjxl is at fault")
-        return Encoded(data, _EXACT, Resort.FELL_BACK)
+        return Encoded(data, _EXACT, Fallback.FELL_BACK)
 
-    def _as_jpegxl(self, piece: _Piece, resort: Resort) -> Encoded | None:
+    def _as_jpegxl(self, piece: _Piece, fallback: Fallback) -> Encoded | None:
         """JPEG XL, as coarse as the guard lets it be, if it does."""
         for distance in _FALLBACK_DISTANCES:
             data = jpegxl.Codec(distance=distance).encode(piece.pixels)
             found = piece.fidelity(_from_jpegxl(data, piece.pixels))
             if self._guard.passes(found):
-                return Encoded(data, found, resort)
+                return Encoded(data, found, fallback)
         return None
 
 

@@ -32,12 +32,13 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     WeightsError,
 )
-from wsicomp.formats.converted.provenance import Provenance, TileLedger, image_digest
+from wsicomp.formats.converted.tile_digests import TileLedger, image_digest
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import Directory, distinct_bytes
 from wsicomp.formats.tiff.reader import TiffSlide, associated_image, check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.provenance import Provenance
 from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _BLOCK_BYTES = 1 << 20
@@ -51,6 +52,8 @@ class ConvertedSlide(TiffSlide):
     Raises:
         SlideReadError: an image of the file is not what was written.
     """
+
+    provenance: Provenance
 
     def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
         self.provenance = provenance
@@ -67,7 +70,11 @@ class ConvertedSlide(TiffSlide):
 
     def action(self, index: TileIndex) -> TileAction:
         """How a tile came to be."""
-        return self._ledgers[index.level].action(index)
+        return self.provenance.plan.levels[index.level].action(index)
+
+    def is_absent(self, index: TileIndex) -> bool:
+        """Whether the file stores no bytes for a tile, by its plan."""
+        return self.action(index) is TileAction.EMPTY
 
     def is_kept(self, index: TileIndex) -> bool:
         """Whether a tile stands as in the source where others are transcoded."""
@@ -96,30 +103,39 @@ class ConvertedSlide(TiffSlide):
             TileReadError: its bytes are not those that were written, or the source's were damaged already.
         """
         plan = self.provenance.plan.levels[index.level]
-        action = self._ledgers[index.level].action(index)
-        if action is TileAction.EMPTY and self.provenance.plan.config["glass"] != "empty":
-            return EncodedTile(b"", plan.shown, plan.tile)
+        recipe, action = plan.recipe(index), self.action(index)
+        if action is TileAction.EMPTY and not self.provenance.plan.empties_glass:
+            return EncodedTile(b"", recipe.shown, plan.tile)
         if action in (TileAction.EMPTY, TileAction.BLANK):
-            return self._blank_tile(plan, plan.shown)
-        data = self._read_sound(index)
-        if action is not TileAction.TRANSCODE or self.is_kept(index):
-            return EncodedTile(data, plan.shown, plan.tile)
-        packed = EncodedTile(data, plan.encoding, plan.tile)
+            return self._blank_tile(plan, recipe.shown)
+        stored = self.stored_tile(index)
+        if not self._is_packed(index):
+            return stored
         try:
-            return create_transcoder(plan.codec).unpack(packed, plan.shown)
+            return create_transcoder(recipe.codec).unpack(stored, recipe.shown)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """A whole tile's pixels; a blank tile is background."""
         plan = self.provenance.plan.levels[index.level]
-        action = self._ledgers[index.level].action(index)
-        if action is TileAction.BLANK:
+        if self.action(index) is TileAction.BLANK:
             return self._blank_pixels(plan)
-        packed = action is TileAction.TRANSCODE and not self.is_kept(index)
-        if packed and plan.shown.compression != JPEG:
-            return self._decoded(EncodedTile(self._read_sound(index), plan.encoding, plan.tile), index)
+        if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
+            return self._decoded(self.stored_tile(index), index)
         return self._decode(index, decode_tile)
+
+    def _is_packed(self, index: TileIndex) -> bool:
+        """Whether a tile is stored otherwise than it comes back."""
+        return self.action(index) is TileAction.TRANSCODE and not self.is_kept(index)
+
+    def stored_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile as the file stores it, packed or not."""
+        plan = self.provenance.plan.levels[index.level]
+        if self.action(index) in (TileAction.BLANK, TileAction.EMPTY):
+            return EncodedTile(self.read_stored(index), plan.encoding, plan.tile)
+        recipe, data = plan.recipe(index), self._read_sound(index)
+        return EncodedTile(data, recipe.encoding if self._is_packed(index) else recipe.shown, plan.tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
         """The means of a tile's blocks of 8 x 8 pixels."""
@@ -269,7 +285,7 @@ class ConvertedSlide(TiffSlide):
             associated_images=images,
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
             background=plan.background,
-            z=_plane(plan.config.get("z")),
+            z=plan.plane,
             big=plan.big,
         )
 
@@ -298,7 +314,7 @@ class ConvertedSlide(TiffSlide):
         letters = planned.actions.reshape(-1)
         empty = np.flatnonzero(letters == TileAction.EMPTY.value)
         blank = np.flatnonzero(letters == TileAction.BLANK.value)
-        if plan.config["glass"] == "empty":
+        if plan.empties_glass:
             empty, blank = empty[:0], np.union1d(empty, blank)
         size = plan.levels[0].size
         stored = distinct_bytes(self._levels[number].ranges)
@@ -310,32 +326,16 @@ class ConvertedSlide(TiffSlide):
             planned.tile,
             (size.width / planned.size.width + size.height / planned.size.height) / 2,
             planned.shown,
-            stored,
+            0 if planned.shown is None else stored,
             tuple(empty.tolist()),
             tuple(blank.tolist()),
+            "" if planned.shown else "tiles of several recipes",
         )
 
     @property
     def draws_absent_tiles(self) -> bool:
         """Whether an empty tile was so in an SVS, where OpenSlide draws it from the next larger level."""
-        return self.provenance.plan.config["glass"] != "empty" and self._info.vendor == "aperio"
-
-    @property
-    def shows_every_pixel(self) -> bool:
-        """Whether each tile is the source's."""
-        plan = self.provenance.plan
-        carried = [TileAction.COPY, TileAction.TRANSCODE]
-        if plan.config["glass"] == "keep":
-            carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
-        return all(
-            level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
-            for level in plan.levels
-        ) and not any(level.lost for level in self.provenance.levels)
-
-
-def _plane(z: object) -> int | None:
-    """The focal plane that was kept of the source; older files have none."""
-    return z if type(z) is int and z >= 0 else None
+        return not self.provenance.plan.empties_glass and self._info.vendor == "aperio"
 
 
 def written_directories(directories: Sequence[Directory]) -> list[Directory]:
@@ -354,11 +354,13 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
             f"{found[0]} px in tiles of {found[1]}, expected {plan.size} in {plan.tile}; the file is damaged",
             place=f"level {plan.number}",
         )
-    if not can_decode(plan.shown.compression) or plan.codec not in ("copy", *codec_names()):
-        message = f"codec {plan.codec}, compression {plan.shown.compression}: of another version of wsicomp"
-        raise UnsupportedSlideError(message, place=f"level {plan.number}")
-    if plan.count(TileAction.TRANSCODE) and not has_transcoder(plan.codec):
-        raise UnsupportedSlideError(f"codec {plan.codec} packs no tiles", place=f"level {plan.number}")
+    for number, recipe in enumerate(plan.recipes):
+        codec, compression = recipe.codec, recipe.shown.compression
+        if not can_decode(compression) or codec not in ("copy", *codec_names()):
+            message = f"codec {codec}, compression {compression}: of another version of wsicomp"
+            raise UnsupportedSlideError(message, place=f"level {plan.number}")
+        if TileAction.TRANSCODE in plan.actions_of(number) and not has_transcoder(codec):
+            raise UnsupportedSlideError(f"codec {codec} packs no tiles", place=f"level {plan.number}")
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):

@@ -32,21 +32,15 @@ from wsicomp.atomic import (
     partial_path,
     settle,
 )
+from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.plain import ZSTANDARD
 from wsicomp.codecs.registry import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.guard_statistics import GuardedTiles
 from wsicomp.formats.converted.output_tile import MadeTile, Outcome
-from wsicomp.formats.converted.provenance import (
-    LevelDigest,
-    LevelRecord,
-    Provenance,
-    Restoration,
-    image_digest,
-    tile_digest,
-)
 from wsicomp.formats.converted.reader import written_directories
+from wsicomp.formats.converted.tile_digests import LevelDigest, image_digest, tile_digest
 from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
 from wsicomp.formats.tiff.reader import associated_image
@@ -54,6 +48,8 @@ from wsicomp.formats.tiff.tags import MODEL_TAG
 from wsicomp.limits import check_room
 from wsicomp.own_files import named, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.provenance import LevelRecord, Provenance, Restoration
+from wsicomp.quality import Fidelity
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     JPEG,
@@ -223,7 +219,7 @@ class PyramidWriter:
         Raises:
             SlideWriteError: the file system refuses.
         """
-        image = carried_image(name, image, bool(self._plan.config["deidentify"]))
+        image = carried_image(name, image, self._plan.deidentified)
         layout = {
             "shape": (*image.size.shape, 3),
             "rowsperstrip": image.rows_per_strip,
@@ -390,10 +386,15 @@ class PyramidWriter:
         if self._plan.container == "tiff":
             return f"{SOFTWARE}; provenance as JSON in the XMP packet"
         kind = "YCC" if plan.encoding.photometric == YCBCR else "RGB"
-        quality = f" Q={plan.options['quality']}" if "quality" in plan.options else ""
-        names = {JPEG: f"JPEG/{kind}{quality}", APERIO_JPEG2000_RGB: "J2K/RGB"}
-        coding = "copy" if plan.codec == "copy" else names.get(plan.encoding.compression, "RAW")
-        text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.config['glass']}")
+        qualities = {recipe.options.get("quality") for recipe in plan.recipes}
+        only = qualities.pop() if len(qualities) == 1 else None
+        names = {
+            JPEG: f"JPEG/{kind}" if only is None else f"JPEG/{kind} Q={only}",
+            APERIO_JPEG2000_RGB: "J2K/RGB",
+        }
+        is_copied = all(recipe.copies for recipe in plan.recipes)
+        coding = "copy" if is_copied else names.get(plan.encoding.compression, "RAW")
+        text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.glass_fill}")
         previous = aperio.shortened(self._plan.description)
         return aperio.level_description(self._plan.levels[0].size, text, previous)
 
@@ -426,6 +427,7 @@ class _WrittenLevel:
         self._digests = bytearray()
         self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
         self._guarded = GuardedTiles()
+        self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
         self._unpainted = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
@@ -445,7 +447,7 @@ class _WrittenLevel:
         if tile.unpainted:
             self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
-            self._guarded.add(self.count, tile.encoded.fidelity, tile.encoded.resort)
+            self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
         first = self.count
         if tile.data is None:
             self.blank.append(self.count)
@@ -460,6 +462,12 @@ class _WrittenLevel:
         self._shared.append(self.count - 1)
         self._sharing.append(first)
         return b""
+
+    def _add_guarded(self, found: Fidelity, fallback: Fallback) -> None:
+        self._guarded.add(self.count, found, fallback)
+        if self.plan.chosen is not None:
+            number = int(self.plan.chosen.flat[self.count])
+            self._guarded_by_recipe[number].add(self.count, found, fallback)
 
     def share(self, page: tifffile.TiffPage) -> None:
         """Point the tiles that were not stored at those that are stored for them."""
@@ -490,6 +498,7 @@ class _WrittenLevel:
             lost,
             self._guarded.record(),
             tuple(self.renewed),
+            tuple(tiles.record() for tiles in self._guarded_by_recipe),
         )
 
 

@@ -6,6 +6,7 @@ Source: openslide 4.0.1 `openslide-decode-tifflike.c`, `openslide-hash.c`.
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ import tifffile
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.safe_openslide import opened
-from wsicomp.formats.tiff.directories import UNPARSED
-from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.directories import UNPARSED, TiffFile
 
 _MOST_BYTES = 5 << 20
 """OpenSlide hashes no smallest level that is larger."""
@@ -33,7 +34,7 @@ _TEXTS = {
 }
 
 
-def quickhash(slide: TiffSlide) -> str | None:
+def quickhash(slide: Slide) -> str | None:
     """The file's own: what OpenSlide says of it, or would say if it opened the file; None if it has none."""
     path = slide.info.path
     try:
@@ -43,14 +44,15 @@ def quickhash(slide: TiffSlide) -> str | None:
         return _computed(slide, path)
 
 
-def _computed(slide: TiffSlide, path: Path) -> str | None:
+def _computed(slide: Slide, path: Path) -> str | None:
     """SHA-256 over the stored tiles of the smallest level, and the texts of the first directory."""
     ranges = slide.tile_ranges(len(slide.info.levels) - 1)
     if int(np.sum(ranges[:, 1])) > _MOST_BYTES:
         return None
     digest = hashlib.sha256()
-    for offset, count in ranges.tolist():
-        digest.update(slide.file.read(offset, count, "smallest level"))
+    with closing(TiffFile(path)) as file:
+        for offset, count in ranges.tolist():
+            digest.update(file.read(offset, count, "smallest level"))
     try:
         with tifffile.TiffFile(path) as tiff:
             texts = {name: _text(tiff, code) for name, code in _TEXTS.items()}

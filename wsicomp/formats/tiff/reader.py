@@ -43,6 +43,7 @@ from wsicomp.formats.tiff.planes import decode_planes
 from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise, openslide_names
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.inputs import reason
+from wsicomp.provenance import Provenance
 from wsicomp.slide import (
     APERIO_JPEG2000_YCBCR,
     JPEG,
@@ -111,6 +112,9 @@ class TiffSlide:
         SlideReadError: a level or its first tiles are damaged.
         UnsupportedSlideError: it is not an 8-bit bright-field slide in tiles.
     """
+
+    provenance: Provenance | None = None
+    is_by_openslide = False
 
     def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
         self._z = z
@@ -214,6 +218,35 @@ class TiffSlide:
             with contextlib.suppress(ValueError):  # of a damaged one nothing else can be said
                 encoding = tile_encoding(directory.encoding, data)
         return EncodedTile(data, encoding, level.tile)
+
+    def stored_tile(self, index: TileIndex) -> EncodedTile:
+        """A tile as the file stores it."""
+        return self.read_encoded_tile(index)
+
+    def is_exact(self, level: int) -> bool:  # noqa: ARG002
+        """Whether every pixel of a level is its own: here all are."""
+        return True
+
+    def is_absent(self, index: TileIndex) -> bool:
+        """Whether the file stores no bytes for a tile."""
+        number = index.row * self._levels[index.level].grid.columns + index.column
+        return not self.tile_ranges(index.level)[number, 1]
+
+    def is_neural(self, level: int) -> bool:  # noqa: ARG002
+        """Whether tiles of a level are best read many at once: only our own files have such."""
+        return False
+
+    @property
+    def has_model(self) -> bool:
+        """Whether neural tiles, if there are any, can be read."""
+        return True
+
+    def require_model(self) -> None:
+        """Have the model at hand by which neural tiles are read: there are none."""
+
+    def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
+        """The pixels of tiles of one level, each as `read_tile` gives it."""
+        return [self.read_tile(index) for index in indices]
 
     def description_of(self, level: int) -> str:
         """The text that stands in the file beside a level."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Slide
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Slide
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview
 

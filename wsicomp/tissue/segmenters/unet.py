@@ -19,9 +19,10 @@ from wsicomp.concurrency import ordered_map
 from wsicomp.config import TissueConfig
 from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.forks import ForkLock
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview

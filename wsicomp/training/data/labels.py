@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import MaskError, TrainingError
+from wsicomp.formats.base import Slide
 from wsicomp.formats.opening import open_slide
 from wsicomp.formats.picture import SUFFIXES, open_picture
 from wsicomp.geometry import Region, Size
-from wsicomp.slide import Slide
 from wsicomp.tissue.mask_reader import read_samples
 from wsicomp.tissue.scale import ReadingScale
 from wsicomp.training.data.slide_table import ALL_TISSUE, LabelledSlide

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsicomp.formats.base import PixelsOnly, Slide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.slide import EncodedTile, Pixels, Slide, SlideInfo
+from wsicomp.slide import Pixels
 
 
 def brightened(pixels: Pixels, added: int) -> Pixels:
@@ -13,20 +14,11 @@ def brightened(pixels: Pixels, added: int) -> Pixels:
     return np.clip(pixels.astype(np.int16) + added, 0, 255).astype(np.uint8)
 
 
-class BrightenedSlide:
+class BrightenedSlide(PixelsOnly):
     """Another slide's pixels plus `added` grey levels, cut off at 0 and 255."""
 
     def __init__(self, slide: Slide, added: int) -> None:
-        self._slide, self._added = slide, added
-
-    @property
-    def info(self) -> SlideInfo:
-        """Return the info of the slide behind it."""
-        return self._slide.info
-
-    def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Return the bytes of the slide behind it, which are not brightened."""
-        return self._slide.read_encoded_tile(index)
+        self._slide, self._added, self._info = slide, added, slide.info
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a tile's pixels, brightened."""

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.concurrency import available_cores
+from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region
 from wsicomp.progress import StageProgress, untold
-from wsicomp.slide import Pixels, Slide
+from wsicomp.slide import Pixels
 from wsicomp.tissue.filler import find_filler
 from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
 from wsicomp.tissue.mask import TissueMask

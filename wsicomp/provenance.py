@@ -7,7 +7,6 @@ against its digest, so that damage is told and never shown.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import zlib
@@ -16,16 +15,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
-from wsicomp.forks import fork_safe_property
-from wsicomp.formats.converted.guard_statistics import Guarded
-from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction, figure, natural
-from wsicomp.slide import AssociatedImage
+from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.stated_values import figure, natural
 
-_DIGEST_BYTES = 8
+DIGEST_BYTES = 8
+"""Bytes of a tile's digest."""
 _SOME_VALUES, _VALUES_A_TILE = 1_000_000, 8
 """How many values the text may have: in memory each is a hundred times what it is in the text."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -35,7 +31,36 @@ _TEXT, _TEXTS, _ESCAPED = "text", "texts", "<>&"
 
 Of others some letters are escaped, which XML minds.
 """
-_NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+"""The letters of tiles that have no bytes of their own."""
+
+
+@dataclass(frozen=True)
+class GuardFigures:
+    """Figures of the tiles that a guarded codec made, each of which it held against its pixels."""
+
+    tiles: int
+    refined: int
+    """Those that took more quality than was asked for."""
+    sparse: int
+    """Those that are smaller by another codec."""
+    repacked: int
+    """Those that are smaller by the source's own JPEG coefficients."""
+    mean_ssim: float
+    least_ssim: float
+    mean_psnr: float | None
+    """In dB, lossless tiles left out; None where all are lossless."""
+    least_psnr: float | None
+    most_color_shift: float
+    """Of 16 x 16 px, in grey levels."""
+
+
+@dataclass(frozen=True)
+class Guarded(GuardFigures):
+    """What a guarded codec made of a level's tiles, or of those of a recipe."""
+
+    fell_back: tuple[int, ...]
+    """The raster numbers of tiles that were not true enough at any quality, and are by another codec."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +70,9 @@ class LevelRecord:
     `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
     BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
     stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
-    not be decoded and are background. `guarded` is None where the codec has no guard. `renewed` were to be
-    copied or transcoded and had to be encoded anew, to name nobody.
+    not be decoded and are background. `guarded` is None where no codec has a guard. `renewed` were to be
+    copied or transcoded and had to be encoded anew, to name nobody. `guarded_by_recipe` has what `guarded` is
+    over all tiles for those of each recipe, where the level has several.
     """
 
     sha256: str
@@ -56,6 +82,18 @@ class LevelRecord:
     lost: tuple[int, ...] = ()
     guarded: Guarded | None = None
     renewed: tuple[int, ...] = ()
+    guarded_by_recipe: tuple[Guarded | None, ...] = ()
+
+    def guarded_of(self, recipe: int) -> Guarded | None:
+        """Return what a guarded codec made of the tiles of a recipe, by its number."""
+        return self.guarded_by_recipe[recipe] if self.guarded_by_recipe else self.guarded
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; those by recipes only where the level has several."""
+        values = asdict(self) | {"digests": base64.b64encode(self.digests).decode()}
+        if not self.guarded_by_recipe:
+            del values["guarded_by_recipe"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -84,6 +122,17 @@ class Provenance:
     image_sha256: Mapping[str, str]
     restoration: Restoration | None = None
 
+    @property
+    def shows_every_pixel(self) -> bool:
+        """Whether each tile is the source's."""
+        carried = [TileAction.COPY, TileAction.TRANSCODE]
+        if self.plan.keeps_glass:
+            carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
+        return all(
+            level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
+            for level in self.plan.levels
+        ) and not any(level.lost for level in self.levels)
+
     def to_text(self) -> str:
         """As ASCII JSON."""
         long = _long_texts(self.plan.description, self.properties)
@@ -93,9 +142,7 @@ class Provenance:
             "plan": plan | {"description": numbers.get(self.plan.description, self.plan.description)},
             "mask": self.mask,
             "properties": {name: numbers.get(text, text) for name, text in self.properties.items()},
-            "levels": [
-                asdict(level) | {"digests": base64.b64encode(level.digests).decode()} for level in self.levels
-            ],
+            "levels": [level.to_json() for level in self.levels],
             "icc_sha256": self.icc_sha256,
             "image_sha256": dict(self.image_sha256),
             "restoration": None if self.restoration is None else asdict(self.restoration),
@@ -214,22 +261,27 @@ def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
     if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
         raise ValueError(f"a tile number beyond {count}")
     digests = base64.b64decode(values["digests"], validate=True)
-    own = int((~np.isin(plan.actions, _NOT_OWN)).sum()) - len(set(lost))
-    if len(digests) != own * _DIGEST_BYTES:
+    own = int((~np.isin(plan.actions, NOT_OWN)).sum()) - len(set(lost))
+    if len(digests) != own * DIGEST_BYTES:
         raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
-    guarded = values.get("guarded")
+    by_recipe = values.get("guarded_by_recipe", ())
+    if len(by_recipe) != (len(plan.recipes) if plan.chosen is not None else 0):
+        raise ValueError(f"{len(by_recipe)} recipes' figures, of {len(plan.recipes)} recipes")
     return LevelRecord(
         str(values["sha256"]),
         digests,
         kept,
         flawed,
         lost,
-        None if guarded is None else _guarded(guarded, count),
+        _guarded(values.get("guarded"), count),
         renewed,
+        tuple(_guarded(each, count) for each in by_recipe),
     )
 
 
-def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
+def _guarded(values: Mapping[str, Any] | None, count: int) -> Guarded | None:
+    if values is None:
+        return None
     fell_back = tuple(int(number) for number in values["fell_back"])
     if any(not 0 <= number < count for number in fell_back):
         raise ValueError(f"a tile number beyond {count}")
@@ -246,71 +298,3 @@ def _guarded(values: Mapping[str, Any], count: int) -> Guarded:
         least_psnr=None if least_psnr is None else figure(least_psnr),
         most_color_shift=figure(values["most_color_shift"]),
     )
-
-
-class TileLedger:
-    """Looks up what a written level says of one tile: how it came to be, and its digest."""
-
-    def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
-        self._plan = plan
-        self._record = record
-        self._kept = frozenset(record.kept)
-        self._lost = frozenset(record.lost)
-
-    def action(self, index: TileIndex) -> TileAction:
-        """What the plan says of the tile."""
-        return TileAction(self._plan.actions[index.row, index.column])
-
-    def is_kept(self, index: TileIndex) -> bool:
-        """Whether it stands as in the source among tiles that are transcoded."""
-        return self._number(index) in self._kept
-
-    def is_lost(self, index: TileIndex) -> bool:
-        """Whether the source's tile could not be decoded, and this one is background."""
-        return self._number(index) in self._lost
-
-    def is_sound(self, index: TileIndex, data: bytes) -> bool:
-        """Whether these are the bytes that were written for a tile that is neither blank, empty nor lost."""
-        at = int(self._positions[self._number(index)]) * _DIGEST_BYTES
-        return tile_digest(data) == self._record.digests[at : at + _DIGEST_BYTES]
-
-    def _number(self, index: TileIndex) -> int:
-        return index.row * self._plan.grid.columns + index.column
-
-    @fork_safe_property
-    def _positions(self) -> NDArray[np.int32]:
-        own = ~np.isin(self._plan.actions.reshape(-1), _NOT_OWN)
-        own[list(self._lost)] = False
-        return np.cumsum(own, dtype=np.int32) - 1
-
-
-def tile_digest(data: bytes) -> bytes:
-    """8 bytes that tell a tile's bytes from any others, damaged ones for certain enough."""
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
-
-
-class LevelDigest:
-    """SHA-256 over the byte count (8 bytes, little endian) and the bytes of each tile, in raster order."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def update(self, tile: bytes) -> None:
-        """Add the next tile."""
-        self._hash.update(len(tile).to_bytes(8, "little"))
-        self._hash.update(tile)
-
-    def hexdigest(self) -> str:
-        """The digest of all tiles so far."""
-        return self._hash.hexdigest()
-
-
-def image_digest(image: AssociatedImage) -> str:
-    """SHA-256 over an associated image as it stands in the file: its strips and what they decode by."""
-    digest = LevelDigest()
-    facts = (image.size.width, image.size.height, image.rows_per_strip, asdict(image.encoding))
-    for part in (repr(facts).encode(), image.icc_profile or b"", image.description.encode("latin-1")):
-        digest.update(part)
-    for strip in image.strips:
-        digest.update(strip)
-    return digest.hexdigest()

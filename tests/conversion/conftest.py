@@ -1,0 +1,16 @@
+"""A drawn slide for all tests of decisions."""
+
+from contextlib import closing
+
+import pytest
+
+from tests.drawn import forged
+from wsicomp.formats.opening import open_slide
+
+
+@pytest.fixture(scope="session")
+def slide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("decided") / "slide.svs"
+    forged.draw_tissue(path)
+    with closing(open_slide(path)) as opened:
+        yield opened

@@ -1,0 +1,79 @@
+"""Digests of a written file's tiles and images, by which damage is told and never shown."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.forks import fork_safe_property
+from wsicomp.geometry import TileIndex
+from wsicomp.plan import LevelPlan
+from wsicomp.provenance import DIGEST_BYTES, NOT_OWN, LevelRecord
+from wsicomp.slide import AssociatedImage
+
+
+class TileLedger:
+    """Looks up what a written level says of one tile: how it came to be, and its digest."""
+
+    def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
+        self._plan = plan
+        self._record = record
+        self._kept = frozenset(record.kept)
+        self._lost = frozenset(record.lost)
+
+    def is_kept(self, index: TileIndex) -> bool:
+        """Whether it stands as in the source among tiles that are transcoded."""
+        return self._number(index) in self._kept
+
+    def is_lost(self, index: TileIndex) -> bool:
+        """Whether the source's tile could not be decoded, and this one is background."""
+        return self._number(index) in self._lost
+
+    def is_sound(self, index: TileIndex, data: bytes) -> bool:
+        """Whether these are the bytes that were written for a tile that is neither blank, empty nor lost."""
+        at = int(self._positions[self._number(index)]) * DIGEST_BYTES
+        return tile_digest(data) == self._record.digests[at : at + DIGEST_BYTES]
+
+    def _number(self, index: TileIndex) -> int:
+        return index.row * self._plan.grid.columns + index.column
+
+    @fork_safe_property
+    def _positions(self) -> NDArray[np.int32]:
+        own = ~np.isin(self._plan.actions.reshape(-1), NOT_OWN)
+        own[list(self._lost)] = False
+        return np.cumsum(own, dtype=np.int32) - 1
+
+
+def tile_digest(data: bytes) -> bytes:
+    """8 bytes that tell a tile's bytes from any others, damaged ones for certain enough."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+class LevelDigest:
+    """SHA-256 over the byte count (8 bytes, little endian) and the bytes of each tile, in raster order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, tile: bytes) -> None:
+        """Add the next tile."""
+        self._hash.update(len(tile).to_bytes(8, "little"))
+        self._hash.update(tile)
+
+    def hexdigest(self) -> str:
+        """The digest of all tiles so far."""
+        return self._hash.hexdigest()
+
+
+def image_digest(image: AssociatedImage) -> str:
+    """SHA-256 over an associated image as it stands in the file: its strips and what they decode by."""
+    digest = LevelDigest()
+    facts = (image.size.width, image.size.height, image.rows_per_strip, asdict(image.encoding))
+    for part in (repr(facts).encode(), image.icc_profile or b"", image.description.encode("latin-1")):
+        digest.update(part)
+    for strip in image.strips:
+        digest.update(strip)
+    return digest.hexdigest()
