@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.cli.options import add_plane_option
-from wsicomp.cli.parsers import Subparsers
+from wsicomp.cli.commands import Command
+from wsicomp.cli.options import conversion_option
 from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
+from wsicomp.config import ConversionConfig
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_slide
+from wsicomp.options import argument, option
 from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.slide import SlideInfo
 from wsicomp.text_format import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, refusal_of_openslide, told_once
 
-
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "info",
-        help="say what a slide is",
-        description="Levels, tiles, scale and associated images of a slide. "
-        "Shows no field that could name a patient.",
-    )
-    parser.add_argument("file", type=Path, help="any slide")
-    add_plane_option(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(run=run_info)
+_DESCRIPTION = """\
+Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
 
 
-def run_info(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions:
+    """What `wsicomp info` takes."""
+
+    file: Path = argument("any slide")
+    json: bool = option(False, "as JSON")
+
+
+def run_info(options: InfoOptions, config: ConversionConfig) -> int:
     """Print it."""
-    with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
+    with closing(open_slide(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         values["remarks"] += refusal_of_openslide(slide)
@@ -149,3 +148,10 @@ def describe(info: SlideInfo) -> dict[str, Any]:
         "omitted": list(info.omitted),
         "remarks": list(info.remarks),
     }
+
+
+COMMANDS = (
+    Command(
+        "info", _DESCRIPTION, (InfoOptions,), run_info, conversion=(conversion_option("z", group="options"),)
+    ),
+)
