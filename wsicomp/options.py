@@ -105,7 +105,7 @@ class Option:
     @property
     def stated_default(self) -> str:
         """Its default in words; empty where it has none, or is a switch."""
-        if self.default_text or self.default is None or self.kind is bool:
+        if self.default_text or self.default in (None, ()) or self.kind is bool:
             return self.default_text
         values = self.default if self.takes_many else (self.default,)
         return ", ".join(_number_text(each) if isinstance(each, float) else str(each) for each in values)

@@ -66,7 +66,7 @@ def command_page(command: Command, width: int) -> str:
     tables = {"arguments": [(spelled(command, each), each.meaning) for each in command.arguments]}
     for group, options in command.groups.items():
         tables[group] = [(spelled(command, each), meaning(command, each)) for each in options]
-    tables["options"] = [*tables.pop("options", []), _HELP]
+    tables["options"] = [*tables.get("options", []), _HELP]
     actions = [(name.split()[1], text) for name, text in actions_of(command.name).items()]
     tables |= {"commands of their own": actions} if actions else {}
     return _page(usage(command), command.description, tables, command.epilog, width)

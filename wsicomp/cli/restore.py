@@ -18,7 +18,7 @@ is that of the source; FILE is never touched."""
 
 _EPILOG = """\
 example:
-  wsicomp convert slide.svs archive.tiff --codec jpegxl --lossless --glass keep --restorable
+  wsicomp convert slide.svs archive.tiff --preset archive-lossless
   wsicomp restore archive.tiff again.svs
   cmp slide.svs again.svs
 """
