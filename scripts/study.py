@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wsicomp.cli.compare import parsed_sample
 from wsicomp.cli.progress import progress_bars
 from wsicomp.compare import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
 from wsicomp.compare.results import MagnifiedRow
+from wsicomp.compare.slide import parse_sample
 from wsicomp.compare.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
@@ -211,7 +211,7 @@ def main() -> None:
         parser.error("name a folder of slides, or --synthetic")
     choices = ComparisonChoices(
         codecs=parse_codecs(options.codecs),
-        sample=parsed_sample(options.sample),
+        sample=parse_sample(options.sample),
         magnifications=MAGNIFICATIONS,
         patches=options.patches,
         curve_tiles=12 if options.out else 0,

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from tests import tiffs
 from wsicomp.cli import main
 from wsicomp.cli.parser import named_command, parsed_command
+from wsicomp.errors import CodecUnavailableError
 
 
 def parts(*words):
@@ -113,9 +115,21 @@ def test_a_switch_of_a_command_alone_has_no_opposite(capsys):
     assert "no option '--no-recheck'" in capsys.readouterr().err
 
 
-def test_json_on_stdout_is_json(tmp_path, capsys):
-    from tests import tiffs
+def test_a_codec_that_cannot_be_loaded_is_a_failure_and_no_mistake(monkeypatch, capsys):
+    def missing(*_):
+        raise CodecUnavailableError("codec jpegxl needs a library")
 
+    monkeypatch.setattr("wsicomp.config.create_codec", missing)
+    assert main(["convert", "a.svs", "b.tiff", "--codec", "jpegxl"]) == 1
+    assert capsys.readouterr().err == "wsicomp: codec jpegxl needs a library\n"
+
+
+def test_a_name_that_is_no_unicode_is_a_file_too(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "a\udcff.svs")]) == 1
+    assert "a\\xff.svs: no such file" in capsys.readouterr().err
+
+
+def test_json_on_stdout_is_json(tmp_path, capsys):
     source = tiffs.write_tiff(tmp_path / "a.svs", 400, 300)
     assert main(["convert", str(source), str(tmp_path / "b.svs"), "--dry-run", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["container"] == "svs"

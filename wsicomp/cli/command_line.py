@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +23,7 @@ def parsed_command(words: Sequence[str]) -> Callable[[], int]:
     """Return what a command line asks for, ready to run: a command, a page of help, or a complaint."""
     shown = _page(words)
     if shown is not None:
-        return lambda: _show(shown)
+        return partial(_show, shown)
     from wsicomp.cli import parser
 
     name = ""
@@ -31,8 +32,9 @@ def parsed_command(words: Sequence[str]) -> Callable[[], int]:
         name = f" {command.name}"
         return parser.parsed_command(command, rest)
     except ConfigError as exc:
-        text = f"wsicomp{name}: {exc}"
-        return lambda: _complain(text)
+        return partial(_complain, f"wsicomp{name}: {exc}")
+    except Exception as exc:  # `run_command` says what it is
+        return partial(_raise, exc)
 
 
 def _page(words: Sequence[str]) -> str | None:
@@ -50,6 +52,10 @@ def _page(words: Sequence[str]) -> str | None:
 def _show(text: str) -> int:
     sys.stdout.write(text)
     return 0
+
+
+def _raise(error: Exception) -> int:
+    raise error
 
 
 def _complain(text: str) -> int:
