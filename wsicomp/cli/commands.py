@@ -103,28 +103,27 @@ class Command:
     def values(self, given: Mapping[str, object]) -> list[Any]:
         """Return what `run` takes, made of the options that were given, by their names.
 
+        What `preset` names fills in the options of a conversion that were not given.
+
         Raises:
             ConfigError: a value is out of its range, or two do not go together.
         """
         known = {each.name: each for each in self.options}
         preset = _preset(given["preset"]) if "preset" in given else {}
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
-        chosen = {name: value for name, value in {**of_batch, **given}.items() if name in known}
+        chosen = {**{name: value for name, value in of_batch.items() if name in known}, **given}
         own = {name: known[name].checked(value, known[name].flag) for name, value in chosen.items()}
         parts = [_instance(part, own) for part in self.parts]
         return [*parts, self._config(preset, own)] if self.conversion else parts
 
-    def _config(self, preset: Mapping[str, Value], given: Mapping[str, object]) -> ConversionConfig:
-        names = {each.name for each in self.conversion}
-        chosen = {name: value for name, value in given.items() if name in names}
+    def _config(self, preset: Mapping[str, Value], given: Mapping[str, Any]) -> ConversionConfig:
         from wsicomp.config import ConversionConfig
 
+        chosen = {each.name: given[each.name] for each in self.conversion if each.name in given}
         try:
             return ConversionConfig.of(**{**preset, **chosen})
         except ConfigError as exc:
-            if not preset:
-                raise
-            raise ConfigError(f"{exc} (with preset {given['preset']})") from exc
+            raise ConfigError(f"{exc} (with preset {given['preset']})" if preset else str(exc)) from exc
 
 
 def _preset(path: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,30 +45,35 @@ def run_info(options: InfoOptions, config: ConversionConfig) -> int:
     if options.json:
         write_json(values, None)
         return 0
-    say(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    say(*_lines(options.file, values))
+    return 0
+
+
+def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:
+    """What the slide is, for a person."""
+    yield f"{file}: {values['vendor']}, {as_bytes(values['bytes'])}"
     mpp = values["mpp"]
-    say(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
-    say(f"  objective power: {values['objective_power'] or 'not stated'}")
-    say(f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}")
+    yield f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}"
+    yield f"  objective power: {values['objective_power'] or 'not stated'}"
+    yield f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}"
     for number, level in enumerate(values["levels"]):
         stored = f", {level['tile_coding']}" if level["tile_coding"] else ""
         size = f"{level['width']} x {level['height']} px"
         tile = f"tiles of {level['tile_width']} x {level['tile_height']}"
-        say(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
+        yield f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}"
     for name, image in values["associated_images"].items():
-        say(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+        yield f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}"
     for plane in values["planes"]:
         where = "" if plane["offset"] is None else f", OffsetZ {plane['offset']}"
-        say(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
+        yield f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}"
     for remark in values["remarks"]:
-        say(f"  note: {remark}")
+        yield f"  note: {remark}"
     if values["omitted"]:
-        say(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+        yield f"  note: neither levels nor associated images: {', '.join(values['omitted'])}"
     for line in values["seen_otherwise"]:
-        say(f"  take care: {line}")
+        yield f"  take care: {line}"
     for line in _conversion_lines(values.get("conversion")):
-        say(f"  {line}")
-    return 0
+        yield f"  {line}"
 
 
 def _describe_conversion(slide: ConvertedSlide) -> dict[str, Any]:
