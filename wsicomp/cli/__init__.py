@@ -22,9 +22,9 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     with _left_at_once():
-        from wsicomp.cli.command_line import parsed_command, run_command
+        from wsicomp.cli.command_line import loaded_command, run_command
 
-        command = parsed_command(sys.argv[1:] if arguments is None else arguments)
+        command = loaded_command(sys.argv[1:] if arguments is None else arguments)
     return run_command(command)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from wsicomp.cli import INTERRUPTED
+from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, show_every_letter
 from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
@@ -19,22 +20,28 @@ from wsicomp.version import SOFTWARE
 _HELP = ("-h", "--help")
 
 
-def parsed_command(words: Sequence[str]) -> Callable[[], int]:
+def loaded_command(words: Sequence[str]) -> Callable[[], int]:
     """Return what a command line asks for, ready to run: a command, a page of help, or a complaint."""
     shown = _page(words)
     if shown is not None:
         return partial(_show, shown)
-    from wsicomp.cli import parser
+    from wsicomp.cli.parser import named_command
 
-    name = ""
     try:
-        command, rest = parser.named_command(words)
-        name = f" {command.name}"
-        return parser.parsed_command(command, rest)
+        command, rest = named_command(words)
     except ConfigError as exc:
-        return partial(_complain, f"wsicomp{name}: {exc}")
-    except Exception as exc:  # `run_command` says what it is
-        return partial(_raise, exc)
+        return partial(_complain, f"wsicomp: {exc}")
+    return partial(_parse_and_run, command, rest)
+
+
+def _parse_and_run(command: Command, words: Sequence[str]) -> int:
+    from wsicomp.cli.parser import parsed_command
+
+    try:
+        run = parsed_command(command, words)
+    except ConfigError as exc:
+        return _complain(f"wsicomp {command.name}: {exc}")
+    return run()
 
 
 def _page(words: Sequence[str]) -> str | None:
@@ -52,10 +59,6 @@ def _page(words: Sequence[str]) -> str | None:
 def _show(text: str) -> int:
     sys.stdout.write(text)
     return 0
-
-
-def _raise(error: Exception) -> int:
-    raise error
 
 
 def _complain(text: str) -> int:
