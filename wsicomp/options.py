@@ -66,7 +66,10 @@ class Option:
     takes_many: bool = False
     """Whether its value is a tuple: an option may then be given again, an argument be several words."""
     parse: Callable[[str], object] | None = None
-    """Turns a text into the value, where that takes more than its kind; raises ConfigError or ValueError."""
+    """Turns a text of the command line into the value, where that takes more than its kind.
+
+    Raises ConfigError, or ValueError where the text is none of its kind.
+    """
     default_text: str = ""
     """Its default in words, where the value does not say it."""
 
@@ -133,9 +136,22 @@ class Option:
             return tuple(self._checked(each, label) for each in value)
         return self._checked(value, label)
 
+    def parsed(self, text: object, label: str) -> object:
+        """Return what a text of the command line stands for, where that takes more than its kind.
+
+        Raises:
+            ConfigError: it stands for nothing; the error calls the option by `label`.
+        """
+        if self.parse is None or not isinstance(text, str):
+            return text
+        try:
+            return self.parse(text)
+        except ConfigError:
+            raise
+        except ValueError as exc:
+            raise ConfigError(f"{label} is {quoted(text)}, expected {self.kind_text}") from exc
+
     def _checked(self, value: object, label: str) -> Any:
-        if self.parse is not None:
-            value = self._parsed(value, label)
         found: Any = value if self.kind is object else self._typed(value, label)
         if self.choices and found not in self.choices:
             raise ConfigError(
@@ -145,16 +161,6 @@ class Option:
         if self.least is not None and not self.least <= found <= (inf if self.most is None else self.most):
             raise ConfigError(f"{label} is {quoted(value)}, expected {self.range}")
         return found
-
-    def _parsed(self, value: object, label: str) -> object:
-        if self.parse is None or not isinstance(value, str):
-            return value
-        try:
-            return self.parse(value)
-        except ConfigError:
-            raise
-        except ValueError as exc:
-            raise ConfigError(f"{label} is {quoted(value)}, expected {self.kind_text}") from exc
 
     def _typed(self, value: object, label: str) -> Any:
         if self.kind is Path:
@@ -166,7 +172,8 @@ class Option:
             return value
         elif self.kind is float and type(value) is int:
             return float(value)
-        raise ConfigError(f"{label} is {quoted(value)}, expected {self.kind.__name__}")
+        expected = self.kind.__name__ if label == self.name else self.kind_text
+        raise ConfigError(f"{label} is {quoted(value)}, expected {expected}")
 
 
 def option(

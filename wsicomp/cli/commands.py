@@ -111,7 +111,8 @@ class Command:
         known = {each.name: each for each in self.options}
         preset = _preset(given["preset"]) if "preset" in given else {}
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
-        chosen = {**{name: value for name, value in of_batch.items() if name in known}, **given}
+        chosen = {name: value for name, value in of_batch.items() if name in known}
+        chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
         own = {name: known[name].checked(value, known[name].flag) for name, value in chosen.items()}
         parts = [_instance(part, own) for part in self.parts]
         return [*parts, self._config(preset, own)] if self.conversion else parts
