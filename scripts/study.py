@@ -18,10 +18,10 @@ from pathlib import Path
 
 from usage import parser_of
 
-from wsicomp.cli.compare import parsed_sample
 from wsicomp.cli.progress import progress_bars
 from wsicomp.comparison import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
 from wsicomp.comparison.results import MagnifiedRow
+from wsicomp.comparison.slide import parse_sample
 from wsicomp.comparison.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
@@ -210,7 +210,7 @@ def main() -> None:
         parser.error("name a folder of slides, or --synthetic")
     choices = ComparisonChoices(
         codecs=parse_codecs(options.codecs),
-        sample=parsed_sample(options.sample),
+        sample=parse_sample(options.sample),
         magnifications=MAGNIFICATIONS,
         patches=options.patches,
         curve_tiles=12 if options.out else 0,

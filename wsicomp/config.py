@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from wsicomp.codecs.registry import (
     codec_choices,
@@ -35,6 +35,8 @@ _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 @dataclass(frozen=True)
 class CodecConfig:
     """How tissue is stored."""
+
+    GROUP: ClassVar = "what becomes of tissue"
 
     name: str = option(
         "auto",
@@ -104,6 +106,8 @@ class CodecConfig:
 class GlassConfig:
     """What becomes of glass."""
 
+    GROUP: ClassVar = "what becomes of glass"
+
     fill: str = option(
         "white",
         "keep it; white: one shared blank tile, which every program tried shows; "
@@ -132,6 +136,8 @@ class GlassConfig:
 @dataclass(frozen=True)
 class TissueConfig:
     """How tissue is found."""
+
+    GROUP: ClassVar = "finding tissue"
 
     segmenter: str = option(
         "unet",
@@ -172,6 +178,8 @@ class TissueConfig:
 class OutputConfig:
     """What of the slide is written, and into which file."""
 
+    GROUP: ClassVar = "the file"
+
     format: str = option(
         "auto",
         "auto: svs for an SVS source and a codec that OpenSlide reads there, else tiff",
@@ -200,8 +208,17 @@ class OutputConfig:
 class RunConfig:
     """How one run goes; nothing here shapes a sound file."""
 
-    strict: bool = option(False, "stop at a damaged tile of SOURCE; else they are counted", shapes_file=False)
-    verify: bool = option(True, "read the result back, and hold it against SOURCE", shapes_file=False)
+    GROUP: ClassVar = "the run"
+
+    strict: bool = option(
+        False,
+        "stop at a damaged tile of SOURCE; else they are counted",
+        shapes_file=False,
+        group="its checks",
+    )
+    verify: bool = option(
+        True, "read the result back and hold it against SOURCE", shapes_file=False, group="its checks"
+    )
     overwrite: bool = option(False, "replace what is there already", shapes_file=False)
     workers: int = option(
         available_cores, "threads, one a core by default", least=1, most=1024, metavar="N", shapes_file=False
@@ -332,7 +349,8 @@ _PLACES = {
 def all_options() -> Mapping[str, Option]:
     """Return every option of a conversion by its flat name, a codec's own ones last."""
     own = {each.name: each for kind in _PARTS.values() for each in options_of(kind).values()}
-    return {**own, **named_options()}
+    codecs = {name: replace(each, group=CodecConfig.GROUP) for name, each in named_options().items()}
+    return {**own, **codecs}
 
 
 def option_names() -> tuple[str, ...]:

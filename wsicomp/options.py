@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from math import inf
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeAlias, cast, get_args, get_type_hints
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
@@ -20,77 +21,164 @@ Value: TypeAlias = str | int | float | bool | Path | None
 _MOST_WHOLE = 1 << 53
 """No number of anything here is as large: a float would not hold it."""
 
+_MOST_BRACED = 24
+"""Choices that take more letters are named in the text, and not in the place of the value."""
+
+_KIND_TEXTS: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
+
+
+REQUIRED = dataclasses.MISSING
+"""The default of what has to be given."""
+
 
 @dataclass(frozen=True)
 class Option:
-    """One choice of a user."""
+    """One option of a user, or one argument that stands without its name."""
 
     name: str
     """Its key in a preset and in Python; on the command line `--name`, with dashes."""
     kind: type
-    """bool, int, float, str or Path."""
+    """bool, int, float, str or Path; of one that takes many, of each of them."""
     help: str
     """What it does, in a clause for `--help` and the docs, without its default."""
-    default: Value = None
+    default: Any = None
     """Its value unless it is given; None leaves it to whoever reads it."""
     choices: tuple[str, ...] = ()
     """The texts that it takes; any if there are none."""
     least: float | None = None
     most: float | None = None
-    """The range of a number, both ends included."""
+    """The range of a number, both ends included; None where it has no end."""
     metavar: str = ""
     """What stands for its value in `--help`."""
     shapes_file: bool = True
     """Whether another value makes other bytes of the target."""
+    group: str = "options"
+    """The heading below which `--help` and the docs list it."""
+    is_argument: bool = False
+    """Whether it stands on the command line without its name."""
+    is_required: bool = False
+    takes_many: bool = False
+    """Whether its value is a tuple: an option may then be given again, an argument be several words."""
+    parse: Callable[[str], object] | None = None
+    """Turns a text of the command line into the value, where that takes more than its kind.
+
+    Raises ConfigError, or ValueError where the text is none of its kind.
+    """
+    default_text: str = ""
+    """Its default in words, where the value does not say it."""
 
     @property
     def flag(self) -> str:
         """How the command line spells it."""
+        if self.is_argument:
+            return self.metavar or self.name.upper()
         return f"--{self.name.replace('_', '-')}"
 
     @property
-    def meaning(self) -> str:
-        """What it does, its range and its default, in one clause."""
-        bounds = "" if self.least is None or self.most is None else f", {self.least:g} to {self.most:g}"
-        default = "" if self.default is None or self.kind is bool else f" (default {self.default})"
-        return f"{self.help}{bounds}{default}"
+    def shown(self) -> str:
+        """What stands for its value in `--help`; nothing for a switch."""
+        if self.kind is bool:
+            return ""
+        return self._braced or self.metavar or self.name.upper()
 
-    def checked(self, value: object) -> Value:
-        """Return the value in its own type.
+    @property
+    def _braced(self) -> str:
+        braced = f"{{{','.join(self.choices)}}}"
+        return braced if 2 < len(braced) <= _MOST_BRACED else ""
+
+    @property
+    def kind_text(self) -> str:
+        """What its value is, in words."""
+        return _KIND_TEXTS.get(self.kind, self.shown)
+
+    @property
+    def range(self) -> str:
+        """The numbers that it takes, in words; empty where any will do."""
+        if self.least is None:
+            return ""
+        least = _number_text(self.least)
+        return f"{least} or more" if self.most is None else f"{least} to {_number_text(self.most)}"
+
+    @property
+    def stated_default(self) -> str:
+        """Its default in words; empty where it has none, or is a switch."""
+        if self.default_text or self.default in (None, ()) or self.kind is bool:
+            return self.default_text
+        values = self.default if self.takes_many else (self.default,)
+        return ", ".join(_number_text(each) if isinstance(each, float) else str(each) for each in values)
+
+    @property
+    def meaning(self) -> str:
+        """What it does, then its choices or range and its default in brackets."""
+        choices = f"one of {', '.join(self.choices)}" if self.choices and not self._braced else ""
+        default = f"default {self.stated_default}" if self.stated_default else ""
+        facts = "; ".join(filter(None, (choices, self.range, default)))
+        return f"{self.help} ({facts})" if facts else self.help
+
+    def checked(self, value: object, label: str = "") -> Any:
+        """Return the value in its own type; an error calls it by `label`, its name by default.
 
         Raises:
-            ConfigError: it is of another type, out of range, or none of the choices.
+            ConfigError: the value is of another type, out of range, or none of the choices.
         """
-        if value is None and self.default is None:
+        label = label or self.name
+        if value is None and self.default is None and not self.is_required:
             return None
-        found = self._typed(value)
+        if self.takes_many:
+            if not isinstance(value, tuple | list):
+                raise ConfigError(f"{label} is {quoted(value)}, expected several")
+            return tuple(self._checked(each, label) for each in value)
+        return self._checked(value, label)
+
+    def parsed(self, text: object, label: str) -> object:
+        """Return what a text of the command line stands for, where that takes more than its kind.
+
+        Raises:
+            ConfigError: it stands for nothing; the error calls the option by `label`.
+        """
+        if self.parse is None or not isinstance(text, str):
+            return text
+        try:
+            return self.parse(text)
+        except ConfigError:
+            raise
+        except ValueError as exc:
+            raise ConfigError(f"{label} is {quoted(text)}, expected {self.kind_text}") from exc
+
+    def _checked(self, value: object, label: str) -> Any:
+        found: Any = value if self.kind is object else self._typed(value, label)
         if self.choices and found not in self.choices:
             raise ConfigError(
-                f"{self.name} is {quoted(value)}, expected one of {', '.join(self.choices)}"
+                f"{label} is {quoted(value)}, expected one of {', '.join(self.choices)}"
                 + did_you_mean(str(found), self.choices)
             )
-        if self.least is not None and self.most is not None:
-            assert isinstance(found, int | float), "a range is one of numbers"
-            if not self.least <= found <= self.most:
-                raise ConfigError(f"{self.name} is {quoted(value)}, expected {self.least:g} to {self.most:g}")
+        if self.least is not None and not self.least <= found <= (inf if self.most is None else self.most):
+            raise ConfigError(f"{label} is {quoted(value)}, expected {self.range}")
         return found
 
-    def _typed(self, value: object) -> Value:
+    def _typed(self, value: object, label: str) -> Any:
         if self.kind is Path:
             if isinstance(value, str | Path):
                 return Path(value)
         elif type(value) is int and abs(value) >= _MOST_WHOLE:
             pass
         elif type(value) is self.kind:
-            return cast(Value, value)
+            return value
         elif self.kind is float and type(value) is int:
             return float(value)
-        raise ConfigError(f"{self.name} is {quoted(value)}, expected {self.kind.__name__}")
+        expected = self.kind.__name__ if label == self.name else self.kind_text
+        raise ConfigError(f"{label} is {quoted(value)}, expected {expected}")
 
 
 def option(
-    default: Value | object,
-    help: str,  # noqa: A002 - what argparse and all that follow it call it
+    default: Any,
+    help: str,  # noqa: A002 - what all command lines call it
     *,
     name: str = "",
     choices: tuple[str, ...] = (),
@@ -98,10 +186,15 @@ def option(
     most: float | None = None,
     metavar: str = "",
     shapes_file: bool = True,
+    group: str = "",
+    is_argument: bool = False,
+    parse: Callable[[str], object] | None = None,
+    default_text: str = "",
 ) -> Any:
     """Declare a dataclass field as an option; `name` where the field has another one than the option.
 
-    A callable `default` is called for each new instance.
+    A callable `default` is called for each new instance; REQUIRED is none. Without `group` the option stands
+    in the GROUP of its dataclass.
     """
     facts = {
         "help": help,
@@ -111,10 +204,21 @@ def option(
         "most": most,
         "metavar": metavar,
         "shapes_file": shapes_file,
+        "group": group,
+        "is_argument": is_argument,
+        "parse": parse,
+        "default_text": default_text,
     }
+    if default is REQUIRED:
+        return dataclasses.field(metadata=facts)
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=facts)
     return dataclasses.field(default=default, metadata=facts)
+
+
+def argument(help: str, default: Any = REQUIRED, *, metavar: str = "") -> Any:  # noqa: A002 - as above
+    """Declare a dataclass field as what stands on the command line without a name, in the fields' order."""
+    return option(default, help, metavar=metavar, is_argument=True)
 
 
 @cache
@@ -123,17 +227,20 @@ def options_of(part: Any) -> Mapping[str, Option]:
     assert isinstance(part, type), "a dataclass"
     kinds = get_type_hints(part)
     return {
-        field.name: Option(
-            **{
-                **field.metadata,
-                "name": field.metadata["name"] or field.name,
-                "kind": _kind(kinds[field.name]),
-                "default": None if callable(field.default_factory) else field.default,
-            }
-        )
+        field.name: _declared(field, kinds[field.name], getattr(part, "GROUP", Option.group))
         for field in dataclasses.fields(part)
         if "help" in field.metadata
     }
+
+
+def _declared(field: dataclasses.Field[Any], hint: Any, group: str) -> Option:
+    facts = dict(field.metadata)
+    kind, takes_many = _kind(hint, facts["parse"] is not None)
+    is_required = field.default is REQUIRED and field.default_factory is REQUIRED
+    facts["name"] = facts["name"] or field.name
+    facts["group"] = facts["group"] or group
+    default = None if is_required or callable(field.default_factory) else field.default
+    return Option(**facts, kind=kind, default=default, is_required=is_required, takes_many=takes_many)
 
 
 def checked_fields(instance: Any) -> None:
@@ -152,8 +259,17 @@ def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _kind(hint: Any) -> type:
+def _number_text(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
+def _kind(hint: Any, is_parsed: bool) -> tuple[type, bool]:
+    """The type of a field's values, and whether it holds many; object where `parse` alone knows."""
     if isinstance(hint, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
-    assert isinstance(hint, type), f"{hint} is no type of an option"
-    return hint
+    if hint in (bool, int, float, str, Path):
+        return hint, False
+    if is_parsed:
+        return object, False
+    assert get_origin(hint) is tuple, f"{hint} is no type of an option"
+    return get_args(hint)[0], True

@@ -414,7 +414,7 @@ def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_sa
 
 @pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])
 def test_a_least_saving_that_is_none_is_refused(value):
-    with pytest.raises(ConfigError, match="min-saving"):
+    with pytest.raises(ConfigError, match="min_saving"):
         BatchChoices(min_saving=value)
 
 

@@ -48,7 +48,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--sample", "tiles:3"], "expected whole, or tiles:N"),
         (["--codecs", "gif"], "unknown codec 'gif'"),
         (["--codecs", "jpeg:900"], "jpeg:900: quality is 900"),
-        (["--seed", "-1"], "expected 0 to"),
+        (["--seed", "-1"], "expected 0 or more"),
         (["--target-ssim", "0"], "expected 0.5 to 0.999"),
         (["--glass", "keep,gone"], "expected some of keep, white, empty"),
         (["--magnifications", "ten"], "expected numbers"),
@@ -112,7 +112,6 @@ def test_the_page_stands_alone_and_escapes_names(tmp_path):
 
 
 def test_help_names_every_default(capsys):
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
+    assert main(["compare", "--help"]) == 0
     text = re.sub(r"\s+", "", capsys.readouterr().out)
     assert ",".join(DEFAULT_CODECS) in text

@@ -232,7 +232,7 @@ runpy.run_module("wsicomp", run_name="__main__")
 
 
 @pytest.mark.parametrize(
-    ("module", "number"), [("numpy", 2), ("tifffile", 15), ("wsicomp.cli.evaluate", 2), ("argparse", 2)]
+    ("module", "number"), [("numpy", 2), ("tifffile", 15), ("wsicomp.cli.info", 2), ("cyclopts", 2)]
 )
 def test_a_signal_while_modules_load_is_one_line(module, number):
     code = _INTERRUPTING.format(module=module, signal=number)
@@ -242,10 +242,10 @@ def test_a_signal_while_modules_load_is_one_line(module, number):
 
 
 def test_what_nobody_foresaw_is_one_line_that_says_where(monkeypatch, sound, capsys):
-    def fails(options):
+    def fails(*arguments, **options):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("wsicomp.cli.info.run_info", fails)
+    monkeypatch.setattr("wsicomp.cli.info.open_slide", fails)
     assert main(["info", str(sound["jpeg_svs"])]) == 1
     err = capsys.readouterr().err
     assert err.startswith("wsicomp: internal error, RuntimeError at test_uncaught.py:")

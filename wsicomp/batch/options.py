@@ -5,69 +5,118 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from wsicomp.batch.throttle import check_pace
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
 from wsicomp.formats.discovery import Selection
+from wsicomp.options import checked_fields, option
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "jobs": (1, 1024),
-    "workers": (1, 1024),
-    "max_failures": (1, 10**9),
-    "limit_rate": (0.001, 10**6),
-    "min_free": (0, 10**6),
-    "stall_minutes": (0.01, 10_000),
-    "quarantine_days": (0, 36_500),
-    "min_saving": (0, 100),
-}
+_TREE = "which slides"
+_REMOVAL = "taking away sources, those alone that were read once more, whole, with their target"
+
+
+def _percent(text: str) -> float:
+    """Return a number of per cent, with or without the sign."""
+    return float(text.strip().removesuffix("%"))
+
+
+def _next_time(text: str) -> datetime:
+    return next_time(text, datetime.now())
 
 
 @dataclass(frozen=True)
 class BatchChoices:
-    """Each field is an option of `wsicomp batch`.
+    """What a batch does beyond the conversion of each slide."""
 
-    `jobs` slides are converted at a time (None: as fit cores and memory), by the Dask cluster at `scheduler`
-    if one is named, each by `workers` threads (None: the cores shared among jobs; one on Dask). No slide
-    begins after `until`, after `max_failures` failures of this run, or where it would leave less than
-    `min_free` GB on the target's disk. `limit_rate` bounds what all jobs together read and write, in MB/s. A
-    slide that shows no progress for `stall_minutes` is given up. `recheck` holds every target against its
-    SHA-256; `retry_failed` tries again what failed for reasons of its own. `delete_source` moves sources
-    that their targets replace into a quarantine folder, and deletes them there after `quarantine_days`;
-    conversions that cannot restore their source count only with `even_if_lossy`, and none that is larger than
-    its source or saves less than `min_saving` per cent of it. `source_moved` says that the source tree has
-    another path than before. `name_key` is a file apart from both trees, by which targets are named by
-    digests, and which says whose they are.
-    """
+    GROUP: ClassVar = RunConfig.GROUP
 
-    jobs: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    until: datetime | None = None
-    max_failures: int | None = None
-    retry_failed: bool = False
-    recheck: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    limit_rate: float | None = None
-    min_free: float = 1.0
-    stall_minutes: float = 15.0
-    delete_source: bool = False
-    even_if_lossy: bool = False
-    quarantine_days: float = 7.0
-    min_saving: float = 3.0
-    source_moved: bool = False
-    name_key: Path | None = None
+    include: tuple[str, ...] = option(
+        (),
+        "only files whose name or path in SOURCE_DIR matches; may come again; by default those that have a "
+        "slide's suffix",
+        metavar="GLOB",
+        group=_TREE,
+    )
+    exclude: tuple[str, ...] = option(
+        (), "not those that match, as 'old/*'; may come again", metavar="GLOB", group=_TREE
+    )
+    retry_failed: bool = option(False, "try again what failed for reasons of its own, as damage", group=_TREE)
+    recheck: bool = option(
+        False, "hold every target against its SHA-256; make damaged ones again", group=_TREE
+    )
+    source_moved: bool = option(False, "SOURCE_DIR is the same tree as before by another path", group=_TREE)
+    name_key: Path | None = option(
+        None,
+        "with --deidentify: name targets by digests; FILE, apart from both trees, says whose",
+        metavar="FILE",
+        group=_TREE,
+    )
+    jobs: int | None = option(
+        None,
+        "slides at a time",
+        least=1,
+        most=1024,
+        metavar="N",
+        default_text="as many as fit the cores and the memory",
+    )
+    workers: int | None = option(
+        None,
+        "threads a slide",
+        least=1,
+        most=1024,
+        metavar="N",
+        default_text="the cores shared among jobs; on Dask one",
+    )
+    scheduler: str | None = option(
+        None,
+        "a Dask scheduler, tcp://HOST:8786, whose workers convert; pip install 'wsicomp[distributed]'",
+        metavar="ADDRESS",
+    )
+    until: datetime | None = option(
+        None, "begin no slide after this time of day", metavar="HH:MM", parse=_next_time
+    )
+    max_failures: int | None = option(
+        None, "begin none after so many have failed in this run", least=1, most=10**9, metavar="N"
+    )
+    limit_rate: float | None = option(
+        None, "what all jobs together read and write at most", least=0.001, most=10**6, metavar="MB/s"
+    )
+    min_free: float = option(
+        1.0, "begin no slide that could leave less on TARGET_DIR's disk", least=0, most=10**6, metavar="GB"
+    )
+    stall_minutes: float = option(
+        15.0, "give up a slide that shows no progress for so long", least=0.01, most=10_000, metavar="N"
+    )
+    delete_source: bool = option(
+        False,
+        "move sources that their targets can restore to SOURCE_DIR/.wsicomp-quarantine, delete later",
+        name="delete_source_after_verify",
+        group=_REMOVAL,
+    )
+    even_if_lossy: bool = option(False, "also those that their targets cannot restore", group=_REMOVAL)
+    quarantine_days: float = option(
+        7.0,
+        "delete them, proved once more, by a run after so many days; 0: in this run",
+        least=0,
+        most=36_500,
+        metavar="N",
+        group=_REMOVAL,
+    )
+    min_saving: float = option(
+        3.0,
+        "a source stays whose conversion saves less of it, or is larger; a preset may hold it",
+        least=0,
+        most=100,
+        metavar="PERCENT",
+        parse=_percent,
+        group=_REMOVAL,
+    )
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and type(value) not in (int, float):
-                raise ConfigError(f"--{name.replace('_', '-')} is {quoted(value)}, expected a number")
-            if value is not None and not least <= value <= most:
-                option = name.replace("_", "-")
-                raise ConfigError(f"--{option} is {quoted(value)}, expected {least:g} to {most:g}")
+        checked_fields(self)
         if self.limit_rate is not None:
             check_pace()
         if self.even_if_lossy and not self.delete_source:

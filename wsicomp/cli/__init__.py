@@ -1,13 +1,16 @@
-"""The command line: one thin module a command, each with `register` and `run`.
+"""The command line: one thin module a command, which declares what it takes and runs it.
+
+A module is imported when its command is asked for; `wsicomp.cli.commands` knows them all by name.
 
 This is the only place that prints and exits. A `WsicompError` becomes one line on stderr and exit code 1;
-a mistake in the command line, or choices that do not go together or with the slide, are exit code 2.
+a mistake in the command line, or options that do not go together or with the slide, are exit code 2.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,10 +22,10 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     with _left_at_once():
-        from wsicomp.cli.command_line import parsed_arguments, run_command
+        from wsicomp.cli.command_line import loaded_command, run_command
 
-        options = parsed_arguments(arguments)
-    return run_command(options)
+        command = loaded_command(sys.argv[1:] if arguments is None else arguments)
+    return run_command(command)
 
 
 @contextmanager

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wsicomp.batch import Ledger, Look, accept_slides, slides_to_look_at
 from wsicomp.batch.acceptance import tree_of
 from wsicomp.batch.report import as_values
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
+from wsicomp.options import argument, option
 from wsicomp.text_format import as_bytes
-
-ACCEPT = "batch accept"
 
 _DESCRIPTION = """\
 Record that a person has looked at slides of state "look", so that their sources may go as others do.
@@ -28,13 +27,13 @@ conversion. The same is written into the source tree, by which alone the next ru
 --delete-source-after-verify treats its source as any other; who may not write there is told so."""
 
 
-def register_accept(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    accept = add_command(commands, ACCEPT, "somebody has looked at a slide", _DESCRIPTION)
-    accept.add_argument("target", metavar="TARGET_DIR", help="the tree that a batch writes")
-    accept.add_argument("slides", metavar="SLIDE", nargs="*", help="a slide that somebody has looked at")
-    accept.add_argument("--json", action="store_true", help="as JSON")
-    accept.set_defaults(run=run_accept)
+@dataclass(frozen=True, kw_only=True)
+class AcceptOptions:
+    """What `wsicomp batch accept` takes."""
+
+    target: str = argument("the tree that a batch writes", metavar="TARGET_DIR")
+    slides: tuple[str, ...] = argument("a slide that somebody has looked at", (), metavar="SLIDE")
+    json: bool = option(False, "as JSON")
 
 
 def look_text(look: Look) -> list[str]:
@@ -64,11 +63,11 @@ def look_json(look: Look) -> dict[str, Any]:
     }
 
 
-def run_accept(options: argparse.Namespace) -> int:
+def run_accept(options: AcceptOptions) -> int:
     """Say which slides a person has to look at, or record that somebody did."""
     target, slides = Path(options.target), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
-        target, slides = tree_of(options.target), [options.target, *slides]
+        target, slides = tree_of(options.target), (options.target, *slides)
     looks = accept_slides(target, slides) if slides else slides_to_look_at(target)
     if options.json:
         write_json([look_json(look) for look in looks], None)
@@ -100,3 +99,6 @@ def _to_accept_text(target: Path, looks: Sequence[Look]) -> list[str]:
         f"{target}: {len(looks)} to look at; their sources stay until then",
         f"  when somebody has: wsicomp batch accept {shlex.quote(str(target))} {name}",
     ]
+
+
+ACCEPT = Command("batch accept", _DESCRIPTION, (AcceptOptions,), run_accept)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
+from wsicomp.options import argument, option
 from wsicomp.text_format import counted
-
-REBUILD = "batch rebuild"
 
 _DESCRIPTION = """\
 Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.
@@ -21,18 +20,16 @@ takes it on, and no source goes before the same proof as ever. Who has looked at
 sources are in quarantine, stands in the source tree."""
 
 
-def register_rebuild(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    rebuild = add_command(commands, REBUILD, "a lost or damaged ledger, from the targets", _DESCRIPTION)
-    rebuild.add_argument("target", metavar="TARGET_DIR", type=Path, help="the tree that a batch writes")
-    rebuild.add_argument(
-        "--even-if-sound", action="store_true", help="also where the ledger that is there can be read"
-    )
-    rebuild.add_argument("--json", action="store_true", help="as JSON")
-    rebuild.set_defaults(run=run_rebuild)
+@dataclass(frozen=True, kw_only=True)
+class RebuildOptions:
+    """What `wsicomp batch rebuild` takes."""
+
+    target: Path = argument("the tree that a batch writes", metavar="TARGET_DIR")
+    even_if_sound: bool = option(False, "also where the ledger that is there can be read")
+    json: bool = option(False, "as JSON")
 
 
-def run_rebuild(options: argparse.Namespace) -> int:
+def run_rebuild(options: RebuildOptions) -> int:
     """Make the ledger anew; 1 if a target cannot be read."""
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
@@ -60,3 +57,6 @@ def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
     )
     lines.append("  the next batch holds each against its source; no slide was touched")
     return lines
+
+
+REBUILD = Command("batch rebuild", _DESCRIPTION, (RebuildOptions,), run_rebuild)

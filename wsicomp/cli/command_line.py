@@ -2,68 +2,77 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from wsicomp.cli import (
-    INTERRUPTED,
-    batch,
-    compare,
-    convert,
-    dataset,
-    demo,
-    evaluate,
-    info,
-    restore,
-    segment,
-    train,
-    verify,
-)
-from wsicomp.cli.parsers import Parser
+from wsicomp.cli import INTERRUPTED
+from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, show_every_letter
 from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
 
-_EPILOG = """\
-begin with:
-  wsicomp demo                             see it work on a slide that it draws itself
-  wsicomp convert slide.svs smaller.svs    glass out, tissue byte for byte
-  wsicomp verify smaller.svs --against slide.svs
-  wsicomp compare slide.svs --out look/    what each codec would save of it, and do to it
-  wsicomp batch slides/ archive/           a whole tree, overnight
-
-exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted
-"""
+_HELP = ("-h", "--help")
 
 
-def parsed_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What stands on the command line, or in its place; `run` of it is the command."""
-    parser = Parser(
-        "wsicomp",
-        description="Makes whole-slide images small without anyone losing a diagnosis.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=SOFTWARE)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (convert, batch, compare, verify, restore, info, segment, demo, dataset, train, evaluate):
-        command.register(commands)
-    return parser.parse_args(batch.spelled(sys.argv[1:] if arguments is None else arguments))
+def loaded_command(words: Sequence[str]) -> Callable[[], int]:
+    """Return what a command line asks for, ready to run: a command, a page of help, or a complaint."""
+    shown = _page(words)
+    if shown is not None:
+        return partial(_show, shown)
+    from wsicomp.cli.parser import named_command
+
+    try:
+        command, rest = named_command(words)
+    except ConfigError as exc:
+        return partial(_complain, f"wsicomp: {exc}")
+    return partial(_parse_and_run, command, rest)
 
 
-def run_command(options: argparse.Namespace) -> int:
+def _parse_and_run(command: Command, words: Sequence[str]) -> int:
+    from wsicomp.cli.parser import parsed_command
+
+    try:
+        run = parsed_command(command, words)
+    except ConfigError as exc:
+        return _complain(f"wsicomp {command.name}: {exc}")
+    return run()
+
+
+def _page(words: Sequence[str]) -> str | None:
+    """The version or the page of help that a command line asks for; None if it asks for none."""
+    if list(words[:1]) == ["--version"]:
+        return f"{SOFTWARE}\n"
+    options = words[: words.index("--")] if "--" in words else words
+    if not set(_HELP) & set(options):
+        return None
+    from wsicomp.cli import help_pages
+
+    return help_pages.page_of(words, help_pages.terminal_width())
+
+
+def _show(text: str) -> int:
+    sys.stdout.write(text)
+    return 0
+
+
+def _complain(text: str) -> int:
+    say(text, file=sys.stderr)
+    return 2
+
+
+def run_command(command: Callable[[], int]) -> int:
     """Run one command and return its exit code."""
     try:
         _stop_on_signals()
         let_idle_threads_sleep()
         show_every_letter()
-        code: int = options.run(options)
+        code = command()
         sys.stdout.flush()
     except ConfigError as exc:
         say(f"wsicomp: {exc}", file=sys.stderr)

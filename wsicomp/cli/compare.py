@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
+from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.comparison import Comparison, ComparisonChoices, Rates, compare_slides, parse_codecs
+from wsicomp.comparison import Comparison, ComparisonChoices, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS
 from wsicomp.comparison.results import Archive, SummaryRow
-from wsicomp.comparison.slide import GLASS
-from wsicomp.config import ConversionConfig
+from wsicomp.comparison.slide import parse_sample
+from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.inputs import is_folder
+from wsicomp.options import REQUIRED, argument, option
 from wsicomp.path_text import as_text
 from wsicomp.text_format import as_bytes, as_duration, as_percent, counted
 
-_SAMPLE = 200
 _DRAWN = 20
 
 _DESCRIPTION = """\
@@ -39,161 +38,104 @@ drawn, and what they save is projected on the whole archive. SLIDE is never touc
 
 _EPILOG = """\
 codecs (--codecs takes a list with commas):
-  copy, jpeg-lossless, jpegxl-lossless      tissue as it is, or repacked without loss
-  jpeg:90, webp:90, jpegxl:1.0              by quality; by distance
-  jpeg2000:37dB, jpeg2000:12x               by PSNR; so many times smaller than the pixels
-  he-compact:4, he-fine:6                   neural, by the models that ship, at a quality (1 to 11)
-  mbt2018-mean:7, mbt2018-mean-mse-7        CompressAI's pretrained networks, fetched once
-  elic2022-chandelier@FILE:3                a model of your own
-  jpegxl:1.0+effort=9                       other options of the codec
+  copy, jpeg-lossless, jpegxl-lossless   tissue as it is, or packed without loss
+  jpeg:90, webp:90, jpegxl:1.0           by quality; by distance
+  jpeg2000:37dB, jpeg2000:12x            by PSNR; so many times smaller
+  he-compact:4, he-fine:6                neural, as shipped, quality 1 to 11
+  mbt2018-mean:7, mbt2018-mean-mse-7     CompressAI's networks, fetched once
+  elic2022-chandelier@FILE:3             a model of your own
+  jpegxl:1.0+effort=9                    other options of the codec
 
 examples:
-  wsicomp compare slide.svs --out look                               an answer in a minute
-  wsicomp compare *.svs --out look --sample whole                    every file written and measured
-  wsicomp compare slide.svs --out look --target-ssim 0.95            sizes at equal quality; presets
-  wsicomp compare slide.svs --out look --magnifications 5,10,20,40   tissue from far and near
-  wsicomp compare archive/ --out look --draw 20 --price 250          what the whole archive would save
+  wsicomp compare slide.svs --out look
+      an answer in a minute
+  wsicomp compare *.svs --out look --sample whole
+      every file written and measured
+  wsicomp compare slide.svs --out look --target-ssim 0.95
+      sizes at equal quality; presets
+  wsicomp compare slide.svs --out look --magnifications 5,10,20,40
+      tissue from far and near
+  wsicomp compare archive/ --out look --draw 20 --price 250
+      what the whole archive would save
 """
 
+_FOLDER = "a folder: what its slides would save together"
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "compare",
-        "compare codecs on slides of your own",
-        _DESCRIPTION,
-        epilog=_EPILOG,
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "sources", type=Path, nargs="+", metavar="SLIDE", help="slides, or one folder of them"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the results")
-    what = parser.add_argument_group("what is compared")
-    what.add_argument("--codecs", metavar="LIST", help=f"default {','.join(DEFAULT_CODECS)}")
-    # Another name than the option of one conversion has, which takes one way.
-    what.add_argument("--glass", dest="glass_ways", metavar="LIST", help=f"default {','.join(GLASS)}")
-    what.add_argument(
-        "--sample",
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """What `wsicomp compare` takes beside what is compared and how tissue is found."""
+
+    GROUP: ClassVar = RunConfig.GROUP
+
+    sources: tuple[Path, ...] = argument("slides, or one folder of them", metavar="SLIDE")
+    out: Path = option(REQUIRED, "the folder of the results", metavar="DIR", group="options")
+    sample: str = option(
+        "tiles:200",
+        "whole, or tiles:N: about so many tiles, from 20, stand for a slide",
         metavar="HOW",
-        help=f"whole, or tiles:N: about so many tiles, from 20, stand for a slide (default tiles:{_SAMPLE})",
+        group=ComparisonChoices.GROUP,
     )
-    what.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default 0)")
-    what.add_argument(
-        "--magnifications", metavar="LIST", help="also patches of tissue at these, as 1.25,2.5,5,10,20,40"
+    draw: int | None = option(
+        None,
+        "so many slides",
+        least=2,
+        most=100_000,
+        metavar="N",
+        group=_FOLDER,
+        default_text=str(_DRAWN),
     )
-    what.add_argument(
-        "--target-ssim",
-        type=float,
+    price: float | None = option(
+        None,
+        "of a TB (10^12 bytes) and year, for the money",
+        least=0,
+        most=1e12,
         metavar="F",
-        help="also each codec at the setting that reaches this mean SSIM on the slide's tissue; the "
-        "settings are presets in OUT/presets",
+        group=_FOLDER,
     )
-    archive = parser.add_argument_group("a folder: what its slides would save together")
-    archive.add_argument("--draw", type=int, metavar="N", help=f"so many slides (default {_DRAWN})")
-    archive.add_argument(
-        "--price", type=float, metavar="F", help="of a TB (10^12 bytes) and year, for the money"
+    machines: int | None = option(
+        None,
+        "like this one, for the hours",
+        least=1,
+        most=1_000_000,
+        metavar="N",
+        group=_FOLDER,
+        default_text="1",
     )
-    archive.add_argument("--machines", type=int, metavar="N", help="like this one, for the hours (default 1)")
-    add_plane_option(what)
-    add_segmenter_options(parser.add_argument_group("finding tissue"))
-    run = parser.add_argument_group("the run")
-    default = ConversionConfig()
-    run.add_argument("--workers", type=int, metavar="N", help=f"threads (default {default.run.workers})")
-    run.add_argument(
-        "--keep-files",
-        action="store_true",
-        help="with --sample whole: leave every file written, in OUT/files",
-    )
-    run.add_argument("--overwrite", action="store_true", help="write into OUT though it is not empty")
-    for name in FORMATS:
-        run.add_argument(
-            f"--{name}", action="store_true", help=f"write {name}; without any of these four, all of them"
-        )
-    parser.set_defaults(run=run_compare)
+    html: bool = option(False, "write html; without any of these four, all of them")
+    csv: bool = option(False, "write csv")
+    json: bool = option(False, "write json")
+    markdown: bool = option(False, "write markdown")
+
+    def check(self) -> None:
+        """Refuse what is for a folder where there is none.
+
+        Raises:
+            ConfigError: an option speaks of a folder of slides, and no source is one.
+        """
+        given = [name for name in ("draw", "price", "machines") if getattr(self, name) is not None]
+        if given and not any(map(is_folder, self.sources)):
+            raise ConfigError(f"{given[0]} is for a folder of slides; leave it out")
 
 
-def run_compare(options: argparse.Namespace) -> int:
+def run_compare(options: CompareOptions, choices: ComparisonChoices, config: ConversionConfig) -> int:
     """Compare, write the results, and print the summary."""
-    config = parsed_config(options, "compare")
-    if config is None:
-        return 2
-    given = vars(options)
-    choices = _choices(given, config)
-    rates = Rates(given.get("price"), given.get("machines", 1))
-    _check_range("draw", given.get("draw", _DRAWN), 2, 100_000)
-    _check_range("price", rates.price or 0, 0, 1e12)
-    _check_range("machines", rates.machines, 1, 1_000_000)
-    of_folders = [name for name in ("draw", "price", "machines") if name in given]
-    if of_folders and not any(map(is_folder, options.sources)):
-        raise ConfigError(f"{of_folders[0]} is for a folder of slides; leave it out")
+    options.check()
+    base = config.changed(overwrite=True)
     with progress_bars() as show:
         found = compare_slides(
             options.sources,
             options.out,
-            choices,
-            given.get("draw", _DRAWN),
-            rates,
-            [name for name in FORMATS if name in given] or FORMATS,
+            replace(choices, sample=parse_sample(options.sample), base=base),
+            options.draw or _DRAWN,
+            Rates(options.price, options.machines or 1),
+            [name for name in FORMATS if getattr(options, name)] or FORMATS,
             as_text(shlex.join(["wsicomp", *sys.argv[1:]])),
             config.run.overwrite,
             show,
         )
     say(*_text(found, options.out))
     return 1 if any(slide.error for slide in found.slides) else 0
-
-
-def _choices(given: dict[str, object], config: ConversionConfig) -> ComparisonChoices:
-    choices = ComparisonChoices(
-        sample=parsed_sample(str(given.get("sample", f"tiles:{_SAMPLE}"))),
-        seed=int(str(given.get("seed", 0))),
-        magnifications=_numbers("magnifications", str(given.get("magnifications", ""))),
-        target_ssim=given.get("target_ssim"),  # type: ignore[arg-type]
-        base=config.changed(overwrite=True),
-        keep_files="keep_files" in given,
-    )
-    if choices.keep_files and choices.sample is not None:
-        raise ConfigError("a sample writes no files; keep-files goes with --sample whole")
-    if choices.target_ssim is not None:
-        _check_range("target-ssim", choices.target_ssim, 0.5, 0.999)
-    _check_range("seed", choices.seed, 0, 2**63)
-    for magnification in choices.magnifications:
-        _check_range("magnifications", magnification, 0.1, 200)
-    if "codecs" in given:
-        choices = replace(choices, codecs=parse_codecs(str(given["codecs"])))
-    if "glass_ways" in given:
-        glass = tuple(dict.fromkeys(str(given["glass_ways"]).split(",")))
-        if not set(glass) <= set(GLASS):
-            raise ConfigError(f"glass is {','.join(glass)!r}, expected some of {', '.join(GLASS)}")
-        choices = replace(choices, glass=glass)
-    return choices
-
-
-def parsed_sample(text: str) -> int | None:
-    """How many tiles stand for a slide; None for all of it.
-
-    Raises:
-        ConfigError: it is neither "whole" nor "tiles:N".
-    """
-    if text == "whole":
-        return None
-    kind, _, count = text.partition(":")
-    if kind != "tiles" or not count.isascii() or not count.isdigit() or not 20 <= int(count) <= 1_000_000:
-        raise ConfigError(f"sample is {text!r}, expected whole, or tiles:N with N from 20 to 1000000")
-    return int(count)
-
-
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(dict.fromkeys(float(part) for part in text.split(",") if part))
-    except ValueError as exc:
-        raise ConfigError(f"{name} is {text!r}, expected numbers with commas between") from exc
-
-
-def _check_range(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"{name} is {value:g}, expected {least:g} to {most:g}")
 
 
 def _text(found: Comparison, out: Path) -> list[str]:
@@ -238,3 +180,21 @@ def _summary_line(row: SummaryRow, width: int, sample: int | None) -> str:
     )
     saved = f"{as_percent(row.total_reduction):>8}"
     return f"  {row.codec:<{width}} glass {row.glass:<5} {as_bytes(row.target_bytes):>8}, {saved}{ssim}"
+
+
+_CONVERSION = (
+    *FINDING_TISSUE,
+    conversion_option("z", group=TissueConfig.GROUP),
+    conversion_option("workers"),
+    conversion_option("overwrite", "write into OUT though it is not empty"),
+)
+COMMANDS = (
+    Command(
+        "compare",
+        _DESCRIPTION,
+        (CompareOptions, ComparisonChoices),
+        run_compare,
+        conversion=_CONVERSION,
+        epilog=_EPILOG,
+    ),
+)

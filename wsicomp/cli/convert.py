@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from wsicomp.atomic import check_outputs
-from wsicomp.cli.options import add_conversion_options, parsed_config
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
+from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide, plan_slide
 from wsicomp.conversion.report import ConversionReport, GuardedReport, look_note, planned_look
+from wsicomp.options import argument, option
 from wsicomp.plan import ConversionPlan, TileAction
 from wsicomp.text_format import as_bytes, as_saving
 
@@ -26,88 +28,71 @@ when it is complete and verified; SOURCE is never touched."""
 
 _EPILOG = """\
 examples:
-  wsicomp convert slide.svs small.svs                        tissue untouched, glass out
-  wsicomp convert slide.ndpi small.tiff --quality 80         any vendor; encoded anew as JPEG
-  wsicomp convert slide.svs small.svs --codec jpeg --lossless    same pixels, smaller, still JPEG
-  wsicomp convert slide.svs a.tiff --codec jpegxl --lossless --glass keep --restorable
-                                                             smallest without loss; `wsicomp restore a.tiff
-                                                             again.svs` gives back slide.svs byte for byte
+  wsicomp convert slide.svs small.svs
+      tissue untouched, glass out
+  wsicomp convert slide.ndpi small.tiff --quality 80
+      any vendor; encoded anew as JPEG
+  wsicomp convert slide.svs small.svs --codec jpeg --lossless
+      same pixels, smaller, still JPEG
+  wsicomp convert slide.svs a.tiff --preset archive-lossless
+      smallest without loss; `wsicomp restore a.tiff again.svs` gives back
+      slide.svs byte for byte
   wsicomp convert slide.svs b.tiff --codec jpegxl --distance 1.5 --overview jpeg
-                                                             lossy; other readers see the lower levels
-  wsicomp convert slide.svs c.tiff --codec bmshj2018-factorized --embed-model --overview jpeg
-                                                             lossy by a neural network, each tile checked
-  wsicomp convert slide.svs small.svs --dry-run              say what would be done, write nothing
-  wsicomp convert slide.svs small.svs --mask tissue.geojson  outlines from QuPath instead of a segmenter
-  wsicomp convert slide.svs small.svs --deidentify           no label, no macro, no names in the text
+      lossy; other readers see the lower levels
+  wsicomp convert slide.svs c.tiff --preset archive-neural
+      lossy by a neural network, each tile checked
+  wsicomp convert slide.svs small.svs --dry-run
+      say what would be done, write nothing
+  wsicomp convert slide.svs small.svs --mask tissue.geojson
+      outlines from QuPath instead of a segmenter
+  wsicomp convert slide.svs small.svs --deidentify
+      no label, no macro, no names in the text
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "convert",
-        "convert a slide into a smaller one",
-        _DESCRIPTION,
-        epilog=_EPILOG,
-        argument_default=argparse.SUPPRESS,
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(PresetOptions):
+    """What `wsicomp convert` takes beside the options of a conversion."""
+
+    GROUP: ClassVar = RunConfig.GROUP
+
+    source: Path = argument("the slide: SVS, tiled TIFF, or what else OpenSlide reads")
+    target: Path = argument("the file to write")
+    dry_run: bool = option(False, "read and plan, print the plan, write no TARGET")
+    audit: Path | None = option(
+        None, "draw what was removed, the mask, and what the guard saved", metavar="PICTURE"
     )
-    parser.add_argument("source", type=Path, help="the slide: SVS, tiled TIFF, or what else OpenSlide reads")
-    parser.add_argument("target", type=Path, help="the file to write")
-    add_conversion_options(parser)
-    default = ConversionConfig()
-    _add_run_options(parser, default)
-    parser.set_defaults(run=run_convert)
+    json: Path | None = option(None, "write the report as JSON; - for stdout", metavar="REPORT")
+
+    @property
+    def json_file(self) -> Path | None:
+        """The report's file, None for stdout."""
+        return None if str(self.json) == "-" else self.json
 
 
-def _add_run_options(parser: argparse.ArgumentParser, default: ConversionConfig) -> None:
-    run = parser.add_argument_group("the run")
-    run.add_argument(
-        "--workers", type=int, metavar="N", help=f"threads (default {default.run.workers}, one a core)"
-    )
-    run.add_argument(
-        "--min-free",
-        type=float,
-        metavar="GB",
-        help="stop rather than leave less free on TARGET's disk (default 0)",
-    )
-    run.add_argument("--dry-run", action="store_true", help="read and plan, print the plan, write no TARGET")
-    run.add_argument("--overwrite", action="store_true", help="replace TARGET and REPORT if they exist")
-    run.add_argument(
-        "--audit",
-        type=Path,
-        metavar="PICTURE",
-        help="draw what was removed, the mask, and what the guard saved",
-    )
-    run.add_argument("--json", type=Path, metavar="REPORT", help="write the report as JSON; - for stdout")
-
-
-def run_convert(options: argparse.Namespace) -> int:
+def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     """Convert, or with `--dry-run` plan, and say what was done."""
-    given = vars(options)
-    config = parsed_config(options, "convert")
-    if config is None:
-        return 2
-    report_path: Path | None = given.get("json")
-    audit: Path | None = given.get("audit")
-    inputs = (options.source, config.tissue.mask, config.tissue.weights, given.get("preset"))
-    outputs = [options.target, audit, None if str(report_path) == "-" else report_path]
+    inputs = (options.source, config.tissue.mask, config.tissue.weights, options.preset)
+    outputs = (options.target, options.audit, options.json_file)
     check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)
+    if options.dry_run:
+        return _plan(options, config)
     with progress_bars() as show:
-        if "dry_run" in given:
-            plan = plan_slide(options.source, config, show, audit)
-        else:
-            report = convert_slide(options.source, options.target, config, show, audit)
-    if "dry_run" in given:
-        if report_path is not None:
-            write_json(plan.to_json(), report_path, config.run.overwrite)
-        else:
-            say(*_plan_text(plan))
-        return 0
-    if report_path is not None:
-        write_json(report.to_json(), report_path, config.run.overwrite)
-    if str(report_path) != "-":
+        report = convert_slide(options.source, options.target, config, show, options.audit)
+    if options.json is not None:
+        write_json(report.to_json(), options.json, config.run.overwrite)
+    if options.json is None or options.json_file is not None:
         say(*_report_text(report))
+    return 0
+
+
+def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
+    with progress_bars() as show:
+        plan = plan_slide(options.source, config, show, options.audit)
+    if options.json is None:
+        say(*_plan_text(plan))
+    else:
+        write_json(plan.to_json(), options.json, config.run.overwrite)
     return 0
 
 
@@ -182,3 +167,8 @@ def _guarded_text(guarded: GuardedReport | None) -> list[str]:
 def _remarks(dropped: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
     left_out = [f"  left out: {', '.join(dropped)}"] if dropped else []
     return left_out + [f"  note: {note}" for note in notes]
+
+
+COMMANDS = (
+    Command("convert", _DESCRIPTION, (ConvertOptions,), run_convert, conversion=CONVERSION, epilog=_EPILOG),
+)

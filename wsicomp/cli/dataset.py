@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.atomic import check_output
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.errors import TrainingError
+from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text_format import counted
 
@@ -28,39 +28,37 @@ Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp
 They fill what real labelled slides lack: high magnifications, and masks that are certainly right."""
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser("dataset", help="make patch sets to train on", description=__doc__)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What `wsicomp dataset build` takes."""
 
-    build = add_command(actions, "build", "cut labelled slides into patches", _BUILD)
-    build.add_argument("table", type=Path, help="the table of labelled slides")
-    build.add_argument("target", type=Path, metavar="PATCHES", help="the HDF5 file to write")
-    build.add_argument(
-        "--power",
-        type=float,
-        action="append",
+    table: Path = argument("the table of labelled slides")
+    target: Path = argument("the HDF5 file to write", metavar="PATCHES")
+    powers: tuple[float, ...] = option(
+        (),
+        "a magnification to cut at; may come again",
+        name="power",
+        least=0.1,
+        most=40,
         metavar="P",
-        help="a magnification to cut at; may come again (default 1.25, 2.5, 5, 10 and 20)",
+        default_text="1.25, 2.5, 5, 10 and 20",
     )
-    build.add_argument(
-        "--dense",
-        action="store_true",
-        help="every patch at 20x and 40x too, as codecs want it; else every 4th and 8th",
-    )
-    build.add_argument("--split", metavar="NAME", help="only rows of this split")
-    build.add_argument("--overwrite", action="store_true", help="replace PATCHES if it exists")
-    build.set_defaults(run=run_build)
-
-    draw = add_command(actions, "draw", "draw slides with true masks", _DRAW)
-    draw.add_argument("folder", type=Path, help="where slides, masks and table.tsv go")
-    draw.add_argument("--count", type=int, default=12, metavar="N", help="slides (default 12)")
-    draw.add_argument("--size", type=int, default=4096, metavar="PX", help="sides of a slide (default 4096)")
-    draw.add_argument("--seed", type=int, default=100, help="the first slide's seed (default 100)")
-    draw.set_defaults(run=run_draw)
+    dense: bool = option(False, "every patch at 20x and 40x too, as codecs want it; else every 4th and 8th")
+    split: str | None = option(None, "only rows of this split", metavar="NAME")
+    overwrite: bool = option(False, "replace PATCHES if it exists")
 
 
-def run_build(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """What `wsicomp dataset draw` takes."""
+
+    folder: Path = argument("where slides, masks and table.tsv go")
+    count: int = option(12, "slides", least=1, most=1000, metavar="N")
+    size: int = option(4096, "sides of a slide", least=256, most=65_536, metavar="PX")
+    seed: int = option(100, "the first slide's seed", least=0, metavar="N")
+
+
+def run_build(options: BuildOptions) -> int:
     """Read the table, cut, and say what there is."""
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
@@ -70,12 +68,9 @@ def run_build(options: argparse.Namespace) -> int:
     rows = select(read_table(options.table), options.table, options.split)
     inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
     check_output(options.target, inputs, options.overwrite)
-    powers = tuple(options.power or POWERS)
-    if not all(0.1 <= power <= 40 for power in powers):
-        raise TrainingError("a power out of range, expected 0.1 to 40")
     with progress_bars() as show:
         summary = build_patch_set(
-            rows, options.target, powers, Stages(show), options.dense, options.overwrite
+            rows, options.target, options.powers or POWERS, Stages(show), options.dense, options.overwrite
         )
     counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
     say(
@@ -84,13 +79,17 @@ def run_build(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_draw(options: argparse.Namespace) -> int:
+def run_draw(options: DrawOptions) -> int:
     """Draw."""
     from wsicomp.training.data.synthetic import draw_slides
 
-    if not (1 <= options.count <= 1000 and 256 <= options.size <= 65_536 and options.seed >= 0):
-        raise TrainingError("expected a count of 1 to 1000, a size of 256 to 65536 px, a seed from 0")
     with progress_bars() as show:
         table = draw_slides(options.folder, options.count, options.size, options.seed, Stages(show))
     say(f"{table}: {options.count} slides of {options.size} x {options.size} px with their masks")
     return 0
+
+
+COMMANDS = (
+    Command("dataset build", _BUILD, (BuildOptions,), run_build),
+    Command("dataset draw", _DRAW, (DrawOptions,), run_draw),
+)

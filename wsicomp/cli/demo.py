@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wsicomp.atomic import completed
-from wsicomp.cli.parsers import Subparsers
+from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.config import ConversionConfig
@@ -21,12 +20,12 @@ from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
 from wsicomp.geometry import Size
+from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
 from wsicomp.text_format import as_bytes, as_percent
 
 _SOURCE = "slide.svs"
-_SMALLEST_PX, _LARGEST_PX = 256, 65_536
 _ARCHIVE = "restorable.tiff"
 _WAYS = {
     **{
@@ -57,32 +56,21 @@ class _Row:
     report: ConversionReport
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "demo",
-        help="see it work on a synthetic slide",
-        description="Draws a synthetic H&E slide, converts it on the roads that most people take, verifies "
-        "each result, restores the slide from one, and prints a table of sizes.",
-    )
-    parser.add_argument(
-        "directory",
-        type=Path,
-        nargs="?",
-        help="keep the slide and the results here (default: nothing is kept)",
-    )
-    parser.add_argument(
-        "--size",
-        type=_side,
-        default=8192,
-        metavar="PX",
-        help="sides of the slide, 256 to 65536 (default 8192)",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="which slide is drawn (default 1)")
-    parser.set_defaults(run=run_demo)
+_DESCRIPTION = """\
+Draw a synthetic H&E slide, convert it in the ways that most people take, verify each result, restore the
+slide from one, and print a table of sizes."""
 
 
-def run_demo(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What `wsicomp demo` takes."""
+
+    directory: Path | None = argument("keep the slide and the results here; by default nothing is kept", None)
+    size: int = option(8192, "sides of the slide", least=256, most=65_536, metavar="PX")
+    seed: int = option(1, "which slide is drawn", metavar="N")
+
+
+def run_demo(options: DemoOptions) -> int:
     """Draw, convert and print."""
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
@@ -101,13 +89,6 @@ def run_demo(options: argparse.Namespace) -> int:
     if options.directory is not None:
         say("", f"Look at them: {options.directory}")
     return 0
-
-
-def _side(text: str) -> int:
-    side = int(text)
-    if not _SMALLEST_PX <= side <= _LARGEST_PX:
-        raise argparse.ArgumentTypeError(f"{side} px, expected {_SMALLEST_PX} to {_LARGEST_PX}")
-    return side
 
 
 @contextmanager
@@ -150,3 +131,6 @@ def _print_table(source: Path, rows: list[_Row]) -> None:
 
 def _has_neural() -> bool:
     return find_spec("compressai") is not None
+
+
+COMMANDS = (Command("demo", _DESCRIPTION, (DemoOptions,), run_demo),)

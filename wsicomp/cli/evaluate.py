@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsicomp.atomic import check_empty, completed_files
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.errors import ConfigError, SlideWriteError, TrainingError
+from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
@@ -40,77 +41,60 @@ magnification. FOLDER gets curves.csv and .png (bits per pixel, SSIM, MS-SSIM, P
 each model. Needs pip install 'wsicomp[neural,train]'."""
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser("evaluate", help="measure on labelled slides", description=__doc__)
-    kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
-    _register_tissue(kinds)
-    _register_codec(kinds)
+@dataclass(frozen=True, kw_only=True)
+class TissueOptions:
+    """What `wsicomp evaluate tissue` takes."""
 
-
-def _register_tissue(kinds: Subparsers) -> None:
-    tissue = add_command(kinds, "tissue", "how well tissue is told from glass", _DESCRIPTION)
-    tissue.add_argument("table", type=Path, help="the table of labelled slides")
-    tissue.add_argument("folder", type=Path, help="where the measurements go")
-    tissue.add_argument("--split", metavar="NAME", help="only rows of this split, such as test")
-    tissue.add_argument(
-        "--group", action="append", metavar="NAME", help="only rows of this source_group; may come again"
+    table: Path = argument("the table of labelled slides")
+    folder: Path = argument("where the measurements go")
+    split: str | None = option(None, "only rows of this split, such as test", metavar="NAME")
+    groups: tuple[str, ...] = option(
+        (), "only rows of this source_group; may come again", name="group", metavar="NAME"
     )
-    tissue.add_argument(
-        "--magnification",
-        type=float,
-        action="append",
+    magnifications: tuple[float, ...] = option(
+        (2.5,),
+        "at which to measure; may come again, tiles and brightness at the first",
+        name="magnification",
+        least=0.5,
+        most=40,
         metavar="F",
-        help="at which to measure; may come again, tiles and brightness at the first (default 2.5)",
     )
-    tissue.add_argument("--brightness", action="store_true", help="also with -100 to 100 grey levels added")
-    network = tissue.add_mutually_exclusive_group()
-    network.add_argument(
-        "--weights", type=Path, default=SHIPPED, metavar="JSON", help="another network's manifest"
+    brightness: bool = option(False, "also with -100 to 100 grey levels added")
+    weights: Path | None = option(None, "another network's manifest", metavar="JSON")
+    folds: Path | None = option(
+        None, "folds.json of a cross-validation: each slide by what never saw it", metavar="JSON"
     )
-    network.add_argument(
-        "--folds",
-        type=Path,
-        metavar="JSON",
-        help="folds.json of a cross-validation: each slide by what never saw it",
-    )
-    tissue.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
-    tissue.set_defaults(run=run_tissue)
+    overwrite: bool = option(False, "measure into a FOLDER that is not empty")
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.folds is not None:
+            raise ConfigError("--weights is one network, --folds are many; leave one of them out")
 
 
-def _register_codec(kinds: Subparsers) -> None:
-    codec = add_command(kinds, "codec", "how true neural tiles are, and how small", _CODEC_DESCRIPTION)
-    codec.add_argument("patches", type=Path, nargs="+", metavar="PATCHES", help="HDF5 patch sets")
-    codec.add_argument("folder", type=Path, help="where the measurements go")
-    codec.add_argument(
-        "--split", default="test", metavar="NAME", help="the rows to measure on (default test)"
+@dataclass(frozen=True, kw_only=True)
+class CodecOptions:
+    """What `wsicomp evaluate codec` takes."""
+
+    patches: tuple[Path, ...] = argument("HDF5 patch sets")
+    folder: Path = argument("where the measurements go")
+    split: str = option("test", "the rows to measure on", metavar="NAME")
+    models: tuple[str, ...] = option(
+        ("he-compact",), "a model's name or file; may come again", name="model", metavar="NAME"
     )
-    codec.add_argument(
-        "--model",
-        action="append",
-        metavar="NAME",
-        help="a model's name or file; may come again (default he-compact)",
-    )
-    codec.add_argument(
-        "--ssim",
-        type=float,
-        action="append",
+    ssims: tuple[float, ...] = option(
+        (0.955,),
+        "compare at this mean SSIM; may come again",
+        name="ssim",
+        least=0.01,
+        most=0.9999,
         metavar="F",
-        help="compare at this mean SSIM; may come again (default 0.955)",
     )
-    codec.add_argument(
-        "--tiles",
-        type=int,
-        default=200,
-        metavar="N",
-        help="at most so many of each magnification, spread over all (default 200)",
-    )
-    codec.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    codec.add_argument("--overwrite", action="store_true", help="measure into a FOLDER that is not empty")
-    codec.set_defaults(run=run_codec)
+    tiles: int = option(200, "at most so many of each magnification, spread over all", least=1, metavar="N")
+    device: str = option("auto", "auto, cpu or cuda")
+    overwrite: bool = option(False, "measure into a FOLDER that is not empty")
 
 
-def run_tissue(options: argparse.Namespace) -> int:
+def run_tissue(options: TissueOptions) -> int:
     """Measure, write, and print the means."""
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -119,11 +103,8 @@ def run_tissue(options: argparse.Namespace) -> int:
 
     if options.brightness:
         require("matplotlib")
-    magnifications = tuple(options.magnification or (2.5,))
-    if not all(0.5 <= magnification <= 40 for magnification in magnifications):
-        raise TrainingError("a magnification out of range, expected 0.5 to 40")
-    rows = select(read_table(options.table), options.table, options.split, options.group)
-    manifests = _manifests(rows, options.weights, options.folds)
+    rows = select(read_table(options.table), options.table, options.split, options.groups or None)
+    manifests = _manifests(rows, options.weights or SHIPPED, options.folds)
     check_empty(options.folder, options.overwrite)
     inputs = {options.table, options.folds, *manifests.values()}
     inputs |= {path for row in rows for path in (row.image, row.mask)}
@@ -135,7 +116,7 @@ def run_tissue(options: argparse.Namespace) -> int:
         return {"unet": UnetSegmenter(manifests[row.name], magnification), "threshold": ThresholdSegmenter()}
 
     brightness = tuple(range(-100, 101, 25)) if options.brightness else ()
-    settings = EvaluationSettings(magnifications, brightness)
+    settings = EvaluationSettings(options.magnifications, brightness)
     with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
             found = evaluate(rows, segmenters, settings, hidden, progress)
@@ -148,7 +129,7 @@ def run_tissue(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_codec(options: argparse.Namespace) -> int:
+def run_codec(options: CodecOptions) -> int:
     """Measure, write, and print what each model saves."""
     from wsicomp.training.extras import require
 
@@ -158,9 +139,7 @@ def run_codec(options: argparse.Namespace) -> int:
     from wsicomp.training.codec.report import PAGE, equal_rows, write_codec_evaluation
     from wsicomp.training.data.patch_set import open_patch_set
 
-    if options.tiles < 1 or not all(0 < target < 1 for target in options.ssim or ()):
-        raise TrainingError("expected 1 tile or more, and an SSIM between 0 and 1")
-    models = {name: model_named(name).card.architecture for name in options.model or ["he-compact"]}
+    models = {name: model_named(name).card.architecture for name in options.models}
     if len({Path(name).stem for name in models}) < len(models):
         raise TrainingError("two models of one name; rename one of the files, so that the curves say which")
     check_empty(options.folder, options.overwrite)
@@ -169,7 +148,7 @@ def run_codec(options: argparse.Namespace) -> int:
         tiles = tiles_of_split(sets, options.split, options.tiles)
     with completed_files(options.folder, options.overwrite) as hidden:
         with progress_bars() as show, Stages(show).stage("measure") as progress:
-            found = evaluate_codecs(tiles, models, options.ssim or [0.955], options.device, progress)
+            found = evaluate_codecs(tiles, models, options.ssims, options.device, progress)
         write_codec_evaluation(found, hidden)
     for row in equal_rows(found.comparisons):
         say("  ".join(f"{cell:>10}" for cell in row))
@@ -218,3 +197,9 @@ def _print(found: Evaluation) -> None:
             f"glass tiles kept {kept / glass:.1%} ({kept_by_mask / glass:.1%} by the mask alone)"
         )
     sys.stdout.flush()
+
+
+COMMANDS = (
+    Command("evaluate tissue", _DESCRIPTION, (TissueOptions,), run_tissue),
+    Command("evaluate codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec),
+)

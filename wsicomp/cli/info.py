@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.cli.options import add_plane_option
-from wsicomp.cli.parsers import Subparsers
+from wsicomp.cli.commands import Command
+from wsicomp.cli.options import conversion_option
 from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
+from wsicomp.config import ConversionConfig
 from wsicomp.formats.opening import open_slide
+from wsicomp.options import argument, option
 from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.provenance import Provenance
 from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text_format import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, refusal_of_openslide, told_once
 
-
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "info",
-        help="say what a slide is",
-        description="Levels, tiles, scale and associated images of a slide. "
-        "Shows no field that could name a patient.",
-    )
-    parser.add_argument("file", type=Path, help="any slide")
-    add_plane_option(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(run=run_info)
+_DESCRIPTION = """\
+Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
 
 
-def run_info(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions:
+    """What `wsicomp info` takes."""
+
+    file: Path = argument("any slide")
+    json: bool = option(False, "as JSON")
+
+
+def run_info(options: InfoOptions, config: ConversionConfig) -> int:
     """Print it."""
-    with closing(open_slide(options.file, options.z, any_plane=True)) as slide:
+    with closing(open_slide(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
         values["remarks"] += refusal_of_openslide(slide)
@@ -45,30 +45,35 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         write_json(values, None)
         return 0
-    say(f"{options.file}: {values['vendor']}, {as_bytes(values['bytes'])}")
+    say(*_lines(options.file, values))
+    return 0
+
+
+def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:
+    """What the slide is, for a person."""
+    yield f"{file}: {values['vendor']}, {as_bytes(values['bytes'])}"
     mpp = values["mpp"]
-    say(f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}")
-    say(f"  objective power: {values['objective_power'] or 'not stated'}")
-    say(f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}")
+    yield f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}"
+    yield f"  objective power: {values['objective_power'] or 'not stated'}"
+    yield f"  ICC profile: {as_bytes(values['icc_profile_bytes']) if values['icc_profile_bytes'] else 'none'}"
     for number, level in enumerate(values["levels"]):
         stored = f", {level['tile_coding']}" if level["tile_coding"] else ""
         size = f"{level['width']} x {level['height']} px"
         tile = f"tiles of {level['tile_width']} x {level['tile_height']}"
-        say(f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}")
+        yield f"  level {number}: {size}, downsample {level['downsample']:.4g}, {tile}{stored}"
     for name, image in values["associated_images"].items():
-        say(f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}")
+        yield f"  {name}: {image['width']} x {image['height']} px, {as_bytes(image['bytes'])}"
     for plane in values["planes"]:
         where = "" if plane["offset"] is None else f", OffsetZ {plane['offset']}"
-        say(f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}")
+        yield f"  focal plane z {plane['z']}: {plane['width']} x {plane['height']} px{where}"
     for remark in values["remarks"]:
-        say(f"  note: {remark}")
+        yield f"  note: {remark}"
     if values["omitted"]:
-        say(f"  note: neither levels nor associated images: {', '.join(values['omitted'])}")
+        yield f"  note: neither levels nor associated images: {', '.join(values['omitted'])}"
     for line in values["seen_otherwise"]:
-        say(f"  take care: {line}")
+        yield f"  take care: {line}"
     for line in _conversion_lines(values.get("conversion")):
-        say(f"  {line}")
-    return 0
+        yield f"  {line}"
 
 
 def _describe_conversion(provenance: Provenance) -> dict[str, Any]:
@@ -152,3 +157,10 @@ def describe(info: SlideInfo) -> dict[str, Any]:
         "omitted": list(info.omitted),
         "remarks": list(info.remarks),
     }
+
+
+COMMANDS = (
+    Command(
+        "info", _DESCRIPTION, (InfoOptions,), run_info, conversion=(conversion_option("z", group="options"),)
+    ),
+)

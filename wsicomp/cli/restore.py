@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.conversion.restore import restore_slide
+from wsicomp.options import argument, option
 from wsicomp.text_format import as_bytes
 
 _DESCRIPTION = """\
@@ -18,30 +18,26 @@ is that of the source; FILE is never touched."""
 
 _EPILOG = """\
 example:
-  wsicomp convert slide.svs archive.tiff --codec jpegxl --lossless --glass keep --restorable
+  wsicomp convert slide.svs archive.tiff --preset archive-lossless
   wsicomp restore archive.tiff again.svs
   cmp slide.svs again.svs
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands, "restore", "rebuild the source of a conversion, byte for byte", _DESCRIPTION, epilog=_EPILOG
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """What `wsicomp restore` takes."""
+
+    file: Path = argument("a file made with `convert --restorable`")
+    target: Path = argument("the file to write")
+    overwrite: bool = option(False, "replace TARGET if it exists")
+    trust: bool = option(
+        False, "restore a FILE that states a far larger source than so few bytes should make"
     )
-    parser.add_argument("file", type=Path, help="a file made with `convert --restorable`")
-    parser.add_argument("target", type=Path, help="the file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace TARGET if it exists")
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="restore a FILE that states a far larger source than so few bytes should make",
-    )
-    parser.add_argument("--json", action="store_true", help="say what was done as JSON")
-    parser.set_defaults(run=run_restore)
+    json: bool = option(False, "say what was done as JSON")
 
 
-def run_restore(options: argparse.Namespace) -> int:
+def run_restore(options: RestoreOptions) -> int:
     """Restore, and say what was."""
     with progress_bars() as show:
         report = restore_slide(
@@ -54,3 +50,6 @@ def run_restore(options: argparse.Namespace) -> int:
         for note in report.notes:
             say(f"  note: {note}")
     return 0
+
+
+COMMANDS = (Command("restore", _DESCRIPTION, (RestoreOptions,), run_restore, epilog=_EPILOG),)

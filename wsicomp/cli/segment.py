@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.atomic import check_outputs
-from wsicomp.cli.options import add_plane_option, add_segmenter_options, parsed_config
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
+from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
+from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import segment_slide
 from wsicomp.formats.opening import open_slide
+from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text_format import as_percent
 from wsicomp.tissue.mask_writer import check_suffix, write_mask
@@ -25,44 +27,32 @@ end says which. It has no margin yet, can be edited, and can be given to `wsicom
 
 _EPILOG = """\
 examples:
-  wsicomp segment slide.svs mask.png                        4 um per pixel
-  wsicomp segment slide.svs mask.geojson --audit look.png   outlines for QuPath, and what a conversion removes
+  wsicomp segment slide.svs mask.png
+      4 um per pixel
+  wsicomp segment slide.svs mask.geojson --audit look.png
+      outlines for QuPath, and what a conversion removes
   wsicomp segment slide.svs mask.ome.tiff --magnification 5
+      2 um per pixel
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "segment",
-        "write the tissue mask of a slide",
-        _DESCRIPTION,
-        epilog=_EPILOG,
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.add_argument("source", type=Path, help="the slide")
-    parser.add_argument("mask_file", type=Path, metavar="MASK", help="the mask to write")
-    parser.add_argument(
-        "--audit",
-        type=Path,
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What `wsicomp segment` takes beside options of a conversion."""
+
+    source: Path = argument("the slide")
+    mask_file: Path = argument("the mask to write", metavar="MASK")
+    audit: Path | None = option(
+        None,
+        "also draw the slide with the tiles that `wsicomp convert` would remove, the mask with its margin, "
+        "and what the guard saves",
         metavar="PICTURE",
-        help="also draw the slide with the tiles that `wsicomp convert` would remove, "
-        "the mask with its margin, and what the guard saves",
     )
-    add_segmenter_options(parser.add_argument_group("finding tissue"))
-    add_plane_option(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace the files if they exist")
-    parser.set_defaults(run=run_segment)
 
 
-def run_segment(options: argparse.Namespace) -> int:
+def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
     """Segment and write."""
-    config = parsed_config(options, "segment")
-    if config is None:
-        return 2
-    target: Path = options.mask_file
-    audit: Path | None = getattr(options, "audit", None)
+    target, audit = options.mask_file, options.audit
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)
     check_outputs([target] if audit is None else [target, audit], inputs, config.run.overwrite)
@@ -75,3 +65,13 @@ def run_segment(options: argparse.Namespace) -> int:
     for note in mask.notes:
         say(f"  note: {note}")
     return 0
+
+
+_CONVERSION = (
+    *FINDING_TISSUE,
+    conversion_option("z", group="options"),
+    conversion_option("overwrite", "replace the files if they exist", group="options"),
+)
+COMMANDS = (
+    Command("segment", _DESCRIPTION, (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),
+)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsicomp.cli.parsers import Subparsers, add_command
+from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say
+from wsicomp.options import argument, option
 
 if TYPE_CHECKING:
     from wsicomp.training.codec.fit import Report
@@ -40,43 +40,44 @@ one. Needs pip install 'wsicomp[neural,train]'."""
 
 _CODEC_EPILOG = """\
 examples:
-  wsicomp dataset build fields/table.tsv fields.h5 --power 40 --power 20 --power 10 --dense
+  wsicomp dataset build fields/table.tsv fields.h5 --dense \\
+      --power 40 --power 20 --power 10
   wsicomp train codec configs/training/codec-compact.toml runs/codec --name mine
-  wsicomp convert slide.svs small.tiff --codec bmshj2018-factorized --model runs/codec/mine.safetensors
+  wsicomp convert slide.svs small.tiff --codec bmshj2018-factorized \\
+      --model runs/codec/mine.safetensors
 """
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "train", help="train the tissue network or a codec model", description=__doc__
-    )
-    networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
-    tissue = add_command(
-        networks, "tissue", "the U-Net that tells tissue from glass", _DESCRIPTION, epilog=_EPILOG
-    )
-    tissue.add_argument("settings", type=Path, metavar="CONFIG", help="the run's TOML file")
-    tissue.add_argument("folder", type=Path, metavar="FOLDER", help="where the run lives")
-    tissue.add_argument("--name", default="tissue-unet", help="of the network's files (default tissue-unet)")
-    tissue.add_argument(
-        "--folds",
-        type=int,
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every training run takes."""
+
+    settings: Path = argument("the run's TOML file", metavar="CONFIG")
+    folder: Path = argument("where the run lives")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueOptions(RunOptions):
+    """What `wsicomp train tissue` takes."""
+
+    name: str = option("tissue-unet", "of the network's files")
+    folds: int | None = option(
+        None,
+        "cross-validate instead: K networks in FOLDER/fold-N, each tested on patients that it never saw",
         metavar="K",
-        help="cross-validate instead: K networks in FOLDER/fold-N, each tested on patients that it never saw",
     )
-    tissue.add_argument("--epochs", type=int, metavar="N", help="at most, instead of what CONFIG says")
-    tissue.set_defaults(run=run_tissue)
-    codec = add_command(
-        networks, "codec", "a model for neural tiles", _CODEC_DESCRIPTION, epilog=_CODEC_EPILOG
-    )
-    codec.add_argument("settings", type=Path, metavar="CONFIG", help="the run's TOML file")
-    codec.add_argument("folder", type=Path, metavar="FOLDER", help="where the run lives")
-    codec.add_argument("--name", default="codec", help="of the model (default codec)")
-    codec.add_argument("--iterations", type=int, metavar="N", help="instead of what CONFIG says")
-    codec.set_defaults(run=run_codec)
+    epochs: int | None = option(None, "at most, instead of what CONFIG says", metavar="N")
 
 
-def run_tissue(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class CodecOptions(RunOptions):
+    """What `wsicomp train codec` takes."""
+
+    name: str = option("codec", "of the model")
+    iterations: int | None = option(None, "instead of what CONFIG says", metavar="N")
+
+
+def run_tissue(options: TissueOptions) -> int:
     """Train, or go on, and export."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
@@ -103,7 +104,7 @@ def run_tissue(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_codec(options: argparse.Namespace) -> int:
+def run_codec(options: CodecOptions) -> int:
     """Train, or go on, and export."""
     from wsicomp.training.extras import require
 
@@ -128,3 +129,9 @@ def run_codec(options: argparse.Namespace) -> int:
 
     say(str(export_codec(fit_codec(settings, options.folder, show), settings, options.folder, options.name)))
     return 0
+
+
+COMMANDS = (
+    Command("train tissue", _DESCRIPTION, (TissueOptions,), run_tissue, epilog=_EPILOG),
+    Command("train codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec, epilog=_CODEC_EPILOG),
+)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wsicomp.cli.parsers import Subparsers
+from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.concurrency import available_cores
 from wsicomp.formats.identity import slide_identity
 from wsicomp.formats.opening import open_source
 from wsicomp.inputs import check_file
+from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text_format import counted
 from wsicomp.verification.problems import CODES
@@ -34,27 +34,20 @@ which programs open the file. Exit code 1 if anything is wrong."""
 _EPILOG = "problem codes:\n" + "\n".join(f"  {code:<20} {meaning}" for code, meaning in CODES.items())
 
 
-def register(commands: Subparsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "verify",
-        help="check a converted slide",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """What `wsicomp verify` takes."""
+
+    file: Path = argument("an SVS or tiled TIFF")
+    against: Path | None = option(None, "the slide from which it was made", metavar="SOURCE")
+    thorough: bool = option(
+        False,
+        "let other programs look at every tile of the last row and column of each level, and many more",
     )
-    parser.add_argument("file", type=Path, help="an SVS or tiled TIFF")
-    parser.add_argument("--against", type=Path, metavar="SOURCE", help="the slide from which it was made")
-    parser.add_argument(
-        "--thorough",
-        action="store_true",
-        help="let other programs look at every tile of the last row and column of each level, and many more",
-    )
-    parser.add_argument("--json", action="store_true", help="the findings as JSON")
-    parser.set_defaults(run=run_verify)
+    json: bool = option(False, "the findings as JSON")
 
 
-def run_verify(options: argparse.Namespace) -> int:
+def run_verify(options: VerifyOptions) -> int:
     """Print the findings; 1 if there are any."""
     source = options.against
     check_file(options.file)
@@ -96,3 +89,6 @@ def _measured_lines(measured: Measured) -> list[str]:
         f"{counted(measured.tiles, 'tile')} measured against it: SSIM {measured.mean_ssim:.4f} in the mean",
         f"the worst: SSIM {measured.least_ssim:.4f}{psnr}, colour {measured.most_color_shift:.1f} levels off",
     ]
+
+
+COMMANDS = (Command("verify", _DESCRIPTION, (VerifyOptions,), run_verify, epilog=_EPILOG),)

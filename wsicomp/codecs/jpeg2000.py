@@ -201,7 +201,7 @@ CODECS = (
             Compression(APERIO_JPEG2000_RGB, "JPEG 2000", "RGB", _READERS, only_in_svs=True, in_svs=True),
         ),
         options=(
-            Option("psnr", float, "in dB (default 37)", least=20, most=80, metavar="N"),
+            Option("psnr", float, "in dB", least=20, most=80, metavar="N", default_text="37"),
             Option("rate", float, "so many times smaller than the pixels", least=1, most=1000, metavar="N"),
         ),
         dial=QualityDial("psnr", 22, 60, (28.0, 31.0, 34.0, 37.0, 40.0, 43.0), unit="dB"),

@@ -111,7 +111,8 @@ CODECS = (
             Option(
                 "distance",
                 float,
-                "in just noticeable differences (default 1.0)",
+                "in just noticeable differences",
+                default_text="1",
                 least=0.05,
                 most=25,
                 metavar="N",

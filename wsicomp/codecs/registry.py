@@ -90,7 +90,7 @@ def named_options() -> Mapping[str, Option]:
 
 
 def _help(option: str) -> str:
-    """What an option is to each codec that has it: `of jpeg: on libjpeg's scale, 1 to 100 (default 90)`."""
+    """What an option is to each codec that has it: `of jpeg: on libjpeg's scale (1 to 100; default 90)`."""
     meanings: dict[str, list[str]] = {}
     for info in codecs().values():
         each = info.option(option)

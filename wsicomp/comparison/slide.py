@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, REFERENCE, SOUGHT, Candidate, parse_codecs
 from wsicomp.comparison.crops import TYPICAL, WORST, Shown, crop
@@ -17,7 +17,7 @@ from wsicomp.comparison.sampled_files import Samples, draw_tiles, stored_bytes
 from wsicomp.comparison.target_quality import curve, land
 from wsicomp.comparison.tile_trials import Bench, spread_over
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.prepare import Known
 from wsicomp.errors import (
     CodecUnavailableError,
@@ -27,11 +27,13 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
+from wsicomp.escaping import quoted
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.formats.opening import open_slide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.geometry import TileIndex
+from wsicomp.options import checked_fields, option
 from wsicomp.own_files import opened_folder
 from wsicomp.plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
@@ -47,29 +49,93 @@ _EXPECTED = (Exception,)
 """Whatever a codec's library or a slide does wrong does not end the comparison of the others."""
 
 
+def parse_sample(text: str) -> int | None:
+    """Return how many tiles stand for a slide; None for all of it.
+
+    Raises:
+        ConfigError: the text is neither "whole" nor "tiles:N".
+    """
+    if text == "whole":
+        return None
+    kind, _, count = text.partition(":")
+    if kind != "tiles" or not count.isascii() or not count.isdigit() or not 20 <= int(count) <= 1_000_000:
+        raise ConfigError(f"sample is {quoted(text)}, expected whole, or tiles:N with N from 20 to 1000000")
+    return int(count)
+
+
+def _parse_glass(text: str) -> tuple[str, ...]:
+    glass = tuple(dict.fromkeys(text.split(",")))
+    if not set(glass) <= set(GLASS):
+        raise ConfigError(f"glass is {quoted(text)}, expected some of {', '.join(GLASS)}")
+    return glass
+
+
+def _parse_magnifications(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(dict.fromkeys(float(part) for part in text.split(",") if part))
+    except ValueError as exc:
+        raise ConfigError(f"magnifications is {quoted(text)}, expected numbers with commas between") from exc
+    for each in found:
+        if not 0.1 <= each <= 200:
+            raise ConfigError(f"magnifications has {each:g}, expected 0.1 to 200")
+    return found
+
+
 @dataclass(frozen=True)
 class ComparisonChoices:
-    """What is compared, and how closely.
+    """What is compared, and how closely."""
 
-    `sample` is how many tiles of a slide stand for it, None for whole files. `magnifications` are those of
-    `patches` patches each. `curve_tiles` are those on which every codec is tried along its ladder, 0 for
-    none; `target_tiles` those with which the settings for `target_ssim` are sought and checked. `base` has
-    everything that all candidates share: how tissue is looked for, and the workers. `keep_files` leaves
-    every file that was written, `crops` says whether pieces of tissue are shown.
-    """
+    GROUP: ClassVar = "what is compared"
 
-    codecs: tuple[Candidate, ...] = parse_codecs(",".join(DEFAULT_CODECS))
-    glass: tuple[str, ...] = GLASS
+    codecs: tuple[Candidate, ...] = option(
+        parse_codecs(",".join(DEFAULT_CODECS)),
+        "these codecs, each with a setting, as listed below",
+        metavar="LIST",
+        parse=parse_codecs,
+        default_text=", ".join(DEFAULT_CODECS),
+    )
+    glass: tuple[str, ...] = option(
+        GLASS,
+        "what becomes of glass, each with each codec",
+        metavar="LIST",
+        parse=_parse_glass,
+        default_text=", ".join(GLASS),
+    )
     sample: int | None = None
-    seed: int = 0
-    magnifications: tuple[float, ...] = ()
+    """How many tiles stand for a slide; None for files written whole."""
+    seed: int = option(0, "of what is drawn", least=0, metavar="N")
+    magnifications: tuple[float, ...] = option(
+        (),
+        "also patches of tissue at these, as 1.25,2.5,5,10,20,40",
+        metavar="LIST",
+        parse=_parse_magnifications,
+    )
     patches: int = 24
-    target_ssim: float | None = None
+    """How many patches at each magnification."""
+    target_ssim: float | None = option(
+        None,
+        "also each codec at the setting that reaches this mean SSIM on the slide's tissue; the settings are "
+        "presets in OUT/presets",
+        least=0.5,
+        most=0.999,
+        metavar="F",
+    )
     target_tiles: int = 400
+    """On so many tiles the settings for `target_ssim` are sought and checked."""
     curve_tiles: int = 12
+    """On so many tiles every codec is tried along its ladder; 0 for none."""
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
-    keep_files: bool = False
+    """What all candidates share: how tissue is looked for, and the workers."""
+    keep_files: bool = option(
+        False, "with --sample whole: leave every file written, in OUT/files", group=RunConfig.GROUP
+    )
     crops: bool = True
+    """Whether pieces of tissue are shown."""
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if self.keep_files and self.sample is not None:
+            raise ConfigError("a sample writes no files; keep-files goes with --sample whole")
 
 
 def compare_slide(

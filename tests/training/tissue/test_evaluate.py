@@ -166,7 +166,6 @@ def test_a_network_says_what_it_has_learnt_from(table, tmp_path, capsys):
     ("options", "told"),
     [
         (["--split", "none"], "no row"),
-        (["--magnification", "100"], "out of range"),
         (["--weights", "gone.json"], "gone.json: no such file"),
         (["--folds", "gone.json"], "gone.json: no such file"),
     ],
@@ -176,6 +175,12 @@ def test_what_cannot_be_measured_is_one_line(table, tmp_path, capsys, options, t
     err = capsys.readouterr().err
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_a_magnification_out_of_range_is_wrong_usage(table, tmp_path, capsys):
+    command = ["evaluate", "tissue", str(table), str(tmp_path / "m"), "--magnification", "100"]
+    assert main(command) == 2
+    assert "--magnification is 100.0, expected 0.5 to 40\n" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_with_its_command():

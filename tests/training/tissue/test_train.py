@@ -311,16 +311,20 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
     table, target = tmp_path / "d/table.tsv", tmp_path / "p.h5"
     assert main(["dataset", "build", str(table), str(target), "--power", "5", "--power", "10"]) == 0
     assert "2 patches of 1 slide: 1 at 5x, 1 at 10x" in capsys.readouterr().out
-    for arguments, told in (
-        (["dataset", "build", str(table), str(target)], "exists already"),
-        (["dataset", "build", str(table), str(table), "--overwrite"], "is an input"),
-        (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--split", "none"], "no row of that split"),
-        (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--power", "0"], "expected 0.1 to 40"),
-        (["dataset", "draw", str(tmp_path / "d")], "is not empty"),
-        (["dataset", "draw", str(tmp_path / "e"), "--count", "0"], "expected a count"),
-        (["dataset", "draw", str(table / "e"), "--count", "1", "--size", "256"], "is no folder"),
+    for arguments, told, code in (
+        (["dataset", "build", str(table), str(target)], "exists already", 1),
+        (["dataset", "build", str(table), str(table), "--overwrite"], "is an input", 1),
+        (
+            ["dataset", "build", str(table), str(tmp_path / "q.h5"), "--split", "none"],
+            "no row of that split",
+            1,
+        ),
+        (["dataset", "build", str(table), str(tmp_path / "q.h5"), "--power", "0"], "expected 0.1 to 40", 2),
+        (["dataset", "draw", str(tmp_path / "d")], "is not empty", 1),
+        (["dataset", "draw", str(tmp_path / "e"), "--count", "0"], "--count is 0, expected 1 to 1000", 2),
+        (["dataset", "draw", str(table / "e"), "--count", "1", "--size", "256"], "is no folder", 1),
     ):
-        assert main(arguments) == 1
+        assert main(arguments) == code
         err = capsys.readouterr().err
         assert told in err
         assert err.count("\n") == 1

@@ -19,7 +19,8 @@ _OPTIONS = (
         str,
         "a model of the codec: a file (.safetensors, or a checkpoint of CompressAI's), the name of one "
         "that ships or that a folder in WSICOMP_MODELS holds, or of one of CompressAI's, which is "
-        "fetched, as mbt2018-mean-mse-7; bmshj2018-factorized has one (default he-compact)",
+        "fetched, as mbt2018-mean-mse-7; bmshj2018-factorized has one",
+        default_text="he-compact",
         metavar="NAME",
     ),
     Option("quality", int, "from 1, the coarsest, as the model's card says", metavar="N"),

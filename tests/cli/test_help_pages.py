@@ -1,0 +1,82 @@
+"""What `--help` shows: all of it, in the terminal's width, and nothing that takes a moment to load."""
+
+import subprocess
+import sys
+
+import pytest
+
+from wsicomp.cli import main
+from wsicomp.cli.commands import SUMMARIES, load_commands
+from wsicomp.cli.help_pages import page_of
+from wsicomp.cli.reference import reference
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_page_keeps_to_its_width_and_cuts_no_word(name, width):
+    lines = page_of(name.split(), width).splitlines()
+    assert max(map(len, lines)) <= width
+    command = load_commands(name.split()[0]).get(name)
+    if command is not None:
+        text = " ".join(" ".join(lines).split())
+        for option in command.options:
+            assert " ".join(option.help.split()) in text
+
+
+@pytest.mark.parametrize("command", reference(), ids=lambda command: command.name)
+def test_every_option_of_a_command_stands_on_its_page_with_range_and_default(command):
+    text = " ".join(page_of(command.name.split(), 80).split())
+    for option in command.options:
+        assert f"{option.spelling} {option.meaning}" in text
+        assert option.default in option.meaning
+        assert option.range in option.meaning
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_examples_are_shown_line_by_line_as_they_are(width):
+    for command in reference():
+        page = page_of(command.name.split(), width)
+        shown = [line for line in command.epilog.splitlines() if line.startswith("  wsicomp")]
+        assert all(f"{line}\n" in page for line in shown)
+
+
+def test_a_page_follows_the_terminal(monkeypatch, capsys):
+    pages = []
+    for columns in (60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["convert", "-h"]) == 0
+        pages.append(capsys.readouterr().out)
+    assert [len(page.splitlines()) for page in pages] == sorted(
+        (len(page.splitlines()) for page in pages), reverse=True
+    )
+    assert len({*map(len, pages)}) == 3
+
+
+def test_help_is_shown_wherever_it_stands_but_not_as_a_file(capsys):
+    assert main(["batch", "status", "x", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: wsicomp batch status [OPTIONS] TARGET_DIR\n")
+    assert main(["info", "--", "--help"]) == 1
+    assert "--help: no such file" in capsys.readouterr().err
+
+
+_LOADED = """
+import sys
+from wsicomp.cli import main
+code = main({words!r})
+print([name for name in {modules!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        (["--help"], ["numpy", "rich", "cyclopts", "wsicomp.config"]),
+        (["--version"], ["numpy", "rich", "cyclopts", "wsicomp.config"]),
+        (["convert", "--help"], ["rich", "cyclopts", "wsicomp.batch", "wsicomp.compare", "jinja2"]),
+        (["info", "nowhere.svs"], ["rich", "wsicomp.batch", "wsicomp.compare", "jinja2"]),
+    ],
+)
+def test_a_command_loads_no_other(words, modules):
+    code = _LOADED.format(words=words, modules=modules)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

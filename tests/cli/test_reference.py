@@ -1,0 +1,84 @@
+"""The commands as data, and what is written from it: completion and the manual page."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT
+from wsicomp.cli import main
+from wsicomp.cli.commands import SUMMARIES
+from wsicomp.cli.reference import reference
+from wsicomp.config import all_options
+
+COMMANDS = {command.name: command for command in reference()}
+
+
+def test_every_command_that_does_something_is_there():
+    assert {*SUMMARIES} - {*COMMANDS} == {"dataset", "train", "evaluate"}
+
+
+def test_convert_and_batch_take_every_option_of_a_conversion():
+    for name in ("convert", "batch"):
+        options = {option.name: option for option in COMMANDS[name].options}
+        assert options.keys() >= all_options().keys()
+        assert options["margin_um"].range == "0 to 10000"
+        assert options["margin_um"].default == "50"
+        assert options["lossless"].flags == ("--lossless", "--no-lossless")
+        assert options["label"].flags == ("--no-label", "--label")
+        assert options["label"].meaning == "do not keep the label image"
+        assert options["codec"].kind == "a text"
+        assert "he-compact" in options["codec"].choices
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_no_two_options_of_a_command_are_spelled_alike(command):
+    flags = [flag for option in command.options for flag in option.flags]
+    assert len(flags) == len({*flags})
+    assert all(option.help and option.kind and option.group for option in command.options)
+
+
+_COMPLETE = """
+source {script}
+COMP_WORDS=({words} "{last}"); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE="${{COMP_WORDS[*]}}"
+COMP_POINT=${{#COMP_LINE}}
+$(complete -p wsicomp | sed 's/.*-F \\([^ ]*\\).*/\\1/') wsicomp "{last}" "${{COMP_WORDS[-2]}}"
+echo "${{COMPREPLY[*]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "last", "found"),
+    [
+        ("wsicomp", "c", "convert compare completion"),
+        ("wsicomp convert", "--qual", "--quality"),
+        ("wsicomp convert a b --glass", "", "keep white empty"),
+        ("wsicomp convert --codec", "he", "he-compact he-fine"),
+        ("wsicomp batch", "--delete", "--delete-source-after-verify"),
+        ("wsicomp batch", "stat", "status"),
+        ("wsicomp evaluate tissue", "--bri", "--brightness"),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(words, last, found, tmp_path, capsys):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    code = _COMPLETE.format(script=tmp_path / "script", words=words, last=last)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (found.split(), "")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_told_every_option(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for command in COMMANDS.values():
+        assert all(flag.removeprefix("--") in script for option in command.options for flag in option.flags)
+
+
+def test_the_manual_page_has_every_option(tmp_path):
+    page = tmp_path / "wsicomp.1"
+    subprocess.run([sys.executable, ROOT / "scripts/man.py", page], check=True, capture_output=True)
+    text = page.read_text().replace("\\-", "-")
+    for command in COMMANDS.values():
+        part = text.split(f'.SS "wsicomp {command.name}"\n')[1].split(".SS")[0]
+        assert all(f"\\fB{option.spelling}\\fR" in part for option in command.options)

@@ -1,0 +1,117 @@
+"""What `wsicomp batch` says to people about a run, and about a whole tree."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from pathlib import Path
+
+from wsicomp.batch import BatchReport, BatchResult
+from wsicomp.batch.quarantine_clock import goes_by
+from wsicomp.batch.report import Note
+from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
+
+_NAMED = 5
+_LOOKS_NAMED, _STAY_NAMED, _NOTES_NAMED = 50, 20, 20
+
+
+def days_text(count: float) -> str:
+    """Return a number of days in words."""
+    return f"{count:g} day{'' if count == 1 else 's'}"
+
+
+def _quarantine_text(result: BatchResult) -> str:
+    """What is in quarantine, and when it goes."""
+    first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
+    when = f"not before {goes_by(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
+    if goes_by(first) != goes_by(last):
+        when += f", the last not before {goes_by(last)}"
+    sources = counted(result.in_quarantine, "source")
+    return (
+        f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}; runs with "
+        f"--delete-source-after-verify delete the first {when} (each run counts the time since the one "
+        "before, at most a day)"
+    )
+
+
+def _room_text(result: BatchResult) -> str:
+    """What slides need that had no room, and what there is."""
+    kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
+    return (
+        f"  the least of those without room needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
+        f"{as_bytes(result.no_room_free_bytes)} free{kept}"
+    )
+
+
+def result_text(result: BatchResult, target: Path) -> list[str]:
+    """Return what a run did, in lines."""
+    counts = {
+        "converted": result.converted,
+        "found done": result.adopted,
+        "skipped": result.skipped,
+        "failed": result.failed,
+        "not begun for want of room on the disk": result.no_room,
+    }
+    nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
+    sources = {
+        "moved into quarantine": result.quarantined,
+        "deleted": result.deleted,
+        "that was to go and stays" if result.kept == 1 else "that were to go and stay": result.kept,
+    }
+    some = [f"{count} {name}" for name, count in counts.items() if count]
+    some += [f"{counted(count, 'source')} {what}" for what, count in sources.items() if count]
+    said = ", ".join(some) or nothing
+    why = "" if result.why == "finished" else f"; ended early: {result.why}"
+    lines = []
+    if result.look:
+        lines.append(
+            f"look at {result.look} of these slides before their sources may go: "
+            f"wsicomp batch accept {shlex.quote(str(target))}"
+        )
+    lines.append(f"{target}: {said} in {as_duration(result.elapsed_s)}{why}")
+    if result.no_room:
+        lines.append(_room_text(result))
+    if result.waiting or result.failures:
+        again = "; --retry-failed tries again what failed for reasons of its own" if said == nothing else ""
+        again = again if result.failures else ""
+        lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting{again}")
+    if result.in_quarantine:
+        lines.append(_quarantine_text(result))
+    if result.nothing_removed:
+        lines.append(f"  no source was taken away: {result.nothing_removed}")
+    lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
+    return lines
+
+
+def _whose(note: Note) -> str:
+    return note.sources[0] if note.count == 1 else f"{note.count} slides"
+
+
+def report_text(target: Path, report: BatchReport) -> list[str]:
+    """Return what became of a tree, in lines."""
+    states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
+    sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
+    lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]
+    for entry in report.look[:_LOOKS_NAMED]:
+        lines.append(f"  look at it, {entry.source}: {entry.look}")
+        if report.pictures[entry.source]:
+            lines.append(f"    what was removed: {report.pictures[entry.source]}")
+    if len(report.look) > _LOOKS_NAMED:
+        lines.append(
+            f"    and {len(report.look) - _LOOKS_NAMED} more to look at: wsicomp batch accept {target}"
+        )
+    for cause in report.causes:
+        lines.append(f"  failed, {cause.cause}: {cause.count}")
+        lines += [f"    {entry.shown}: {entry.error}" for entry in cause.entries[:_NAMED]]
+        lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
+    lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
+    lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]
+    lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept[:_STAY_NAMED]]
+    if report.kept_count > _STAY_NAMED:
+        lines.append(f"    and {report.kept_count - _STAY_NAMED} more that stay, which --csv lists")
+    lines += [f"  note of {_whose(note)}: {note.note}" for note in report.notes[:_NOTES_NAMED]]
+    if len(report.notes) > _NOTES_NAMED:
+        lines.append(
+            f"    and {counted(len(report.notes) - _NOTES_NAMED, 'more note')}, which --csv and --html have"
+        )
+    return lines

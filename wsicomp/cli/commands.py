@@ -1,0 +1,155 @@
+"""Which commands there are, and what each one declares: its arguments, its options, and what it runs.
+
+Nothing here knows the library that reads a command line; help, man page and docs come from here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from wsicomp.errors import ConfigError
+from wsicomp.options import Option, Value, options_of
+
+if TYPE_CHECKING:
+    from wsicomp.config import ConversionConfig
+
+SUMMARIES: Mapping[str, str] = {
+    "convert": "convert a slide into a smaller one",
+    "batch": "convert a tree of slides, overnight",
+    "batch status": "where a batch stands",
+    "batch report": "what a batch did",
+    "batch accept": "somebody has looked at a slide",
+    "batch rebuild": "a lost or damaged ledger, from the targets",
+    "compare": "compare codecs on slides of your own",
+    "verify": "check a converted slide",
+    "restore": "rebuild the source of a conversion, byte for byte",
+    "info": "say what a slide is",
+    "segment": "write the tissue mask of a slide",
+    "demo": "try it all on a synthetic slide",
+    "dataset": "make patch sets to train on",
+    "dataset build": "cut labelled slides into patches",
+    "dataset draw": "draw slides with true masks",
+    "train": "train the tissue network or a codec model",
+    "train tissue": "the U-Net that tells tissue from glass",
+    "train codec": "a model for neural tiles",
+    "evaluate": "measure on labelled slides",
+    "evaluate tissue": "how well tissue is told from glass",
+    "evaluate codec": "how true neural tiles are, and how small",
+    "completion": "print what a shell needs to complete commands and options",
+}
+"""Every command, also those that only hold others, and what it is for.
+
+The module of this package that has the first word's name declares it in `COMMANDS`.
+"""
+
+_OF_BATCH = ("min_saving",)
+"""Options that a preset may hold though they are none of a conversion: `wsicomp batch` alone reads them."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, as the command line, its help, the man page and the docs know it."""
+
+    name: str
+    """Its words, as "batch status"."""
+    description: str
+    """What it does, in paragraphs."""
+    parts: tuple[type, ...]
+    """Dataclasses that declare its own arguments and options."""
+    run: Callable[..., int]
+    """Does it, given an instance of each part and, where it converts, a config; returns the exit code."""
+    conversion: tuple[Option, ...] = ()
+    """Options of a conversion, which a preset may set as well."""
+    epilog: str = ""
+    """Examples and tables, shown line by line as they are."""
+
+    @property
+    def summary(self) -> str:
+        """What it is for, in a few words."""
+        return SUMMARIES[self.name]
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Everything that it takes: arguments first, then each group's options together."""
+        own = {each.name: each for part in self.parts for each in options_of(part).values()}
+        every = {**own, **{each.name: each for each in self.conversion if each.name not in own}}.values()
+        shared = dict.fromkeys(each.group for each in self.conversion)
+        order = [*(each.group for each in every if each.group not in shared), *shared]
+        return tuple(sorted(every, key=lambda each: (not each.is_argument, order.index(each.group))))
+
+    @property
+    def arguments(self) -> tuple[Option, ...]:
+        """What stands without a name, in its order."""
+        return tuple(each for each in self.options if each.is_argument)
+
+    @property
+    def groups(self) -> Mapping[str, tuple[Option, ...]]:
+        """Its options below the headings of their groups."""
+        named = (each for each in self.options if not each.is_argument)
+        return {group: tuple(some) for group, some in groupby(named, lambda each: each.group)}
+
+    def spellings(self, option: Option) -> tuple[str, ...]:
+        """Return how the command line spells an option; a switch that a preset may set has an opposite."""
+        if option.kind is not bool or option.name not in {each.name for each in self.conversion}:
+            return (option.flag,)
+        both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
+        return both[::-1] if option.default else both
+
+    def values(self, given: Mapping[str, object]) -> list[Any]:
+        """Return what `run` takes, made of the options that were given, by their names.
+
+        What `preset` names fills in the options of a conversion that were not given.
+
+        Raises:
+            ConfigError: a value is out of its range, or two do not go together.
+        """
+        known = {each.name: each for each in self.options}
+        preset = _preset(given["preset"]) if "preset" in given else {}
+        of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
+        chosen = {name: value for name, value in of_batch.items() if name in known}
+        chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
+        own = {name: known[name].checked(value, known[name].flag) for name, value in chosen.items()}
+        parts = [_instance(part, own) for part in self.parts]
+        return [*parts, self._config(preset, own)] if self.conversion else parts
+
+    def _config(self, preset: Mapping[str, Value], given: Mapping[str, Any]) -> ConversionConfig:
+        from wsicomp.config import ConversionConfig
+
+        chosen = {each.name: given[each.name] for each in self.conversion if each.name in given}
+        try:
+            return ConversionConfig.of(**{**preset, **chosen})
+        except ConfigError as exc:
+            raise ConfigError(f"{exc} (with preset {given['preset']})" if preset else str(exc)) from exc
+
+
+def _preset(path: Any) -> dict[str, Any]:
+    from wsicomp.config import load_preset
+
+    return load_preset(path)
+
+
+def _instance(part: type, given: Mapping[str, object]) -> object:
+    fields = {field: each.name for field, each in options_of(part).items()}
+    return part(**{field: given[name] for field, name in fields.items() if name in given})
+
+
+@cache
+def load_commands(word: str) -> Mapping[str, Command]:
+    """Return the commands that begin with this word, by their names; their module is imported."""
+    module = import_module(f"wsicomp.cli.{word}")
+    return {command.name: command for command in module.COMMANDS}
+
+
+def first_words() -> Iterable[str]:
+    """Return the first word of every command, each once."""
+    return dict.fromkeys(name.split()[0] for name in SUMMARIES)
+
+
+def actions_of(word: str) -> Mapping[str, str]:
+    """Return the commands of two words that begin with this one, with what each is for."""
+    return {name: text for name, text in SUMMARIES.items() if name.startswith(f"{word} ")}

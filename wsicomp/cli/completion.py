@@ -1,0 +1,40 @@
+"""`wsicomp completion`: what a shell needs to complete commands, options and their choices."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from wsicomp.cli.commands import Command
+from wsicomp.options import REQUIRED, option
+
+_DESCRIPTION = """\
+Print a script by which a shell completes commands, options, choices and files."""
+
+_EPILOG = """\
+examples:
+  wsicomp completion bash > ~/.local/share/bash-completion/completions/wsicomp
+  wsicomp completion fish > ~/.config/fish/completions/wsicomp.fish
+  wsicomp completion zsh > ~/.zfunc/_wsicomp
+      where ~/.zshrc says: fpath+=~/.zfunc; autoload -U compinit; compinit
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionOptions:
+    """What `wsicomp completion` takes."""
+
+    shell: str = option(
+        REQUIRED, "whose script: bash, zsh or fish", choices=("bash", "zsh", "fish"), is_argument=True
+    )
+
+
+def run_completion(options: CompletionOptions) -> int:
+    """Print the script."""
+    from wsicomp.cli.parser import completion_script
+
+    sys.stdout.write(completion_script(options.shell))
+    return 0
+
+
+COMMANDS = (Command("completion", _DESCRIPTION, (CompletionOptions,), run_completion, epilog=_EPILOG),)

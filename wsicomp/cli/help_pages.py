@@ -1,0 +1,138 @@
+"""What `--help` shows: plain text in the terminal's width, written from what the commands declare."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
+
+from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
+from wsicomp.options import Option
+
+PURPOSE = "Makes whole-slide images small without anyone losing a diagnosis."
+EXAMPLES = """\
+begin with:
+  wsicomp demo                              see it work on a slide that it draws
+  wsicomp convert slide.svs smaller.svs     glass out, tissue byte for byte
+  wsicomp verify smaller.svs --against slide.svs
+  wsicomp compare slide.svs --out look/     what each codec would save and change
+  wsicomp batch slides/ archive/            a whole tree, overnight
+
+exit codes:
+  0    done
+  1    failed: one line on stderr says why
+  2    wrong usage
+  130  interrupted
+"""
+_NARROWEST, _WIDEST = 40, 120
+_TEXT_COLUMN = 26
+"""Where what an option does begins; a longer spelling has a line of its own."""
+_HELP = ("-h, --help", "show this page")
+
+
+def terminal_width() -> int:
+    """Return how many columns a page has: those of the terminal, within what reads well."""
+    return min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+
+
+def page_of(words: Sequence[str], width: int) -> str:
+    """Return the page of the command that these words begin with, or of the program."""
+    if not words or words[0] not in first_words():
+        return _main_page(width)
+    commands = load_commands(words[0])
+    command = commands.get(" ".join(words[:2])) or commands.get(words[0])
+    return _group_page(words[0], width) if command is None else command_page(command, width)
+
+
+def _main_page(width: int) -> str:
+    """Return the page of the program."""
+    rows = [(word, SUMMARIES[word]) for word in first_words()]
+    version = ("--version", "show the version")
+    return _page(
+        "wsicomp COMMAND ...", PURPOSE, {"commands": rows, "options": [_HELP, version]}, EXAMPLES, width
+    )
+
+
+def _group_page(word: str, width: int) -> str:
+    """Return the page of a word that only holds commands."""
+    rows = [(name.split()[1], text) for name, text in actions_of(word).items()]
+    purpose = f"{SUMMARIES[word].capitalize()}."
+    return _page(f"wsicomp {word} COMMAND ...", purpose, {"commands": rows, "options": [_HELP]}, "", width)
+
+
+def command_page(command: Command, width: int) -> str:
+    """Return the page of one command."""
+    tables = {"arguments": [(spelled(command, each), each.meaning) for each in command.arguments]}
+    for group, options in command.groups.items():
+        tables[group] = [(spelled(command, each), meaning(command, each)) for each in options]
+    tables["options"] = [*tables.get("options", []), _HELP]
+    actions = [(name.split()[1], text) for name, text in actions_of(command.name).items()]
+    tables |= {"commands of their own": actions} if actions else {}
+    return _page(usage(command), command.description, tables, command.epilog, width)
+
+
+def usage(command: Command) -> str:
+    """Return how a command is called, in one line."""
+    words = [f"wsicomp {command.name}", "[OPTIONS]"]
+    words += [
+        f"{each.flag} {each.shown}" for each in command.options if each.is_required and not each.is_argument
+    ]
+    for each in command.arguments:
+        name = f"{each.flag} ..." if each.takes_many else each.flag
+        words.append(name if each.is_required else f"[{name}]")
+    return " ".join(words)
+
+
+def spelled(command: Command, option: Option) -> str:
+    """Return how help shows an option: `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""
+    if option.is_argument:
+        return option.flag
+    first, *opposite = command.spellings(option)
+    if opposite and not option.default:
+        return f"--[no-]{first.removeprefix('--')}"
+    return f"{first} {option.shown}".rstrip()
+
+
+def meaning(command: Command, option: Option) -> str:
+    """Return what an option does as it is spelled in help."""
+    is_opposite = command.spellings(option)[0] != option.flag
+    return f"do not {option.meaning}" if is_opposite else option.meaning
+
+
+def _page(usage: str, purpose: str, tables: dict[str, list[tuple[str, str]]], epilog: str, width: int) -> str:
+    lines = [*wrap(f"usage: {usage}", width, subsequent_indent=" " * 9)]
+    for paragraph in purpose.strip().split("\n\n"):
+        lines += ["", *wrap(paragraph, width)]
+    for title, rows in tables.items():
+        if rows:
+            lines += ["", *wrap(f"{title}:", width), *_rows(rows, width)]
+    if epilog:
+        lines += ["", *_verbatim(epilog.rstrip().split("\n"), width)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    for name, text in rows:
+        first, *others = wrap(text, width - _TEXT_COLUMN, break_on_hyphens=False) or [""]
+        if len(name) + 4 > _TEXT_COLUMN:
+            yield f"  {name}"
+            others.insert(0, first)
+        else:
+            yield f"  {name:<{_TEXT_COLUMN - 2}}{first}".rstrip()
+        yield from (" " * _TEXT_COLUMN + other for other in others)
+
+
+def _verbatim(lines: Iterable[str], width: int) -> Iterator[str]:
+    """Lines as they are; what is longer than the page goes on below its last column."""
+    for line in lines:
+        column = re.match(r" *(?:\S+ )*\S+ {2,}(?=\S)| *", line)
+        assert column is not None, "the second form always fits"
+        indent = column.end()
+        if len(line) <= width or indent > width // 2:
+            yield line
+        else:
+            yield from (
+                line[:indent] + text if not n else " " * indent + text
+                for n, text in enumerate(wrap(line[indent:], width - indent))
+            )

@@ -1,0 +1,152 @@
+"""What stands on a command line, read by cyclopts as the commands declare it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    Token,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
+from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
+from wsicomp.options import Option, did_you_mean
+from wsicomp.version import SOFTWARE
+
+
+class UsageError(ConfigError):
+    """The command line is not one of a command."""
+
+
+def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
+    """Return the command, ready to run with what stands behind its name.
+
+    Raises:
+        ConfigError: an option that it does not have, a value out of range, or two that do not go together.
+    """
+    app = _app(command)
+    try:
+        _, bound, _ = app.parse_args(_joined(words), print_error=False, exit_on_error=False)
+    except CycloptsError as exc:
+        raise UsageError(_reason(exc, command)) from exc
+    return partial(command.run, *command.values(bound.arguments))
+
+
+def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
+    """Return the command that a command line names, and what stands behind its name.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if not words:
+        raise UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")
+    first = words[0]
+    if first not in first_words():
+        near = did_you_mean(first, tuple(first_words()))
+        raise UsageError(f"no command {quoted(first)}; see wsicomp --help{near}")
+    commands = load_commands(first)
+    for name in (" ".join(words[:2]), first):
+        if name in commands:
+            return commands[name], words[len(name.split()) :]
+    known = tuple(name.split()[1] for name in actions_of(first))
+    if len(words) == 1:
+        raise UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
+    near = did_you_mean(words[1], known)
+    raise UsageError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
+
+
+def completion_script(shell: Any) -> str:
+    """Return what "bash", "zsh" or "fish" needs to complete every command."""
+    root = App(name="wsicomp", help_format="plaintext", version=SOFTWARE)
+    for word in first_words():
+        commands = load_commands(word)
+        app = _app(commands[word]) if word in commands else App(name=word, help=SUMMARIES[word])
+        for name in actions_of(word):
+            app.command(_app(commands[name]))
+        root.command(app)
+    return root.generate_completion(shell=shell)
+
+
+def _app(command: Command) -> App:
+    def function(*_: object, **__: object) -> None:
+        """Stand for the command, of which cyclopts reads the signature alone."""
+
+    function.__doc__ = command.summary
+    function.__signature__ = inspect.Signature(list(_parameters(command)))  # type: ignore[attr-defined]
+    app = App(name=command.name.split()[-1], help=command.summary, help_format="plaintext", version_flags=())
+    app.default(function)
+    return app
+
+
+def _parameters(command: Command) -> Iterable[inspect.Parameter]:
+    for each in command.options:
+        kind = str if each.parse else each.kind
+        names = command.spellings(each)
+        facts = Parameter(
+            name=None if each.is_argument else each.flag,
+            negative=[name for name in names if name != each.flag],
+            help=each.help,
+            choices=each.choices or None,
+            converter=_whole if kind is int else None,
+            allow_repeating=True,
+        )
+        place = inspect.Parameter.POSITIONAL_ONLY if each.is_argument else inspect.Parameter.KEYWORD_ONLY
+        yield inspect.Parameter(
+            each.name,
+            place,
+            default=inspect.Parameter.empty if each.is_required else None,
+            annotation=Annotated[list[kind] if each.takes_many else kind, facts],  # type: ignore[valid-type]
+        )
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """The number that is written there: cyclopts would take 2.5 for 2."""
+    return int(tokens[0].value)
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words with `--json -` as `--json=-`: cyclopts would take the dash for an option."""
+    joined: list[str] = []
+    for word in words:
+        if word == "-" and joined and joined[-1].startswith("--") and "--" not in joined:
+            joined[-1] += "=-"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _reason(error: CycloptsError, command: Command) -> str:
+    """What is wrong with a command line, in the words of this program."""
+    option = _option(error, command)
+    match error:
+        case CoercionError(token=token) if option is not None and token is not None:
+            if option.choices:
+                option.checked(token.value, option.flag)
+            return f"{option.flag} is {quoted(token.value)}, expected {option.kind_text}"
+        case UnknownOptionError(token=token):
+            found = (token.keyword or token.value).split("=")[0]
+            known = tuple(name for each in command.options for name in command.spellings(each))
+            return f"no option {quoted(found)}; see wsicomp {command.name} --help{did_you_mean(found, known)}"
+        case MissingArgumentError() if option is not None:
+            if option.is_argument or (not error.tokens_so_far and option.is_required):
+                return f"{option.flag} is missing: {option.help}"
+            return f"{option.flag} takes {option.kind_text}: {option.help}"
+        case UnusedCliTokensError(unused_tokens=[first, *_]):
+            return f"{quoted(first)} is one too many; see wsicomp {command.name} --help"
+    return " ".join(str(error).split())
+
+
+def _option(error: CycloptsError, command: Command) -> Option | None:
+    name = None if error.argument is None else error.argument.field_info.name
+    return next((each for each in command.options if each.name == name), None)
