@@ -114,6 +114,8 @@ def as_version(target, version):
         there = {row[1] for row in database.execute("PRAGMA table_info(slides)")}
         for name in there & later:
             database.execute(f"ALTER TABLE slides DROP COLUMN {name}")
+        if version < 4:
+            database.execute("DROP TABLE IF EXISTS settings")
         database.execute(f"PRAGMA user_version = {version}")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -20,13 +20,14 @@ from wsicomp.batch.monitoring import Heartbeat, held_alone, logged
 from wsicomp.batch.name_key import checked_place, keep_names, kept_names, make_key, read_secret
 from wsicomp.batch.options import BatchChoices
 from wsicomp.batch.quarantine_clock import begun_in, seen_in
+from wsicomp.batch.report import outdated_text
 from wsicomp.batch.runner import BatchResult, Run, sweep
 from wsicomp.batch.scheduler import Stop, Watcher, Workshop
 from wsicomp.batch.source_records import Records, forget_stay, read_records, sweep_records, write_stay
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.batch.worklist import Survey, Trees, is_held, survey_tree
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.digest import settings_digest
+from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
 from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.inputs import is_folder
@@ -50,7 +51,7 @@ def run_batch(
         SlideReadError, SlideWriteError: a folder cannot be read or written.
     """
     trees, config, choices = _checked(source, target, config, choices)
-    settings = settings_digest(config)
+    settings = Settings.of(config)
     inventory = find_slides(choices.selection(trees.source))
     with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
         listed = _known(ledger, trees, inventory, choices)
@@ -60,14 +61,18 @@ def run_batch(
                 sweep(entry, trees)
         if choices.name_key is not None:
             make_key(choices.name_key)
+        records = ledger.settings()
+        known, past = _with_settings(known, records, config)
         seen = _as_recorded(known, trees, choices, log)
-        survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
+        records |= {each.digest: each for each in (settings, *past)}
+        survey = survey_tree(inventory, known | seen, trees, config, records, choices)
         if choices.name_key is not None:
             keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
         ledger.note(SOURCE, as_text(trees.source))
         ledger.drop(survey.dropped)
-        named = (entry for source, entry in known.items() if source not in listed)
-        ledger.put([*named, *seen.values(), *survey.due, *survey.others])
+        changed = (entry for source, entry in known.items() if entry != listed.get(source))
+        entries = [*changed, *seen.values(), *survey.due, *survey.others]
+        ledger.put(entries, settings=[settings, *past])
         ledger.drop(listed.keys() - known.keys())
         log.info(
             "begins: %d due, %d to check, %d found",
@@ -75,6 +80,8 @@ def run_batch(
             len(survey.suspects),
             len(inventory.slides),
         )
+        if survey.outdated:
+            log.info("%s", outdated_text(len(survey.outdated)))
         with _crew(trees, config, choices) as crew:
             config = config.changed(workers=choices.workers or crew.threads_a_job)
             shop = Workshop(trees, choices, ledger, crew, log, Heartbeat(folder), watcher, stop or Stop())
@@ -94,11 +101,14 @@ def survey_batch(
     trees, config, choices = _checked(source, target, config, choices)
     inventory = find_slides(choices.selection(trees.source))
     known: Mapping[str, Entry] = {}
+    records: dict[str, Settings] = {}
     if Ledger.is_there(trees.target):
         with Ledger(trees.target, read_only=True) as ledger:
             known = _known(ledger, trees, inventory, choices)
-        known = _by_key(known, inventory, config, choices)
-    return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
+            records = ledger.settings()
+        known, past = _with_settings(_by_key(known, inventory, config, choices), records, config)
+        records |= {each.digest: each for each in past}
+    return survey_tree(inventory, known, trees, config, records, choices), inventory
 
 
 def _checked(
@@ -177,6 +187,21 @@ def _by_key(
         if real == source or (real not in known and not path_flaw(real)):
             named.setdefault(real, replace(entry, source=real))
     return named
+
+
+def _with_settings(
+    known: Mapping[str, Entry], records: Mapping[str, Settings], config: ConversionConfig
+) -> tuple[dict[str, Entry], list[Settings]]:
+    """The entries, with the settings of those of which earlier versions wrote digests alone; and these."""
+    if all(entry.settings in records or not entry.settings for entry in known.values()):
+        return dict(known), []
+    past = past_settings(config)
+    again = {
+        source: replace(entry, settings=past[entry.settings].digest) if entry.settings in past else entry
+        for source, entry in known.items()
+    }
+    used = {entry.settings for entry in known.values()}
+    return again, [each for digest, each in past.items() if digest in used]
 
 
 def _as_recorded(

@@ -33,7 +33,8 @@ class BatchChoices:
     begins after `until`, after `max_failures` failures of this run, or where it would leave less than
     `min_free` GB on the target's disk. `limit_rate` bounds what all jobs together read and write, in MB/s. A
     slide that shows no progress for `stall_minutes` is given up. `recheck` holds every target against its
-    SHA-256; `retry_failed` tries again what failed for reasons of its own. `delete_source` moves sources
+    SHA-256; `retry_failed` tries again what failed for reasons of its own; `redo_outdated` converts again
+    what was made with other defaults or by another version. `delete_source` moves sources
     that their targets replace into a quarantine folder, and deletes them there after `quarantine_days`;
     conversions that cannot restore their source count only with `even_if_lossy`, and none that is larger than
     its source or saves less than `min_saving` per cent of it. `source_moved` says that the source tree has
@@ -48,6 +49,7 @@ class BatchChoices:
     max_failures: int | None = None
     retry_failed: bool = False
     recheck: bool = False
+    redo_outdated: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     limit_rate: float | None = None

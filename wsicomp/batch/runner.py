@@ -35,6 +35,7 @@ from wsicomp.batch.worker_process import CRASHED, HUNG, NO_CELL, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Survey, Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
+from wsicomp.conversion.settings import Settings
 from wsicomp.errors import KeptError
 from wsicomp.own_files import opened_folder, remove_own
 from wsicomp.path_text import as_path, as_text
@@ -60,7 +61,8 @@ class BatchResult:
     were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
     `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
     every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
-    source was taken away, where what the source tree says of them is damaged.
+    source was taken away, where what the source tree says of them is damaged. `outdated` counts the done
+    slides that would be made otherwise now by the same options.
     """
 
     look: int
@@ -84,6 +86,7 @@ class BatchResult:
     no_room_needs_bytes: int = 0
     no_room_free_bytes: int = 0
     min_free: float = 0.0
+    outdated: int = 0
 
     @property
     def is_good(self) -> bool:
@@ -124,6 +127,7 @@ class Run:
 
     def __init__(self, workshop: Workshop, config: ConversionConfig) -> None:
         self._shop, self._trees, self._config = workshop, workshop.trees, config
+        self._settings = Settings.of(config).digest
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
         self._proved: set[str] = set()
@@ -137,6 +141,7 @@ class Run:
             LedgerError: the ledger could not be written.
         """
         shop, self._found = self._shop, survey.found
+        shop.counts["outdated"] = len(survey.outdated)
         shop.expect(survey.due)
         for entry in survey.others:
             if entry.state is State.FAILED and not entry.target:
@@ -174,7 +179,7 @@ class Run:
             return
         if os.path.lexists(self._trees.source_of(entry)):
             self._shop.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
-            again = replace(entry, state=State.WAITING, removal="", removed="")
+            again = replace(entry, state=State.WAITING, settings=self._settings, removal="", removed="")
             self._redone.append(again)
             self._shop.put(again)
             return
@@ -203,6 +208,7 @@ class Run:
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
             entry.source_sha256,
             tuple(entry.stale_target.splitlines()),
+            self._shop.choices.redo_outdated,
         )
         return Task(entry, job)
 
@@ -230,7 +236,7 @@ class Run:
             return
         if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry, frozenset(outcome.stale))
-        self._shop.put(entry, outcome.report)
+        self._shop.put(entry, outcome.report, outcome.settings)
         self._count(entry, task.entry.source_bytes)
         self._shop.ended(entry)
 
@@ -449,6 +455,7 @@ class Run:
             no_room_needs_bytes=needs,
             no_room_free_bytes=free,
             min_free=float(self._shop.choices.min_free),
+            outdated=self._shop.counts["outdated"],
         )
 
     def _is_asked_for(self, entry: Entry) -> bool:
@@ -477,6 +484,7 @@ def _settled(entry: Entry, outcome: Outcome) -> Entry:
         target_mtime_ns=outcome.target_mtime_ns,
         kept_because="",
         kept_cause="",
+        settings=entry.settings if outcome.settings is None else outcome.settings.digest,
         **_figures(outcome.report),
     )
     if not entry.is_accepted:

@@ -23,6 +23,7 @@ from wsicomp.batch.monitoring import Heartbeat, Snapshot
 from wsicomp.batch.options import BatchChoices
 from wsicomp.batch.worker_process import CRASHED, NO_CELL, STOPPED
 from wsicomp.batch.worklist import Trees
+from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError
 from wsicomp.progress import utc_now
 from wsicomp.text_format import as_bytes, counted
@@ -106,7 +107,7 @@ class Workshop:
         self._next_tick = 0.0
         self._queue: deque[Task] = deque()
         self._pending: dict[Future[Outcome], Task] = {}
-        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None]] = []
+        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
     def work(self, tasks: Iterable[Task], settle: Settle) -> None:
         """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
@@ -198,13 +199,19 @@ class Workshop:
         limit = self.choices.limit_rate
         return None if limit is None else limit * 1e6 / self._crew.jobs()
 
-    def put(self, entry: Entry, report: Mapping[str, Any] | None = None) -> None:
-        """Write an entry down, and the whole report of its conversion."""
+    def put(
+        self, entry: Entry, report: Mapping[str, Any] | None = None, settings: Settings | None = None
+    ) -> None:
+        """Write an entry down, the whole report of its conversion, and by what it was made."""
         try:
-            self.ledger.put([entry], {} if report is None else {entry.source: report})
+            self._write(entry, report, settings)
         except LedgerError as exc:
             self.log.error("%s", exc)
-            self._unwritten.append((entry, report))
+            self._unwritten.append((entry, report, settings))
+
+    def _write(self, entry: Entry, report: Mapping[str, Any] | None, settings: Settings | None) -> None:
+        reports = {} if report is None else {entry.source: report}
+        self.ledger.put([entry], reports, [] if settings is None else [settings])
 
     def write_late(self) -> None:
         """Write down what could not be written.
@@ -212,8 +219,8 @@ class Workshop:
         Raises:
             LedgerError: it still cannot.
         """
-        for entry, report in self._unwritten:
-            self.ledger.put([entry], {} if report is None else {entry.source: report})
+        for late in self._unwritten:
+            self._write(*late)
 
     def expect(self, entries: Iterable[Entry]) -> None:
         """Count slides as waiting for this run."""
@@ -264,6 +271,7 @@ class Workshop:
             converted_bytes=self.bytes["source"],
             elapsed_s=elapsed_s,
             eta_s=(total - ended) * elapsed_s / ended if ended else None,
+            outdated=self.counts["outdated"],
             running=self._crew.running(),
         )
 

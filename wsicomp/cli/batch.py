@@ -43,8 +43,9 @@ from wsicomp.batch.monitoring import Heard, is_at_work, read_heartbeat
 from wsicomp.batch.options import next_time
 from wsicomp.batch.quarantine import held_back
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
-from wsicomp.batch.report import Note
+from wsicomp.batch.report import Note, outdated_text
 from wsicomp.batch.source_records import Records, read_records
+from wsicomp.batch.worklist import Survey
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
@@ -159,6 +160,11 @@ def _add_tree_options(parser: argparse.ArgumentParser) -> None:
         "--recheck",
         action="store_true",
         help="hold every target against its SHA-256; make damaged ones again",
+    )
+    tree.add_argument(
+        "--redo-outdated",
+        action="store_true",
+        help="convert again what was made with other defaults or by an older version",
     )
     tree.add_argument(
         "--source-moved", action="store_true", help="SOURCE_DIR is the same tree as before by another path"
@@ -334,9 +340,8 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         say(f"{link}/: a link to a folder, not entered")
     for folder, reason in inventory.closed:
         say(f"{folder}/: cannot be read ({reason})")
-    earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
-    if earlier:
-        say(f"{earlier} of them take the place of earlier conversions, as of other options")
+    for line in _earlier(survey):
+        say(line)
     if choices.delete_source:
         when = f"after {_days(choices.quarantine_days)}" if choices.quarantine_days else "by the same run"
         say(f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}")
@@ -351,6 +356,15 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
         f"{counted(inventory.others, 'other file')}; nothing was written"
     )
     return 0
+
+
+def _earlier(survey: Survey) -> Iterator[str]:
+    """What becomes of earlier conversions."""
+    earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
+    if earlier:
+        yield f"{earlier} of them take the place of earlier conversions, as of other options"
+    if survey.outdated:
+        yield outdated_text(len(survey.outdated))
 
 
 def _held_back(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
@@ -454,7 +468,14 @@ def run_status(options: argparse.Namespace) -> int:
     at_work = is_at_work(options.target)
     if options.json:
         write_json(
-            {"at_work": at_work, "states": report.states, "saved": report.saved, "heartbeat": beat}, None
+            {
+                "at_work": at_work,
+                "states": report.states,
+                "saved": report.saved,
+                "outdated": report.outdated,
+                "heartbeat": beat,
+            },
+            None,
         )
         return 0
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
@@ -466,6 +487,8 @@ def run_status(options: argparse.Namespace) -> int:
         say(f"  {sizes}, {as_saving(report.saved)}")
     for removal, count in report.removals.items():
         say(f"  sources {removal}: {count}")
+    if report.outdated:
+        say(f"  {outdated_text(report.outdated)}")
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
         say(

@@ -11,7 +11,7 @@ from typing import Any
 
 from wsicomp.batch import Entry, State, Watcher
 from wsicomp.batch.monitoring import Snapshot
-from wsicomp.batch.report import as_values
+from wsicomp.batch.report import as_values, outdated_text
 from wsicomp.cli.text import say
 from wsicomp.escaping import printable
 from wsicomp.text_format import as_bytes, as_duration, as_saving
@@ -51,9 +51,13 @@ class _Lines:
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _SAY_EVERY_S
+        self._is_begun = False
 
     def told(self, snapshot: Snapshot) -> None:
-        """Say it once a minute."""
+        """Say it once a minute, and first what was made otherwise than it would be now."""
+        if snapshot.outdated and not self._is_begun:
+            say(outdated_text(snapshot.outdated), file=sys.stderr)
+        self._is_begun = True
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SAY_EVERY_S
@@ -91,9 +95,13 @@ class _Bars:
         self._bars = bars
         self._whole = bars.add_task("looking for slides", total=None, figures="")
         self._tasks: dict[str, Any] = {}
+        self._is_begun = False
 
     def told(self, snapshot: Snapshot) -> None:
-        """Move the bars."""
+        """Move the bars; above them stands what was made otherwise than it would be now."""
+        if snapshot.outdated and not self._is_begun:
+            self._bars.console.print(outdated_text(snapshot.outdated), markup=False, highlight=False)
+        self._is_begun = True
         eta = "" if snapshot.eta_s is None else f", {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}{eta}"
         text = _counts(snapshot)
