@@ -160,10 +160,11 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 def _decided(plan: ConversionPlan) -> dict[str, object]:
     """A plan as JSON values, without what it says of its source's name, and what pixels decide.
 
-    Of its options only the plane is left: `config_then` has compared the others.
+    Of its options only the plane is left: `config_then` has compared the others. In which order images beside
+    the levels stand is up to the version that wrote them.
     """
     values = json.loads(json.dumps(plan.to_json()))
-    values["config"] = values["config"].get("z")
+    values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
     for level in values["levels"]:
         del level["actions"]
     by_pixels = ("notes", "big", *(["background"] if plan.config["background"] == "auto" else []))

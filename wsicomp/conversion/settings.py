@@ -144,17 +144,20 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
     release, now = _release(plan), here()
     wanted = Settings.of(config)
     names = config.lasting().keys() - {"z"}  # which the slide decides
-    recorded = {name: plan.config.get(name, release.defaults.get(name)) for name in names}
-    then = _effective(recorded, release)
+    if not (names & release.defaults.keys()) <= plan.config.keys() <= {*names, "z"}:
+        raise ConfigError(
+            "its config is not what this conversion has: an option is lacking, or not known here"
+        )
+    then = _effective(plan.config, release)
     codec, options = str(then["codec"]), config.flat()
     for name in names:
         is_default = then[name] == release.default(name, codec) and name not in wanted.chosen
         if then[name] != wanted.effective[name] and not is_default:
             raise ConfigError("its config is not what this conversion has")
         is_as_now = release.default(name, codec) == now.default(name, codec)
-        options[name] = recorded[name] if is_as_now else then[name]
-    if not plan.config.keys() <= {*names, "z"}:
-        raise ConfigError("its config has options that are not known here")
+        options[name] = plan.config.get(name) if is_as_now else then[name]
+        if name not in plan.config:
+            del options[name]
     options["model"] = _model_then(plan, config, wanted, release)
     return ConversionConfig.of(**options)
 
