@@ -105,10 +105,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Outcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
-    `elapsed_s` is measured by the cell. `report` is the whole `ConversionReport`; `facts` are which files a
-    proof was of. `aside` says what else stood in the target's place and where that went, "" where there was
-    nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide. `settings` are
-    those by which a target was made that was taken on, None of one that was made now.
+    `elapsed_s` is measured by the worker process. `report` is the whole `ConversionReport`; `facts` are which
+    files a proof was of. `aside` says what else stood in the target's place and where that went, "" where
+    there was nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
+    `settings` are those by which a target was made that was taken on, None of one that was made now.
     """
 
     state: State

@@ -266,7 +266,7 @@ class Ledger:
             found = f"but a batch has been here{self._advice}" if has_been else "no batch has been here"
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); {found}", target)
         check_files(target, read_only)
-        with self._told():
+        with self._as_ledger_errors():
             if os.path.lexists(self.path) and self.path.stat().st_size == 0:
                 raise UnsoundError("it is empty, 0 bytes")
             if not read_only and not os.path.lexists(self.path):
@@ -360,7 +360,7 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction, in which the tables are those that were looked at."""
-        with self._told():
+        with self._as_ledger_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 if self._database.execute("PRAGMA schema_version").fetchone() != (self._schema,):
@@ -374,30 +374,30 @@ class Ledger:
 
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
         """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
-        with self._told():
+        with self._as_ledger_errors():
             for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
                 yield _entry(row)
 
     def figures(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of an SQL query."""
-        with self._told():
+        with self._as_ledger_errors():
             return self._database.execute(query).fetchall()
 
     def report(self, source: str) -> dict[str, Any] | None:
         """The whole `ConversionReport` of a slide, as JSON values; None where there is none."""
-        with self._told():
+        with self._as_ledger_errors():
             row = self._database.execute("SELECT report FROM reports WHERE source = ?", (source,)).fetchone()
             return None if row is None else _report(row[0])
 
     def settings(self) -> dict[str, Settings]:
         """Return the settings by which slides were converted, by the digests that entries have."""
-        with self._told():
+        with self._as_ledger_errors():
             rows = self._database.execute("SELECT digest, json FROM settings").fetchall()
             return {digest: _settings(digest, text) for digest, text in rows}
 
     def fact(self, name: str) -> str | None:
         """What is noted of the tree under a name."""
-        with self._told():
+        with self._as_ledger_errors():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
@@ -418,7 +418,7 @@ class Ledger:
             self._database.executemany("DELETE FROM slides WHERE source = ?", ((one,) for one in sources))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_ledger_errors(self) -> Iterator[None]:
         try:
             yield
         except UnsoundError as exc:

@@ -25,7 +25,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class BatchChoices:
+class BatchOptions:
     """Each field is an option of `wsicomp batch`.
 
     `jobs` slides are converted at a time (None: as fit cores and memory), by the Dask cluster at `scheduler`

@@ -120,7 +120,7 @@ class ProofJob:
         flaw = plan_flaw(source, self.source_sha256, self.config, plan)
         if flaw or not has_digest(plan, self.source_sha256, self.config):
             found = flaw or "it has the digest of another"
-            raise KeptError(f"the target is no conversion by the choices of this run ({found})")
+            raise KeptError(f"the target is no conversion by the options of this run ({found})")
 
     def _compared(self, source: Slide, stages: Stages) -> Verification:
         is_fresh, thorough = False, True

@@ -11,7 +11,7 @@ from pathlib import Path
 from wsicomp.batch.jobs import GONE, PASSING
 from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
 from wsicomp.batch.name_key import read_secret
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, put_in
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
@@ -50,7 +50,7 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Worklist:
     """`due` are to be converted, `suspects` done but to be held against their SHA-256.
 
     `looks` are done, and to be looked at by a person. `outdated` are done, and would be made otherwise now by
@@ -72,7 +72,7 @@ class _Rules:
     trees: Trees
     settings: Settings
     records: Mapping[str, Settings]
-    choices: BatchChoices
+    options: BatchOptions
 
     def then(self, entry: Entry) -> Settings | None:
         """By what a slide was converted, if that is what is wanted now, too."""
@@ -84,22 +84,22 @@ class _Rules:
         return entry.is_converted and then is not None and then.is_outdated(self.settings)
 
 
-def survey_tree(
+def make_worklist(
     inventory: Inventory,
     known: Mapping[str, Entry],
     trees: Trees,
     config: ConversionConfig,
     records: Mapping[str, Settings],
-    choices: BatchChoices,
-) -> Survey:
+    options: BatchOptions,
+) -> Worklist:
     """Decide for every slide that was found, and for every one that the ledger knows.
 
     `records` are the settings of entries by their digests.
     """
-    rules = _Rules(trees, Settings.of(config), records, choices)
+    rules = _Rules(trees, Settings.of(config), records, options)
     found = {slide.source: slide for slide in inventory.slides}
     before = {source: entry.target for source, entry in known.items()}
-    secret = None if choices.name_key is None else read_secret(choices.name_key)
+    secret = None if options.name_key is None else read_secret(options.name_key)
     targets = assign_targets(found, config, before, secret)
     lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
     for source, slide in found.items():
@@ -120,7 +120,7 @@ def survey_tree(
         for source, entry in known.items()
         if source in found and source not in again and rules.is_outdated(entry)
     )
-    return Survey(frozenset(found), due, suspects, looks, outdated, others, dropped)
+    return Worklist(frozenset(found), due, suspects, looks, outdated, others, dropped)
 
 
 def _with_source(
@@ -191,12 +191,12 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
 def _is_settled(old: Entry, entry: Entry, rules: _Rules) -> bool:
     if (old.stamp, old.target) != (entry.stamp, entry.target) or rules.then(old) is None:
         return False
-    if rules.choices.redo_outdated and rules.is_outdated(old):
+    if rules.options.redo_outdated and rules.is_outdated(old):
         return False
     if old.state is State.FAILED and old.cause == DAMAGED:
         return False
     if old.state is State.FAILED:
-        return not rules.choices.retry_failed and old.cause not in PASSING
+        return not rules.options.retry_failed and old.cause not in PASSING
     return old.is_converted or old.state is State.SKIPPED
 
 
@@ -212,7 +212,7 @@ def _look(entry: Entry, rules: _Rules) -> str:
         return "gone"
     same = (status.st_size, status.st_mtime_ns) == (entry.target_bytes, entry.target_mtime_ns)
     same = same and stat.S_ISREG(status.st_mode)
-    return "good" if same and not rules.choices.recheck else "suspect"
+    return "good" if same and not rules.options.recheck else "suspect"
 
 
 def is_held(entry: Entry, trees: Trees) -> bool:

@@ -24,16 +24,16 @@ from typing import Any
 
 from wsicomp.atomic import check_outputs
 from wsicomp.batch import (
-    BatchChoices,
+    BatchOptions,
     BatchReport,
     BatchResult,
     Entry,
     Ledger,
     Look,
     Stop,
+    plan_batch,
     read_report,
     run_batch,
-    survey_batch,
     write_csv,
     write_html,
 )
@@ -45,7 +45,7 @@ from wsicomp.batch.quarantine import held_back
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, goes_by, is_overdue, seen_in
 from wsicomp.batch.report import Note, outdated_text
 from wsicomp.batch.source_records import Records, read_records
-from wsicomp.batch.worklist import Survey
+from wsicomp.batch.worklist import Worklist
 from wsicomp.cli.batch_accept import ACCEPT, look_json, look_text, register_accept
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD, register_rebuild
@@ -182,7 +182,7 @@ def _add_tree_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_night_options(parser: argparse.ArgumentParser) -> None:
-    default = BatchChoices()
+    default = BatchOptions()
     night = parser.add_argument_group("the night")
     night.add_argument(
         "--jobs",
@@ -221,7 +221,7 @@ def _add_night_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_removal_options(parser: argparse.ArgumentParser) -> None:
-    default = BatchChoices()
+    default = BatchOptions()
     removal = parser.add_argument_group(
         "taking sources away", "only those that were read once more, whole, together with their target"
     )
@@ -264,17 +264,17 @@ def run_batch_command(options: argparse.Namespace) -> int:
     config = parsed_config(options, "batch")
     if config is None:
         return 2
-    fields = BatchChoices.__dataclass_fields__
+    fields = BatchOptions.__dataclass_fields__
     values = batch_options(options) | {name: value for name, value in given.items() if name in fields}
     values |= {name: tuple(values[name]) for name in ("include", "exclude") if name in values}
     if "until" in values:
         values["until"] = next_time(values["until"], datetime.now())
-    choices = BatchChoices(**values)
+    choices = BatchOptions(**values)
     as_json = "json" in given
     if "dry_run" in given:
         return _say_plan(options.source, options.target, config, choices, as_json)
-    with _stopping() as stop, batch_progress(as_json) as watcher:
-        result = run_batch(options.source, options.target, config, choices, watcher, stop)
+    with _stopping() as stop, batch_progress(as_json) as callbacks:
+        result = run_batch(options.source, options.target, config, choices, callbacks, stop)
     if as_json:
         print(json.dumps({"event": "end", **asdict(result)}), flush=True)
     else:
@@ -311,8 +311,8 @@ def _stopping() -> Iterator[Stop]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as_json: bool) -> int:
-    survey, inventory = survey_batch(source, target, config, choices)
+def _say_plan(source: Path, target: Path, config: Any, choices: BatchOptions, as_json: bool) -> int:
+    survey, inventory = plan_batch(source, target, config, choices)
     size = sum(entry.source_bytes for entry in survey.due)
     looks = [Look(entry, picture_of(target, entry)) for entry in survey.looks]
     if as_json:
@@ -358,7 +358,7 @@ def _say_plan(source: Path, target: Path, config: Any, choices: BatchChoices, as
     return 0
 
 
-def _earlier(survey: Survey) -> Iterator[str]:
+def _earlier(survey: Worklist) -> Iterator[str]:
     """What becomes of earlier conversions."""
     earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
     if earlier:
@@ -367,7 +367,7 @@ def _earlier(survey: Survey) -> Iterator[str]:
         yield outdated_text(len(survey.outdated))
 
 
-def _held_back(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
+def _held_back(target: Path, choices: BatchOptions, records: Records) -> dict[str, int]:
     """Why sources of slides that are done would stay, and how many."""
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
@@ -382,7 +382,7 @@ def _held_back(target: Path, choices: BatchChoices, records: Records) -> dict[st
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
-def _quarantine(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
+def _quarantine(target: Path, choices: BatchOptions, records: Records) -> dict[str, int]:
     """What would become of sources in quarantine, and of how many."""
     held: list[Entry] = []
     if Ledger.is_there(target):
