@@ -12,7 +12,7 @@ from tests.batch.trees import entries, files, run
 from tests.drawn import forged
 from tests.paths import FIXTURES
 from wsicomp import convert_slide
-from wsicomp.batch import Ledger, read_report
+from wsicomp.batch import Ledger, read_report, rebuild_ledger
 from wsicomp.batch.quarantine import ProofJob
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
@@ -262,6 +262,9 @@ def test_a_ledger_whose_settings_no_run_writes_is_refused(batches, name):
     for command in (read_report, lambda _: again(batches, "archive")):
         with pytest.raises(LedgerError, match=r"settings .*batch rebuild"):
             command(target)
+    rebuild_ledger(target)
+    result = again(batches, "archive")
+    assert (result.converted, result.adopted) == (0, 1)
 
 
 def test_a_target_that_says_that_it_is_of_an_earlier_version_is_held_against_its_source_all_the_same(

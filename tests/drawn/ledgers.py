@@ -238,6 +238,7 @@ WRONG_SHAPES = {
     "no table of slides": lambda target: edit(target, "DROP TABLE slides"),
     "no table of reports": lambda target: edit(target, "DROP TABLE reports"),
     "no table of facts": lambda target: edit(target, "DROP TABLE facts"),
+    "no table of settings": lambda target: edit(target, "DROP TABLE settings"),
     "no column of states": lambda target: edit(
         target, "DROP INDEX slides_state", "ALTER TABLE slides DROP COLUMN state"
     ),
