@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from usage import parser_of
 
-from wsicomp.batch import BatchChoices, Entry, Ledger, State, read_report, run_batch, write_csv, write_html
+from wsicomp.batch import BatchOptions, Entry, Ledger, State, read_report, run_batch, write_csv, write_html
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.geometry import Size
@@ -23,7 +23,7 @@ from wsicomp.synthetic import SyntheticSlide, write_slide
 
 ONE_THREAD = ConversionConfig.of(workers=1, segmenter="threshold")
 PARTS = 4
-CHOICES = BatchChoices(workers=1, min_free=0)
+CHOICES = BatchOptions(workers=1, min_free=0)
 
 
 def batch(source: Path, target: Path, config: ConversionConfig, jobs: int) -> float:

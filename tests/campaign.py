@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 import tifffile
 
-from tests.batch.trees import cells, sha256
+from tests.batch.trees import sha256, worker_processes
 from tests.drawn import forged, ledgers
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, plant
@@ -206,7 +206,7 @@ def killed(folder, seed, kills=10, program=ROOT):
 
 def _kill(process, whom):
     """Kill -9 a coordinator, one of its workers or all of them; whether any was there to be killed."""
-    workers = cells(process)
+    workers = worker_processes(process)
     victims = {"all": workers, "worker": workers[:1], "coordinator": []}[whom]
     for victim in victims:
         with suppress(psutil.NoSuchProcess):

@@ -26,7 +26,7 @@ from tests.batch.trees import (
 )
 from tests.conftest import SLIDES
 from wsicomp.atomic import open_locked, partial_path
-from wsicomp.batch import BatchChoices, Stop, survey_batch
+from wsicomp.batch import BatchOptions, Stop, plan_batch
 from wsicomp.batch.jobs import failure
 from wsicomp.batch.ledger import Ledger, State
 from wsicomp.batch.monitoring import held_alone, is_at_work, read_heartbeat
@@ -48,15 +48,15 @@ def hooked(monkeypatch):
 
 
 class Seen:
-    """A watcher that remembers."""
+    """Callbacks that remember."""
 
     def __init__(self, at_end=None):
         self.snapshots, self.slides, self._at_end = [], [], at_end
 
-    def told(self, snapshot):
+    def on_progress(self, snapshot):
         self.snapshots.append(snapshot)
 
-    def ended(self, entry):
+    def on_slide_done(self, entry):
         self.slides.append(entry)
         if self._at_end:
             self._at_end(entry)
@@ -97,7 +97,7 @@ def test_a_rerun_does_what_is_missing_or_changed_and_nothing_else(trees):
     write_slide(source / "b/slide 1.svs", 77)
     write_slide(source / "new/slide.svs", 8)
     seen = Seen()
-    assert run(source, target, watcher=seen).converted == 3
+    assert run(source, target, callbacks=seen).converted == 3
     assert sorted(entry.source for entry in seen.slides) == [
         "a/slide 0.svs",
         "b/slide 1.svs",
@@ -250,7 +250,7 @@ def test_asked_once_a_run_finishes_the_slides_at_hand(trees):
     source, target = trees
     stop = Stop()
     seen = Seen(at_end=lambda _: stop.requests or stop.request())
-    result = run(source, target, stop=stop, watcher=seen, jobs=1)
+    result = run(source, target, stop=stop, callbacks=seen, jobs=1)
     assert (result.why, result.converted, result.waiting) == ("stopped", 1, 5)
     assert_agrees(target)
     assert run(source, target).converted == 5
@@ -265,12 +265,12 @@ def test_asked_twice_it_drops_them_cleanly(trees, hooked, monkeypatch):
     stop.requests = 0
 
     class Impatient(Seen):
-        def told(self, snapshot):
+        def on_progress(self, snapshot):
             if "a/slow.svs" in snapshot.running:
                 stop.requests = 2
 
     begin = time.monotonic()
-    result = run(source, target, stop=stop, watcher=Impatient(), jobs=1)
+    result = run(source, target, stop=stop, callbacks=Impatient(), jobs=1)
     assert time.monotonic() - begin < 30
     assert result.why == "stopped"
     assert entries(target)["a/slow.svs"].state is State.WAITING
@@ -349,20 +349,20 @@ def test_trees_must_not_overlap_and_choices_must_fit(trees):
     with pytest.raises(ConfigError, match="of one slide"):
         run(source, target, CONFIG.changed(mask=source / "mask.png"))
     with pytest.raises(ConfigError, match="jobs is 0"):
-        BatchChoices(jobs=0)
+        BatchOptions(jobs=0)
     assert not target.exists()
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(trees):
     source, target = trees
-    survey, inventory = survey_batch(source, target, CONFIG)
+    survey, inventory = plan_batch(source, target, CONFIG)
     assert (len(survey.due), len(inventory.slides)) == (6, 6)
     assert not target.exists()
     run(source, target)
     before = sorted((path, path.stat().st_mtime_ns) for path in target.rglob("*"))
     (source / "a/slide 0.svs").unlink()
     write_slide(source / "new.svs")
-    survey, _ = survey_batch(source, target, CONFIG)
+    survey, _ = plan_batch(source, target, CONFIG)
     assert [entry.source for entry in survey.due] == ["new.svs"]
     assert sorted((path, path.stat().st_mtime_ns) for path in target.rglob("*")) == before
 
@@ -380,10 +380,10 @@ def test_what_killed_runs_left_is_swept(trees):
     assert_agrees(target)
 
 
-def test_watchers_see_every_slide_and_the_heartbeat_says_the_end(trees):
+def test_callbacks_see_every_slide_and_the_heartbeat_says_the_end(trees):
     source, target = trees
     seen = Seen()
-    run(source, target, watcher=seen)
+    run(source, target, callbacks=seen)
     assert sorted(entry.source for entry in seen.slides) == sorted(entries(target))
     last = seen.snapshots[-1]
     total = sum(path.stat().st_size for path in source.rglob("*.svs"))
@@ -492,10 +492,10 @@ def test_nobody_watching_is_no_reason_to_stop(trees):
     source, target = trees
 
     class Gone(Seen):
-        def ended(self, entry):
+        def on_slide_done(self, entry):
             raise BrokenPipeError
 
-    assert run(source, target, watcher=Gone()).is_good
+    assert run(source, target, callbacks=Gone()).is_good
 
 
 def test_a_machine_that_starts_no_processes_ends_the_run_and_fails_no_slide(trees, monkeypatch):

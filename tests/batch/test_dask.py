@@ -87,19 +87,19 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_slide_changes_nothing(cluste
 
         killed = 0
 
-        def told(self, snapshot):
+        def on_progress(self, snapshot):
             if not self.killed and len([name for name in snapshot.running if "slow" in name]) == 2:
-                (cell,) = psutil.Process(workers[0].pid).children()
+                (worker,) = psutil.Process(workers[0].pid).children()
                 workers[0].kill()
-                psutil.wait_procs([cell], 10)
-                assert not cell.is_running(), "a cell ends with its worker"
+                psutil.wait_procs([worker], 10)
+                assert not worker.is_running(), "a worker process ends with its worker"
                 self.killed += 1
 
-        def ended(self, entry):
+        def on_slide_done(self, entry):
             pass
 
     killer = Killer()
-    result = run(source, target, watcher=killer, scheduler=address, jobs=None)
+    result = run(source, target, callbacks=killer, scheduler=address, jobs=None)
     assert killer.killed == 1
     assert (result.converted + result.adopted, result.failures) == (14, 0)
     assert files(target) == files(tmp_path / "here")
@@ -120,14 +120,14 @@ def test_stopped_twice_the_workers_drop_what_they_have(cluster, tmp_path):
     stop = Stop()
 
     class Impatient:
-        def told(self, snapshot):
+        def on_progress(self, snapshot):
             if snapshot.running:
                 stop.requests = 2
 
-        def ended(self, entry):
+        def on_slide_done(self, entry):
             pass
 
-    assert run(source, target, watcher=Impatient(), stop=stop, scheduler=address).why == "stopped"
+    assert run(source, target, callbacks=Impatient(), stop=stop, scheduler=address).why == "stopped"
     assert {entry.state for entry in entries(target).values()} == {State.WAITING}
     assert_agrees(target)
     assert run(source, target, scheduler=address).converted == 4
@@ -160,15 +160,15 @@ def test_a_cluster_that_is_gone_ends_the_run_and_what_it_had_waits(cluster, tmp_
         write_slide(source / f"slow {number}.svs")
 
     class Killer:
-        def told(self, snapshot):
+        def on_progress(self, snapshot):
             if snapshot.running and scheduler.poll() is None:
                 for process in (scheduler, *workers):
                     process.kill()
 
-        def ended(self, entry):
+        def on_slide_done(self, entry):
             pass
 
-    result = run(source, target, watcher=Killer(), scheduler=address)
+    result = run(source, target, callbacks=Killer(), scheduler=address)
     assert (result.why, result.is_good) == ("the cluster is gone", False)
     assert {entry.state for entry in entries(target).values()} == {State.WAITING}
     assert_agrees(target)

@@ -110,7 +110,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run_in_one_line(source, disk):
 def test_a_target_that_turns_read_only_fails_cleanly_and_it_goes_on_later(source, disk):
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
     target = disk / "target"
-    result = run(source, target, watcher=Turner(target), jobs=1)
+    result = run(source, target, callbacks=Turner(target), jobs=1)
     try:
         assert (result.converted, result.failed) == (2, 4)
         assert {entry.cause for entry in entries(target).values()} == {"", "target not writable"}
@@ -129,10 +129,10 @@ class Turner:
     def __init__(self, target):
         self._target, self._left = target, 2
 
-    def told(self, snapshot):
+    def on_progress(self, snapshot):
         pass
 
-    def ended(self, entry):
+    def on_slide_done(self, entry):
         self._left -= 1
         if self._left == 0:
             assert mount(self._target, "--bind", self._target)

@@ -9,7 +9,7 @@ from tests.batch.trees import CONFIG, RESTORABLE, assert_agrees, entries, files,
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
-from wsicomp.batch import rebuild_ledger, survey_batch
+from wsicomp.batch import plan_batch, rebuild_ledger
 from wsicomp.batch.ledger import State
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.path_text import as_text
@@ -149,5 +149,5 @@ def test_a_dry_run_reads_a_rebuilt_ledger(trees):
     shutil.rmtree(target / ".wsicomp")
     rebuilt = rebuild_ledger(target)
     assert {entry.source for entry in rebuilt.entries} == {"a/kept.svs", NAME}
-    survey, _ = survey_batch(source, target, RESTORABLE)
+    survey, _ = plan_batch(source, target, RESTORABLE)
     assert [entry.source for entry in survey.due] == ["a/kept.svs"]

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.batch.trees import assert_agrees, cells, entries, files, write_tree
+from tests.batch.trees import assert_agrees, entries, files, worker_processes, write_tree
 from tests.conftest import slow_unless
 
 KILLS = 6
@@ -23,9 +23,9 @@ def start(source, target, *options, **settings):
 
 
 def kill(process, moment, whom):
-    """Kill -9 the coordinator, one of its cells or all of them at a moment; how many died of it."""
+    """Kill -9 the coordinator, one of its processes or all of them at a moment; how many died of it."""
     time.sleep(moment)
-    found = cells(process)
+    found = worker_processes(process)
     victims = found if whom == "all" else found[:1] if whom == "worker" else []
     for victim in victims:
         victim.kill()
@@ -33,7 +33,7 @@ def kill(process, moment, whom):
         process.kill()
         process.wait()
         psutil.wait_procs(found, 10)
-        assert not [cell for cell in found if cell.is_running()], "a cell ends with its coordinator"
+        assert not [worker for worker in found if worker.is_running()], "a worker ends with its coordinator"
         return 1
     return len(victims)
 

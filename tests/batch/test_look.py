@@ -18,7 +18,7 @@ from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256
 from tests.drawn import ledgers
 from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
-from wsicomp.batch import accept_slides, read_report, slides_to_look_at, survey_batch, write_csv, write_html
+from wsicomp.batch import accept_slides, plan_batch, read_report, slides_to_look_at, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.jobs import PictureJob
 from wsicomp.batch.ledger import Entry, Ledger, State, audit_path, look_path
@@ -527,7 +527,7 @@ def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_by_the_next_run(nig
         name: entry.state for name, entry in before.items()
     }
     assert [entry.source for entry in read_report(target).look] == [GLASS, SPECK]
-    assert len(survey_batch(source, target, CONFIG)[0].looks) == 2
+    assert len(plan_batch(source, target, CONFIG)[0].looks) == 2
     assert path.read_bytes() == bytes_before, "who only reads changes nothing"
     look_path(target, GLASS).unlink()
     result = run(*night, **DELETE)

@@ -12,7 +12,7 @@ from tests.batch.trees import entries, run
 from tests.drawn.nights import draw_tissue
 from wsicomp.batch import Ledger
 from wsicomp.batch.api import run_batch
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.cli import main
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
@@ -24,7 +24,7 @@ def test_targets_are_named_by_digests_and_the_key_lies_apart(tmp_path):
     source, target, key = tmp_path / "source", tmp_path / "target", tmp_path / "key.json"
     (source / "Doe").mkdir(parents=True)
     tiffs.write_tiff(source / "Doe" / "Doe, Jane.svs")
-    choices = BatchChoices(jobs=1, min_free=0, name_key=key)
+    choices = BatchOptions(jobs=1, min_free=0, name_key=key)
     run_batch(source, target, CONFIG, choices)
     (made,) = [path for path in target.rglob("*.svs") if ".wsicomp" not in path.parts]
     assert "Doe" not in str(made.relative_to(target))
@@ -99,9 +99,9 @@ def test_a_key_in_a_tree_or_without_deidentify_is_refused(tmp_path):
     source.mkdir()
     for place in (source / "key", target / "key"):
         with pytest.raises(ConfigError, match="apart from both trees"):
-            run_batch(source, target, CONFIG, BatchChoices(name_key=place))
+            run_batch(source, target, CONFIG, BatchOptions(name_key=place))
     with pytest.raises(ConfigError, match="deidentify"):
-        run_batch(source, target, ConversionConfig.of(glass="keep"), BatchChoices(name_key=tmp_path / "key"))
+        run_batch(source, target, ConversionConfig.of(glass="keep"), BatchOptions(name_key=tmp_path / "key"))
     (tmp_path / "broken").write_text("{")
     with pytest.raises(ConfigError, match="no key"):
-        run_batch(source, target, CONFIG, BatchChoices(name_key=tmp_path / "broken"))
+        run_batch(source, target, CONFIG, BatchOptions(name_key=tmp_path / "broken"))

@@ -21,7 +21,7 @@ from wsicomp.batch.api import check_apart
 from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, large_audit
 from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path, look_path
 from wsicomp.batch.monitoring import Heartbeat, Snapshot, held_alone, is_at_work, logged, read_heartbeat
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
 from wsicomp.batch.runner import Run, sweep
 from wsicomp.batch.worklist import Trees
@@ -268,7 +268,7 @@ def job(trees, source="a/slide.svs", target="a/slide.svs", config=CONFIG, **chan
         here / source,
         there / target,
         there,
-        BatchChoices().selection(here),
+        BatchOptions().selection(here),
         config.changed(workers=1),
         audit_path(there, source),
         look_path(there, source),
@@ -405,12 +405,12 @@ def test_a_stale_target_is_not_deleted_through_a_folder_that_is_a_link(trees, vi
     status = victim.stat()
     entry = Entry("s", "t", stale_target=f"{status.st_size} {status.st_mtime_ns} old/victim.svs")
     log, ledger = [], SimpleNamespace(entries=lambda *_: iter(()))
-    shop = SimpleNamespace(
+    scheduler = SimpleNamespace(
         trees=Trees(source, target),
         ledger=ledger,
         log=SimpleNamespace(warning=lambda *words: log.append(words[0] % words[1:])),
     )
-    Run(shop, CONFIG)._without_stale(entry, {entry.stale_target})
+    Run(scheduler, CONFIG)._without_stale(entry, {entry.stale_target})
     assert victim.exists()
     assert "a folder on the way is a link" in log[0]
 

@@ -15,7 +15,7 @@ from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256
 from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
-from wsicomp.batch import BatchChoices, Entry, read_report
+from wsicomp.batch import BatchOptions, Entry, read_report
 from wsicomp.batch.quarantine import ProofJob, held_back, quarantined, which_file
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
@@ -118,7 +118,7 @@ def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     with pytest.raises(ConfigError, match="--even-if-lossy"):
         run(source, target, **DELETE)
     with pytest.raises(ConfigError, match="delete-source-after-verify"):
-        BatchChoices(even_if_lossy=True)
+        BatchOptions(even_if_lossy=True)
     with pytest.raises(ConfigError, match="leave --no-verify out"):
         run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
@@ -415,7 +415,7 @@ def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_sa
 @pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])
 def test_a_least_saving_that_is_none_is_refused(value):
     with pytest.raises(ConfigError, match="min_saving"):
-        BatchChoices(min_saving=value)
+        BatchOptions(min_saving=value)
 
 
 def test_the_least_saving_comes_from_the_command_line_or_a_preset(trees, tmp_path, capsys):

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from tests import tiffs
-from wsicomp.batch import BatchChoices, Ledger, run_batch
+from wsicomp.batch import BatchOptions, Ledger, run_batch
 from wsicomp.config import ConversionConfig
 from wsicomp.path_text import as_path, as_text
 
@@ -36,10 +36,10 @@ def write_tree(folder, count=6, side=200):
     ]
 
 
-def run(source, target, config=CONFIG, watcher=None, stop=None, **choices):
+def run(source, target, config=CONFIG, callbacks=None, stop=None, **choices):
     """A batch with two jobs of one thread, and no demands on the disk."""
-    chosen = BatchChoices(**{"jobs": 2, "workers": 1, "min_free": 0} | choices)
-    return run_batch(source, target, config, chosen, watcher, stop)
+    chosen = BatchOptions(**{"jobs": 2, "workers": 1, "min_free": 0} | choices)
+    return run_batch(source, target, config, chosen, callbacks, stop)
 
 
 def entries(target):
@@ -53,7 +53,7 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def cells(process):
+def worker_processes(process):
     """The processes that convert, of a coordinator that still is."""
     try:
         return psutil.Process(process.pid).children()

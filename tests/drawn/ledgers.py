@@ -114,6 +114,8 @@ def as_version(target, version):
         there = {row[1] for row in database.execute("PRAGMA table_info(slides)")}
         for name in there & later:
             database.execute(f"ALTER TABLE slides DROP COLUMN {name}")
+        if version < 4:
+            database.execute("DROP TABLE IF EXISTS settings")
         database.execute(f"PRAGMA user_version = {version}")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -236,6 +238,7 @@ WRONG_SHAPES = {
     "no table of slides": lambda target: edit(target, "DROP TABLE slides"),
     "no table of reports": lambda target: edit(target, "DROP TABLE reports"),
     "no table of facts": lambda target: edit(target, "DROP TABLE facts"),
+    "no table of settings": lambda target: edit(target, "DROP TABLE settings"),
     "no column of states": lambda target: edit(
         target, "DROP INDEX slides_state", "ALTER TABLE slides DROP COLUMN state"
     ),

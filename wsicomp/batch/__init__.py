@@ -5,16 +5,17 @@ machine or on a Dask cluster. This is the only place that survives a failed slid
 """
 
 from wsicomp.batch.acceptance import Look, accept_slides, slides_to_look_at
-from wsicomp.batch.api import run_batch, survey_batch
+from wsicomp.batch.api import plan_batch, run_batch
 from wsicomp.batch.ledger import Entry, Ledger, State
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
 from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html
 from wsicomp.batch.runner import BatchResult
-from wsicomp.batch.scheduler import Stop, Watcher
+from wsicomp.batch.scheduler import BatchCallbacks, Stop
 
 __all__ = [
-    "BatchChoices",
+    "BatchCallbacks",
+    "BatchOptions",
     "BatchReport",
     "BatchResult",
     "Entry",
@@ -23,13 +24,12 @@ __all__ = [
     "Rebuilt",
     "State",
     "Stop",
-    "Watcher",
     "accept_slides",
+    "plan_batch",
     "read_report",
     "rebuild_ledger",
     "run_batch",
     "slides_to_look_at",
-    "survey_batch",
     "write_csv",
     "write_html",
 ]

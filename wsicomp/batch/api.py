@@ -1,7 +1,7 @@
-"""The night: survey the trees, have every slide that is due converted, and write down what became of it.
+"""The night: look through the trees, have every slide that is due converted, write down what became of it.
 
-Only this process writes the ledger and moves sources; everything that reads a slide is in the cells. Killed
-at any moment, the next run goes on from the ledger and from the targets that stand there.
+Only this process writes the ledger and moves sources; everything that reads a slide is in worker processes.
+Killed at any moment, the next run goes on from the ledger and from the targets that stand there.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
-from wsicomp.batch.executors import Crew, dask_crew, default_jobs, local_crew
+from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.batch.monitoring import Heartbeat, held_alone, logged
 from wsicomp.batch.name_key import checked_place, keep_names, kept_names, make_key, read_secret
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine_clock import begun_in, seen_in
+from wsicomp.batch.report import outdated_text
 from wsicomp.batch.runner import BatchResult, Run, sweep
-from wsicomp.batch.scheduler import Stop, Watcher, Workshop
+from wsicomp.batch.scheduler import BatchCallbacks, Scheduler, Stop
 from wsicomp.batch.source_records import Records, forget_stay, read_records, sweep_records, write_stay
 from wsicomp.batch.target_names import assign_targets
-from wsicomp.batch.worklist import Survey, Trees, is_held, survey_tree
+from wsicomp.batch.worklist import Trees, Worklist, is_held, make_worklist
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.digest import settings_digest
+from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
 from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.inputs import is_folder
@@ -38,74 +39,87 @@ def run_batch(
     source: Path,
     target: Path,
     config: ConversionConfig | None = None,
-    choices: BatchChoices | None = None,
-    watcher: Watcher | None = None,
+    options: BatchOptions | None = None,
+    callbacks: BatchCallbacks | None = None,
     stop: Stop | None = None,
 ) -> BatchResult:
     """Convert a tree of slides into another tree. What the ledger there knows as done is not done again.
 
     Raises:
-        ConfigError: the choices do not go together, or with these folders.
+        ConfigError: the options do not go together, or with these folders.
         LedgerError: another run is at work, or the ledger cannot be written.
         SlideReadError, SlideWriteError: a folder cannot be read or written.
     """
-    trees, config, choices = _checked(source, target, config, choices)
-    settings = settings_digest(config)
-    inventory = find_slides(choices.selection(trees.source))
+    trees, config, options = _checked(source, target, config, options)
+    settings = Settings.of(config)
+    inventory = find_slides(options.selection(trees.source))
     with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
-        listed = _known(ledger, trees, inventory, choices)
-        known = _by_key(listed, inventory, config, choices)
+        listed = _known(ledger, trees, inventory, options)
+        known = _by_key(listed, inventory, config, options)
         for entry in known.values():
             if entry.state is State.RUNNING:
                 sweep(entry, trees)
-        if choices.name_key is not None:
-            make_key(choices.name_key)
-        seen = _as_recorded(known, trees, choices, log)
-        survey = survey_tree(inventory, known | seen, trees, config, settings, choices)
-        if choices.name_key is not None:
-            keep_names(choices.name_key, {entry.target: entry.source for entry in survey.due if entry.target})
+        if options.name_key is not None:
+            make_key(options.name_key)
+        records = ledger.settings()
+        known, past = _with_settings(known, records, config)
+        seen = _as_recorded(known, trees, options, log)
+        records |= {each.digest: each for each in (settings, *past)}
+        worklist = make_worklist(inventory, known | seen, trees, config, records, options)
+        if options.name_key is not None:
+            keep_names(
+                options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target}
+            )
         ledger.note(SOURCE, as_text(trees.source))
-        ledger.drop(survey.dropped)
-        named = (entry for source, entry in known.items() if source not in listed)
-        ledger.put([*named, *seen.values(), *survey.due, *survey.others])
+        ledger.drop(worklist.dropped)
+        changed = (entry for source, entry in known.items() if entry != listed.get(source))
+        entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
+        ledger.put(entries, settings=[settings, *past])
         ledger.drop(listed.keys() - known.keys())
         log.info(
             "begins: %d due, %d to check, %d found",
-            len(survey.due),
-            len(survey.suspects),
+            len(worklist.due),
+            len(worklist.suspects),
             len(inventory.slides),
         )
-        with _crew(trees, config, choices) as crew:
-            config = config.changed(workers=choices.workers or crew.threads_a_job)
-            shop = Workshop(trees, choices, ledger, crew, log, Heartbeat(folder), watcher, stop or Stop())
-            result = Run(shop, config).through(survey)
+        if worklist.outdated:
+            log.info("%s", outdated_text(len(worklist.outdated)))
+        with _executors(trees, config, options) as executors:
+            config = config.changed(workers=options.workers or executors.threads_a_job)
+            scheduler = Scheduler(
+                trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
+            )
+            result = Run(scheduler, config).through(worklist)
         log.info("ends: %s", result)
     return result
 
 
-def survey_batch(
-    source: Path, target: Path, config: ConversionConfig | None = None, choices: BatchChoices | None = None
-) -> tuple[Survey, Inventory]:
+def plan_batch(
+    source: Path, target: Path, config: ConversionConfig | None = None, options: BatchOptions | None = None
+) -> tuple[Worklist, Inventory]:
     """What `run_batch` would do, without writing anything.
 
     Raises:
         ConfigError, LedgerError, SlideReadError: as `run_batch`.
     """
-    trees, config, choices = _checked(source, target, config, choices)
-    inventory = find_slides(choices.selection(trees.source))
+    trees, config, options = _checked(source, target, config, options)
+    inventory = find_slides(options.selection(trees.source))
     known: Mapping[str, Entry] = {}
+    records: dict[str, Settings] = {}
     if Ledger.is_there(trees.target):
         with Ledger(trees.target, read_only=True) as ledger:
-            known = _known(ledger, trees, inventory, choices)
-        known = _by_key(known, inventory, config, choices)
-    return survey_tree(inventory, known, trees, config, settings_digest(config), choices), inventory
+            known = _known(ledger, trees, inventory, options)
+            records = ledger.settings()
+        known, past = _with_settings(_by_key(known, inventory, config, options), records, config)
+        records |= {each.digest: each for each in past}
+    return make_worklist(inventory, known, trees, config, records, options), inventory
 
 
 def _checked(
-    source: Path, target: Path, config: ConversionConfig | None, choices: BatchChoices | None
-) -> tuple[Trees, ConversionConfig, BatchChoices]:
-    config, choices = config or ConversionConfig(), choices or BatchChoices()
-    choices.check(config)
+    source: Path, target: Path, config: ConversionConfig | None, options: BatchOptions | None
+) -> tuple[Trees, ConversionConfig, BatchOptions]:
+    config, options = config or ConversionConfig(), options or BatchOptions()
+    options.check(config)
     if not is_folder(source):
         found = "is no folder" if os.path.lexists(source) else "is no folder (no such file)"
         raise SlideReadError(f"{found}; name the tree of slides to convert", source)
@@ -118,9 +132,9 @@ def _checked(
         for name, file in files.items()
         if file is not None and Path(file).is_file()
     }
-    if choices.name_key is not None:
-        choices = replace(choices, name_key=checked_place(choices.name_key, source, target))
-    return Trees(source.absolute(), target.absolute()), config.changed(**absolute), choices
+    if options.name_key is not None:
+        options = replace(options, name_key=checked_place(options.name_key, source, target))
+    return Trees(source.absolute(), target.absolute()), config.changed(**absolute), options
 
 
 def check_apart(source: Path, target: Path) -> None:
@@ -140,14 +154,14 @@ def check_apart(source: Path, target: Path) -> None:
             raise ConfigError(f"{said}, for {one}: sources and targets need trees of their own")
 
 
-def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchChoices) -> dict[str, Entry]:
+def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOptions) -> dict[str, Entry]:
     """What the ledger says, if it is of these trees.
 
     Raises:
         ConfigError: it is of another source tree, or all sources are gone at once.
     """
     before, now = ledger.fact(SOURCE), as_text(trees.source)
-    if before is not None and before != now and not choices.source_moved:
+    if before is not None and before != now and not options.source_moved:
         raise ConfigError(
             f"it holds the conversions of {before}; take a target of its own for {now}, or say "
             "--source-moved if that is the same tree by another path",
@@ -161,14 +175,14 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, choices: BatchCho
 
 
 def _by_key(
-    known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, choices: BatchChoices
+    known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, options: BatchOptions
 ) -> dict[str, Entry]:
     """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
-    if choices.name_key is None:
+    if options.name_key is None:
         return dict(known)
-    names = kept_names(choices.name_key)
+    names = kept_names(options.name_key)
     found = (slide.source for slide in inventory.slides)
-    targets = assign_targets(found, config, {}, read_secret(choices.name_key))
+    targets = assign_targets(found, config, {}, read_secret(options.name_key))
     names |= {target: source for source, target in targets.items()}
     named: dict[str, Entry] = {}
     for source, entry in known.items():
@@ -179,8 +193,23 @@ def _by_key(
     return named
 
 
+def _with_settings(
+    known: Mapping[str, Entry], records: Mapping[str, Settings], config: ConversionConfig
+) -> tuple[dict[str, Entry], list[Settings]]:
+    """The entries, with the settings of those of which earlier versions wrote digests alone; and these."""
+    if all(entry.settings in records or not entry.settings for entry in known.values()):
+        return dict(known), []
+    past = past_settings(config)
+    again = {
+        source: replace(entry, settings=past[entry.settings].digest) if entry.settings in past else entry
+        for source, entry in known.items()
+    }
+    used = {entry.settings for entry in known.values()}
+    return again, [each for digest, each in past.items() if digest in used]
+
+
 def _as_recorded(
-    known: Mapping[str, Entry], trees: Trees, choices: BatchChoices, log: Logger
+    known: Mapping[str, Entry], trees: Trees, options: BatchOptions, log: Logger
 ) -> dict[str, Entry]:
     """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
     sweep_records(trees.source)
@@ -196,22 +225,24 @@ def _as_recorded(
     changed = {source: entry for source, entry in looked_at.items() if entry != known[source]}
     held = (entry for entry in looked_at.values() if is_held(entry, trees))
     try:
-        changed |= {entry.source: entry for entry in _counted(held, trees, records, choices)}
+        changed |= {entry.source: entry for entry in _counted(held, trees, records, options)}
     except SlideWriteError as exc:
         log.warning("days in quarantine are not counted: %s", exc)
     return changed
 
 
-def _counted(held: Iterator[Entry], trees: Trees, records: Records, choices: BatchChoices) -> Iterator[Entry]:
+def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: BatchOptions) -> Iterator[Entry]:
     """The entries of sources in quarantine after one more run, which the source tree says from now on."""
     for entry in held:
         is_known = records.knows_stay(entry)
-        counted = seen_in(records.stayed(entry), choices.quarantine_days) if is_known else begun_in(entry)
+        counted = seen_in(records.stayed(entry), options.quarantine_days) if is_known else begun_in(entry)
         write_stay(trees.source, counted)
         yield counted
 
 
-def _crew(trees: Trees, config: ConversionConfig, choices: BatchChoices) -> AbstractContextManager[Crew]:
-    if choices.scheduler is not None:
-        return dask_crew(choices.scheduler, choices.jobs, (trees.source, trees.target))
-    return local_crew(choices.jobs or default_jobs(config))
+def _executors(
+    trees: Trees, config: ConversionConfig, options: BatchOptions
+) -> AbstractContextManager[Executors]:
+    if options.scheduler is not None:
+        return dask_executors(options.scheduler, options.jobs, (trees.source, trees.target))
+    return local_executors(options.jobs or default_jobs(config))

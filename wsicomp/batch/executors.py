@@ -16,7 +16,7 @@ from uuid import uuid4
 import psutil
 
 from wsicomp.batch.jobs import Job, Outcome
-from wsicomp.batch.worker_process import Running, close_cells, run_job, running, stop_cells
+from wsicomp.batch.worker_process import Running, close_processes, run_job, running, stop_processes
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, MissingExtraError
@@ -32,7 +32,7 @@ Everywhere = Callable[..., list[Any]]
 
 
 @dataclass(frozen=True)
-class Crew:
+class Executors:
     """An executor, how many jobs it does at a time, and a way to call a function in each of its processes.
 
     `batch` is a name that no other batch has, of those that share the executor's processes.
@@ -55,7 +55,7 @@ class Crew:
 
     def stop(self) -> None:
         """Kill the processes at work; their jobs come back as stopped."""
-        self.everywhere(stop_cells, self.batch)
+        self.everywhere(stop_processes, self.batch)
 
 
 def default_jobs(config: ConversionConfig) -> int:
@@ -75,10 +75,10 @@ def _free_memory_bytes() -> int:
 
 
 @contextmanager
-def local_crew(jobs: int) -> Iterator[Crew]:
+def local_executors(jobs: int) -> Iterator[Executors]:
     """Threads of this process, with the cores shared among them."""
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="wsicomp-job")
-    crew = Crew(
+    executors = Executors(
         executor,
         lambda: jobs,
         lambda function, *arguments: [function(*arguments)],
@@ -86,16 +86,16 @@ def local_crew(jobs: int) -> Iterator[Crew]:
         max(1, available_cores() // jobs),
     )
     try:
-        yield crew
+        yield executors
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
-        crew.stop()
+        executors.stop()
         executor.shutdown()
-        close_cells()
+        close_processes()
 
 
 @contextmanager
-def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iterator[Crew]:
+def dask_executors(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iterator[Executors]:
     """The workers of a Dask cluster: all their threads, or `jobs`. All see the same folders.
 
     Raises:
@@ -121,9 +121,11 @@ def dask_crew(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iter
 
         _check_workers(client, folders)
         try:
-            yield Crew(client.get_executor(), hands, calls.everywhere, lambda: client.status == "running", 1)
+            yield Executors(
+                client.get_executor(), hands, calls.everywhere, lambda: client.status == "running", 1
+            )
         finally:
-            calls.everywhere(close_cells)
+            calls.everywhere(close_processes)
             callers.shutdown(wait=False, cancel_futures=True)
 
 

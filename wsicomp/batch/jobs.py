@@ -22,7 +22,6 @@ from wsicomp.batch.audit_pictures import draw_removed
 from wsicomp.batch.ledger import State
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.conversion.digest import expected_digest
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
@@ -31,6 +30,7 @@ from wsicomp.conversion.report import (
     look_reason,
     without_name_advice,
 )
+from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
@@ -51,12 +51,13 @@ from wsicomp.errors import (
 )
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
-from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.identity import file_sha256, identify
 from wsicomp.formats.opening import open_slide, open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
 from wsicomp.path_text import as_path
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages
 from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX
@@ -103,9 +104,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Outcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
-    `elapsed_s` is measured by the cell. `report` is the whole `ConversionReport`; `facts` are which files a
-    proof was of. `aside` says what else stood in the target's place and where that went, "" where there was
-    nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
+    `elapsed_s` is measured by the worker process. `report` is the whole `ConversionReport`; `facts` are which
+    files a proof was of. `aside` says what else stood in the target's place and where that went, "" where
+    there was nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
+    `settings` are those by which a target was made that was taken on, None of one that was made now.
     """
 
     state: State
@@ -121,6 +123,15 @@ class Outcome:
     facts: tuple[str, ...] = ()
     aside: str = ""
     stale: tuple[str, ...] = ()
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True)
+class _Adopted:
+    """A target that is taken on, and the settings by which it was made."""
+
+    report: ConversionReport
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,7 @@ class ConversionJob:
     ledger says it was made from, "" where it does not say. `stale` are earlier conversions under other names,
     as `Entry.stale_target` has them. `audit` is where a small picture of what
     was removed goes, as JPEG, `look` where the large one stays if a person has to look at it.
+    With `redo_outdated` no target is taken on that would be another if it were made now.
     """
 
     name: str
@@ -167,6 +179,7 @@ class ConversionJob:
     ours: tuple[int, int] | None = None
     earlier_sha256: str = ""
     stale: tuple[str, ...] = ()
+    redo_outdated: bool = False
 
     def run(self, on_progress: Progress) -> Outcome:
         """Convert it, or take on a target that is there already and whole."""
@@ -187,7 +200,8 @@ class ConversionJob:
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
             try:
-                report = without_name_advice(adopted or self._converted(on_progress))
+                made = self._converted(on_progress) if adopted is None else adopted.report
+                report = without_name_advice(made)
             except BaseException:
                 self._put_back(moved)
                 raise
@@ -206,6 +220,7 @@ class ConversionJob:
             report=report.to_json(),
             aside="" if moved is None else f"{moved.what} stood in its place, and is now {moved.path}",
             stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
+            settings=None if adopted is None else adopted.settings,
         )
 
     def _put_back(self, moved: _Moved | None) -> None:
@@ -247,8 +262,8 @@ class ConversionJob:
             with suppress(OSError):
                 remove_own(picture, self.root)
 
-    def _adopted(self, on_progress: Progress) -> tuple[ConversionReport | None, _Moved | None, str]:
-        """The report of the target that a run left which could not tell of it; None if it is to be made anew.
+    def _adopted(self, on_progress: Progress) -> tuple[_Adopted | None, _Moved | None, str]:
+        """The target that a run left which could not tell of it; None if it is to be made anew.
 
         And what was moved out of its place, None if nothing was. And why, of a target that has the digest of
         this conversion and is none. Nothing that it says is believed: its plan
@@ -262,28 +277,39 @@ class ConversionJob:
         stages = Stages(on_progress)
         with closing(open_slide(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
-                digest, sha256 = expected_digest(source, self.config, progress)
+                sha256 = identify(source, self.config, progress).sha256
             provenance = _provenance(self.target)
-            is_same = provenance is not None and provenance.plan.digest == digest
-            if provenance is not None and is_same:
+            is_same = provenance is not None and has_digest(provenance.plan, sha256, self.config)
+            if provenance is not None and is_same and not self._is_outdated(provenance.plan):
                 refused = plan_flaw(source, sha256, self.config, provenance.plan)
                 if not refused:
                     with stages.stage("verify") as progress:
                         found = verify_slide(self.target, source, sha256, self.config.run.workers, progress)
                     refused = str(found.problems[0]) if found.problems else ""
                 if not refused:
+                    then = config_then(provenance.plan, self.config)
                     report = describe_conversion(
-                        self.source, self.target, provenance, found, stages, kept_model(self.config)
+                        self.source, self.target, provenance, found, stages, kept_model(then)
                     )
-                    seen = seen_reason(source, self.config, found.removed_area, stages)
+                    seen = seen_reason(source, then, found.removed_area, stages)
                     if seen and not report.look:
                         report = replace(report, look=seen, notes=(*report.notes, look_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
-                    return report, None, ""
+                    return _Adopted(report, Settings.of_plan(provenance.plan, then)), None, ""
         moved = self._make_way(provenance, sha256, is_same)
         if moved is not None or not refused:
             return None, moved, ""
         return None, None, f"what stood in its place was not its conversion and was replaced ({refused})"
+
+    def _is_outdated(self, plan: ConversionPlan) -> bool:
+        """Whether a target that could be taken on is to be made anew all the same."""
+        if not self.redo_outdated:
+            return False
+        try:
+            then = Settings.of_plan(plan, config_then(plan, self.config))
+        except (ConfigError, UnknownModelError):
+            return True
+        return then.is_outdated(Settings.of(self.config))
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
         """The large picture of a target that is taken on; one of an earlier conversion is not its."""

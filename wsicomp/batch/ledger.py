@@ -24,6 +24,7 @@ from typing import Any
 from wsicomp.atomic import completed_file
 from wsicomp.batch.ledger_checks import (
     SCHEMA,
+    SCHEMA_SINCE_4,
     UnsoundError,
     check_pages,
     check_tables,
@@ -36,6 +37,7 @@ from wsicomp.batch.ledger_checks import (
     to_look_at,
 )
 from wsicomp.conversion.report import look_note, look_reason, removed_area, reported_notes
+from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
 from wsicomp.own_files import Folder, is_open, opened_folder
@@ -57,7 +59,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of their names."""
 _IN_PLACE = ("", "-wal", "-shm")
 """What SQLite writes in place: the database, and two of these."""
-_VERSION = 3
+_VERSION = 4
 _DAMAGE = (
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -95,11 +97,11 @@ HELD_FOR_LOOK, HELD_FOR_SAVING = "look", "saving"
 class Entry:
     """One slide. `source` and `target` are relative to their trees, as text; times are in UTC, ISO 8601.
 
-    `stamp` and `source_bytes` are the source's as it was found, `settings` the digest of the choices, the
-    network and the model; `digest` is the conversion's, over these and `source_sha256`. `target_sha256`,
-    `target_bytes` and `target_mtime_ns` are those of the file that was written. `cause` groups failures,
-    `error` is one line, `trace` where it came from, of what nobody foresaw. The counts of tiles are over all
-    levels.
+    `stamp` and `source_bytes` are the source's as it was found, `settings` the digest of the `Settings` by
+    which the target was made or is to be made; `digest` is the conversion's, over what was chosen and
+    `source_sha256`. `target_sha256`, `target_bytes` and `target_mtime_ns` are those of the file that was
+    written. `cause` groups failures, `error` is one line, `trace` where it came from, of what nobody foresaw.
+    The counts of tiles are over all levels.
     `removal` says where the source went: "" (nowhere), "quarantined" at `removed`, or "deleted";
     `kept_because` why it stayed although it was to go. `stale_target` has earlier conversions under other
     names, which go when this one is done: size, time and name, a line each. An entry without target is no
@@ -227,6 +229,7 @@ _SINCE_3 = {name for name in _COLUMNS if name.startswith("quarantine_")}
 _COLUMNS_OF = {
     1: _COLUMNS.keys() - _SINCE_2 - _SINCE_3,
     2: _COLUMNS.keys() - _SINCE_3,
+    3: _COLUMNS.keys(),
     _VERSION: _COLUMNS.keys(),
 }
 _ROW = tuple({"int": int, "float": float, "bool": int}.get(kind, str) for kind in _COLUMNS.values())
@@ -263,7 +266,7 @@ class Ledger:
             found = f"but a batch has been here{self._advice}" if has_been else "no batch has been here"
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); {found}", target)
         check_files(target, read_only)
-        with self._told():
+        with self._as_ledger_errors():
             if os.path.lexists(self.path) and self.path.stat().st_size == 0:
                 raise UnsoundError("it is empty, 0 bytes")
             if not read_only and not os.path.lexists(self.path):
@@ -312,7 +315,7 @@ class Ledger:
                 f"is of version {version}, expected {_VERSION}; take the wsicomp that wrote it{self._advice}",
                 self.path,
             )
-        check_tables(database, _definitions(version))
+        check_tables(database, _definitions(version), _others(version))
 
     @property
     def _advice(self) -> str:
@@ -336,9 +339,18 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def put(self, entries: Iterable[Entry], reports: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Write entries, and the whole reports of some by their sources, all of them or none."""
+    def put(
+        self,
+        entries: Iterable[Entry],
+        reports: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Iterable[Settings] = (),
+    ) -> None:
+        """Write `entries`, `reports` by their sources, and the `settings` of entries, in one transaction."""
         with self._writing():
+            self._database.executemany(
+                "INSERT OR IGNORE INTO settings VALUES (?, ?)",
+                ((one.digest, json.dumps(one.to_json(), sort_keys=True)) for one in settings),
+            )
             self._database.executemany(_PUT, (_row(entry) for entry in entries))
             self._database.executemany(
                 "INSERT OR REPLACE INTO reports VALUES (?, ?)",
@@ -348,7 +360,7 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction, in which the tables are those that were looked at."""
-        with self._told():
+        with self._as_ledger_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 if self._database.execute("PRAGMA schema_version").fetchone() != (self._schema,):
@@ -362,24 +374,30 @@ class Ledger:
 
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
         """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
-        with self._told():
+        with self._as_ledger_errors():
             for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
                 yield _entry(row)
 
     def figures(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of an SQL query."""
-        with self._told():
+        with self._as_ledger_errors():
             return self._database.execute(query).fetchall()
 
     def report(self, source: str) -> dict[str, Any] | None:
         """The whole `ConversionReport` of a slide, as JSON values; None where there is none."""
-        with self._told():
+        with self._as_ledger_errors():
             row = self._database.execute("SELECT report FROM reports WHERE source = ?", (source,)).fetchone()
             return None if row is None else _report(row[0])
 
+    def settings(self) -> dict[str, Settings]:
+        """Return the settings by which slides were converted, by the digests that entries have."""
+        with self._as_ledger_errors():
+            rows = self._database.execute("SELECT digest, json FROM settings").fetchall()
+            return {digest: _settings(digest, text) for digest, text in rows}
+
     def fact(self, name: str) -> str | None:
         """What is noted of the tree under a name."""
-        with self._told():
+        with self._as_ledger_errors():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
@@ -400,7 +418,7 @@ class Ledger:
             self._database.executemany("DELETE FROM slides WHERE source = ?", ((one,) for one in sources))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_ledger_errors(self) -> Iterator[None]:
         try:
             yield
         except UnsoundError as exc:
@@ -546,7 +564,7 @@ def _put_back(folder: Folder, old: str) -> None:
 
 
 def _make_tables(database: sqlite3.Connection) -> None:
-    statements = [_definition(_VERSION, _VERSION), *(text for *_, text in SCHEMA)]
+    statements = [_definition(_VERSION, _VERSION), *(text for *_, text in _others(_VERSION))]
     for text in ("BEGIN", *statements, f"PRAGMA user_version = {_VERSION}", "COMMIT"):
         database.execute(text)
 
@@ -554,6 +572,11 @@ def _make_tables(database: sqlite3.Connection) -> None:
 def _definitions(version: int) -> list[str]:
     """The definitions that the table of slides may have in a ledger of a version: made so, or upgraded."""
     return [_definition(born, version) for born in _COLUMNS_OF if born <= version]
+
+
+def _others(version: int) -> tuple[tuple[str, str, str, str], ...]:
+    """What a ledger of a version has beside its table of slides."""
+    return SCHEMA if version < 4 else (*SCHEMA, *SCHEMA_SINCE_4)
 
 
 def _definition(born: int, version: int) -> str:
@@ -577,7 +600,8 @@ def upgrade(database: sqlite3.Connection) -> None:
 
     What version 1 had no columns for is read from the reports that it kept. No slide of it was ever looked
     at, so that each one which has to be is in state `LOOK`. Before version 3 nobody counted the days in
-    quarantine, so that they begin anew.
+    quarantine, so that they begin anew. Before version 4 nobody wrote down by what slides were converted; the
+    next run knows the digests again (`past_settings`).
     """
     database.execute("BEGIN IMMEDIATE")
     try:
@@ -586,6 +610,8 @@ def upgrade(database: sqlite3.Connection) -> None:
             _add_columns(database)
             if version == 1:
                 _read_reports(database)
+            if version < 4:
+                database.execute(SCHEMA_SINCE_4[0][-1])
             database.execute(f"PRAGMA user_version = {_VERSION}")
         database.execute("COMMIT")
     except BaseException:
@@ -674,6 +700,21 @@ def _report(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UnsoundError("a report is no JSON object")
     return values
+
+
+def _settings(digest: str, text: str) -> Settings:
+    """The settings in a row.
+
+    Raises:
+        UnsoundError: it is none, or of another digest.
+    """
+    try:
+        found = Settings.from_json(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise UnsoundError(f"settings {digest:.16} are none ({exc})") from exc
+    if found.digest != digest:
+        raise UnsoundError(f"settings {digest:.16} are those of another digest")
+    return found
 
 
 def _tree_flaw(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from wsicomp.path_text import as_path
 
@@ -36,11 +36,13 @@ SCHEMA = (
     ("table", "facts", "facts", "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)"),
 )
 """What a ledger has beside its table of slides, as SQLite lists it: kind, name, table, definition."""
-_OF_SQLITE = tuple(
-    ("index", f"sqlite_autoindex_{table}_1", table, None) for table in ("slides", "reports", "facts")
+SCHEMA_SINCE_4 = (
+    ("table", "settings", "settings", "CREATE TABLE settings (digest TEXT PRIMARY KEY, json TEXT NOT NULL)"),
 )
+"""What was added to it."""
 _MOST_OBJECTS = 100
-_KEYS = {"slides": "source", "reports": "source", "facts": "name"}
+_TEXTS = (("reports", "source", "report"), ("facts", "name", "value"), ("settings", "digest", "json"))
+"""The tables of texts, with their keys and values."""
 
 _PLAIN = re.compile(r"[^./\\\0][^/\\\0]*(?:/[^./\\\0][^/\\\0]*)*")
 """A path of which nothing but its names needs to be known."""
@@ -59,17 +61,21 @@ def guard(database: sqlite3.Connection) -> None:
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
 
 
-def check_tables(database: sqlite3.Connection, slides: Iterable[str]) -> None:
+def check_tables(
+    database: sqlite3.Connection, slides: Iterable[str], beside: Collection[tuple[str, str, str, str]]
+) -> None:
     """Refuse a database whose schema is not, to the letter, that of a ledger.
 
-    `slides` are the definitions that its table of slides may have.
+    `slides` are the definitions that its table of slides may have, `beside` is what it has beside that.
 
     Raises:
         UnsoundError: so it is.
     """
     query = f"SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT {_MOST_OBJECTS}"  # noqa: S608
     found = database.execute(query).fetchall()
-    wanted = [{*SCHEMA, *_OF_SQLITE, ("table", "slides", "slides", definition)} for definition in slides]
+    tables = ["slides", *(name for kind, name, *_ in beside if kind == "table")]
+    keys = {("index", f"sqlite_autoindex_{table}_1", table, None) for table in tables}
+    wanted = [{*beside, *keys, ("table", "slides", "slides", definition)} for definition in slides]
     if len(found) == len(set(found)) and set(found) in wanted:
         return
     names = {(kind, name) for kind, name, *_ in wanted[0]}
@@ -88,7 +94,9 @@ def check_pages(database: sqlite3.Connection) -> None:
     Raises:
         UnsoundError: so it is.
     """
-    for table in ("slides", "facts"):  # reports are as large as all else, and nothing is done by them
+    there = {name for (name,) in database.execute("SELECT name FROM sqlite_master LIMIT 100")}
+    # Reports are as large as all else, and nothing is done by them.
+    for table in there & {"slides", "facts", "settings"}:
         ((found, *_),) = database.execute(f"PRAGMA integrity_check('{table}')").fetchmany(1)
         if found != "ok":
             raise UnsoundError(" ".join(str(found).split())[:200])
@@ -117,10 +125,9 @@ def check_values(
             for source, value in database.execute(broken, (row,)):
                 whose = bytes(source or b"").decode(errors="backslashreplace")
                 raise UnsoundError(f"slide {whose:.80}: {name} is {' '.join(value.split()):.40}")
-    for table, value in (("reports", "report"), ("facts", "value")):
-        key = _KEYS[table]
+    for table, key, value in _TEXTS:
         rule = f"typeof({key}) = 'text' AND typeof({value}) = 'text' AND {_bytes(key)} <= {LONGEST_TEXT}"
-        if table == "facts":
+        if table != "reports":
             rule += f" AND {_bytes(value)} <= {LONGEST_TEXT}"
         if database.execute(f"SELECT 1 FROM {table} WHERE NOT ({rule}) LIMIT 1").fetchone():  # noqa: S608
             raise UnsoundError(f"table {table} holds what is no text, or too long")

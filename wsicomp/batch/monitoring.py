@@ -41,7 +41,8 @@ class Snapshot:
     """Where a run stands. Bytes are those of sources; `eta_s` is None while nothing can be said.
 
     `running` has the stage of each slide at work, what is done of it, and its total. `waiting` are those
-    that this run means to do, `look` those of its done ones that a person has to look at.
+    that this run means to do, `look` those of its done ones that a person has to look at, `outdated` those
+    that earlier runs did and that would be made otherwise now.
     """
 
     state: str
@@ -56,6 +57,7 @@ class Snapshot:
     converted_bytes: int
     elapsed_s: float
     eta_s: float | None
+    outdated: int = 0
     running: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _next_time(text: str) -> datetime:
 
 
 @dataclass(frozen=True)
-class BatchChoices:
+class BatchOptions:
     """What a batch does beyond the conversion of each slide."""
 
     GROUP: ClassVar = RunConfig.GROUP
@@ -46,6 +46,9 @@ class BatchChoices:
     retry_failed: bool = option(False, "try again what failed for reasons of its own, as damage", group=_TREE)
     recheck: bool = option(
         False, "hold every target against its SHA-256; make damaged ones again", group=_TREE
+    )
+    redo_outdated: bool = option(
+        False, "convert again what was made with other defaults or by an older version", group=_TREE
     )
     source_moved: bool = option(False, "SOURCE_DIR is the same tree as before by another path", group=_TREE)
     name_key: Path | None = option(

@@ -20,9 +20,9 @@ from wsicomp.batch.quarantine_clock import DELETED, put_in
 from wsicomp.batch.source_records import forget_stay, write_stay
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.digest import digest_by
 from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.conversion.report import reason_to_look
+from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
@@ -97,7 +97,8 @@ class ProofJob:
             if not restorable:
                 self._check_plan(source, provenance.plan)
             found = self._compared(source, stages)
-            unseen = "" if is_seen else seen_reason(source, self.config, found.removed_area, stages)
+            then = config_then(provenance.plan, self.config) if not is_seen else self.config
+            unseen = "" if is_seen else seen_reason(source, then, found.removed_area, stages)
         if unseen:
             raise _UnseenError(unseen)
         if (found.flawed or found.lost) and not restorable:
@@ -113,13 +114,13 @@ class ProofJob:
         return provenance
 
     def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
-        """Refuse what this run's choices would not have made, whichever file the ledger names."""
+        """Refuse what this run's options would not have made, now or by the defaults of its version."""
         if source.info.planes:
             raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
         flaw = plan_flaw(source, self.source_sha256, self.config, plan)
-        if flaw or plan.digest != digest_by(self.config, self.source_sha256):
+        if flaw or not has_digest(plan, self.source_sha256, self.config):
             found = flaw or "it has the digest of another"
-            raise KeptError(f"the target is no conversion by the choices of this run ({found})")
+            raise KeptError(f"the target is no conversion by the options of this run ({found})")
 
     def _compared(self, source: Slide, stages: Stages) -> Verification:
         is_fresh, thorough = False, True

@@ -126,6 +126,7 @@ def _is_sound(target: Path) -> bool:
     try:
         with Ledger(target, read_only=True) as ledger:
             ledger.fact(SOURCE)
+            ledger.settings()
             return all(True for _ in ledger.entries())
     except LedgerError:
         return False

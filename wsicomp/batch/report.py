@@ -61,6 +61,7 @@ class BatchReport:
     save as the done ones did, None where none is. `slowest`, `savings`, `growths` (targets larger than their
     sources) and `events` (what the guard saved and what was damaged) are at most so many; `event_count`
     counts all of the last. `kept` are sources that were to be deleted and stay, the first of `kept_count`.
+    `outdated` counts the done slides whose choices would be carried out otherwise now.
     """
 
     look: tuple[Entry, ...]
@@ -88,6 +89,7 @@ class BatchReport:
     event_count: int
     kept: tuple[Entry, ...]
     kept_count: int
+    outdated: int
     notes: tuple[Note, ...]
 
     @property
@@ -173,8 +175,29 @@ def read_report(target: Path) -> BatchReport:
             event_count=event_count,
             kept=first(f"kept_because != '' ORDER BY kept_cause, source LIMIT {_OF_A_CAUSE}"),
             kept_count=kept_count,
+            outdated=_outdated(ledger),
             notes=tuple(_notes(ledger)),
         )
+
+
+def outdated_text(count: int) -> str:
+    """Return what is said of so many slides that would be made otherwise now."""
+    were = "slide was" if count == 1 else "slides were"
+    return (
+        f"{count} finished {were} made with other defaults or an older version; --redo-outdated converts "
+        f"{'it' if count == 1 else 'them'} again"
+    )
+
+
+def _outdated(ledger: Ledger) -> int:
+    """How many slides that are done, and whose sources are there, the same choices would make otherwise."""
+    records = ledger.settings()
+    query = f"SELECT settings, count(*) FROM slides WHERE {CONVERTED} AND removal = '' GROUP BY settings"  # noqa: S608
+    return sum(
+        count
+        for digest, count in ledger.figures(query)
+        if digest and (digest not in records or records[digest].is_outdated())
+    )
 
 
 def _notes(ledger: Ledger) -> Iterator[Note]:

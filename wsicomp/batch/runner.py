@@ -28,19 +28,20 @@ from wsicomp.batch.ledger import (
 )
 from wsicomp.batch.quarantine import ProofJob, as_large, deleted, held_back, quarantined
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left, is_overdue
-from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Task, Workshop
+from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
 from wsicomp.batch.source_records import Records, read_records
 from wsicomp.batch.target_names import folded
-from wsicomp.batch.worker_process import CRASHED, HUNG, NO_CELL, STOPPED
-from wsicomp.batch.worklist import DAMAGED, Survey, Trees
+from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
+from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
+from wsicomp.conversion.settings import Settings
 from wsicomp.errors import KeptError
 from wsicomp.own_files import opened_folder, remove_own
 from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
 
-_NO_VERDICT = (STOPPED, CRASHED, HUNG, NO_CELL, *PASSING)
+_NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *PASSING)
 """Causes that say nothing of what was to be checked or proved."""
 
 _TRIES = 3
@@ -60,7 +61,8 @@ class BatchResult:
     were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
     `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
     every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
-    source was taken away, where what the source tree says of them is damaged.
+    source was taken away, where what the source tree says of them is damaged. `outdated` counts the done
+    slides that would be made otherwise now by the same options.
     """
 
     look: int
@@ -84,6 +86,7 @@ class BatchResult:
     no_room_needs_bytes: int = 0
     no_room_free_bytes: int = 0
     min_free: float = 0.0
+    outdated: int = 0
 
     @property
     def is_good(self) -> bool:
@@ -120,36 +123,38 @@ def sweep(entry: Entry, trees: Trees) -> None:
 
 
 class Run:
-    """A survey carried out in a workshop."""
+    """Carries out a worklist with a scheduler."""
 
-    def __init__(self, workshop: Workshop, config: ConversionConfig) -> None:
-        self._shop, self._trees, self._config = workshop, workshop.trees, config
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig) -> None:
+        self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
+        self._settings = Settings.of(config).digest
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
         self._proved: set[str] = set()
         self._found: frozenset[str] = frozenset()
         self._nothing_removed = ""
 
-    def through(self, survey: Survey) -> BatchResult:
+    def through(self, worklist: Worklist) -> BatchResult:
         """Check what is in doubt, take away what is replaced, convert what is due, take away again.
 
         Raises:
             LedgerError: the ledger could not be written.
         """
-        shop, self._found = self._shop, survey.found
-        shop.expect(survey.due)
-        for entry in survey.others:
+        scheduler, self._found = self._scheduler, worklist.found
+        scheduler.counts["outdated"] = len(worklist.outdated)
+        scheduler.expect(worklist.due)
+        for entry in worklist.others:
             if entry.state is State.FAILED and not entry.target:
-                shop.ended(entry)
-        shop.work((self._recheck(entry) for entry in survey.suspects), self._rechecked)
-        shop.expect(self._redone)
+                scheduler.slide_done(entry)
+        scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
+        scheduler.expect(self._redone)
         self._take_away()
-        shop.work((self._conversion(entry) for entry in (*survey.due, *self._redone)), self._converted)
+        scheduler.work((self._conversion(entry) for entry in (*worklist.due, *self._redone)), self._converted)
         self._take_away()
-        shop.work(self._pictures(), self._drawn)
-        shop.write_late()
-        why = shop.reason() or FINISHED
-        shop.tell(f"ended: {why}")
+        scheduler.work(self._pictures(), self._drawn)
+        scheduler.write_late()
+        why = scheduler.reason() or FINISHED
+        scheduler.tell(f"ended: {why}")
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
@@ -160,7 +165,7 @@ class Run:
     def _rechecked(self, task: Task, outcome: Outcome) -> None:
         entry = task.entry
         if outcome.cause in _NO_VERDICT:
-            self._shop.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
+            self._scheduler.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
             return
         if outcome.state is State.DONE:
             good = replace(
@@ -170,13 +175,13 @@ class Run:
                 cause="",
                 error="",
             )
-            self._shop.put(good)
+            self._scheduler.put(good)
             return
         if os.path.lexists(self._trees.source_of(entry)):
-            self._shop.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
-            again = replace(entry, state=State.WAITING, removal="", removed="")
+            self._scheduler.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
+            again = replace(entry, state=State.WAITING, settings=self._settings, removal="", removed="")
             self._redone.append(again)
-            self._shop.put(again)
+            self._scheduler.put(again)
             return
         held = self._trees.quarantine_of(entry)
         where = "its source is gone; take one of them from a copy"
@@ -184,9 +189,9 @@ class Run:
             where = f"its source is in {held}; move it back and run again"
         error = f"its target {outcome.error}, and {where}"
         lost = replace(entry, state=State.FAILED, cause=DAMAGED, error=error, ended=utc_now())
-        self._shop.put(lost)
-        self._shop.counts["failed"] += 1
-        self._shop.ended(lost)
+        self._scheduler.put(lost)
+        self._scheduler.counts["failed"] += 1
+        self._scheduler.slide_done(lost)
 
     def _conversion(self, entry: Entry) -> Task:
         trees = self._trees
@@ -195,14 +200,15 @@ class Run:
             trees.source_of(entry),
             trees.target_of(entry),
             trees.target,
-            self._shop.choices.selection(trees.source),
-            self._config.changed(min_free=float(self._shop.choices.min_free)),
+            self._scheduler.options.selection(trees.source),
+            self._config.changed(min_free=float(self._scheduler.options.min_free)),
             audit_path(trees.target, entry.source),
             look_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
             entry.source_sha256,
             tuple(entry.stale_target.splitlines()),
+            self._scheduler.options.redo_outdated,
         )
         return Task(entry, job)
 
@@ -217,25 +223,27 @@ class Run:
         if outcome.state is not State.DONE:
             sweep(entry, self._trees)
         if outcome.cause == STOPPED:
-            self._shop.put(entry)
+            self._scheduler.put(entry)
             return
-        self._shop.counts[NO_CELL] = self._shop.counts[NO_CELL] + 1 if outcome.cause == NO_CELL else 0
+        self._scheduler.counts[NOT_STARTED] = (
+            self._scheduler.counts[NOT_STARTED] + 1 if outcome.cause == NOT_STARTED else 0
+        )
         self._tries[entry.source] += outcome.cause == CRASHED
         is_hopeful = outcome.cause == CRASHED and self._tries[entry.source] < _TRIES
-        if outcome.cause == NO_CELL or is_hopeful:
+        if outcome.cause == NOT_STARTED or is_hopeful:
             again = replace(entry, state=State.WAITING)
-            self._shop.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
-            self._shop.put(again)
-            self._shop.again(replace(task, entry=again))
+            self._scheduler.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
+            self._scheduler.put(again)
+            self._scheduler.again(replace(task, entry=again))
             return
         if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry, frozenset(outcome.stale))
-        self._shop.put(entry, outcome.report)
+        self._scheduler.put(entry, outcome.report, outcome.settings)
         self._count(entry, task.entry.source_bytes)
-        self._shop.ended(entry)
+        self._scheduler.slide_done(entry)
 
     def _count(self, entry: Entry, expected_bytes: int) -> None:
-        counts, sizes = self._shop.counts, self._shop.bytes
+        counts, sizes = self._scheduler.counts, self._scheduler.bytes
         counts["waiting"] -= 1
         counts["look"] += entry.state is State.LOOK
         state = str(State.DONE) if entry.is_converted else str(entry.state)
@@ -262,36 +270,38 @@ class Run:
                 elif os.path.lexists(stale):
                     entry = self._noted(entry, f"{stale} stays: it was not made from this slide as it is now")
             except OSError as exc:
-                self._shop.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
+                self._scheduler.log.warning("%s: %s stays (%s)", entry.source, stale, exc.strerror or exc)
         return replace(entry, stale_target="")
 
     @cached_property
     def _targets(self) -> set[str]:
         """All targets, by names that no file system takes for one another."""
-        return {_place(entry.target) for entry in self._shop.ledger.entries() if entry.target}
+        return {_place(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:
         """The entry with one note more, which the log has too."""
-        self._shop.log.warning("%s: %s", entry.source, note)
+        self._scheduler.log.warning("%s: %s", entry.source, note)
         return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
     def _take_away(self) -> None:
         """Move away the sources that are proved to be replaced, delete those long in quarantine."""
-        choices, ledger = self._shop.choices, self._shop.ledger
-        if not choices.delete_source or self._shop.reason() or (records := self._records()) is None:
+        options, ledger = self._scheduler.options, self._scheduler.ledger
+        if not options.delete_source or self._scheduler.reason() or (records := self._records()) is None:
             return
         verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
         done = [records.of(entry) for entry in verified]
         asked = [entry for entry in done if self._is_to_go(entry)]
         asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
-        shop = self._shop
-        shop.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
+        scheduler = self._scheduler
+        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
         quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
         held = [records.of(entry) for entry in quarantine]
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
-        shop.work((self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete)
+        scheduler.work(
+            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
+        )
 
     def _records(self) -> Records | None:
         """What the source tree says of its slides; None where that is damaged, so that nothing goes."""
@@ -299,14 +309,14 @@ class Run:
             return read_records(self._trees.source)
         except KeptError as exc:
             if not self._nothing_removed:
-                self._shop.log.error("no source is taken away: %s", exc)
+                self._scheduler.log.error("no source is taken away: %s", exc)
             self._nothing_removed = str(exc)
             return None
 
     def _pictures(self) -> list[Task]:
         """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
         trees, tasks = self._trees, []
-        for entry in self._shop.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
+        for entry in self._scheduler.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
             source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
             picture = look_path(trees.target, entry.source)
             if entry.removal == QUARANTINED:
@@ -321,7 +331,7 @@ class Run:
 
     def _drawn(self, task: Task, outcome: Outcome) -> None:
         if outcome.state is not State.DONE:
-            self._shop.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
+            self._scheduler.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
 
     def _is_linked(self, entry: Entry) -> bool:
         """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
@@ -337,30 +347,30 @@ class Run:
         return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
 
     def _is_to_go(self, entry: Entry) -> bool:
-        choices = self._shop.choices
+        options = self._scheduler.options
         has_failed = entry.kept_because and not entry.kept_cause
         return (
             entry.source in self._found
             and entry.source not in self._proved
-            and (entry.restorable or choices.even_if_lossy)
-            and (not has_failed or choices.retry_failed)
+            and (entry.restorable or options.even_if_lossy)
+            and (not has_failed or options.retry_failed)
             and not self._is_held_back(entry)
         )
 
     def _is_held_back(self, entry: Entry) -> bool:
         """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
-        cause, why = held_back(entry, self._shop.choices.min_saving)
+        cause, why = held_back(entry, self._scheduler.options.min_saving)
         if cause:
             self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
             self._keep(entry, KeptError(why), cause)
         return bool(cause)
 
     def _is_overdue(self, entry: Entry) -> bool:
-        choices, source = self._shop.choices, self._trees.source_of(entry)
+        options, source = self._scheduler.options, self._trees.source_of(entry)
         return (
-            choices.selection(self._trees.source).wants(source)
+            options.selection(self._trees.source).wants(source)
             and f"{entry.source}/" not in self._proved
-            and is_overdue(entry, choices.quarantine_days)
+            and is_overdue(entry, options.quarantine_days)
             and not self._is_held_back(entry)
         )
 
@@ -371,7 +381,7 @@ class Run:
             self._trees.target_of(entry),
             entry.source_sha256,
             entry.target_sha256,
-            self._shop.choices.even_if_lossy,
+            self._scheduler.options.even_if_lossy,
             self._config,
             entry.is_accepted,
         )
@@ -401,32 +411,32 @@ class Run:
         except KeptError as exc:
             self._keep(task.entry, exc)
             return
-        self._shop.put(entry)
-        self._shop.counts[entry.removal] += 1
-        self._shop.log.info("%s: the source is %s", entry.source, entry.removal)
+        self._scheduler.put(entry)
+        self._scheduler.counts[entry.removal] += 1
+        self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
 
     def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
-        self._shop.put(replace(entry, kept_because=str(exc), kept_cause=cause))
-        self._shop.counts["kept"] += 1
-        self._shop.log.warning("%s: the source stays: %s", entry.source, exc)
+        self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))
+        self._scheduler.counts["kept"] += 1
+        self._scheduler.log.warning("%s: the source stays: %s", entry.source, exc)
 
     def _result(self, why: str) -> BatchResult:
-        counts = self._shop.counts
+        counts = self._scheduler.counts
         states = Counter(
             entry.state
-            for entry in self._shop.ledger.entries("WHERE state IN ('failed', 'waiting', 'look')")
+            for entry in self._scheduler.ledger.entries("WHERE state IN ('failed', 'waiting', 'look')")
             if self._is_asked_for(entry)
         )
-        days = self._shop.choices.quarantine_days
-        quarantine = self._shop.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
-        records = self._records() if self._shop.choices.delete_source else None
+        days = self._scheduler.options.quarantine_days
+        quarantine = self._scheduler.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
+        records = self._records() if self._scheduler.options.delete_source else None
         held = [
             entry
             for entry in (quarantine if records is None else map(records.of, quarantine))
-            if self._is_asked_for(entry) and not held_back(entry, self._shop.choices.min_saving)[0]
+            if self._is_asked_for(entry) and not held_back(entry, self._scheduler.options.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
-        needs, free = self._shop.least_lacking or (0, 0)
+        needs, free = self._scheduler.least_lacking or (0, 0)
         return BatchResult(
             states[State.LOOK],
             why,
@@ -440,7 +450,7 @@ class Run:
             no_room=counts["no room"],
             waiting=states[State.WAITING],
             failures=states[State.FAILED],
-            elapsed_s=self._shop.elapsed_s(),
+            elapsed_s=self._scheduler.elapsed_s(),
             in_quarantine=len(held),
             quarantine_bytes=sum(entry.source_bytes for entry in held),
             first_goes_days=min(left, default=None),
@@ -448,11 +458,12 @@ class Run:
             nothing_removed=self._nothing_removed,
             no_room_needs_bytes=needs,
             no_room_free_bytes=free,
-            min_free=float(self._shop.choices.min_free),
+            min_free=float(self._scheduler.options.min_free),
+            outdated=self._scheduler.counts["outdated"],
         )
 
     def _is_asked_for(self, entry: Entry) -> bool:
-        selection = self._shop.choices.selection(self._trees.source)
+        selection = self._scheduler.options.selection(self._trees.source)
         return not entry.target or selection.wants(self._trees.source_of(entry))
 
 
@@ -477,6 +488,7 @@ def _settled(entry: Entry, outcome: Outcome) -> Entry:
         target_mtime_ns=outcome.target_mtime_ns,
         kept_because="",
         kept_cause="",
+        settings=entry.settings if outcome.settings is None else outcome.settings.digest,
         **_figures(outcome.report),
     )
     if not entry.is_accepted:

@@ -1,4 +1,4 @@
-"""Gives jobs to a crew, as many at a time as it has hands, and stops giving when something says so.
+"""Gives jobs to executors, as many at a time as they have hands, and stops giving when something says so.
 
 It knows the ledger, the disk and the clock, and leaves what an outcome means to those who gave the task.
 """
@@ -15,14 +15,15 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, Protocol
 
-from wsicomp.batch.executors import Crew
+from wsicomp.batch.executors import Executors
 from wsicomp.batch.jobs import ConversionJob, Job, Outcome
 from wsicomp.batch.ledger import Entry, Ledger, State
 from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
 from wsicomp.batch.monitoring import Heartbeat, Snapshot
-from wsicomp.batch.options import BatchChoices
-from wsicomp.batch.worker_process import CRASHED, NO_CELL, STOPPED
+from wsicomp.batch.options import BatchOptions
+from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
+from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError
 from wsicomp.progress import utc_now
 from wsicomp.text_format import as_bytes, counted
@@ -40,14 +41,14 @@ One that turns out to need more, as for samples without compression, ends before
 """
 
 
-class Watcher(Protocol):
-    """Who is told how the run goes, in the thread that called `run_batch`."""
+class BatchCallbacks(Protocol):
+    """What is called as the run goes on, in the thread that called `run_batch`."""
 
-    def told(self, snapshot: Snapshot) -> None:
+    def on_progress(self, snapshot: Snapshot) -> None:
         """Where it stands, about twice a second."""
         ...
 
-    def ended(self, entry: Entry) -> None:
+    def on_slide_done(self, entry: Entry) -> None:
         """What became of a slide."""
         ...
 
@@ -79,7 +80,7 @@ def _needed(entry: Entry) -> int:
     return round(entry.source_bytes * _ROOM) + _ROOM_BYTES
 
 
-class Workshop:
+class Scheduler:
     """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
 
     An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
@@ -89,24 +90,24 @@ class Workshop:
     def __init__(
         self,
         trees: Trees,
-        choices: BatchChoices,
+        options: BatchOptions,
         ledger: Ledger,
-        crew: Crew,
+        executors: Executors,
         log: Logger,
         heartbeat: Heartbeat,
-        watcher: Watcher | None,
+        callbacks: BatchCallbacks | None,
         stop: Stop,
     ) -> None:
-        self.trees, self.choices, self.ledger, self.log = trees, choices, ledger, log
+        self.trees, self.options, self.ledger, self.log = trees, options, ledger, log
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         self.least_lacking: tuple[int, int] | None = None
-        self._crew, self._heartbeat, self._watcher, self._stop = crew, heartbeat, watcher, stop
+        self._executors, self._heartbeat, self._callbacks, self._stop = executors, heartbeat, callbacks, stop
         self._start = time.monotonic()
         self._next_tick = 0.0
         self._queue: deque[Task] = deque()
         self._pending: dict[Future[Outcome], Task] = {}
-        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None]] = []
+        self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
     def work(self, tasks: Iterable[Task], settle: Settle) -> None:
         """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
@@ -117,7 +118,7 @@ class Workshop:
             for future in [future for future in self._pending if future.done()]:
                 settle(self._pending.pop(future), self._outcome(future))
             if self._stop.requests > 1:
-                self._crew.stop()
+                self._executors.stop()
             self.tell()
 
     def again(self, task: Task) -> None:
@@ -125,7 +126,7 @@ class Workshop:
         self._queue.append(task)
 
     def _give_out(self) -> None:
-        hands = self._crew.jobs()
+        hands = self._executors.jobs()
         while self._queue and len(self._pending) < hands and not self.reason():
             task = self._queue.popleft()
             if isinstance(task.job, ConversionJob):
@@ -137,8 +138,8 @@ class Workshop:
                     self._left_out(task.entry, free)
                     continue
                 task = replace(task, entry=self._begun(task.entry))
-            stall_s = self.choices.stall_minutes * 60
-            self._pending[self._crew.submit(task.job, stall_s, self._rate())] = task
+            stall_s = self.options.stall_minutes * 60
+            self._pending[self._executors.submit(task.job, stall_s, self._rate())] = task
 
     def _free_bytes(self) -> int:
         try:
@@ -149,7 +150,7 @@ class Workshop:
 
     def _has_room(self, entry: Entry, free: int) -> bool:
         entries = (*(task.entry for task in self._pending.values()), entry)
-        return free - sum(map(_needed, entries)) >= self.choices.min_free * 1e9
+        return free - sum(map(_needed, entries)) >= self.options.min_free * 1e9
 
     def _left_out(self, entry: Entry, free: int) -> None:
         """Count a slide that has no room, and say what it needs."""
@@ -174,20 +175,20 @@ class Workshop:
             trouble = exc
         if trouble is None:
             return future.result()
-        if not self._crew.is_there():
+        if not self._executors.is_there():
             return Outcome(State.WAITING, STOPPED, "the cluster is gone")
         error = f"its worker died ({type(trouble).__name__}: {trouble})"
         return Outcome(State.FAILED, CRASHED, " ".join(error.split()))
 
     def reason(self) -> str:
         """Why nothing more may begin; "" if something may."""
-        until, limit = self.choices.until, self.choices.max_failures
+        until, limit = self.options.until, self.options.max_failures
         if self._stop.requests:
             return ASKED
         troubles = {
             "the ledger cannot be written": bool(self._unwritten),
-            "no process can be started for a slide": self.counts[NO_CELL] >= _NO_PROCESS,
-            "the cluster is gone": not self._crew.is_there(),
+            "no process can be started for a slide": self.counts[NOT_STARTED] >= _NO_PROCESS,
+            "the cluster is gone": not self._executors.is_there(),
             UNTIL: until is not None and datetime.now(until.tzinfo) >= until,
             f"{counted(limit or 0, 'failure')}": limit is not None and self.counts["failed"] >= limit,
         }
@@ -195,16 +196,22 @@ class Workshop:
 
     def _rate(self) -> float | None:
         """The bytes a second that one job may move; None for as many as it can."""
-        limit = self.choices.limit_rate
-        return None if limit is None else limit * 1e6 / self._crew.jobs()
+        limit = self.options.limit_rate
+        return None if limit is None else limit * 1e6 / self._executors.jobs()
 
-    def put(self, entry: Entry, report: Mapping[str, Any] | None = None) -> None:
-        """Write an entry down, and the whole report of its conversion."""
+    def put(
+        self, entry: Entry, report: Mapping[str, Any] | None = None, settings: Settings | None = None
+    ) -> None:
+        """Write an entry down, the whole report of its conversion, and by what it was made."""
         try:
-            self.ledger.put([entry], {} if report is None else {entry.source: report})
+            self._write(entry, report, settings)
         except LedgerError as exc:
             self.log.error("%s", exc)
-            self._unwritten.append((entry, report))
+            self._unwritten.append((entry, report, settings))
+
+    def _write(self, entry: Entry, report: Mapping[str, Any] | None, settings: Settings | None) -> None:
+        reports = {} if report is None else {entry.source: report}
+        self.ledger.put([entry], reports, [] if settings is None else [settings])
 
     def write_late(self) -> None:
         """Write down what could not be written.
@@ -212,8 +219,8 @@ class Workshop:
         Raises:
             LedgerError: it still cannot.
         """
-        for entry, report in self._unwritten:
-            self.ledger.put([entry], {} if report is None else {entry.source: report})
+        for late in self._unwritten:
+            self._write(*late)
 
     def expect(self, entries: Iterable[Entry]) -> None:
         """Count slides as waiting for this run."""
@@ -221,12 +228,12 @@ class Workshop:
             self.counts["waiting"] += 1
             self.bytes["total"] += entry.source_bytes
 
-    def ended(self, entry: Entry) -> None:
+    def slide_done(self, entry: Entry) -> None:
         """Tell of a slide's end."""
         level = self.log.warning if entry.state is State.FAILED else self.log.info
         why = f" ({entry.error})" if entry.error else ""
         level("%s: %s%s after %.1f s", entry.shown, entry.state, why, entry.elapsed_s)
-        self._watch(lambda watcher: watcher.ended(entry))
+        self._watch(lambda callbacks: callbacks.on_slide_done(entry))
 
     def tell(self, state: str | None = None) -> None:
         """Tell where the run stands, now and then; always with a `state`."""
@@ -236,16 +243,16 @@ class Workshop:
         self._next_tick = now + _TICK_S
         snapshot = self._snapshot(state or "running")
         self._heartbeat.beat(snapshot, now=state is not None)
-        self._watch(lambda watcher: watcher.told(snapshot))
+        self._watch(lambda callbacks: callbacks.on_progress(snapshot))
 
-    def _watch(self, tell: Callable[[Watcher], None]) -> None:
+    def _watch(self, tell: Callable[[BatchCallbacks], None]) -> None:
         """Tell who watches; nobody, when that ends in an error, as where a terminal was closed."""
-        if self._watcher is None:
+        if self._callbacks is None:
             return
         try:
-            tell(self._watcher)
+            tell(self._callbacks)
         except OSError as exc:
-            self._watcher = None
+            self._callbacks = None
             self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)
 
     def _snapshot(self, state: str) -> Snapshot:
@@ -264,7 +271,8 @@ class Workshop:
             converted_bytes=self.bytes["source"],
             elapsed_s=elapsed_s,
             eta_s=(total - ended) * elapsed_s / ended if ended else None,
-            running=self._crew.running(),
+            outdated=self.counts["outdated"],
+            running=self._executors.running(),
         )
 
     def elapsed_s(self) -> float:

@@ -1,7 +1,7 @@
 """A process of its own for the jobs of one thread: what crashes, hangs or eats memory there ends there.
 
 `run_job` is what every executor runs, in a thread of this machine or of a Dask worker. The thread keeps its
-cell from job to job. A cell ends when the process that started it does, however that went.
+worker process from job to job. That ends when the process that started it does, however that went.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from wsicomp.batch.ledger import State
 from wsicomp.batch.throttle import paced
 from wsicomp.concurrency import let_idle_threads_sleep
 
-CRASHED, HUNG, STOPPED, NO_CELL = "crash", "hang", "stopped", "no process"
+CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
 
-_JOBS_A_CELL = 500
+_JOBS_A_PROCESS = 500
 """After so many it starts anew, so that what native libraries leak does not add up over a night."""
-_TOLD_EVERY_S = 0.2
+_SAID_EVERY_S = 0.2
 _NICENESS = 10
 _KILLED_FIRST = "500"
 _TRACE_BYTES = 4000
@@ -43,8 +43,8 @@ Running = dict[str, tuple[str, int, int]]
 """For each slide at work in this process: its stage, what is done of it, its total."""
 
 
-class Cell:
-    """The side of a cell that gives it jobs; one thread's. `batch` is whose job it has, "" for none."""
+class WorkerProcess:
+    """A process that does jobs for one thread, seen from there. `batch` is whose job it has, "" for none."""
 
     def __init__(self) -> None:
         with ExitStack() as opened:
@@ -71,14 +71,14 @@ class Cell:
     @property
     def is_usable(self) -> bool:
         """Whether it takes another job."""
-        return self._process.poll() is None and self._jobs < _JOBS_A_CELL
+        return self._process.poll() is None and self._jobs < _JOBS_A_PROCESS
 
     def run(
         self,
         job: Job,
         stall_s: float,
         bytes_per_s: float | None,
-        told: Callable[[str, int, int], None],
+        on_stage: Callable[[str, int, int], None],
     ) -> Outcome:
         """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
         self._jobs += 1
@@ -91,7 +91,7 @@ class Cell:
                 message = self._connection.recv()
                 if isinstance(message, Outcome):
                     return message
-                told(*message)
+                on_stage(*message)
                 place = "{} {} of {}".format(*message)
         except (EOFError, OSError):
             with suppress(subprocess.TimeoutExpired):
@@ -100,7 +100,7 @@ class Cell:
             return self._lost(place, errors_from, time.perf_counter() - start)
         self.kill()
         error = f"no progress for {stall_s:g} s at {place}; its process was killed"
-        trace = self._told_since(errors_from)
+        trace = self._said_since(errors_from)
         return Outcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
 
     def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
@@ -112,10 +112,10 @@ class Cell:
             how = f"was killed by signal {-code} ({signal.strsignal(-code)})"
         if code == -signal.SIGKILL:
             how += ", as the system does for want of memory"
-        trace = self._told_since(errors_from)
+        trace = self._said_since(errors_from)
         return Outcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
 
-    def _told_since(self, start: int) -> str:
+    def _said_since(self, start: int) -> str:
         """The end of what the process wrote to stderr, as a crash's stacks."""
         end = os.fstat(self._errors.fileno()).st_size
         start = max(start, end - _TRACE_BYTES)
@@ -136,67 +136,67 @@ class Cell:
 
 _OWN = threading.local()
 _LOCK = threading.Lock()
-_CELLS: dict[int, Cell] = {}
+_PROCESSES: dict[int, WorkerProcess] = {}
 _RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
 def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> Outcome:
-    """Run a job of a batch, by its name, in this thread's cell: an outcome whatever happens to it."""
-    cell: Cell | None = getattr(_OWN, "cell", None)
-    if cell is None or not cell.is_usable:
+    """Run a job of a batch in this thread's worker process; return an outcome whatever happens to it."""
+    process: WorkerProcess | None = getattr(_OWN, "process", None)
+    if process is None or not process.is_usable:
         try:
-            cell = _fresh(cell)
+            process = _fresh(process)
         except OSError as exc:
             return Outcome(
-                State.WAITING, NO_CELL, f"no process can be started for it ({exc.strerror or exc})"
+                State.WAITING, NOT_STARTED, f"no process can be started for it ({exc.strerror or exc})"
             )
-    cell.batch = batch
+    process.batch = batch
 
-    def told(stage: str, done: int, total: int) -> None:
+    def on_stage(stage: str, done: int, total: int) -> None:
         _RUNNING[batch, job.name] = (stage, done, total)
 
-    told("start", 0, 1)
+    on_stage("start", 0, 1)
     try:
-        return cell.run(job, stall_s, bytes_per_s, told)
+        return process.run(job, stall_s, bytes_per_s, on_stage)
     finally:
-        cell.batch = ""
+        process.batch = ""
         _RUNNING.pop((batch, job.name), None)
 
 
-def _fresh(old: Cell | None) -> Cell:
-    cell = Cell()
+def _fresh(old: WorkerProcess | None) -> WorkerProcess:
+    process = WorkerProcess()
     with _LOCK:
         if old is not None:
-            _CELLS.pop(id(old), None)
+            _PROCESSES.pop(id(old), None)
             old.close()
-        _CELLS[id(cell)] = cell
-    _OWN.cell = cell
-    return cell
+        _PROCESSES[id(process)] = process
+    _OWN.process = process
+    return process
 
 
 def running(batch: str) -> Running:
-    """What the cells of this process are at for a batch."""
+    """Return what is at work for a batch in this process."""
     return {name: stage for (whose, name), stage in list(_RUNNING.items()) if whose == batch}
 
 
-def stop_cells(batch: str) -> None:
-    """Kill the cells of this process that work for a batch; their jobs come back as stopped."""
+def stop_processes(batch: str) -> None:
+    """Kill this process's worker processes of a batch; their jobs come back as stopped."""
     with _LOCK:
-        cells = [cell for cell in _CELLS.values() if cell.batch == batch]
-    for cell in cells:
-        cell.is_stopped = True
-        cell.kill()
+        found = [process for process in _PROCESSES.values() if process.batch == batch]
+    for process in found:
+        process.is_stopped = True
+        process.kill()
 
 
-def close_cells() -> None:
-    """Let go of all cells of this process that work for nobody."""
+def close_processes() -> None:
+    """End this process's worker processes that have no batch."""
     with _LOCK:
-        for name in [name for name, cell in _CELLS.items() if not cell.batch]:
-            _CELLS.pop(name).close()
+        for name in [name for name, process in _PROCESSES.items() if not process.batch]:
+            _PROCESSES.pop(name).close()
 
 
 def serve(descriptor: int) -> None:
-    """The cell's own side: run what comes, tell of it, end when the other side does."""
+    """Run the jobs that come, say how far they are, and end when the other side does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     let_idle_threads_sleep()
@@ -238,5 +238,5 @@ class _Teller:
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if stage != self._stage or now >= self._next:
-            self._stage, self._next = stage, now + _TOLD_EVERY_S
+            self._stage, self._next = stage, now + _SAID_EVERY_S
             self._connection.send((stage, done, total))

@@ -11,10 +11,11 @@ from pathlib import Path
 from wsicomp.batch.jobs import GONE, PASSING
 from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
 from wsicomp.batch.name_key import read_secret
-from wsicomp.batch.options import BatchChoices
+from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, put_in
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.settings import Settings
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
 from wsicomp.own_files import opened_folder
 from wsicomp.path_text import as_path
@@ -49,10 +50,11 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Worklist:
     """`due` are to be converted, `suspects` done but to be held against their SHA-256.
 
-    `looks` are done, and to be looked at by a person. `found` are the sources of all slides of the selection.
+    `looks` are done, and to be looked at by a person. `outdated` are done, and would be made otherwise now by
+    the same options. `found` are the sources of all slides of the selection.
     `others` are entries that changed without anything to do; `dropped` the sources of those that are no more.
     """
 
@@ -60,6 +62,7 @@ class Survey:
     due: tuple[Entry, ...]
     suspects: tuple[Entry, ...]
     looks: tuple[Entry, ...]
+    outdated: tuple[Entry, ...]
     others: tuple[Entry, ...]
     dropped: tuple[str, ...]
 
@@ -67,23 +70,36 @@ class Survey:
 @dataclass(frozen=True)
 class _Rules:
     trees: Trees
-    settings: str
-    choices: BatchChoices
+    settings: Settings
+    records: Mapping[str, Settings]
+    options: BatchOptions
+
+    def then(self, entry: Entry) -> Settings | None:
+        """By what a slide was converted, if that is what is wanted now, too."""
+        then = self.records.get(entry.settings)
+        return then if then is not None and then.agrees(self.settings) else None
+
+    def is_outdated(self, entry: Entry) -> bool:
+        then = self.then(entry)
+        return entry.is_converted and then is not None and then.is_outdated(self.settings)
 
 
-def survey_tree(
+def make_worklist(
     inventory: Inventory,
     known: Mapping[str, Entry],
     trees: Trees,
     config: ConversionConfig,
-    settings: str,
-    choices: BatchChoices,
-) -> Survey:
-    """Decide for every slide that was found, and for every one that the ledger knows."""
-    rules = _Rules(trees, settings, choices)
+    records: Mapping[str, Settings],
+    options: BatchOptions,
+) -> Worklist:
+    """Decide for every slide that was found, and for every one that the ledger knows.
+
+    `records` are the settings of entries by their digests.
+    """
+    rules = _Rules(trees, Settings.of(config), records, options)
     found = {slide.source: slide for slide in inventory.slides}
     before = {source: entry.target for source, entry in known.items()}
-    secret = None if choices.name_key is None else read_secret(choices.name_key)
+    secret = None if options.name_key is None else read_secret(options.name_key)
     targets = assign_targets(found, config, before, secret)
     lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
     for source, slide in found.items():
@@ -99,7 +115,12 @@ def survey_tree(
     looks = tuple(
         entry for source, entry in known.items() if entry.state is State.LOOK and source not in again
     )
-    return Survey(frozenset(found), due, suspects, looks, others, dropped)
+    outdated = tuple(
+        entry
+        for source, entry in known.items()
+        if source in found and source not in again and rules.is_outdated(entry)
+    )
+    return Worklist(frozenset(found), due, suspects, looks, outdated, others, dropped)
 
 
 def _with_source(
@@ -109,7 +130,7 @@ def _with_source(
     entry = _fresh(slide, target, rules, old)
     if old is not None and old.removal and old.stamp != slide.stamp:
         yield _OTHER, _taken(old)
-    elif old is None or not _is_settled(old, entry, rules.choices):
+    elif old is None or not _is_settled(old, entry, rules):
         yield _DUE, entry
     elif old.is_converted:
         verdict = _look(old, rules)
@@ -141,7 +162,7 @@ def _folders(inventory: Inventory) -> Iterator[Entry]:
 
 def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> Entry:
     """The entry of a slide that is to be converted, with what is still true of an earlier conversion."""
-    entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings)
+    entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings.digest)
     if old is None:
         return entry
     stale = (
@@ -167,13 +188,15 @@ def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> 
     return replace(entry, target_sha256=sha256, target_bytes=int(size), target_mtime_ns=int(mtime_ns))
 
 
-def _is_settled(old: Entry, entry: Entry, choices: BatchChoices) -> bool:
-    if (old.stamp, old.settings, old.target) != (entry.stamp, entry.settings, entry.target):
+def _is_settled(old: Entry, entry: Entry, rules: _Rules) -> bool:
+    if (old.stamp, old.target) != (entry.stamp, entry.target) or rules.then(old) is None:
+        return False
+    if rules.options.redo_outdated and rules.is_outdated(old):
         return False
     if old.state is State.FAILED and old.cause == DAMAGED:
         return False
     if old.state is State.FAILED:
-        return not choices.retry_failed and old.cause not in PASSING
+        return not rules.options.retry_failed and old.cause not in PASSING
     return old.is_converted or old.state is State.SKIPPED
 
 
@@ -189,7 +212,7 @@ def _look(entry: Entry, rules: _Rules) -> str:
         return "gone"
     same = (status.st_size, status.st_mtime_ns) == (entry.target_bytes, entry.target_mtime_ns)
     same = same and stat.S_ISREG(status.st_mode)
-    return "good" if same and not rules.choices.recheck else "suspect"
+    return "good" if same and not rules.options.recheck else "suspect"
 
 
 def is_held(entry: Entry, trees: Trees) -> bool:

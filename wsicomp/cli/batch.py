@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from wsicomp.atomic import check_outputs
-from wsicomp.batch import BatchChoices, Ledger, Stop, read_report, run_batch, write_csv, write_html
+from wsicomp.batch import BatchOptions, Ledger, Stop, read_report, run_batch, write_csv, write_html
 from wsicomp.batch.monitoring import Heard, is_at_work, read_heartbeat
+from wsicomp.batch.report import outdated_text
 from wsicomp.cli.batch_accept import ACCEPT
 from wsicomp.cli.batch_plan import say_plan
 from wsicomp.cli.batch_progress import batch_progress
@@ -113,12 +114,12 @@ class ReportOptions:
     overwrite: bool = option(False, "replace these files if they exist")
 
 
-def run_batch_command(options: BatchCommandOptions, choices: BatchChoices, config: ConversionConfig) -> int:
+def run_batch_command(options: BatchCommandOptions, choices: BatchOptions, config: ConversionConfig) -> int:
     """Convert a tree, or with `--dry-run` say what would be done."""
     if options.dry_run:
         return say_plan(options.source, options.target, config, choices, options.json)
-    with _stopping() as stop, batch_progress(options.json) as watcher:
-        result = run_batch(options.source, options.target, config, choices, watcher, stop)
+    with _stopping() as stop, batch_progress(options.json) as callbacks:
+        result = run_batch(options.source, options.target, config, choices, callbacks, stop)
     if options.json:
         print(json.dumps({"event": "end", **asdict(result)}), flush=True)
     else:
@@ -161,7 +162,14 @@ def run_status(options: StatusOptions) -> int:
     at_work = is_at_work(options.target)
     if options.json:
         write_json(
-            {"at_work": at_work, "states": report.states, "saved": report.saved, "heartbeat": beat}, None
+            {
+                "at_work": at_work,
+                "states": report.states,
+                "saved": report.saved,
+                "outdated": report.outdated,
+                "heartbeat": beat,
+            },
+            None,
         )
         return 0
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
@@ -173,6 +181,8 @@ def run_status(options: StatusOptions) -> int:
         say(f"  {sizes}, {as_saving(report.saved)}")
     for removal, count in report.removals.items():
         say(f"  sources {removal}: {count}")
+    if report.outdated:
+        say(f"  {outdated_text(report.outdated)}")
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
         say(
@@ -225,7 +235,7 @@ COMMANDS = (
     Command(
         "batch",
         _DESCRIPTION,
-        (BatchCommandOptions, BatchChoices),
+        (BatchCommandOptions, BatchOptions),
         run_batch_command,
         conversion=_CONVERSION,
         epilog=_EPILOG,

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch import BatchChoices, Entry, Ledger, Look, survey_batch
+from wsicomp.batch import BatchOptions, Entry, Ledger, Look, plan_batch
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
 from wsicomp.batch.quarantine import held_back
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, is_overdue, seen_in
+from wsicomp.batch.report import outdated_text
 from wsicomp.batch.source_records import Records, read_records
-from wsicomp.batch.worklist import Survey
+from wsicomp.batch.worklist import Worklist
 from wsicomp.cli.batch_accept import look_json, look_text
 from wsicomp.cli.batch_texts import days_text
 from wsicomp.cli.text import say, write_json
@@ -23,90 +24,93 @@ from wsicomp.text_format import as_bytes, counted
 
 
 def say_plan(
-    source: Path, target: Path, config: ConversionConfig, choices: BatchChoices, as_json: bool
+    source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
 ) -> int:
     """Say which slides a run would convert and which sources it would take away; write nothing."""
-    survey, inventory = survey_batch(source, target, config, choices)
-    looks = [Look(entry, picture_of(target, entry)) for entry in survey.looks]
+    worklist, inventory = plan_batch(source, target, config, options)
+    looks = [Look(entry, picture_of(target, entry)) for entry in worklist.looks]
     if as_json:
-        write_json(_plan_json(survey, inventory, looks), None)
+        write_json(_plan_json(worklist, inventory, looks), None)
         return 0
     for look in looks:
         say(*look_text(look))
-    sources = _source_lines(source, target, choices) if choices.delete_source else ()
-    say(*_slide_lines(survey, inventory), *sources, _sum_line(survey, inventory))
+    sources = _source_lines(source, target, options) if options.delete_source else ()
+    say(*_slide_lines(worklist, inventory), *sources, _sum_line(worklist, inventory))
     return 0
 
 
-def _sum_line(survey: Survey, inventory: Inventory) -> str:
-    slides, targets = counted(len(inventory.slides), "slide"), counted(len(survey.suspects), "target")
-    size = sum(entry.source_bytes for entry in survey.due)
+def _sum_line(worklist: Worklist, inventory: Inventory) -> str:
+    slides, targets = counted(len(inventory.slides), "slide"), counted(len(worklist.suspects), "target")
+    size = sum(entry.source_bytes for entry in worklist.due)
     return (
-        f"would convert {len(survey.due)} of {slides}, {as_bytes(size)}, and check {targets}; "
+        f"would convert {len(worklist.due)} of {slides}, {as_bytes(size)}, and check {targets}; "
         f"{counted(inventory.others, 'other file')}; nothing was written"
     )
 
 
-def _plan_json(survey: Survey, inventory: Inventory, looks: Sequence[Look]) -> dict[str, Any]:
+def _plan_json(worklist: Worklist, inventory: Inventory, looks: Sequence[Look]) -> dict[str, Any]:
     due = [
-        {"source": entry.source, "target": entry.target, "bytes": entry.source_bytes} for entry in survey.due
+        {"source": entry.source, "target": entry.target, "bytes": entry.source_bytes}
+        for entry in worklist.due
     ]
     return {
         "look": [look_json(look) for look in looks],
         "due": due,
-        "to_check": [entry.source for entry in survey.suspects],
+        "to_check": [entry.source for entry in worklist.suspects],
         "links": inventory.links,
         "closed": inventory.closed,
     }
 
 
-def _slide_lines(survey: Survey, inventory: Inventory) -> Iterator[str]:
-    for entry in survey.due:
+def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
+    for entry in worklist.due:
         yield f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}"
     for link in inventory.links:
         yield f"{link}/: a link to a folder, not entered"
     for folder, reason in inventory.closed:
         yield f"{folder}/: cannot be read ({reason})"
-    earlier = sum(1 for entry in survey.due if entry.target_sha256 or entry.stale_target)
+    earlier = sum(1 for entry in worklist.due if entry.target_sha256 or entry.stale_target)
     if earlier:
         yield f"{earlier} of them take the place of earlier conversions, as of other options"
+    if worklist.outdated:
+        yield outdated_text(len(worklist.outdated))
 
 
-def _source_lines(source: Path, target: Path, choices: BatchChoices) -> Iterator[str]:
+def _source_lines(source: Path, target: Path, options: BatchOptions) -> Iterator[str]:
     """What would become of sources that are proved to be replaced."""
-    when = f"after {days_text(choices.quarantine_days)}" if choices.quarantine_days else "by the same run"
+    when = f"after {days_text(options.quarantine_days)}" if options.quarantine_days else "by the same run"
     yield f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}"
     records = read_records(source.absolute())
-    for why, count in _held_back(target, choices, records).items():
+    for why, count in _held_back(target, options, records).items():
         yield f"sources that would stay, {why}: {count}"
-    for what, count in _quarantine(target, choices, records).items():
+    for what, count in _quarantine(target, options, records).items():
         yield f"sources in quarantine that {what}: {count}"
 
 
-def _held_back(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
+def _held_back(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
     """Why sources of slides that are done would stay, and how many."""
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
             known = map(records.of, ledger.entries())
             done = [entry for entry in known if entry.is_converted and entry.removal != DELETED]
-        causes.update(held_back(entry, choices.min_saving)[0] for entry in done)
+        causes.update(held_back(entry, options.min_saving)[0] for entry in done)
     words = {
         HELD_FOR_LOOK: "as nobody has looked",
-        HELD_FOR_SAVING: f"as under {choices.min_saving:g} % were saved",
+        HELD_FOR_SAVING: f"as under {options.min_saving:g} % were saved",
     }
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
-def _quarantine(target: Path, choices: BatchChoices, records: Records) -> dict[str, int]:
+def _quarantine(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
     """What would become of sources in quarantine, and of how many."""
     held: list[Entry] = []
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
             known = map(records.of, ledger.entries())
             found = [entry for entry in known if entry.removal == QUARANTINED and entry.is_converted]
-        held = [entry for entry in found if not held_back(entry, choices.min_saving)[0]]
-    days = choices.quarantine_days
+        held = [entry for entry in found if not held_back(entry, options.min_saving)[0]]
+    days = options.quarantine_days
     go = sum(is_overdue(seen_in(entry, days), days) for entry in held)
     counts = {"would be deleted, if the proof still holds": go, "would stay for their days": len(held) - go}
     return {text: count for text, count in counts.items() if count}

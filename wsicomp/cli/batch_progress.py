@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from wsicomp.batch import Entry, State, Watcher
+from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
-from wsicomp.batch.report import as_values
+from wsicomp.batch.report import as_values, outdated_text
 from wsicomp.cli.text import say
 from wsicomp.escaping import printable
 from wsicomp.text_format import as_bytes, as_duration, as_saving
@@ -21,7 +21,7 @@ _MOST_BARS = 16
 
 
 @contextmanager
-def batch_progress(as_json: bool) -> Iterator[Watcher]:
+def batch_progress(as_json: bool) -> Iterator[BatchCallbacks]:
     """Who shows the run: on stdout as JSON, else on stderr, with bars if that is a terminal."""
     if as_json:
         yield _JsonLines()
@@ -51,9 +51,13 @@ class _Lines:
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _SAY_EVERY_S
+        self._is_begun = False
 
-    def told(self, snapshot: Snapshot) -> None:
-        """Say it once a minute."""
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Say it once a minute, and first what was made otherwise than it would be now."""
+        if snapshot.outdated and not self._is_begun:
+            say(outdated_text(snapshot.outdated), file=sys.stderr)
+        self._is_begun = True
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SAY_EVERY_S
@@ -61,7 +65,7 @@ class _Lines:
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}"
         say(f"{_counts(snapshot)}; {size}{eta}", file=sys.stderr)
 
-    def ended(self, entry: Entry) -> None:
+    def on_slide_done(self, entry: Entry) -> None:
         """Say what became of the slide."""
         say(_line(entry), file=sys.stderr)
 
@@ -72,14 +76,14 @@ class _JsonLines:
     def __init__(self) -> None:
         self._next = 0.0
 
-    def told(self, snapshot: Snapshot) -> None:
+    def on_progress(self, snapshot: Snapshot) -> None:
         """Say it."""
         if snapshot.state == "running" and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SAY_EVERY_S
         print(json.dumps({"event": "progress", **snapshot.to_json()}), flush=True)
 
-    def ended(self, entry: Entry) -> None:
+    def on_slide_done(self, entry: Entry) -> None:
         """Say it."""
         print(json.dumps({"event": "slide", **as_values(vars(entry).items())}), flush=True)
 
@@ -91,9 +95,13 @@ class _Bars:
         self._bars = bars
         self._whole = bars.add_task("looking for slides", total=None, figures="")
         self._tasks: dict[str, Any] = {}
+        self._is_begun = False
 
-    def told(self, snapshot: Snapshot) -> None:
-        """Move the bars."""
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Move the bars; above them stands what was made otherwise than it would be now."""
+        if snapshot.outdated and not self._is_begun:
+            self._bars.console.print(outdated_text(snapshot.outdated), markup=False, highlight=False)
+        self._is_begun = True
         eta = "" if snapshot.eta_s is None else f", {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}{eta}"
         text = _counts(snapshot)
@@ -112,7 +120,7 @@ class _Bars:
                 self._tasks[name], description=short, completed=done, total=total, figures=stage
             )
 
-    def ended(self, entry: Entry) -> None:
+    def on_slide_done(self, entry: Entry) -> None:
         """Print what did not go well above the bars."""
         if entry.state is not State.DONE:
             self._bars.console.print(printable(_line(entry)), markup=False, highlight=False)

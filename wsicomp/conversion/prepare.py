@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.digest import conversion_digest, model_codec, tissue_sha256
 from wsicomp.conversion.planning import Glass, plan_conversion
+from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
 from wsicomp.deidentification.deidentify import Nameless, nameless
-from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
@@ -75,7 +75,7 @@ def prepare(
         kept = _kept_model(codec, config) if keep_model else None
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
-        digest = conversion_digest(identity.sha256, config, tissue_sha256(config), model)
+        digest = conversion_digest(identity.sha256, config)
         shrinking = _shrinking(slide, config)
         without = nameless(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
@@ -126,6 +126,8 @@ def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> C
 def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:
     """How a plan that has the digest of this conversion is not its plan, in words; "" if nothing is wrong.
 
+    It may be the plan that another version made of the same options, if its defaults are known.
+
     `sha256` is the digest of the slide's file.
 
     All is compared that no pixel decides; which tiles are glass is looked at tile by tile when the file is
@@ -134,7 +136,11 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     Raises:
         SlideReadError, WeightsError: as `prepare`.
     """
-    codec = model_codec(config)
+    try:
+        config = config_then(plan, config)
+        codec = model_codec(config)
+    except (ConfigError, UnknownModelError) as exc:
+        return f"plan-differs: file: {exc.message}"
     model = None if codec is None else codec.describe()
     without = nameless(slide, config.run.workers) if config.output.deidentify else None
     try:
@@ -142,6 +148,7 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
         own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)
     except ConfigError as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
+    own = replace(own, software=plan.software)
     if plan.source.sha256 != sha256:
         return "source-differs: file: it says that it was made from another file"
     found, expected = (_decided(one) for one in (plan, own))
@@ -152,8 +159,13 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 
 
 def _decided(plan: ConversionPlan) -> dict[str, object]:
-    """A plan as JSON values, without what it says of its source's name, and what pixels decide."""
+    """A plan as JSON values, without what it says of its source's name, and what pixels decide.
+
+    Of its options only the plane is left: `config_then` has compared the others. In which order images beside
+    the levels stand is up to the version that wrote them.
+    """
     values = json.loads(json.dumps(plan.to_json()))
+    values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
     for level in values["levels"]:
         del level["actions"]
     by_pixels = ("notes", "big", *(["background"] if plan.background_from_slide else []))

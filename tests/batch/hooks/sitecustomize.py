@@ -1,7 +1,7 @@
-"""Makes cells die or hang at slides of certain names, as native decoders do at certain bytes.
+"""Makes worker processes die or hang at slides of certain names, as native decoders do at certain bytes.
 
-Python imports it where its folder is in PYTHONPATH. Only cells are meant: what is patched there is the step
-between a job and its conversion.
+Python imports it where its folder is in PYTHONPATH. Only worker processes are meant: what is patched there is
+the step between a job and its conversion.
 """
 
 import os

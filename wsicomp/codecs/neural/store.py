@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
@@ -40,6 +41,15 @@ def kept_folder() -> Path:
     """Where models are kept. No cache: slides may need them."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(base) / "wsicomp" / "models"
+
+
+def shipped_models() -> dict[str, str]:
+    """Return the digests that the models which ship say they have, by their names, but for damaged ones."""
+    found = {}
+    for file in sorted(SHIPPED.glob(f"*{SUFFIX}")):
+        with suppress(WeightsError):
+            found[file.stem] = claimed_digest(file)
+    return found
 
 
 def find_model(architecture: str, name: str | None) -> Model:

@@ -1,0 +1,142 @@
+"""What each version of wsicomp did unless told otherwise, so that what it wrote is known again later.
+
+Each release has a line in `RELEASES`. A new one copies the line before and states what became different: a
+default, a new option, another network or model. A test fails where this version and its line disagree.
+
+A new option's default does what was done before there was such an option: a version that did not know it
+counts as having been at that default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, cast
+
+from wsicomp.codecs.registry import codecs, needs_model
+from wsicomp.config import ConversionConfig
+from wsicomp.options import Value
+from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
+from wsicomp.version import PROGRAM, SOFTWARE
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a version did unless told otherwise."""
+
+    software: str
+    """Its name and number, as in the files that it wrote."""
+    defaults: Mapping[str, Value] = field(repr=False)
+    """Of every option that shapes a file; of a codec's own ones as "jpeg quality"."""
+    network: str = ""
+    """SHA-256 of the tissue network that shipped; "" of the one that ships here."""
+    models: Mapping[str, str] | None = None
+    """SHA-256 of each codec model that shipped, by its name; None for those that ship here."""
+    had_digests_of_all: bool = False
+    """Whether its digests were over every option, the network and the version, chosen or not."""
+
+    def default(self, name: str, codec: str) -> Value:
+        """Return the default of an option for a codec; of one that it did not know, today's."""
+        if name == "model":
+            return self._default_model(codec)
+        encoder = "jpeg" if codec in ("auto", "copy") else codec
+        for known in (self.defaults, here().defaults):
+            for key in (f"{encoder} {name}", name):
+                if key in known:
+                    return known[key]
+        return None
+
+    def _default_model(self, codec: str) -> Value:
+        key = f"{codec} model"
+        if not needs_model(codec) or key in self.defaults:
+            return self.defaults.get(key)
+        return cast(Value, _store().DEFAULTS.get(codec))
+
+    def model_digest(self, name: str) -> str:
+        """Return the SHA-256 of a codec model that shipped; "" if none did by this name."""
+        models = _store().shipped_models() if self.models is None else self.models
+        return cast(str, models.get(name, ""))
+
+    @property
+    def shipped_network(self) -> str:
+        """The SHA-256 of the tissue network that it takes unless told otherwise.
+
+        Raises:
+            WeightsError: it is the one that ships here, and that is damaged.
+        """
+        return self.network or load_weights(SHIPPED).sha256
+
+
+_NEURAL = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
+_GUARD: Mapping[str, Value] = {"min_ssim": 0.95, "min_psnr": 25.0, "max_color_shift": 6.0}
+_DEFAULTS_0_5_0: Mapping[str, Value] = {
+    **dict.fromkeys(("quality", "distance", "effort", "psnr", "rate", *_GUARD)),
+    "codec": "auto",
+    "lossless": False,
+    "restorable": False,
+    "overview": "none",
+    "embed_model": False,
+    "glass": "white",
+    "background": "white",
+    "segmenter": "unet",
+    "magnification": 2.5,
+    "hole_um": 100.0,
+    "speck_um": 20.0,
+    "margin_um": 50.0,
+    "format": "auto",
+    "levels": "source",
+    "label": True,
+    "macro": True,
+    "deidentify": False,
+    "jpeg quality": 90,
+    "jpegxl effort": 7,
+    "webp quality": 90,
+    **{f"{codec} {name}": value for codec in _NEURAL for name, value in _GUARD.items()},
+    "bmshj2018-factorized model": "he-compact",
+}
+_NETWORK_0_5_0 = "c355ff30ca7ee39c862e2f572b46e3771bcc285838bb647925f35f383bb365b9"
+_MODELS_0_5_0 = {
+    "he-compact": "39effc431e4688f7202130487b44f03056fe01b4ebd51be58d845f3735b80e2b",
+    "he-fine": "04892639259cd3c2b74ca5108069764ee4fe1a145af2798d47f38bf686a045e8",
+}
+
+RELEASES: Mapping[str, Release] = {
+    release.software: release
+    for release in (
+        Release(f"{PROGRAM} 0.5.0", _DEFAULTS_0_5_0, _NETWORK_0_5_0, _MODELS_0_5_0, had_digests_of_all=True),
+        Release(
+            f"{PROGRAM} 0.6.0",
+            {**_DEFAULTS_0_5_0, "z": None},
+            _NETWORK_0_5_0,
+            _MODELS_0_5_0,
+            had_digests_of_all=True,
+        ),
+    )
+}
+"""Every released version, by what its files say wrote them."""
+
+
+@cache
+def here() -> Release:
+    """Return what this version does unless told otherwise."""
+    defaults = ConversionConfig().lasting()
+    for info in codecs().values():
+        own = {f"{info.name} {each.name}": each.default for each in info.options if each.name in defaults}
+        defaults |= {name: value for name, value in own.items() if value is not None}
+    return Release(SOFTWARE, defaults)
+
+
+def release_of(software: str) -> Release | None:
+    """Return the release that calls itself so in its files; None of one that is not known."""
+    return here() if software == SOFTWARE else RELEASES.get(software)
+
+
+def _store() -> Any:
+    """Where models are found: of an extra, without which none is of use."""
+    try:
+        return import_module("wsicomp.codecs.neural.store")
+    except ImportError:
+        return SimpleNamespace(DEFAULTS={}, shipped_models=dict)

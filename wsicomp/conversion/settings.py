@@ -1,0 +1,281 @@
+"""What shapes a conversion: what a user chose, and what that comes to by the defaults of a version.
+
+A new version may have other defaults, options, networks and models. What an earlier one wrote stands all the
+same, as long as it has what is chosen now: an option agrees if its value is the same, or if it stood at its
+default and nobody chooses it now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from wsicomp.codecs.base import ModelCodec
+from wsicomp.codecs.registry import create_codec
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.releases import RELEASES, Release, here, release_of
+from wsicomp.errors import ConfigError, UnknownModelError
+from wsicomp.formats.identity import file_sha256
+from wsicomp.options import Value
+from wsicomp.plan import ConversionPlan
+from wsicomp.tissue.segmenters.weights import load_weights
+
+_MOST_NAMES = 1000
+_FILES = ("mask", "weights", "model")
+"""What a user names and a file does not say: these count by the digests of their contents."""
+_KINDS = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes conversions, as a user chose it and as a version carried it out."""
+
+    chosen: Mapping[str, Value] = field(hash=False)
+    """The options that differ from that version's defaults; files by the digests of their contents."""
+    effective: Mapping[str, Value] = field(hash=False)
+    """The value of every option."""
+    software: str
+    """The version's name and number."""
+    network: str = ""
+    """SHA-256 of the network that found tissue; "" where none did."""
+    model: str = ""
+    """SHA-256 of a neural codec's model; "" where there is none."""
+
+    @classmethod
+    def of(cls, config: ConversionConfig) -> Settings:
+        """Return what this version makes of a config.
+
+        Raises:
+            UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+        """
+        return cls._by(_given(config, here()), here())
+
+    @classmethod
+    def of_plan(cls, plan: ConversionPlan, config: ConversionConfig) -> Settings:
+        """Return what made the file of a plan; `config` is its `config_then`."""
+        return cls._by(_given(config, _release(plan)), _release(plan))
+
+    @classmethod
+    def _by(cls, given: Mapping[str, Value], release: Release) -> Settings:
+        effective = _effective(given, release)
+        codec = str(effective["codec"])
+        chosen = {name: value for name, value in effective.items() if value != release.default(name, codec)}
+        finds_tissue = effective["glass"] != "keep" and effective.get("mask") is None
+        network = ""
+        if finds_tissue and effective["segmenter"] == "unet":
+            network = str(effective.get("weights") or release.shipped_network)
+        model = str(effective.get("model") or "")
+        digest = (release.model_digest(model) if model else "") or model
+        return cls(chosen, effective, release.software, network, digest)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all of it, by which a ledger knows it."""
+        return _sha256_of(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Settings:
+        """Return the settings that `to_json` described.
+
+        Raises:
+            ValueError: the values describe none.
+        """
+        if not isinstance(values, dict) or values.keys() != cls.__dataclass_fields__.keys():
+            raise ValueError("settings of other fields")
+        for name in ("chosen", "effective"):
+            options = values[name]
+            if not isinstance(options, dict) or len(options) > _MOST_NAMES:
+                raise ValueError(f"{name} are no options")
+            if any(type(value) not in _KINDS for value in options.values()):
+                raise ValueError(f"{name} holds what no option can be")
+        if any(type(values[name]) is not str for name in ("software", "network", "model")):
+            raise ValueError("settings that name no version, network or model")
+        return cls(**values)
+
+    def agrees(self, wanted: Settings) -> bool:
+        """Whether what these made is what is wanted now, by the defaults of now or of then."""
+        return all(
+            (name in self.effective and self.effective[name] == value)
+            or (name not in self.chosen and name not in wanted.chosen)
+            for name, value in wanted.effective.items()
+        )
+
+    def is_outdated(self, wanted: Settings | None = None) -> bool:
+        """Whether the same choices, or those that are `wanted` now, would be carried out otherwise now."""
+        now = wanted or Settings._by(self.chosen, here())
+        is_other = any(self.effective.get(name, value) != value for name, value in now.effective.items())
+        made_by = self.software, self.network, self.model
+        return is_other or made_by != (now.software, now.network, now.model)
+
+
+def model_codec(config: ConversionConfig) -> ModelCodec | None:
+    """Return the config's codec if it has a model, else None."""
+    if not config.codec.needs_model:
+        return None
+    return cast(ModelCodec, create_codec(config.codec.name, config.codec.options))
+
+
+def conversion_digest(sha256: str, config: ConversionConfig) -> str:
+    """Return the digest of a conversion: over its source's SHA-256 and what was chosen, nothing else.
+
+    Raises:
+        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+    """
+    return _sha256_of([sha256, dict(Settings.of(config).chosen)])
+
+
+def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionConfig:
+    """Return the config by which a plan was made, if the options of this one ask for nothing else.
+
+    A plan's word counts for no more than the defaults of the version that it names: an option that is chosen
+    now has to stand in it as chosen, any other as it is now or as it was by default then.
+
+    Raises:
+        ConfigError: the plan is by other options, or of a version whose defaults are not known here.
+    """
+    release, now = _release(plan), here()
+    wanted = Settings.of(config)
+    names = config.lasting().keys() - {"z"}  # which the slide decides
+    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= {*names, "z"}:
+        raise ConfigError(
+            "its config is not what this conversion has: an option is lacking, or not known here"
+        )
+    then = _effective(plan.stated_config, release)
+    codec, options = str(then["codec"]), config.flat()
+    for name in names:
+        is_default = then[name] == release.default(name, codec) and name not in wanted.chosen
+        if then[name] != wanted.effective[name] and not is_default:
+            raise ConfigError("its config is not what this conversion has")
+        is_as_now = release.default(name, codec) == now.default(name, codec)
+        options[name] = plan.stated_config.get(name) if is_as_now else then[name]
+        if name not in plan.stated_config:
+            del options[name]
+    options["model"] = _model_then(plan, config, wanted, release)
+    return ConversionConfig.of(**options)
+
+
+def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> bool:
+    """Whether a plan has the digest of a source's conversion by these options, now or when it was made.
+
+    Raises:
+        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+    """
+    release = release_of(plan.software) or here()
+    configs = [config]
+    with suppress(ConfigError):
+        configs.append(config_then(plan, config))
+    return any(plan.digest in _digests(sha256, each, release) for each in configs)
+
+
+def past_settings(config: ConversionConfig) -> dict[str, Settings]:
+    """Return what a config came to by versions whose ledgers have nothing but digests, by these digests.
+
+    Raises:
+        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+    """
+    chosen = Settings.of(config).chosen
+    found: dict[str, Settings] = {}
+    for release in RELEASES.values():
+        if release.had_digests_of_all:
+            for each in (config, _by_defaults_of(release, config, chosen)):
+                facts = _facts_of_all(each, release)
+                found[_sha256_of(facts)] = Settings._by(_given(each, release), release)
+    return found
+
+
+def _by_defaults_of(
+    release: Release, config: ConversionConfig, chosen: Mapping[str, Value]
+) -> ConversionConfig:
+    """The config with a release's defaults for what is not chosen."""
+    codec = config.codec.name if "codec" in chosen else str(release.defaults["codec"])
+    unchosen = [name for name in release.defaults if " " not in name and name not in chosen]
+    changed = {
+        name: release.default(name, codec)
+        for name in unchosen
+        if release.default(name, codec) != here().default(name, codec)
+    }
+    try:
+        return config.changed(**changed)
+    except ConfigError:
+        return config
+
+
+def _release(plan: ConversionPlan) -> Release:
+    release = release_of(plan.software)
+    if release is None:
+        raise ConfigError(f"it was written by {plan.software:.40}, whose defaults are not known here")
+    return release
+
+
+def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
+    """The options that shape a file as they were given, and files by the digests of their contents.
+
+    A model that shipped with a release goes by its name.
+    """
+    mask, weights = config.tissue.mask, config.tissue.weights
+    given = config.lasting() | {
+        "mask": None if mask is None else file_sha256(mask),
+        "weights": None if weights is None else load_weights(weights).sha256,
+        "model": None,
+    }
+    codec = model_codec(config)
+    if codec is not None:
+        facts = codec.describe()
+        name, digest = str(facts["name"]), str(facts["sha256"])
+        known = (None, name) if release is here() else (None, name, digest)
+        is_shipped = release.model_digest(name) == digest and config.codec.options.get("model") in known
+        given["model"] = name if is_shipped else f"{digest} {facts['encoder_sha256']}"
+    return given
+
+
+def _effective(given: Mapping[str, Value], release: Release) -> dict[str, Value]:
+    """The value of each option, by a release's defaults for those that were not given."""
+    codec = str(given.get("codec") or release.defaults["codec"])
+    names = {*here().defaults, *given, *_FILES}
+    values = {name: given.get(name) for name in names if " " not in name}
+    return {
+        name: release.default(name, codec) if value is None else value
+        for name, value in sorted(values.items())
+    }
+
+
+def _model_then(plan: ConversionPlan, config: ConversionConfig, wanted: Settings, release: Release) -> Value:
+    """How the model of a plan is named here: as it is now, or by the digest that it had then."""
+    given = config.codec.options.get("model")
+    if plan.model is None or plan.model.get("sha256") == wanted.model.split(" ")[0]:
+        return cast(Value, given)
+    name = wanted.chosen.get("model") or release.default("model", plan.codec)
+    if release.model_digest(str(name)) != plan.model.get("sha256"):
+        raise ConfigError("its model is not what this conversion has")
+    return str(plan.model["sha256"])
+
+
+def _digests(sha256: str, config: ConversionConfig, release: Release) -> Iterator[str]:
+    """The digests that a release gave to the conversion of a source."""
+    try:
+        yield _sha256_of([sha256, dict(Settings._by(_given(config, release), release).chosen)])
+        if release.had_digests_of_all:
+            tissue, model, options = _facts_of_all(config, release)
+            yield _sha256_of([release.software, sha256, tissue, model, options])
+    except UnknownModelError:
+        return  # one that shipped then, and is not here
+
+
+def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
+    """What digests were over when they were over everything: what finds tissue, the model, every option."""
+    given, codec = _given(config, release), model_codec(config)
+    by = Settings._by(given, release)
+    options = {name: value for name, value in config.lasting().items() if name in release.defaults}
+    return [given["mask"] or by.network or None, None if codec is None else codec.describe(), options]
+
+
+def _sha256_of(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
