@@ -125,9 +125,9 @@ def test_the_report_tells_the_truth(source, tmp_path):
 
 def test_the_keys_of_the_report_are_those_that_are_documented(source, tmp_path):
     report = convert(source, tmp_path / "target.svs").to_json()
-    readme = (ROOT / "README.md").read_text()
-    assert [key for key in report if f"`{key}`" not in readme] == []
-    assert [key for key in report["levels"][0] if f"`{key}`" not in readme] == []
+    page = (ROOT / "docs/reference/report.md").read_text()
+    assert [key for key in report if f"`{key}`" not in page] == []
+    assert [key for key in report["levels"][0] if f"`{key}`" not in page] == []
 
 
 def test_the_file_carries_its_plan(source, tmp_path):

@@ -1,0 +1,173 @@
+"""The front door: pages that say what the code says, and commands that do what the pages say."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import wsicomp
+from tests import tiffs
+from tests.paths import ROOT
+from wsicomp import ConversionConfig
+from wsicomp.formats.opening import open_tiff
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import docs_check
+import docs_commands
+import docs_tables
+
+PAGES = sorted(
+    [*ROOT.glob("docs/**/*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+)
+REFERENCE = ROOT / "docs/reference"
+_BLOCK = re.compile(r"^```(sh|sh fails|python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
+_NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d+(?:\.\d+)?")
+
+
+def named(pages):
+    return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages]
+
+
+def test_the_tables_are_those_of_the_code():
+    assert [str(path) for path in docs_tables.stale_pages()] == []
+
+
+def test_a_stale_table_is_found():
+    page = "before\n<!-- table: problems -->\nold\n<!-- end -->\nafter\n"
+    assert "old" not in docs_tables.filled(page)
+    assert "`tile-damaged`" in docs_tables.filled(page)
+    assert docs_tables.filled(page).endswith("<!-- end -->\nafter\n")
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) < 10_000
+    assert (ROOT / "docs/images/glass-out.jpg").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("page", named(PAGES))
+def test_what_a_page_links_to_is_there(page):
+    targets = [link.partition("#")[0] for link in _LINK.findall(page.read_text())]
+    local = [target for target in targets if target and "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+    assert [flaw for link in _LINK.findall(page.read_text()) if (flaw := docs_check.link_flaw(link))] == []
+
+
+def lines_of_commands(page):
+    """The command lines of a page that begin with wsicomp, without their comments."""
+    text = page.read_text().replace("\\\n", " ")
+    found = re.findall(r"^(?: {4,}|\$ )?(wsicomp [^|>&\n]+)", text, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in found if "COMMAND" not in line and line[8] != ":"]
+
+
+def known_options():
+    """The options of each command, by its name."""
+    return {
+        each.name: {
+            spelling
+            for group in each.groups
+            for argument in group.arguments
+            for spelling in re.findall(r"--?[a-z][a-z-]*", argument.spelling)
+        }
+        for each in docs_commands.commands()
+    }
+
+
+@pytest.mark.parametrize("page", named(PAGES))
+def test_the_commands_of_a_page_have_the_options_that_it_gives(page):
+    known = known_options()
+    for words in lines_of_commands(page):
+        command = next((name for name in (" ".join(words[1:3]), words[1]) if name in known), None)
+        assert command is not None, words
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= known[command] | {"--help"}, words
+
+
+def test_commands_are_found_on_pages():
+    assert sum(len(lines_of_commands(page)) for page in PAGES) > 60
+
+
+def test_the_page_of_the_report_has_the_keys_of_a_report_and_no_others():
+    report = wsicomp.ConversionReport
+    from wsicomp.conversion.report import GuardedReport, LevelReport
+
+    text = (REFERENCE / "report.md").read_text()
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    documented = {key for row in rows for key in re.findall("`([a-z0-9_]+)`", row)}
+    known = [report, LevelReport, GuardedReport]
+    assert documented == {name for kind in known for name in kind.__dataclass_fields__}
+
+
+def test_the_page_of_the_file_has_the_keys_of_its_provenance(tmp_path):
+    source, target = tiffs.write_tiff(tmp_path / "slide.svs", 400, 300), tmp_path / "target.svs"
+    wsicomp.convert_slide(source, target, ConversionConfig.of(segmenter="threshold"))
+    carried = json.loads(open_tiff(target).provenance.to_text())
+    text = (REFERENCE / "file.md").read_text()
+    for values in (carried, carried["plan"], carried["levels"][0]):
+        assert [key for key in values if f"`{key}`" not in text] == []
+
+
+def test_every_state_of_a_slide_is_documented():
+    from wsicomp.batch.ledger import State
+
+    text = (REFERENCE / "ledger.md").read_text()
+    assert re.findall(
+        r"^\| `([a-z]+)` \|", text.partition("## States")[2].partition("## A ledger")[0], re.MULTILINE
+    ) == [state.value for state in State]
+
+
+def test_the_glossary_explains_each_word_once():
+    words = re.findall(r"^### (.+)$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert len(words) == len({word.lower() for word in words}) > 60
+
+
+def test_nothing_may_be_loaded_from_elsewhere(tmp_path):
+    (tmp_path / "a.html").write_text('<script src="https://elsewhere.example/x.js"></script>')
+    (tmp_path / "b.html").write_text('<a href="https://fine.example/">x</a><img src="x.png">')
+    (tmp_path / "c.html").write_text('<a href="http://plain.example/">x</a>')
+    assert list(docs_check.flaws(tmp_path)) == [
+        "a.html: loads https://elsewhere.example/x.js",
+        "c.html: link http://plain.example/: expected https",
+    ]
+
+
+def without_numbers(text):
+    return [_NUMBER.sub("#", " ".join(line.split())) for line in text.splitlines()]
+
+
+def executed(kind, code, folder, path):
+    """What a block of a page says when it is run."""
+    command = [sys.executable, "-c", code] if kind == "python" else ["bash", "-euc", code]
+    environment = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(folder), "COLUMNS": "200"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == (1 if kind == "sh fails" else 0), (code, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def path_of_programs(tmp_path):
+    """A PATH whose `wsicomp` is this checkout's."""
+    program = tmp_path / "bin/wsicomp"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m wsicomp "$@"\n')
+    program.chmod(0o755)
+    return f"{program.parent}:/usr/bin:/bin"
+
+
+def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    said = []
+    for kind, code in _BLOCK.findall((ROOT / "docs/tutorial.md").read_text()):
+        if kind != "text":
+            said = without_numbers(executed(kind, code, folder, path_of_programs))
+            continue
+        for line in without_numbers(code):
+            assert line in said, (line, said)
+            del said[: said.index(line) + 1]
