@@ -18,7 +18,7 @@ from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 from wsicomp.text_format import as_bytes, as_percent
 
-_PANEL_PX, _GAP_PX, _CAPTION_PX = 480, 12, 40
+_PANEL_PX, _GAP_PX, _CAPTION_PX = 480, 12, 52
 _SIDE_PX, _SEED = 8192, 1
 _PAPER, _INK = "#ffffff", "#33203f"
 
@@ -33,9 +33,9 @@ def draw(target: Path) -> None:
         if command(["segment", str(source), str(folder / "mask.png"), "--audit", str(audit)]):
             raise SystemExit("docs_picture: the audit was not drawn")
         panels = (
-            (f"source, {as_bytes(report.source_bytes)}", seen(source)),
-            ("audit: blue goes, orange the guard keeps", fitted(without_legend(Image.open(audit)))),
-            (f"result, {as_bytes(report.target_bytes)} ({as_percent(report.saved)} saved)", seen(result)),
+            (f"source: {as_bytes(report.source_bytes)}", seen(source)),
+            ("audit: blue is taken out", fitted(without_legend(Image.open(audit)))),
+            (f"result: {as_bytes(report.target_bytes)}, {as_percent(report.saved)} saved", seen(result)),
         )
         joined(panels).save(target, quality=88, optimize=True)
 
@@ -60,7 +60,7 @@ def joined(panels: tuple[tuple[str, Image.Image], ...]) -> Image.Image:
     """Return panels side by side, each with its caption."""
     width = len(panels) * (_PANEL_PX + _GAP_PX) + _GAP_PX
     paper = Image.new("RGB", (width, _PANEL_PX + _GAP_PX + _CAPTION_PX), _PAPER)
-    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(20)
+    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(30)
     for number, (caption, picture) in enumerate(panels):
         left = _GAP_PX + number * (_PANEL_PX + _GAP_PX)
         paper.paste(picture, (left, _GAP_PX))
