@@ -1,10 +1,12 @@
 """The front door: pages that say what the code says, and commands that do what the pages say."""
 
+import dataclasses
 import json
 import re
 import shlex
 import subprocess
 import sys
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -13,6 +15,8 @@ from tests import tiffs
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
 from wsicomp.formats.opening import open_tiff
+from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticSlide, write_slide
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -93,15 +97,20 @@ def test_commands_are_found_on_pages():
     assert sum(len(lines_of_commands(page)) for page in PAGES) > 60
 
 
-def test_the_page_of_the_report_has_the_keys_of_a_report_and_no_others():
-    report = wsicomp.ConversionReport
-    from wsicomp.conversion.report import GuardedReport, LevelReport
+def keys_of(report):
+    """The keys of a report's JSON, and of the parts in it."""
+    for name, kind in get_type_hints(report).items():
+        yield name
+        for part in (kind, *get_args(kind)):
+            if dataclasses.is_dataclass(part):
+                yield from keys_of(part)
 
+
+def test_the_page_of_the_report_has_the_keys_of_a_report_and_no_others():
     text = (REFERENCE / "report.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     documented = {key for row in rows for key in re.findall("`([a-z0-9_]+)`", row)}
-    known = [report, LevelReport, GuardedReport]
-    assert documented == {name for kind in known for name in kind.__dataclass_fields__}
+    assert documented == set(keys_of(wsicomp.ConversionReport))
 
 
 def test_the_page_of_the_file_has_the_keys_of_its_provenance(tmp_path):
@@ -174,3 +183,16 @@ def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
         for line in without_numbers(code):
             assert line in said, (line, said)
             del said[: said.index(line) + 1]
+
+
+@pytest.mark.slow
+def test_the_sizes_of_the_readme_are_those_of_today(tmp_path, path_of_programs):
+    folder = tmp_path / "look"
+    folder.mkdir()
+    write_slide(folder / "slide.svs", SyntheticSlide(Size(8192, 8192), seed=1, tissue_fraction=0.2))
+    text = (ROOT / "README.md").read_text()
+    sizes = re.findall(r"Size:\*\* (.+) to (.+): (.+ %) saved", text)
+    lines = re.findall(r"^ {4}(wsicomp convert look.+)", text, re.MULTILINE)
+    for line, (before, after, saved) in zip(lines, sizes, strict=True):
+        said = executed("sh", line, tmp_path, path_of_programs, 0)
+        assert f"{before} -> {after}, {saved} saved" in said, said
