@@ -61,6 +61,12 @@ def test_what_a_page_links_to_is_there(page):
     assert [flaw for link in _LINK.findall(page.read_text()) if (flaw := docs_check.link_flaw(link))] == []
 
 
+@pytest.mark.parametrize("page", named(page for page in PAGES if page.name != "CHANGELOG.md"))
+def test_the_scripts_that_a_page_names_are_there(page):
+    names = set(re.findall(r"(?<![\w/.])scripts/([a-z-]+)", page.read_text()))
+    assert [name for name in names if not (ROOT / "scripts" / name).exists()] == []
+
+
 def lines_of_commands(page):
     """The command lines in a page's blocks of code that begin with wsicomp, without their comments."""
     text = page.read_text().replace("\\\n", " ")
