@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from typing import get_args, get_type_hints
 
 import pytest
@@ -140,6 +141,27 @@ def test_every_state_of_a_slide_is_documented():
 def test_the_glossary_explains_each_word_once():
     words = re.findall(r"^### (.+)$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert len(words) == len({word.lower() for word in words}) > 60
+
+
+def floors():
+    """The floor of each room and module that CONTRIBUTING draws."""
+    house = (ROOT / "CONTRIBUTING.md").read_text().partition("## The house")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| +(\d+) \|([^|]+)\|", house, re.MULTILINE)
+    return {name: int(floor) for floor, rooms in rows for name in re.findall("`([a-z_0-9]+)/?`", rooms)}
+
+
+def test_the_house_is_as_it_is_drawn():
+    there = {path.stem for path in (ROOT / "wsicomp").iterdir() if (path / "__init__.py").exists()}
+    assert set(floors()) >= there
+    assert [each for each in set(floors()) - there if not (ROOT / f"wsicomp/{each}.py").exists()] == []
+
+
+def test_the_floors_of_the_house_are_the_layers_of_the_imports():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    names = [name.strip().removeprefix("wsicomp.") for layer in layers for name in layer.split("|")]
+    drawn = [floors()[name] for name in names if name in floors()]
+    assert drawn == sorted(drawn, reverse=True)
 
 
 def test_nothing_may_be_loaded_from_elsewhere(tmp_path):
