@@ -14,11 +14,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 
 import wsicomp
 from wsicomp import errors
 from wsicomp.batch.ledger import Entry
+from wsicomp.cli.reference import CommandReference, OptionReference, reference
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder
 from wsicomp.config import CodecConfig, GlassConfig, OutputConfig, RunConfig, TissueConfig, preset_names
@@ -28,7 +30,6 @@ from wsicomp.verification.problems import CODES
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from docs_commands import Argument, Command, commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/**/*.md")
@@ -151,30 +152,33 @@ def _codec_readers() -> str:
 
 
 def _commands() -> str:
-    return "\n\n".join(_command(each) for each in commands())
+    return "\n\n".join(_command(each) for each in reference())
 
 
-def _command(each: Command) -> str:
-    head = [
+def _command(each: CommandReference) -> str:
+    groups = (
+        f"**{title}**\n\n{_markdown(('option', 'meaning'), map(_option_row, options))}"
+        for title, options in groupby(each.options, lambda option: option.group)
+    )
+    epilog = f"```text\n{each.epilog.strip()}\n```" if each.epilog else ""
+    parts = (
         f"## wsicomp {each.name}",
-        f"```text\n{each.description.strip()}\n```" if each.description else "",
-    ]
-    groups = [
-        f"**{group.title}**\n\n{_markdown(('argument', 'meaning'), map(_argument_row, group.arguments))}"
-        for group in each.groups
-    ]
-    tail = [f"```text\n{each.epilog.strip()}\n```" if each.epilog else ""]
-    return "\n\n".join(part for part in (*head, *groups, *tail) if part)
+        f"```text\n{each.usage}\n```",
+        _plain(each.description),
+        *groups,
+        epilog,
+    )
+    return "\n\n".join(filter(None, parts))
 
 
-def _argument_row(each: Argument) -> tuple[str, str]:
+def _option_row(each: OptionReference) -> tuple[str, str]:
     return f"`{each.spelling}`", _plain(each.meaning)
 
 
 def _command_list() -> str:
     rows = (
         (f"[`wsicomp {each.name}`](#wsicomp-{each.name.replace(' ', '-')})", _plain(each.summary))
-        for each in commands()
+        for each in reference()
     )
     return _markdown(("command", "what it does"), rows)
 

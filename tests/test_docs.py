@@ -15,6 +15,7 @@ import wsicomp
 from tests import tiffs
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
+from wsicomp.cli.reference import reference
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -22,7 +23,6 @@ from wsicomp.synthetic import SyntheticSlide, write_slide
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import docs_check
-import docs_commands
 import docs_tables
 
 PAGES = sorted(
@@ -79,15 +79,7 @@ def lines_of_commands(page):
 
 def known_options():
     """The options of each command, by its name."""
-    return {
-        each.name: {
-            spelling
-            for group in each.groups
-            for argument in group.arguments
-            for spelling in re.findall(r"--?[a-z][a-z-]*", argument.spelling)
-        }
-        for each in docs_commands.commands()
-    }
+    return {each.name: {flag for option in each.options for flag in option.flags} for each in reference()}
 
 
 @pytest.mark.parametrize("page", named(PAGES))
