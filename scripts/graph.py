@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent.parent
 _FACE = frozenset({"__init__", "__main__"})
@@ -118,7 +118,9 @@ def draw(graphs: dict[str, Graph], picture: Path) -> None:
             )
         for room, (x, y) in places.items():
             text = f"{room}\n{graph.lines[room]}"
-            axis.text(x, y, text, ha="center", va="center", fontsize=9, bbox={"fc": "#eef3f8", "ec": "#2f6fbf"})
+            axis.text(
+                x, y, text, ha="center", va="center", fontsize=9, bbox={"fc": "#eef3f8", "ec": "#2f6fbf"}
+            )
         axis.set_ylim(0.4, max(rows) + 0.6)
         axis.set_xlim(0, 1)
         axis.axis("off")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
-from wsicomp.own_files import Folder, held_path, named, open_own, opened_folder
+from wsicomp.own_files import Folder, displayed_path, held_path, open_own, opened_folder
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
@@ -45,7 +45,7 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
         SlideWriteError: it is one of the inputs by whatever name, no regular file, or in no directory.
         TargetExistsError: it exists and `overwrite` is False.
     """
-    with _told_of(path):
+    with _naming_errors(path):
         for place in (path, partial_path(path)):
             _check_no_input(place, inputs := tuple(inputs), path)
         if path.exists() and not path.is_file():
@@ -63,7 +63,7 @@ def check_absent(path: Path, overwrite: bool) -> None:
         TargetExistsError: so it is.
     """
     if not overwrite and os.path.lexists(path):
-        raise TargetExistsError("exists already; choose another name or --overwrite", named(path))
+        raise TargetExistsError("exists already; choose another name or --overwrite", displayed_path(path))
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
@@ -80,7 +80,7 @@ def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrit
                 raise SlideWriteError(f"is {other} too; name another file", path)
 
 
-def made_folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
     """A folder, made with its parents if it is not there.
 
     Raises:
@@ -102,7 +102,7 @@ def check_empty(folder: Path, overwrite: bool) -> None:
         TargetExistsError: it is not empty.
         SlideWriteError: it is something else.
     """
-    with _told_of(folder):
+    with _naming_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise SlideWriteError("is no folder; name one to write into", folder)
         if not overwrite and folder.is_dir() and any(entry.name != _HIDDEN for entry in folder.iterdir()):
@@ -131,7 +131,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
         SlideWriteError: an OSError inside. Either message names what had moved out already.
     """
     is_new = not folder.exists()
-    with _told_of(folder), opened_folder(made_folder(folder)) as there:
+    with _naming_errors(folder), opened_folder(make_folder(folder)) as there:
         try:
             there.clear(_HIDDEN)
             there.check(_HIDDEN)
@@ -178,7 +178,7 @@ def open_locked(partial: Path) -> BinaryIO:
         _drop(partial)
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", displayed_path(partial)) from exc
     try:
         _hold(file, partial)
         file.truncate(0)
@@ -191,7 +191,9 @@ def open_locked(partial: Path) -> BinaryIO:
             with suppress(OSError):
                 partial.unlink()
         if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+            raise SlideWriteError(
+                f"cannot be written ({exc.strerror or exc})", displayed_path(partial)
+            ) from exc
         raise
     return file
 
@@ -222,7 +224,7 @@ def _open(path: str, flags: int) -> int:
 
 def _hold(file: BinaryIO, partial: Path) -> None:
     """Lock the file, where it can be, and make sure that it is one of ours."""
-    busy = TargetBusyError("another run is writing it; wait for that one", named(partial))
+    busy = TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
     try:
         _lock(file)
     except BlockingIOError as exc:
@@ -260,7 +262,7 @@ def sweep_partial(target: Path, root: Path | None = None) -> None:
     """Delete what a killed run left of a target, unless another run is writing it, or it is none of ours."""
     partial = partial_path(target)
     with suppress(OSError), opened_folder(partial.parent, root) as folder:
-        folder.forget_twin(partial.name, target.name)
+        folder.remove_second_name(partial.name, target.name)
         with open(folder.open(partial.name, os.O_RDWR), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder.remove(partial.name)
@@ -289,7 +291,7 @@ def sync_directory(folder: Path) -> None:
         os.close(directory)
 
 
-def settle(target: Path, folder: Path | None = None) -> None:
+def sync_name(target: Path, folder: Path | None = None) -> None:
     """Have the name that a whole and flushed file has just got, in its folder or `folder`, on the disk.
 
     Raises:
@@ -299,7 +301,9 @@ def settle(target: Path, folder: Path | None = None) -> None:
         sync_directory(folder or target.parent)
     except OSError as exc:
         found = f"is there and complete, but may not survive a power cut ({exc.strerror or exc})"
-        raise SlideWriteError(f"{found}; look at the disk, then verify it again", named(target)) from exc
+        raise SlideWriteError(
+            f"{found}; look at the disk, then verify it again", displayed_path(target)
+        ) from exc
 
 
 @contextmanager
@@ -313,11 +317,11 @@ def completed_file(
 
     Raises:
         TargetExistsError: the target is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: an OSError inside, or another run is writing it; or as `settle`.
+        SlideWriteError: an OSError inside, or another run is writing it; or as `sync_name`.
     """
-    with _told_of(target), opened_folder(target.parent, root) as folder:
+    with _naming_errors(target), opened_folder(target.parent, root) as folder:
         partial = folder.held / partial_path(target).name
-        folder.forget_twin(partial.name, target.name)
+        folder.remove_second_name(partial.name, target.name)
         with open_locked(partial) as file:
             try:
                 yield file
@@ -329,7 +333,7 @@ def completed_file(
                 discard(file, partial)
                 raise
         if is_lasting:
-            settle(target, folder.held)
+            sync_name(target, folder.held)
 
 
 def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overwrite: bool) -> None:
@@ -345,7 +349,7 @@ def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overw
         folder.move(partial.name, folder, target.name, overwrite)
     except FileExistsError as exc:
         found = "exists already, since a moment ago; choose another name or --overwrite"
-        raise TargetExistsError(found, named(target)) from exc
+        raise TargetExistsError(found, displayed_path(target)) from exc
 
 
 def check_ours(file: BinaryIO, partial: Path) -> None:
@@ -355,7 +359,7 @@ def check_ours(file: BinaryIO, partial: Path) -> None:
         TargetBusyError: there is something else of that name.
     """
     if not is_ours(file, partial):
-        raise TargetBusyError("another run is writing it; wait for that one", named(partial))
+        raise TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
 
 
 def discard(file: BinaryIO, partial: Path) -> None:
@@ -366,14 +370,14 @@ def discard(file: BinaryIO, partial: Path) -> None:
 
 
 @contextmanager
-def _told_of(target: Path) -> Iterator[None]:
+def _naming_errors(target: Path) -> Iterator[None]:
     """What the file system refuses inside, as an error that names the target."""
     try:
         yield
     except WsicompError:
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(target)) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", displayed_path(target)) from exc
 
 
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:

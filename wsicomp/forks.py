@@ -18,7 +18,7 @@ from weakref import WeakSet, ref
 Value = TypeVar("Value")
 
 
-class Guarded(Protocol):
+class Renewable(Protocol):
     """Whoever owns what a lock guards."""
 
     def renew(self) -> None:
@@ -29,7 +29,7 @@ class Guarded(Protocol):
 class ForkLock:
     """A reentrant lock for `with`, which is new in a forked process; so is then what its `owner` guards."""
 
-    def __init__(self, owner: Guarded | None = None) -> None:
+    def __init__(self, owner: Renewable | None = None) -> None:
         self._lock = RLock()
         self._owner = None if owner is None else ref(owner)
         _locks.add(self)

@@ -59,7 +59,7 @@ def workers_for(tile: Size, workers: int) -> int:
     return max(1, min(workers, budget_bytes() // max(1, tile.width * tile.height * _BYTES_A_PIXEL)))
 
 
-def check_room(place: Path, need_bytes: float, min_free_gb: float = 0.0) -> None:
+def check_free_space(place: Path, need_bytes: float, min_free_gb: float = 0.0) -> None:
     """Refuse to write what a disk has no room for, before its first byte.
 
     Raises:

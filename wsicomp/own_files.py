@@ -95,7 +95,7 @@ class Folder:
             return
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file with another name besides, a hard link")
         message = f"is {kind}, which is not ours; look at it, then move it away"
-        raise SlideWriteError(message, named(self.path / name))
+        raise SlideWriteError(message, displayed_path(self.path / name))
 
     def remove(self, name: str) -> None:
         """Take a name away, never what it leads to; none is well.
@@ -123,7 +123,7 @@ class Folder:
         elif not _renamed_alone(self.descriptor, name, there.descriptor, new):
             _linked_alone(self, name, there, new)
 
-    def forget_twin(self, name: str, target: str) -> None:
+    def remove_second_name(self, name: str, target: str) -> None:
         """Take away one of two names of one file: a process was killed between giving and taking a name."""
         one, other = self.status(name), self.status(target)
         if one is not None and other is not None and one.st_nlink == 2 and os.path.samestat(one, other):
@@ -136,7 +136,7 @@ def held_path(descriptor: int, path: Path) -> Path:
     return held if held.exists() else path
 
 
-def named(path: Path) -> Path:
+def displayed_path(path: Path) -> Path:
     """A path as people know it, also if it begins with `Folder.held`."""
     if path.parent.parent != _DESCRIPTORS:
         return path
@@ -194,7 +194,7 @@ def _entered(above: Folder, name: str, make: bool) -> int:
             raise
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file")
         message = f"a folder on the way is {kind}, and nothing goes through it; look, then move it away"
-        raise SlideWriteError(message, named(above.path / name)) from exc
+        raise SlideWriteError(message, displayed_path(above.path / name)) from exc
 
 
 def open_own(path: Path, flags: int, root: Path | None = None) -> int:

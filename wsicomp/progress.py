@@ -64,7 +64,7 @@ def progress_raises_through(function: Callable[Params, Result]) -> Callable[Para
     return wrapped
 
 
-def untold(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """The progress of what is part of something longer: nobody is told."""
 
 

@@ -42,16 +42,16 @@ class Fidelity:
     color_shift: float
 
 
-def fidelity(first: Pixels, second: Pixels, shown: Size | None = None) -> Fidelity:
+def fidelity(first: Pixels, second: Pixels, visible: Size | None = None) -> Fidelity:
     """All that a guard goes by, of two pictures of (rows, columns, 3) uint8, 11 px or more a side.
 
-    `shown` is the part from the upper left corner that counts: the rest lies beyond a level's edge. SSIM is
+    `visible` is the part from the upper left corner that counts: the rest lies beyond a level's edge. SSIM is
     over 11 px a side at least.
 
     Raises:
         ValueError: the shapes differ, or a side is under 11 px.
     """
-    rows, columns = first.shape[:2] if shown is None else shown.shape
+    rows, columns = first.shape[:2] if visible is None else visible.shape
     inside = np.s_[:rows, :columns]
     window = np.s_[: max(rows, LEAST_SIDE_PX), : max(columns, LEAST_SIDE_PX)]
     return Fidelity(

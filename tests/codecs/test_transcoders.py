@@ -11,7 +11,14 @@ from PIL import Image
 
 from tests.codecs.test_contract import drawn
 from wsicomp.codecs import plain
-from wsicomp.codecs.jpeg_stream import DHT, DQT, only, segments, standard_huffman_tables, without
+from wsicomp.codecs.jpeg_stream import (
+    DHT,
+    DQT,
+    only_segments,
+    segments,
+    standard_huffman_tables,
+    without_segments,
+)
 from wsicomp.codecs.registry import create_transcoder, decode_tile
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
@@ -35,9 +42,9 @@ def abbreviated(markers=(DQT, DHT), photometric=YCBCR):
     color = {"colorspace": "rgb", "outcolorspace": "rgb"} if photometric == RGB else {}
     subsampling = "444" if photometric == RGB else "420"
     data = stream(subsampling, **color)
-    tables = b"\xff\xd8" + only(data, markers) + b"\xff\xd9"
+    tables = b"\xff\xd8" + only_segments(data, markers) + b"\xff\xd9"
     encoding = TileEncoding(JPEG, photometric, SUBSAMPLINGS[subsampling], jpeg_tables=tables)
-    return EncodedTile(without(data, (*markers, 0xE0, 0xEE)), encoding, SIZE)
+    return EncodedTile(without_segments(data, (*markers, 0xE0, 0xEE)), encoding, SIZE)
 
 
 def pillow(**options):
@@ -49,15 +56,15 @@ def pillow(**options):
 def without_huffman_tables():
     """As libtiff writes all tiles but the first: it relies on a decoder that keeps or knows the tables."""
     tile = abbreviated()
-    tables = b"\xff\xd8" + only(tile.encoding.jpeg_tables, (DQT,)) + b"\xff\xd9"
+    tables = b"\xff\xd8" + only_segments(tile.encoding.jpeg_tables, (DQT,)) + b"\xff\xd9"
     return EncodedTile(tile.data, TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=tables), SIZE)
 
 
 def with_standard_tables_first():
     """The standard's tables at the very place where those that are missing would be put."""
     data = stream(optimize=False)
-    bare = without(data, (DHT, DQT, 0xE0))
-    tables = b"\xff\xd8" + only(data, (DQT,)) + b"\xff\xd9"
+    bare = without_segments(data, (DHT, DQT, 0xE0))
+    tables = b"\xff\xd8" + only_segments(data, (DQT,)) + b"\xff\xd9"
     encoding = TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=tables)
     return EncodedTile(bare[:2] + standard_huffman_tables() + bare[2:], encoding, SIZE)
 
@@ -85,7 +92,7 @@ def test_a_jpeg_tile_comes_back_byte_for_byte(name):
     assert data is not None
     assert len(data) < len(tile.data)
     packed = EncodedTile(data, road.encoding(tile.encoding), SIZE)
-    assert road.unpack(packed, road.shown(tile.encoding)) == tile
+    assert road.unpack(packed, road.unpacked_encoding(tile.encoding)) == tile
 
 
 @pytest.mark.parametrize("name", TILES)
@@ -98,7 +105,7 @@ def test_a_jpeg_tile_with_optimised_entropy_coding_decodes_to_the_same_pixels(na
         assert name in ("progressive", "optimised")
         return
     assert len(data) < len(tile.data)
-    back = road.unpack(EncodedTile(data, stored, SIZE), road.shown(tile.encoding))
+    back = road.unpack(EncodedTile(data, stored, SIZE), road.unpacked_encoding(tile.encoding))
     assert (decode_tile(back) == decode_tile(tile)).all()
 
 
@@ -140,7 +147,7 @@ def test_what_a_road_cannot_take_is_kept_or_comes_back_as_it_was(road, name):
         assert transcoder.keep(tile).endswith(tile.data[2:])
     else:
         packed = EncodedTile(data, transcoder.encoding(tile.encoding), SIZE)
-        back = transcoder.unpack(packed, transcoder.shown(tile.encoding))
+        back = transcoder.unpack(packed, transcoder.unpacked_encoding(tile.encoding))
         assert back == tile if road == "jpegxl" else (decode_tile(back) == decode_tile(tile)).all()
 
 
@@ -158,7 +165,7 @@ def test_plain_samples_come_back_in_their_pixels_or_in_their_bytes(encoding, exa
     road = create_transcoder("jpegxl", exact)
     data = road.transcode(tile)
     assert data is not None
-    back = road.unpack(EncodedTile(data, road.encoding(encoding), SIZE), road.shown(encoding))
+    back = road.unpack(EncodedTile(data, road.encoding(encoding), SIZE), road.unpacked_encoding(encoding))
     assert (decode_tile(back) == drawn(SIZE)).all()
     assert not exact or back == tile
 

@@ -162,8 +162,8 @@ class Encoded(NamedTuple):
 class MeasuredCodec(Protocol):
     """A guarded codec that decodes each tile as it makes it, for its library may miss what it was asked."""
 
-    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
-        """The tile as `TileCodec.encode` gives it, and how true it is; `shown` as for `encode_tiles`.
+    def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
+        """The tile as `TileCodec.encode` gives it, and how true it is; `visible` as for `encode_tiles`.
 
         Raises:
             ValueError: as `TileCodec.encode`.
@@ -179,9 +179,9 @@ class ModelCodec(Protocol):
         self,
         tiles: Sequence[Pixels],
         sources: Sequence[EncodedTile | None] = (),
-        shown: Sequence[Size] = (),
+        visible: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """The tiles, each as `TileCodec.encode` would give it; `shown` as for `encode_tiles`.
+        """The tiles, each as `TileCodec.encode` would give it; `visible` as for `encode_tiles`.
 
         `sources` are the same tiles as their slide stores them, where they were not changed since.
 
@@ -217,7 +217,7 @@ class TileTranscoder(Protocol):
         """How a level of such tiles is stored, blank ones too; None if the road takes none of them."""
         ...
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
         """How the tiles of such a level come back out of `unpack`."""
         ...
 
@@ -233,8 +233,8 @@ class TileTranscoder(Protocol):
         """Whether `keep` makes these bytes of a tile, or has made them in an earlier version."""
         ...
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
-        """What was packed, stored as `shown` says.
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
+        """What was packed, stored as `visible` says.
 
         Raises:
             ValueError, RuntimeError: the bytes are not a packed tile.

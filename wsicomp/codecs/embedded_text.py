@@ -33,12 +33,12 @@ def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], co
 
     if len(coded) <= _LEAST_TAIL or not same(_LEAST_TAIL):
         return
-    spare = most(same, _LEAST_TAIL, len(coded))
+    spare = largest_count(same, _LEAST_TAIL, len(coded))
     if _WORDS.search(coded[len(coded) - spare :]):
         raise ValueError("bytes behind what is coded")
 
 
-def shows_as(
+def decodes_alike(
     decode: Callable[[EncodedTile], Pixels], tile: EncodedTile, data: bytes
 ) -> Callable[[bytes], bool]:
     """Return a function that says whether other data shows what this does as the tile's."""
@@ -53,7 +53,7 @@ def shows_as(
     return shows
 
 
-def most(holds: Callable[[int], bool], least: int, too_many: int) -> int:
+def largest_count(holds: Callable[[int], bool], least: int, too_many: int) -> int:
     """Return the largest number that holds, between `least`, which does, and `too_many`, which does not."""
     while too_many - least > 1:
         middle = (least + too_many) // 2

@@ -26,12 +26,12 @@ from wsicomp.codecs.jpeg_stream import (
     encode_uniform,
     has_huffman_tables,
     has_unknown_transform,
-    only,
+    only_segments,
     segments,
     standard_huffman_tables,
     tables_behind_frame,
     with_plain_colors,
-    without,
+    without_segments,
 )
 from wsicomp.codecs.jpeg_text import bare_jpeg
 from wsicomp.codecs.pixels import PartlyDecodedError, rgb
@@ -177,7 +177,7 @@ class Codec:
     @fork_safe_property
     def encoding(self) -> TileEncoding:
         """Abbreviated streams whose quantisation tables stand in JPEGTables."""
-        tables = only(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
+        tables = only_segments(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
         return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + tables + _EOI)
 
     def config(self) -> Mapping[str, int | float | bool]:
@@ -186,7 +186,7 @@ class Codec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """The tile as an abbreviated stream; it decodes with `encoding`."""
-        return tables_behind_frame(without(self._encode_whole(rgb(pixels)), (APP0, DQT)))
+        return tables_behind_frame(without_segments(self._encode_whole(rgb(pixels)), (APP0, DQT)))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))
@@ -207,10 +207,10 @@ class Transcoder:
         """The source's, without shared Huffman tables."""
         if source.compression != JPEG:
             return None
-        tables = only(source.jpeg_tables, (DQT,)) if source.jpeg_tables else b""
+        tables = only_segments(source.jpeg_tables, (DQT,)) if source.jpeg_tables else b""
         return replace(source, jpeg_tables=_SOI + tables + _EOI if tables else None)
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
         """As it is stored: any reader of JPEG reads it."""
         stored = self.encoding(source)
         assert stored is not None, "asked for JPEG alone"
@@ -224,9 +224,9 @@ class Transcoder:
             whole = optimize(decodable_stream(tile.data, tile.encoding))
             # libjpeg writes one DQT segment in the place of several.
             if all(marker != DQT for marker, _, _ in segments(tile.data)):
-                whole = without(whole, (DQT,))
+                whole = without_segments(whole, (DQT,))
             data = tables_behind_frame(with_plain_colors(whole, tile.encoding.photometric))
-            back = EncodedTile(data, self.shown(tile.encoding), tile.size)
+            back = EncodedTile(data, self.unpacked_encoding(tile.encoding), tile.size)
             if len(data) >= len(tile.data) or not np.array_equal(_decode_strictly(back), before):
                 return None
         except (ValueError, RuntimeError, OSError, LookupError):
@@ -251,11 +251,11 @@ class Transcoder:
             return False
 
     def _with_tables(self, tile: EncodedTile) -> bytes:
-        tables = only(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
+        tables = only_segments(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
         if not has_huffman_tables(tile.data, tile.encoding):
             tables = standard_huffman_tables()
         return _SOI + tables + tile.data[2:] if tables else tile.data
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
         """The optimised tile: there is nothing to unpack."""
-        return replace(packed, encoding=shown)
+        return replace(packed, encoding=encoding)

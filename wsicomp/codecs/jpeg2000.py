@@ -107,7 +107,7 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
     """A lossless codestream of one colour; a few hundred bytes."""
     samples = _as_ycbcr(color) if encoding.compression == APERIO_JPEG2000_YCBCR else color
     pixels = np.full((*size.shape, 3), samples, np.uint8)
-    return lossless(pixels, mct=False)
+    return encode_lossless(pixels, mct=False)
 
 
 def _as_ycbcr(color: tuple[int, int, int]) -> Pixels:
@@ -123,7 +123,7 @@ def true_compression(data: bytes, compression: int) -> int:
     """The compression that says of a tile what it holds: RGB where a transform mixed its components.
 
     Aperio's 33003 means YCbCr. Bio-Formats writes RGB under it, which OpenSlide converts once too often;
-    the same codestream as 33005 is shown right.
+    the same codestream as 33005 is visible right.
 
     Raises:
         ValueError: the bytes are not a JPEG 2000 codestream.
@@ -187,9 +187,9 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
     """Return the pixels without loss, but for rounding where the encoding holds YCbCr."""
     if encoding.compression == APERIO_JPEG2000_RGB:
-        return lossless(pixels, mct=True)
+        return encode_lossless(pixels, mct=True)
     mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-    return lossless(np.ascontiguousarray(mixed), mct=False)
+    return encode_lossless(np.ascontiguousarray(mixed), mct=False)
 
 
 CODECS = (
@@ -240,23 +240,23 @@ class Codec:
         """The tile as a bare codestream."""
         return self.encode_measured(pixels).data
 
-    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
+    def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
         """The tile and how true it is; no figures of one that is too small to have an SSIM."""
         pixels = rgb(pixels)
         if self.rate is not None:
             data = _to_rate(pixels, self.rate)
-            return Encoded(data, _measured(pixels, _read_back(data), shown))
+            return Encoded(data, _measured(pixels, _read_back(data), visible))
         for raised_db in _RAISED_DB:
             data = _to_psnr(pixels, self.psnr + raised_db)
             back = _read_back(data)
-            if self._passes(pixels, back, shown):
+            if self._passes(pixels, back, visible):
                 resort = Resort.REFINED if raised_db else Resort.NONE
-                return Encoded(data, _measured(pixels, back, shown), resort)
-        data = lossless(pixels, mct=True)
-        return Encoded(data, _measured(pixels, _read_back(data), shown), Resort.REFINED)
+                return Encoded(data, _measured(pixels, back, visible), resort)
+        data = encode_lossless(pixels, mct=True)
+        return Encoded(data, _measured(pixels, _read_back(data), visible), Resort.REFINED)
 
-    def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
-        inside = np.s_[:] if shown is None else np.s_[: shown.height, : shown.width]
+    def _passes(self, pixels: Pixels, back: Pixels, visible: Size | None) -> bool:
+        inside = np.s_[:] if visible is None else np.s_[: visible.height, : visible.width]
         allowed = max(_LEAST_ALLOWED_SHIFT, 255 / 10 ** (self.psnr / 20))
         if psnr(pixels[inside], back[inside]) < self.psnr:
             return False
@@ -275,7 +275,7 @@ def _to_rate(pixels: Pixels, rate: float) -> bytes:
     return stream.getvalue()
 
 
-def lossless(pixels: Pixels, mct: bool) -> bytes:
+def encode_lossless(pixels: Pixels, mct: bool) -> bytes:
     """A codestream that gives the samples back; `mct` mixes the components first."""
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=mct))
 
@@ -284,5 +284,5 @@ def _read_back(data: bytes) -> Pixels:
     return np.asarray(imagecodecs.jpeg2k_decode(data), np.uint8)
 
 
-def _measured(pixels: Pixels, back: Pixels, shown: Size | None) -> Fidelity | None:
-    return fidelity(pixels, back, shown) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None
+def _measured(pixels: Pixels, back: Pixels, visible: Size | None) -> Fidelity | None:
+    return fidelity(pixels, back, visible) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from wsicomp.codecs.embedded_text import refuse_words, shows_as
+from wsicomp.codecs.embedded_text import decodes_alike, refuse_words
 from wsicomp.codecs.jpeg2000_header import check_main_header
 from wsicomp.slide import EncodedTile, Pixels
 
@@ -53,7 +53,7 @@ def bare_jpeg2000(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) ->
         return b"".join([head, *(part.written() for part in made), b"\xff\xd9"])
 
     data = written(0, 0)
-    shows = shows_as(decode, tile, data)
+    shows = decodes_alike(decode, tile, data)
     for number, part in enumerate(parts):
         refuse_words(shows, partial(written, number), part.coded)
     return data

@@ -99,7 +99,7 @@ def check_scans(stream: bytes, size: Size) -> None:
         raise ValueError(f"JPEG of {found} scans, expected at most {max(most, _USUAL_SCANS)}")
 
 
-def without(stream: bytes, unwanted: Collection[int]) -> bytes:
+def without_segments(stream: bytes, unwanted: Collection[int]) -> bytes:
     """The stream without the header segments of these markers.
 
     Raises:
@@ -130,7 +130,7 @@ def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
         # A JFIF segment, as the head has one, wins over all others; the tile's own could be of no version.
         body += 2 + int.from_bytes(data[4:6], "big") if data[2:4] == b"\xff\xe0" else 0
     elif any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
-        data = without(data, COLOR_MARKERS)
+        data = without_segments(data, COLOR_MARKERS)
     return head + (b"" if has_tables else standard_huffman_tables()) + data[body:]
 
 
@@ -263,7 +263,7 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
     Raises:
         ValueError: the bytes are not a JPEG header of three components.
     """
-    changed = bytearray(without(stream, COLOR_MARKERS))
+    changed = bytearray(without_segments(stream, COLOR_MARKERS))
     numbers: dict[int, int] = {}
     at = 2
     while (found := MARKER.search(changed, at)) and found[0][1] != _EOI:
@@ -298,10 +298,10 @@ def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
 def standard_huffman_tables() -> bytes:
     """The four tables of ITU-T T.81 annex K.3 as DHT segments: what a decoder assumes where none are."""
     stream = bytes(imagecodecs.jpeg8_encode(np.zeros((16, 16, 3), np.uint8), optimize=False))
-    return only(stream, (DHT,))
+    return only_segments(stream, (DHT,))
 
 
-def only(stream: bytes, wanted: Collection[int]) -> bytes:
+def only_segments(stream: bytes, wanted: Collection[int]) -> bytes:
     """The header segments of these markers, joined.
 
     Raises:

@@ -201,7 +201,7 @@ class Transcoder:
         """JPEG XL, for JPEG tiles and those of plain samples."""
         return _STORED if source.compression == JPEG or source.compression in plain.COMPRESSIONS else None
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
         """As in the source."""
         return source
 
@@ -234,9 +234,9 @@ class Transcoder:
         """Whether these are the source's bytes."""
         return data == tile.data
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
         """The source's tile; of plain samples the pixels, packed anew."""
-        if shown.compression != JPEG:
-            return EncodedTile(plain.encode(shown, decode(packed)), shown, packed.size)
+        if encoding.compression != JPEG:
+            return EncodedTile(plain.encode(encoding, decode(packed)), encoding, packed.size)
         whole = rebuilt_jpeg(packed)
-        return EncodedTile(tile_of_whole_stream(whole, shown), shown, packed.size)
+        return EncodedTile(tile_of_whole_stream(whole, encoding), encoding, packed.size)

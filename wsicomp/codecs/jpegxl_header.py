@@ -114,7 +114,7 @@ def read_picture(stream: bytes) -> Picture:
     return picture
 
 
-def shortened(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
+def with_shorter_section(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
     """The picture alone, one of its sections `count` bytes shorter at its end."""
     lengths = [*picture.lengths]
     lengths[section] -= count

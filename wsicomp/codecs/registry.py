@@ -196,19 +196,19 @@ def encode_tiles(
     codec: TileCodec,
     tiles: Sequence[Pixels],
     sources: Sequence[EncodedTile | None] = (),
-    shown: Sequence[Size] = (),
+    visible: Sequence[Size] = (),
 ) -> list[Encoded]:
     """Encode many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
 
-    `shown` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
+    `visible` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
 
     Raises:
         ValueError: as `TileCodec.encode`.
     """
     if isinstance(codec, ModelCodec):
-        return codec.encode_batch(tiles, sources, shown)
+        return codec.encode_batch(tiles, sources, visible)
     if isinstance(codec, MeasuredCodec):
-        parts: Sequence[Size | None] = shown or [None] * len(tiles)
+        parts: Sequence[Size | None] = visible or [None] * len(tiles)
         return [codec.encode_measured(tile, part) for tile, part in zip(tiles, parts, strict=True)]
     return [Encoded(codec.encode(tile)) for tile in tiles]
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from wsicomp.codecs.embedded_text import refuse_words, shows_as
+from wsicomp.codecs.embedded_text import decodes_alike, refuse_words
 from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
 from wsicomp.slide import EncodedTile, Pixels
 
@@ -28,7 +28,7 @@ def bare_webp(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) -> byt
             if len(coded) < length:
                 break
             made = _webp(kind, coded)
-            shows = shows_as(decode, tile, made)
+            shows = decodes_alike(decode, tile, made)
             refuse_words(shows, partial(_shorter_webp, kind, coded), coded)
             if kind == b"VP8 ":
                 refuse_words(shows, partial(_shorter_first, coded), first_partition(coded))

@@ -11,14 +11,14 @@ from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.identity import file_sha256, identify
-from wsicomp.progress import StageProgress, untold
+from wsicomp.progress import StageProgress, no_progress
 from wsicomp.slide import Slide
 from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 from wsicomp.version import SOFTWARE
 
 
 def expected_digest(
-    slide: Slide, config: ConversionConfig, progress: StageProgress = untold
+    slide: Slide, config: ConversionConfig, progress: StageProgress = no_progress
 ) -> tuple[str, str]:
     """The digest that a conversion's plan would have, and the source's SHA-256, before a pixel is read.
 

@@ -31,7 +31,7 @@ from wsicomp.slide import (
     Slide,
     SlideInfo,
 )
-from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
+from wsicomp.tissue.glass import GlassColor, TileClasses, TileKind
 from wsicomp.tissue.scale import plausible_mpp
 from wsicomp.version import SOFTWARE
 
@@ -51,7 +51,7 @@ _SMALLEST_LEVEL_PX = 1024
 class Glass:
     """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
 
-    survey: GlassSurvey
+    survey: TileClasses
     color: GlassColor
     notes: tuple[str, ...] = ()
 

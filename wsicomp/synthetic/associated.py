@@ -17,14 +17,14 @@ MACRO_SIZE = Size(1280, 431)
 INK = (60, 55, 70)
 
 
-def description(slide: SyntheticSlide, form: SyntheticFormat) -> str:
+def largest_level_description(slide: SyntheticSlide, form: SyntheticFormat) -> str:
     """The ImageDescription of level 0 of an svs."""
     whole = f"{slide.size.width}x{slide.size.height}"
     first = f"{whole} [0,0 {whole}] {_tiles(form)} {_coding(form)}"
     return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
 
 
-def level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size) -> str:
+def reduced_level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size) -> str:
     """The ImageDescription of a reduced level of an svs."""
     whole = f"{slide.size.width}x{slide.size.height}"
     reduced = f"{level.width}x{level.height}"
@@ -38,7 +38,7 @@ def thumbnail_description(slide: SyntheticSlide, form: SyntheticFormat, small: S
     return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
 
 
-def associated_description(name: str, size: Size) -> str:
+def associated_image_description(name: str, size: Size) -> str:
     """The ImageDescription of a label or macro."""
     return f"{LIBRARY}\r\n{name} {size.width}x{size.height}"
 

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from wsicomp.synthetic.layout import FIELDS, Ground, drawn_fields, value_at
 from wsicomp.synthetic.noise import Floats
-from wsicomp.synthetic.shapes import Fragment, Points, Shape, blob, curve, ribbon, rotation, touched_cells
+from wsicomp.synthetic.shapes import (
+    Fragment,
+    Points,
+    Shape,
+    blob,
+    ribbon,
+    rotation,
+    smooth_curve,
+    touched_cells,
+)
 from wsicomp.synthetic.texture import Stain, drawn_stain
 
 BLOCK = 256
@@ -24,7 +33,7 @@ INKS = ((0.22, 0.34, 0.70), (0.18, 0.50, 0.36), (0.20, 0.20, 0.23))
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SceneOptions:
     """What the user of a scene asks for beyond the ground."""
 
     seed: int
@@ -51,16 +60,16 @@ class Scene:
     artefact_cells: NDArray[np.bool_]
 
 
-def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
+def drawn_scene(ground: Ground, options: SceneOptions) -> Scene:
     """The scene that a seed leads to; each part has its own random numbers, so that none shifts another."""
-    fields = drawn_fields(ground, np.random.default_rng([wanted.seed, 1]))
-    pen = _pen(ground, np.random.default_rng([wanted.seed, 6]), fields["section"]) if wanted.pen else None
-    fragments = _fragments(ground, wanted, fields["section"], pen)
-    artefacts = _artefacts(ground, wanted, pen)
+    fields = drawn_fields(ground, np.random.default_rng([options.seed, 1]))
+    pen = _pen(ground, np.random.default_rng([options.seed, 6]), fields["section"]) if options.pen else None
+    fragments = _fragments(ground, options, fields["section"], pen)
+    artefacts = _artefacts(ground, options, pen)
     cells = (-(-ground.size.height // BLOCK), -(-ground.size.width // BLOCK))
     return Scene(
         ground=ground,
-        stain=drawn_stain(np.random.default_rng([wanted.seed, 2])),
+        stain=drawn_stain(np.random.default_rng([options.seed, 2])),
         fields=np.stack([fields[name] for name in FIELDS]),
         fragments=fragments,
         artefacts=artefacts,
@@ -100,17 +109,17 @@ class _Room:
 
 
 def _fragments(
-    ground: Ground, wanted: Wanted, section: Floats, pen: Shape | None
+    ground: Ground, options: SceneOptions, section: Floats, pen: Shape | None
 ) -> tuple[tuple[Fragment, Shape], ...]:
-    """As many fragments as wanted, or as find room, apart from sections, pen and each other."""
-    rng = np.random.default_rng([wanted.seed, 3])
+    """As many fragments as options, or as find room, apart from sections, pen and each other."""
+    rng = np.random.default_rng([options.seed, 3])
     largest = min(LARGEST_FRAGMENT_UM, 0.3 * ground.shorter_um)
     smallest = min(SMALLEST_FRAGMENT_UM, largest)
     room = _Room(ground, section, pen)
     placed: list[tuple[Fragment, Shape]] = []
     if largest < 3 * ground.mpp:
         return ()
-    for number in range(wanted.fragments):
+    for number in range(options.fragments):
         diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
         spot = room.spot(rng, diameter, on_border=number % 3 == 0)
         points = blob(rng, diameter / ground.mpp, rng.uniform(0.12, 0.3), rng.uniform(1.0, 2.2))
@@ -120,13 +129,13 @@ def _fragments(
     return tuple(placed)
 
 
-def _artefacts(ground: Ground, wanted: Wanted, pen: Shape | None) -> tuple[Shape, ...]:
+def _artefacts(ground: Ground, options: SceneOptions, pen: Shape | None) -> tuple[Shape, ...]:
     """All that lies on the glass without being tissue, from the lowest to the topmost."""
     shapes: list[Shape] = []
-    if wanted.dust:
-        shapes += _dust(ground, np.random.default_rng([wanted.seed, 4]))
-    if wanted.coverslip:
-        shapes += _coverslip(ground, np.random.default_rng([wanted.seed, 5]))
+    if options.dust:
+        shapes += _dust(ground, np.random.default_rng([options.seed, 4]))
+    if options.coverslip:
+        shapes += _coverslip(ground, np.random.default_rng([options.seed, 5]))
     return (*shapes, pen) if pen is not None else tuple(shapes)
 
 
@@ -155,7 +164,7 @@ def _hair(ground: Ground, rng: np.random.Generator) -> Shape:
     length = min(rng.uniform(500, 1800), 0.4 * ground.shorter_um) / ground.mpp
     steps = rng.normal((1.0, 0.0), 0.5, (6, 2))
     knots = np.cumsum(steps @ rotation(rng.uniform(0, 2 * np.pi)).T, axis=0) * (length / 6)
-    path = curve(knots + _anywhere(ground, rng), 120)
+    path = smooth_curve(knots + _anywhere(ground, rng), 120)
     widths = np.full(120, rng.uniform(4, 9) / ground.mpp)
     return Shape(ribbon(path, widths), (0.45, 0.42, 0.40), blur=1.2 / ground.mpp)
 
@@ -186,7 +195,7 @@ def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
     worth = np.array(lengths) * (1 - np.array(crossed)) ** 4
     best = int(np.argmax(worth))
     path = strokes[best]
-    swell = curve(rng.normal(1, 0.10, (14, 1)), len(path))[:, 0]
+    swell = smooth_curve(rng.normal(1, 0.10, (14, 1)), len(path))[:, 0]
     # Round ends, as a felt tip leaves them.
     apart = np.linspace(0, lengths[best], len(path)) / (width / 2)
     near = np.clip(np.minimum(apart, apart[::-1]) + 0.05, 0, 1)
@@ -202,4 +211,4 @@ def _stroke(ground: Ground, rng: np.random.Generator, width: float) -> Points:
     steps = np.stack([np.cos(bend), np.sin(bend)], axis=1) * (rng.uniform(0.25, 0.5) * longer / 6)
     knots = np.cumsum(steps, axis=0) + _anywhere(ground, rng)
     far = np.array([ground.size.width - width, ground.size.height - width])
-    return curve(np.clip(knots, min(width, *far), np.maximum(far, 0)), 160)
+    return smooth_curve(np.clip(knots, min(width, *far), np.maximum(far, 0)), 160)

@@ -115,7 +115,7 @@ def rotation(angle: float) -> Points:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def curve(knots: Points, count: int) -> Points:
+def smooth_curve(knots: Points, count: int) -> Points:
     """`count` points on a smooth line led by the knots (n, 2)."""
     positions = np.linspace(0, len(knots) - 1, count)
     led: Points = spline_matrix(positions, len(knots)).astype(np.float64) @ knots

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wsicomp.geometry import Region, Size
 from wsicomp.synthetic.block import Painter
 from wsicomp.synthetic.layout import Ground
-from wsicomp.synthetic.scene import BLOCK, Wanted, drawn_scene
+from wsicomp.synthetic.scene import BLOCK, SceneOptions, drawn_scene
 from wsicomp.synthetic.shapes import Fragment
 
 
@@ -79,7 +79,7 @@ class SyntheticSlide:
 def painter_of(slide: SyntheticSlide) -> Painter:
     """What draws a slide, kept for the slides used last: its textures take a second to make."""
     ground = Ground(slide.size, slide.mpp, slide.sections, slide.tissue_fraction)
-    wanted = Wanted(slide.seed, slide.fragments, slide.pen, slide.dust, slide.coverslip)
+    wanted = SceneOptions(slide.seed, slide.fragments, slide.pen, slide.dust, slide.coverslip)
     return Painter(drawn_scene(ground, wanted))
 
 

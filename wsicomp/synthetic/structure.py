@@ -40,7 +40,7 @@ class Densities:
 
 @dataclass(frozen=True)
 class Nuclei:
-    """How the nuclei of a kind look: lengths in um, angles in degrees, stain in optical density."""
+    """How the nuclei of a kind appearance: lengths in um, angles in degrees, stain in optical density."""
 
     spacing: float
     long_axis: tuple[float, float]
@@ -179,10 +179,10 @@ def _doubled(half: Floats, factor: float) -> Floats:
     return np.asarray(cv2.resize(scaled, (PERIOD, PERIOD), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:
+def _nuclei(rng: np.random.Generator, mpp: float, appearance: Nuclei) -> Floats:
     """Optical density of nuclei on a jittered grid: darker rims, chromatin clumps, soft edges."""
     plane = np.zeros((PERIOD, PERIOD), np.uint8)
-    for nucleus in _placed(rng, mpp, look):
+    for nucleus in _placed(rng, mpp, appearance):
         _draw_nucleus(plane, nucleus)
     soft = cv2.GaussianBlur(plane, (0, 0), 0.35 / mpp + 0.2)
     density = np.asarray(soft, dtype=np.float32) / np.float32(DENSITY_STEPS)
@@ -190,19 +190,19 @@ def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:
     return np.asarray(density * np.clip(chromatin, 0.4, 1.6), dtype=np.float32)
 
 
-def _placed(rng: np.random.Generator, mpp: float, look: Nuclei) -> NDArray[np.float64]:
+def _placed(rng: np.random.Generator, mpp: float, appearance: Nuclei) -> NDArray[np.float64]:
     """Rows of (x, y, long radius, short radius, degrees, stain) in pixels, wrapped over the borders."""
-    count = max(2, round(PERIOD * mpp / look.spacing))
+    count = max(2, round(PERIOD * mpp / appearance.spacing))
     pitch = PERIOD / count
     row, column = (each.ravel() for each in np.mgrid[0:count, 0:count])
     total = row.size
     x = (column + 0.5 * (row % 2) + rng.uniform(0.1, 0.9, total)) * pitch % PERIOD
     y = (row + rng.uniform(0.1, 0.9, total)) * pitch
-    radius = rng.uniform(*look.long_axis, total) / 2 / mpp
-    short = radius * rng.uniform(*look.roundness, total)
-    degrees = rng.uniform(-look.tilt, look.tilt, total)
-    table = np.stack([x, y, radius, short, degrees, rng.uniform(*look.stain, total)], axis=1)
-    table = table[rng.uniform(size=total) < look.kept]
+    radius = rng.uniform(*appearance.long_axis, total) / 2 / mpp
+    short = radius * rng.uniform(*appearance.roundness, total)
+    degrees = rng.uniform(-appearance.tilt, appearance.tilt, total)
+    table = np.stack([x, y, radius, short, degrees, rng.uniform(*appearance.stain, total)], axis=1)
+    table = table[rng.uniform(size=total) < appearance.kept]
     return _wrapped(table, float(radius.max()) + 2)
 
 

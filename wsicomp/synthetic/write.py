@@ -96,7 +96,7 @@ def _write_level(writer: tifffile.TiffWriter, level: _Level, advance: Advance) -
             subfiletype=1 if form.container == "tiff" and level.downsample > 1 else 0,
             **_jpeg_options(form),
             **_resolution(level),
-            **_words(_description(level)),
+            **_metadata(_description(level)),
         )
 
 
@@ -120,7 +120,7 @@ def _resolution(level: _Level) -> dict[str, Any]:
     return {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
 
 
-def _words(description: str | None) -> dict[str, Any]:
+def _metadata(description: str | None) -> dict[str, Any]:
     """The description, and neither tifffile's own metadata nor its name."""
     return {"description": description, "metadata": None, "software": False}
 
@@ -129,8 +129,8 @@ def _description(level: _Level) -> str | None:
     if level.form.container == "tiff":
         return None
     if level.downsample == 1:
-        return associated.description(level.slide, level.form)
-    return associated.level_description(level.slide, level.form, level.size)
+        return associated.largest_level_description(level.slide, level.form)
+    return associated.reduced_level_description(level.slide, level.form, level.size)
 
 
 def _write_thumbnail(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
@@ -151,10 +151,10 @@ def _write_label_and_macro(writer: tifffile.TiffWriter, slide: SyntheticSlide, f
             predictor=2,
             rowsperstrip=picture.shape[0],
             subfiletype=LABEL_SUBFILE,
-            **_words(associated.associated_description("label", associated.LABEL_SIZE)),
+            **_metadata(associated.associated_image_description("label", associated.LABEL_SIZE)),
         )
     if form.macro:
-        words = associated.associated_description("macro", associated.MACRO_SIZE)
+        words = associated.associated_image_description("macro", associated.MACRO_SIZE)
         _write_strips(writer, associated.macro(slide), words, MACRO_SUBFILE)
 
 
@@ -172,7 +172,7 @@ def _write_strips(
         rowsperstrip=STRIP_ROWS,
         subfiletype=subfiletype,
         **_jpeg_options(form),
-        **_words(words),
+        **_metadata(words),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass import TileKind
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.overlay import outlined, shaded, spread
+from wsicomp.tissue.overlay import outlined, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import Overview
 
 REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
@@ -28,7 +28,7 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
     `kinds` are `TileKind`s of that level, (rows, columns); `mask` has its margin. A legend stands below.
     """
     rows, columns = overview.pixels.shape[:2]
-    removed = spread(kinds == TileKind.GLASS, level, (rows, columns))
+    removed = tiles_to_pixels(kinds == TileKind.GLASS, level, (rows, columns))
     picture = shaded(overview.pixels, removed, REMOVED, _SHADE)
     x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
     picture = outlined(picture, mask.at(x, y), OUTLINE)

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from wsicomp.config import ConversionConfig
 from wsicomp.progress import StageProgress, Stages
 from wsicomp.slide import Slide
-from wsicomp.tissue.filler import find_filler, without_filler
-from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.glass import (
+    GlassColor,
+    GlassGuard,
+    TileClasses,
+    TileKind,
+    classify_tiles,
+    fit_glass_color,
+)
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.padding import find_padding, without_padding
 from wsicomp.tissue.scale import margin_in_px
 from wsicomp.tissue.segmenters.base import Segmenter
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
@@ -30,12 +37,12 @@ class Findings:
     mask: TissueMask
     color: GlassColor
     guard: GlassGuard
-    survey: GlassSurvey
+    classes: TileClasses
 
     @property
     def rescued_tiles(self) -> int:
         """Tiles of all levels that the mask called glass and the guard kept."""
-        return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.survey.kinds)
+        return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.classes.kinds)
 
 
 def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
@@ -44,16 +51,18 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
     Raises:
         MaskError, SlideReadError, WeightsError: as `prepare`.
     """
-    tissue, color, black = look(slide, config, stages)
+    tissue, color, black = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
-        survey = survey_glass(slide, mask, guard, config.run.workers, progress)
-    return Findings(tissue, mask, color, guard, survey)
+        classes = classify_tiles(slide, mask, guard, config.run.workers, progress)
+    return Findings(tissue, mask, color, guard, classes)
 
 
-def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor, TissueMask]:
+def inspect_overview(
+    slide: Slide, config: ConversionConfig, stages: Stages
+) -> tuple[TissueMask, GlassColor, TissueMask]:
     """The tissue without margin, how bare glass looks, and where the slide is filled with black.
 
     The overview for all of them ends with this call.
@@ -62,12 +71,12 @@ def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[Tissue
         _segmenter(config).check(slide)
     with stages.stage("overview") as progress:
         overview = read_overview(slide, config.run.workers, progress)
-        filler = find_filler(overview)
+        padding = find_padding(overview)
     with stages.stage("segment") as progress:
         tissue = find_tissue(slide, overview, config, progress)
         if config.tissue.mask is None:
-            tissue = without_filler(tissue, filler.black)
-    return tissue, fit_glass_color(overview, tissue, filler), filler.black
+            tissue = without_padding(tissue, padding.black)
+    return tissue, fit_glass_color(overview, tissue, padding), padding.black
 
 
 def find_tissue(

@@ -24,9 +24,9 @@ from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.limits import workers_for
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels, Slide, SlideInfo
-from wsicomp.tissue.filler import Filler
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 from wsicomp.tissue.overview import Overview
+from wsicomp.tissue.padding import Padding
 from wsicomp.tissue.scale import margin_in_px, plausible_mpp
 from wsicomp.tissue.white_balance import DARKEST_GLASS, MOST_TINT
 
@@ -100,7 +100,7 @@ _WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
 
 
 @dataclass(frozen=True)
-class GlassSurvey:
+class TileClasses:
     """For each level of the source the `TileKind` of every tile, (rows, columns) uint8.
 
     `found` is what the guard found on all levels, with its margin.
@@ -110,15 +110,18 @@ class GlassSurvey:
     found: TissueMask
 
 
-def fit_glass_color(overview: Overview, mask: TissueMask, filler: Filler | None = None) -> GlassColor:
+def fit_glass_color(overview: Overview, mask: TissueMask, padding: Padding | None = None) -> GlassColor:
     """The colour of what the mask calls glass, by a least-squares fit that outliers barely pull.
 
     White where there is none, or where it is more coloured or darker than glass can be: then it stays.
-    Filler is no glass; but if what is left does not look like glass, the white may be glass overexposed.
+    Padding is no glass; but if what is left does not look like glass, the white may be glass overexposed.
     """
     samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
     y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
-    black, white = _at(filler.black if filler else None, x, y), _at(filler.white if filler else None, x, y)
+    black, white = (
+        _at(padding.black if padding else None, x, y),
+        _at(padding.white if padding else None, x, y),
+    )
     is_glass = ~_at(mask, x, y) & ~black
     if (is_glass & ~white).sum() >= _LEAST_SHARE * is_glass.sum() > 0 and (white & is_glass).any():
         color, residual = _fitted(samples, is_glass & ~white, x, y)
@@ -323,17 +326,17 @@ class GlassGuard:
         color = self._color_over(blocks.shape[:2], level, region)
         absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
-        filler = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
+        padding = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
         black = self._filled(index, level, self.block_px(level), values, color)
         if black is not None:
-            darker, filler = darker & ~black, filler | black
-        own = ~filler if glass is None else glass & ~filler
+            darker, padding = darker & ~black, padding | black
+        own = ~padding if glass is None else glass & ~padding
         if not own.any():
             return np.asarray(darker)
         reference = _middle(values[:, own])
         lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
-        # What is lighter than the middle of a tile is its glass, unless it is filler: then most is no glass.
-        lighter &= ~_spread(filler, _RINGING_BLOCKS) if filler.any() else True
+        # What is lighter than the middle of a tile is its glass, unless it is padding: then most is no glass.
+        lighter &= ~_spread(padding, _RINGING_BLOCKS) if padding.any() else True
         if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
             # But a reflection on a line of the cover glass is lighter than all glass.
             reference = min(
@@ -351,7 +354,7 @@ class GlassGuard:
         values: NDArray[np.float32],
         color: NDArray[np.float32],
     ) -> NDArray[np.bool_] | None:
-        """Which blocks of a tile are black filler, or mixed of it and glass where one meets the other."""
+        """Which blocks of a tile are black padding, or mixed of it and glass where one meets the other."""
         if self._black is None:
             return None
         near = self._black.over_cells(level, index.column, index.row, side)
@@ -495,9 +498,9 @@ class _FindsByPlace:
         return on_glass, beside, near
 
 
-def survey_glass(
+def classify_tiles(
     slide: Slide, mask: TissueMask, guard: GlassGuard, workers: int, progress: StageProgress
-) -> GlassSurvey:
+) -> TileClasses:
     """The kind of every tile of every level, by the mask with its margin and then by the guard.
 
     A tile that cannot be decoded is kept, and says nothing of other levels. Memory: some decoded tiles for
@@ -592,7 +595,7 @@ def _protected(
     mask: TissueMask,
     finds: tuple[TissueMask, TissueMask, TissueMask],
     reach_px: float,
-) -> GlassSurvey:
+) -> TileClasses:
     """Keep, and keep whole, every tile of all levels that a find reaches into.
 
     What was found where the mask sees tissue has the mask's own margin: it saves no tile of glass, but in
@@ -606,7 +609,7 @@ def _protected(
     for level, own in zip(levels, kinds, strict=True):
         own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
         own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
-    return GlassSurvey(tuple(kinds), found)
+    return TileClasses(tuple(kinds), found)
 
 
 def _on_grid_of(grid: TissueMask, mask: TissueMask) -> NDArray[np.bool_]:

@@ -77,13 +77,13 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
         expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"
         raise MaskError(f"not a mask ({type(exc).__name__}); expected {expected}", path) from exc
     rows, columns = samples.shape
-    if not fits(Size(columns, rows), slide):
+    if not has_proportions_of(Size(columns, rows), slide):
         found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
         raise MaskError(f"{found}; export the mask of this slide", path)
     return samples
 
 
-def fits(mask: Size, slide: Size) -> bool:
+def has_proportions_of(mask: Size, slide: Size) -> bool:
     """Whether one reduction gives both sides of the mask, each rounded by less than a pixel, up or down."""
     least = max(slide.width / (mask.width + 1), slide.height / (mask.height + 1))
     most = min(slide.width / max(mask.width - 1, 1e-9), slide.height / max(mask.height - 1, 1e-9))

@@ -51,7 +51,7 @@ def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path
         Image.fromarray(pixels).save(partial, PICTURES[path.suffix.lower()], quality=90)
 
 
-def spread(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def tiles_to_pixels(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Flags of a level's tiles, (rows, columns) of its grid, over a picture of the level of that shape."""
     row, column = (
         ((np.arange(count) + 0.5) * pixels / count // tile).astype(np.intp)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wsicomp.slide import Pixels
 from wsicomp.tissue.overview import Overview
 
-Light = NDArray[np.float32]
+WhitePoint = NDArray[np.float32]
 """(3,) RGB of bare glass, 1 to 255."""
 
 GLASS_AT = 235.0
@@ -28,7 +28,7 @@ _LEAST_GLASS = 0.15
 _SAMPLES_A_SIDE = 512
 
 
-def find_light(overview: Overview) -> Light:
+def find_white_point(overview: Overview) -> WhitePoint:
     """The median colour of the brightest tenth of a slide, if that is glass: hardly tinted, and much alike.
 
     Scanners pad with pure white: beside it something grey is the glass, but beside nothing that looks like
@@ -48,14 +48,14 @@ def find_light(overview: Overview) -> Light:
     return np.full(3, max(_brightest(colors).max(), DARKEST_GLASS), np.float32)
 
 
-def _brightest(colors: Pixels) -> Light:
+def _brightest(colors: Pixels) -> WhitePoint:
     brightness = colors.sum(axis=1, dtype=np.int32)
     brightest = colors[brightness >= np.quantile(brightness, 1 - _BRIGHTEST)]
-    light: Light = np.maximum(np.median(brightest, axis=0), 1).astype(np.float32)
+    light: WhitePoint = np.maximum(np.median(brightest, axis=0), 1).astype(np.float32)
     return light
 
 
-def in_even_light(pixels: Pixels, light: Light) -> Pixels:
+def white_balanced(pixels: Pixels, light: WhitePoint) -> Pixels:
     """Pixels scaled channel by channel so that glass has `GLASS_AT`; what is brighter than 255 is 255."""
     levels = np.arange(256)[:, None] * (GLASS_AT / light)
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)

@@ -20,7 +20,7 @@ from tests.paths import ROOT
 from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Mpp, Region, Size
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.slide import Level, SlideInfo
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.tissue.overview import read_overview
@@ -38,7 +38,7 @@ def slide_of(pixels, mpp=4.0):
 
 
 def segment(slide, segmenter):
-    return segmenter.segment(slide, read_overview(slide, 2, untold), 2, untold)
+    return segmenter.segment(slide, read_overview(slide, 2, no_progress), 2, no_progress)
 
 
 def info_of(sizes, mpp, objective_power=None):
@@ -103,8 +103,8 @@ class DamagedInPart(PictureSlide):
 def test_patches_with_damaged_tiles_count_as_tissue(monkeypatch):
     monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
     pixels = np.full((512, 1800, 3), GLASS, np.uint8)
-    overview = read_overview(slide_of(pixels), 2, untold)
-    mask = RAW.segment(DamagedInPart(Path("picture.png"), pixels, 4.0), overview, 2, untold)
+    overview = read_overview(slide_of(pixels), 2, no_progress)
+    mask = RAW.segment(DamagedInPart(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
     assert not mask.pixels[:, :400].any()
     assert mask.pixels[:, 1000:].all()
     assert mask.notes == ("2 of 4 patches have damaged tiles and count as tissue",)
@@ -155,10 +155,10 @@ def test_a_network_that_says_no_numbers_is_refused(monkeypatch):
 
 def test_a_mask_too_large_to_tidy_is_refused_before_anything_is_read():
     slide = slide_of(np.full((8, 8, 3), GLASS, np.uint8), 0.25)
-    overview = read_overview(slide, 1, untold)
+    overview = read_overview(slide, 1, no_progress)
     slide._info = info_of((100_000,), 0.25)
     with pytest.raises(ConfigError, match="take a lower magnification"):
-        dataclasses.replace(RAW, magnification=40.0).segment(slide, overview, 1, untold)
+        dataclasses.replace(RAW, magnification=40.0).segment(slide, overview, 1, no_progress)
 
 
 @pytest.mark.parametrize("mpp", [352.8, 0.00025])

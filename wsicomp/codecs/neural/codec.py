@@ -53,10 +53,10 @@ class _Piece:
     """A tile's pixels, and how much of them lies inside of its level: by that part the guard goes."""
 
     pixels: Pixels
-    shown: Size
+    visible: Size
 
     def fidelity(self, back: Pixels) -> Fidelity:
-        return fidelity(self.pixels, back, self.shown)
+        return fidelity(self.pixels, back, self.visible)
 
 
 class NeuralCodec:
@@ -133,10 +133,10 @@ class NeuralCodec:
         self,
         tiles: Sequence[Pixels],
         sources: Sequence[EncodedTile | None] = (),
-        shown: Sequence[Size] = (),
+        visible: Sequence[Size] = (),
     ) -> list[Encoded]:
         """The same of many, the model's part in batches; packed as in `sources` where that is smaller."""
-        parts = shown or [_size(tile) for tile in tiles]
+        parts = visible or [_size(tile) for tile in tiles]
         pieces = [_Piece(rgb(tile), part) for tile, part in zip(tiles, parts, strict=True)]
         found = self._encoded(pieces)
         for number, source in enumerate(sources):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, encoder, placed, ready
+from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, for_inference, on_device, require_encoder
 
 _CLASSES: dict[str, type[CompressionModel]] = {
     "bmshj2018-hyperprior": ScaleHyperprior,
@@ -40,18 +40,18 @@ class HyperNetwork:
         net = _net(model)
         self._device = device
         self._groups = getattr(net, "groups", None)
-        self._analysis = ready(net.g_a, device) if model.can_encode else None
-        self._synthesis = ready(net.g_s, device)
+        self._analysis = for_inference(net.g_a, device) if model.can_encode else None
+        self._synthesis = for_inference(net.g_s, device)
         codec = _latent_codec(net)
-        side = ready(codec.hyper.h_a, device)
+        side = for_inference(codec.hyper.h_a, device)
         self._codec = cast(Any, make_exact(codec.eval().requires_grad_(False)))
         self._codec.hyper.h_a = _OnDevice(side, device)
 
     def analyse(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)))
+        return cast(Tensor, require_encoder(self._analysis)(on_device(pictures, self._device)))
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:  # noqa: ARG002
-        encoder(self._analysis)
+        require_encoder(self._analysis)
         return list(zip(*self._codec.compress(latents.cpu())["strings"], strict=True))
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:  # noqa: ARG002
@@ -68,7 +68,7 @@ class HyperNetwork:
         return cast(Tensor, found["y_hat"].float())
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+        return cast(Tensor, self._synthesis(on_device(latents, self._device)))
 
 
 def _net(model: Model) -> Any:
@@ -121,4 +121,4 @@ class _OnDevice(nn.Module):
         self._module, self._device = module, device
 
     def forward(self, values: Tensor) -> Tensor:
-        return cast(Tensor, self._module(placed(values, self._device)))
+        return cast(Tensor, self._module(on_device(values, self._device)))

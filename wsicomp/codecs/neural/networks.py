@@ -179,8 +179,10 @@ class FactorizedNetwork:
         # Half precision halves the encoder's time and costs nothing that could be measured: what it finds is
         # rounded anyway, and the guard sees the result.
         self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        self._analysis = ready(_transform(tensors, "g_a.", kind), device) if model.can_encode else None
-        self._synthesis = ready(_transform(tensors, "g_s.", kind), device)
+        self._analysis = (
+            for_inference(_transform(tensors, "g_a.", kind), device) if model.can_encode else None
+        )
+        self._synthesis = for_inference(_transform(tensors, "g_s.", kind), device)
         self._steps = model.card.steps
         self._medians = tensors["medians"].double()[None, :, None, None]
         self._tables = [read_tables(model.tensors, step) for step in range(len(self._steps))]
@@ -190,7 +192,7 @@ class FactorizedNetwork:
 
     def analyse(self, pictures: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)).float())
+            return cast(Tensor, require_encoder(self._analysis)(on_device(pictures, self._device)).float())
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
         values = torch.round((latents.cpu().double() - self._medians) / self._steps[step])
@@ -203,21 +205,21 @@ class FactorizedNetwork:
         return (torch.stack(values).double() * self._steps[step] + self._medians).float()
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+        return cast(Tensor, self._synthesis(on_device(latents, self._device)))
 
 
-def ready(module: nn.Module, device: torch.device) -> nn.Module:
+def for_inference(module: nn.Module, device: torch.device) -> nn.Module:
     """For inference on the device, in the layout that convolutions are fastest in."""
     prepared: Any = module.eval().requires_grad_(False)
     return cast(nn.Module, prepared.to(device, memory_format=torch.channels_last))
 
 
-def placed(tensor: Tensor, device: torch.device) -> Tensor:
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
     """On the device, in the layout that convolutions are fastest in."""
     return tensor.to(device, torch.float32).contiguous(memory_format=torch.channels_last)
 
 
-def encoder(module: nn.Module | None) -> nn.Module:
+def require_encoder(module: nn.Module | None) -> nn.Module:
     """The encoder of a model that has one.
 
     Raises:

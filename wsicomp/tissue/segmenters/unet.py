@@ -27,7 +27,7 @@ from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, check_mask_size, choose_scale, read_scaled
 from wsicomp.tissue.segmenters.weights import SHIPPED, Weights, load_weights
-from wsicomp.tissue.white_balance import GLASS_AT, find_light, in_even_light
+from wsicomp.tissue.white_balance import GLASS_AT, find_white_point, white_balanced
 
 Probability = NDArray[np.float32]
 
@@ -149,11 +149,11 @@ class UnetSegmenter:
         weights = load_weights(self.manifest)
         scale = self._scale(slide)
         network = LiteRtNetwork(weights, workers)
-        light = find_light(overview)
+        light = find_white_point(overview)
 
         def read(region: Region) -> Pixels | None:
             try:
-                return in_even_light(read_scaled(slide, scale, region), light)
+                return white_balanced(read_scaled(slide, scale, region), light)
             except TileReadError:
                 return None
 

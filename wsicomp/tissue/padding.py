@@ -1,7 +1,7 @@
-"""What scanners and stitching programs put where nothing was scanned: flat areas of pure black or white.
+"""Padding: flat areas of pure black or white that scanners and stitching programs put where nothing was scanned.
 
-Such an area is taken for filler only if it is large, of one exact colour, and bounded by straight lines along
-the axes: ink, pigment and overexposed glass are not. It must not decide what is tissue.
+An area is padding only if it is large, of one exact colour, and bounded by straight lines along the axes.
+Ink, pigment and overexposed glass are not. This module must not decide what is tissue.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ _STRAIGHT = 0.75
 
 
 @dataclass(frozen=True)
-class Filler:
+class Padding:
     """Where a slide is filled with pure black, and where with pure white; pictures that are True there."""
 
     black: TissueMask
     white: TissueMask
 
 
-def find_filler(overview: Overview) -> Filler:
-    """The filler of a slide, in blocks of 4 x 4 px of its overview."""
-    return Filler(_filled_with(overview, 0), _filled_with(overview, 255))
+def find_padding(overview: Overview) -> Padding:
+    """The padding of a slide, in blocks of 4 x 4 px of its overview."""
+    return Padding(_filled_with(overview, 0), _filled_with(overview, 255))
 
 
-def without_filler(tissue: TissueMask, filler: TissueMask) -> TissueMask:
-    """Tissue that is neither filler nor the fringe of a few blocks that a segmenter sees at its edge."""
-    if not filler.pixels.any():
+def without_padding(tissue: TissueMask, padding: TissueMask) -> TissueMask:
+    """Tissue that is neither padding nor the fringe of a few blocks that a segmenter sees at its edge."""
+    if not padding.pixels.any():
         return tissue
     rows, columns = tissue.pixels.shape
     x, y = (np.arange(columns) + 0.5) * tissue.scale_x, (np.arange(rows) + 0.5) * tissue.scale_y
-    block_px = max(filler.scale_x, filler.scale_y)
-    pixels = tissue.pixels & ~filler.dilated(block_px).at(x, y)
-    beside = filler.dilated(4 * block_px).at(x, y)
+    block_px = max(padding.scale_x, padding.scale_y)
+    pixels = tissue.pixels & ~padding.dilated(block_px).at(x, y)
+    beside = padding.dilated(4 * block_px).at(x, y)
     _, labels = cv2.connectedComponents(pixels.view(np.uint8), connectivity=8)
     goes_on = np.zeros(labels.max() + 1, np.bool_)
     goes_on[labels[pixels & ~beside]] = True
@@ -68,7 +68,7 @@ def _filled_with(overview: Overview, value: int) -> TissueMask:
         part = labels[y : y + height, x : x + width] == number
         is_filler[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
     scale_x, scale_y = overview.scale_x * _BLOCK_PX, overview.scale_y * _BLOCK_PX
-    return TissueMask(is_filler[labels], overview.slide, scale_x, scale_y, "filler")
+    return TissueMask(is_filler[labels], overview.slide, scale_x, scale_y, "padding")
 
 
 def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:

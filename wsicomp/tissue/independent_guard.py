@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.slide import Level, Pixels, Slide
-from wsicomp.tissue.filler import Filler, find_filler
 from wsicomp.tissue.glass import GlassGuard, fit_glass_color
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.padding import Padding, find_padding
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED
@@ -32,7 +32,7 @@ Found = NDArray[np.bool_] | None
 """(block rows, block columns) of a tile, as `GlassGuard.find` has it."""
 
 
-class SecondLook:
+class IndependentGuard:
     """A guard over a slide that knows no mask of its conversion. May be called from several threads.
 
     One colour of glass by which the guard finds nothing is enough: the first guess, without any mask, does
@@ -45,7 +45,7 @@ class SecondLook:
         self._workers = workers
         self._lock = Lock()
         self._guards: list[GlassGuard] = []
-        self._overview: tuple[Overview, Filler] | None = None
+        self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
         """What lies on the glass of a tile, as `GlassGuard.find` says it.
@@ -111,11 +111,11 @@ class SecondLook:
 
     def _made(self, mask: Callable[[Overview], TissueMask]) -> GlassGuard:
         if self._overview is None:
-            overview = read_overview(self._slide, self._workers, untold)
-            self._overview = overview, find_filler(overview)
-        overview, filler = self._overview
-        color = fit_glass_color(overview, mask(overview), filler)
-        return GlassGuard(self._slide.info, color, 0.0, filler.black)
+            overview = read_overview(self._slide, self._workers, no_progress)
+            self._overview = overview, find_padding(overview)
+        overview, padding = self._overview
+        color = fit_glass_color(overview, mask(overview), padding)
+        return GlassGuard(self._slide.info, color, 0.0, padding.black)
 
     @property
     def _masks(self) -> tuple[Callable[[Overview], TissueMask], ...]:
@@ -126,7 +126,7 @@ class SecondLook:
         return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
 
     def _by_threshold(self, overview: Overview) -> TissueMask:
-        return ThresholdSegmenter().segment(self._slide, overview, self._workers, untold)
+        return ThresholdSegmenter().segment(self._slide, overview, self._workers, no_progress)
 
     def _by_network(self, overview: Overview) -> TissueMask:
-        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, untold)
+        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, no_progress)
