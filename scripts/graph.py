@@ -1,6 +1,6 @@
-"""Draws which rooms of wsicomp import which, and counts floors, arrows and circles: of one checkout or of two.
+"""Draws which rooms of wsicomp import which: of one checkout, or of two beside each other.
 
-A room is a folder or a single file directly in `wsicomp/`. It stands one floor above the highest that it imports.
+A room is a folder or a single file directly in `wsicomp/`. It stands one above the highest that it imports.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FACE = frozenset({"__init__", "__main__"})
 
 @dataclass(frozen=True)
 class Graph:
-    """The rooms of a checkout, their lines, and which imports which; and the files that import in a circle."""
+    """The rooms of a checkout, their lines, which imports which, and the circles of its files."""
 
     lines: dict[str, int]
     arrows: frozenset[tuple[str, str]]
@@ -118,9 +118,8 @@ def draw(graphs: dict[str, Graph], picture: Path) -> None:
             )
         for room, (x, y) in places.items():
             text = f"{room}\n{graph.lines[room]}"
-            axis.text(
-                x, y, text, ha="center", va="center", fontsize=9, bbox={"fc": "#eef3f8", "ec": "#2f6fbf"}
-            )
+            box = {"fc": "#eef3f8", "ec": "#2f6fbf"}
+            axis.text(x, y, text, ha="center", va="center", fontsize=9, bbox=box)
         axis.set_ylim(0.4, max(rows) + 0.6)
         axis.set_xlim(0, 1)
         axis.axis("off")
@@ -131,8 +130,9 @@ def draw(graphs: dict[str, Graph], picture: Path) -> None:
 
 def _summary(graph: Graph) -> str:
     return (
-        f"{len(graph.lines)} rooms, {max(graph.floors.values())} floors, {len(graph.arrows)} arrows between rooms, "
-        f"{graph.file_arrows} between files, {len(graph.circles)} circles, {sum(graph.lines.values())} lines"
+        f"{len(graph.lines)} rooms, {max(graph.floors.values())} floors, {len(graph.arrows)} arrows between "
+        f"rooms, {graph.file_arrows} between files, {len(graph.circles)} circles, "
+        f"{sum(graph.lines.values())} lines"
     )
 
 

@@ -21,9 +21,12 @@ from wsicomp.plan import TileAction
 from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Level
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, _gaps, classify_tiles, fit_glass_color
+from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
+from wsicomp.tissue.guard_findings import gaps_beside
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 
 SEEDS = slow_unless(lambda seed: seed < 4, range(12))
 SCALES = (0.5, 0.25, 1.0)
@@ -222,19 +225,19 @@ def cleft(with_finds):
 
 def test_a_cleft_of_tissue_stays_where_something_lies_in_it():
     finds, tissue = cleft(with_finds=True)
-    gaps = _gaps(finds, tissue, reach_px=125)
+    gaps = gaps_beside(finds, tissue, reach_px=125)
     assert (gaps | finds.pixels)[220:280, 100:840].all()
     assert not (gaps & tissue.pixels).any()
 
 
 def test_gaps_of_the_mask_alone_are_its_own():
-    assert not _gaps(*cleft(with_finds=False), reach_px=125).any()
+    assert not gaps_beside(*cleft(with_finds=False), reach_px=125).any()
 
 
 def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
     strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
     strip.pixels[1, ::1000] = True
     tracemalloc.start()
-    assert _gaps(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
+    assert gaps_beside(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
     assert tracemalloc.get_traced_memory()[1] < 500e6
     tracemalloc.stop()

@@ -11,7 +11,7 @@ from wsicomp import ConversionConfig, convert_slide, plan_slide
 from wsicomp.formats.opening import open_slide
 from wsicomp.plan import TileAction
 from wsicomp.progress import no_progress
-from wsicomp.tissue.glass import fit_glass_color
+from wsicomp.tissue.glass_color import fit_glass_color
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.padding import find_padding, without_padding

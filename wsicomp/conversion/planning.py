@@ -31,8 +31,9 @@ from wsicomp.slide import (
     Slide,
     SlideInfo,
 )
-from wsicomp.tissue.glass import GlassColor, TileClasses, TileKind
+from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.scale import plausible_mpp
+from wsicomp.tissue.tile_classes import TileClasses, TileKind
 from wsicomp.version import SOFTWARE
 
 _CLASSIC_TIFF_BYTES = 4_000_000_000

@@ -1,4 +1,4 @@
-"""What is tissue and what is glass on a slide: overview, segmenter, guard."""
+"""Find tissue and glass on a slide: overview, segmenter, guard."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from dataclasses import dataclass
 from wsicomp.config import ConversionConfig
 from wsicomp.progress import StageProgress, Stages
 from wsicomp.slide import Slide
-from wsicomp.tissue.glass import (
-    GlassColor,
-    GlassGuard,
-    TileClasses,
-    TileKind,
-    classify_tiles,
-    fit_glass_color,
-)
+from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import Overview, read_overview
@@ -24,32 +18,38 @@ from wsicomp.tissue.segmenters.base import Segmenter
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED
+from wsicomp.tissue.tile_classes import TileClasses, TileKind, classify_tiles
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is tissue and what is glass on a slide, whatever is then made of it.
-
-    `tissue` is the mask without its margin, `mask` with it; `color` is how bare glass looks.
-    """
+    """What is tissue and what is glass on a slide, whatever is written of it."""
 
     tissue: TissueMask
+    """The mask without margin."""
     mask: TissueMask
+    """The mask with its margin."""
     color: GlassColor
+    """How bare glass looks."""
     guard: GlassGuard
+    """The guard that checked the tiles that the mask calls glass."""
     classes: TileClasses
+    """The class of each tile."""
 
     @property
     def rescued_tiles(self) -> int:
-        """Tiles of all levels that the mask called glass and the guard kept."""
+        """The number of tiles, on all levels, that the mask called glass and the guard kept."""
         return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.classes.kinds)
 
 
 def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
-    """Look for tissue, and then at every tile that the mask calls glass.
+    """Find tissue, then check with the guard every tile that the mask calls glass.
 
     Raises:
-        MaskError, SlideReadError, WeightsError: as `prepare`.
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: the slide cannot be read.
     """
     tissue, color, black = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
@@ -63,9 +63,15 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
 def inspect_overview(
     slide: Slide, config: ConversionConfig, stages: Stages
 ) -> tuple[TissueMask, GlassColor, TissueMask]:
-    """The tissue without margin, how bare glass looks, and where the slide is filled with black.
+    """Return the tissue without margin, how bare glass looks, and where the slide is padded with black.
 
-    The overview for all of them ends with this call.
+    Memory: the overview is released when the call ends.
+
+    Raises:
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: the slide cannot be read.
     """
     if config.tissue.mask is None:
         _segmenter(config).check(slide)
@@ -82,7 +88,14 @@ def inspect_overview(
 def find_tissue(
     slide: Slide, overview: Overview, config: ConversionConfig, progress: StageProgress
 ) -> TissueMask:
-    """The tissue, without margin: from the mask file if there is one, else by the segmenter."""
+    """Return the tissue without margin: from the mask file if the config names one, else by the segmenter.
+
+    Raises:
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: a part of the slide that the segmenter needs cannot be read.
+    """
     if config.tissue.mask is not None:
         return read_mask(config.tissue.mask, slide.info.size)
     return _segmenter(config).segment(slide, overview, config.run.workers, progress)

@@ -1,4 +1,4 @@
-"""Padding: flat areas of pure black or white that scanners and stitching programs put where nothing was scanned.
+"""Padding: flat areas of pure black or white where scanners and stitching programs have no pixels.
 
 An area is padding only if it is large, of one exact colour, and bounded by straight lines along the axes.
 Ink, pigment and overexposed glass are not. This module must not decide what is tissue.
@@ -20,25 +20,29 @@ _BLOCK_PX = 4
 _LEAST_BLOCKS = 64
 _EXACT = 2
 _NEARLY = {0: 16, 255: 4}
-"""How far the mean of a block at the edge may be off, where JPEG rings into it."""
+"""How far the mean of a block at the edge may be from the exact colour, since JPEG rings into it."""
 _STRAIGHT = 0.75
 
 
 @dataclass(frozen=True)
 class Padding:
-    """Where a slide is filled with pure black, and where with pure white; pictures that are True there."""
+    """Where a slide is padded with pure black and with pure white: masks that are True there."""
 
     black: TissueMask
     white: TissueMask
 
 
 def find_padding(overview: Overview) -> Padding:
-    """The padding of a slide, in blocks of 4 x 4 px of its overview."""
+    """Return the padding of a slide, in blocks of 4 x 4 px of its overview."""
     return Padding(_filled_with(overview, 0), _filled_with(overview, 255))
 
 
 def without_padding(tissue: TissueMask, padding: TissueMask) -> TissueMask:
-    """Tissue that is neither padding nor the fringe of a few blocks that a segmenter sees at its edge."""
+    """Return tissue without padding and its fringe.
+
+    A segmenter often finds tissue in a few blocks along the edge of padding. Pieces of tissue that lie in
+    that fringe alone are removed; pieces that reach beyond it are kept.
+    """
     if not padding.pixels.any():
         return tissue
     rows, columns = tissue.pixels.shape
@@ -72,7 +76,7 @@ def _filled_with(overview: Overview, value: int) -> TissueMask:
 
 
 def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
-    """By how much a pixel's channels differ from black or white at most."""
+    """Return how far each pixel's worst channel is from `value`, 0 (black) or 255 (white)."""
     red, green, blue = cv2.split(pixels)
     if value:
         return np.asarray(255 - np.minimum(np.minimum(red, green), blue), np.uint8)
@@ -80,14 +84,14 @@ def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
 
 
 def _in_blocks(off: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(block rows, 4, block columns, 4); those at the edge go on as they end."""
+    """Return (block rows, 4, block columns, 4); blocks at the edge repeat the last pixels."""
     rows, columns = off.shape
     off = np.pad(off, ((0, -rows % _BLOCK_PX), (0, -columns % _BLOCK_PX)), mode="edge")
     return off.reshape(off.shape[0] // _BLOCK_PX, _BLOCK_PX, off.shape[1] // _BLOCK_PX, _BLOCK_PX)
 
 
 def _has_straight_edges(part: NDArray[np.bool_]) -> bool:
-    """Whether most rows are like the next, and most columns: of a disc hardly half are."""
+    """Return whether most rows equal the next one and most columns, too; of a disc hardly half do."""
     along = (part[1:] == part[:-1]).all(axis=1)
     across = (part[:, 1:] == part[:, :-1]).all(axis=0)
     return bool((along.mean() if along.size else 1.0) >= _STRAIGHT <= (across.mean() if across.size else 1.0))

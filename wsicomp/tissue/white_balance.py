@@ -1,4 +1,4 @@
-"""How bright bare glass is on a slide, and pixels as if it were as bright everywhere."""
+"""White balance: how bright bare glass is on a slide, and pixels scaled as if it were the same everywhere."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from wsicomp.slide import Pixels
 from wsicomp.tissue.overview import Overview
 
 WhitePoint = NDArray[np.float32]
-"""(3,) RGB of bare glass, 1 to 255."""
+"""(3,) float32 RGB of bare glass, 1 to 255."""
 
 GLASS_AT = 235.0
-"""The grey level that glass has in even light."""
+"""The grey level of glass in white-balanced pixels."""
 
 MOST_TINT = 32.0
-"""By how many grey levels the channels of bare glass may differ; what is more coloured is stained."""
+"""How many grey levels the channels of bare glass may differ; what is more coloured is stained."""
 
 DARKEST_GLASS = 40.0
-"""Grey level below which nothing is taken for glass, however dark the scan."""
+"""The grey level below which nothing counts as glass, however dark the scan."""
 
 _BRIGHTEST = 0.1
 _PADDING = 254
@@ -29,11 +29,11 @@ _SAMPLES_A_SIDE = 512
 
 
 def find_white_point(overview: Overview) -> WhitePoint:
-    """The median colour of the brightest tenth of a slide, if that is glass: hardly tinted, and much alike.
+    """Return the median colour of the brightest tenth of a slide, if that is glass: hardly tinted, uniform.
 
-    Scanners pad with pure white: beside it something grey is the glass, but beside nothing that looks like
-    glass it is the glass itself, overexposed. A slide that shows no glass at all keeps its colours: the
-    light is then as white as its brightest tissue is bright.
+    Scanners pad with pure white, so pure white is left out at first. If nothing else looks like glass, it is
+    overexposed glass and counts. A slide without any glass keeps its colours: its white point is grey, as
+    bright as its brightest tissue.
     """
     rows, columns = overview.pixels.shape[:2]
     step = max(1, max(rows, columns) // _SAMPLES_A_SIDE)
@@ -56,7 +56,7 @@ def _brightest(colors: Pixels) -> WhitePoint:
 
 
 def white_balanced(pixels: Pixels, light: WhitePoint) -> Pixels:
-    """Pixels scaled channel by channel so that glass has `GLASS_AT`; what is brighter than 255 is 255."""
+    """Return pixels scaled channel by channel so that glass gets `GLASS_AT`; values over 255 become 255."""
     levels = np.arange(256)[:, None] * (GLASS_AT / light)
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(pixels, table[None]), np.uint8)

@@ -15,7 +15,8 @@ from wsicomp.concurrency import available_cores
 from wsicomp.geometry import Region
 from wsicomp.progress import StageProgress, no_progress
 from wsicomp.slide import Pixels, Slide
-from wsicomp.tissue.glass import GlassGuard, TileKind, classify_tiles, fit_glass_color
+from wsicomp.tissue.glass_color import fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overlay import outlined, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import Overview, read_overview
@@ -29,6 +30,7 @@ from wsicomp.tissue.scale import (
     stated_mpp,
 )
 from wsicomp.tissue.segmenters.base import Segmenter
+from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 from wsicomp.training.data.labels import GLASS, TISSUE, Labels, Truth, open_truth
 from wsicomp.training.data.slide_table import LabelledSlide
 from wsicomp.training.tissue.brightness import BrightenedSlide
