@@ -1,15 +1,15 @@
-"""JPEG streams by hand: walking their headers, their colours, and a tile of one colour from given tables.
+"""JPEG streams by hand: walk their headers, fix their colours, and make a tile of one colour.
 
-TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and Adobe
-markers or the numbers of its components say: so OpenSlide, libtiff and Pillow have it. A library that is
-given the stream alone guesses by those, so it is given one in which they agree with TIFF.
+Colours. TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and
+Adobe markers or component numbers say: OpenSlide, libtiff and Pillow do it so. A library that gets the stream
+alone guesses by those, so we give it a stream in which they agree with TIFF.
 
-A reader may put JPEGTables before a tile from its frame header on (large_image does). In tiles that are
-written here all tables therefore stand behind the frame header, where JPEG allows them as well.
+Tables behind the frame. A reader may put JPEGTables before a tile from its frame header on (large_image
+does). In tiles that we write, all tables therefore stand behind the frame header, which JPEG allows, too.
 
-A decoder that reads a TIFF level keeps every table that any of its tiles defines. A blank tile among
-abbreviated ones must therefore use the level's shared tables and define none that is shared, or all tiles
-after it decode to garbage (libtiff).
+Shared tables. A decoder of a TIFF level keeps every table that any tile defines. A blank tile among
+abbreviated ones must therefore use the level's shared tables and redefine none of them, or all tiles after it
+decode to garbage (libtiff).
 
 Source: ITU-T T.81 annexes B (markers), C (Huffman codes) and F.1 (baseline coding).
 """
@@ -34,36 +34,36 @@ _SCAN = b"\xff\xda"
 DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 COLOR_MARKERS = frozenset({APP0, ADOBE_APP})
-"""JFIF and Adobe segments, by which libraries guess what a stream holds."""
+"""JFIF and Adobe segments, by which libraries guess the colour space."""
 _TABLES = frozenset({DQT, DHT, 0xCC, 0xDD})
-"""Segments that may stand before and behind the frame header; 0xCC and 0xDD are DAC and DRI."""
+"""Segments that may stand before or behind the frame header; 0xCC and 0xDD are DAC and DRI."""
 
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 _DISGUISED_RGB = b"\xff\xee\x00\x0eAdobe\x00\x65\x00\x00\x00\x00\x00"
 _DISGUISED_YCBCR = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00WSWS\x00\x00"
-"""Adobe and JFIF segments like others, but by their version and density known as ours."""
+"""Adobe and JFIF segments that look usual; their version and density identify them as ours."""
 _DISGUISE = {APP0: 0xEA, 0xEA: APP0, ADOBE_APP: 0xEB, 0xEB: ADOBE_APP}
 _RGB_NUMBERS, _YCBCR_NUMBERS = b"RGB", b"\x01\x02\x03"
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
-"""Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
+"""Segments that may hold text: COM, and APP1 to APP15 except Adobe's."""
 
 _MOST_SCANS, _USUAL_SCANS, _MOST_SCANNED_PX = 500, 64, 1 << 29
-"""libjpeg's own script of a progressive JPEG has 10 scans, its tests stop at 500."""
+"""libjpeg's own progressive JPEG has 10 scans, its tests go up to 500."""
 
 _END_OF_BLOCK = 0
 
 _OWN_DC = bytes([1, 0, 0, 0, 11] + [0] * 11) + bytes(range(12))
-"""Category 0, no change, in one bit: all blocks but the first hold just that; 1 to 11 in five bits."""
+"""Category 0, no change, in one bit, since all blocks but the first have only that; 1 to 11 in five bits."""
 
 _OWN_AC = bytes([1] + [0] * 15) + bytes([_END_OF_BLOCK])
-"""End of block alone, in one bit."""
+"""The end of a block only, in one bit."""
 
 
 def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
-    """The marker segments before the first scan, each as (marker code, start, end) in the stream.
+    """Yield (marker code, start, end) of each marker segment before the first scan.
 
-    A segment starts at its 0xFF byte. What follows the header, the scans, is not walked.
+    A segment starts at its 0xFF byte. Scans are not walked.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -88,10 +88,10 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def check_scans(stream: bytes, size: Size) -> None:
-    """Refuse a JPEG of more scans than anyone writes: a decoder goes through the whole tile for each.
+    """Refuse a JPEG with more scans than any encoder writes: a decoder processes the whole tile for each.
 
     Raises:
-        ValueError: there are so many.
+        ValueError: the stream has too many scans for a tile of this size.
     """
     most = min(_MOST_SCANS, _MOST_SCANNED_PX // max(1, size.width * size.height))
     found = stream.count(_SCAN)
@@ -100,7 +100,7 @@ def check_scans(stream: bytes, size: Size) -> None:
 
 
 def without_segments(stream: bytes, unwanted: Collection[int]) -> bytes:
-    """The stream without the header segments of these markers.
+    """Return the stream without header segments of these markers.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -114,9 +114,9 @@ def without_segments(stream: bytes, unwanted: Collection[int]) -> bytes:
 
 
 def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG that every decoder shows in the colours that TIFF states.
+    """Return a tile as a JPEG that every decoder shows in the colours that TIFF states.
 
-    It has the shared tables, and the standard's Huffman tables where there are none at all.
+    It includes the shared tables, and the standard Huffman tables if there are none.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -136,7 +136,7 @@ def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
 
 @lru_cache(maxsize=64)
 def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
-    """What stands before a tile's own segments, and whether there are Huffman tables in it."""
+    """Return what stands before a tile's own segments, and whether it has Huffman tables."""
     parts = [_SOI, _ADOBE_RGB if encoding.photometric == RGB else _DISGUISED_YCBCR]
     has_tables = False
     tables = encoding.jpeg_tables
@@ -148,10 +148,10 @@ def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG out of which `tile_of_whole_stream` makes it again, for JPEG XL to pack.
+    """Return a tile as a JPEG for JPEG XL to pack; `tile_of_whole_stream` makes the tile of it again.
 
-    A tile that has no Huffman tables at all means those of the standard, and gets them. Where libjxl would
-    not guess the colours that TIFF states, JFIF and Adobe segments are disguised as others.
+    A tile without any Huffman tables means the standard ones, and gets them. Where libjxl would guess other
+    colours than TIFF states, JFIF and Adobe segments are disguised as others.
 
     Raises:
         ValueError: the bytes are not a JPEG header, or their segments cannot be disguised.
@@ -168,10 +168,10 @@ def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
 
 
 def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
-    """The tile of which `whole_stream` made this.
+    """Return the tile of which `whole_stream` made this stream.
 
     Raises:
-        ValueError: it did not make it.
+        ValueError: `whole_stream` did not make the stream.
     """
     disguised = whole.startswith((_SOI + _DISGUISED_RGB, _SOI + _DISGUISED_YCBCR))
     head = _disguised_head(encoding) if disguised else _head(encoding)
@@ -194,7 +194,7 @@ def _disguised_head(encoding: TileEncoding) -> bytes:
 
 
 def _disguised(stream: bytes) -> bytes:
-    """The stream with JFIF and Adobe segments as others, and those others as them: twice, it is as before."""
+    """Return the stream with JFIF and Adobe markers swapped for others and back: twice, it is unchanged."""
     changed = bytearray(stream)
     for marker, start, _ in segments(stream):
         changed[start + 1] = _DISGUISE.get(marker, marker)
@@ -202,10 +202,10 @@ def _disguised(stream: bytes) -> bytes:
 
 
 def _misleads(data: bytes, encoding: TileEncoding) -> bool:
-    """Whether libjxl would guess other colours than TIFF states, or the stream seems disguised already.
+    """Return whether libjxl would guess other colours than TIFF states, or the stream looks disguised.
 
-    Source: libjxl 0.11 `SetColorTransformFromJpegData`: any APP0 means YCbCr; else the first Adobe segment
-    of the usual length decides, and without one the numbers of the components.
+    Source: libjxl 0.11 `SetColorTransformFromJpegData`: any APP0 means YCbCr; else the first Adobe segment of
+    the usual length decides, and without one the numbers of the components.
     """
     plain = _head(encoding) + data[2:]
     found = list(segments(plain))
@@ -226,7 +226,9 @@ def _misleads(data: bytes, encoding: TileEncoding) -> bool:
 
 
 def has_unknown_transform(data: bytes) -> bool:
-    """Whether libjpeg warns of an Adobe segment, and who takes warnings for errors refuses the tile.
+    """Return whether libjpeg warns of an Adobe segment.
+
+    Readers that take warnings for errors refuse the tile.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -239,7 +241,7 @@ def has_unknown_transform(data: bytes) -> bool:
 
 
 def tables_behind_frame(stream: bytes) -> bytes:
-    """The stream with the tables that stand before its frame header moved behind it, in their order.
+    """Return the stream with the tables before its frame header moved behind it, in their order.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -258,7 +260,7 @@ def tables_behind_frame(stream: bytes) -> bytes:
 
 
 def with_plain_colors(stream: bytes, photometric: int) -> bytes:
-    """The stream without JFIF and Adobe segments, its components numbered so that none are needed.
+    """Return the stream without JFIF and Adobe segments, its components numbered so that none is needed.
 
     Raises:
         ValueError: the bytes are not a JPEG header of three components.
@@ -280,12 +282,12 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
 
 
 def _numbers(photometric: int) -> bytes:
-    """The numbers of components by which a library guesses right if there is nothing else."""
+    """Return component numbers by which a library guesses the right colours if there is nothing else."""
     return _RGB_NUMBERS if photometric == RGB else _YCBCR_NUMBERS
 
 
 def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
-    """Whether the tile or the level's JPEGTables define Huffman tables.
+    """Return whether the tile or the level's JPEGTables define Huffman tables.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -296,13 +298,16 @@ def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
 
 @cache
 def standard_huffman_tables() -> bytes:
-    """The four tables of ITU-T T.81 annex K.3 as DHT segments: what a decoder assumes where none are."""
+    """Return the four tables of ITU-T T.81 annex K.3 as DHT segments.
+
+    Decoders assume them if a stream has none.
+    """
     stream = bytes(imagecodecs.jpeg8_encode(np.zeros((16, 16, 3), np.uint8), optimize=False))
     return only_segments(stream, (DHT,))
 
 
 def only_segments(stream: bytes, wanted: Collection[int]) -> bytes:
-    """The header segments of these markers, joined.
+    """Return the header segments of these markers, joined.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -312,21 +317,24 @@ def only_segments(stream: bytes, wanted: Collection[int]) -> bytes:
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a uniform tile needs: the DC quantisation step, and code of (bits, length) by symbol."""
+    """What a uniform tile needs."""
 
     step: int
+    """The DC quantisation step."""
     dc: Mapping[int, tuple[int, int]]
+    """(bits, length) of each DC symbol."""
     ac: Mapping[int, tuple[int, int]]
+    """(bits, length) of each AC symbol."""
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A baseline tile of one colour that stands beside tiles of this encoding; under a kilobyte.
+    """Return a baseline tile of one colour that can stand beside tiles of this encoding; under a kilobyte.
 
-    What the encoding's JPEGTables define is used and not defined anew. White is white to the bit; other
-    colours are met as closely as the quantisation allows, within 2 grey levels at quality 75.
+    It uses the encoding's JPEGTables and redefines none of them. White is exact. Other colours are as close
+    as the quantisation allows: within 2 grey levels at quality 75.
 
     Raises:
-        ValueError: the shared Huffman tables have no code for this colour.
+        ValueError: the shared Huffman tables have no code for this colour, or a quantisation step is 0.
     """
     shared = _read_tables(encoding.jpeg_tables)
     own, tables = _complete(shared)
@@ -351,9 +359,10 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """The tables in the body of a DQT or DHT segment, each as (kind, number, start, end); of others none.
+    """Yield (class, slot, start, end) of each table in the body of a DQT or DHT segment; nothing for others.
 
-    `kind` is 1 for steps of 16 bits, and for AC tables. The end of a damaged one can lie behind the body's.
+    The class is 1 for steps of 16 bits, and for AC tables. The end of a damaged table can lie behind the
+    body's.
     """
     start = 0
     while start < len(body) and marker in (DQT, DHT):
@@ -364,7 +373,7 @@ def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _read_tables(stream: bytes | None) -> dict[str, bytes]:
-    """The bodies of the first tables in JPEGTables by what they are: `step`, `dc` and `ac` of slot 0."""
+    """Return the first tables in JPEGTables by kind: `step`, `dc` and `ac` of slot 0."""
     found: dict[str, bytes] = {}
     for marker, start, end in segments(stream) if stream else ():
         body = stream[start + 4 : end] if stream else b""
@@ -377,7 +386,7 @@ def _read_tables(stream: bytes | None) -> dict[str, bytes]:
 
 
 def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
-    """The segments that define what is not shared, and all tables as they then stand."""
+    """Return segments that define the tables that are not shared, and all tables."""
     own, step = [], 1
     if "step" in shared:
         step = int.from_bytes(shared["step"], "big")
@@ -404,7 +413,7 @@ def _codes(table: bytes) -> dict[int, tuple[int, int]]:
 
 
 def _level(sample: float, step: int) -> int:
-    """The quantised DC coefficient of a block whose samples are all equal."""
+    """Return the quantised DC coefficient of a block with equal samples."""
     exact = (sample - 128) * 8 / step
     # Above the brightest value a decoder clips, so that white stays white.
     return math.ceil(exact) if sample >= WHITE[0] else round(exact)

@@ -1,4 +1,4 @@
-"""JPEG XL tiles without what no decoder reads: the codestream alone, no section longer than needed.
+"""Strip JPEG XL tiles of what no decoder reads: the codestream alone, no section longer than needed.
 
 Source: ISO/IEC 18181.
 """
@@ -14,10 +14,10 @@ from wsicomp.slide import EncodedTile, Pixels
 
 
 def bare_jpegxl(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) -> bytes:
-    """Return the codestream alone, of plain headers, no section longer than its decoder needs it.
+    """Return the codestream alone, each section cut to the bytes that its decoder needs.
 
     Raises:
-        ValueError: it is damaged, or its headers are not plain.
+        ValueError: the stream is damaged, or its headers are not plain.
     """
     stream = codestream(tile.data)
     picture = read_picture(stream)

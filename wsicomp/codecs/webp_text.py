@@ -1,4 +1,4 @@
-"""WebP tiles without what no decoder reads: the chunk of the picture alone."""
+"""Strip WebP tiles of what no decoder reads: only the chunk of the picture stays."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from wsicomp.slide import EncodedTile, Pixels
 
 
 def bare_webp(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) -> bytes:
-    """Return a file of the picture's chunk alone; alpha is no part of a tile.
+    """Return a WebP file with the picture's chunk only; alpha is no part of a tile.
 
     Raises:
-        ValueError: it is damaged, or holds words behind what is coded.
+        ValueError: the file is damaged, or holds words behind its coded bytes.
     """
     data = tile.data
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":

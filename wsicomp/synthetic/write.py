@@ -1,7 +1,7 @@
-"""Writes a synthetic slide as Aperio svs or generic TIFF, tile by tile.
+"""Write a synthetic slide as Aperio svs or generic TIFF, tile by tile.
 
-Two threads draw and encode short runs of tiles; TiffWriter takes them in order. Tiles of bare glass recur,
-so that their bytes are kept.
+Two threads draw and encode short runs of tiles, which TiffWriter takes in order. Tiles of bare glass recur,
+so their bytes are kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ STRIP_ROWS = 16
 LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
 
 Advance = Callable[[int], None]
+"""Called with the number of tiles drawn since the last call."""
 
 
 @progress_raises_through
@@ -43,7 +44,12 @@ def write_slide(
     form: SyntheticFormat = COMMON_FORM,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the slide to a file, whatever its suffix; an existing one is replaced.
+    """Write the slide to a file, whatever its suffix; an existing file is replaced.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> slide = SyntheticSlide(Size(512, 512), sections=0, fragments=0)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_slide(f"{folder}/glass.svs", slide, SyntheticFormat(downsamples=(1, 4)))
 
     Args:
         path: The file.
@@ -73,7 +79,7 @@ def write_slide(
 
 @contextmanager
 def _opencv_in_one_thread() -> Iterator[None]:
-    """Keep OpenCV from splitting blocks among threads of its own, which cost as much time as they save."""
+    """Keep OpenCV from splitting blocks among its own threads, which costs as much time as it saves."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -101,7 +107,7 @@ def _write_level(writer: tifffile.TiffWriter, level: _Level, advance: Advance) -
 
 
 def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
-    """What TiffWriter must know of the colours."""
+    """Return what TiffWriter must know of the colours."""
     if form.compression != "jpeg":
         return {"photometric": "rgb"}
     tables = {"jpegtables": jpeg_tables(form)} if form.shared_tables else {}
@@ -113,7 +119,7 @@ def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
 
 
 def _resolution(level: _Level) -> dict[str, Any]:
-    """Pixels per centimetre, for a generic TIFF that states them."""
+    """Return pixels per centimetre, for a generic TIFF that states them."""
     if level.form.container == "svs" or not level.form.states_mpp:
         return {}
     per_cm = 1e4 / (level.slide.mpp * level.downsample)
@@ -121,7 +127,7 @@ def _resolution(level: _Level) -> dict[str, Any]:
 
 
 def _metadata(description: str | None) -> dict[str, Any]:
-    """The description, and neither tifffile's own metadata nor its name."""
+    """Return the description, without tifffile's own metadata and name."""
     return {"description": description, "metadata": None, "software": False}
 
 
@@ -161,7 +167,7 @@ def _write_label_and_macro(writer: tifffile.TiffWriter, slide: SyntheticSlide, f
 def _write_strips(
     writer: tifffile.TiffWriter, picture: NDArray[np.uint8], words: str, subfiletype: int
 ) -> None:
-    """A JPEG picture in strips with shared tables, as Aperio's thumbnail and macro are."""
+    """Write a JPEG picture in strips with shared tables, as Aperio's thumbnail and macro are stored."""
     form = COMMON_FORM
     strips = [picture[top : top + STRIP_ROWS] for top in range(0, picture.shape[0], STRIP_ROWS)]
     writer.write(
@@ -177,7 +183,7 @@ def _write_strips(
 
 
 class _Level:
-    """One level of a slide in a form, and its encoded tiles."""
+    """One level of a slide in a format, and its encoded tiles."""
 
     def __init__(self, slide: SyntheticSlide, form: SyntheticFormat, downsample: int) -> None:
         self.slide, self.form, self.downsample = slide, form, downsample
@@ -187,7 +193,7 @@ class _Level:
         self._kept: dict[tuple[GlassKey, ...], bytes] = {}
 
     def tiles(self, advance: Advance) -> Generator[bytes, None, None]:
-        """The bytes of every tile, row by row, drawn a few runs ahead."""
+        """Yield the bytes of every tile, row by row, drawn a few runs ahead."""
         with ThreadPoolExecutor(THREADS) as pool:
             waiting: deque[Future[list[bytes]]] = deque()
             for row, first, last in self._runs():
@@ -204,7 +210,7 @@ class _Level:
         yield from run
 
     def _runs(self) -> Iterator[tuple[int, int, int]]:
-        """(row, first column, one past the last) of every run of tiles."""
+        """Yield (row, first column, one past the last) of every run of tiles."""
         for row in range(self.grid.rows):
             for first in range(0, self.grid.columns, RUN_TILES):
                 yield row, first, min(first + RUN_TILES, self.grid.columns)
@@ -221,7 +227,7 @@ class _Level:
         return [encoded(strip[:, left : left + px], self.form) for left in range(0, strip.shape[1], px)]
 
     def _single(self, column: int, row: int, key: tuple[GlassKey, ...] | None) -> bytes:
-        """One tile's bytes; those of bare glass are kept under what identifies their pixels."""
+        """Return one tile's bytes; those of bare glass are kept by the key of their pixels."""
         if key is not None and key in self._kept:
             return self._kept[key]
         px = self.form.tile_px
@@ -231,7 +237,7 @@ class _Level:
         return stream
 
     def _key(self, column: int, row: int) -> tuple[GlassKey, ...] | None:
-        """What identifies a tile of bare glass, or None."""
+        """Return the key of a tile of bare glass, None for others."""
         count, rest = divmod(self.form.tile_px, BLOCK)
         if rest or self.downsample != 1:
             return None

@@ -99,7 +99,8 @@ class FindingsByPlace:
     def with_margin(self) -> tuple[TissueMask, TissueMask, TissueMask]:
         """Return the three masks with the guard's margin, in the order of the class's description."""
         on_glass, beside, near = (
-            finds.with_margin(self._guard.margin_px) for finds in (self._on_glass, self._beside, self._near)
+            findings.with_margin(self._guard.margin_px)
+            for findings in (self._on_glass, self._beside, self._near)
         )
         return on_glass, beside, near
 
@@ -117,19 +118,20 @@ def _without_narrow_gaps(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]
     return shrunk[around:-around, around:-around]
 
 
-def gaps_beside(finds: TissueMask, mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
+def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
     """Return gaps narrower than twice `reach_px` between findings, or between findings and the mask's tissue.
 
     Fat that was washed out has some walls and nuclei, and looks like glass between them. Gaps of the mask
     that no finding touches are left out.
     """
-    if not finds.pixels.any():
-        return finds.pixels
-    tissue = replace(finds, pixels=_on_grid_of(finds, mask))
+    if not findings.pixels.any():
+        return findings.pixels
+    tissue = replace(findings, pixels=_on_grid_of(findings, mask))
     filled = (
-        _without_narrow_gaps(replace(finds, pixels=finds.pixels | tissue.pixels), reach_px) & ~tissue.pixels
+        _without_narrow_gaps(replace(findings, pixels=findings.pixels | tissue.pixels), reach_px)
+        & ~tissue.pixels
     )
-    own = _without_narrow_gaps(tissue, reach_px) & ~finds.dilated(2 * reach_px).pixels
+    own = _without_narrow_gaps(tissue, reach_px) & ~findings.dilated(2 * reach_px).pixels
     return filled & ~own
 
 

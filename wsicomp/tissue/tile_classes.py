@@ -66,9 +66,9 @@ def classify_tiles(
     """
     levels = slide.info.levels
     kinds = [_classified_by_mask(mask.coverage(level)) for level in levels]
-    doubtful = _tiles_to_check(slide, kinds)
-    total = sum(int(flags.sum()) for flags in doubtful)
-    finds = FindingsByPlace(slide.info, guard)
+    to_check = _tiles_to_check(slide, kinds)
+    total = sum(int(flags.sum()) for flags in to_check)
+    findings = FindingsByPlace(slide.info, guard)
     done = 0
 
     def check(batch: list[TileIndex]) -> list[TileFinding]:
@@ -88,16 +88,18 @@ def classify_tiles(
 
     largest = max((level.tile for level in levels), key=lambda tile: tile.width * tile.height)
     with closing(
-        ordered_map(check, batched(_marked_tiles(doubtful)), workers_for(largest, workers))
+        ordered_map(check, batched(_marked_tiles(to_check)), workers_for(largest, workers))
     ) as batches:
         for found in batches:
             for finding in found:
-                finds.add(finding)
+                findings.add(finding)
                 if finding.is_damaged and finding.glass is None:
                     kinds[finding.tile.level][finding.tile.row, finding.tile.column] = TileKind.RESCUED
             done += len(found)
             progress(done, total)
-    return _with_findings(kinds, levels, mask, finds.with_margin(), margin_in_px(slide.info, _BETWEEN_UM) / 2)
+    return _with_findings(
+        kinds, levels, mask, findings.with_margin(), margin_in_px(slide.info, _BETWEEN_UM) / 2
+    )
 
 
 def _tiles_to_check(slide: Slide, kinds: list[NDArray[np.uint8]]) -> list[NDArray[np.bool_]]:
@@ -105,11 +107,11 @@ def _tiles_to_check(slide: Slide, kinds: list[NDArray[np.uint8]]) -> list[NDArra
 
     Tissue is not checked, nor are tiles without bytes that show as pure white.
     """
-    doubtful = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
-    for number, flags in enumerate(doubtful):
+    to_check = [(kind == TileKind.GLASS) | (kind == TileKind.MIXED) for kind in kinds]
+    for number, flags in enumerate(to_check):
         if isinstance(slide, TiffSlide) and slide.shows_absent_white(number):
             flags.reshape(-1)[list(slide.info.levels[number].absent)] = False
-    return doubtful
+    return to_check
 
 
 def _marked_tiles(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
@@ -129,7 +131,7 @@ def _with_findings(
     kinds: list[NDArray[np.uint8]],
     levels: Sequence[Level],
     mask: TissueMask,
-    finds: tuple[TissueMask, TissueMask, TissueMask],
+    findings: tuple[TissueMask, TissueMask, TissueMask],
     reach_px: float,
 ) -> TileClasses:
     """Keep, and keep whole, every tile of all levels that a finding reaches into; return the classes.
@@ -137,7 +139,7 @@ def _with_findings(
     Findings where the mask sees tissue have the mask's own margin: they rescue no glass tile, but nothing
     near them is painted in mixed tiles. Gaps beside findings are kept, too.
     """
-    on_glass, beside_tissue, near_tissue = finds
+    on_glass, beside_tissue, near_tissue = findings
     beyond = replace(on_glass, pixels=on_glass.pixels | beside_tissue.pixels)
     gaps = gaps_beside(beyond, mask, reach_px)
     found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels | gaps)

@@ -1,7 +1,9 @@
-"""CompressAI's networks with side information: transforms as they are, all that decoding goes by made exact.
+"""CompressAI's networks with side information.
 
-Which table each symbol takes, and what its mean is, comes out of networks over what was decoded before. Those
-networks run as `exact` has them, so that every machine reads what any other wrote.
+Their transforms unchanged, everything for decoding made exact.
+
+Networks over what was decoded before give each symbol its table and its mean. They run as `exact` makes them,
+so that every machine reads what any other wrote.
 """
 
 from __future__ import annotations
@@ -23,15 +25,19 @@ _CLASSES: dict[str, type[CompressionModel]] = {
     "elic2022-chandelier": Elic2022Chandelier,
 }
 _MOST_GROUPS = 16
-"""With the most channels, of 163 million parameters: what a card alone can make a machine set aside."""
+"""Bounds the memory that a card alone can make a machine allocate: 163 million parameters."""
 _LATENT_PX = 16
 
 
 class HyperNetwork:
-    """bmshj2018-hyperprior, mbt2018-mean or elic2022-chandelier.
+    """The network bmshj2018-hyperprior, mbt2018-mean or elic2022-chandelier.
 
-    `settings` has `N` and `M`, and for the last one `groups`: channels of the transforms, of the latents,
-    and of each group of latents. Such a model has one step.
+    The card's `settings` has the channels of the transforms, `N`, of the latents, `M`, and for
+    elic2022-chandelier of each group of latents, `groups`. Such a model has one step.
+
+    Raises:
+        ValueError: the tensors do not fit the card, or sums cannot be exact.
+        LookupError: a setting is missing.
     """
 
     multiple_px = 64
@@ -92,7 +98,7 @@ def _net(model: Model) -> Any:
 
 
 def _latent_codec(net: Any) -> Any:
-    """All between the transforms, the same kind of object for each architecture."""
+    """Return everything between the transforms as the same kind of object for each architecture."""
     if isinstance(net, Elic2022Chandelier):
         return net.latent_codec
     scale_only = not isinstance(net, MeanScaleHyperprior)
@@ -114,7 +120,7 @@ class _Magnitude(nn.Module):
 
 
 class _OnDevice(nn.Module):
-    """A part of the encoder, where the encoder is."""
+    """A part of the encoder that runs on the encoder's device."""
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         super().__init__()

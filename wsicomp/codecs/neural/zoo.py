@@ -1,7 +1,9 @@
-"""CompressAI's pretrained networks, fetched by name where the machine can, and its checkpoint files.
+"""CompressAI's pretrained networks.
 
-A checkpoint is a pickle: torch reads it with `weights_only`, which refuses everything but tensors, and what
-comes out is kept as a model of our own. The names are ARCHITECTURE-METRIC-QUALITY, as mbt2018-mean-mse-7.
+Fetched by name where there is a network, or read from its checkpoint files.
+
+A checkpoint is a pickle. torch reads it with `weights_only`, which refuses everything but tensors, and the
+result is kept as a model of our own. Names are ARCHITECTURE-METRIC-QUALITY, as mbt2018-mean-mse-7.
 """
 
 from __future__ import annotations
@@ -30,27 +32,31 @@ from wsicomp.inputs import check_file, reason
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
-"""Those that CompressAI has pretrained networks of."""
+"""Architectures with pretrained networks of CompressAI's."""
 
 EXAMPLE = "mbt2018-mean-mse-7 (metric mse or ms-ssim, quality 1 to 8)"
-"""What such a network is called."""
+"""An example of a name, for messages."""
 
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""The end of a checkpoint's name: how its SHA-256 begins."""
+"""The end of a checkpoint's name: the beginning of its SHA-256."""
 _NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
 
 
 def is_known(name: str) -> bool:
-    """Whether it is the name of one of CompressAI's networks."""
+    """Return whether CompressAI has a network of this name.
+
+    >>> is_known("mbt2018-mean-mse-7"), is_known("mbt2018-mean")
+    (True, False)
+    """
     return _NAME.fullmatch(name) is not None
 
 
 def fetch(name: str) -> Model:
-    """One of CompressAI's networks, from its host, its hash checked.
+    """Return one of CompressAI's networks from its host, its hash checked.
 
     Raises:
         UnknownModelError: it cannot be fetched; the message says what to do.
-        WeightsError: what came is not what was to come.
+        WeightsError: the host sent another file.
     """
     import torch.hub  # noqa: PLC0415
     from compressai.zoo.image import model_urls  # noqa: PLC0415
@@ -77,10 +83,10 @@ def fetch(name: str) -> Model:
 
 
 def read_checkpoint(path: Path, architecture: str) -> Model:
-    """A checkpoint of CompressAI's, as a model.
+    """Return a checkpoint of CompressAI's as a model.
 
     Raises:
-        WeightsError: it cannot be read, could run code, or is no network of that architecture.
+        WeightsError: the file cannot be read, could run code, or is no network of that architecture.
     """
     import torch  # noqa: PLC0415
 
