@@ -23,7 +23,7 @@ _LONGEST_NAME = 255
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
 _NO_SYNC = {*_NO_LOCKS, errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of file systems that know no locks, or cannot flush a folder: network shares, FUSE."""
-_UNLOCKED = "its file system has no locks: two runs that write one target at a time are not kept apart"
+_UNLOCKED = "its file system has no locks, so two runs could write the same target at once; start only one"
 
 
 def partial_path(target: Path) -> Path:
@@ -85,7 +85,7 @@ def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrit
         check_output(path, inputs, overwrite)
         for other in paths[:number]:
             if path.resolve() in (other.resolve(), partial_path(other).resolve()):
-                raise SlideWriteError(f"is {other} too; name another file", path)
+                raise SlideWriteError(f"is the same file as {other}; name another file", path)
 
 
 def make_folder(path: Path) -> Path:
@@ -97,7 +97,9 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise SlideWriteError(f"is no folder and cannot be made one ({exc.strerror or exc})", path) from exc
+        raise SlideWriteError(
+            f"is no folder and cannot be made one ({exc.strerror or exc}); name another", path
+        ) from exc
     return path
 
 
@@ -156,7 +158,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
         finally:
             there.clear(_HIDDEN)
             if is_new:
-                with suppress(OSError):  # something came to lie there meanwhile
+                with suppress(OSError):  # something was put there meanwhile
                     folder.rmdir()
 
 

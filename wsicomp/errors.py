@@ -4,31 +4,31 @@
     ├── ConfigError (ValueError)              an option or a preset that cannot be followed
     ├── MaskError (ValueError)                a mask file that does not describe this slide
     ├── SlideReadError (OSError)              a source that cannot be read
-    │   ├── UnsupportedSlideError             readable, but not 8-bit bright field in tiles
-    │   ├── SourceChangedError                a file of it changed while it was read
-    │   ├── TileReadError                     one tile of it cannot be decoded
-    │   │   └── DamagedTileError              it decodes, but only in part
-    │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
-    │       ├── SlideClosedError              used after it was closed
-    │       └── SlideUnsupportedError (OpenSlideUnsupportedFormatError) what leads to no slide
+    │   ├── UnsupportedSlideError             a readable image that is not 8-bit bright field in tiles
+    │   ├── SourceChangedError                a source with a file that changed while it was read
+    │   ├── TileReadError                     a tile that cannot be decoded
+    │   │   └── DamagedTileError              a tile that decodes only in part
+    │   └── SlideAccessError (OpenSlideError) an error of `wsicomp.open_slide`
+    │       ├── SlideClosedError              a slide used after it was closed
+    │       └── SlideUnsupportedError (OpenSlideUnsupportedFormatError) a path that is no slide
     │           ├── SlideFormatError (UnidentifiedImageError) neither slide nor picture
     │           ├── SlideNotFoundError (FileNotFoundError)
     │           ├── SlideIsADirectoryError (IsADirectoryError)
     │           ├── SlideNotADirectoryError (NotADirectoryError)
     │           └── SlidePermissionError (PermissionError)
-    ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type, by the same
+    ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type of `wsicomp.open_slide`
     ├── SlideWriteError (OSError)             a target that cannot be written
-    │   └── TargetExistsError                 a target that is there already
-    │       ├── TargetBusyError               one that another run is writing
-    │       └── OtherSlideError               one that was made from another slide, perhaps its only copy
+    │   └── TargetExistsError                 a target that exists
+    │       ├── TargetBusyError               a target that another run is writing
+    │       └── OtherSlideError               a target made from another slide, perhaps its only copy
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library cannot be loaded
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
     ├── UnknownModelError (LookupError)       a codec's model that is not on this machine
     ├── WeightsError (ValueError)             a trained network that is not what its manifest says
     ├── LedgerError (OSError)                 a batch's ledger that cannot be read or written
-    ├── KeptError                             a source that a batch was to take away, and that stays
-    ├── TrainingError (ValueError)            labels or patches that nothing can be learnt from
+    ├── KeptError                             a source that a batch was to remove, and that stays
+    ├── TrainingError (ValueError)            labels or patches that nothing can be trained with
     └── VerificationError                     a written file that differs from its plan or its source
 
 A message names the file, the place in it, what was found, what was expected and what to do.

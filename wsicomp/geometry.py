@@ -42,7 +42,9 @@ class Region:
     y: int
     """The upper edge."""
     width: int
+    """The number of columns."""
     height: int
+    """The number of rows."""
 
     @property
     def size(self) -> Size:
@@ -52,11 +54,14 @@ class Region:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TileIndex:
-    """The place of a tile: level, and column and row of the level's tile grid, all from 0."""
+    """The place of a tile: a cell of a level's tile grid."""
 
     level: int
+    """The level, 0 is the largest."""
     column: int
+    """The tile's column in the level's grid, from 0."""
     row: int
+    """The tile's row in the level's grid, from 0."""
 
     def __str__(self) -> str:
         return f"level {self.level} tile ({self.column}, {self.row})"

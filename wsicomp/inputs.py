@@ -69,7 +69,7 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
     except OSError as exc:
         raise error(reason(exc), path) from exc
     if len(data) > _MOST_TOML_BYTES:
-        raise error(f"settings of more than {_MOST_TOML_BYTES} bytes; is it the right file?", path)
+        raise error(f"over {_MOST_TOML_BYTES} bytes, expected a TOML file of options; check the path", path)
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as exc:

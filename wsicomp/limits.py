@@ -76,7 +76,7 @@ def check_free_space(place: Path, need_bytes: float, min_free_gb: float = 0.0) -
     try:
         free = shutil.disk_usage(place.parent).free
     except OSError:
-        return  # writing will say what is wrong
+        return  # the write itself will report what is wrong
     if free - need_bytes < min_free_gb * 1e9:
         left = f", of which {as_bytes(int(min_free_gb * 1e9))} are to stay free" if min_free_gb else ""
         found = f"needs {as_bytes(int(need_bytes))} and its disk has {as_bytes(free)}{left}"

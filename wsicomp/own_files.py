@@ -101,8 +101,8 @@ class Folder:
     def _check(self, found: os.stat_result, name: str, is_read: bool) -> None:
         if stat.S_ISREG(found.st_mode) and (is_read or found.st_nlink <= 1):
             return
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file with another name besides, a hard link")
-        message = f"is {kind}, which is not ours; look at it, then move it away"
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file with a second name (hard link)")
+        message = f"is {kind}, which is not ours; move it away"
         raise SlideWriteError(message, displayed_path(self.path / name))
 
     def remove(self, name: str) -> None:
@@ -119,7 +119,7 @@ class Folder:
 
         Nothing but a folder is removed.
         """
-        if self.is_folder(name):  # a pipe would have it wait for ever
+        if self.is_folder(name):  # to open a pipe would wait for ever
             shutil.rmtree(self.held / name, ignore_errors=True)
 
     def move(self, name: str, there: Folder, new: str, overwrite: bool) -> None:
@@ -189,7 +189,7 @@ def _opened(path: Path, root: Path | None, make: bool) -> int:
     except ValueError:
         names = ("..",)
     if ".." in names:
-        raise SlideWriteError(f"does not lie in {root}", path)
+        raise SlideWriteError(f"does not lie in {root}; name a path inside it", path)
     descriptor, place = os.open(root, _ANY_FOLDER), root
     for name in names:
         above, place = Folder(place, descriptor), place / name
@@ -212,7 +212,7 @@ def _entered(above: Folder, name: str, make: bool) -> int:
         if found is None or stat.S_ISDIR(found.st_mode):
             raise
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file")
-        message = f"a folder on the way is {kind}, and nothing goes through it; look, then move it away"
+        message = f"a folder on the way is {kind}, expected a folder and no link; move it away"
         raise SlideWriteError(message, displayed_path(above.path / name)) from exc
 
 

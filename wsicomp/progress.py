@@ -43,14 +43,14 @@ def progress_raises_through(function: Callable[Params, Result]) -> Callable[Para
     @wraps(function)
     def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         given = form.bind(*args, **kwargs)
-        told = given.arguments.get("on_progress")
-        if told is None:
+        callback = given.arguments.get("on_progress")
+        if callback is None:
             return function(*args, **kwargs)
         owner = object()
 
         def carried(*values: Any) -> None:
             try:
-                told(*values)
+                callback(*values)
             except Exception as exc:
                 raise _RaisedOutside(exc, owner) from exc
 

@@ -164,4 +164,6 @@ def _halved(planes: _Planes) -> _Planes:
 
 def _check(first: Pixels, second: Pixels, least_px: int) -> None:
     if first.shape != second.shape or min(first.shape[:2]) < least_px:
-        raise ValueError(f"shapes {first.shape} and {second.shape}, expected equal, {least_px} px or more")
+        raise ValueError(
+            f"shapes {first.shape} and {second.shape}, expected equal ones of at least {least_px} px a side"
+        )

@@ -64,7 +64,9 @@ class EncodedTile:
     """A tile's bytes as the file holds them."""
 
     data: bytes
+    """The bytes; empty if the file stores none."""
     encoding: TileEncoding
+    """How they are stored."""
     size: Size
     """The size in pixels that the bytes decode to."""
 

@@ -36,7 +36,7 @@ def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], co
         return
     spare = largest_count(same, _LEAST_TAIL, len(coded))
     if _WORDS.search(coded[len(coded) - spare :]):
-        raise ValueError("bytes behind what is coded")
+        raise ValueError("words behind the coded bytes")
 
 
 def decodes_alike(

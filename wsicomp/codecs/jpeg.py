@@ -219,7 +219,9 @@ class Transcoder:
 
     def __init__(self, exact: bool = False) -> None:
         if exact:
-            raise ConfigError("optimised JPEG does not give back the very bytes; take codec jpegxl or copy")
+            raise ConfigError(
+                "codec jpeg cannot restore the very bytes of a source; take codec jpegxl or copy"
+            )
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
         """Return the source's encoding without shared Huffman tables; None if it is not JPEG."""

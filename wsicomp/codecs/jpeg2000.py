@@ -70,7 +70,9 @@ def decode(tile: EncodedTile) -> Pixels:
     holds_ycbcr = _holds_ycbcr(tile, form)
     if codestream is not tile.data:
         if holds_ycbcr != (form.is_subsampled or boxes_say_ycbcr(tile.data)):
-            raise ValueError(f"JP2 boxes say other colours than TIFF compression {tile.encoding.compression}")
+            raise ValueError(
+                f"JP2 boxes state other colours than TIFF compression {tile.encoding.compression}"
+            )
         return _samples(tile.data, tile.size)
     take = _upsampled if form.is_subsampled else _samples
     pixels = take(codestream, tile.size)
@@ -142,7 +144,7 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
     try:
         true = true_compression(tile.data, tile.encoding.compression)
     except ValueError:
-        return ""  # damaged: it stands as it was
+        return ""  # a damaged tile is copied as it is
     if true == stored.compression:
         return ""
     holds = "RGB where compression 33003 says YCbCr" if true == APERIO_JPEG2000_RGB else "YCbCr among RGB"
@@ -242,7 +244,7 @@ class Codec:
 
     def __init__(self, psnr: float | None = None, rate: float | None = None) -> None:
         if psnr is not None and rate is not None:
-            raise ConfigError("psnr and rate are two targets; give one of them")
+            raise ConfigError("psnr and rate exclude each other; give one of them")
         self.psnr = 37.0 if psnr is None else psnr
         self.rate = rate
 

@@ -31,7 +31,7 @@ def check_main_header(segments: Sequence[tuple[int, bytes]]) -> None:
     bodies: dict[int, list[bytes]] = {marker: [] for marker in _KNOWN}
     for marker, body in segments:
         if marker not in bodies:
-            raise ValueError(f"JPEG 2000 with a segment {marker:02x}")
+            raise ValueError(f"JPEG 2000 with an unexpected segment {marker:02x}")
         bodies[marker].append(body)
     siz, cod, qcd = (_only(bodies[marker], marker) for marker in (_SIZ, _COD, _QCD))
     count, most_levels = _check_size(siz)
@@ -72,9 +72,9 @@ def _by_component(bodies: list[bytes], count: int) -> Mapping[int, bytes]:
     width = 1 if count < 257 else 2
     found = {int.from_bytes(body[:width], "big"): body[width:] for body in bodies}
     if len(found) < len(bodies) or any(number >= count for number in found):
-        raise ValueError("JPEG 2000 with two segments of one component, or one of none")
+        raise ValueError("JPEG 2000 with two segments of one component, or one of an unknown component")
     if len(found) == count:
-        raise ValueError("JPEG 2000 with a segment that no component goes by")
+        raise ValueError("JPEG 2000 with a segment that no component uses")
     return found
 
 

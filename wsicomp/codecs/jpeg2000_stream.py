@@ -92,7 +92,7 @@ def read_form(codestream: bytes) -> Form:
     factors = tuple((codestream[at], codestream[at + 1]) for at in (43, 46, 49))
     mixes = set(_transforms(codestream))
     if len(mixes) > 1:
-        raise ValueError("JPEG 2000 of which only some tiles mix their components")
+        raise ValueError("JPEG 2000 with a colour transform in some tiles only")
     return Form(Size(right - left, bottom - top), factors, True in mixes)
 
 
@@ -107,7 +107,7 @@ def _check_structure(codestream: bytes) -> None:
     """
     right, bottom, left, top, width, height, tile_x, tile_y = struct.unpack_from(">8I", codestream, 8)
     if not width or not height or tile_x > left or tile_y > top:
-        raise ValueError("JPEG 2000 in tiles of no size")
+        raise ValueError("JPEG 2000 in tiles of {width} x {height} px")
     tiles = -(-(right - tile_x) // width) * -(-(bottom - tile_y) // height)
     if tiles > _MOST_TILES:
         raise ValueError(f"JPEG 2000 in {tiles} tiles, expected at most {_MOST_TILES}")
@@ -189,7 +189,7 @@ def _transforms(codestream: bytes) -> Iterator[bool]:
             next_tile = at + length if length > 12 else len(codestream)
         if marker == _SOD:
             yield main if of_tile is None else of_tile
-            at = max(next_tile, at + 2)  # a length may lead back
+            at = max(next_tile, at + 2)  # a stated length may point backwards
             continue
         if marker == _COD and at + 9 <= len(codestream):
             mixes = codestream[at + 8] != 0

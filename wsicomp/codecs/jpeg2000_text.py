@@ -1,4 +1,4 @@
-"""Strip JPEG 2000 tiles of what no decoder reads: comments, lengths, and bytes behind what is coded.
+"""Strip JPEG 2000 tiles of what no decoder reads: comments, lengths, and bytes behind the coded ones.
 
 Source: ITU-T T.800 annex A.
 """
@@ -72,7 +72,7 @@ def _tile_parts(stream: bytes, at: int) -> list[_TilePart]:
         segments, body = _header(stream, at + 12, _SOD)
         end = at + length if length else stream.find(b"\xff\xd9", body)
         if segments or end < body + 2 or end + 2 > len(stream):
-            raise ValueError("JPEG 2000 whose part ends past the stream, or is coded in its own way")
+            raise ValueError("JPEG 2000 tile-part that ends past the stream, or has a header of its own")
         tile, places = stream[at : at + 6], stream[at + 10 : at + 12]
         parts.append(_TilePart(tile, places, length > 0, stream[body + 2 : end]))
         at = end

@@ -59,7 +59,7 @@ def optimize(stream: bytes) -> bytes:
 def _idle_child() -> subprocess.Popen[bytes]:
     with contextlib.suppress(queue.Empty):
         return _idle.get_nowait()
-    # Safe path: nothing is imported from the directory that someone happens to stand in.
+    # -P: import nothing from the current directory, which may be anybody's.
     command = [sys.executable, "-P", "-c", _CHILD]
     return subprocess.Popen(  # noqa: S603
         command,

@@ -163,7 +163,7 @@ def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
         return _head(encoding) + standard + data[2:]
     whole = _disguised_head(encoding) + standard + _disguised(data)[2:]
     if sum(marker in COLOR_MARKERS for marker, _, _ in segments(whole)) > 1:
-        raise ValueError("JPEG with such segments already as JFIF and Adobe ones are disguised as")
+        raise ValueError("JPEG that already has the segments as which JFIF and Adobe segments are disguised")
     return whole
 
 
@@ -176,7 +176,7 @@ def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
     disguised = whole.startswith((_SOI + _DISGUISED_RGB, _SOI + _DISGUISED_YCBCR))
     head = _disguised_head(encoding) if disguised else _head(encoding)
     if not whole.startswith(head):
-        raise ValueError("the JPEG lacks the level's tables")
+        raise ValueError("the JPEG lacks the level's shared tables")
     rest = whole[len(head) :]
     # `whole_stream` doubles them if they came first in the tile, so one set is always its own.
     tile = whole[:2] + rest.removeprefix(standard_huffman_tables())

@@ -85,14 +85,14 @@ def _parts(stream: bytes, of_tables: bool = False) -> list[_Part]:
         if marker == _SOS_MARKER:
             found = MARKER.search(stream, end)
             if found is None:
-                raise ValueError("JPEG without an end")
+                raise ValueError("JPEG without EOI")
             coded = stream[end : found.start()].rstrip(b"\xff")
             end = found.start()
         parts.append(_Part(marker, segment, coded, tuple(_tables(marker, segment[4:]))))
         at = end
     if of_tables:
         return parts
-    raise ValueError("JPEG without an end")
+    raise ValueError("JPEG without EOI")
 
 
 def _tables(marker: int, body: bytes) -> Iterator[_Table]:
@@ -123,7 +123,7 @@ def _components(part: _Part) -> dict[int, int]:
     """Return the quantisation table of each component."""
     body = part.segment[4:]
     if part.marker not in _HUFFMAN or len(body) != 15 or body[5] != 3:
-        raise ValueError("JPEG of an unusual frame")
+        raise ValueError("JPEG frame that is not sequential or progressive of three components")
     return dict(zip(body[6::3], body[8::3], strict=True))
 
 
@@ -135,7 +135,7 @@ def _used(frame: int, part: _Part, components: dict[int, int]) -> Iterator[tuple
     first, fine = body[1 + 2 * count], body[3 + 2 * count] >> 4
     for number, places in zip(body[1 : 1 + 2 * count : 2], body[2 : 2 + 2 * count : 2], strict=True):
         if number not in components:
-            raise ValueError("JPEG with a scan of no component")
+            raise ValueError("JPEG scan of a component that the frame does not have")
         yield DQT, 0, components[number]
         if frame != _PROGRESSIVE or (not first and not fine):
             yield DHT, 0, places >> 4
@@ -156,7 +156,7 @@ def _check_table(frame: int, table: _Table) -> None:
             1 <= symbol & 15 <= 10 or symbol in (0, 0xF0) or frame == _PROGRESSIVE for symbol in symbols
         )
     if not is_sound or len(set(symbols)) < len(symbols):
-        raise ValueError("JPEG with symbols that code nothing")
+        raise ValueError("JPEG Huffman table with symbols that no coefficient has")
 
 
 def _written(part: _Part) -> bytes:
@@ -198,7 +198,7 @@ def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
         elif part.marker == _SOS_MARKER:
             stream += [part.segment, part.coded]
         elif part.marker not in TEXT_MARKERS | {ADOBE_APP}:
-            raise ValueError(f"JPEG with a segment {part.marker:02x}")
+            raise ValueError(f"JPEG with an unexpected segment {part.marker:02x}")
     if not has_frame or not any(part.marker == _SOS_MARKER for part in parts):
         raise ValueError("JPEG without a picture")
     return b"".join([*stream, _EOI])

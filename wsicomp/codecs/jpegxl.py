@@ -171,7 +171,7 @@ class Codec:
         lossless: bool = False,
     ) -> None:
         if (distance is not None) + (quality is not None) + lossless > 1:
-            raise ConfigError("distance, quality and lossless are three targets; give one of them")
+            raise ConfigError("distance, quality and lossless exclude each other; give one of them")
         if quality is not None:
             distance = _distance(quality)
         self.distance = 1.0 if distance is None else distance
@@ -199,7 +199,7 @@ def _distance(quality: int) -> float:
     Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`.
     """
     if quality >= 30:
-        # At 100 libjxl would go without loss, which is `lossless` here.
+        # libjxl means lossless by 100, which is an option of its own here.
         return 0.1 + (100 - quality) * 0.09
     return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
 

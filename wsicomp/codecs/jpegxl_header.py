@@ -72,9 +72,9 @@ class _Bits:
     def flag(self) -> bool:
         return self.take(1) == 1
 
-    def choice(self, ways: tuple[tuple[int, int], ...]) -> int:
+    def choice(self, forms: tuple[tuple[int, int], ...]) -> int:
         """Return a number stored in one of four forms, (bits that follow, what they are added to)."""
-        count, least = ways[self.take(2)]
+        count, least = forms[self.take(2)]
         return least + self.take(count)
 
     def long(self) -> int:
@@ -129,9 +129,9 @@ def with_shorter_section(stream: bytes, picture: Picture, section: int, count: i
 def _table(lengths: list[int]) -> bytes:
     value = at = 0
     for length in lengths:
-        way = max(way for way, (_, least) in enumerate(_ENTRIES) if length >= least)
-        count, least = _ENTRIES[way]
-        value |= (way | length - least << 2) << at
+        form = max(form for form, (_, least) in enumerate(_ENTRIES) if length >= least)
+        count, least = _ENTRIES[form]
+        value |= (form | length - least << 2) << at
         at += 2 + count
     return value.to_bytes(-(-at // 8), "little")
 
@@ -191,7 +191,7 @@ def _frame_sections(bits: _Bits, size: Size, is_xyb: bool) -> int:
     """Read the header of the only frame; return its number of sections."""
     if bits.flag():
         return _sections(size, _GROUP_PX, 1)
-    _expect(not bits.choice(_KINDS), "a frame that is not shown")
+    _expect(not bits.choice(_KINDS), "a hidden frame")
     is_modular = bits.flag()
     _expect(not bits.long() & ~_SKIPS_SMOOTHING, "noise, patches, splines or another frame's means")
     if not is_xyb and bits.flag():
@@ -218,9 +218,9 @@ def _passes(bits: _Bits) -> int:
     if passes > 1:
         downsamplings = bits.choice(_DOWNSAMPLINGS)
         bits.take(2 * (passes - 1))
-        for ways in (_FACTORS, _LAST_PASSES):
+        for forms in (_FACTORS, _LAST_PASSES):
             for _ in range(downsamplings):
-                bits.choice(ways)
+                bits.choice(forms)
     return passes
 
 

@@ -114,9 +114,11 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
         if kind == b"jbrd":
             beside = _bytes_beside(_Bits(data[start:end]))
             if beside > most_bytes:
-                raise ValueError(f"a packed JPEG with {beside} bytes beside its picture")
+                raise ValueError(
+                    f"a packed JPEG with {beside} bytes beside its picture, expected at most {most_bytes}"
+                )
             return
-    raise ValueError("JPEG XL without what rebuilds its JPEG")
+    raise ValueError("JPEG XL without a jbrd box, expected a packed JPEG")
 
 
 def _bytes_beside(bits: _Bits) -> int:

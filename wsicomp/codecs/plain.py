@@ -129,7 +129,7 @@ def _bare_samples(tile: EncodedTile) -> bytes:
         samples = imagecodecs.zstd_decode(tile.data, out=length + 1)
         is_bare = len(samples) == length and _zstandard_end(tile.data) == len(tile.data)
     elif compression == 5:
-        is_bare = False  # where its stream ends only its decoder knows
+        is_bare = False  # only a decoder knows where an LZW stream ends
     else:
         is_bare = _deflate_is_bare(tile.data, length)
     return tile.data if is_bare else encode(tile.encoding, decode(tile))

@@ -62,13 +62,13 @@ def first_partition(picture: bytes) -> bytes:
         ValueError: the picture is damaged, or has more than two partitions.
     """
     if picture[_TAG_BYTES : _TAG_BYTES + 3] != _START_CODE:
-        raise ValueError("WebP without a picture's start")
+        raise ValueError("WebP picture without a start code")
     length = int.from_bytes(picture[:_TAG_BYTES], "little") >> _TAG_BITS
     partition = picture[_START_BYTES : _START_BYTES + length]
     if len(partition) < length:
-        raise ValueError("WebP whose first partition ends past it")
+        raise ValueError("WebP whose first partition ends past the picture")
     if _further_partitions(_Booleans(partition)):
-        raise ValueError("WebP in several partitions")
+        raise ValueError("WebP in more than two partitions")
     return partition
 
 

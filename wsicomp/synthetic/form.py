@@ -75,11 +75,11 @@ class SyntheticFormat:
 
     def __post_init__(self) -> None:
         if self.tile_px % 16 or self.tile_px <= 0:
-            raise ValueError(f"tiles of {self.tile_px} px: TIFF wants a positive multiple of 16")
+            raise ValueError(f"tiles of {self.tile_px} px, expected a positive multiple of 16")
         if self.container == "tiff" and self.compression.startswith("jpeg2000"):
-            raise ValueError(f"{self.compression} is Aperio's own; a generic TIFF cannot hold it")
+            raise ValueError(f"{self.compression} in a generic TIFF; take container svs")
         if not self.downsamples or self.downsamples[0] != 1:
-            raise ValueError(f"downsamples {self.downsamples} do not begin with 1")
+            raise ValueError(f"downsamples {self.downsamples}, expected 1 first")
 
     @property
     def sampling(self) -> tuple[int, int]:

@@ -132,7 +132,7 @@ def smooth_curve(knots: Points, count: int) -> Points:
 
 
 def ribbon(path: Points, widths: NDArray[np.float64]) -> Points:
-    """The outline of a line (n, 2) of the given widths (n,), ends square."""
+    """Return the outline of a line (n, 2) with the given widths (n,) and square ends."""
     along = np.gradient(path, axis=0)
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / length[:, None]

@@ -101,7 +101,7 @@ Window = tuple[slice, slice]
 def _blocks(region: Region) -> Iterator[tuple[int, int, Window, Window]]:
     """Yield (column, row, window in the region, window in the block) of every block under a region."""
     if region.x < 0 or region.y < 0:
-        raise ValueError(f"a region begins at ({region.x}, {region.y}), outside the slide")
+        raise ValueError(f"a region at ({region.x}, {region.y}), expected x and y of 0 or more")
     for row, rows, own_rows in _cuts(region.y, region.height):
         for column, columns, own_columns in _cuts(region.x, region.width):
             yield column, row, (rows, columns), (own_rows, own_columns)

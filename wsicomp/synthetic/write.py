@@ -205,7 +205,7 @@ class _Level:
 
     def _taken(self, waiting: deque[Future[list[bytes]]], advance: Advance) -> Iterator[bytes]:
         run = waiting.popleft().result()
-        # Before the tiles are handed over: TiffWriter never asks for one more than there are.
+        # Progress comes first, since TiffWriter never asks for one tile more than there are.
         advance(len(run))
         yield from run
 

@@ -184,7 +184,7 @@ class GlassGuard:
     def _read_blocks(self, slide: Slide, index: TileIndex, region: Region) -> Pixels:
         side = self.block_px(slide.info.levels[index.level])
         if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
-            # What is left of a last block is narrower than 8 px and not looked at.
+            # A last block narrower than 8 px is not checked.
             return slide.read_tile_eighth(index)[: region.height // side, : region.width // side]
         return _blocks(slide.read_tile(index)[: region.height, : region.width], side)
 
@@ -213,10 +213,10 @@ class GlassGuard:
             return np.asarray(darker)
         reference = _middle(values[:, own])
         lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
-        # What is lighter than the middle of a tile is its glass, unless it is padding: then most is no glass.
+        # Pixels lighter than the tile's median are its glass, unless they are padding or beside it.
         lighter &= ~_spread(padding, _RINGING_BLOCKS) if padding.any() else True
         if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
-            # But a reflection on a line of the cover glass is lighter than all glass.
+            # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
             reference = min(
                 (reference, _middle(values[:, lighter])), key=_distance_to(_middle(color[:, own]))
             )
@@ -240,9 +240,9 @@ class GlassGuard:
         black = near & (values.max(axis=0) <= _BLACK)
         if not black.any():
             return None
-        # Stained tissue is off the line from black to glass.
-        light = (values * color).sum(axis=0) / (color * color).sum(axis=0)
-        is_mixed = np.abs(values - light * color).max(axis=0) <= _OFF_THE_LINE
+        # Mixtures of black and glass lie on a line in RGB, stained tissue does not.
+        share = (values * color).sum(axis=0) / (color * color).sum(axis=0)
+        is_mixed = np.abs(values - share * color).max(axis=0) <= _OFF_THE_LINE
         return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
 
 
@@ -276,7 +276,7 @@ def _joined(foreign: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
 
     Blocks less than twice `reach` apart belong to one thing.
     """
-    reach = min(reach, max(foreign.shape))  # all that can join two blocks of a tile
+    reach = min(reach, max(foreign.shape))  # a larger one joins no more blocks
     wide = np.pad(foreign, reach).view(np.uint8)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     _, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)

@@ -85,10 +85,10 @@ class IndependentGuard:
         """
         return self._guard(0).color_of(shape, level, region)
 
-    def _agreed(self, look: Callable[[GlassGuard], Found]) -> Found:
+    def _agreed(self, find: Callable[[GlassGuard], Found]) -> Found:
         agreed: Found = None
         for guard in self._all():
-            found = look(guard)
+            found = find(guard)
             if found is None:
                 return None
             agreed = found if agreed is None else agreed & found

@@ -75,7 +75,7 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     except OSError as exc:
         raise MaskError(reason(exc) or "not a picture that can be read", path) from exc
     except _UNREADABLE as exc:
-        # Without the error's own words: they quote the file, which may name a patient.
+        # The error's own text is left out: it quotes the file, which may name a patient.
         expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"
         raise MaskError(f"not a mask ({type(exc).__name__}); expected {expected}", path) from exc
     rows, columns = samples.shape
@@ -106,7 +106,7 @@ def _picture(path: Path) -> NDArray[Any]:
             tile = page.tilewidth * page.tilelength * page.tiledepth * page.samplesperpixel
             if max(page.size, tile) > MOST_MASK_PIXELS or page.nbytes > _MOST_BYTES:
                 found = f"{max(page.size, tile)} samples of {page.bitspersample} bits"
-                raise MaskError(f"{found}, expected at most {MOST_MASK_PIXELS}, of 512 MB", path)
+                raise MaskError(f"{found}, expected at most {MOST_MASK_PIXELS} in 512 MB", path)
             pixels = page.asarray()
             if page.photometric == _MINISWHITE:
                 pixels = pixels.max() - pixels
@@ -125,9 +125,9 @@ def _picture(path: Path) -> NDArray[Any]:
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
     if pixels.ndim != 2:
-        raise MaskError(f"{pixels.ndim} dimensions, expected a picture", path)
+        raise MaskError(f"a picture of {pixels.ndim} dimensions, expected rows and columns", path)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise MaskError("samples that are no numbers", path)
+        raise MaskError("samples that are NaN or infinite, expected finite ones", path)
     return np.asarray(pixels)
 
 

@@ -34,7 +34,9 @@ def check_suffix(path: Path) -> None:
         ConfigError: the suffix is none of `SUFFIXES`.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"a mask is written as one of {', '.join(SUFFIXES)}; end its name so", path)
+        raise ConfigError(
+            f"a mask's name ends in {path.suffix!r}, expected one of {', '.join(SUFFIXES)}", path
+        )
 
 
 def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
@@ -70,9 +72,9 @@ def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
         scale |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
     options: dict[str, Any] = {"tile": (_TILE_PX, _TILE_PX), "compression": "adobe_deflate"}
     options["photometric"] = "minisblack"
-    # Without one of its own tifffile writes a UUID that tells the machine and the time.
+    # Without this one tifffile writes a UUID made of the machine and the time.
     scale["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(levels[0].tobytes()).hexdigest()))
-    # By its name tifffile would look for where a link leads, and open that.
+    # Given a path, tifffile would follow a link and open its target.
     with path.open("wb") as file, tifffile.TiffWriter(file, ome=True) as tiff:
         tiff.write(levels[0], subifds=len(levels) - 1, metadata=scale, **options)
         for level in levels[1:]:

@@ -55,7 +55,7 @@ def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overvi
         try:
             return _read_level(slide, number, workers, progress)
         except TileReadError as exc:
-            error = exc  # not a tile of it is sound: then by the next larger one
+            error = exc  # no tile of it is sound, so the next larger level is tried
     assert error is not None, "a slide has a level"
     raise error
 

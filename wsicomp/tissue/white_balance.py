@@ -40,23 +40,23 @@ def find_white_point(overview: Overview) -> WhitePoint:
     colors = overview.pixels[::step, ::step].reshape(-1, 3)
     scanned = colors[colors.min(axis=1) < _PADDING]
     if len(scanned):
-        light = _brightest(scanned)
-        alike = (np.abs(scanned - light) <= _ALIKE).all(axis=1)
-        is_glass = np.ptp(light) <= MOST_TINT and light.min() >= DARKEST_GLASS
+        white_point = _brightest(scanned)
+        alike = (np.abs(scanned - white_point) <= _ALIKE).all(axis=1)
+        is_glass = np.ptp(white_point) <= MOST_TINT and white_point.min() >= DARKEST_GLASS
         if is_glass and alike.mean() >= _LEAST_GLASS:
-            return light
+            return white_point
     return np.full(3, max(_brightest(colors).max(), DARKEST_GLASS), np.float32)
 
 
 def _brightest(colors: Pixels) -> WhitePoint:
     brightness = colors.sum(axis=1, dtype=np.int32)
     brightest = colors[brightness >= np.quantile(brightness, 1 - _BRIGHTEST)]
-    light: WhitePoint = np.maximum(np.median(brightest, axis=0), 1).astype(np.float32)
-    return light
+    white_point: WhitePoint = np.maximum(np.median(brightest, axis=0), 1).astype(np.float32)
+    return white_point
 
 
-def white_balanced(pixels: Pixels, light: WhitePoint) -> Pixels:
+def white_balanced(pixels: Pixels, white_point: WhitePoint) -> Pixels:
     """Return pixels scaled channel by channel so that glass gets `GLASS_AT`; values over 255 become 255."""
-    levels = np.arange(256)[:, None] * (GLASS_AT / light)
+    levels = np.arange(256)[:, None] * (GLASS_AT / white_point)
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(pixels, table[None]), np.uint8)

@@ -26,7 +26,7 @@ def build_network(model: Model, device: str) -> Network:
         return build(model, torch.device(device))
     except (MemoryError, torch.OutOfMemoryError) as exc:
         raise cannot_run(exc) from exc
-    except Exception as exc:  # whatever a file can make torch say
+    except Exception as exc:  # a file can make torch raise anything
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
 
@@ -34,7 +34,9 @@ def build_network(model: Model, device: str) -> Network:
 def cannot_run(exc: Exception) -> SlideReadError:
     """Return the error that a model is here and cannot run, which is no fault of the slide."""
     reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-    return SlideReadError(f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU")
+    return SlideReadError(
+        f"its model cannot run on this machine ({reason}); set WSICOMP_DEVICE=cpu to run it without a GPU"
+    )
 
 
 def _hyper(model: Model, device: torch.device) -> Network:

@@ -96,7 +96,7 @@ class NeuralCodec:
         self._device = runtime.chosen_device(device)
         self.model = store.find_model(self.architecture, model)
         if not self.model.can_encode:
-            raise ConfigError(f"model {self.model.card.name} is a decoder alone; name the whole model")
+            raise ConfigError(f"model {self.model.card.name} has no encoder; name the whole model")
         steps = len(self.model.card.steps)
         if quality is not None:
             check_range(f"quality of model {self.model.card.name}", quality, 1, steps)
@@ -181,7 +181,7 @@ class NeuralCodec:
             data = jpegxl.from_jpeg(source)
             found = piece.fidelity(_from_jpegxl(data, piece.pixels))
         except (ValueError, RuntimeError):
-            return None  # what libjxl does not take is encoded from its pixels
+            return None  # libjxl refuses it, so its pixels are encoded
         return Encoded(data, found, Resort.REPACKED) if self._guard.passes(found) else None
 
     def _encoded(self, pieces: Sequence[_Piece]) -> list[Encoded]:
@@ -252,7 +252,9 @@ class NeuralCodec:
             return made
         data = jpegxl.Codec(lossless=True).encode(tile)
         if not np.array_equal(tile, _from_jpegxl(data, tile)):
-            raise SlideWriteError("lossless JPEG XL did not give a tile back; libjxl is at fault")
+            raise SlideWriteError(
+                "lossless JPEG XL decoded to other pixels, a fault of libjxl; take another codec"
+            )
         return Encoded(data, _EXACT, Resort.FELL_BACK)
 
     def _as_jpegxl(self, piece: _Piece, resort: Resort) -> Encoded | None:

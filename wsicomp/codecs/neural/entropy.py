@@ -45,9 +45,9 @@ class SymbolTables:
 
     def __post_init__(self) -> None:
         if not self.frequencies or self.offsets.shape != (len(self.frequencies),):
-            raise ValueError("tables that are no tables")
+            raise ValueError("tables and offsets of different numbers")
         if np.abs(self.offsets.astype(np.int64)).max() > _MOST:
-            raise ValueError("a table of values beyond 16 bits")
+            raise ValueError("a table of values over 16 bits")
         for table in self.frequencies:
             if table.ndim != 1 or len(table) < 2 or table.min() < 1 or int(table.sum()) != _TOTAL:
                 raise ValueError("a table whose frequencies do not add up")
@@ -60,7 +60,7 @@ class SymbolTables:
             ValueError: the lengths do not add up, or the tables are not sound.
         """
         if lengths.ndim != 1 or int(lengths.astype(np.int64).sum()) != len(flat):
-            raise ValueError("tables that are longer or shorter than they say")
+            raise ValueError("tables whose lengths do not add up")
         parts = np.split(flat.astype(np.int32), np.cumsum(lengths.astype(np.int64))[:-1])
         return cls(tuple(parts), offsets.astype(np.int32))
 
@@ -72,7 +72,7 @@ class SymbolTables:
             ValueError: the shapes do not fit, or the tables are not sound.
         """
         if cdf.ndim != 2 or lengths.shape != (len(cdf),) or (lengths > cdf.shape[1]).any():
-            raise ValueError("tables that are no tables")
+            raise ValueError("tables and offsets of different numbers")
         rows = tuple(np.diff(row[:length]).astype(np.int32) for row, length in zip(cdf, lengths, strict=True))
         return cls(rows, offsets.astype(np.int32))
 
@@ -179,7 +179,7 @@ class ClassedTables:
             or not self.of.size
             or not 0 <= self.of.min() <= self.of.max() < len(self.tables)
         ):
-            raise ValueError("classes that name no tables")
+            raise ValueError("classes of tables that do not exist")
         known = 1 if self.classes is None else len(self.classes.frequencies[0]) - 1
         if known != len(self.of) or (self.classes is not None and len(self.classes) != 1):
             raise ValueError(f"{known} classes, expected {len(self.of)}")

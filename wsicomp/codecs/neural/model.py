@@ -184,7 +184,7 @@ def check_bytes(count: int, path: Path | None) -> None:
         WeightsError: it has more than 2^29 bytes.
     """
     if count > _MOST_BYTES:
-        raise WeightsError(f"{count} bytes, more than the {_MOST_BYTES} that are expected at most", path)
+        raise WeightsError(f"{count} bytes, expected at most {_MOST_BYTES}", path)
 
 
 def claimed_digest(path: Path) -> str:

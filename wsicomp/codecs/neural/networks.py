@@ -131,7 +131,7 @@ def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequ
     layers: list[nn.Module] = []
     channels = tensors[f"{prefix}0.weight"].shape[0] if inverse else _SAMPLES
     if channels > MOST_CHANNELS:
-        raise ValueError(f"{channels} latents")
+        raise ValueError(f"{channels} channels of latents, expected at most {MOST_CHANNELS}")
     for number in range(0, 7, 2):
         weight, bias = (tensors[f"{prefix}{number}.{name}"] for name in ("weight", "bias"))
         if number:
@@ -148,7 +148,7 @@ def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequ
             layers.append(conv)
         channels = outputs
     if inverse and channels != _SAMPLES:
-        raise ValueError(f"pictures of {channels} samples")
+        raise ValueError(f"pictures of {channels} samples, expected {_SAMPLES}")
     return nn.Sequential(*layers)
 
 
@@ -186,7 +186,7 @@ class FactorizedNetwork:
         tensors = as_torch(model)
         kind = model.card.settings["nonlinearity"]
         if kind not in ("gdn", "gdn1", "relu"):
-            raise ValueError(f"nonlinearity {kind!r}")
+            raise ValueError(f"nonlinearity {kind!r}, expected gdn, gdn1 or relu")
         self._device = device
         # Half precision halves the encoder's time and costs nothing that could be measured: what it finds is
         # rounded anyway, and the guard sees the result.
@@ -238,5 +238,7 @@ def require_encoder(module: nn.Module | None) -> nn.Module:
         WeightsError: the model has none.
     """
     if module is None:
-        raise WeightsError("a decoder alone, as slides carry it; to encode take the whole model")
+        raise WeightsError(
+            "has no encoder, like the decoders that slides carry; to encode, name the whole model"
+        )
     return module

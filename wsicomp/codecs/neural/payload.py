@@ -75,7 +75,7 @@ def unpack(data: bytes) -> Payload:
         raise ValueError("not a neural tile")
     _, crc, model, width, height, step, count = _HEADER.unpack_from(data)
     if zlib.crc32(memoryview(data)[_CHECKED_FROM:]) != crc:
-        raise ValueError("a neural tile with a wrong CRC-32: damaged")
+        raise ValueError("a neural tile whose CRC-32 does not match: damaged")
     if not 0 < width <= LARGEST_SIDE_PX or not 0 < height <= LARGEST_SIDE_PX or count > _MOST_STRINGS:
         raise ValueError(f"a neural tile of {width} x {height} px in {count} strings")
     at = _HEADER.size + count * _LENGTH.size

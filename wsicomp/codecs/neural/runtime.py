@@ -112,7 +112,7 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     for (key, size, step), numbers in alike.items():
         net, steps = _network_of(key, device)
         if step >= steps:
-            raise ValueError(f"step {step}, and the model has {steps}")
+            raise ValueError(f"quantisation step {step}, expected 0 to {steps - 1} as the model has")
         for batch in in_batches(numbers, size, device):
             tiles = _decoded(net, [payloads[number].strings for number in batch], size, step)
             for number, tile in zip(batch, tiles, strict=True):

@@ -73,7 +73,7 @@ def _device() -> str:
     try:
         return chosen_device()
     except ConfigError as exc:
-        raise SlideReadError(f"{exc.message}, as WSICOMP_DEVICE says") from exc
+        raise SlideReadError(f"{exc.message}; change the variable WSICOMP_DEVICE") from exc
 
 
 def _fallen_back(tile: EncodedTile) -> Pixels:
@@ -123,7 +123,7 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
     Raises:
         ValueError: always; the caller encodes the pixels anew.
     """
-    raise ValueError("neural tiles are not rebuilt")
+    raise ValueError("a neural tile cannot be stripped of text; encode its pixels anew")
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:

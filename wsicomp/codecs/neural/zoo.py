@@ -78,7 +78,7 @@ def fetch(name: str) -> Model:
             "and give that file with --model"
         ) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
-        raise WeightsError(f"what {url} sent is not the file of that name; try again later") from exc
+        raise WeightsError(f"{url} sent another file than expected; try again later") from exc
     return _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
 
 
@@ -94,12 +94,12 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     try:
         check_bytes(path.stat().st_size, path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch says of pickles that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of pickles before it refuses them
             state = torch.load(path, "cpu", weights_only=True)
     except OSError as exc:
         raise WeightsError(reason(exc), path) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:
-        message = "no checkpoint of torch's that holds weights alone; refused, since others can run code"
+        message = "not a torch checkpoint of weights only; refused, since others can run code"
         raise WeightsError(message, path) from exc
     name = path.name.split(".")[0]
     return _model(state, architecture, name, "as its checkpoint was trained", path)
@@ -112,7 +112,7 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
     try:
         state = load_pretrained(dict(state.get("state_dict", state)))
         if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-            raise WeightsError("holds other things than tensors", path)
+            raise WeightsError("holds more than tensors", path)
         if any(name.endswith("_quantized_cdf") and not tensor.numel() for name, tensor in state.items()):
             raise WeightsError("has no tables; call the network's update() and save it again", path)
         check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
@@ -131,7 +131,10 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
 
 
 def _factorized_tensors(state: dict[str, Any]) -> dict[str, Any]:
-    """A factorised prior's state as a model keeps it: transforms, medians, and a table for each channel."""
+    """Return a factorised prior's state as tensors of a model.
+
+    Transforms, medians, a table for each channel.
+    """
     tensors = {name: tensor for name, tensor in state.items() if name.startswith(("g_a.", "g_s."))}
     tensors = {name: tensor for name, tensor in tensors.items() if "reparam" not in name}
     buffers = (state[f"entropy_bottleneck.{name}"] for name in ("_quantized_cdf", "_cdf_length", "_offset"))

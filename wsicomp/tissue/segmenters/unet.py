@@ -82,7 +82,9 @@ class LiteRtNetwork:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", self._manifest) from exc
         found: Probability = self._interpreter.get_tensor(self._output)[0, ..., 1]
         if not np.isfinite(found).all():
-            raise WeightsError("says what is no number; its training went wrong", self._manifest)
+            raise WeightsError(
+                "gives values that are not finite, expected probabilities; train it again", self._manifest
+            )
         return found
 
 
@@ -91,7 +93,7 @@ def _without_notice() -> Iterator[None]:
     """Keep LiteRT's notice of its delegate from stderr, since no option does. Other output passes."""
     try:
         hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
-    except OSError:  # nowhere to hold what is said: then the notice is seen
+    except OSError:  # no room to buffer stderr: the notice then appears
         yield
         return
     with hold as said:
@@ -160,11 +162,11 @@ class UnetSegmenter:
         weights = load_weights(self.manifest)
         scale = self._scale(slide)
         network = LiteRtNetwork(weights, workers)
-        light = find_white_point(overview)
+        white_point = find_white_point(overview)
 
         def read(region: Region) -> Pixels | None:
             try:
-                return white_balanced(read_scaled(slide, scale, region), light)
+                return white_balanced(read_scaled(slide, scale, region), white_point)
             except TileReadError:
                 return None
 
@@ -190,7 +192,7 @@ class UnetSegmenter:
                 tissue[top:bottom] = blend.finished(bottom - top) > 0.5
         tissue = fill_holes(tissue, self.hole_um / scale.mpp)
         tissue = drop_specks(tissue, self.speck_um / scale.mpp)
-        notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
+        notes = [] if scale.assumption is None else [f"tissue was segmented as if {scale.assumption}"]
         if unread:
             notes.append(f"{unread} of {done} patches have damaged tiles and count as tissue")
         return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
@@ -213,9 +215,11 @@ class _PatchGrid:
 
     @property
     def count(self) -> int:
+        """The number of patches."""
         return len(self.tops) * len(self.lefts)
 
     def regions(self) -> Iterator[Region]:
+        """Yield the patches, row by row."""
         width, height = min(self._patch_px, self._size.width), min(self._patch_px, self._size.height)
         return (Region(left, top, width, height) for top in self.tops for left in self.lefts)
 

@@ -74,7 +74,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     if not 64 <= patch_px <= 4096:
         raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
     if not all(isinstance(source, Mapping) for source in learnt_from):
-        raise WeightsError("learnt_from lists no sources", manifest)
+        raise WeightsError("learnt_from is not a list of sources", manifest)
     litert = _verified(manifest.parent / file, sha256, _advice(manifest, "keep a network's files together"))
     return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
 
@@ -95,5 +95,5 @@ def _verified(path: Path, sha256: str, advice: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         hashes = f"SHA-256 {found[:12]}..., expected {sha256[:12]}..."
-        raise WeightsError(f"{hashes}: damaged or tampered with; {advice}", path)
+        raise WeightsError(f"{hashes}: damaged or changed; {advice}", path)
     return data
