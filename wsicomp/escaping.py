@@ -46,7 +46,7 @@ def quoted(value: object) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
-        return f"a {type(value).__name__} too large to display"
+        return f"a {type(value).__name__} too large to be shown"
     return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."
 
 

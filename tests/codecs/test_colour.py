@@ -1,4 +1,4 @@
-"""What encoded tiles show: the drawn truth, as OpenSlide, tifffile and Pillow have it, by every transcoder."""
+"""Encoded tiles decode to the drawn truth, as in OpenSlide, tifffile and Pillow, by every recipe."""
 
 import io
 import itertools
