@@ -270,7 +270,9 @@ def kind_of(path: Path) -> str:
 
 
 def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False) -> None:
-    """Move a file of a tree to another place there; missing folders of the place are made.
+    """Move a file to the path `place`, whose missing folders are made.
+
+    Both paths lie below `root`; if it is None, links in them are followed.
 
     Raises:
         FileExistsError: something is there, and `overwrite` is False.

@@ -226,9 +226,10 @@ def _misleads(data: bytes, encoding: TileEncoding) -> bool:
 
 
 def has_unknown_transform(data: bytes) -> bool:
-    """Return whether libjpeg warns of an Adobe segment.
+    """Return whether the Adobe segment states a colour transform other than 0 or 1, of which libjpeg warns.
 
-    Readers that take warnings for errors refuse the tile.
+    With a JFIF segment the Adobe segment does not count. Readers that take warnings for errors refuse the
+    tile.
 
     Raises:
         ValueError: the bytes are not a JPEG header.

@@ -62,6 +62,11 @@ class _Bits:
         self.at = at
 
     def take(self, count: int) -> int:
+        """Return the next number of `count` bits.
+
+        Raises:
+            ValueError: the stream ends before it.
+        """
         first, shift = divmod(self.at, 8)
         self.at += count
         if self.at > 8 * len(self._data):
@@ -70,6 +75,7 @@ class _Bits:
         return window >> shift & ((1 << count) - 1)
 
     def flag(self) -> bool:
+        """Return the next bit as a boolean."""
         return self.take(1) == 1
 
     def choice(self, forms: tuple[tuple[int, int], ...]) -> int:
@@ -89,6 +95,7 @@ class _Bits:
         return value
 
     def align(self) -> None:
+        """Skip to the next byte, and refuse bits that are not 0 on the way."""
         if self.take(-self.at % 8):
             raise ValueError("JPEG XL with bits between its headers")
 

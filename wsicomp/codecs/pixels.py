@@ -30,7 +30,7 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
 
 
 def rgb(pixels: Pixels) -> Pixels:
-    """Return the pixels in one contiguous block, as C libraries need them.
+    """Return the pixels contiguous in memory, as C libraries need them; they are copied only if they are not.
 
     Raises:
         ValueError: the array is not (rows, columns, 3) uint8.

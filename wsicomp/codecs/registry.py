@@ -312,7 +312,7 @@ def compression_name(compression: int) -> str:
 
 
 def tile_format(compression: int) -> TileFormat:
-    """Return the module that reads a TIFF compression.
+    """Return the module that implements `TileFormat` for a TIFF compression.
 
     Raises:
         UnsupportedSlideError: no codec reads the compression; the message lists those that are read.
@@ -336,7 +336,10 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Return why a tile's bytes would show another picture in a level of this encoding; empty if not."""
+    """Return why a tile's bytes cannot be copied into a level of this encoding; empty if they can.
+
+    A reader would refuse them there, or show other colours.
+    """
     found = tile_format(tile.encoding.compression)
     return cast(str, found.copy_obstacle(tile, stored)) if hasattr(found, "copy_obstacle") else ""
 

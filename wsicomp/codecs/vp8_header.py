@@ -22,6 +22,7 @@ class _Booleans:
         self._shifted = 0
 
     def flag(self) -> bool:
+        """Return the next bit as a boolean."""
         split = 1 + (self._range - 1 >> 1)
         is_set = self._value >= split << 8
         if is_set:
@@ -43,6 +44,7 @@ class _Booleans:
             self._shifted = 0
 
     def take(self, count: int) -> int:
+        """Return the next number of `count` bits."""
         value = 0
         for _ in range(count):
             value = value << 1 | self.flag()

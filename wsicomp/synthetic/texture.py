@@ -114,7 +114,10 @@ class Pyramid:
         return self.through(self.maps(place, nothing, nothing))
 
     def maps(self, place: Place, moved_x: Floats, moved_y: Floats) -> Maps:
-        """Return where a block is read if its pixels are moved by two fields in level-0 pixels."""
+        """Return where a block is read if its pixels are moved by two fields in level-0 pixels.
+
+        Each field is (side, side) of the block, or (1, 1) for all its pixels.
+        """
         mip, step = self._mip(place.downsample)
         period = self.mips[mip].shape[0]
         scale = np.float32(step / place.downsample)

@@ -32,7 +32,8 @@ class FoundCells:
     def add(self, level: Level, index: TileIndex, foreign: NDArray[np.bool_], side: int) -> None:
         """Mark every cell that a foreign block of a tile touches.
 
-        Blocks are `side` pixels of the tile's level wide.
+        `foreign` is (block rows, block columns) of the tile; a block is `side` pixels of the tile's level
+        wide.
         """
         region = level.grid.region(index.column, index.row)
         top, rows = self._touched(region.y, region.height, side, foreign.shape, level.size, 0)

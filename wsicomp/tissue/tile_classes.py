@@ -57,10 +57,10 @@ class TileClasses:
 def classify_tiles(
     slide: Slide, mask: TissueMask, guard: GlassGuard, workers: int, progress: StageProgress
 ) -> TileClasses:
-    """Return the class of every tile of every level: by the mask with its margin, then by the guard.
+    """Return the class of every tile of every level: by the mask, then by the guard.
 
-    A tile that cannot be decoded is kept, and has no effect on other levels. `progress` gets (tiles checked,
-    tiles to check).
+    `mask` has its margin. A tile that cannot be decoded is not glass, and has no effect on other levels.
+    `progress` gets (tiles checked, tiles to check).
 
     Memory: a few decoded tiles for each worker.
     """

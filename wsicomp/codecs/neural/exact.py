@@ -100,7 +100,10 @@ class ExactBottleneck(nn.Module):
             raise ValueError(f"{len(self._tables)} tables for {self._medians.shape[1]} channels")
 
     def compress(self, values: Tensor) -> list[bytes]:
-        """Return a string for each item of a batch, (items, channels, rows, columns)."""
+        """Return an entropy-coded string for each item of a batch.
+
+        `values` are latents, (items, channels, rows, columns).
+        """
         steps = torch.round(values.cpu().double() - self._medians)
         indexes = torch.arange(values.shape[1], dtype=torch.int32)[:, None, None].expand(values.shape[1:])
         return [self._tables.encode(item.int().numpy(), indexes.numpy()) for item in steps]
@@ -137,7 +140,11 @@ class ExactGaussian(nn.Module):
         return torch.bucketize(scales.contiguous(), self._scales[:-1]).int()
 
     def compress(self, values: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:
-        """Return a string for each item of a batch."""
+        """Return an entropy-coded string for each item of a batch.
+
+        `values` are latents, (items, channels, rows, columns). `indexes`, of the same shape, has the table of
+        each value. `means` are subtracted first.
+        """
         steps = torch.round(values.cpu().double() - _rounded_means(means))
         return [
             self._tables.encode(item.int().numpy(), index.numpy())
@@ -145,7 +152,7 @@ class ExactGaussian(nn.Module):
         ]
 
     def decompress(self, strings: list[bytes], indexes: Tensor, means: Tensor | None = None) -> Tensor:
-        """Return the values, float64.
+        """Return the latents of strings from `compress`, float64 in the shape of `indexes`.
 
         Raises:
             ValueError: a string was not encoded with these tables from as many values.

@@ -192,7 +192,7 @@ class UnetSegmenter:
                 tissue[top:bottom] = blend.finished(bottom - top) > 0.5
         tissue = fill_holes(tissue, self.hole_um / scale.mpp)
         tissue = drop_specks(tissue, self.speck_um / scale.mpp)
-        notes = [] if scale.assumption is None else [f"tissue was segmented as if {scale.assumption}"]
+        notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
         if unread:
             notes.append(f"{unread} of {done} patches have damaged tiles and count as tissue")
         return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
