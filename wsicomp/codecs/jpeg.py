@@ -23,7 +23,6 @@ from wsicomp.codecs.jpeg_stream import (
     FRAMES,
     check_scans,
     decodable_stream,
-    encode_uniform,
     has_huffman_tables,
     has_unknown_transform,
     only_segments,
@@ -34,6 +33,7 @@ from wsicomp.codecs.jpeg_stream import (
     without_segments,
 )
 from wsicomp.codecs.jpeg_text import bare_jpeg
+from wsicomp.codecs.jpeg_uniform import encode_uniform
 from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.forks import fork_safe_property

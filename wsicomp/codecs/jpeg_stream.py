@@ -1,4 +1,4 @@
-"""JPEG streams by hand: walk their headers, fix their colours, and make a tile of one colour.
+"""JPEG streams by hand: walk their headers, and fix their colours and tables.
 
 Colours. TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and
 Adobe markers or component numbers say: OpenSlide, libtiff and Pillow do it so. A library that gets the stream
@@ -7,26 +7,20 @@ alone guesses by those, so we give it a stream in which they agree with TIFF.
 Tables behind the frame. A reader may put JPEGTables before a tile from its frame header on (large_image
 does). In tiles that we write, all tables therefore stand behind the frame header, which JPEG allows, too.
 
-Shared tables. A decoder of a TIFF level keeps every table that any tile defines. A blank tile among
-abbreviated ones must therefore use the level's shared tables and redefine none of them, or all tiles after it
-decode to garbage (libtiff).
-
-Source: ITU-T T.81 annexes B (markers), C (Huffman codes) and F.1 (baseline coding).
+Source: ITU-T T.81 annex B (markers).
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
 
 import imagecodecs
 import numpy as np
 
 from wsicomp.geometry import Size
-from wsicomp.slide import RGB, WHITE, TileEncoding
+from wsicomp.slide import RGB, TileEncoding
 
 _SOI = b"\xff\xd8"
 _SOS, _EOI = 0xDA, 0xD9
@@ -50,14 +44,6 @@ TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
 
 _MOST_SCANS, _USUAL_SCANS, _MOST_SCANNED_PX = 500, 64, 1 << 29
 """libjpeg's own progressive JPEG has 10 scans, its tests go up to 500."""
-
-_END_OF_BLOCK = 0
-
-_OWN_DC = bytes([1, 0, 0, 0, 11] + [0] * 11) + bytes(range(12))
-"""Category 0, no change, in one bit, since all blocks but the first have only that; 1 to 11 in five bits."""
-
-_OWN_AC = bytes([1] + [0] * 15) + bytes([_END_OF_BLOCK])
-"""The end of a block only, in one bit."""
 
 
 def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
@@ -274,7 +260,7 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
         at = start + 2 + int.from_bytes(changed[start + 2 : start + 4], "big")
         if marker in FRAMES:
             before = changed[start + 10 : at : 3]
-            numbers = dict(zip(before, _numbers(photometric), strict=True))
+            numbers = dict(zip(before, component_numbers(photometric), strict=True))
             changed[start + 10 : at : 3] = bytes(numbers[number] for number in before)
         elif marker == _SOS:
             place = slice(start + 5, start + 5 + 2 * changed[start + 4], 2)
@@ -282,7 +268,7 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
     return bytes(changed)
 
 
-def _numbers(photometric: int) -> bytes:
+def component_numbers(photometric: int) -> bytes:
     """Return component numbers by which a library guesses the right colours if there is nothing else."""
     return _RGB_NUMBERS if photometric == RGB else _YCBCR_NUMBERS
 
@@ -316,49 +302,6 @@ def only_segments(stream: bytes, wanted: Collection[int]) -> bytes:
     return b"".join(stream[start:end] for marker, start, end in segments(stream) if marker in wanted)
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What a uniform tile needs."""
-
-    step: int
-    """The DC quantisation step."""
-    dc: Mapping[int, tuple[int, int]]
-    """(bits, length) of each DC symbol."""
-    ac: Mapping[int, tuple[int, int]]
-    """(bits, length) of each AC symbol."""
-
-
-def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """Return a baseline tile of one colour that can stand beside tiles of this encoding; under a kilobyte.
-
-    It uses the encoding's JPEGTables and redefines none of them. White is exact. Other colours are as close
-    as the quantisation allows: within 2 grey levels at quality 75.
-
-    Raises:
-        ValueError: the shared Huffman tables have no code for this colour, or a quantisation step is 0.
-    """
-    shared = _read_tables(encoding.jpeg_tables)
-    own, tables = _complete(shared)
-    wide, high = encoding.subsampling
-    samples = color if encoding.photometric == RGB else _to_ycbcr(color)
-    numbers = _numbers(encoding.photometric)
-    factors = (wide << 4 | high, 0x11, 0x11)
-    frame = b"".join(bytes([number, factor, 0]) for number, factor in zip(numbers, factors, strict=True))
-    header = b"\x08" + size.height.to_bytes(2, "big") + size.width.to_bytes(2, "big") + b"\x03" + frame
-    scan = b"\x03" + b"".join(bytes([number, 0]) for number in numbers) + b"\x00\x3f\x00"
-    units = math.ceil(size.width / (8 * wide)) * math.ceil(size.height / (8 * high))
-    try:
-        data = _scan_data([_level(sample, tables.step) for sample in samples], wide * high, units, tables)
-    except KeyError as exc:
-        raise ValueError(f"the level's JPEGTables have no code for category {exc}") from exc
-    parts = [_SOI, _segment(0xC0, header), *own, _segment(_SOS, scan), data, b"\xff\xd9"]
-    return b"".join(parts)
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
-
-
 def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield (class, slot, start, end) of each table in the body of a DQT or DHT segment; nothing for others.
 
@@ -371,77 +314,3 @@ def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
         length = 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(body[start + 1 : start + 17])
         yield kind, number, start, start + length
         start += length
-
-
-def _read_tables(stream: bytes | None) -> dict[str, bytes]:
-    """Return the first tables in JPEGTables by kind: `step`, `dc` and `ac` of slot 0."""
-    found: dict[str, bytes] = {}
-    for marker, start, end in segments(stream) if stream else ():
-        body = stream[start + 4 : end] if stream else b""
-        for kind, number, at, behind in tables_of(marker, body):
-            if number == 0 and marker == DQT:
-                found["step"] = body[at + 1 : at + 2 + kind]
-            elif number == 0:
-                found["ac" if kind else "dc"] = body[at + 1 : behind]
-    return found
-
-
-def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
-    """Return segments that define the tables that are not shared, and all tables."""
-    own, step = [], 1
-    if "step" in shared:
-        step = int.from_bytes(shared["step"], "big")
-        if not step:
-            raise ValueError("a quantisation step of 0 in JPEGTables")
-    else:
-        own.append(_segment(DQT, b"\x00" + b"\x01" * 64))
-    if "dc" not in shared:
-        own.append(_segment(DHT, b"\x00" + _OWN_DC))
-    if "ac" not in shared:
-        own.append(_segment(DHT, b"\x10" + _OWN_AC))
-    return own, _Tables(step, _codes(shared.get("dc", _OWN_DC)), _codes(shared.get("ac", _OWN_AC)))
-
-
-def _codes(table: bytes) -> dict[int, tuple[int, int]]:
-    codes, code, position = {}, 0, 16
-    for length, count in enumerate(table[:16], 1):
-        for symbol in table[position : position + count]:
-            codes[symbol] = (code, length)
-            code += 1
-        position += count
-        code <<= 1
-    return codes
-
-
-def _level(sample: float, step: int) -> int:
-    """Return the quantised DC coefficient of a block with equal samples."""
-    exact = (sample - 128) * 8 / step
-    # Above the brightest value a decoder clips, so that white stays white.
-    return math.ceil(exact) if sample >= WHITE[0] else round(exact)
-
-
-def _scan_data(levels: list[int], luma_blocks: int, units: int, tables: _Tables) -> bytes:
-    same = _joined(tables.dc[0], tables.ac[_END_OF_BLOCK])
-    first = [same] * (luma_blocks + 2)
-    for position, level in ((0, levels[0]), (luma_blocks, levels[1]), (luma_blocks + 1, levels[2])):
-        category = abs(level).bit_length()
-        bits = level if level > 0 else level + (1 << category) - 1
-        first[position] = _joined(tables.dc[category], (bits, category), tables.ac[_END_OF_BLOCK])
-    text = "".join(f"{bits:0{length}b}" for bits, length in first)
-    text += f"{same[0]:0{same[1]}b}" * ((units - 1) * (luma_blocks + 2))
-    text += "1" * (-len(text) % 8)
-    return int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
-
-
-def _joined(*codes: tuple[int, int]) -> tuple[int, int]:
-    bits, total = 0, 0
-    for code, length in codes:
-        bits, total = bits << length | code, total + length
-    return bits, total
-
-
-def _to_ycbcr(color: tuple[int, int, int]) -> tuple[float, float, float]:
-    """Source: JFIF 1.02."""
-    red, green, blue = color
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return luma, 128 + (blue - luma) * 0.564, 128 + (red - luma) * 0.713
