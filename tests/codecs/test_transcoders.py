@@ -203,7 +203,7 @@ def test_a_packed_tile_of_another_level_s_tables_is_refused():
     tile = TILES["abbreviated"]
     transcoder = create_transcoder("jpegxl")
     packed = EncodedTile(transcoder.transcode(tile), TileEncoding(JPEGXL, RGB), SIZE)
-    with pytest.raises(ValueError, match="lacks the level's tables"):
+    with pytest.raises(ValueError, match="lacks the level's shared tables"):
         transcoder.unpack(packed, TileEncoding(JPEG, RGB, jpeg_tables=tile.encoding.jpeg_tables))
 
 

@@ -380,7 +380,7 @@ def test_a_pretrained_network_is_fetched_once_and_kept(fresh, monkeypatch, tmp_p
 
 def test_what_does_not_have_the_hash_in_its_name_is_refused(fresh, monkeypatch, tmp_path):
     served(monkeypatch, tmp_path, checkpoint(), "mbt2018-mean-7-00000000.pth.tar")
-    with pytest.raises(WeightsError, match="not the file of that name"):
+    with pytest.raises(WeightsError, match="sent another file"):
         store.find_model("mbt2018-mean", "mbt2018-mean-mse-7")
     assert not store.kept_folder().exists()
 
