@@ -72,7 +72,7 @@ def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, t
 
 @pytest.mark.parametrize("color", ["GREY", "PINK"])
 @pytest.mark.parametrize(("places", "padding"), [("corners", 0), ("band", 255), ("most", 0), ("most", 255)])
-def test_filler_is_glass_and_does_not_bend_its_colour(places, padding, color, tmp_path):
+def test_padding_is_glass_and_does_not_bend_its_colour(places, padding, color, tmp_path):
     glass = getattr(drawn, color)
     truth, filled = drawn.draw_filled(tmp_path / "s.svs", places, padding, glass)
     plan = plan_slide(tmp_path / "s.svs", ConversionConfig.of(segmenter="threshold", background="auto"))
@@ -106,7 +106,7 @@ def test_glass_that_is_pure_white_all_over_is_fitted_as_white(tmp_path):
     assert fit_glass_color(overview, mask, find_padding(overview)).typical == (255, 255, 255)
 
 
-def test_tissue_that_touches_filler_is_whole_and_the_fringe_of_filler_is_none(tmp_path):
+def test_tissue_that_touches_padding_is_whole_and_the_fringe_of_padding_is_none(tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "band", 0)
     slide = open_slide(tmp_path / "s.svs")
     overview = read_overview(slide, 1, no_progress)

@@ -40,7 +40,7 @@ def test_grey_tissue_beside_overexposed_glass_is_not_taken_for_grey_glass():
     assert find_white_point(Overview(pixels, Size(50, 100), 1.0, 1.0)).tolist() == [255] * 3
 
 
-def test_in_even_light_glass_has_one_level_and_nothing_overflows():
+def test_white_balanced_glass_has_one_level_and_nothing_overflows():
     light = np.array([130, 140, 120], np.float32)
     pixels = np.array([[[130, 140, 120], [65, 70, 60], [255, 255, 255], [0, 0, 0]]], np.uint8)
     even = white_balanced(pixels, light)

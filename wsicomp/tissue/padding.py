@@ -67,12 +67,12 @@ def _filled_with(overview: Overview, value: int) -> TissueMask:
         nearly = blocks.mean(axis=(1, 3)) <= _NEARLY[value]
         exact |= cv2.dilate(exact.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_) & nearly
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(exact.view(np.uint8), connectivity=4)
-    is_filler = np.zeros(count, np.bool_)
+    is_padding = np.zeros(count, np.bool_)
     for number, (x, y, width, height, area) in enumerate(boxes.tolist()):
         part = labels[y : y + height, x : x + width] == number
-        is_filler[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
+        is_padding[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
     scale_x, scale_y = overview.scale_x * _BLOCK_PX, overview.scale_y * _BLOCK_PX
-    return TissueMask(is_filler[labels], overview.slide, scale_x, scale_y, "padding")
+    return TissueMask(is_padding[labels], overview.slide, scale_x, scale_y, "padding")
 
 
 def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
