@@ -2,7 +2,7 @@
 
 To add a codec, write a module with the functions of `TileFormat`, a class that implements `TileCodec`, and
 `CODECS`, which declares it. Then add the module to `MODULES`. A class `Transcoder` in the module lets the
-codec repack JPEG tiles without loss.
+codec repack a source's tiles without loss.
 """
 
 from __future__ import annotations

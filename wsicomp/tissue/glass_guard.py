@@ -72,7 +72,7 @@ class GlassGuard:
         if black is not None and black.pixels.any():
             self._black = black.dilated(2 * max(black.scale_x, black.scale_y))
         self.margin_px = margin_px
-        """What stays around a find, in level-0 pixels."""
+        """What is kept around a finding, in level-0 pixels."""
         self._mpp = plausible_mpp(info) or _COARSE_MPP
         self._together_px = margin_in_px(info, _TOGETHER_UM)
 
