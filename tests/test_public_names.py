@@ -24,11 +24,8 @@ SHARED = frozenset(
 
 STILL_SHARED = frozenset(
     {
-        "Comparison",
-        "CurvePoint",
         "Look",
         "Outcome",
-        "Samples",
         "Shown",
         "augmented",
         "draw_slides",
@@ -39,7 +36,6 @@ STILL_SHARED = frozenset(
         "shortened",
         "shows_the_scan",
         "ssim",
-        "tissue_tiles",
     }
 )
 """Names that two things share and that one of them is to lose; this list only shrinks."""
