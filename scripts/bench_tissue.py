@@ -18,7 +18,7 @@ from usage import parser_of
 from wsicomp.concurrency import available_cores
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.slide import Pixels
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.tissue.overview import read_overview
@@ -81,7 +81,7 @@ def main() -> None:
     drawn = SyntheticSlide(Size(options.side * 8, options.side * 8), seed=7, tissue_fraction=0.6)
     whole = Region(0, 0, options.side, options.side)
     slide = PictureSlide(Path("drawn"), drawn.render(whole, 8), 4.0)
-    overview = read_overview(slide, available_cores(), untold)
+    overview = read_overview(slide, available_cores(), no_progress)
     counted: list[int] = []
     every = UnetSegmenter(skips_blank=False)
     every.segment(slide, overview, available_cores(), lambda _, total: counted.append(total))
@@ -92,12 +92,12 @@ def main() -> None:
     print(f"bare LiteRT call            {bare:.3f} s a patch")
     for name, segmenter in (("whole segmenter", every), ("  blank patches skipped", UnetSegmenter())):
         seconds = fastest(
-            lambda own=segmenter: own.segment(slide, overview, available_cores(), untold), options.rounds
+            lambda own=segmenter: own.segment(slide, overview, available_cores(), no_progress), options.rounds
         )
         each = seconds / counted[0]
         print(f"{name:28}{each:.3f} s a patch, {each / bare:.2f} of a bare call")
     seconds = fastest(
-        lambda: ThresholdSegmenter().segment(slide, overview, available_cores(), untold), options.rounds
+        lambda: ThresholdSegmenter().segment(slide, overview, available_cores(), no_progress), options.rounds
     )
     print(f"colour threshold            {seconds:.3f} s the slide")
     print(agreement_with_keras(patches, network))

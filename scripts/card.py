@@ -10,7 +10,7 @@ import numpy as np
 from usage import parser_of
 
 from wsicomp.concurrency import available_cores
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.training.data.labels import IGNORED, TISSUE, open_truth
@@ -130,9 +130,9 @@ def draw_worst(scores: list[Row], costs: list[Row], slides: Path, folds: Path, t
     for name in names:
         truth = open_truth(rows[name])
         with closing(truth.slide):
-            overview = read_overview(truth.slide, available_cores(), untold)
+            overview = read_overview(truth.slide, available_cores(), no_progress)
             segmenter = UnetSegmenter(held_out[rows[name].group])
-            found = segmenter.segment(truth.slide, overview, available_cores(), untold).pixels
+            found = segmenter.segment(truth.slide, overview, available_cores(), no_progress).pixels
         labels = truth.labels
         shape = found.shape[::-1]
         labels = cv2.resize(labels, shape, interpolation=cv2.INTER_NEAREST)

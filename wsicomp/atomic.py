@@ -1,4 +1,7 @@
-"""Refusing to write where something is that must stay, and writing so that nothing half-done is seen."""
+"""Write files so that nobody sees them half-done, and refuse to replace what must stay.
+
+A target is written under a hidden name and renamed when it is complete.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
-from wsicomp.own_files import Folder, held_path, named, open_own, opened_folder
+from wsicomp.own_files import Folder, displayed_path, held_path, open_own, opened_folder
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
 """Bytes of a file's name on the file systems of Linux and macOS."""
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
 _NO_SYNC = {*_NO_LOCKS, errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM}
-"""What file systems say that know no locks, or no flushing of a folder: network shares, FUSE."""
-_UNLOCKED = "its file system has no locks: two runs that write one target at a time are not kept apart"
+"""Errors of file systems that know no locks, or cannot flush a folder: network shares, FUSE."""
+_UNLOCKED = "its file system has no locks, so two runs could write the same target at once; start only one"
 
 
 def partial_path(target: Path) -> Path:
-    """Where a target is written before it is complete: hidden, and by a name that only wsicomp uses.
+    """Return where a target is written until it is complete: a hidden name that only wsicomp uses.
+
+    >>> partial_path(Path("slides/a.tiff")).as_posix()
+    'slides/.a.tiff.wsicomp.partial'
 
     Raises:
         SlideWriteError: the target has no name, as `.` and `/` have none.
@@ -39,13 +45,13 @@ def partial_path(target: Path) -> Path:
 
 
 def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> None:
-    """Refuse a path that could not or must not be written, before anything is read.
+    """Refuse an output path that could not or must not be written, before anything is read.
 
     Raises:
-        SlideWriteError: it is one of the inputs by whatever name, no regular file, or in no directory.
-        TargetExistsError: it exists and `overwrite` is False.
+        SlideWriteError: the path is one of the inputs under any name, no regular file, or in no directory.
+        TargetExistsError: the path exists, and `overwrite` is False.
     """
-    with _told_of(path):
+    with _naming_errors(path):
         for place in (path, partial_path(path)):
             _check_no_input(place, inputs := tuple(inputs), path)
         if path.exists() and not path.is_file():
@@ -57,52 +63,56 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
 
 
 def check_absent(path: Path, overwrite: bool) -> None:
-    """Refuse what has a name already, also a link that leads nowhere, unless it may be replaced.
+    """Refuse a name that exists, even a link that leads nowhere, unless it may be replaced.
 
     Raises:
-        TargetExistsError: so it is.
+        TargetExistsError: the name exists, and `overwrite` is False.
     """
     if not overwrite and os.path.lexists(path):
-        raise TargetExistsError("exists already; choose another name or --overwrite", named(path))
+        raise TargetExistsError("exists already; choose another name or --overwrite", displayed_path(path))
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
-    """Refuse outputs of one run that could not or must not be written, or would be one file.
+    """Refuse the outputs of one run if any could not or must not be written, or two are one file.
 
     Raises:
-        SlideWriteError, TargetExistsError: as `check_output`; or two of them are one, by whatever name.
+        SlideWriteError: a path is one of the inputs under any name, no regular file, in no directory, or the
+            same file as another output.
+        TargetExistsError: a path exists, and `overwrite` is False.
     """
     inputs = tuple(inputs)
     for number, path in enumerate(paths):
         check_output(path, inputs, overwrite)
         for other in paths[:number]:
             if path.resolve() in (other.resolve(), partial_path(other).resolve()):
-                raise SlideWriteError(f"is {other} too; name another file", path)
+                raise SlideWriteError(f"is the same file as {other}; name another file", path)
 
 
-def made_folder(path: Path) -> Path:
-    """A folder, made with its parents if it is not there.
+def make_folder(path: Path) -> Path:
+    """Make a folder with its parents, if it does not exist, and return its path.
 
     Raises:
-        SlideWriteError: it cannot be made, or is a file.
+        SlideWriteError: the folder cannot be made, or the name is a file's.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise SlideWriteError(f"is no folder and cannot be made one ({exc.strerror or exc})", path) from exc
+        raise SlideWriteError(
+            f"is no folder and cannot be made one ({exc.strerror or exc}); name another", path
+        ) from exc
     return path
 
 
 def check_empty(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder with something in it, unless told otherwise, and what is no folder.
+    """Refuse a folder with content unless `overwrite` is True.
 
-    What a run that was killed left there unfinished does not count.
+    Unfinished content of a run that was killed does not count.
 
     Raises:
-        TargetExistsError: it is not empty.
-        SlideWriteError: it is something else.
+        TargetExistsError: the folder is not empty, and `overwrite` is False.
+        SlideWriteError: the path is no folder.
     """
-    with _told_of(folder):
+    with _naming_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise SlideWriteError("is no folder; name one to write into", folder)
         if not overwrite and folder.is_dir() and any(entry.name != _HIDDEN for entry in folder.iterdir()):
@@ -111,12 +121,14 @@ def check_empty(folder: Path, overwrite: bool) -> None:
 
 @contextmanager
 def completed(target: Path, overwrite: bool = False, root: Path | None = None) -> Iterator[Path]:
-    """A path to write to; what is there takes the target's name when the block ends. Else it is as it was.
+    """Yield a path to write to; the file gets the target's name when the `with` block ends.
 
-    Where the system has such paths it leads to the open file itself, whatever has the partial file's name.
+    If the block fails, the target stays as it was. Where the system has such paths (Linux), the path leads to
+    the open file itself, whatever has the partial file's name. The name may not survive a power cut.
 
     Raises:
-        SlideWriteError: an OSError inside, of the file system or of a library; or as `completed_file`.
+        TargetExistsError: the target exists, and `overwrite` is False.
+        SlideWriteError: the block or the file system raised an OSError, or another run is writing the target.
     """
     with completed_file(target, overwrite, root, is_lasting=False) as file:
         yield held_path(file.fileno(), partial_path(target))
@@ -124,14 +136,17 @@ def completed(target: Path, overwrite: bool = False, root: Path | None = None) -
 
 @contextmanager
 def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A hidden folder in `folder` whose files move out of it when the block ends; a failure leaves nothing.
+    """Yield a hidden folder in `folder`; its files move into `folder` when the `with` block ends.
+
+    If the block fails, nothing is left.
 
     Raises:
-        TargetExistsError: one of them came to be there meanwhile, and `overwrite` is False.
-        SlideWriteError: an OSError inside. Either message names what had moved out already.
+        TargetExistsError: a file of that name appeared meanwhile, and `overwrite` is False.
+        SlideWriteError: the block or the file system raised an OSError. Either message lists the files that
+            had moved already.
     """
     is_new = not folder.exists()
-    with _told_of(folder), opened_folder(made_folder(folder)) as there:
+    with _naming_errors(folder), opened_folder(make_folder(folder)) as there:
         try:
             there.clear(_HIDDEN)
             there.check(_HIDDEN)
@@ -143,7 +158,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
         finally:
             there.clear(_HIDDEN)
             if is_new:
-                with suppress(OSError):  # something came to lie there meanwhile
+                with suppress(OSError):  # something was put there meanwhile
                     folder.rmdir()
 
 
@@ -161,14 +176,13 @@ def _move_out(hidden: Folder, folder: Folder, overwrite: bool) -> None:
 
 
 def open_locked(partial: Path) -> BinaryIO:
-    """Open a partial file for writing from its start, held against every other process.
+    """Open a partial file for writing from its start, locked against every other process.
 
-    Where the file system has no locks nothing holds it, which `lock_note` says. A failure leaves no file
-    that was not there before.
+    Without locks on the file system it is not locked; `lock_note` says so. A failure leaves no new file.
 
     Raises:
-        TargetBusyError: another run is writing it.
-        SlideWriteError: the file system refuses, or it is a link or another's file.
+        TargetBusyError: another run is writing the file.
+        SlideWriteError: the file system refuses, or the file is a link or not ours.
     """
     try:
         file, is_new = _opened(partial)
@@ -178,7 +192,7 @@ def open_locked(partial: Path) -> BinaryIO:
         _drop(partial)
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", displayed_path(partial)) from exc
     try:
         _hold(file, partial)
         file.truncate(0)
@@ -191,13 +205,15 @@ def open_locked(partial: Path) -> BinaryIO:
             with suppress(OSError):
                 partial.unlink()
         if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(partial)) from exc
+            raise SlideWriteError(
+                f"cannot be written ({exc.strerror or exc})", displayed_path(partial)
+            ) from exc
         raise
     return file
 
 
 def _drop(partial: Path) -> None:
-    """Delete a partial file that came into being, or was left there, unless another run is writing it."""
+    """Delete a partial file, unless another run is writing it."""
     with suppress(OSError), open(open_own(partial, os.O_RDWR), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if is_ours(file, partial):
@@ -205,7 +221,7 @@ def _drop(partial: Path) -> None:
 
 
 def _opened(partial: Path) -> tuple[BinaryIO, bool]:
-    """The file, and whether it has come into being just now."""
+    """Return the open file, and whether it was created just now."""
     try:
         return open(partial, "r+b", opener=_create), True
     except FileExistsError:
@@ -221,8 +237,8 @@ def _open(path: str, flags: int) -> int:
 
 
 def _hold(file: BinaryIO, partial: Path) -> None:
-    """Lock the file, where it can be, and make sure that it is one of ours."""
-    busy = TargetBusyError("another run is writing it; wait for that one", named(partial))
+    """Lock the file, if its file system has locks, and make sure that it still has its name."""
+    busy = TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
     try:
         _lock(file)
     except BlockingIOError as exc:
@@ -233,7 +249,7 @@ def _hold(file: BinaryIO, partial: Path) -> None:
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Whether the file is locked now; False where its file system has no locks."""
+    """Lock the file and return True; return False if its file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -244,12 +260,12 @@ def _lock(file: BinaryIO) -> bool:
 
 
 def lock_note(file: BinaryIO) -> str | None:
-    """What the user should know of how a file from `open_locked` is held; None where it is locked."""
+    """Return what the user should know of a file from `open_locked` that is not locked; None if it is."""
     return None if _lock(file) else _UNLOCKED
 
 
 def is_ours(file: BinaryIO, partial: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Return whether an open file still has its name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), partial.lstat())
     except FileNotFoundError:
@@ -257,19 +273,19 @@ def is_ours(file: BinaryIO, partial: Path) -> bool:
 
 
 def sweep_partial(target: Path, root: Path | None = None) -> None:
-    """Delete what a killed run left of a target, unless another run is writing it, or it is none of ours."""
+    """Delete the partial file that a killed run left, unless another run is writing it or it is not ours."""
     partial = partial_path(target)
     with suppress(OSError), opened_folder(partial.parent, root) as folder:
-        folder.forget_twin(partial.name, target.name)
+        folder.remove_second_name(partial.name, target.name)
         with open(folder.open(partial.name, os.O_RDWR), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder.remove(partial.name)
 
 
 def sync_directory(folder: Path) -> None:
-    """Have the names in a folder on the disk, so that they are there even if the machine stops.
+    """Flush a folder's names to the disk, so that they survive a power cut.
 
-    Where the file system has no such thing, or lets nobody open the folder, it is left to its own ways.
+    Does nothing if the file system cannot do it, or does not let us open the folder.
 
     Raises:
         OSError: the disk failed.
@@ -289,35 +305,41 @@ def sync_directory(folder: Path) -> None:
         os.close(directory)
 
 
-def settle(target: Path, folder: Path | None = None) -> None:
-    """Have the name that a whole and flushed file has just got, in its folder or `folder`, on the disk.
+def sync_name(target: Path, folder: Path | None = None) -> None:
+    """Flush the name of a complete and flushed file to the disk.
+
+    The name is in `folder`, by default the target's.
 
     Raises:
-        SlideWriteError: the file has its name, but nobody knows whether it will after a power cut.
+        SlideWriteError: the disk failed; the file has its name, but may not survive a power cut.
     """
     try:
         sync_directory(folder or target.parent)
     except OSError as exc:
         found = f"is there and complete, but may not survive a power cut ({exc.strerror or exc})"
-        raise SlideWriteError(f"{found}; look at the disk, then verify it again", named(target)) from exc
+        raise SlideWriteError(
+            f"{found}; look at the disk, then verify it again", displayed_path(target)
+        ) from exc
 
 
 @contextmanager
 def completed_file(
     target: Path, overwrite: bool = False, root: Path | None = None, is_lasting: bool = True
 ) -> Iterator[BinaryIO]:
-    """A hidden file, held against other runs, that takes the target's name when the block ends.
+    """Yield a hidden, locked file that gets the target's name when the `with` block ends.
 
-    A failure before leaves the target as it was. With `root` no folder below it may be a link. What is not
-    lasting may be lost in a power cut, as a picture.
+    If the block fails, the target stays as it was. With `root` no folder below it may be a link. A file that
+    is not `is_lasting`, such as a picture, is not flushed and may be lost in a power cut.
 
     Raises:
-        TargetExistsError: the target is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: an OSError inside, or another run is writing it; or as `settle`.
+        TargetExistsError: the target exists, or appeared meanwhile, and `overwrite` is False.
+        TargetBusyError: another run is writing the target.
+        SlideWriteError: the block or the file system raised an OSError, or the file may not survive a power
+            cut.
     """
-    with _told_of(target), opened_folder(target.parent, root) as folder:
+    with _naming_errors(target), opened_folder(target.parent, root) as folder:
         partial = folder.held / partial_path(target).name
-        folder.forget_twin(partial.name, target.name)
+        folder.remove_second_name(partial.name, target.name)
         with open_locked(partial) as file:
             try:
                 yield file
@@ -329,15 +351,15 @@ def completed_file(
                 discard(file, partial)
                 raise
         if is_lasting:
-            settle(target, folder.held)
+            sync_name(target, folder.held)
 
 
 def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overwrite: bool) -> None:
-    """Have a whole file take its target's name, in the one way in which all that we write does.
+    """Rename a complete partial file to its target's name: the one place where targets get their names.
 
     Raises:
-        TargetExistsError: something came to have the name meanwhile, and `overwrite` is False.
-        TargetBusyError: another run has put something in the place of `partial`.
+        TargetExistsError: something got the name meanwhile, and `overwrite` is False.
+        TargetBusyError: another run has replaced `partial`.
         OSError: the file system refuses.
     """
     check_ours(file, partial)
@@ -345,35 +367,35 @@ def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overw
         folder.move(partial.name, folder, target.name, overwrite)
     except FileExistsError as exc:
         found = "exists already, since a moment ago; choose another name or --overwrite"
-        raise TargetExistsError(found, named(target)) from exc
+        raise TargetExistsError(found, displayed_path(target)) from exc
 
 
 def check_ours(file: BinaryIO, partial: Path) -> None:
-    """Refuse to rename what another run has put in the place of ours.
+    """Refuse to rename a partial file that another run has replaced.
 
     Raises:
-        TargetBusyError: there is something else of that name.
+        TargetBusyError: `partial` is no longer the open file.
     """
     if not is_ours(file, partial):
-        raise TargetBusyError("another run is writing it; wait for that one", named(partial))
+        raise TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
 
 
 def discard(file: BinaryIO, partial: Path) -> None:
-    """Delete a partial file of ours, as well as the file system lets us; never another run's."""
+    """Delete our partial file, as far as the file system allows; never another run's."""
     with suppress(OSError):
         if is_ours(file, partial):
             partial.unlink()
 
 
 @contextmanager
-def _told_of(target: Path) -> Iterator[None]:
-    """What the file system refuses inside, as an error that names the target."""
+def _naming_errors(target: Path) -> Iterator[None]:
+    """Turn an OSError of the file system into a SlideWriteError that names the target."""
     try:
         yield
     except WsicompError:
         raise
     except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", named(target)) from exc
+        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", displayed_path(target)) from exc
 
 
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:

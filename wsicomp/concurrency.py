@@ -1,4 +1,4 @@
-"""The one place where work runs in threads: bounded, in order, ended by the first exception."""
+"""Threads: the only place where work is distributed to them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,39 @@ Result = TypeVar("Result")
 
 
 def available_cores() -> int:
-    """The cores that this process may use, which can be fewer than the machine has."""
+    """Return the number of cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def let_idle_threads_sleep() -> None:
-    """Before torch is loaded: its OpenMP threads wait asleep, not spinning, unless the user says otherwise.
+    """Make torch's idle OpenMP threads sleep instead of spin; call it before torch is imported.
 
-    Spinning threads take the cores of those that work: where the machine has more to do, or workers are
-    fewer than cores, a tile took six times as long.
+    A user's own OMP_WAIT_POLICY stays. Spinning threads take cores from working ones: on a busy machine, or
+    with fewer workers than cores, a tile took six times as long.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def batched(items: Iterable[Item], size: int = 32) -> Iterator[list[Item]]:
-    """The items in lists of `size`, the last one shorter: work that is worth a thread's while."""
+    """Yield the items in lists of `size`, the last one shorter: portions that are worth a thread's while.
+
+    >>> list(batched("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
     remaining = iter(items)
     return iter(lambda: list(islice(remaining, size)), [])
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result]:
-    """Apply `function` to every item in `workers` threads and yield the results in the items' order.
+    """Yield `function(item)` for every item, computed in `workers` threads, in the order of the items.
 
-    Memory: at most two results or running calls a worker exist at a time; the next item is taken only
-    when a result has been consumed. An exception ends the map: what has not begun never will.
+    The first exception ends the map; calls that have not begun are cancelled.
+
+    Memory: at most two results or running calls a worker. The next item is taken only after a result was
+    consumed.
+
+    >>> list(ordered_map(str.upper, ["a", "b"], workers=2))
+    ['A', 'B']
     """
     if workers == 1:
         yield from map(function, items)

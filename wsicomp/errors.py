@@ -4,31 +4,31 @@
     ├── ConfigError (ValueError)              an option or a preset that cannot be followed
     ├── MaskError (ValueError)                a mask file that does not describe this slide
     ├── SlideReadError (OSError)              a source that cannot be read
-    │   ├── UnsupportedSlideError             readable, but not 8-bit bright field in tiles
-    │   ├── SourceChangedError                a file of it changed while it was read
-    │   ├── TileReadError                     one tile of it cannot be decoded
-    │   │   └── DamagedTileError              it decodes, but only in part
-    │   └── SlideAccessError (OpenSlideError) the same, by `wsicomp.open_slide`
-    │       ├── SlideClosedError              used after it was closed
-    │       └── SlideUnsupportedError (OpenSlideUnsupportedFormatError) what leads to no slide
+    │   ├── UnsupportedSlideError             a readable image that is not 8-bit bright field in tiles
+    │   ├── SourceChangedError                a source with a file that changed while it was read
+    │   ├── TileReadError                     a tile that cannot be decoded
+    │   │   └── DamagedTileError              a tile that decodes only in part
+    │   └── SlideAccessError (OpenSlideError) an error of `wsicomp.open_slide`
+    │       ├── SlideClosedError              a slide used after it was closed
+    │       └── SlideUnsupportedError (OpenSlideUnsupportedFormatError) a path that is no slide
     │           ├── SlideFormatError (UnidentifiedImageError) neither slide nor picture
     │           ├── SlideNotFoundError (FileNotFoundError)
     │           ├── SlideIsADirectoryError (IsADirectoryError)
     │           ├── SlideNotADirectoryError (NotADirectoryError)
     │           └── SlidePermissionError (PermissionError)
-    ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type, by the same
+    ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type of `wsicomp.open_slide`
     ├── SlideWriteError (OSError)             a target that cannot be written
-    │   └── TargetExistsError                 a target that is there already
-    │       ├── TargetBusyError               one that another run is writing
-    │       └── OtherSlideError               one that was made from another slide, perhaps its only copy
+    │   └── TargetExistsError                 a target that exists
+    │       ├── TargetBusyError               a target that another run is writing
+    │       └── OtherSlideError               a target made from another slide, perhaps its only copy
     ├── UnknownCodecError (LookupError)       a codec name that is not in the registry
     ├── CodecUnavailableError (ImportError)   a codec whose library cannot be loaded
     ├── MissingExtraError (ImportError)       a command whose libraries are in an extra not installed
     ├── UnknownModelError (LookupError)       a codec's model that is not on this machine
     ├── WeightsError (ValueError)             a trained network that is not what its manifest says
     ├── LedgerError (OSError)                 a batch's ledger that cannot be read or written
-    ├── KeptError                             a source that a batch was to take away, and that stays
-    ├── TrainingError (ValueError)            labels or patches that nothing can be learnt from
+    ├── KeptError                             a source that a batch was to remove, and that stays
+    ├── TrainingError (ValueError)            labels or patches that nothing can be trained with
     └── VerificationError                     a written file that differs from its plan or its source
 
 A message names the file, the place in it, what was found, what was expected and what to do.
@@ -43,7 +43,7 @@ from wsicomp.escaping import printable
 
 
 class WsicompError(Exception):
-    """The root: a message in one line, and the file and the place in it where known."""
+    """The root of all errors: a message in one line, with the file and the place in it where known."""
 
     def __init__(
         self, message: str, path: str | os.PathLike[str] | None = None, place: str | None = None
@@ -80,21 +80,24 @@ class UnsupportedSlideError(SlideReadError):
 
 
 class SourceChangedError(SlideReadError):
-    """A slide of which a file changed while it was read."""
+    """A slide with a file that changed while it was read."""
 
 
 class TileReadError(SlideReadError):
-    """A tile that cannot be decoded; `place` says which."""
+    """A tile that cannot be decoded; `place` names it."""
 
 
 class DamagedTileError(TileReadError):
-    """A tile that decodes only in part; `pixels` is what there is of it, None in another process."""
+    """A tile that decodes only in part.
+
+    `pixels` holds that part; None in another process.
+    """
 
     pixels: Any = None
 
 
 class SlideWriteError(WsicompError, OSError):
-    """A target that cannot be written, or of which it is not sure that it lasts; the message says which."""
+    """A target that cannot be written, or that may not survive a power cut; the message says which."""
 
 
 class TargetExistsError(SlideWriteError):
@@ -102,31 +105,34 @@ class TargetExistsError(SlideWriteError):
 
 
 class TargetBusyError(TargetExistsError):
-    """A target that another run is writing at this moment."""
+    """A target that another run is writing now."""
 
 
 class OtherSlideError(TargetExistsError):
-    """A target that was made from another slide than the one to be converted; it may be its only copy."""
+    """A target that was made from another slide than the one to convert; it may be that slide's only copy."""
 
 
 class UnknownCodecError(WsicompError, LookupError):
-    """A codec name that the registry does not know; the message lists those that it does."""
+    """A codec name that the registry does not know; the message lists the known names."""
 
 
 class CodecUnavailableError(WsicompError, ImportError):
-    """A known codec whose library is not installed, or cannot be loaded; the message has the pip command."""
+    """A known codec whose library is missing or cannot be loaded; the message has the pip command."""
 
 
 class VerificationError(WsicompError):
-    """A converted file that failed its check before it took the target's name."""
+    """A converted file that failed its check before it got the target's name."""
 
 
 class MissingExtraError(WsicompError, ImportError):
-    """A command needs an extra that is not installed; the message prints the pip command."""
+    """A command whose libraries are in an extra that is not installed; the message has the pip command."""
 
 
 class UnknownModelError(WsicompError, LookupError):
-    """A codec's model that is not here; the message says which, its hash, and where it was looked for."""
+    """A codec's model that is not on this machine.
+
+    The message has its name, its hash and the folders that were searched.
+    """
 
 
 class WeightsError(WsicompError, ValueError):
@@ -138,8 +144,8 @@ class LedgerError(WsicompError, OSError):
 
 
 class KeptError(WsicompError):
-    """A source that a batch was to take away, and that stays; the message says why."""
+    """A source that a batch was to remove, and that stays; the message says why."""
 
 
 class TrainingError(WsicompError, ValueError):
-    """A table, a patch set or a setting that nothing can be trained or measured with."""
+    """A table, a patch set or an option that nothing can be trained or measured with."""

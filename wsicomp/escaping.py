@@ -1,7 +1,7 @@
-"""Text from files and names, made harmless for where it is shown: one function for each kind of place.
+"""Make text from files and names harmless: one function for each kind of place that displays it.
 
-A slide's description, a model's card or a file's name may come from somebody who means harm. A terminal obeys
-escape sequences, a page its tags, Markdown its marks, and a spreadsheet computes what looks like a formula.
+A slide's description, a model's card or a file's name may come from an attacker. A terminal obeys escape
+sequences, a page its tags, Markdown its marks, and a spreadsheet computes what looks like a formula.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ _MARKS = re.compile(r"[\\`*_{}\[\]<>#~|!&$]")
 _WIDE = "\uff1d\uff0b\uff0d\uff20"  # the full-width forms of = + - @
 _MOST_QUOTED = 100
 _FORMULA = tuple(f"=+-@\t\r\n{_WIDE}")
-"""What a cell begins with that a spreadsheet computes, or that hides such a beginning."""
+"""Beginnings of a cell that a spreadsheet computes, or skips before it looks for a formula."""
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    r"""A text, or a file's name, on one line that no terminal obeys: what is no print as `\n` or `\xNN`."""
+    r"""Return a text or a file's name on one line, unprintable characters as `\n` or `\xNN`.
+
+    >>> printable("red\x1b[31m\n")
+    'red\\x1b[31m\\n'
+    """
     return "".join(letter if letter.isprintable() else _escaped(letter) for letter in os.fspath(text))
 
 
@@ -29,12 +33,16 @@ def _escaped(letter: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, which stay lines."""
+    """Return a text of several lines, each made printable as by `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def quoted(value: object) -> str:
-    """A value of any kind for a message: as Python writes it, and not at length."""
+    """Return any value as Python writes it, cut after 100 characters, for a message.
+
+    >>> quoted("jpeg")
+    "'jpeg'"
+    """
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
@@ -43,14 +51,22 @@ def quoted(value: object) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """A text on one line of Markdown, also in a cell of a table: no mark of it means anything."""
+    r"""Return a text escaped for one line of Markdown or a cell of its tables.
+
+    >>> markdown_text("*a*|b")
+    '\\*a\\*\\|b'
+    """
     return _MARKS.sub(r"\\\g<0>", printable(text))
 
 
 def spreadsheet_cell(value: Any) -> Any:
-    """A cell of a CSV: a text that a spreadsheet would compute has an apostrophe in front.
+    """Return a value for a cell of a CSV file.
 
-    Numbers stay numbers; what is no print is escaped, but for the ends of lines.
+    A text that a spreadsheet would compute gets an apostrophe in front. Numbers stay numbers. Unprintable
+    characters are escaped, line ends are not.
+
+    >>> spreadsheet_cell("=1+1"), spreadsheet_cell(2)
+    ("'=1+1", 2)
     """
     if not isinstance(value, str):
         return value

@@ -1,8 +1,8 @@
-"""Locks that a forked process can take.
+"""Locks that stay usable in a forked process.
 
-A data loader forks its workers while other threads of the program read slides. The child has none of those
-threads, but it has their locks as they were, and would wait for ever for one that was held. Ours are made
-anew in the child; for those inside of libraries a fork waits until no thread is in there.
+A data loader forks its workers while other threads read slides. The child has none of those threads, but a
+copy of their locks, and would wait for ever for a lock that was held. Our own locks are therefore replaced in
+the child. Locks inside libraries cannot be: a fork waits until no thread is inside such a library.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from weakref import WeakSet, ref
 Value = TypeVar("Value")
 
 
-class Guarded(Protocol):
-    """Whoever owns what a lock guards."""
+class Renewable(Protocol):
+    """An object whose state a `ForkLock` guards."""
 
     def renew(self) -> None:
-        """Begin anew what a thread that is not in this process may have left half-changed."""
+        """Reset the state, which a thread of the parent process may have left half-changed."""
         ...
 
 
 class ForkLock:
-    """A reentrant lock for `with`, which is new in a forked process; so is then what its `owner` guards."""
+    """A reentrant lock for `with` that is free in a forked process.
 
-    def __init__(self, owner: Guarded | None = None) -> None:
+    There the state of `owner`, which the lock guards, is reset by `owner.renew()`.
+    """
+
+    def __init__(self, owner: Renewable | None = None) -> None:
         self._lock = RLock()
         self._owner = None if owner is None else ref(owner)
         _locks.add(self)
@@ -43,7 +46,7 @@ class ForkLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Forget who held it."""
+        """Replace the lock by a free one and reset the owner."""
         self._lock = RLock()
         owner = None if self._owner is None else self._owner()
         if owner is not None:
@@ -51,9 +54,9 @@ class ForkLock:
 
 
 class ForkGate:
-    """Through which threads go, for `with`, into a library that has locks of its own.
+    """A gate for `with` around calls of a library that has locks of its own.
 
-    A fork waits until all are out, and lets none in meanwhile.
+    Many threads may be inside at once. A fork waits until all have left, and lets none in meanwhile.
     """
 
     def __init__(self) -> None:
@@ -75,29 +78,30 @@ class ForkGate:
                 self._change.notify_all()
 
     def close(self) -> None:
-        """Let nobody in any more, and wait until nobody is inside."""
+        """Let no thread in any more, and wait until none is inside."""
         with self._change:
             self._change.wait_for(lambda: not self._is_closed)
             self._is_closed = True
             self._change.wait_for(lambda: not self._inside)
 
     def open(self) -> None:
-        """Let all in again."""
+        """Let threads in again."""
         with self._change:
             self._is_closed = False
             self._change.notify_all()
 
     def renew(self) -> None:
-        """Forget who was inside, in a process that has none of those threads."""
+        """Open the gate with nobody inside, in a process that has none of the parent's threads."""
         self._change = Condition()
         self._inside, self._is_closed = 0, False
 
 
 OPENSLIDE_GATE = ForkGate()
+"""The gate around all calls of OpenSlide."""
 
 
 class fork_safe_property(cached_property[Value]):  # noqa: N801 - it is used as `cached_property` is
-    """A `cached_property` whose lock, which Python 3.11 still has, is new in a forked process."""
+    """A `cached_property` whose lock, which Python 3.11 still has, is free in a forked process."""
 
     def __init__(self, function: Callable[[Any], Value]) -> None:
         super().__init__(function)

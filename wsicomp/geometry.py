@@ -1,4 +1,4 @@
-"""Sizes, regions and tile grids of a slide: frozen, in integer pixels, without I/O.
+"""Sizes, regions and tile grids of a slide: frozen values in integer pixels.
 
 Everything here is arithmetic. It must not know files, codecs or masks.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Width and height in pixels; the opposite order of a NumPy shape."""
+    """Width and height in pixels: the opposite order of a NumPy shape."""
 
     width: int
     height: int
@@ -22,7 +22,11 @@ class Size:
         return self.height, self.width
 
     def reduced(self, downsample: int) -> Size:
-        """The size after box reduction by a whole number, partial boxes dropped, at least 1 x 1."""
+        """Return the size after box reduction by a whole number, without partial boxes, at least 1 x 1.
+
+        >>> Size(1001, 600).reduced(4)
+        Size(width=250, height=150)
+        """
         return Size(max(1, self.width // downsample), max(1, self.height // downsample))
 
     def __str__(self) -> str:
@@ -31,26 +35,33 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle in the pixels of one level; `x` and `y` are its upper left corner."""
+    """A rectangle in the pixels of one level."""
 
     x: int
+    """The left edge."""
     y: int
+    """The upper edge."""
     width: int
+    """The number of columns."""
     height: int
+    """The number of rows."""
 
     @property
     def size(self) -> Size:
-        """The extent of the rectangle."""
+        """Width and height."""
         return Size(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TileIndex:
-    """A cell of a level's tile grid."""
+    """The place of a tile: a cell of a level's tile grid."""
 
     level: int
+    """The level, 0 is the largest."""
     column: int
+    """The tile's column in the level's grid, from 0."""
     row: int
+    """The tile's row in the level's grid, from 0."""
 
     def __str__(self) -> str:
         return f"level {self.level} tile ({self.column}, {self.row})"
@@ -65,54 +76,67 @@ class Mpp:
 
     @property
     def mean(self) -> float:
-        """The mean of both directions, for distances without one."""
+        """The mean of x and y, for distances that have no direction."""
         return (self.x + self.y) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:
-    """The tiles that cover a level: all of one size, the last column and row reach past the edge."""
+    """The tiles that cover a level, all of one size.
+
+    The last column and row may reach past the level's edge.
+
+    >>> grid = TileGrid(Size(1000, 600), Size(256, 256))
+    >>> grid.columns, grid.rows, grid.count
+    (4, 3, 12)
+    """
 
     size: Size
+    """The level's size."""
     tile: Size
+    """The size of a tile."""
 
     @property
     def columns(self) -> int:
-        """Tiles in a row."""
+        """The number of tiles in a row."""
         return -(-self.size.width // self.tile.width)
 
     @property
     def rows(self) -> int:
-        """Tiles in a column."""
+        """The number of tiles in a column."""
         return -(-self.size.height // self.tile.height)
 
     @property
     def count(self) -> int:
-        """Tiles in all."""
+        """The number of all tiles."""
         return self.columns * self.rows
 
     def region(self, column: int, row: int) -> Region:
-        """The tile's rectangle in this level's pixels, cut at the level's edge."""
+        """Return a tile's rectangle in the level's pixels, cut at the level's edge.
+
+        >>> TileGrid(Size(1000, 600), Size(256, 256)).region(3, 0)
+        Region(x=768, y=0, width=232, height=256)
+        """
         x, y = column * self.tile.width, row * self.tile.height
         width = min(self.tile.width, self.size.width - x)
         height = min(self.tile.height, self.size.height - y)
         return Region(x, y, width, height)
 
     def under(self, region: Region) -> tuple[slice, slice]:
-        """The rows and columns of the tiles that a rectangle of this level touches."""
+        """Return slices of the rows and columns of the tiles that a rectangle of this level touches."""
         rows = slice(region.y // self.tile.height, -(-(region.y + region.height) // self.tile.height))
         columns = slice(region.x // self.tile.width, -(-(region.x + region.width) // self.tile.width))
         return rows, columns
 
     def raster(self, level: int) -> Iterator[TileIndex]:
-        """Every tile, row by row from the top: the order in which a TIFF lists them."""
+        """Yield every tile, row by row from the top: the order in which a TIFF lists them."""
         for row in range(self.rows):
             for column in range(self.columns):
                 yield TileIndex(level, column, row)
 
 
 def parts_of_tiles(block: Region, tile: Size) -> Iterator[Region]:
-    """The parts of a block that lie in one tile each."""
+    """Yield the parts of a rectangle that lie in one tile each."""
     for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
         for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
             x, y = max(left, block.x), max(top, block.y)

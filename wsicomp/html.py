@@ -1,4 +1,4 @@
-"""HTML pages from templates: names are escaped, figures are written as people read them."""
+"""HTML pages from jinja templates: all text escaped, figures with units."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wsicomp.text_format import as_bytes, as_duration, as_percent, as_saving
 def rendered(package: str, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
     """Return the page that a template of `package` makes of `values`.
 
-    Templates extend `base.html.j2`, which has the look of all pages. `filters` join those of figures: bytes,
-    percent, saving, duration.
+    Templates have the filters `bytes`, `percent`, `saving` and `duration`, and those in `filters`. A value
+    that is missing is an error.
     """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (package, "wsicomp")]),
@@ -31,5 +31,5 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
 
 
 def _shown(value: Any) -> Any:
-    """Return what a page shows of a value, before its tags are escaped."""
+    """Make a text printable before jinja escapes its tags; return other values as they are."""
     return printable_lines(value) if type(value) is str else value

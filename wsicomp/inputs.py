@@ -1,4 +1,4 @@
-"""What is wrong with a file that a command was given, in the same words whoever opens it."""
+"""Check files that a command was given, and report what is wrong in the same words everywhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _MOST_TOML_BYTES = 1 << 16
-"""More than settings take: the parser needs the square of a key's parts in time, 2 s for as many bytes."""
+"""The largest TOML file that is parsed.
+
+The parser's time grows with the square of the number of a key's parts: 2 s at this size.
+"""
 
 
 def reason(exc: OSError) -> str:
-    """What the file system says, in our words where everyone meets it."""
+    """Return why the file system refused, in our words for the common cases."""
     if isinstance(exc, WsicompError):
         return exc.message
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
@@ -31,30 +34,33 @@ def reason(exc: OSError) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder of that name; False, no error, for a name that none can have."""
+    """Return whether a folder has this name; False, no error, for a name that no file can have."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file of that name; False, no error, for a name that none can have."""
+    """Return whether a regular file has this name; False, no error, for a name that no file can have."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: str = "") -> None:
-    """Refuse what cannot be read as a file, before it is opened: opening a pipe would wait for ever.
+    """Refuse a path that is no readable, non-empty regular file.
+
+    It is not opened: to open a pipe would wait for ever. `advice` ends the message.
 
     Raises:
-        WsicompError: of the kind `error`; there is none, or it is something else, or empty, or closed to us.
+        WsicompError: of the class `error`: the file does not exist, is no regular file, is empty, or may not
+            be read.
     """
     if found := _trouble(path):
         raise error(f"{found}; {advice}" if advice else found, path)
 
 
 def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[str, Any]:
-    """The values of a TOML file of settings.
+    """Return the values of a TOML file with options.
 
     Raises:
-        WsicompError: of the kind `error`; it cannot be read, is no TOML, or is larger than settings are.
+        WsicompError: of the class `error`: the file cannot be read, is not TOML, or has more than 64 KiB.
     """
     check_file(path, error, advice)
     try:
@@ -63,7 +69,7 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
     except OSError as exc:
         raise error(reason(exc), path) from exc
     if len(data) > _MOST_TOML_BYTES:
-        raise error(f"settings of more than {_MOST_TOML_BYTES} bytes; is it the right file?", path)
+        raise error(f"over {_MOST_TOML_BYTES} bytes, expected a TOML file of options; check the path", path)
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as exc:
@@ -71,6 +77,7 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
 
 
 def _trouble(path: Path) -> str:
+    """Return what is wrong with a file, in words; empty if nothing is."""
     try:
         status = path.stat()
     except OSError as exc:

@@ -1,7 +1,7 @@
-"""How much work may be asked for: bounds that come from this machine, and from what a file really holds.
+"""How much memory, disk and how many threads may be used: bounds from this machine and from real files.
 
-A file of some kilobytes can state sizes that no machine has room for. Whoever reads it holds what it states
-against these bounds first. They must not know slides or codecs.
+A file of a few kilobytes can state sizes for which no machine has memory. Readers compare what it states with
+these bounds first. This module must not know slides or codecs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _LEAST_BUDGET, _LEAST_MEMORY = 1 << 29, 1 << 31
 _BATCH_PX = 32 * 512 * 512
 _MOST_AT_ONCE = 32
 _BYTES_A_PIXEL = 32
-"""What a pixel of a tile takes while it is decoded, painted, encoded and compared."""
+"""Memory for one pixel of a tile while it is decoded, painted, encoded and compared."""
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @cache
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or what its container leaves of it."""
+    """Return the memory that this process may use: the machine's, or its container's if that is less."""
     found = [_physical_bytes()]
     for name in _CGROUPS:
         try:
@@ -45,30 +45,38 @@ def _physical_bytes() -> int:
 
 
 def budget_bytes() -> int:
-    """What the tiles that are worked on at a time may take: a small share, for many jobs run side by side."""
+    """Return the memory that all tiles in work may take.
+
+    It is a small share of the machine's, since many jobs may run side by side.
+    """
     return max(_LEAST_BUDGET, memory_bytes() // _SHARE)
 
 
 def tiles_at_once(tile: Size, most: int = _MOST_AT_ONCE) -> int:
-    """How many tiles a thread takes at a time: `most` of the usual sizes, fewer of large ones."""
+    """Return how many tiles a thread takes at a time, at least 1.
+
+    `most` of up to 512 x 512 px, fewer of larger ones.
+    """
     return max(1, min(most, _BATCH_PX // max(1, tile.width * tile.height)))
 
 
 def workers_for(tile: Size, workers: int) -> int:
-    """How many threads may work on tiles of a size side by side; always one."""
+    """Return how many of `workers` threads may work on tiles of this size at once, at least 1."""
     return max(1, min(workers, budget_bytes() // max(1, tile.width * tile.height * _BYTES_A_PIXEL)))
 
 
-def check_room(place: Path, need_bytes: float, min_free_gb: float = 0.0) -> None:
-    """Refuse to write what a disk has no room for, before its first byte.
+def check_free_space(place: Path, need_bytes: float, min_free_gb: float = 0.0) -> None:
+    """Refuse to write to a disk that is too full, before the first byte.
+
+    `need_bytes` are written to the disk of `place`; `min_free_gb` (10^9 bytes) must stay free afterwards.
 
     Raises:
-        SlideWriteError: with `need_bytes` more on it, less than `min_free_gb` would be left free.
+        SlideWriteError: less than `min_free_gb` would stay free.
     """
     try:
         free = shutil.disk_usage(place.parent).free
     except OSError:
-        return  # writing will say what is wrong
+        return  # the write itself will report what is wrong
     if free - need_bytes < min_free_gb * 1e9:
         left = f", of which {as_bytes(int(min_free_gb * 1e9))} are to stay free" if min_free_gb else ""
         found = f"needs {as_bytes(int(need_bytes))} and its disk has {as_bytes(free)}{left}"

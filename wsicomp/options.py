@@ -1,4 +1,4 @@
-"""What one option is: what command line, presets, error texts and docs say of it, declared once."""
+"""Options: each is declared once, for the command line, presets, error messages and docs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
 
 Value: TypeAlias = str | int | float | bool | Path | None
-"""What an option can be set to; None where it may be left to the codec, the slide or the machine."""
+"""A value of an option. None leaves the choice to the codec, the slide or the machine."""
 
 _MOST_WHOLE = 1 << 53
-"""No number of anything here is as large: a float would not hold it."""
+"""Larger whole numbers are refused: a float does not hold them exactly."""
 
 _MOST_BRACED = 24
 """Choices that take more letters are named in the text, and not in the place of the value."""
@@ -39,25 +39,26 @@ REQUIRED = dataclasses.MISSING
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a user, or one argument that stands without its name."""
+    """One option that a user can set."""
 
     name: str
-    """Its key in a preset and in Python; on the command line `--name`, with dashes."""
+    """The key in a preset and in Python. The command line spells it `--name`, with dashes."""
     kind: type
-    """bool, int, float, str or Path; of one that takes many, of each of them."""
+    """The type of the value: bool, int, float, str or Path."""
     help: str
-    """What it does, in a clause for `--help` and the docs, without its default."""
+    """What the option does: a clause without its default, for `--help` and the docs."""
     default: Any = None
-    """Its value unless it is given; None leaves it to whoever reads it."""
+    """The value if none is given. None leaves the choice to the code that reads it."""
     choices: tuple[str, ...] = ()
-    """The texts that it takes; any if there are none."""
+    """The texts that are allowed; all are if this is empty."""
     least: float | None = None
+    """The smallest number allowed; None if there is no range."""
     most: float | None = None
-    """The range of a number, both ends included; None where it has no end."""
+    """The largest number allowed."""
     metavar: str = ""
-    """What stands for its value in `--help`."""
+    """The placeholder of the value in `--help`."""
     shapes_file: bool = True
-    """Whether another value makes other bytes of the target."""
+    """Whether another value gives a target with other bytes."""
     group: str = "options"
     """The heading below which `--help` and the docs list it."""
     is_argument: bool = False
@@ -75,7 +76,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """How the command line spells it."""
+        """The name on the command line."""
         if self.is_argument:
             return self.metavar or self.name.upper()
         return f"--{self.name.replace('_', '-')}"
@@ -115,17 +116,20 @@ class Option:
 
     @property
     def meaning(self) -> str:
-        """What it does, then its choices or range and its default in brackets."""
+        """Help, range and default in one clause."""
         choices = f"one of {', '.join(self.choices)}" if self.choices and not self._braced else ""
         default = f"default {self.stated_default}" if self.stated_default else ""
         facts = "; ".join(filter(None, (choices, self.range, default)))
         return f"{self.help} ({facts})" if facts else self.help
 
     def checked(self, value: object, label: str = "") -> Any:
-        """Return the value in its own type; an error calls it by `label`, its name by default.
+        """Return the value in the option's type.
+
+        >>> Option("quality", int, "on libjpeg's scale", least=1, most=100).checked(90)
+        90
 
         Raises:
-            ConfigError: the value is of another type, out of range, or none of the choices.
+            ConfigError: the value has another type, is out of range, or is none of the choices.
         """
         label = label or self.name
         if value is None and self.default is None and not self.is_required:
@@ -191,10 +195,10 @@ def option(
     parse: Callable[[str], object] | None = None,
     default_text: str = "",
 ) -> Any:
-    """Declare a dataclass field as an option; `name` where the field has another one than the option.
+    """Declare a dataclass field as an option.
 
-    A callable `default` is called for each new instance; REQUIRED is none. Without `group` the option stands
-    in the GROUP of its dataclass.
+    A callable `default` is called for each new instance. `name` is the option's name if the field has another
+    one. The other arguments are fields of `Option`.
     """
     facts = {
         "help": help,
@@ -223,7 +227,7 @@ def argument(help: str, default: Any = REQUIRED, *, metavar: str = "") -> Any:  
 
 @cache
 def options_of(part: Any) -> Mapping[str, Option]:
-    """The options that a dataclass declares, by the names of their fields."""
+    """Return the options that a dataclass declares, by field name."""
     assert isinstance(part, type), "a dataclass"
     kinds = get_type_hints(part)
     return {
@@ -244,17 +248,21 @@ def _declared(field: dataclasses.Field[Any], hint: Any, group: str) -> Option:
 
 
 def checked_fields(instance: Any) -> None:
-    """Hold each option of a frozen dataclass's new instance against its declaration.
+    """Check every option of a new instance of a frozen dataclass, and convert values to their types.
 
     Raises:
-        ConfigError: one of them does not fit.
+        ConfigError: a value has another type than its option, is out of range, or is none of its choices.
     """
     for field, declared in options_of(instance.__class__).items():
         object.__setattr__(instance, field, declared.checked(getattr(instance, field)))
 
 
 def did_you_mean(found: str, known: tuple[str, ...]) -> str:
-    """`"; did you mean jpegxl?"` where a name is much like a known one, else nothing."""
+    """Return a hint with the known name that is most like `found`; empty if none is.
+
+    >>> did_you_mean("jpgxl", ("jpeg", "jpegxl"))
+    '; did you mean jpegxl?'
+    """
     near = get_close_matches(found, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -1,8 +1,8 @@
-"""Folders and files where others may write too: no link is followed there, and no file is touched but ours.
+"""Files and folders in trees where others may write too: no link is followed, and only our files are touched.
 
-A folder is opened once, and what is done in it is done relative to its descriptor: whatever becomes of its
-name meanwhile, it is the same folder. Below a `root` no folder may be a link; the way to the root is the
-user's own, and is followed.
+A folder is opened once, and everything in it is done relative to its descriptor, so that a folder that is
+renamed or replaced meanwhile does no harm. Below a `root` no folder may be a link. The path to the root
+itself is the user's own, and links in it are followed.
 """
 
 from __future__ import annotations
@@ -29,44 +29,49 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _ANY_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-"""Where the system has `O_PATH`, a folder that nobody may list can be written into all the same."""
+"""With `O_PATH`, where the system has it, a folder can be written into that may not be listed."""
 _ANY_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""A pipe would have us wait for ever; a file does not mind."""
+"""Non-blocking, since to open a pipe would wait for ever; it makes no difference to a file."""
 _UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
-"""What a system or a file system says that cannot rename so, or has no hard links."""
+"""Errors of systems and file systems that cannot rename exclusively, or have no hard links."""
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """An open folder. `path` is how it was named; `held` leads to it whatever has that name now."""
+    """An open folder."""
 
     path: Path
+    """The folder's name when it was opened."""
     descriptor: int
+    """The open descriptor."""
 
     @property
     def held(self) -> Path:
-        """The folder itself where the system has such names (Linux), else by its name."""
+        """A path to the open folder itself, whatever has its name now (Linux); elsewhere its name."""
         return held_path(self.descriptor, self.path)
 
     def status(self, name: str) -> os.stat_result | None:
-        """What has a name here, itself and not what it leads to; None for nothing."""
+        """Return the status of what has this name here, without following a link; None if nothing has it."""
         try:
             return os.lstat(name, dir_fd=self.descriptor)
         except FileNotFoundError:
             return None
 
     def is_folder(self, name: str) -> bool:
-        """Whether a folder, and no link to one, has a name here."""
+        """Return whether a folder has this name here; False for a link to one."""
         found = self.status(name)
         return found is not None and stat.S_ISDIR(found.st_mode)
 
     def open(self, name: str, flags: int) -> int:
-        """The descriptor of a regular file; to be written only if it has no other name.
+        """Return a descriptor of a regular file in this folder.
+
+        A file that is opened for writing must have no second name (hard link).
 
         Raises:
-            SlideWriteError: something else has the name.
-            OSError: there is nothing of that name, or the file system refuses.
+            SlideWriteError: the name belongs to a link, to something that is no regular file, or to a file
+                with a second name that would be written.
+            OSError: nothing has the name, or the file system refuses.
         """
         try:
             descriptor = os.open(name, flags | _ANY_FILE, 0o666, dir_fd=self.descriptor)
@@ -81,10 +86,13 @@ class Folder:
         return descriptor
 
     def check(self, name: str, is_read: bool = False) -> None:
-        """Refuse what has a name here and is no file of ours; nothing is well.
+        """Refuse a name that belongs to anything but a file of ours; a name that nothing has is fine.
+
+        With `is_read` a file may have a second name.
 
         Raises:
-            SlideWriteError: it is a link or no regular file, or has another name and would be written.
+            SlideWriteError: the name belongs to a link, to something that is no regular file, or to a file
+                with a second name that would be written.
         """
         found = self.status(name)
         if found is not None:
@@ -93,12 +101,12 @@ class Folder:
     def _check(self, found: os.stat_result, name: str, is_read: bool) -> None:
         if stat.S_ISREG(found.st_mode) and (is_read or found.st_nlink <= 1):
             return
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file with another name besides, a hard link")
-        message = f"is {kind}, which is not ours; look at it, then move it away"
-        raise SlideWriteError(message, named(self.path / name))
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file with a second name (hard link)")
+        message = f"is {kind}, which is not ours; move it away"
+        raise SlideWriteError(message, displayed_path(self.path / name))
 
     def remove(self, name: str) -> None:
-        """Take a name away, never what it leads to; none is well.
+        """Remove a name, never what a link leads to; it need not exist.
 
         Raises:
             OSError: the file system refuses.
@@ -107,15 +115,20 @@ class Folder:
             os.unlink(name, dir_fd=self.descriptor)
 
     def clear(self, name: str) -> None:
-        """Take away a folder here with all that is in it, as well as it can be; nothing but a folder."""
-        if self.is_folder(name):  # a pipe would have it wait for ever
+        """Remove a folder in this one with all its content, as far as possible.
+
+        Nothing but a folder is removed.
+        """
+        if self.is_folder(name):  # to open a pipe would wait for ever
             shutil.rmtree(self.held / name, ignore_errors=True)
 
     def move(self, name: str, there: Folder, new: str, overwrite: bool) -> None:
-        """Rename; without `overwrite` never over what is there, also if it came a moment ago.
+        """Rename `name` to `new` in the folder `there`.
+
+        Without `overwrite` nothing is ever replaced, not even a file that appeared a moment ago.
 
         Raises:
-            FileExistsError: so it would be.
+            FileExistsError: something has the name `new`, and `overwrite` is False.
             OSError: the file system refuses.
         """
         if overwrite:
@@ -123,21 +136,24 @@ class Folder:
         elif not _renamed_alone(self.descriptor, name, there.descriptor, new):
             _linked_alone(self, name, there, new)
 
-    def forget_twin(self, name: str, target: str) -> None:
-        """Take away one of two names of one file: a process was killed between giving and taking a name."""
+    def remove_second_name(self, name: str, target: str) -> None:
+        """Remove `name` if it and `target` are two names of one file.
+
+        A process leaves both if it is killed between adding the second and removing the first.
+        """
         one, other = self.status(name), self.status(target)
         if one is not None and other is not None and one.st_nlink == 2 and os.path.samestat(one, other):
             self.remove(name)
 
 
 def held_path(descriptor: int, path: Path) -> Path:
-    """A path to what a descriptor is open on, whatever has its name now; `path` where there is none."""
+    """Return a path to what a descriptor is open on, whatever has its name now (Linux); elsewhere `path`."""
     held = _DESCRIPTORS / str(descriptor)
     return held if held.exists() else path
 
 
-def named(path: Path) -> Path:
-    """A path as people know it, also if it begins with `Folder.held`."""
+def displayed_path(path: Path) -> Path:
+    """Return a path for messages: below `Folder.held` the folder's real name takes its place."""
     if path.parent.parent != _DESCRIPTORS:
         return path
     with suppress(OSError):
@@ -147,11 +163,14 @@ def named(path: Path) -> Path:
 
 @contextmanager
 def opened_folder(path: Path, root: Path | None = None, make: bool = False) -> Iterator[Folder]:
-    """Open a folder, below `root` without following any link; with `make` those that are missing are made.
+    """Open a folder for a `with` block, below `root` without following any link.
+
+    With `make`, missing folders are made.
 
     Raises:
-        SlideWriteError: a folder on the way from `root` is a link or none, or `path` does not lie below it.
-        OSError: it is not there, or the file system refuses.
+        SlideWriteError: a folder between `root` and `path` is a link or no folder, or `path` does not lie
+            below `root`.
+        OSError: the folder does not exist, or the file system refuses.
     """
     descriptor = _opened(path, root, make)
     try:
@@ -170,7 +189,7 @@ def _opened(path: Path, root: Path | None, make: bool) -> int:
     except ValueError:
         names = ("..",)
     if ".." in names:
-        raise SlideWriteError(f"does not lie in {root}", path)
+        raise SlideWriteError(f"does not lie in {root}; name a path inside it", path)
     descriptor, place = os.open(root, _ANY_FOLDER), root
     for name in names:
         above, place = Folder(place, descriptor), place / name
@@ -193,32 +212,35 @@ def _entered(above: Folder, name: str, make: bool) -> int:
         if found is None or stat.S_ISDIR(found.st_mode):
             raise
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a file")
-        message = f"a folder on the way is {kind}, and nothing goes through it; look, then move it away"
-        raise SlideWriteError(message, named(above.path / name)) from exc
+        message = f"a folder on the way is {kind}, expected a folder and no link; move it away"
+        raise SlideWriteError(message, displayed_path(above.path / name)) from exc
 
 
 def open_own(path: Path, flags: int, root: Path | None = None) -> int:
-    """As `Folder.open`, in a folder as `opened_folder` opens it.
+    """Open a regular file and return its descriptor; below `root` no link is followed.
 
     Raises:
-        SlideWriteError, OSError: as these.
+        SlideWriteError: a folder on the way is a link, or the file is none of ours: a link, no regular file,
+            or a file with a second name that would be written.
+        OSError: the file or its folder does not exist, or the file system refuses.
     """
     with opened_folder(path.parent, root) as folder:
         return folder.open(path.name, flags)
 
 
 def read_own(path: Path, root: Path | None, most: int) -> bytes:
-    """At most so many bytes of a regular file of a tree.
+    """Return at most `most` bytes of a regular file; below `root` no link is followed.
 
     Raises:
-        SlideWriteError, OSError: as `open_own`.
+        SlideWriteError: a folder on the way is a link, or the file is a link or no regular file.
+        OSError: the file or its folder does not exist, or the file system refuses.
     """
     with open(open_own(path, os.O_RDONLY, root), "rb") as file:
         return file.read(most)
 
 
 def is_open(found: os.stat_result) -> bool:
-    """Whether this process has a file open; True where the system does not tell (all but Linux)."""
+    """Return whether this process has a file open; True on systems that do not say so (all but Linux)."""
     if not _DESCRIPTORS.exists():
         return True
     for descriptor in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - numbers, not paths
@@ -229,7 +251,7 @@ def is_open(found: os.stat_result) -> bool:
 
 
 def is_own(path: Path, root: Path) -> bool:
-    """Whether there is a regular file of that name in a tree, on a way without links."""
+    """Return whether a regular file has this name, with no link on the way from `root`."""
     try:
         with opened_folder(path.parent, root) as folder:
             found = folder.status(path.name)
@@ -239,7 +261,7 @@ def is_own(path: Path, root: Path) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """What has a name, in words, if it is no regular file; "" for a file and for nothing."""
+    """Return in words what has a name, if it is no regular file; empty for a file and for nothing."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -248,11 +270,14 @@ def kind_of(path: Path) -> str:
 
 
 def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False) -> None:
-    """Move a file of a tree to another place there, whose folders are made; see `Folder.move`.
+    """Move a file to the path `place`, whose missing folders are made.
+
+    Both paths lie below `root`; if it is None, links in them are followed.
 
     Raises:
         FileExistsError: something is there, and `overwrite` is False.
-        SlideWriteError, OSError: as `opened_folder`.
+        SlideWriteError: a folder on the way is a link or no folder, or lies outside `root`.
+        OSError: the file does not exist, or the file system refuses.
     """
     with (
         opened_folder(path.parent, root) as here,
@@ -262,17 +287,18 @@ def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False
 
 
 def remove_own(path: Path, root: Path | None) -> None:
-    """Take away a name in a tree, if it is there.
+    """Remove a name in a tree; it need not exist.
 
     Raises:
-        SlideWriteError, OSError: as `opened_folder`.
+        SlideWriteError: a folder on the way is a link or no folder, or lies outside `root`.
+        OSError: the file system refuses.
     """
     with suppress(FileNotFoundError), opened_folder(path.parent, root) as folder:
         folder.remove(path.name)
 
 
 def _linked_alone(here: Folder, name: str, there: Folder, new: str) -> None:
-    """Give a file a second name and take the first one, which every file system with hard links can do."""
+    """Move a file without replacing one: give it the new name, then remove the old one (needs hard links)."""
     places = {"src_dir_fd": here.descriptor, "dst_dir_fd": there.descriptor}
     try:
         os.link(name, new, **places, follow_symlinks=False)
@@ -287,10 +313,10 @@ def _linked_alone(here: Folder, name: str, there: Folder, new: str) -> None:
 
 
 def _renamed_alone(here: int, name: str, there: int, new: str) -> bool:
-    """Whether the system renamed it, in one step; False where it cannot.
+    """Return whether the system's exclusive rename moved the file; False if it has none.
 
     Raises:
-        OSError: it refused.
+        OSError: the system refused to rename.
     """
     rename = _exclusive_rename()
     if rename is None:
@@ -303,7 +329,7 @@ def _renamed_alone(here: int, name: str, there: int, new: str) -> bool:
 
 @cache
 def _exclusive_rename() -> Callable[[int, bytes, int, bytes], int] | None:
-    """The system's own call that renames only to a name which nothing has; it returns 0 or an errno."""
+    """Return the system's call that renames only to a free name; it returns 0 or an errno."""
     library = ctypes.CDLL(None, use_errno=True)
     for symbol, flag in (("renameat2", 1), ("renameatx_np", 4)):  # of Linux, of macOS
         call = getattr(library, symbol, None)

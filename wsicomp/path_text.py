@@ -1,4 +1,4 @@
-"""Any file's name as a line of text, and back."""
+"""File names as lines of text, and back: any name, whatever its bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ _ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 
 
 def as_text(path: str | os.PathLike[str]) -> str:
-    r"""A path as one line of text: bytes that are no UTF-8 or no print as `\xNN`, a backslash twice."""
+    r"""Return a path as one line of text.
+
+    A backslash is doubled. Bytes that do not print or are not UTF-8 become `\xNN`.
+
+    >>> print(as_text("a\nb"))
+    a\x0ab
+    """
     return "".join(map(_escaped, os.fspath(path)))
 
 
@@ -21,7 +27,11 @@ def _escaped(letter: str) -> str:
 
 
 def as_path(text: str) -> Path:
-    """The path that `as_text` made the text of."""
+    r"""Return the path that `as_text` turned into this text.
+
+    >>> as_path(as_text("a\nb")) == Path("a\nb")
+    True
+    """
     return Path(os.fsdecode(_ESCAPED.sub(_unescaped, text.encode())))
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run: how far each one is, and how long it took."""
+"""Progress: how far each stage of a run is, and how long it took."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from inspect import signature
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with a stage ("identify", "overview", "segment", "survey", "write", "verify"), what is done of it,
-its total."""
+"""Called with (stage, items done, items in all).
+
+Stages are "identify", "overview", "segment", "survey", "write" and "verify".
+"""
 
 StageProgress: TypeAlias = Callable[[int, int], None]
-"""Called with what is done of one stage, and its total."""
+"""Called with (items done, items in all) of one stage."""
 
 
 Params = ParamSpec("Params")
@@ -23,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class _RaisedOutside(BaseException):
-    """Carries what a callback raised past every handler of errors of our own making; `owner` unpacks it."""
+    """Carries an exception of the caller's callback past all our handlers; `owner` takes it out again."""
 
     def __init__(self, error: Exception, owner: object) -> None:
         super().__init__(error)
@@ -32,23 +34,23 @@ class _RaisedOutside(BaseException):
 
 
 def progress_raises_through(function: Callable[Params, Result]) -> Callable[Params, Result]:
-    """Let what a function's `on_progress` raises come out of it as itself: it is the caller's own error.
+    """Decorate a function so that an exception of its `on_progress` argument reaches the caller unchanged.
 
-    Else it could be taken for one of a disk or of a damaged file, as an `OSError` or a `ValueError` is.
+    Otherwise an OSError or ValueError of the callback could pass for a full disk or a damaged file.
     """
     form = signature(function)
 
     @wraps(function)
     def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         given = form.bind(*args, **kwargs)
-        told = given.arguments.get("on_progress")
-        if told is None:
+        callback = given.arguments.get("on_progress")
+        if callback is None:
             return function(*args, **kwargs)
         owner = object()
 
         def carried(*values: Any) -> None:
             try:
-                told(*values)
+                callback(*values)
             except Exception as exc:
                 raise _RaisedOutside(exc, owner) from exc
 
@@ -64,12 +66,12 @@ def progress_raises_through(function: Callable[Params, Result]) -> Callable[Para
     return wrapped
 
 
-def untold(done: int, total: int) -> None:
-    """The progress of what is part of something longer: nobody is told."""
+def no_progress(done: int, total: int) -> None:
+    """Do nothing: the callback of a step that reports no progress of its own."""
 
 
 class Stages:
-    """Passes progress on and keeps the seconds of each stage in `elapsed_s`, in the order they ran."""
+    """The stages of a run: passes their progress on and measures their time."""
 
     def __init__(self, on_progress: Progress | None = None) -> None:
         self.elapsed_s: dict[str, float] = {}
@@ -77,7 +79,14 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageProgress]:
-        """Time what happens inside, and hand in a callback for its progress."""
+        """Time a `with` block as the stage `name`, and give it the callback for its progress.
+
+        >>> stages = Stages()
+        >>> with stages.stage("write") as on_progress:
+        ...     on_progress(1, 1)
+        >>> list(stages.elapsed_s)
+        ['write']
+        """
 
         def progress(done: int, total: int) -> None:
             if self._on_progress is not None:
@@ -91,5 +100,5 @@ class Stages:
 
 
 def utc_now() -> str:
-    """The time in UTC, in ISO 8601, to the second."""
+    """Return the time in UTC as ISO 8601, to the second: `"2026-01-31T12:00:00+00:00"`."""
     return datetime.now(UTC).isoformat(timespec="seconds")

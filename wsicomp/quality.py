@@ -1,4 +1,6 @@
-"""How far a picture is from another: SSIM, MS-SSIM, PSNR, and the local shift of colour that they miss.
+"""How much one picture differs from another: SSIM, MS-SSIM, PSNR, and the local colour shift that these miss.
+
+Pictures are (rows, columns, 3) uint8 RGB of equal shape.
 
 Source: Wang et al. 2004 (SSIM: Gaussian window of 11 px, sigma 1.5, K 0.01 and 0.03, the mean over the three
 channels) and Wang et al. 2003 (MS-SSIM: five scales and their weights).
@@ -17,41 +19,48 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Pixels
 
 LEAST_SIDE_PX = 11
-"""The smallest side of pictures that have an SSIM: its window's."""
+"""The smallest side, in pixels, of a picture that has an SSIM: the side of SSIM's window."""
 _WINDOW_PX, _SIGMA = LEAST_SIDE_PX, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 LEAST_SIDE_OF_SCALES_PX = LEAST_SIDE_PX << (len(_SCALE_WEIGHTS) - 1)
-"""The smallest side of pictures that have an MS-SSIM: its window's on the coarsest scale."""
+"""The smallest side, in pixels, of a picture that has an MS-SSIM: the window's on the coarsest scale."""
 COLOR_BLOCK_PX = 16
-"""The side of the blocks whose mean colours are compared: 4 um at 40x, about a nucleus."""
+"""The side, in pixels, of the blocks whose mean colours are compared: 4 um at 40x, about a nucleus."""
 
 _Planes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How true a decoded picture is.
-
-    `psnr` is in dB, infinite for equal pictures. `color_shift` is the largest difference, in grey levels of
-    any channel, between the mean colours of blocks of 16 x 16 px: brown spots that SSIM does not see.
-    """
+    """How close a decoded picture is to the picture that was encoded."""
 
     ssim: float
+    """Structural similarity, at most 1."""
     psnr: float
+    """In dB, infinite for equal pictures."""
     color_shift: float
+    """The largest difference between mean colours of blocks of 16 x 16 px, in grey levels of one channel.
+
+    It finds the brown spots that SSIM does not see.
+    """
 
 
-def fidelity(first: Pixels, second: Pixels, shown: Size | None = None) -> Fidelity:
-    """All that a guard goes by, of two pictures of (rows, columns, 3) uint8, 11 px or more a side.
+def fidelity(first: Pixels, second: Pixels, visible: Size | None = None) -> Fidelity:
+    """Return SSIM, PSNR and colour shift of two pictures of at least 11 px a side.
 
-    `shown` is the part from the upper left corner that counts: the rest lies beyond a level's edge. SSIM is
-    over 11 px a side at least.
+    `visible` is the part from the upper left corner that lies inside the level; by default all of it. PSNR
+    and colour shift are of that part, SSIM of at least 11 px a side.
+
+    >>> import numpy as np
+    >>> picture = np.zeros((16, 16, 3), np.uint8)
+    >>> fidelity(picture, picture + 1).psnr
+    48.1308036086791
 
     Raises:
         ValueError: the shapes differ, or a side is under 11 px.
     """
-    rows, columns = first.shape[:2] if shown is None else shown.shape
+    rows, columns = first.shape[:2] if visible is None else visible.shape
     inside = np.s_[:rows, :columns]
     window = np.s_[: max(rows, LEAST_SIDE_PX), : max(columns, LEAST_SIDE_PX)]
     return Fidelity(
@@ -62,7 +71,7 @@ def fidelity(first: Pixels, second: Pixels, shown: Size | None = None) -> Fideli
 
 
 def ssim(first: Pixels, second: Pixels) -> float:
-    """The mean structural similarity, at most 1.
+    """Return the mean structural similarity, at most 1.
 
     Raises:
         ValueError: the shapes differ, or a side is under 11 px.
@@ -73,7 +82,7 @@ def ssim(first: Pixels, second: Pixels) -> float:
 
 
 def ms_ssim(first: Pixels, second: Pixels) -> float:
-    """The structural similarity over five scales, at most 1.
+    """Return the structural similarity over five scales, in [0, 1].
 
     Raises:
         ValueError: the shapes differ, or a side is under 176 px.
@@ -82,10 +91,10 @@ def ms_ssim(first: Pixels, second: Pixels) -> float:
 
 
 def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
-    """SSIM and MS-SSIM together, in the time of the second.
+    """Return (SSIM, MS-SSIM) in the time that MS-SSIM alone takes.
 
     Raises:
-        ValueError: as `ms_ssim`.
+        ValueError: the shapes differ, or a side is under 176 px.
     """
     _check(first, second, LEAST_SIDE_OF_SCALES_PX)
     here, there = first.astype(np.float32), second.astype(np.float32)
@@ -101,7 +110,7 @@ def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
 
 
 def psnr(first: Pixels, second: Pixels) -> float:
-    """The peak signal-to-noise ratio in dB over all samples.
+    """Return the peak signal-to-noise ratio over all samples in dB, infinite for equal pictures.
 
     Raises:
         ValueError: the shapes differ.
@@ -112,7 +121,9 @@ def psnr(first: Pixels, second: Pixels) -> float:
 
 
 def color_shift(first: Pixels, second: Pixels) -> float:
-    """The largest difference between mean colours of blocks, in grey levels of one channel.
+    """Return the largest difference between mean colours of blocks of 16 x 16 px.
+
+    In grey levels of one channel.
 
     Raises:
         ValueError: the shapes differ.
@@ -127,7 +138,7 @@ def color_shift(first: Pixels, second: Pixels) -> float:
 
 
 def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """SSIM, and its contrast and structure term alone, of each channel."""
+    """Return, for each channel, SSIM and its term of contrast and structure alone."""
     mean_1, mean_2 = _window_mean(first), _window_mean(second)
     product = mean_1 * mean_2
     squares = mean_1 * mean_1 + mean_2 * mean_2
@@ -139,7 +150,7 @@ def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.flo
 
 
 def _window_mean(planes: _Planes) -> _Planes:
-    """Gaussian means where the whole window lies inside."""
+    """Return Gaussian means at the pixels whose whole window lies inside the picture."""
     edge = _WINDOW_PX // 2
     blurred = cv2.GaussianBlur(planes, (_WINDOW_PX, _WINDOW_PX), _SIGMA)
     return np.asarray(blurred[edge : planes.shape[0] - edge, edge : planes.shape[1] - edge], np.float32)
@@ -153,4 +164,6 @@ def _halved(planes: _Planes) -> _Planes:
 
 def _check(first: Pixels, second: Pixels, least_px: int) -> None:
     if first.shape != second.shape or min(first.shape[:2]) < least_px:
-        raise ValueError(f"shapes {first.shape} and {second.shape}, expected equal, {least_px} px or more")
+        raise ValueError(
+            f"shapes {first.shape} and {second.shape}, expected equal ones of at least {least_px} px a side"
+        )

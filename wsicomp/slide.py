@@ -1,6 +1,6 @@
-"""What a slide hands out, whoever reads it; the protocol of those who read is `wsicomp.formats.base.Slide`.
+"""What every reader offers of a slide: the `Slide` protocol and the values that it returns.
 
-It must not know how a file is parsed, what tissue is, or what will be written.
+This module must not know how a file is parsed, what tissue is, or what will be written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ APERIO_JPEG2000_RGB = 33005
 JPEGXL = 50002
 """TIFF Compression of JPEG XL tiles, as libtiff's registry and GDAL have it."""
 JPEGXL_DNG = 52546
-"""TIFF Compression of JPEG XL tiles by DNG 1.7; read, never written."""
+"""TIFF Compression of JPEG XL tiles by DNG 1.7: we read it and never write it."""
 WEBP = 50001
 """TIFF Compression of WebP tiles."""
 NEURAL = 61453
@@ -40,51 +40,60 @@ YCBCR = 6
 """TIFF PhotometricInterpretation of YCbCr samples."""
 
 WHITE = (255, 255, 255)
-"""The RGB colour of glass that has been taken out, unless the user asks for another."""
+"""The RGB colour of removed glass, unless the user asks for another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileEncoding:
-    """How the tiles of a level are stored: all that turns their bytes into pixels.
-
-    `compression`, `photometric` and `predictor` are the TIFF tags' values; `subsampling` is the
-    horizontal and vertical chroma subsampling; `jpeg_tables` is the JPEGTables stream (tag 347).
-    """
+    """How the tiles of a level are stored: all that is needed to turn their bytes into pixels."""
 
     compression: int
+    """TIFF Compression."""
     photometric: int
+    """TIFF PhotometricInterpretation: `RGB` or `YCBCR`."""
     subsampling: tuple[int, int] = (1, 1)
+    """Chroma subsampling (horizontal, vertical)."""
     predictor: int = 1
+    """TIFF Predictor: 1 for none, 2 for horizontal differences."""
     jpeg_tables: bytes | None = None
+    """The JPEGTables stream that JPEG tiles share (tag 347), None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedTile:
-    """A tile's bytes as the file holds them, with the size in pixels that they decode to."""
+    """A tile's bytes as the file holds them."""
 
     data: bytes
+    """The bytes; empty if the file stores none."""
     encoding: TileEncoding
+    """How they are stored."""
     size: Size
+    """The size in pixels that the bytes decode to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One picture of the pyramid. `encoding` is None, and `encoded_bytes` 0, where only pixels can be had.
-
-    `encoded_bytes` is what its tiles take in the file, bytes that they share counted once, or a bound on it
-    once they are unpacked. `absent` are the raster numbers of tiles for which the file
-    stores no bytes, `blank` of those that are nothing but background. `form` says in words how tiles are
-    stored that can be read and not copied, as "planar RGB".
-    """
+    """One picture of the pyramid."""
 
     size: Size
+    """Width and height in pixels."""
     tile: Size
+    """The size of a tile in pixels."""
     downsample: float
+    """Level-0 size divided by this size, at least 1."""
     encoding: TileEncoding | None = None
+    """How tiles are stored; None if the reader offers pixels only."""
     encoded_bytes: int = 0
+    """Bytes of the level's tiles in the file, bytes that tiles share counted once; 0 if `encoding` is None.
+
+    If tiles must be unpacked first, an upper bound of their unpacked bytes.
+    """
     absent: tuple[int, ...] = ()
+    """Raster numbers of the tiles for which the file stores no bytes."""
     blank: tuple[int, ...] = ()
+    """Raster numbers of the tiles that are background only."""
     form: str = ""
+    """How tiles are stored that can be read and not copied, in words ("planar RGB"); empty otherwise."""
 
     @property
     def grid(self) -> TileGrid:
@@ -94,28 +103,37 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class AssociatedImage:
-    """A label, macro or thumbnail, as encoded strips so that it can be carried on verbatim.
-
-    `description` is its own ImageDescription, which may name a patient. `may_be` names what else it could be
-    by other signs than those that gave it its name: who wants no label wants none of these either.
-    """
+    """A label, macro or thumbnail, as encoded strips that can be copied verbatim."""
 
     size: Size
+    """Width and height in pixels."""
     encoding: TileEncoding
+    """How the strips are stored."""
     rows_per_strip: int
+    """Rows of pixels in each strip but the last."""
     strips: tuple[bytes, ...] = field(repr=False)
+    """The strips' bytes, from the top."""
     icc_profile: bytes | None = field(default=None, repr=False)
+    """The image's own ICC profile."""
     description: str = field(default="", repr=False)
+    """The image's own ImageDescription, which may name a patient."""
     may_be: tuple[str, ...] = ()
+    """Other names that the image could deserve ("label" for a macro that shows the label).
+
+    A user who drops labels drops these images too.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A focal plane of a slide that has several. `offset` is where it lies, in the file's own words."""
+    """A focal plane of a slide that has several."""
 
     z: int
+    """The number of the plane."""
     size: Size
+    """Width and height in pixels."""
     offset: str | None = None
+    """The focal position as the file states it."""
 
     def __str__(self) -> str:
         return f"z {self.z}" if self.offset is None else f"z {self.z} (OffsetZ {self.offset})"
@@ -123,31 +141,38 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class SlideInfo:
-    """What a slide says of itself. `None` means that the file does not say.
-
-    `description` is the TIFF ImageDescription of the largest level; `properties` are the vendor's
-    fields as text. Both may name a patient. `omitted` says in words which images of the file are neither
-    levels nor associated images, and so are not carried on. `background` is the RGB colour of blank tiles.
-    `planes` are the focal planes of a slide that has several, of which the levels show `z`; of a conversion
-    `z` is the one that was kept of its source's. `remarks` say what else a person should know of the file,
-    above all where OpenSlide shows something else. `big` says that it is a BigTIFF.
-    """
+    """What a slide says of itself. `None` means that the file does not say."""
 
     path: Path
+    """The slide's main file."""
     vendor: str
+    """The vendor's name as OpenSlide spells it."""
     levels: tuple[Level, ...]
+    """The levels, the largest first."""
     mpp: Mpp | None
+    """Micrometres per level-0 pixel."""
     objective_power: float | None
+    """40.0 for "40x"."""
     icc_profile: bytes | None = field(repr=False)
+    """The ICC profile of level 0."""
     description: str = field(repr=False)
+    """The TIFF ImageDescription of level 0, which may name a patient."""
     properties: Mapping[str, str] = field(repr=False)
+    """The vendor's fields as text, which may name a patient."""
     associated_images: Mapping[str, AssociatedImage] = field(repr=False)
+    """Label, macro and thumbnail by name."""
     omitted: tuple[str, ...] = ()
+    """Images of the file that are neither levels nor associated images, in words. They are not copied."""
     background: tuple[int, int, int] = WHITE
+    """The RGB colour of blank tiles."""
     planes: tuple[Plane, ...] = ()
+    """The focal planes of a slide that has several."""
     z: int | None = None
+    """The focal plane that the levels show; of a converted slide, the one of its source that was kept."""
     remarks: tuple[str, ...] = ()
+    """What else a user should know of the file, above all where OpenSlide displays something else."""
     big: bool = False
+    """Whether the file is a BigTIFF."""
 
     @property
     def size(self) -> Size:

@@ -1,15 +1,23 @@
-"""Figures as people read them."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: `"1 tile"`, `"2 tiles"`."""
+    """Return a number with its noun.
+
+    >>> counted(1, "tile"), counted(2, "tile")
+    ('1 tile', '2 tiles')
+    """
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def as_bytes(count: float) -> str:
-    """A byte count with three figures and a decimal unit: `"1.94 MB"`."""
+    """Return a byte count with three figures and a decimal unit.
+
+    >>> as_bytes(1_940_000)
+    '1.94 MB'
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 999.5:
             return f"{count:.3g} {unit}"
@@ -18,18 +26,30 @@ def as_bytes(count: float) -> str:
 
 
 def as_percent(fraction: float) -> str:
-    """A fraction as per cent with one decimal."""
+    """Return a fraction as per cent with one decimal.
+
+    >>> as_percent(0.1234)
+    '12.3 %'
+    """
     return f"{round(fraction * 100, 1) + 0.0:.1f} %"
 
 
 def as_saving(fraction: float) -> str:
-    """What was saved of a size, as "12.3 % saved", or "12.3 % larger" where it is negative."""
+    """Return the saved fraction of a size in words; a negative one means that the size grew.
+
+    >>> as_saving(0.123), as_saving(-0.123)
+    ('12.3 % saved', '12.3 % larger')
+    """
     text = as_percent(fraction)
     return f"{text[1:]} larger" if text.startswith("-") else f"{text} saved"
 
 
 def as_duration(seconds: float) -> str:
-    """A time in its two largest units: `"3 d 4 h"`, `"2 h 10 min"`, `"1 min 5 s"`, `"0.4 s"`."""
+    """Return seconds in their two largest units.
+
+    >>> as_duration(0.4), as_duration(65), as_duration(7800), as_duration(273_600)
+    ('0.4 s', '1 min 5 s', '2 h 10 min', '3 d 4 h')
+    """
     if seconds < 59.95:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     whole = round(seconds)

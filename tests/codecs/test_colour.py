@@ -1,4 +1,4 @@
-"""What encoded tiles show: the drawn truth, as OpenSlide, tifffile and Pillow have it, by every road."""
+"""Encoded tiles decode to the drawn truth, as in OpenSlide, tifffile and Pillow, by every recipe."""
 
 import io
 import itertools
@@ -105,7 +105,7 @@ def test_photometric_alone_says_what_a_jpeg_tile_holds(photometric, subsampling,
 
 @pytest.mark.parametrize("subsampling", colour.SUBSAMPLINGS)
 @pytest.mark.parametrize("photometric", [RGB, YCBCR])
-def test_every_road_of_a_jpeg_tile_agrees_with_photometric(photometric, subsampling, tmp_path):
+def test_every_recipe_of_a_jpeg_tile_agrees_with_photometric(photometric, subsampling, tmp_path):
     path = tmp_path / "source.svs"
     for markers, numbers, shared in PAIRINGS:
         colour.draw_jpeg(path, photometric, markers, numbers, subsampling, shared)
@@ -120,23 +120,23 @@ def test_every_road_of_a_jpeg_tile_agrees_with_photometric(photometric, subsampl
 
 def _check_packed(tile, pixels, case):
     """Its bytes come back, and whoever decodes the JPEG XL itself sees the same picture."""
-    road = create_transcoder("jpegxl", exact=True)
+    transcoder = create_transcoder("jpegxl", exact=True)
     if tile.encoding.photometric == RGB and tile.encoding.subsampling != (1, 1):
-        assert road.transcode(tile) is None  # libjxl takes no such JPEG
+        assert transcoder.transcode(tile) is None  # libjxl takes no such JPEG
         return
     packed = EncodedTile(jpegxl._transcoded(tile), TileEncoding(JPEGXL, RGB), tile.size)
-    assert road.unpack(packed, tile.encoding) == tile, case
+    assert transcoder.unpack(packed, tile.encoding) == tile, case
     for data in (packed.data, jpegxl.from_jpeg(tile)):
         assert np.abs(imagecodecs.jpegxl_decode(data).astype(int) - pixels).mean() < 1, case
 
 
 def _check_optimised(tile, pixels, case):
     """The same pixels, also for a program that goes by markers and drops what stands before the frame."""
-    road = create_transcoder("jpeg")
-    stored = road.encoding(tile.encoding)
-    for data in filter(None, (road.transcode(tile), road.keep(tile))):
+    transcoder = create_transcoder("jpeg")
+    stored = transcoder.encoding(tile.encoding)
+    for data in filter(None, (transcoder.transcode(tile), transcoder.keep(tile))):
         assert (decode_tile(EncodedTile(data, stored, tile.size)) == pixels).all(), case
-    data = road.transcode(tile)
+    data = transcoder.transcode(tile)
     if data is not None and stored.jpeg_tables:
         assert (by_guess(as_large_image_has_it(data, stored)) == pixels).all(), case
 
@@ -147,7 +147,7 @@ def test_conversions_of_contradictory_jpeg_show_what_was_drawn(case, tmp_path):
         source = tmp_path / f"source{shared}.svs"
         truth = colour.draw_jpeg(source, *case, shared).astype(int)
         shown = by_openslide(source)
-        roads = {
+        recipes = {
             "copy.svs": {"codec": "copy"},
             "packed.tif": {"codec": "jpegxl", "lossless": True, "restorable": True},
             "optimised.svs": {"codec": "jpeg", "lossless": True},
@@ -155,7 +155,7 @@ def test_conversions_of_contradictory_jpeg_show_what_was_drawn(case, tmp_path):
             "encoded.tif": {"codec": "jpegxl", "distance": 0.5},
             "plain.tif": {"codec": "none"},
         }
-        for name, options in roads.items():
+        for name, options in recipes.items():
             target = tmp_path / f"{shared}{name}"
             convert(source, target, **options)
             least = 6 if name.startswith("encoded") else 0
@@ -279,15 +279,15 @@ def written_tiles():
     yield "encoded", EncodedTile(codec.encode(pixels), codec.encoding, size)
     blank = jpeg.encode_uniform(codec.encoding, size, (250, 240, 230))
     yield "blank among encoded", EncodedTile(blank, codec.encoding, size)
-    road = create_transcoder("jpeg")
+    transcoder = create_transcoder("jpeg")
     for photometric, numbers, subsampling in itertools.product((RGB, YCBCR), colour.NUMBERS, ("444", "420")):
         name = f"{photometric} {numbers} {subsampling}"
         stream = colour.jpeg_stream(pixels, photometric, "no marker", numbers, subsampling, 90)
         tables, data = colour.split(stream)
         source = TileEncoding(JPEG, photometric, colour.SUBSAMPLINGS[subsampling], jpeg_tables=tables)
-        stored = road.encoding(source)
+        stored = transcoder.encoding(source)
         tile = EncodedTile(data, source, size)
-        yield f"optimised {name}", EncodedTile(road.transcode(tile), stored, size)
+        yield f"optimised {name}", EncodedTile(transcoder.transcode(tile), stored, size)
         yield (
             f"blank among optimised {name}",
             EncodedTile(jpeg.encode_uniform(stored, size, (255, 255, 255)), stored, size),
@@ -297,7 +297,7 @@ def written_tiles():
             EncodedTile(jpeg.encode_uniform(source, size, (255, 255, 255)), source, size),
         )
         if photometric == YCBCR or numbers != "1 2 3":
-            yield f"kept {name}", EncodedTile(road.keep(tile), stored, size)
+            yield f"kept {name}", EncodedTile(transcoder.keep(tile), stored, size)
 
 
 @pytest.mark.parametrize(("name", "tile"), [pytest.param(*found, id=found[0]) for found in written_tiles()])
@@ -339,14 +339,14 @@ def test_a_tile_kept_as_earlier_versions_kept_it_is_known():
     stream = colour.jpeg_stream(colour.picture(64, 64), YCBCR, "no marker", "1 2 3", "444")
     tables, data = colour.split(stream)
     tile = EncodedTile(data, TileEncoding(JPEG, YCBCR, jpeg_tables=tables), SIZE)
-    road = create_transcoder("jpeg")
+    transcoder = create_transcoder("jpeg")
     earlier = data[:2] + standard_huffman_tables() + data[2:]
-    assert earlier != road.keep(tile)
-    assert len(earlier) == len(road.keep(tile))
-    assert road.is_kept(tile, earlier)
-    assert road.is_kept(tile, road.keep(tile))
-    assert not road.is_kept(tile, data)
-    assert DQT not in {marker for marker, _, _ in segments(road.keep(tile))}
+    assert earlier != transcoder.keep(tile)
+    assert len(earlier) == len(transcoder.keep(tile))
+    assert transcoder.is_kept(tile, earlier)
+    assert transcoder.is_kept(tile, transcoder.keep(tile))
+    assert not transcoder.is_kept(tile, data)
+    assert DQT not in {marker for marker, _, _ in segments(transcoder.keep(tile))}
 
 
 # JPEG 2000
@@ -384,14 +384,14 @@ def test_conversions_of_jpeg_2000_show_what_was_drawn(compression, subsampling, 
     source = tmp_path / "source.svs"
     truth = colour.draw_jpeg2000(source, compression, subsampling, transform).astype(int)
     shown = by_reader(source)
-    roads = {
+    recipes = {
         "copy.svs": ({"codec": "copy"}, 0),
         "auto.svs": ({}, 0),
         "jpeg.svs": ({"codec": "jpeg", "quality": 95}, 8),
         "jpegxl.tif": ({"codec": "jpegxl", "distance": 0.5}, 6),
         "plain.tif": ({"codec": "none"}, 0),
     }
-    for name, (options, least) in roads.items():
+    for name, (options, least) in recipes.items():
         target = tmp_path / name
         convert(source, target, **options)
         assert np.abs(by_api(target) - shown).max() <= least, name
@@ -451,7 +451,7 @@ def test_jpeg_2000_in_boxes_is_read_as_tifffile_reads_it_and_never_copied(compre
 def test_boxes_that_say_other_colours_than_tiff_are_refused(tmp_path):
     source = tmp_path / "source.svs"
     colour.draw_jpeg2000(source, 33003, boxed=True)
-    with pytest.raises(WsicompError, match="JP2 boxes say other colours than TIFF compression 33003"):
+    with pytest.raises(WsicompError, match="JP2 boxes state other colours than TIFF compression 33003"):
         by_reader(source)
 
 
@@ -534,9 +534,9 @@ ODD_SEGMENTS = [
 ]
 
 
-def test_no_row_of_segments_changes_colours_or_bytes_on_any_road():
+def test_no_row_of_segments_changes_colours_or_bytes_on_any_recipe():
     rng = random.Random(7)
-    road = create_transcoder("jpegxl", exact=True)
+    transcoder = create_transcoder("jpegxl", exact=True)
     for number in range(150):
         photometric = (RGB, YCBCR)[number % 2]
         stream = colour.jpeg_stream(
@@ -551,11 +551,11 @@ def test_no_row_of_segments_changes_colours_or_bytes_on_any_road():
         )
         pixels = decode_tile(tile)
         assert np.abs(pixels.astype(int) - colour.picture(64, 64)).max() <= 4, odd
-        packed = road.transcode(tile)
+        packed = transcoder.transcode(tile)
         if packed is not None:
             assert np.abs(imagecodecs.jpegxl_decode(packed).astype(int) - pixels).mean() < 1, odd
             stored = EncodedTile(packed, TileEncoding(JPEGXL, RGB), SIZE)
-            assert road.unpack(stored, tile.encoding) == tile, odd
+            assert transcoder.unpack(stored, tile.encoding) == tile, odd
 
 
 @pytest.mark.parametrize("photometric", [RGB, YCBCR])

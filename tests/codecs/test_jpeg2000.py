@@ -12,7 +12,7 @@ from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_codec, encode_tiles, is_guarded
 from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Size
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.quality import color_shift
 from wsicomp.verification.verify import verify_slide
 
@@ -24,7 +24,7 @@ def psnr(first, second):
 def verify(target, source):
     slide = open_slide(source)
     try:
-        return verify_slide(target, slide, open_slide(target).provenance.plan.source.sha256, 1, untold)
+        return verify_slide(target, slide, open_slide(target).provenance.plan.source.sha256, 1, no_progress)
     finally:
         slide.close()
 
@@ -57,7 +57,7 @@ def test_what_lies_beyond_the_level_does_not_count_for_its_last_tiles():
     tile[:40, :24] = np.random.default_rng(0).integers(90, 220, (40, 24, 3))
     codec = create_codec("jpeg2000", {"psnr": 37.0})
     (whole,) = encode_tiles(codec, [tile])
-    (cut,) = encode_tiles(codec, [tile], shown=[Size(24, 40)])
+    (cut,) = encode_tiles(codec, [tile], visible=[Size(24, 40)])
     inside = np.s_[:40, :24]
     assert psnr(tile[inside], imagecodecs.jpeg2k_decode(whole.data)[inside]) < 37
     assert psnr(tile[inside], imagecodecs.jpeg2k_decode(cut.data)[inside]) >= 37

@@ -65,7 +65,7 @@ def test_words_behind_a_tile_that_is_not_the_last_are_refused():
     longer = struct.pack(">I", length + len(WORD)) + stream[at + 10 : at + length] + WORD
     longer = stream[: at + 6] + longer + stream[at + length :]
     assert np.array_equal(imagecodecs.jpeg2k_decode(longer), imagecodecs.jpeg2k_decode(stream))
-    with pytest.raises(ValueError, match="behind what is coded"):
+    with pytest.raises(ValueError, match="behind the coded bytes"):
         without_text(as_tile(longer, size), None)
 
 

@@ -195,7 +195,7 @@ ROOMY = {
     "an unknown intent": {"intent": [(2, 2), (4, 9)]},
     "extensions": {"extensions": [(2, 1), (4, 0), (2, 2), (8, 15), *CHARS]},
     "a transform of its own": {"transform": [(1, 0), (3, 1), *[(16, 0x4142)] * 15]},
-    "a frame that is not shown": {"kind": [(2, 2)]},
+    "a hidden frame": {"kind": [(2, 2)]},
     "noise, patches": {"flags": [(2, 1), (4, 1)]},
     "a frame of another size": {"own_size": [(1, 1), *[(10, 0)] * 4]},
     "a frame that is blended": {"blending": [(2, 1)]},

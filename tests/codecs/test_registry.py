@@ -55,6 +55,6 @@ def test_a_codec_refuses_what_it_does_not_take(name, options, told):
         registry.create_codec(name, options)
 
 
-def test_a_codec_without_a_lossless_road_says_who_has_one():
+def test_a_codec_without_a_lossless_recipe_says_who_has_one():
     with pytest.raises(ConfigError, match="take jpegxl or jpeg"):
         registry.create_transcoder("webp")

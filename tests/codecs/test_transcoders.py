@@ -1,4 +1,4 @@
-"""The lossless roads: what comes back, and what a road cannot take."""
+"""Transcoders: what comes back, and what a transcoder cannot take."""
 
 import io
 
@@ -11,7 +11,14 @@ from PIL import Image
 
 from tests.codecs.test_contract import drawn
 from wsicomp.codecs import plain
-from wsicomp.codecs.jpeg_stream import DHT, DQT, only, segments, standard_huffman_tables, without
+from wsicomp.codecs.jpeg_stream import (
+    DHT,
+    DQT,
+    only_segments,
+    segments,
+    standard_huffman_tables,
+    without_segments,
+)
 from wsicomp.codecs.registry import create_transcoder, decode_tile
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
@@ -35,9 +42,9 @@ def abbreviated(markers=(DQT, DHT), photometric=YCBCR):
     color = {"colorspace": "rgb", "outcolorspace": "rgb"} if photometric == RGB else {}
     subsampling = "444" if photometric == RGB else "420"
     data = stream(subsampling, **color)
-    tables = b"\xff\xd8" + only(data, markers) + b"\xff\xd9"
+    tables = b"\xff\xd8" + only_segments(data, markers) + b"\xff\xd9"
     encoding = TileEncoding(JPEG, photometric, SUBSAMPLINGS[subsampling], jpeg_tables=tables)
-    return EncodedTile(without(data, (*markers, 0xE0, 0xEE)), encoding, SIZE)
+    return EncodedTile(without_segments(data, (*markers, 0xE0, 0xEE)), encoding, SIZE)
 
 
 def pillow(**options):
@@ -49,15 +56,15 @@ def pillow(**options):
 def without_huffman_tables():
     """As libtiff writes all tiles but the first: it relies on a decoder that keeps or knows the tables."""
     tile = abbreviated()
-    tables = b"\xff\xd8" + only(tile.encoding.jpeg_tables, (DQT,)) + b"\xff\xd9"
+    tables = b"\xff\xd8" + only_segments(tile.encoding.jpeg_tables, (DQT,)) + b"\xff\xd9"
     return EncodedTile(tile.data, TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=tables), SIZE)
 
 
 def with_standard_tables_first():
     """The standard's tables at the very place where those that are missing would be put."""
     data = stream(optimize=False)
-    bare = without(data, (DHT, DQT, 0xE0))
-    tables = b"\xff\xd8" + only(data, (DQT,)) + b"\xff\xd9"
+    bare = without_segments(data, (DHT, DQT, 0xE0))
+    tables = b"\xff\xd8" + only_segments(data, (DQT,)) + b"\xff\xd9"
     encoding = TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=tables)
     return EncodedTile(bare[:2] + standard_huffman_tables() + bare[2:], encoding, SIZE)
 
@@ -80,36 +87,36 @@ TILES = {
 @pytest.mark.parametrize("name", [name for name in TILES if name != "whole 411"])
 def test_a_jpeg_tile_comes_back_byte_for_byte(name):
     tile = TILES[name]
-    road = create_transcoder("jpegxl", exact=True)
-    data = road.transcode(tile)
+    transcoder = create_transcoder("jpegxl", exact=True)
+    data = transcoder.transcode(tile)
     assert data is not None
     assert len(data) < len(tile.data)
-    packed = EncodedTile(data, road.encoding(tile.encoding), SIZE)
-    assert road.unpack(packed, road.shown(tile.encoding)) == tile
+    packed = EncodedTile(data, transcoder.encoding(tile.encoding), SIZE)
+    assert transcoder.unpack(packed, transcoder.unpacked_encoding(tile.encoding)) == tile
 
 
 @pytest.mark.parametrize("name", TILES)
 def test_a_jpeg_tile_with_optimised_entropy_coding_decodes_to_the_same_pixels(name):
     tile = TILES[name]
-    road = create_transcoder("jpeg")
-    stored = road.encoding(tile.encoding)
-    data = road.transcode(tile)
+    transcoder = create_transcoder("jpeg")
+    stored = transcoder.encoding(tile.encoding)
+    data = transcoder.transcode(tile)
     if data is None:
         assert name in ("progressive", "optimised")
         return
     assert len(data) < len(tile.data)
-    back = road.unpack(EncodedTile(data, stored, SIZE), road.shown(tile.encoding))
+    back = transcoder.unpack(EncodedTile(data, stored, SIZE), transcoder.unpacked_encoding(tile.encoding))
     assert (decode_tile(back) == decode_tile(tile)).all()
 
 
 @pytest.mark.parametrize("name", TILES)
 def test_among_optimised_tiles_each_has_huffman_tables_of_its_own(name):
     tile = TILES[name]
-    road = create_transcoder("jpeg")
-    stored = road.encoding(tile.encoding)
+    transcoder = create_transcoder("jpeg")
+    stored = transcoder.encoding(tile.encoding)
     shared = {marker for marker, _, _ in segments(stored.jpeg_tables)} if stored.jpeg_tables else set()
     assert DHT not in shared
-    kept = EncodedTile(road.keep(tile), stored, SIZE)
+    kept = EncodedTile(transcoder.keep(tile), stored, SIZE)
     assert DHT in {marker for marker, _, _ in segments(kept.data)}
     assert (decode_tile(kept) == decode_tile(tile)).all()
 
@@ -131,17 +138,17 @@ CANNOT = {
 
 
 @pytest.mark.parametrize("name", CANNOT)
-@pytest.mark.parametrize("road", ROADS)
-def test_what_a_road_cannot_take_is_kept_or_comes_back_as_it_was(road, name):
+@pytest.mark.parametrize("transcoder", ROADS)
+def test_what_a_recipe_cannot_take_is_kept_or_comes_back_as_it_was(transcoder, name):
     tile = EncodedTile(CANNOT[name], TileEncoding(JPEG, YCBCR, (2, 2)), SIZE)
-    transcoder = create_transcoder(road)
+    transcoder = create_transcoder(transcoder)
     data = transcoder.transcode(tile)
     if data is None:
         assert transcoder.keep(tile).endswith(tile.data[2:])
     else:
         packed = EncodedTile(data, transcoder.encoding(tile.encoding), SIZE)
-        back = transcoder.unpack(packed, transcoder.shown(tile.encoding))
-        assert back == tile if road == "jpegxl" else (decode_tile(back) == decode_tile(tile)).all()
+        back = transcoder.unpack(packed, transcoder.unpacked_encoding(tile.encoding))
+        assert back == tile if transcoder == "jpegxl" else (decode_tile(back) == decode_tile(tile)).all()
 
 
 PLAIN = [
@@ -155,10 +162,12 @@ PLAIN = [
 @pytest.mark.parametrize("encoding", PLAIN, ids=str)
 def test_plain_samples_come_back_in_their_pixels_or_in_their_bytes(encoding, exact):
     tile = EncodedTile(plain.encode(encoding, drawn(SIZE)), encoding, SIZE)
-    road = create_transcoder("jpegxl", exact)
-    data = road.transcode(tile)
+    transcoder = create_transcoder("jpegxl", exact)
+    data = transcoder.transcode(tile)
     assert data is not None
-    back = road.unpack(EncodedTile(data, road.encoding(encoding), SIZE), road.shown(encoding))
+    back = transcoder.unpack(
+        EncodedTile(data, transcoder.encoding(encoding), SIZE), transcoder.unpacked_encoding(encoding)
+    )
     assert (decode_tile(back) == drawn(SIZE)).all()
     assert not exact or back == tile
 
@@ -172,9 +181,9 @@ def test_plain_samples_packed_by_another_program_are_kept_where_their_bytes_must
     assert create_transcoder("jpegxl").transcode(tile) is not None
 
 
-def test_jpeg_2000_is_on_no_road():
-    for road in ROADS:
-        assert create_transcoder(road).encoding(TileEncoding(33005, RGB)) is None
+def test_jpeg_2000_is_on_no_recipe():
+    for transcoder in ROADS:
+        assert create_transcoder(transcoder).encoding(TileEncoding(33005, RGB)) is None
 
 
 @given(st.binary(max_size=300), st.integers(0, 2000), st.sampled_from(list(TILES)))
@@ -183,19 +192,19 @@ def test_damaged_tiles_come_back_byte_for_byte_or_are_kept(noise, place, name):
     tile = TILES[name]
     data = tile.data[: place % len(tile.data)] + noise + tile.data[place % len(tile.data) + len(noise) :]
     damaged = EncodedTile(data, tile.encoding, SIZE)
-    road = create_transcoder("jpegxl", exact=True)
-    packed = road.transcode(damaged)
+    transcoder = create_transcoder("jpegxl", exact=True)
+    packed = transcoder.transcode(damaged)
     if packed is not None:
-        stored = EncodedTile(packed, road.encoding(tile.encoding), SIZE)
-        assert road.unpack(stored, tile.encoding) == damaged
+        stored = EncodedTile(packed, transcoder.encoding(tile.encoding), SIZE)
+        assert transcoder.unpack(stored, tile.encoding) == damaged
 
 
 def test_a_packed_tile_of_another_level_s_tables_is_refused():
     tile = TILES["abbreviated"]
-    road = create_transcoder("jpegxl")
-    packed = EncodedTile(road.transcode(tile), TileEncoding(JPEGXL, RGB), SIZE)
-    with pytest.raises(ValueError, match="lacks the level's tables"):
-        road.unpack(packed, TileEncoding(JPEG, RGB, jpeg_tables=tile.encoding.jpeg_tables))
+    transcoder = create_transcoder("jpegxl")
+    packed = EncodedTile(transcoder.transcode(tile), TileEncoding(JPEGXL, RGB), SIZE)
+    with pytest.raises(ValueError, match="lacks the level's shared tables"):
+        transcoder.unpack(packed, TileEncoding(JPEG, RGB, jpeg_tables=tile.encoding.jpeg_tables))
 
 
 def test_tifffile_decodes_packed_tiles_nearly_as_their_source():

@@ -1,4 +1,4 @@
-"""Slides whose glass holds something: thin shapes that a box around them would not fit, and filler."""
+"""Slides whose glass holds something: thin shapes that a box around them would not fit, and padding."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def draw_shape(path: Path, shape: str) -> NDArray[np.bool_]:
 
 
 def draw_filled(
-    path: Path, places: str, filler: int, glass: tuple[int, int, int] = GREY, quality: int = 90
+    path: Path, places: str, padding: int, glass: tuple[int, int, int] = GREY, quality: int = 90
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Write a slide whose scan is filled up with one grey level; return where tissue and where filler is.
+    """Write a slide whose scan is filled up with one grey level; return where tissue and where padding is.
 
-    `places` is one of `FILLED`. The tissue lies on the scanned part, and touches the filler.
+    `places` is one of `FILLED`. The tissue lies on the scanned part, and touches the padding.
     """
     pixels = _glass(glass)
     tissue = np.zeros((SIDE, SIDE), np.uint8)
@@ -63,13 +63,13 @@ def draw_filled(
     else:
         filled[:] = True
         filled[900:1700, 850:1850] = False
-    pixels[filled] = filler
+    pixels[filled] = padding
     write_pyramid(path, pixels, quality)
     return truth & ~filled, filled
 
 
 def draw_black_ink(path: Path) -> NDArray[np.bool_]:
-    """Write a slide with a blot of exact black on grey glass, and return where it is: that is no filler."""
+    """Write a slide with a blot of exact black on grey glass, and return where it is: that is no padding."""
     blot = np.zeros((SIDE, SIDE), np.uint8)
     cv2.circle(blot, (900, 1100), 320, 1, -1)
     cv2.ellipse(blot, (1500, 500), (260, 90), 35, 0, 360, 1, -1)

@@ -38,7 +38,7 @@ from wsicomp.formats.safe_openslide import opened
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan import TileAction
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import read_overview
@@ -417,13 +417,13 @@ def test_tiles_that_share_their_bytes_are_decoded_once_for_the_overview(
     bombs.one_tile(tmp_path / "source.tiff", tile, columns, rows, is_shared)
     with closing(open_slide(tmp_path / "source.tiff")) as slide:
         monkeypatch.setattr(TiffSlide, "twin_key", lambda *_: None)
-        expected = read_overview(slide, 2, untold).pixels
+        expected = read_overview(slide, 2, no_progress).pixels
         monkeypatch.undo()
         read = []
         monkeypatch.setattr(
             slide, "read_region", lambda *at: read.append(at) or TiffSlide.read_region(slide, *at)
         )
-        assert np.array_equal(read_overview(slide, 2, untold).pixels, expected)
+        assert np.array_equal(read_overview(slide, 2, no_progress).pixels, expected)
     assert len(read) <= 5
 
 
@@ -434,14 +434,14 @@ def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monk
     assert report.levels[0].blank > 50
     with closing(open_slide(tmp_path / "a.svs")) as slide:
         monkeypatch.setattr(ConvertedSlide, "twin_key", lambda *_: None)
-        expected = read_overview(slide, 2, untold).pixels
+        expected = read_overview(slide, 2, no_progress).pixels
         monkeypatch.undo()
-        assert np.array_equal(read_overview(slide, 2, untold).pixels, expected)
+        assert np.array_equal(read_overview(slide, 2, no_progress).pixels, expected)
 
 
 def test_tiles_without_bytes_are_not_surveyed(tmp_path, monkeypatch):
     bombs.one_tile(tmp_path / "source.tiff", 512, 12, 9, is_shared=False)
-    monkeypatch.setattr("wsicomp.tissue.glass.GlassGuard.find", None)
+    monkeypatch.setattr("wsicomp.tissue.glass_guard.GlassGuard.find", None)
     plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(segmenter="threshold", margin_um=0))
     assert plan.levels[0].count(TileAction.COPY) == 1
 

@@ -26,7 +26,7 @@ from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.quality import ssim
 from wsicomp.slide import NEURAL
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -187,7 +187,7 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     monkeypatch.setattr(store, "_known", {})
     with closing(open_slide(source)) as slide:
         digest = carried.source_sha256
-        assert not verify_slide(tmp_path / "carried.tiff", slide, digest, 2, untold).problems
+        assert not verify_slide(tmp_path / "carried.tiff", slide, digest, 2, no_progress).problems
     monkeypatch.setattr(store, "_known", {})
     model = store.SHIPPED
     with pytest.raises(SlideAccessError) as error:
@@ -196,11 +196,11 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     assert "he-compact" in message
     assert plain.model.split()[1] in message
     assert str(model) in message
-    found = verify_slide(tmp_path / "plain.tiff", None, None, 2, untold)
+    found = verify_slide(tmp_path / "plain.tiff", None, None, 2, no_progress)
     assert [problem.code for problem in found.problems] == ["model-missing"]
     assert "he-compact" in found.problems[0].message
     flip_a_tile(tmp_path / "plain.tiff")
-    problems = verify_slide(tmp_path / "plain.tiff", None, None, 2, untold).problems
+    problems = verify_slide(tmp_path / "plain.tiff", None, None, 2, no_progress).problems
     assert {problem.code for problem in problems} == {"model-missing", "tile-damaged", "tiles-changed"}
 
 
@@ -219,7 +219,7 @@ def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
         assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
     monkeypatch.setattr(store, "_known", {})
     with closing(open_slide(source)) as original:
-        found = verify_slide(tmp_path / "a.tiff", original, report.source_sha256, 2, untold)
+        found = verify_slide(tmp_path / "a.tiff", original, report.source_sha256, 2, no_progress)
     assert [problem.code for problem in found.problems] == ["model-damaged"]
     assert found.measured is not None
     monkeypatch.setattr(store, "_known", {})
@@ -238,7 +238,7 @@ def test_a_carried_model_that_cannot_be_read_is_as_damaged(source, tmp_path, mon
     data[place + 8 : place + 12] = (len(data) - 100).to_bytes(4, "little" if form == "<" else "big")
     path.write_bytes(data)
     monkeypatch.setattr(store, "_known", {})
-    assert [problem.code for problem in verify_slide(path, None, None, 2, untold).problems] == [
+    assert [problem.code for problem in verify_slide(path, None, None, 2, no_progress).problems] == [
         "model-damaged"
     ]
 
@@ -251,7 +251,7 @@ def test_a_carried_model_that_does_not_fit_into_memory_is_not_damaged(source, tm
 
     monkeypatch.setattr(runtime, "_networks", {})
     monkeypatch.setitem(build.ARCHITECTURES, CODEC, fail)
-    found = verify_slide(tmp_path / "a.tiff", None, None, 2, untold).problems
+    found = verify_slide(tmp_path / "a.tiff", None, None, 2, no_progress).problems
     assert [problem.code for problem in found] == ["model-missing"]
     assert "its model cannot run on this machine (MemoryError)" in found[0].message
 
@@ -315,7 +315,7 @@ def test_a_damaged_neural_tile_is_told_by_its_place(source, converted, tmp_path)
         with pytest.raises(SlideAccessError, match=r"\(1, 0\)"):
             slide.read_region((0, 0), 0, (600, 300))
         assert slide.read_region((600, 300), 0, (300, 300)).size == (300, 300)
-    codes = {problem.code for problem in verify_slide(path, None, None, 2, untold).problems}
+    codes = {problem.code for problem in verify_slide(path, None, None, 2, no_progress).problems}
     assert "tile-damaged" in codes
 
 
@@ -323,13 +323,13 @@ def test_verify_against_the_source_measures_each_neural_tile_again(source, tmp_p
     report = convert(source, tmp_path / "a.tiff", min_ssim=0.9, max_color_shift=20.0)
     with closing(open_slide(tmp_path / "a.tiff")) as slide, closing(open_slide(source)) as original:
         sha256 = slide.provenance.plan.source.sha256
-        good = verify_slide(tmp_path / "a.tiff", original, sha256, 2, untold)
+        good = verify_slide(tmp_path / "a.tiff", original, sha256, 2, no_progress)
         assert not good.problems
         guards = [level.guarded for level in report.levels]
         assert good.measured.tiles == sum(guard.tiles for guard in guards)
         assert good.measured.least_ssim == pytest.approx(min(g.least_ssim for g in guards), abs=2e-3)
         monkeypatch.setattr(original, "read_tile", lambda index: 255 - slide.read_tile(index))
-        found = verify_slide(tmp_path / "a.tiff", original, sha256, 2, untold).problems
+        found = verify_slide(tmp_path / "a.tiff", original, sha256, 2, no_progress).problems
     assert {problem.code for problem in found} == {"tile-unfaithful"}
     assert len({problem.place for problem in found}) == sum(level.encoded for level in report.levels)
 
@@ -353,7 +353,7 @@ def test_a_grandchild_is_not_measured_by_its_parent_s_guard(source, converted, t
     convert(converted[0], tmp_path / "b.tiff", **LAX)
     with closing(open_slide(source)) as original, closing(open_slide(tmp_path / "b.tiff")) as slide:
         sha256 = slide.provenance.plan.source.origin_sha256
-        found = verify_slide(tmp_path / "b.tiff", original, sha256, 2, untold)
+        found = verify_slide(tmp_path / "b.tiff", original, sha256, 2, no_progress)
     assert not found.problems
     assert found.measured is None
 
@@ -404,7 +404,7 @@ def test_a_device_that_is_not_there_is_no_damage_of_tiles(converted, tmp_path, m
     with pytest.raises(SlideReadError, match="torch finds none here"):
         wsicomp.convert_slide(converted[0], tmp_path / "a.svs", config)
     assert not list(tmp_path.iterdir())
-    problems = verify_slide(converted[0], None, None, 2, untold).problems
+    problems = verify_slide(converted[0], None, None, 2, no_progress).problems
     assert {problem.code for problem in problems} == {"model-missing"}
 
 
@@ -440,11 +440,13 @@ def test_provenance_that_says_nonsense_of_its_model_is_refused(converted, tmp_pa
     edit_provenance(path, lambda values: change(values["plan"]))
     with pytest.raises(SlideAccessError):
         wsicomp.open_slide(path)
-    assert {problem.code for problem in verify_slide(path, None, None, 2, untold).problems} == {"unreadable"}
+    assert {problem.code for problem in verify_slide(path, None, None, 2, no_progress).problems} == {
+        "unreadable"
+    }
 
 
 def test_verify_says_what_our_reader_needs(converted):
-    verdict = verify_slide(converted[0], None, None, 2, untold).readers[0]
+    verdict = verify_slide(converted[0], None, None, 2, no_progress).readers[0]
     assert verdict.opens == "yes"
     assert "model he-compact" in verdict.reason
 

@@ -17,7 +17,7 @@ from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_converted, open_slide
 from wsicomp.geometry import Region
 from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
-from wsicomp.progress import Stages, untold
+from wsicomp.progress import Stages, no_progress
 from wsicomp.quality import fidelity
 from wsicomp.verification.verify import verify_slide
 
@@ -52,7 +52,7 @@ def write(source, target, config, recipes):
         levels = (halved(prepared.plan.levels[0], recipes), *prepared.plan.levels[1:])
         prepared = replace(prepared, plan=replace(prepared.plan, levels=levels))
         with PyramidWriter(target, prepared.plan, slide.info.icc_profile, overwrite=True) as writer:
-            write_pyramid(writer, slide, prepared, config, untold)
+            write_pyramid(writer, slide, prepared, config, no_progress)
             writer.commit()
     return prepared.plan
 
@@ -60,7 +60,7 @@ def write(source, target, config, recipes):
 def verified(target, source, is_fresh=False):
     with closing(open_slide(source)) as slide:
         sha256 = prepare(slide, CONFIG, Stages()).plan.source.sha256
-        return verify_slide(target, slide, sha256, 1, untold, is_fresh=is_fresh)
+        return verify_slide(target, slide, sha256, 1, no_progress, is_fresh=is_fresh)
 
 
 def psnr_of_halves(target, source):

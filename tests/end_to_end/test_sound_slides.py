@@ -12,7 +12,7 @@ from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import ConfigError
 from wsicomp.formats.opening import open_slide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.verification.verify import verify_slide
 
 LARGEST = sound.tissue(300, 220)
@@ -55,7 +55,7 @@ def scale(path):
 
 
 def problems(path):
-    return verify_slide(path, None, None, 1, untold).problems
+    return verify_slide(path, None, None, 1, no_progress).problems
 
 
 def assert_same(first, second):

@@ -18,12 +18,15 @@ from wsicomp.formats.opening import open_slide
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import TileAction
-from wsicomp.progress import Stages, untold
+from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Level
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.tissue.glass import GlassColor, GlassGuard, TileKind, _gaps, fit_glass_color, survey_glass
+from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
+from wsicomp.tissue.guard_findings import gaps_beside
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 
 SEEDS = slow_unless(lambda seed: seed < 4, range(12))
 SCALES = (0.5, 0.25, 1.0)
@@ -148,7 +151,7 @@ def test_a_tile_that_cannot_be_decoded_is_kept(tmp_path):
         overview = read_overview(slide, 1, progress)
         mask = TissueMask(np.zeros((50, 60), np.bool_), slide.info.size, 10, 10, "test")
         guard = GlassGuard(slide.info, fit_glass_color(overview, mask), 0)
-        survey = survey_glass(Unreadable(slide), mask, guard, 1, progress)
+        survey = classify_tiles(Unreadable(slide), mask, guard, 1, progress)
     slide.close()
     assert all((kinds == TileKind.RESCUED).all() for kinds in survey.kinds)
 
@@ -163,7 +166,7 @@ def test_what_is_found_keeps_its_whole_margin_also_on_a_small_tile(size, margin_
             slide.info, GlassColor(np.vstack([np.full((1, 3), 240.0), np.zeros((5, 3))])), margin_px
         )
         nothing = TissueMask(np.zeros((10, 10), np.bool_), slide.info.size, 52, 52, "test")
-        found = survey_glass(slide, nothing, guard, 1, untold).found
+        found = classify_tiles(slide, nothing, guard, 1, no_progress).found
     kept = found.at(np.arange(width), np.arange(height))
     distance = cv2.distanceTransform(
         (pixels[..., 0] > 100).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
@@ -188,7 +191,7 @@ def test_scattered_nuclei_are_one_thing_whatever_the_margin(margin_um):
 def test_no_glass_is_learnt_from_what_no_glass_looks_like(color):
     slide = PictureSlide(Path("field.png"), np.full((300, 300, 3), color, np.uint8), 0.5)
     nothing = TissueMask(np.zeros((38, 38), np.bool_), slide.info.size, 8.0, 8.0, "test")
-    glass = fit_glass_color(read_overview(slide, 1, untold), nothing)
+    glass = fit_glass_color(read_overview(slide, 1, no_progress), nothing)
     assert glass.typical == (255, 255, 255)
     assert GlassGuard(slide.info, glass, 100).find(slide, TileIndex(0, 0, 0)) is not None
 
@@ -222,19 +225,19 @@ def cleft(with_finds):
 
 def test_a_cleft_of_tissue_stays_where_something_lies_in_it():
     finds, tissue = cleft(with_finds=True)
-    gaps = _gaps(finds, tissue, reach_px=125)
+    gaps = gaps_beside(finds, tissue, reach_px=125)
     assert (gaps | finds.pixels)[220:280, 100:840].all()
     assert not (gaps & tissue.pixels).any()
 
 
 def test_gaps_of_the_mask_alone_are_its_own():
-    assert not _gaps(*cleft(with_finds=False), reach_px=125).any()
+    assert not gaps_beside(*cleft(with_finds=False), reach_px=125).any()
 
 
 def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
     strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
     strip.pixels[1, ::1000] = True
     tracemalloc.start()
-    assert _gaps(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
+    assert gaps_beside(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
     assert tracemalloc.get_traced_memory()[1] < 500e6
     tracemalloc.stop()

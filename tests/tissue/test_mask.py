@@ -183,8 +183,8 @@ def test_a_mask_of_other_proportions_is_refused(tmp_path, shape):
 
 @given(st.integers(1, 64), st.integers(1, 3000), st.integers(1, 3000))
 def test_a_mask_reduced_by_a_whole_number_fits_however_its_size_was_rounded(reduction, width, height):
-    from wsicomp.tissue.mask_reader import fits
+    from wsicomp.tissue.mask_reader import has_proportions_of
 
     for columns in {max(1, width // reduction), -(-width // reduction)}:
         for rows in {max(1, height // reduction), -(-height // reduction)}:
-            assert fits(Size(columns, rows), Size(width, height))
+            assert has_proportions_of(Size(columns, rows), Size(width, height))

@@ -1,4 +1,4 @@
-"""What lies on glass stays with its margin and no more, filler goes, and paint makes no tile larger."""
+"""What lies on glass stays with its margin and no more, padding goes, and paint makes no tile larger."""
 
 import cv2
 import numpy as np
@@ -10,11 +10,11 @@ from tests.drawn import glass as drawn
 from wsicomp import ConversionConfig, convert_slide, plan_slide
 from wsicomp.formats.opening import open_slide
 from wsicomp.plan import TileAction
-from wsicomp.progress import untold
-from wsicomp.tissue.filler import find_filler, without_filler
-from wsicomp.tissue.glass import fit_glass_color
+from wsicomp.progress import no_progress
+from wsicomp.tissue.glass_color import fit_glass_color
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.padding import find_padding, without_padding
 from wsicomp.training.tissue.scores import inner_tissue
 
 MARGIN_PX = 50 / drawn.MPP
@@ -71,10 +71,10 @@ def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, t
 
 
 @pytest.mark.parametrize("color", ["GREY", "PINK"])
-@pytest.mark.parametrize(("places", "filler"), [("corners", 0), ("band", 255), ("most", 0), ("most", 255)])
-def test_filler_is_glass_and_does_not_bend_its_colour(places, filler, color, tmp_path):
+@pytest.mark.parametrize(("places", "padding"), [("corners", 0), ("band", 255), ("most", 0), ("most", 255)])
+def test_padding_is_glass_and_does_not_bend_its_colour(places, padding, color, tmp_path):
     glass = getattr(drawn, color)
-    truth, filled = drawn.draw_filled(tmp_path / "s.svs", places, filler, glass)
+    truth, filled = drawn.draw_filled(tmp_path / "s.svs", places, padding, glass)
     plan = plan_slide(tmp_path / "s.svs", ConversionConfig.of(segmenter="threshold", background="auto"))
     assert np.abs(np.array(plan.background) - glass).max() <= 4
     blank = plan.levels[0].actions == TileAction.BLANK.value
@@ -98,23 +98,23 @@ def test_glass_that_is_pure_white_all_over_is_fitted_as_white(tmp_path):
     pixels[300:600, 400:800] = drawn.TISSUE
     drawn.write_pyramid(tmp_path / "s.svs", pixels)
     slide = open_slide(tmp_path / "s.svs")
-    overview = read_overview(slide, 1, untold)
+    overview = read_overview(slide, 1, no_progress)
     mask = TissueMask(
         overview.pixels[..., 1] < 200, slide.info.size, overview.scale_x, overview.scale_y, "test"
     )
     slide.close()
-    assert fit_glass_color(overview, mask, find_filler(overview)).typical == (255, 255, 255)
+    assert fit_glass_color(overview, mask, find_padding(overview)).typical == (255, 255, 255)
 
 
-def test_tissue_that_touches_filler_is_whole_and_the_fringe_of_filler_is_none(tmp_path):
+def test_tissue_that_touches_padding_is_whole_and_the_fringe_of_padding_is_none(tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "band", 0)
     slide = open_slide(tmp_path / "s.svs")
-    overview = read_overview(slide, 1, untold)
+    overview = read_overview(slide, 1, no_progress)
     slide.close()
-    black = find_filler(overview).black
+    black = find_padding(overview).black
     seen = overview.pixels.min(axis=2) < 150
     tissue = TissueMask(seen, overview.slide, overview.scale_x, overview.scale_y, "test")
-    left = without_filler(tissue, black).pixels
+    left = without_padding(tissue, black).pixels
     scale = round(overview.scale_x)
     columns = np.flatnonzero(left.any(axis=0)) * scale
     assert columns.min() >= 700  # nothing to the left of the band, where there is no tissue

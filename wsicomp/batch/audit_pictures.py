@@ -10,10 +10,10 @@ import numpy as np
 from wsicomp.formats.base import Slide
 from wsicomp.own_files import opened_folder
 from wsicomp.plan import TileAction
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX, REMOVED
-from wsicomp.tissue.overlay import save_picture, shaded, spread
+from wsicomp.tissue.overlay import save_picture, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import read_overview
 
 _SHADE = 0.45
@@ -32,9 +32,9 @@ def draw_removed(
     """
     plan = provenance.plan.levels[0]
     gone = np.isin(plan.actions, (TileAction.BLANK.value, TileAction.EMPTY.value))
-    overview = read_overview(source, workers, untold)
+    overview = read_overview(source, workers, no_progress)
     rows, columns = overview.pixels.shape[:2]
-    where = spread(gone, plan.as_level(plan.size), (rows, columns))
+    where = tiles_to_pixels(gone, plan.as_level(plan.size), (rows, columns))
     legend = np.full((LEGEND_PX, columns, 3), 255, np.uint8)
     cv2.rectangle(legend, (8, 8), (32, 30), REMOVED, cv2.FILLED)
     text = f"{int(gone.sum())} of {gone.size} tiles of level 0 removed"

@@ -61,7 +61,7 @@ from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages
 from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX
-from wsicomp.tissue.findings import look
+from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
 THUMBNAIL_PX = 320
@@ -383,7 +383,7 @@ def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, 
     """
     if config.glass.fill == "keep":
         return ""
-    tissue, _, _ = look(source, config, stages)
+    tissue, _, _ = inspect_overview(source, config, stages)
     return look_reason(tissue.tissue_fraction, removed)
 
 

@@ -557,7 +557,7 @@ def _set_aside(folder: Folder, old: str) -> None:
 
 def _put_back(folder: Folder, old: str) -> None:
     """Have a ledger as it was before `_set_aside`, as well as it can be."""
-    folder.forget_twin(old, _FILE)
+    folder.remove_second_name(old, _FILE)
     for end in ("", *_BESIDE):
         with suppress(OSError):
             folder.move(f"{old}{end}", folder, f"{_FILE}{end}", overwrite=False)

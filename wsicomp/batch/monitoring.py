@@ -17,7 +17,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from wsicomp.atomic import completed, made_folder, partial_path
+from wsicomp.atomic import completed, make_folder, partial_path
 from wsicomp.batch.ledger import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
@@ -73,7 +73,7 @@ def held_alone(target: Path) -> Iterator[Path]:
         LedgerError: another one is at work.
         SlideWriteError: nothing can be written there, or something in it is a link or no file.
     """
-    folder = made_folder(target) / FOLDER
+    folder = make_folder(target) / FOLDER
     try:
         file = _opened_lock(folder, target)
     except SlideWriteError:

@@ -28,7 +28,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.own_files import Folder, named, opened_folder
+from wsicomp.own_files import Folder, displayed_path, opened_folder
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages, utc_now
 from wsicomp.provenance import Provenance
@@ -154,7 +154,7 @@ def which_file(path: Path) -> str:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", named(path)) from exc
+        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", displayed_path(path)) from exc
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 

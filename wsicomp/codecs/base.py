@@ -1,4 +1,4 @@
-"""What codecs promise: the protocols of tile codecs, transcoders and tile formats."""
+"""The protocols of codecs: tile codecs, transcoders, and the formats of their tiles."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
 
 Options: TypeAlias = Mapping[str, int | float | bool | str]
-"""The arguments of a codec's constructor that differ from its defaults."""
+"""The arguments of a codec's constructor that differ from its defaults, by name."""
 
 
 class Program(enum.Enum):
-    """A program that people open slides with; each codec says of its compressions which of them read it."""
+    """A program that people open slides with. A codec declares which programs read its compressions."""
 
     OPENSLIDE = "OpenSlide 4.0.1 and later"
     OPENSLIDE_400 = "OpenSlide 4.0.0"
@@ -36,6 +36,7 @@ class Program(enum.Enum):
 
 
 EVERY_PROGRAM = frozenset(Program)
+"""All programs that were tried."""
 
 
 @dataclass(frozen=True)
@@ -43,91 +44,96 @@ class Compression:
     """A TIFF Compression whose tiles a codec reads."""
 
     number: int
+    """The value of TIFF's Compression tag."""
     label: str
-    """What people call it."""
+    """What people call it: "JPEG 2000"."""
     detail: str = ""
-    """What tells it from another compression of the same label."""
+    """What distinguishes it from another compression with the same label: "YCbCr"."""
     readers: frozenset[Program] = frozenset()
-    """The programs that read it, too; `wsicomp.formats.compatibility` says what the others do instead."""
+    """Other programs that read it. `wsicomp.formats.compatibility` says what the rest display instead."""
     only_in_svs: bool = False
-    """Whether OpenSlide reads it in an SVS alone."""
+    """Whether OpenSlide reads it in an SVS file only."""
     in_svs: bool = False
-    """Whether OpenSlide's aperio driver reads it, which Aperio writes."""
+    """Whether Aperio writes it, so that OpenSlide's aperio driver reads it."""
 
 
 @dataclass(frozen=True)
 class QualityDial:
-    """What a codec turns for quality."""
+    """The option of a codec that sets its quality, and its useful values."""
 
     option: str
-    """The option that it is."""
+    """The option's name."""
     coarse: float
+    """The value at which a search for a quality begins."""
     fine: float
-    """Where a search for a quality begins and ends."""
+    """The value at which a search for a quality ends."""
     ladder: tuple[float, ...]
-    """The settings of a curve."""
+    """The values of a rate-distortion curve."""
     is_whole: bool = False
-    """Whether it takes integers alone."""
+    """Whether only whole numbers are allowed."""
     unit: str = ""
-    """What stands behind the number in a codec's short name, as in "jpeg2000:37dB"."""
+    """The unit behind the value in a codec's short name, as in "jpeg2000:37dB"."""
     fixed: Options = field(default_factory=dict)
-    """Other options that go with it."""
+    """Other options that are set together with it."""
 
 
 @dataclass(frozen=True)
 class CodecInfo:
-    """What a codec's module declares of it; all that others know of it comes from here."""
+    """What a codec's module declares about the codec. Other modules know nothing else of it."""
 
     name: str
+    """The name on the command line and in presets."""
     module: str
-    """The module that implements it, imported when the codec is first used."""
+    """The module that implements the codec. It is imported when the codec is first used."""
     compressions: tuple[Compression, ...]
+    """The TIFF compressions that the module reads."""
     options: tuple[Option, ...] = ()
-    """What a user can choose: arguments of its constructor."""
+    """The options that a user can set: arguments of the constructor."""
     dial: QualityDial | None = None
-    """None where it has no quality, or where only its model knows."""
+    """How its quality is set; None if it has no quality, or if that depends on the model."""
     rate_option: str = ""
-    """The option that a setting like "12x" stands for: so many times smaller than the pixels."""
+    """The option that a setting like "12x" stands for: how many times smaller than the pixels."""
     color_shift: Callable[[Options], float] | None = None
-    """Grey levels that the mean colour of a block may be off at these options; None of one without loss.
+    """Returns, for these options, how many grey levels the mean colour of a block may be off.
 
-    It holds for any honest tile, at any quality; most are within half of it.
+    It holds for every honest tile at any quality; most tiles are within half of it. None for a lossless
+    codec.
     """
     factory: str = "Codec"
-    """The class in its module that follows `TileCodec`."""
+    """The name of the class in its module that implements `TileCodec`."""
     family: str = ""
-    """What people call it together with others that have the same options."""
+    """The common name of codecs with the same options."""
     extra: str = ""
-    """The one of our extras that it needs."""
+    """The extra that must be installed, empty for none."""
     needs_model: bool = False
-    """Whether only the model that made its tiles can read them."""
+    """Whether tiles can be read only with the model that made them."""
     aliases: Mapping[str, Options] = field(default_factory=dict)
-    """Other names for it, with the options that each stands for."""
+    """Other names of the codec, each with the options that it implies."""
 
     def option(self, name: str) -> Option | None:
-        """Return the option of that name, None if it has none."""
+        """Return the option of this name, None if there is none."""
         return next((each for each in self.options if each.name == name), None)
 
 
 class TileCodec(Protocol):
-    """Encodes tiles, always with the options that its constructor took."""
+    """Encodes tiles in one fixed way, set by the arguments of its constructor."""
 
     @property
     def lossless(self) -> bool:
-        """Whether decoding gives back the very pixels that were encoded."""
+        """Whether decoding returns exactly the encoded pixels."""
         ...
 
     @property
     def encoding(self) -> TileEncoding:
-        """How every tile that it makes is stored."""
+        """How every tile that the codec makes is stored."""
         ...
 
     def config(self) -> Options:
-        """The options with which `create_codec` makes this codec again, for provenance."""
+        """Return the options with which `create_codec` makes this codec again, for provenance."""
         ...
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The bytes of one tile, which `decode_tile` turns into pixels again.
+        """Return the bytes of one tile, (rows, columns, 3) uint8 RGB, which `decode_tile` decodes.
 
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
@@ -151,102 +157,117 @@ class Fallback(enum.Enum):
 
 
 class Encoded(NamedTuple):
-    """A tile's bytes. A guarded codec, which holds each tile against its pixels, says how true it is."""
+    """A tile's bytes."""
 
     data: bytes
+    """The bytes."""
     fidelity: Fidelity | None = None
+    """How close the decoded tile is to its pixels; None of a codec that does not decode what it encodes."""
     fallback: Fallback = Fallback.NONE
 
 
 @runtime_checkable
 class MeasuredCodec(Protocol):
-    """A guarded codec that decodes each tile as it makes it, for its library may miss what it was asked."""
+    """A guarded codec that decodes each tile it encodes, since its library may miss the quality asked for."""
 
-    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
-        """The tile as `TileCodec.encode` gives it, and how true it is; `shown` as for `encode_tiles`.
+    def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
+        """Return the tile as `TileCodec.encode` makes it, and how close it is.
+
+        `visible` is the part from the upper left corner that lies inside the level; by default all of it.
+        Only that part is compared.
 
         Raises:
-            ValueError: as `TileCodec.encode`.
+            ValueError: the array is not (rows, columns, 3) uint8.
         """
         ...
 
 
 @runtime_checkable
 class ModelCodec(Protocol):
-    """A guarded codec whose tiles only its model can read; faster with many of them at once."""
+    """A guarded codec whose tiles only its model can decode. It is faster with many tiles at once."""
 
     def encode_batch(
         self,
         tiles: Sequence[Pixels],
         sources: Sequence[EncodedTile | None] = (),
-        shown: Sequence[Size] = (),
+        visible: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """The tiles, each as `TileCodec.encode` would give it; `shown` as for `encode_tiles`.
+        """Return each tile as `TileCodec.encode` makes it, and how close it is.
 
-        `sources` are the same tiles as their slide stores them, where they were not changed since.
+        `sources` are the same tiles as the slide stores them, None for tiles whose pixels were changed.
+        `visible` are the parts that lie inside the level; by default all of each tile.
 
         Raises:
-            ValueError: as `TileCodec.encode`.
+            ValueError: an array is not (rows, columns, 3) uint8.
         """
         ...
 
     def describe(self) -> Mapping[str, object]:
-        """The model by which its tiles are read, as JSON values, with its `name` and `sha256`."""
+        """Return the model that decodes the tiles as JSON values, with its `name` and `sha256`."""
         ...
 
     def decoder(self) -> bytes:
-        """The part of the model that reading needs, as a file."""
+        """Return a model file with only the part that decoding needs."""
         ...
 
     def keep_model(self) -> str | None:
-        """Have the model stay on this machine; the name of its file, None of one that all have.
+        """Make sure that the model stays on this machine.
+
+        Return the name of its file; None for a model that ships with wsicomp.
 
         Raises:
-            SlideWriteError: it cannot be written.
+            SlideWriteError: the file cannot be written.
         """
         ...
 
 
 class TileTranscoder(Protocol):
-    """Packs the tiles of a source anew so that nothing of their pixels is lost.
+    """Repacks a source's tiles without loss of any pixel.
 
-    `exact` in its constructor asks for more: that `unpack` gives back the very bytes.
+    With `exact` in its constructor, `unpack` returns the very bytes of the source.
     """
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """How a level of such tiles is stored, blank ones too; None if it takes none of them."""
+        """Return how a level of such tiles is stored once they are repacked; None if they cannot be repacked.
+
+        Blank tiles are stored like that, too.
+        """
         ...
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
-        """How the tiles of such a level come back out of `unpack`."""
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
+        """Return how the tiles of such a level are stored once `unpack` has unpacked them."""
         ...
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """The tile packed, and unpacked and compared already; None if it cannot be, or would not shrink."""
+        """Return the tile repacked, after it was unpacked and compared.
+
+        None if it cannot be repacked, or would not become smaller.
+        """
         ...
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """The bytes with which a tile that is not packed stands among those that are."""
+        """Return the bytes with which a tile that is not repacked is stored among repacked ones."""
         ...
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Whether `keep` makes these bytes of a tile, or has made them in an earlier version."""
+        """Return whether `keep` makes these bytes of a tile, now or in an earlier version."""
         ...
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
-        """What was packed, stored as `shown` says.
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
+        """Return the tile that was repacked, stored as `encoding` says.
 
         Raises:
-            ValueError, RuntimeError: the bytes are not a packed tile.
+            ValueError: the bytes are no repacked tile.
+            RuntimeError: the library refuses the bytes.
         """
         ...
 
 
 class TileFormat(Protocol):
-    """Reads the tiles of one or more TIFF compressions; the modules of this package implement it."""
+    """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions."""
 
     def decode(self, tile: EncodedTile) -> Pixels:
-        """The tile's pixels in exactly its size.
+        """Return the tile's pixels in exactly its size, (rows, columns, 3) uint8 RGB.
 
         Raises:
             ValueError: the bytes do not decode to that size.
@@ -255,31 +276,35 @@ class TileFormat(Protocol):
         ...
 
     def decode_eighth(self, tile: EncodedTile) -> Pixels:
-        """The tile at an eighth of its width and height, rounded up: the means of blocks of 8 x 8 pixels.
+        """Return the means of blocks of 8 x 8 pixels: width and height divided by 8, rounded up.
 
-        As fast as the format allows; to see what is on a tile, and that its bytes decode.
+        It is as fast as the format allows, and shows what is on a tile and that its bytes decode.
 
         Raises:
-            ValueError, RuntimeError: as `decode`.
+            ValueError: the bytes do not decode to the tile's size.
+            RuntimeError: the library refuses the bytes.
         """
         ...
 
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-        """A tile of one RGB colour that stands beside others of this encoding in one TIFF level."""
+        """Return a tile of one RGB colour that can stand beside others of this encoding in one TIFF level."""
         ...
 
     def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
-        """The tile without what no decoder needs, to stand beside JPEGTables of `tables`.
+        """Return the tile without anything that no decoder needs, to stand beside JPEGTables of `tables`.
 
         Raises:
-            ValueError, RuntimeError: it cannot be rebuilt, or what is left still holds more than its picture.
+            ValueError: the tile cannot be rebuilt, or what is left still holds more than its picture.
+            RuntimeError: the library refuses the bytes.
         """
         ...
 
     def encode_alike(self, tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-        """The pixels as a tile of this encoding, in the place of a tile, as near to them as the format can.
+        """Return pixels as a tile of this encoding that replaces `tile`, as close as the format allows.
 
         Raises:
-            ValueError, RuntimeError, OSError: its library cannot.
+            ValueError: the pixels cannot be stored in this encoding.
+            RuntimeError: the library refuses.
+            OSError: the library refuses.
         """
         ...

@@ -1,8 +1,8 @@
-"""Finding bytes that no decoder needs: what codecs share that rebuild tiles without room for a word.
+"""Find bytes that no decoder needs: shared by the modules that strip text from tiles.
 
-What no decoder reads goes: comments, application data, tables that no scan uses, foreign chunks and boxes,
-and what stands behind the end. A tile with nothing of the kind keeps its very bytes. Whoever rebuilds one
-decodes it before and after.
+Comments, application data, tables that no scan uses, foreign chunks and boxes, and everything behind the end
+are removed. A tile with nothing of the kind keeps its very bytes. The caller decodes a stripped tile before
+and after.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _LEAST_TAIL = 4
 
 
 def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], coded: bytes) -> None:
-    """Refuse what is coded if its end is not needed for the same pixels and holds letters.
+    """Refuse a tile if the end of its coded bytes is not needed for the same pixels and holds letters.
 
-    `cut` gives the tile with so many bytes fewer at the end, `shows` whether its pixels stay.
+    `cut(count)` returns the tile with `count` bytes fewer at the end of `coded`; `shows(data)` returns
+    whether the tile's pixels stay the same.
 
     Raises:
         ValueError: the end is not needed and holds words.
@@ -33,15 +34,18 @@ def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], co
 
     if len(coded) <= _LEAST_TAIL or not same(_LEAST_TAIL):
         return
-    spare = most(same, _LEAST_TAIL, len(coded))
+    spare = largest_count(same, _LEAST_TAIL, len(coded))
     if _WORDS.search(coded[len(coded) - spare :]):
-        raise ValueError("bytes behind what is coded")
+        raise ValueError("words behind the coded bytes")
 
 
-def shows_as(
+def decodes_alike(
     decode: Callable[[EncodedTile], Pixels], tile: EncodedTile, data: bytes
 ) -> Callable[[bytes], bool]:
-    """Return a function that says whether other data shows what this does as the tile's."""
+    """Return a function that says whether other bytes decode to the same pixels as `data`.
+
+    `tile` has the encoding and size of both.
+    """
     pixels = decode(replace(tile, data=data))
 
     def shows(other: bytes) -> bool:
@@ -53,8 +57,11 @@ def shows_as(
     return shows
 
 
-def most(holds: Callable[[int], bool], least: int, too_many: int) -> int:
-    """Return the largest number that holds, between `least`, which does, and `too_many`, which does not."""
+def largest_count(holds: Callable[[int], bool], least: int, too_many: int) -> int:
+    """Return, by bisection, the largest number for which `holds` is true.
+
+    `least` holds, `too_many` does not.
+    """
     while too_many - least > 1:
         middle = (least + too_many) // 2
         least, too_many = (middle, too_many) if holds(middle) else (least, middle)

@@ -23,17 +23,17 @@ from wsicomp.codecs.jpeg_stream import (
     FRAMES,
     check_scans,
     decodable_stream,
-    encode_uniform,
     has_huffman_tables,
     has_unknown_transform,
-    only,
+    only_segments,
     segments,
     standard_huffman_tables,
     tables_behind_frame,
     with_plain_colors,
-    without,
+    without_segments,
 )
 from wsicomp.codecs.jpeg_text import bare_jpeg
+from wsicomp.codecs.jpeg_uniform import encode_uniform
 from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.errors import ConfigError
 from wsicomp.forks import fork_safe_property
@@ -55,14 +55,14 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _ADOBE, _HEADER_BYTES = b"Adobe", 1 << 16
 
 UNUSUAL_SUBSAMPLING = (0, 0)
-"""What `frame_subsampling` gives for factors that TIFF has no tag for; such tiles decode, no more."""
+"""What `frame_subsampling` returns for factors that TIFF cannot state; such tiles decode, no more."""
 
 
 def frame_subsampling(stream: bytes) -> tuple[int, int]:
-    """The horizontal and vertical chroma subsampling that the frame header states.
+    """Return the (horizontal, vertical) chroma subsampling that the frame header states.
 
     Raises:
-        ValueError: there is no frame header of three components.
+        ValueError: the stream has no frame header of three components.
     """
     for marker, start, end in segments(stream):
         if marker not in FRAMES:
@@ -78,11 +78,12 @@ def frame_subsampling(stream: bytes) -> tuple[int, int]:
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as libjpeg-turbo gives them, which are those that OpenSlide shows.
+    """Return the pixels as libjpeg-turbo decodes them, which are those that OpenSlide displays.
 
     Raises:
-        PartlyDecodedError: the stream is damaged; libjpeg has filled up what is missing.
-        ValueError, RuntimeError: it decodes to another size, or not at all.
+        PartlyDecodedError: the stream is damaged; libjpeg has filled in what is missing.
+        ValueError: the stream has another size, or too many scans.
+        RuntimeError: the library refuses the stream.
     """
     check_scans(tile.data, tile.size)
     try:
@@ -92,7 +93,7 @@ def decode(tile: EncodedTile) -> Pixels:
 
 
 def _decode_strictly(tile: EncodedTile, **reduction: int) -> Pixels:
-    """With an error where libjpeg would only warn."""
+    """Decode with an error where libjpeg would only warn."""
     stream = decodable_stream(tile.data, tile.encoding)
     height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
     if (height, width) != tile.size.shape:
@@ -113,14 +114,19 @@ def _decode_leniently(tile: EncodedTile) -> Pixels:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of the blocks that JPEG codes, without the cost of their details."""
+    """Return the means of blocks of 8 x 8 pixels, from their DC coefficients.
+
+    Raises:
+        ValueError: the stream is damaged, has another size, or too many scans.
+        RuntimeError: the library refuses the stream.
+    """
     check_scans(tile.data, tile.size)
     rows, columns = -(-tile.size.height // 8), -(-tile.size.width // 8)
     return _decode_strictly(tile, min_height=rows, min_width=columns, min_factor=8)
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG001
-    """Why a tile cannot stand as it is among tiles of this encoding; empty if it can."""
+    """Return why a tile cannot be copied among tiles of this encoding; empty if it can."""
     with contextlib.suppress(ValueError):
         if _ADOBE in tile.data[:_HEADER_BYTES] and has_unknown_transform(tile.data):
             return "has an Adobe segment of a transform that OpenSlide refuses"
@@ -128,19 +134,28 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG0
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
-    """Return the tile without what no decoder needs."""
+    """Return the tile without anything that no decoder needs.
+
+    Raises:
+        ValueError: the tile is damaged, or holds a segment that no JPEG of a slide has.
+    """
     return EncodedTile(bare_jpeg(tile, tables), replace(tile.encoding, jpeg_tables=tables), tile.size)
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return the pixels as a tile of this encoding, with the quantisation of the tile that was there."""
+    """Return the pixels as a tile of this encoding, with the quantisation of the tile that they replace.
+
+    Raises:
+        ValueError: there is no room for tables beside the shared ones.
+        OSError: the library refuses.
+    """
     return requantised(tile, encoding, pixels)
 
 
 _LUMA_DC, _CHROMA_DC = 16, 17
 """The DC entries of libjpeg's tables at quality 50 (ITU-T T.81 annex K)."""
 _OF_BLUE = 1.772
-"""How much a grey level of Cb makes of blue: the most that any sample weighs in a colour."""
+"""How much a grey level of Cb changes blue: the most that any sample counts in a colour."""
 
 
 def _color_shift(options: Options) -> float:
@@ -164,9 +179,9 @@ CODECS = (
 
 
 class Codec:
-    """Baseline YCbCr JPEG with optimised Huffman tables in each tile and the quantisation tables shared.
+    """The codec "jpeg": baseline YCbCr, Huffman tables in each tile, quantisation tables shared.
 
-    Optimised tables cost half as much time again as standard ones and save 15 to 30 % on slides.
+    Optimised Huffman tables take half as much time again as standard ones and save 15 to 30 % on slides.
     """
 
     lossless = False
@@ -176,57 +191,62 @@ class Codec:
 
     @fork_safe_property
     def encoding(self) -> TileEncoding:
-        """Abbreviated streams whose quantisation tables stand in JPEGTables."""
-        tables = only(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
+        """Abbreviated streams with their quantisation tables in JPEGTables."""
+        tables = only_segments(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
         return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + tables + _EOI)
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """Quality on libjpeg's scale."""
+        """Return the quality on libjpeg's scale."""
         return {"quality": self.quality}
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile as an abbreviated stream; it decodes with `encoding`."""
-        return tables_behind_frame(without(self._encode_whole(rgb(pixels)), (APP0, DQT)))
+        """Return the tile as an abbreviated stream, which decodes with `encoding`."""
+        return tables_behind_frame(without_segments(self._encode_whole(rgb(pixels)), (APP0, DQT)))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))
 
 
 class Transcoder:
-    """Optimises the entropy coding of JPEG tiles, as progressive JPEG; their coefficients stay.
+    """Repacks JPEG tiles as progressive JPEG with optimised entropy coding; their coefficients stay.
 
-    Each tile then has its own Huffman tables. Those that the level shared must go, and a tile that is not
-    optimised must have its own: a decoder may keep tables from one tile to the next (libtiff does).
+    Each tile then has its own Huffman tables. Tables that the level shared must be removed, and a tile that
+    is not repacked must get its own: a decoder may keep tables from one tile to the next (libtiff does).
+
+    Raises:
+        ConfigError: `exact` is True: the very bytes do not come back.
     """
 
     def __init__(self, exact: bool = False) -> None:
         if exact:
-            raise ConfigError("optimised JPEG does not give back the very bytes; take codec jpegxl or copy")
+            raise ConfigError(
+                "codec jpeg cannot restore the very bytes of a source; take codec jpegxl or copy"
+            )
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """The source's, without shared Huffman tables."""
+        """Return the source's encoding without shared Huffman tables; None if it is not JPEG."""
         if source.compression != JPEG:
             return None
-        tables = only(source.jpeg_tables, (DQT,)) if source.jpeg_tables else b""
+        tables = only_segments(source.jpeg_tables, (DQT,)) if source.jpeg_tables else b""
         return replace(source, jpeg_tables=_SOI + tables + _EOI if tables else None)
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
-        """As it is stored: any reader of JPEG reads it."""
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
+        """Return the encoding as stored: every reader of JPEG reads it."""
         stored = self.encoding(source)
         assert stored is not None, "asked for JPEG alone"
         return stored
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """The tile optimised, if that is smaller and decodes to the same pixels."""
+        """Return the tile repacked; None if it would not be smaller or not decode to the same pixels."""
         try:
             check_scans(tile.data, tile.size)
             before = _decode_strictly(tile)
             whole = optimize(decodable_stream(tile.data, tile.encoding))
             # libjpeg writes one DQT segment in the place of several.
             if all(marker != DQT for marker, _, _ in segments(tile.data)):
-                whole = without(whole, (DQT,))
+                whole = without_segments(whole, (DQT,))
             data = tables_behind_frame(with_plain_colors(whole, tile.encoding.photometric))
-            back = EncodedTile(data, self.shown(tile.encoding), tile.size)
+            back = EncodedTile(data, self.unpacked_encoding(tile.encoding), tile.size)
             if len(data) >= len(tile.data) or not np.array_equal(_decode_strictly(back), before):
                 return None
         except (ValueError, RuntimeError, OSError, LookupError):
@@ -234,7 +254,7 @@ class Transcoder:
         return data
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """The source's stream, with the Huffman tables that it may rely on put in before its own."""
+        """Return the source's stream, with the Huffman tables that it may rely on added."""
         try:
             data = self._with_tables(tile)
             return data if tile.encoding.jpeg_tables is None else tables_behind_frame(data)
@@ -242,7 +262,7 @@ class Transcoder:
             return tile.data
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Whether `keep` makes this of the tile, or made it when its tables still came first."""
+        """Return whether `keep` makes these bytes, now or when its tables still stood first in the tile."""
         if data == self.keep(tile):
             return True
         try:
@@ -251,11 +271,11 @@ class Transcoder:
             return False
 
     def _with_tables(self, tile: EncodedTile) -> bytes:
-        tables = only(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
+        tables = only_segments(tile.encoding.jpeg_tables, (DHT,)) if tile.encoding.jpeg_tables else b""
         if not has_huffman_tables(tile.data, tile.encoding):
             tables = standard_huffman_tables()
         return _SOI + tables + tile.data[2:] if tables else tile.data
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
-        """The optimised tile: there is nothing to unpack."""
-        return replace(packed, encoding=shown)
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
+        """Return the repacked tile: there is nothing to unpack."""
+        return replace(packed, encoding=encoding)

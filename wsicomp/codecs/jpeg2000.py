@@ -49,18 +49,19 @@ from wsicomp.slide import (
 )
 
 _RAISED_DB = (0.0, 0.5, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 15.0, 20.0)
-"""By how much OpenJPEG is asked for more than the target, until a tile meets it."""
+"""How much more PSNR OpenJPEG is asked for, step by step, until a tile reaches the target."""
 _LEAST_ALLOWED_SHIFT = 6.0
-"""Grey levels by which a block's mean colour may always be off: as neural tiles by default."""
+"""Grey levels that a block's mean colour may always be off: as for neural tiles by default."""
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as OpenSlide shows them; but where they are RGB already they are not converted again.
+    """Return the pixels as OpenSlide displays them, except that RGB is never converted a second time.
 
-    A stream in JP2 boxes, which OpenSlide does not read, is what imagecodecs and so tifffile make of it.
+    A stream in JP2 boxes, which OpenSlide does not read, is decoded as by imagecodecs and so tifffile.
 
     Raises:
-        ValueError: it is of another size, or its boxes say other colours than TIFF.
+        ValueError: the stream is damaged, has another size, or its boxes state other colours than TIFF.
+        RuntimeError: the library refuses the stream.
     """
     codestream = bare_codestream(tile.data)
     form = read_form(codestream)
@@ -69,7 +70,9 @@ def decode(tile: EncodedTile) -> Pixels:
     holds_ycbcr = _holds_ycbcr(tile, form)
     if codestream is not tile.data:
         if holds_ycbcr != (form.is_subsampled or boxes_say_ycbcr(tile.data)):
-            raise ValueError(f"JP2 boxes say other colours than TIFF compression {tile.encoding.compression}")
+            raise ValueError(
+                f"JP2 boxes state other colours than TIFF compression {tile.encoding.compression}"
+            )
         return _samples(tile.data, tile.size)
     take = _upsampled if form.is_subsampled else _samples
     pixels = take(codestream, tile.size)
@@ -83,9 +86,9 @@ def _samples(stream: bytes, size: Size) -> Pixels:
 
 
 def _upsampled(codestream: bytes, size: Size) -> Pixels:
-    """The components as they are, each sample repeated, as OpenSlide has it.
+    """Return the components as stored, each sample repeated, as OpenSlide does.
 
-    imagecodecs would convert them from YCbCr, and round otherwise. Pillow does not where boxes say RGB.
+    imagecodecs would convert from YCbCr, and round differently. Pillow does not if boxes say RGB.
     """
     boxed = in_rgb_boxes(codestream, size)
     try:
@@ -99,19 +102,19 @@ def _upsampled(codestream: bytes, size: Size) -> Pixels:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
+    """Return the means of blocks of 8 x 8 pixels."""
     return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A lossless codestream of one colour; a few hundred bytes."""
+    """Return a lossless codestream of one colour, a few hundred bytes."""
     samples = _as_ycbcr(color) if encoding.compression == APERIO_JPEG2000_YCBCR else color
     pixels = np.full((*size.shape, 3), samples, np.uint8)
-    return lossless(pixels, mct=False)
+    return encode_lossless(pixels, mct=False)
 
 
 def _as_ycbcr(color: tuple[int, int, int]) -> Pixels:
-    """The YCbCr that shows nearest to a colour: rounding it can be a grey level off."""
+    """Return the YCbCr that displays closest to a colour, since rounding can be a grey level off."""
     near = cv2.cvtColor(np.array([[color]], np.uint8), cv2.COLOR_RGB2YCrCb)[0, 0, [0, 2, 1]]
     steps = np.stack(np.meshgrid(*[[0, -1, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     tried = np.clip(near.astype(int) + steps, 0, 255).astype(np.uint8)
@@ -120,10 +123,10 @@ def _as_ycbcr(color: tuple[int, int, int]) -> Pixels:
 
 
 def true_compression(data: bytes, compression: int) -> int:
-    """The compression that says of a tile what it holds: RGB where a transform mixed its components.
+    """Return the TIFF compression that describes a tile's samples: RGB if a transform mixed its components.
 
-    Aperio's 33003 means YCbCr. Bio-Formats writes RGB under it, which OpenSlide converts once too often;
-    the same codestream as 33005 is shown right.
+    Aperio's 33003 means YCbCr. Bio-Formats writes RGB under it, which OpenSlide converts once too often; as
+    33005 the same codestream displays right.
 
     Raises:
         ValueError: the bytes are not a JPEG 2000 codestream.
@@ -135,13 +138,13 @@ def true_compression(data: bytes, compression: int) -> int:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Why a tile cannot stand as it is among tiles of this encoding; empty if it can."""
+    """Return why a tile cannot be copied among tiles of this encoding; empty if it can."""
     if tile.data.startswith(BOXED):
         return "is wrapped in JP2 boxes, which OpenSlide does not read"
     try:
         true = true_compression(tile.data, tile.encoding.compression)
     except ValueError:
-        return ""  # damaged: it stands as it was
+        return ""  # a damaged tile is copied as it is
     if true == stored.compression:
         return ""
     holds = "RGB where compression 33003 says YCbCr" if true == APERIO_JPEG2000_RGB else "YCbCr among RGB"
@@ -149,7 +152,7 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
 
 
 def _holds_ycbcr(tile: EncodedTile, form: Form) -> bool:
-    """Whether decoded samples are YCbCr; of components that differ in size no transform can be."""
+    """Return whether decoded samples are YCbCr; components of different size cannot have been transformed."""
     if tile.encoding.compression != APERIO_JPEG2000_YCBCR:
         return False
     return form.is_subsampled or not form.mixes_components
@@ -163,7 +166,10 @@ _BLUE = np.rint(1.772 * _OFFSETS).astype(np.int16)
 
 
 def _ycbcr_to_rgb(pixels: Pixels) -> Pixels:
-    """Source: OpenSlide's tables, to the bit."""
+    """Return RGB by OpenSlide's tables, to the bit.
+
+    Source: OpenSlide.
+    """
     blue, red = pixels[..., 1], pixels[..., 2]
     green = ((_GREEN_BLUE[blue] + _GREEN_RED[red]) >> 16).astype(np.int16)
     chroma = np.stack([_RED[red], green, _BLUE[blue]], axis=-1)
@@ -180,16 +186,20 @@ _READERS = EVERY_PROGRAM - {Program.LIBVIPS, Program.GDAL, Program.LIBTIFF}
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without what no decoder needs."""
+    """Return the tile without anything that no decoder needs.
+
+    Raises:
+        ValueError: the tile is damaged, or holds words behind its coded bytes.
+    """
     return replace(tile, data=bare_jpeg2000(tile, decode))
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels without loss, but for rounding where the encoding holds YCbCr."""
+    """Return the pixels without loss; if the encoding holds YCbCr, except for rounding."""
     if encoding.compression == APERIO_JPEG2000_RGB:
-        return lossless(pixels, mct=True)
+        return encode_lossless(pixels, mct=True)
     mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-    return lossless(np.ascontiguousarray(mixed), mct=False)
+    return encode_lossless(np.ascontiguousarray(mixed), mct=False)
 
 
 CODECS = (
@@ -212,15 +222,21 @@ CODECS = (
 
 
 class Codec:
-    """Lossy JPEG 2000 (9/7 wavelet, colour transform) to a PSNR in dB, or to a rate: so many times smaller.
+    """The codec "jpeg2000": lossy (9/7 wavelet, colour transform) to a PSNR in dB or to a rate.
 
-    By default the study's 37 dB. OpenJPEG misses a PSNR by up to 14 dB on pale tiles. Every tile is therefore
-    decoded, and its target raised until it has the PSNR that was asked for. A small speck on glass hardly
-    changes a tile's PSNR: no block of 16 x 16 px may have a mean colour further off than the error that the
-    PSNR allows each pixel, or 6 grey levels if that is more. Where no target does, the tile is lossless.
+    A rate is how many times smaller than the pixels. The default is the study's 37 dB. OpenJPEG misses a PSNR
+    by up to 14 dB on pale tiles, so every tile is decoded, and its target raised until it has the PSNR asked
+    for.
 
-    A rate is met whatever the tile looks like then, and the tile is measured all the same. It goes through
-    Pillow, which holds the interpreter while it encodes.
+    A small speck on glass hardly changes a tile's PSNR. So no block of 16 x 16 px may have a mean colour
+    further off than the error that the PSNR allows each pixel, or 6 grey levels if that is more. If no target
+    achieves this, the tile is lossless.
+
+    A rate is met however the tile looks, and the tile is measured all the same. It is encoded by Pillow,
+    which holds the interpreter's lock meanwhile.
+
+    Raises:
+        ConfigError: both psnr and rate are given.
     """
 
     lossless = False
@@ -228,35 +244,35 @@ class Codec:
 
     def __init__(self, psnr: float | None = None, rate: float | None = None) -> None:
         if psnr is not None and rate is not None:
-            raise ConfigError("psnr and rate are two targets; give one of them")
+            raise ConfigError("psnr and rate exclude each other; give one of them")
         self.psnr = 37.0 if psnr is None else psnr
         self.rate = rate
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """The target."""
+        """Return the target."""
         return {"psnr": self.psnr} if self.rate is None else {"rate": self.rate}
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile as a bare codestream."""
+        """Return the tile as a bare codestream."""
         return self.encode_measured(pixels).data
 
-    def encode_measured(self, pixels: Pixels, shown: Size | None = None) -> Encoded:
-        """The tile and how true it is; no figures of one that is too small to have an SSIM."""
+    def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
+        """Return the tile and how close it is; without figures if it is too small to have an SSIM."""
         pixels = rgb(pixels)
         if self.rate is not None:
             data = _to_rate(pixels, self.rate)
-            return Encoded(data, _measured(pixels, _read_back(data), shown))
+            return Encoded(data, _measured(pixels, _read_back(data), visible))
         for raised_db in _RAISED_DB:
             data = _to_psnr(pixels, self.psnr + raised_db)
             back = _read_back(data)
-            if self._passes(pixels, back, shown):
+            if self._passes(pixels, back, visible):
                 fallback = Fallback.REFINED if raised_db else Fallback.NONE
-                return Encoded(data, _measured(pixels, back, shown), fallback)
-        data = lossless(pixels, mct=True)
-        return Encoded(data, _measured(pixels, _read_back(data), shown), Fallback.REFINED)
+                return Encoded(data, _measured(pixels, back, visible), fallback)
+        data = encode_lossless(pixels, mct=True)
+        return Encoded(data, _measured(pixels, _read_back(data), visible), Fallback.REFINED)
 
-    def _passes(self, pixels: Pixels, back: Pixels, shown: Size | None) -> bool:
-        inside = np.s_[:] if shown is None else np.s_[: shown.height, : shown.width]
+    def _passes(self, pixels: Pixels, back: Pixels, visible: Size | None) -> bool:
+        inside = np.s_[:] if visible is None else np.s_[: visible.height, : visible.width]
         allowed = max(_LEAST_ALLOWED_SHIFT, 255 / 10 ** (self.psnr / 20))
         if psnr(pixels[inside], back[inside]) < self.psnr:
             return False
@@ -275,8 +291,8 @@ def _to_rate(pixels: Pixels, rate: float) -> bytes:
     return stream.getvalue()
 
 
-def lossless(pixels: Pixels, mct: bool) -> bytes:
-    """A codestream that gives the samples back; `mct` mixes the components first."""
+def encode_lossless(pixels: Pixels, mct: bool) -> bytes:
+    """Return a lossless codestream; `mct` mixes the components first."""
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=mct))
 
 
@@ -284,5 +300,5 @@ def _read_back(data: bytes) -> Pixels:
     return np.asarray(imagecodecs.jpeg2k_decode(data), np.uint8)
 
 
-def _measured(pixels: Pixels, back: Pixels, shown: Size | None) -> Fidelity | None:
-    return fidelity(pixels, back, shown) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None
+def _measured(pixels: Pixels, back: Pixels, visible: Size | None) -> Fidelity | None:
+    return fidelity(pixels, back, visible) if min(pixels.shape[:2]) >= LEAST_SIDE_PX else None

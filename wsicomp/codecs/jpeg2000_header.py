@@ -1,7 +1,7 @@
-"""JPEG 2000's main header by hand: whether it holds what a decoder goes by, in as many bytes as that takes.
+"""Check JPEG 2000's main header by hand: it may hold what a decoder uses, and nothing else.
 
-Step sizes behind the last subband, styles that no component goes by, offsets of somebody's own and packet
-headers stored apart are room for words. A header with any of them is refused.
+Step sizes behind the last subband, styles that no component uses, unusual offsets, and packet headers stored
+apart leave room for words. A header with any of them is refused.
 
 Source: ITU-T T.800 annex A.5 (SIZ, CAP) and A.6 (COD, COC, QCD, QCC).
 """
@@ -23,15 +23,15 @@ _NO_STEPS, _ONE_STEP, _STEPS = 0, 1, 2
 
 
 def check_main_header(segments: Sequence[tuple[int, bytes]]) -> None:
-    """Refuse a main header with more than a decoder goes by; `segments` are (marker, what it holds).
+    """Refuse a main header with more than a decoder uses; `segments` are (marker, body).
 
     Raises:
-        ValueError: so it is, or it is damaged.
+        ValueError: the header is damaged, or holds more than a decoder uses.
     """
     bodies: dict[int, list[bytes]] = {marker: [] for marker in _KNOWN}
     for marker, body in segments:
         if marker not in bodies:
-            raise ValueError(f"JPEG 2000 with a segment {marker:02x}")
+            raise ValueError(f"JPEG 2000 with an unexpected segment {marker:02x}")
         bodies[marker].append(body)
     siz, cod, qcd = (_only(bodies[marker], marker) for marker in (_SIZ, _COD, _QCD))
     count, most_levels = _check_size(siz)
@@ -50,7 +50,7 @@ def _only(bodies: list[bytes], marker: int) -> bytes:
 
 
 def _check_size(siz: bytes) -> tuple[int, int]:
-    """How many components there are, and in how many levels at most these may be."""
+    """Return (number of components, most levels that they may have)."""
     if len(siz) < 36 or len(siz) != 36 + 3 * int.from_bytes(siz[34:36], "big"):
         raise ValueError(f"JPEG 2000 with a size of {len(siz)} bytes")
     width, height, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">8I", siz, 2)
@@ -68,18 +68,21 @@ def _check_capabilities(found: list[bytes]) -> None:
 
 
 def _by_component(bodies: list[bytes], count: int) -> Mapping[int, bytes]:
-    """What segments of single components hold behind the component's number."""
+    """Return the bodies of segments of single components, behind the component's number, by that number."""
     width = 1 if count < 257 else 2
     found = {int.from_bytes(body[:width], "big"): body[width:] for body in bodies}
     if len(found) < len(bodies) or any(number >= count for number in found):
-        raise ValueError("JPEG 2000 with two segments of one component, or one of none")
+        raise ValueError("JPEG 2000 with two segments of one component, or one of an unknown component")
     if len(found) == count:
-        raise ValueError("JPEG 2000 with a segment that no component goes by")
+        raise ValueError("JPEG 2000 with a segment that no component uses")
     return found
 
 
 def _levels(style: bytes, styles: Mapping[int, bytes], count: int) -> list[int]:
-    """How many levels each component has; a style is flags, levels, four bytes, and sizes of precincts."""
+    """Return each component's number of levels.
+
+    A style is flags, levels, four bytes, and sizes of precincts.
+    """
     for one in (style, *styles.values()):
         sizes = one[1 + _STYLE_BYTES :]
         if len(one) < 1 + _STYLE_BYTES or len(sizes) != (one[1] + 1 if one[0] & 1 else 0):
@@ -96,7 +99,10 @@ def _check_steps(steps: bytes, own: Mapping[int, bytes], levels: list[int]) -> N
 
 
 def _check_length(steps: bytes, levels: int) -> None:
-    """Hold step sizes to a number for each subband, or to one; exponents alone leave three bits of zeros."""
+    """Refuse step sizes that are not one for each subband, or one for all.
+
+    Exponents alone leave three bits, which must be 0.
+    """
     kind, bands = steps[0] & 31 if steps else _NO_STEPS, 3 * levels + 1
     expected = {_NO_STEPS: 1 + bands, _ONE_STEP: 3, _STEPS: 1 + 2 * bands}.get(kind)
     if len(steps) != expected or (kind == _NO_STEPS and any(exponent & 7 for exponent in steps[1:])):

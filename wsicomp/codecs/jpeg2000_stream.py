@@ -1,4 +1,4 @@
-"""JPEG 2000 codestreams by hand: what their headers say of size and colour, and JP2's boxes around them.
+"""JPEG 2000 codestreams by hand: size and colours in their headers, and JP2's boxes around them.
 
 Source: ITU-T T.800 annexes A (codestream) and I (JP2 boxes).
 """
@@ -12,27 +12,32 @@ from dataclasses import dataclass
 from wsicomp.geometry import Size
 
 BOXED = b"\0\0\0\x0cjP  "
-"""How a stream in JP2 boxes begins."""
+"""The beginning of a stream in JP2 boxes."""
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _COD, _COC, _SOT, _SOD = 0x52, 0x53, 0x90, 0x93
 _MOST_TILES = 1 << 14
 _FEW_BLOCKS, _FEW_PRECINCTS, _FEW_PACKETS = 1 << 16, 1 << 12, 1 << 18
-"""Of all three components of a tile, whatever its size: OpenJPEG takes 1.6 kB for a precinct, 10 bytes and a
-tenth of a microsecond for a packet."""
+"""Allowed for all three components of a tile, whatever its size.
+
+OpenJPEG takes 1.6 kB for a precinct, and 10 bytes and a tenth of a microsecond for a packet.
+"""
 _BOX = struct.Struct(">I4s")
 _SYCC = 18
 _LEAST_HEADER_BYTES = 51
-"""From SOC to the last byte that SIZ has of three components."""
+"""From SOC to the last byte of a SIZ of three components."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a codestream's headers say: `factors` are each component's subsampling in both directions."""
+    """What a codestream's headers state."""
 
     size: Size
+    """Width and height in pixels."""
     factors: tuple[tuple[int, int], ...]
+    """Each component's subsampling (horizontal, vertical)."""
     mixes_components: bool
+    """Whether a colour transform was applied."""
 
     @property
     def is_subsampled(self) -> bool:
@@ -41,10 +46,10 @@ class Form:
 
 
 def bare_codestream(data: bytes) -> bytes:
-    """The codestream, out of JP2 boxes where it is in some.
+    """Return the codestream, taken out of JP2 boxes if it is in any.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the bytes hold no codestream.
     """
     if data.startswith(_CODESTREAM):
         return data
@@ -60,7 +65,7 @@ def bare_codestream(data: bytes) -> bytes:
 
 
 def boxes_say_ycbcr(data: bytes) -> bool:
-    """Whether the colour box of a stream in JP2 boxes names sYCC.
+    """Return whether the colour box of a stream in JP2 boxes names sYCC.
 
     Source: ITU-T T.800 annex I.5.3.3: method 1 names a colour space by number, sYCC by 18.
     """
@@ -69,10 +74,10 @@ def boxes_say_ycbcr(data: bytes) -> bool:
 
 
 def read_form(codestream: bytes) -> Form:
-    """Read the headers before a decoder takes memory for what they state.
+    """Return what the headers state, before a decoder allocates memory for it.
 
     Raises:
-        ValueError: they are damaged, or not those of three components.
+        ValueError: the headers are damaged, or not those of three components.
 
     Source: ITU-T T.800 annex A.5.1: SIZ follows SOC, with the extent at byte 8, the offset at byte 16, the
     number of components at byte 40 and three bytes for each of them behind it.
@@ -87,22 +92,22 @@ def read_form(codestream: bytes) -> Form:
     factors = tuple((codestream[at], codestream[at + 1]) for at in (43, 46, 49))
     mixes = set(_transforms(codestream))
     if len(mixes) > 1:
-        raise ValueError("JPEG 2000 of which only some tiles mix their components")
+        raise ValueError("JPEG 2000 with a colour transform in some tiles only")
     return Form(Size(right - left, bottom - top), factors, True in mixes)
 
 
 def _check_structure(codestream: bytes) -> None:
-    """Refuse a stream that is cut into more parts than its pixels are worth: a decoder lists them all.
+    """Refuse a stream cut into more parts than its pixels justify: a decoder lists all of them.
 
     Raises:
-        ValueError: so it is.
+        ValueError: the stream has too many tiles, code blocks, precincts or packets.
 
     Source: ITU-T T.800 annexes A.5.1 (SIZ: tiles), A.6.1 (COD: layers, levels, code blocks, precincts), A.6.2
     (COC), B.6 and B.7; OpenJPEG 2.5.4 `tcd.c`, `pi.c`, whose lists hold all of these.
     """
     right, bottom, left, top, width, height, tile_x, tile_y = struct.unpack_from(">8I", codestream, 8)
     if not width or not height or tile_x > left or tile_y > top:
-        raise ValueError("JPEG 2000 in tiles of no size")
+        raise ValueError("JPEG 2000 in tiles of {width} x {height} px")
     tiles = -(-(right - tile_x) // width) * -(-(bottom - tile_y) // height)
     if tiles > _MOST_TILES:
         raise ValueError(f"JPEG 2000 in {tiles} tiles, expected at most {_MOST_TILES}")
@@ -120,7 +125,10 @@ def _check_structure(codestream: bytes) -> None:
 
 
 def _styles(codestream: bytes) -> Iterator[tuple[int, bytes]]:
-    """(layers, how it is cut) by every COD and COC of the headers: is cut so, levels, and sides of blocks."""
+    """Yield (layers, coding style) of every COD and COC in the headers.
+
+    A style is: whether precincts are given, levels, exponents of code block sides, and what follows.
+    """
     layers = 1
     for marker, segment in _header_segments(codestream):
         if marker == _COD and len(segment) >= 10:
@@ -131,13 +139,13 @@ def _styles(codestream: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _blocks(style: bytes, sides: tuple[int, int]) -> int:
-    """The code blocks of a component: at least one for each level, in blocks of the size that is stated."""
+    """Return a bound on the code blocks of a component: at least one for each level."""
     wide, high = (1 << (exponent & 15) + 2 for exponent in style[2:4])
     return -(-sides[0] // wide) * -(-sides[1] // high) + style[1]
 
 
 def _precincts(style: bytes, sides: tuple[int, int]) -> int:
-    """The precincts of a component, of all its levels."""
+    """Return the precincts of a component on all its levels."""
     levels = min(style[1], 32)
     total = 0
     for resolution in range(levels + 1):
@@ -149,7 +157,7 @@ def _precincts(style: bytes, sides: tuple[int, int]) -> int:
 
 
 def _header_segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments of the main header and of all tile-parts' headers: marker, and its bytes."""
+    """Yield (marker, body) of the segments in the main header and in all tile-parts' headers."""
     at, next_tile = 2, 0
     while at + 4 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]
@@ -165,7 +173,9 @@ def _header_segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _transforms(codestream: bytes) -> Iterator[bool]:
-    """Whether a multi-component transform was used: by the main header, and by each tile that says so anew.
+    """Yield whether a multi-component transform was used.
+
+    For the main header and each tile that overrides it.
 
     Source: ITU-T T.800 annexes A.4.2 (SOT) and A.6.1 (COD).
     """
@@ -179,7 +189,7 @@ def _transforms(codestream: bytes) -> Iterator[bool]:
             next_tile = at + length if length > 12 else len(codestream)
         if marker == _SOD:
             yield main if of_tile is None else of_tile
-            at = max(next_tile, at + 2)  # a length may lead back
+            at = max(next_tile, at + 2)  # a stated length may point backwards
             continue
         if marker == _COD and at + 9 <= len(codestream):
             mixes = codestream[at + 8] != 0
@@ -190,7 +200,7 @@ def _transforms(codestream: bytes) -> Iterator[bool]:
 
 
 def in_rgb_boxes(codestream: bytes, size: Size) -> bytes:
-    """A codestream in JP2 boxes that call its samples sRGB.
+    """Return a codestream in JP2 boxes that declare its samples as sRGB.
 
     Source: ITU-T T.800 annex I.5: signature, file type, image header, and 16 for sRGB.
     """

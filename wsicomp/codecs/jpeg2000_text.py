@@ -1,4 +1,4 @@
-"""JPEG 2000 tiles without what no decoder reads: comments, lengths, and bytes behind what is coded.
+"""Strip JPEG 2000 tiles of what no decoder reads: comments, lengths, and bytes behind the coded ones.
 
 Source: ITU-T T.800 annex A.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from wsicomp.codecs.embedded_text import refuse_words, shows_as
+from wsicomp.codecs.embedded_text import decodes_alike, refuse_words
 from wsicomp.codecs.jpeg2000_header import check_main_header
 from wsicomp.slide import EncodedTile, Pixels
 
@@ -17,17 +17,21 @@ _SOT, _SOD = 0x90, 0x93
 
 
 _TEXT_AND_LENGTHS = frozenset({0x64, 0x55, 0x57, 0x58, 0x63})
-"""COM, and what only speeds up a search for parts: TLM, PLM, PLT; and CRG, which no decoder goes by."""
+"""COM; TLM, PLM and PLT, which only speed up a search for parts; CRG, which no decoder uses."""
 
 
 @dataclass(frozen=True)
 class _TilePart:
-    """A part of a tile: how its SOT begins and ends, whether it says the part's length, and what is coded."""
+    """A tile-part of a codestream."""
 
     tile: bytes
+    """The SOT segment up to the part's length."""
     places: bytes
+    """The SOT segment behind the part's length."""
     has_length: bool
+    """Whether SOT states the part's length."""
     coded: bytes
+    """The coded bytes."""
 
     def written(self) -> bytes:
         length = 12 + 2 + len(self.coded) if self.has_length else 0
@@ -38,7 +42,7 @@ def bare_jpeg2000(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) ->
     """Return the tile's codestream without text.
 
     Raises:
-        ValueError: it is damaged, or holds words behind what is coded.
+        ValueError: the codestream is damaged, or holds words behind its coded bytes.
     """
     stream = tile.data
     segments, at = _header(stream, 2, _SOT)
@@ -53,7 +57,7 @@ def bare_jpeg2000(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) ->
         return b"".join([head, *(part.written() for part in made), b"\xff\xd9"])
 
     data = written(0, 0)
-    shows = shows_as(decode, tile, data)
+    shows = decodes_alike(decode, tile, data)
     for number, part in enumerate(parts):
         refuse_words(shows, partial(written, number), part.coded)
     return data
@@ -68,7 +72,7 @@ def _tile_parts(stream: bytes, at: int) -> list[_TilePart]:
         segments, body = _header(stream, at + 12, _SOD)
         end = at + length if length else stream.find(b"\xff\xd9", body)
         if segments or end < body + 2 or end + 2 > len(stream):
-            raise ValueError("JPEG 2000 whose part ends past the stream, or is coded in its own way")
+            raise ValueError("JPEG 2000 tile-part that ends past the stream, or has a header of its own")
         tile, places = stream[at : at + 6], stream[at + 10 : at + 12]
         parts.append(_TilePart(tile, places, length > 0, stream[body + 2 : end]))
         at = end
@@ -78,7 +82,7 @@ def _tile_parts(stream: bytes, at: int) -> list[_TilePart]:
 
 
 def _header(stream: bytes, at: int, until: int) -> tuple[list[bytes], int]:
-    """The segments that code something, and where the marker stands that ends the header."""
+    """Return (the segments that code something, where the marker `until` stands that ends the header)."""
     kept: list[bytes] = []
     while at + 4 <= len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]

@@ -1,7 +1,7 @@
-"""Optimised entropy coding of JPEG streams, in child processes.
+"""Optimise the entropy coding of JPEG streams, in child processes.
 
-The library ends its process where it finds coefficients that no JPEG may have, as damage makes them. A
-child that ends so costs one tile its optimisation, and nothing else.
+The library ends its process if it finds coefficients that no JPEG may have, as damage makes them. In a child
+process that costs one tile its optimisation, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
 
 
 def optimize(stream: bytes) -> bytes:
-    """The stream as progressive JPEG with the same coefficients and markers. Any thread may call it.
+    """Return the stream as progressive JPEG with the same coefficients and markers. Any thread may call it.
 
     Raises:
-        RuntimeError: the library cannot take it.
+        RuntimeError: the library refuses the stream.
     """
     child = _idle_child()
     try:
@@ -59,7 +59,7 @@ def optimize(stream: bytes) -> bytes:
 def _idle_child() -> subprocess.Popen[bytes]:
     with contextlib.suppress(queue.Empty):
         return _idle.get_nowait()
-    # Safe path: nothing is imported from the directory that someone happens to stand in.
+    # -P: import nothing from the current directory, which may be anybody's.
     command = [sys.executable, "-P", "-c", _CHILD]
     return subprocess.Popen(  # noqa: S603
         command,
@@ -80,7 +80,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _forget_all() -> None:
-    """A forked process must not talk to its parent's children."""
+    """Drop the parent's children: a forked process must not talk to them."""
     global _idle  # noqa: PLW0603
     _idle = queue.SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""Pixels encoded as JPEG with the quantisation of a tile that they take the place of."""
+"""Encode pixels as JPEG with the quantisation tables of the tile that they replace."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ _PLACES = 4
 
 
 def requantised(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return the pixels as a tile of this encoding, with the tables of the tile where they can be read.
+    """Return the pixels as a tile of this encoding, with `tile`'s quantisation if that can be read.
 
     Raises:
-        ValueError, OSError: the library cannot, or there is no room for tables beside the shared ones.
+        ValueError: there is no room for tables beside the shared ones.
+        OSError: the library refuses.
     """
     options = {"qtables": _quantisation(tile)} if _quantisation(tile) else {"quality": _USUAL_QUALITY}
     stream = io.BytesIO()
@@ -51,7 +52,7 @@ def requantised(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> by
 
 
 def _quantisation(tile: EncodedTile) -> list[list[int]]:
-    """The tile's own tables of luma and chroma; none where they cannot be read."""
+    """Return the tile's quantisation tables of luma and chroma; empty if they cannot be read."""
     try:
         with Image.open(io.BytesIO(decodable_stream(tile.data, tile.encoding)), formats=("JPEG",)) as image:
             found = dict(image.quantization)  # type: ignore[attr-defined]
@@ -62,7 +63,7 @@ def _quantisation(tile: EncodedTile) -> list[list[int]]:
 
 
 def _beside(stream: bytes, tables: bytes | None) -> bytes:
-    """The stream with its tables where the shared ones are not, so that it changes none of theirs."""
+    """Return the stream with its tables in slots that the shared tables do not use."""
     taken = {(marker, number) for marker, number, _ in _numbered(tables)} if tables else set()
     moved: dict[tuple[int, int], int] = {}
     for kind in (DQT, DHT):
@@ -75,7 +76,7 @@ def _beside(stream: bytes, tables: bytes | None) -> bytes:
 
 
 def _numbered(stream: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, number, place of its byte) of every table in a stream's header."""
+    """Yield (marker, slot, place of its byte) of every table in a stream's header."""
     for marker, start, end in segments(stream):
         for _, number, at, _ in tables_of(marker, stream[start + 4 : end]):
             yield marker, number, start + 4 + at

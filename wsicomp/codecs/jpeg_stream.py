@@ -1,32 +1,26 @@
-"""JPEG streams by hand: walking their headers, their colours, and a tile of one colour from given tables.
+"""JPEG streams by hand: walk their headers, and fix their colours and tables.
 
-TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and Adobe
-markers or the numbers of its components say: so OpenSlide, libtiff and Pillow have it. A library that is
-given the stream alone guesses by those, so it is given one in which they agree with TIFF.
+Colours. TIFF's PhotometricInterpretation alone says whether a tile holds RGB or YCbCr, whatever JFIF and
+Adobe markers or component numbers say: OpenSlide, libtiff and Pillow do it so. A library that gets the stream
+alone guesses by those, so we give it a stream in which they agree with TIFF.
 
-A reader may put JPEGTables before a tile from its frame header on (large_image does). In tiles that are
-written here all tables therefore stand behind the frame header, where JPEG allows them as well.
+Tables behind the frame. A reader may put JPEGTables before a tile from its frame header on (large_image
+does). In tiles that we write, all tables therefore stand behind the frame header, which JPEG allows, too.
 
-A decoder that reads a TIFF level keeps every table that any of its tiles defines. A blank tile among
-abbreviated ones must therefore use the level's shared tables and define none that is shared, or all tiles
-after it decode to garbage (libtiff).
-
-Source: ITU-T T.81 annexes B (markers), C (Huffman codes) and F.1 (baseline coding).
+Source: ITU-T T.81 annex B (markers).
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
 
 import imagecodecs
 import numpy as np
 
 from wsicomp.geometry import Size
-from wsicomp.slide import RGB, WHITE, TileEncoding
+from wsicomp.slide import RGB, TileEncoding
 
 _SOI = b"\xff\xd8"
 _SOS, _EOI = 0xDA, 0xD9
@@ -34,36 +28,28 @@ _SCAN = b"\xff\xda"
 DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 COLOR_MARKERS = frozenset({APP0, ADOBE_APP})
-"""JFIF and Adobe segments, by which libraries guess what a stream holds."""
+"""JFIF and Adobe segments, by which libraries guess the colour space."""
 _TABLES = frozenset({DQT, DHT, 0xCC, 0xDD})
-"""Segments that may stand before and behind the frame header; 0xCC and 0xDD are DAC and DRI."""
+"""Segments that may stand before or behind the frame header; 0xCC and 0xDD are DAC and DRI."""
 
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 _DISGUISED_RGB = b"\xff\xee\x00\x0eAdobe\x00\x65\x00\x00\x00\x00\x00"
 _DISGUISED_YCBCR = b"\xff\xe0\x00\x10JFIF\x00\x01\x02\x00WSWS\x00\x00"
-"""Adobe and JFIF segments like others, but by their version and density known as ours."""
+"""Adobe and JFIF segments that look usual; their version and density identify them as ours."""
 _DISGUISE = {APP0: 0xEA, 0xEA: APP0, ADOBE_APP: 0xEB, 0xEB: ADOBE_APP}
 _RGB_NUMBERS, _YCBCR_NUMBERS = b"RGB", b"\x01\x02\x03"
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEXT_MARKERS = frozenset({0xFE, *range(0xE1, 0xF0)} - {ADOBE_APP})
-"""Segments that may hold text: COM, and APP1 to APP15 but Adobe's."""
+"""Segments that may hold text: COM, and APP1 to APP15 except Adobe's."""
 
 _MOST_SCANS, _USUAL_SCANS, _MOST_SCANNED_PX = 500, 64, 1 << 29
-"""libjpeg's own script of a progressive JPEG has 10 scans, its tests stop at 500."""
-
-_END_OF_BLOCK = 0
-
-_OWN_DC = bytes([1, 0, 0, 0, 11] + [0] * 11) + bytes(range(12))
-"""Category 0, no change, in one bit: all blocks but the first hold just that; 1 to 11 in five bits."""
-
-_OWN_AC = bytes([1] + [0] * 15) + bytes([_END_OF_BLOCK])
-"""End of block alone, in one bit."""
+"""libjpeg's own progressive JPEG has 10 scans, its tests go up to 500."""
 
 
 def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
-    """The marker segments before the first scan, each as (marker code, start, end) in the stream.
+    """Yield (marker code, start, end) of each marker segment before the first scan.
 
-    A segment starts at its 0xFF byte. What follows the header, the scans, is not walked.
+    A segment starts at its 0xFF byte. Scans are not walked.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -88,10 +74,10 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def check_scans(stream: bytes, size: Size) -> None:
-    """Refuse a JPEG of more scans than anyone writes: a decoder goes through the whole tile for each.
+    """Refuse a JPEG with more scans than any encoder writes: a decoder processes the whole tile for each.
 
     Raises:
-        ValueError: there are so many.
+        ValueError: the stream has too many scans for a tile of this size.
     """
     most = min(_MOST_SCANS, _MOST_SCANNED_PX // max(1, size.width * size.height))
     found = stream.count(_SCAN)
@@ -99,8 +85,8 @@ def check_scans(stream: bytes, size: Size) -> None:
         raise ValueError(f"JPEG of {found} scans, expected at most {max(most, _USUAL_SCANS)}")
 
 
-def without(stream: bytes, unwanted: Collection[int]) -> bytes:
-    """The stream without the header segments of these markers.
+def without_segments(stream: bytes, unwanted: Collection[int]) -> bytes:
+    """Return the stream without header segments of these markers.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -114,9 +100,9 @@ def without(stream: bytes, unwanted: Collection[int]) -> bytes:
 
 
 def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG that every decoder shows in the colours that TIFF states.
+    """Return a tile as a JPEG that every decoder shows in the colours that TIFF states.
 
-    It has the shared tables, and the standard's Huffman tables where there are none at all.
+    It includes the shared tables, and the standard Huffman tables if there are none.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -130,13 +116,13 @@ def decodable_stream(data: bytes, encoding: TileEncoding) -> bytes:
         # A JFIF segment, as the head has one, wins over all others; the tile's own could be of no version.
         body += 2 + int.from_bytes(data[4:6], "big") if data[2:4] == b"\xff\xe0" else 0
     elif any(marker in COLOR_MARKERS for marker, _, _ in segments(data)):
-        data = without(data, COLOR_MARKERS)
+        data = without_segments(data, COLOR_MARKERS)
     return head + (b"" if has_tables else standard_huffman_tables()) + data[body:]
 
 
 @lru_cache(maxsize=64)
 def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
-    """What stands before a tile's own segments, and whether there are Huffman tables in it."""
+    """Return what stands before a tile's own segments, and whether it has Huffman tables."""
     parts = [_SOI, _ADOBE_RGB if encoding.photometric == RGB else _DISGUISED_YCBCR]
     has_tables = False
     tables = encoding.jpeg_tables
@@ -148,10 +134,10 @@ def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """A tile as a JPEG out of which `tile_of_whole_stream` makes it again, for JPEG XL to pack.
+    """Return a tile as a JPEG for JPEG XL to pack; `tile_of_whole_stream` makes the tile of it again.
 
-    A tile that has no Huffman tables at all means those of the standard, and gets them. Where libjxl would
-    not guess the colours that TIFF states, JFIF and Adobe segments are disguised as others.
+    A tile without any Huffman tables means the standard ones, and gets them. Where libjxl would guess other
+    colours than TIFF states, JFIF and Adobe segments are disguised as others.
 
     Raises:
         ValueError: the bytes are not a JPEG header, or their segments cannot be disguised.
@@ -163,20 +149,20 @@ def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
         return _head(encoding) + standard + data[2:]
     whole = _disguised_head(encoding) + standard + _disguised(data)[2:]
     if sum(marker in COLOR_MARKERS for marker, _, _ in segments(whole)) > 1:
-        raise ValueError("JPEG with such segments already as JFIF and Adobe ones are disguised as")
+        raise ValueError("JPEG that already has the segments as which JFIF and Adobe segments are disguised")
     return whole
 
 
 def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
-    """The tile of which `whole_stream` made this.
+    """Return the tile of which `whole_stream` made this stream.
 
     Raises:
-        ValueError: it did not make it.
+        ValueError: `whole_stream` did not make the stream.
     """
     disguised = whole.startswith((_SOI + _DISGUISED_RGB, _SOI + _DISGUISED_YCBCR))
     head = _disguised_head(encoding) if disguised else _head(encoding)
     if not whole.startswith(head):
-        raise ValueError("the JPEG lacks the level's tables")
+        raise ValueError("the JPEG lacks the level's shared tables")
     rest = whole[len(head) :]
     # `whole_stream` doubles them if they came first in the tile, so one set is always its own.
     tile = whole[:2] + rest.removeprefix(standard_huffman_tables())
@@ -194,7 +180,7 @@ def _disguised_head(encoding: TileEncoding) -> bytes:
 
 
 def _disguised(stream: bytes) -> bytes:
-    """The stream with JFIF and Adobe segments as others, and those others as them: twice, it is as before."""
+    """Return the stream with JFIF and Adobe markers swapped for others and back: twice, it is unchanged."""
     changed = bytearray(stream)
     for marker, start, _ in segments(stream):
         changed[start + 1] = _DISGUISE.get(marker, marker)
@@ -202,10 +188,10 @@ def _disguised(stream: bytes) -> bytes:
 
 
 def _misleads(data: bytes, encoding: TileEncoding) -> bool:
-    """Whether libjxl would guess other colours than TIFF states, or the stream seems disguised already.
+    """Return whether libjxl would guess other colours than TIFF states, or the stream looks disguised.
 
-    Source: libjxl 0.11 `SetColorTransformFromJpegData`: any APP0 means YCbCr; else the first Adobe segment
-    of the usual length decides, and without one the numbers of the components.
+    Source: libjxl 0.11 `SetColorTransformFromJpegData`: any APP0 means YCbCr; else the first Adobe segment of
+    the usual length decides, and without one the numbers of the components.
     """
     plain = _head(encoding) + data[2:]
     found = list(segments(plain))
@@ -226,7 +212,10 @@ def _misleads(data: bytes, encoding: TileEncoding) -> bool:
 
 
 def has_unknown_transform(data: bytes) -> bool:
-    """Whether libjpeg warns of an Adobe segment, and who takes warnings for errors refuses the tile.
+    """Return whether the Adobe segment states a colour transform other than 0 or 1, of which libjpeg warns.
+
+    With a JFIF segment the Adobe segment does not count. Readers that take warnings for errors refuse the
+    tile.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -239,7 +228,7 @@ def has_unknown_transform(data: bytes) -> bool:
 
 
 def tables_behind_frame(stream: bytes) -> bytes:
-    """The stream with the tables that stand before its frame header moved behind it, in their order.
+    """Return the stream with the tables before its frame header moved behind it, in their order.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -258,12 +247,12 @@ def tables_behind_frame(stream: bytes) -> bytes:
 
 
 def with_plain_colors(stream: bytes, photometric: int) -> bytes:
-    """The stream without JFIF and Adobe segments, its components numbered so that none are needed.
+    """Return the stream without JFIF and Adobe segments, its components numbered so that none is needed.
 
     Raises:
         ValueError: the bytes are not a JPEG header of three components.
     """
-    changed = bytearray(without(stream, COLOR_MARKERS))
+    changed = bytearray(without_segments(stream, COLOR_MARKERS))
     numbers: dict[int, int] = {}
     at = 2
     while (found := MARKER.search(changed, at)) and found[0][1] != _EOI:
@@ -271,7 +260,7 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
         at = start + 2 + int.from_bytes(changed[start + 2 : start + 4], "big")
         if marker in FRAMES:
             before = changed[start + 10 : at : 3]
-            numbers = dict(zip(before, _numbers(photometric), strict=True))
+            numbers = dict(zip(before, component_numbers(photometric), strict=True))
             changed[start + 10 : at : 3] = bytes(numbers[number] for number in before)
         elif marker == _SOS:
             place = slice(start + 5, start + 5 + 2 * changed[start + 4], 2)
@@ -279,13 +268,13 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
     return bytes(changed)
 
 
-def _numbers(photometric: int) -> bytes:
-    """The numbers of components by which a library guesses right if there is nothing else."""
+def component_numbers(photometric: int) -> bytes:
+    """Return component numbers by which a library guesses the right colours if there is nothing else."""
     return _RGB_NUMBERS if photometric == RGB else _YCBCR_NUMBERS
 
 
 def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
-    """Whether the tile or the level's JPEGTables define Huffman tables.
+    """Return whether the tile or the level's JPEGTables define Huffman tables.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -296,13 +285,16 @@ def has_huffman_tables(data: bytes, encoding: TileEncoding) -> bool:
 
 @cache
 def standard_huffman_tables() -> bytes:
-    """The four tables of ITU-T T.81 annex K.3 as DHT segments: what a decoder assumes where none are."""
+    """Return the four tables of ITU-T T.81 annex K.3 as DHT segments.
+
+    Decoders assume them if a stream has none.
+    """
     stream = bytes(imagecodecs.jpeg8_encode(np.zeros((16, 16, 3), np.uint8), optimize=False))
-    return only(stream, (DHT,))
+    return only_segments(stream, (DHT,))
 
 
-def only(stream: bytes, wanted: Collection[int]) -> bytes:
-    """The header segments of these markers, joined.
+def only_segments(stream: bytes, wanted: Collection[int]) -> bytes:
+    """Return the header segments of these markers, joined.
 
     Raises:
         ValueError: the bytes are not a JPEG header.
@@ -310,50 +302,11 @@ def only(stream: bytes, wanted: Collection[int]) -> bytes:
     return b"".join(stream[start:end] for marker, start, end in segments(stream) if marker in wanted)
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What a uniform tile needs: the DC quantisation step, and code of (bits, length) by symbol."""
-
-    step: int
-    dc: Mapping[int, tuple[int, int]]
-    ac: Mapping[int, tuple[int, int]]
-
-
-def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A baseline tile of one colour that stands beside tiles of this encoding; under a kilobyte.
-
-    What the encoding's JPEGTables define is used and not defined anew. White is white to the bit; other
-    colours are met as closely as the quantisation allows, within 2 grey levels at quality 75.
-
-    Raises:
-        ValueError: the shared Huffman tables have no code for this colour.
-    """
-    shared = _read_tables(encoding.jpeg_tables)
-    own, tables = _complete(shared)
-    wide, high = encoding.subsampling
-    samples = color if encoding.photometric == RGB else _to_ycbcr(color)
-    numbers = _numbers(encoding.photometric)
-    factors = (wide << 4 | high, 0x11, 0x11)
-    frame = b"".join(bytes([number, factor, 0]) for number, factor in zip(numbers, factors, strict=True))
-    header = b"\x08" + size.height.to_bytes(2, "big") + size.width.to_bytes(2, "big") + b"\x03" + frame
-    scan = b"\x03" + b"".join(bytes([number, 0]) for number in numbers) + b"\x00\x3f\x00"
-    units = math.ceil(size.width / (8 * wide)) * math.ceil(size.height / (8 * high))
-    try:
-        data = _scan_data([_level(sample, tables.step) for sample in samples], wide * high, units, tables)
-    except KeyError as exc:
-        raise ValueError(f"the level's JPEGTables have no code for category {exc}") from exc
-    parts = [_SOI, _segment(0xC0, header), *own, _segment(_SOS, scan), data, b"\xff\xd9"]
-    return b"".join(parts)
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
-
-
 def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """The tables in the body of a DQT or DHT segment, each as (kind, number, start, end); of others none.
+    """Yield (class, slot, start, end) of each table in the body of a DQT or DHT segment; nothing for others.
 
-    `kind` is 1 for steps of 16 bits, and for AC tables. The end of a damaged one can lie behind the body's.
+    The class is 1 for steps of 16 bits, and for AC tables. The end of a damaged table can lie behind the
+    body's.
     """
     start = 0
     while start < len(body) and marker in (DQT, DHT):
@@ -361,77 +314,3 @@ def tables_of(marker: int, body: bytes) -> Iterator[tuple[int, int, int, int]]:
         length = 1 + 64 * (1 + kind) if marker == DQT else 17 + sum(body[start + 1 : start + 17])
         yield kind, number, start, start + length
         start += length
-
-
-def _read_tables(stream: bytes | None) -> dict[str, bytes]:
-    """The bodies of the first tables in JPEGTables by what they are: `step`, `dc` and `ac` of slot 0."""
-    found: dict[str, bytes] = {}
-    for marker, start, end in segments(stream) if stream else ():
-        body = stream[start + 4 : end] if stream else b""
-        for kind, number, at, behind in tables_of(marker, body):
-            if number == 0 and marker == DQT:
-                found["step"] = body[at + 1 : at + 2 + kind]
-            elif number == 0:
-                found["ac" if kind else "dc"] = body[at + 1 : behind]
-    return found
-
-
-def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
-    """The segments that define what is not shared, and all tables as they then stand."""
-    own, step = [], 1
-    if "step" in shared:
-        step = int.from_bytes(shared["step"], "big")
-        if not step:
-            raise ValueError("a quantisation step of 0 in JPEGTables")
-    else:
-        own.append(_segment(DQT, b"\x00" + b"\x01" * 64))
-    if "dc" not in shared:
-        own.append(_segment(DHT, b"\x00" + _OWN_DC))
-    if "ac" not in shared:
-        own.append(_segment(DHT, b"\x10" + _OWN_AC))
-    return own, _Tables(step, _codes(shared.get("dc", _OWN_DC)), _codes(shared.get("ac", _OWN_AC)))
-
-
-def _codes(table: bytes) -> dict[int, tuple[int, int]]:
-    codes, code, position = {}, 0, 16
-    for length, count in enumerate(table[:16], 1):
-        for symbol in table[position : position + count]:
-            codes[symbol] = (code, length)
-            code += 1
-        position += count
-        code <<= 1
-    return codes
-
-
-def _level(sample: float, step: int) -> int:
-    """The quantised DC coefficient of a block whose samples are all equal."""
-    exact = (sample - 128) * 8 / step
-    # Above the brightest value a decoder clips, so that white stays white.
-    return math.ceil(exact) if sample >= WHITE[0] else round(exact)
-
-
-def _scan_data(levels: list[int], luma_blocks: int, units: int, tables: _Tables) -> bytes:
-    same = _joined(tables.dc[0], tables.ac[_END_OF_BLOCK])
-    first = [same] * (luma_blocks + 2)
-    for position, level in ((0, levels[0]), (luma_blocks, levels[1]), (luma_blocks + 1, levels[2])):
-        category = abs(level).bit_length()
-        bits = level if level > 0 else level + (1 << category) - 1
-        first[position] = _joined(tables.dc[category], (bits, category), tables.ac[_END_OF_BLOCK])
-    text = "".join(f"{bits:0{length}b}" for bits, length in first)
-    text += f"{same[0]:0{same[1]}b}" * ((units - 1) * (luma_blocks + 2))
-    text += "1" * (-len(text) % 8)
-    return int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
-
-
-def _joined(*codes: tuple[int, int]) -> tuple[int, int]:
-    bits, total = 0, 0
-    for code, length in codes:
-        bits, total = bits << length | code, total + length
-    return bits, total
-
-
-def _to_ycbcr(color: tuple[int, int, int]) -> tuple[float, float, float]:
-    """Source: JFIF 1.02."""
-    red, green, blue = color
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return luma, 128 + (blue - luma) * 0.564, 128 + (red - luma) * 0.713

@@ -1,4 +1,4 @@
-"""JPEG tiles without what no decoder reads: comments, application data, tables that no scan uses.
+"""Strip JPEG tiles of what no decoder reads: comments, application data, tables that no scan uses.
 
 Source: ITU-T T.81 annexes B and F.
 """
@@ -24,25 +24,32 @@ _MOST_DENSITY = 1200
 
 @dataclass(eq=False)
 class _Table:
-    """A quantisation or Huffman table: which one it defines, and whether a scan goes by this definition."""
+    """A definition of a quantisation or Huffman table."""
 
     key: tuple[int, int, int]
+    """(marker, class, slot): which table it defines."""
     body: bytes
+    """The table's bytes in its segment."""
     used: bool = False
+    """Whether a scan uses this definition."""
 
 
 @dataclass(eq=False)
 class _Part:
-    """A segment of a stream; of a scan with what is coded behind it."""
+    """A segment of a stream."""
 
     marker: int
+    """The marker's second byte."""
     segment: bytes
+    """The segment with its marker."""
     coded: bytes = b""
+    """The coded bytes behind a scan's header."""
     tables: tuple[_Table, ...] = ()
+    """The tables that the segment defines."""
 
 
 def shared_tables(tile: EncodedTile) -> bytes | None:
-    """Return those of the tile's JPEGTables that it uses, None where it uses none.
+    """Return the tile's JPEGTables without tables that it does not use; None if it uses none.
 
     Raises:
         ValueError: the tile is damaged.
@@ -78,14 +85,14 @@ def _parts(stream: bytes, of_tables: bool = False) -> list[_Part]:
         if marker == _SOS_MARKER:
             found = MARKER.search(stream, end)
             if found is None:
-                raise ValueError("JPEG without an end")
+                raise ValueError("JPEG without EOI")
             coded = stream[end : found.start()].rstrip(b"\xff")
             end = found.start()
         parts.append(_Part(marker, segment, coded, tuple(_tables(marker, segment[4:]))))
         at = end
     if of_tables:
         return parts
-    raise ValueError("JPEG without an end")
+    raise ValueError("JPEG without EOI")
 
 
 def _tables(marker: int, body: bytes) -> Iterator[_Table]:
@@ -96,7 +103,7 @@ def _tables(marker: int, body: bytes) -> Iterator[_Table]:
 
 
 def _mark_used(shared: list[_Part], parts: list[_Part]) -> None:
-    """Note which definitions of tables the scans go by."""
+    """Mark the definitions of tables that the scans use."""
     defined = {table.key: table for part in shared for table in part.tables}
     components: dict[int, int] = {}
     frame = 0
@@ -113,10 +120,10 @@ def _mark_used(shared: list[_Part], parts: list[_Part]) -> None:
 
 
 def _components(part: _Part) -> dict[int, int]:
-    """Which quantisation table each component has."""
+    """Return the quantisation table of each component."""
     body = part.segment[4:]
     if part.marker not in _HUFFMAN or len(body) != 15 or body[5] != 3:
-        raise ValueError("JPEG of an unusual frame")
+        raise ValueError("JPEG frame that is not sequential or progressive of three components")
     return dict(zip(body[6::3], body[8::3], strict=True))
 
 
@@ -128,7 +135,7 @@ def _used(frame: int, part: _Part, components: dict[int, int]) -> Iterator[tuple
     first, fine = body[1 + 2 * count], body[3 + 2 * count] >> 4
     for number, places in zip(body[1 : 1 + 2 * count : 2], body[2 : 2 + 2 * count : 2], strict=True):
         if number not in components:
-            raise ValueError("JPEG with a scan of no component")
+            raise ValueError("JPEG scan of a component that the frame does not have")
         yield DQT, 0, components[number]
         if frame != _PROGRESSIVE or (not first and not fine):
             yield DHT, 0, places >> 4
@@ -137,7 +144,7 @@ def _used(frame: int, part: _Part, components: dict[int, int]) -> Iterator[tuple
 
 
 def _check_table(frame: int, table: _Table) -> None:
-    """Refuse a Huffman table whose symbols no coefficient can have, for they could be letters."""
+    """Refuse a Huffman table with symbols that no coefficient can have, for they could be letters."""
     marker, kind, _ = table.key
     symbols = table.body[17:]
     if marker != DHT:
@@ -149,11 +156,11 @@ def _check_table(frame: int, table: _Table) -> None:
             1 <= symbol & 15 <= 10 or symbol in (0, 0xF0) or frame == _PROGRESSIVE for symbol in symbols
         )
     if not is_sound or len(set(symbols)) < len(symbols):
-        raise ValueError("JPEG with symbols that code nothing")
+        raise ValueError("JPEG Huffman table with symbols that no coefficient has")
 
 
 def _written(part: _Part) -> bytes:
-    """The segment, of tables those that are used, in it."""
+    """Return the segment with only the tables that are used."""
     kept = [table.body for table in part.tables if table.used]
     if len(kept) == len(part.tables):
         return part.segment
@@ -165,7 +172,7 @@ def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
     """Return the tile's stream without text, to stand beside JPEGTables of `tables`.
 
     Raises:
-        ValueError: it is damaged, or holds what no JPEG of a slide has.
+        ValueError: the tile is damaged, or holds a segment that no JPEG of a slide has.
     """
     shared, parts = _shared_parts(tile.encoding.jpeg_tables), _parts(tile.data)
     _mark_used(shared, parts)
@@ -191,7 +198,7 @@ def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
         elif part.marker == _SOS_MARKER:
             stream += [part.segment, part.coded]
         elif part.marker not in TEXT_MARKERS | {ADOBE_APP}:
-            raise ValueError(f"JPEG with a segment {part.marker:02x}")
+            raise ValueError(f"JPEG with an unexpected segment {part.marker:02x}")
     if not has_frame or not any(part.marker == _SOS_MARKER for part in parts):
         raise ValueError("JPEG without a picture")
     return b"".join([*stream, _EOI])
@@ -202,7 +209,7 @@ def _defined(table: _Table) -> bytes:
 
 
 def _plain_jfif(segment: bytes) -> bytes:
-    """As it is if it states a density like others, and has no picture of its own."""
+    """Return the segment unchanged if it states a usual density and has no thumbnail, else a plain one."""
     if len(segment) == len(_JFIF) and segment[9] == 1 and segment[10] <= 2 and segment[11] <= 2:
         across, down = struct.unpack_from(">HH", segment, 12)
         if max(across, down) <= _MOST_DENSITY and not any(segment[16:]):
@@ -211,7 +218,7 @@ def _plain_jfif(segment: bytes) -> bytes:
 
 
 def _plain_adobe(segment: bytes) -> bytes:
-    """As it is if its flags are those of others; the last byte names the transform."""
+    """Return the segment unchanged if its flags are usual, else a plain one with its colour transform."""
     if len(segment) < _ADOBE_BYTES:
         return b""
     is_usual = segment[9:11] in (b"\0\x64", b"\0\x65") and segment[11] in (0, 0x40, 0x80, 0xC0)

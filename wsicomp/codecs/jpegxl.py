@@ -1,8 +1,8 @@
-"""JPEG XL tiles: from pixels, or a JPEG tile packed so that its very bytes come back.
+"""JPEG XL tiles: from pixels, or a JPEG tile packed so that its very bytes can be restored.
 
 A packed tile is a JPEG XL file whose `jbrd` box holds what libjxl needs to rebuild the JPEG. Decoding it
-to pixels directly differs from libjpeg by up to 55 grey levels where chroma is subsampled; whoever knows
-how the source stored the tile rebuilds the JPEG and decodes that.
+directly to pixels differs from libjpeg by up to 55 grey levels where chroma is subsampled. A reader that
+knows how the source stored the tile therefore rebuilds the JPEG and decodes that.
 
 Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions (50002).
 """
@@ -31,41 +31,48 @@ from wsicomp.slide import JPEG, JPEGXL, JPEGXL_DNG, RGB, EncodedTile, Pixels, Ti
 _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
 _MOST_BESIDE_BYTES, _BESIDE_A_PIXEL = 1 << 20, 4
-"""What a packed JPEG may hold beside its picture: as comments, profiles and thumbnails in a tile."""
+"""What a packed JPEG may hold beside its picture: enough for comments, profiles and thumbnails of a tile."""
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as libjxl gives them."""
+    """Return the pixels as libjxl decodes them.
+
+    Raises:
+        ValueError: the stream has another size.
+        RuntimeError: the library refuses the stream.
+    """
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.jpegxl_decode(tile.data, numthreads=1, out=pixels)
     return pixels
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
+    """Return the means of blocks of 8 x 8 pixels."""
     return eighth(decode(tile))
 
 
 @cache
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:  # noqa: ARG001
-    """A lossless tile of one colour, under a hundred bytes."""
+    """Return a lossless tile of one colour, under a hundred bytes."""
     return Codec(lossless=True).encode(np.full((*size.shape, 3), color, np.uint8))
 
 
 def from_jpeg(tile: EncodedTile) -> bytes:
-    """A JPEG tile's coefficients as JPEG XL, without what only its very bytes need.
+    """Return a JPEG tile's coefficients as JPEG XL, without the data that restores its very bytes.
 
     Raises:
-        ValueError, RuntimeError: it is not a JPEG of the tile's size that libjxl takes.
+        ValueError: the tile is not a JPEG of its size.
+        RuntimeError: libjxl refuses it.
     """
     return codestream(_transcoded(tile))
 
 
 def rebuilt_jpeg(packed: EncodedTile) -> bytes:
-    """The JPEG of which a tile was packed.
+    """Return the JPEG stream of which a tile was packed.
 
     Raises:
-        ValueError, RuntimeError: it is of another size, or no packed JPEG.
+        ValueError: the tile has another size, is no packed JPEG, or holds too much beside its picture.
+        RuntimeError: libjxl refuses it.
     """
     pixels = packed.size.width * packed.size.height
     check_packed(packed.data, packed.size, _MOST_BESIDE_BYTES + _BESIDE_A_PIXEL * pixels)
@@ -90,7 +97,11 @@ _READERS = frozenset({Program.TIFFFILE, Program.FAST})
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without what no decoder needs."""
+    """Return the tile without anything that no decoder needs.
+
+    Raises:
+        ValueError: the tile is damaged, or its headers are not plain.
+    """
     return replace(tile, data=bare_jpegxl(tile, decode))
 
 
@@ -142,10 +153,13 @@ CODECS = (
 
 
 class Codec:
-    """JPEG XL from pixels: to a distance in just noticeable differences, or a quality, or without loss.
+    """The codec "jpegxl": from pixels, to a distance, to a quality, or lossless.
 
-    Quality is libjxl's scale, on which 90 is distance 1.0, the default. More effort, 1 to 10, makes
-    smaller files in more time.
+    `distance` is in just noticeable differences, 1.0 by default. `quality` is libjxl's scale, on which 90 is
+    distance 1.0. More `effort`, 1 to 10, makes smaller files in more time.
+
+    Raises:
+        ConfigError: more than one of distance, quality and lossless is given.
     """
 
     encoding = _STORED
@@ -158,7 +172,7 @@ class Codec:
         lossless: bool = False,
     ) -> None:
         if (distance is not None) + (quality is not None) + lossless > 1:
-            raise ConfigError("distance, quality and lossless are three targets; give one of them")
+            raise ConfigError("distance, quality and lossless exclude each other; give one of them")
         if quality is not None:
             distance = _distance(quality)
         self.distance = 1.0 if distance is None else distance
@@ -166,12 +180,12 @@ class Codec:
         self.lossless = lossless
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """The target, and the effort."""
+        """Return the target and the effort."""
         target = {"lossless": True} if self.lossless else {"distance": self.distance}
         return {**target, "effort": self.effort}
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile as a bare codestream."""
+        """Return the tile as a bare codestream."""
         target = {"lossless": True} if self.lossless else {"distance": self.distance}
         return bytes(
             imagecodecs.jpegxl_encode(
@@ -181,17 +195,20 @@ class Codec:
 
 
 def _distance(quality: int) -> float:
-    """Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`."""
+    """Return the distance that a quality on libjxl's scale stands for.
+
+    Source: libjxl 0.11 `JxlEncoderDistanceFromQuality`.
+    """
     if quality >= 30:
-        # At 100 libjxl would go without loss, which is `lossless` here.
+        # libjxl means lossless by 100, which is an option of its own here.
         return 0.1 + (100 - quality) * 0.09
     return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
 
 
 class Transcoder:
-    """Packs JPEG tiles so that their bytes come back, and tiles of plain samples by their pixels.
+    """Packs JPEG tiles so that their bytes can be restored, and tiles of plain samples by their pixels.
 
-    With `exact`, tiles of plain samples are packed only if packing them anew gives their very bytes.
+    With `exact`, a tile of plain samples is packed only if compressing its pixels again gives its very bytes.
     """
 
     def __init__(self, exact: bool = False) -> None:
@@ -199,15 +216,15 @@ class Transcoder:
         self._pixels = Codec(lossless=True)
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """JPEG XL, for JPEG tiles and those of plain samples."""
+        """Return JPEG XL for JPEG tiles and tiles of plain samples, None for others."""
         return _STORED if source.compression == JPEG or source.compression in plain.COMPRESSIONS else None
 
-    def shown(self, source: TileEncoding) -> TileEncoding:
-        """As in the source."""
+    def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
+        """Return the source's encoding."""
         return source
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """The tile as JPEG XL, if that is smaller and gives it back."""
+        """Return the tile as JPEG XL; None if it would not be smaller or not restore the tile."""
         try:
             data = self._packed(tile)
             if len(data) >= len(tile.data) or not self._gives_back(data, tile):
@@ -228,16 +245,16 @@ class Transcoder:
         return bool((plain.decode(back) == plain.decode(tile)).all())
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """The source's bytes as they are."""
+        """Return the source's bytes unchanged."""
         return tile.data
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Whether these are the source's bytes."""
+        """Return whether these are the source's bytes."""
         return data == tile.data
 
-    def unpack(self, packed: EncodedTile, shown: TileEncoding) -> EncodedTile:
-        """The source's tile; of plain samples the pixels, packed anew."""
-        if shown.compression != JPEG:
-            return EncodedTile(plain.encode(shown, decode(packed)), shown, packed.size)
+    def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
+        """Return the source's tile; if it has plain samples, its pixels compressed again."""
+        if encoding.compression != JPEG:
+            return EncodedTile(plain.encode(encoding, decode(packed)), encoding, packed.size)
         whole = rebuilt_jpeg(packed)
-        return EncodedTile(tile_of_whole_stream(whole, shown), shown, packed.size)
+        return EncodedTile(tile_of_whole_stream(whole, encoding), encoding, packed.size)

@@ -1,8 +1,7 @@
-"""The headers of a JPEG XL codestream by hand, up to what is coded: one plain picture, and nothing besides.
+"""Parse the headers of a JPEG XL codestream by hand: one plain picture, and nothing besides.
 
-Its headers have room for words that no decoder needs: names of frames and of channels, ICC profiles,
-previews, frames that are not shown, extensions, and numbers of somebody's own. A stream with any of them is
-refused.
+Its headers have room for words that no decoder needs: names of frames and channels, ICC profiles, previews,
+hidden frames, extensions, and arbitrary numbers. A stream with any of them is refused.
 
 Source: ISO/IEC 18181-1 (headers, table of contents); libjxl 0.11 `headers.cc`, `image_metadata.cc`,
 `color_encoding_internal.cc`, `frame_header.cc`, `loop_filter.cc`, `toc.cc`, `fields.h`.
@@ -28,7 +27,7 @@ _LAST_PASSES = ((0, 0), (0, 1), (0, 2), (3, 0))
 _BLENDINGS = ((0, 0), (0, 1), (0, 2), (2, 3))
 _NAME_LENGTHS = ((0, 0), (4, 0), (5, 16), (10, 48))
 _ENTRIES = ((10, 0), (14, 1024), (22, 17408), (30, 4211712))
-"""What each of the two first bits' values leads to: (bits that follow, what they count from)."""
+"""For each value of a number's first two bits: (bits that follow, what they are added to)."""
 _RGB = 0
 _WHITE_POINTS = frozenset({1, 10, 11})
 _PRIMARIES = frozenset({1, 9, 11})
@@ -40,11 +39,14 @@ _GROUP_PX, _GROUPS_ACROSS, _MOST_GROUPS = 256, 8, 1 << 16
 
 @dataclass(frozen=True)
 class Picture:
-    """Where a stream's one frame keeps the table of its sections, and where these begin; their lengths."""
+    """Where a stream's only frame keeps its sections."""
 
     table: int
+    """The byte at which the table of sections begins."""
     sections: int
+    """The byte at which the first section begins."""
     lengths: tuple[int, ...]
+    """Bytes of each section."""
 
     @property
     def end(self) -> int:
@@ -53,13 +55,18 @@ class Picture:
 
 
 class _Bits:
-    """Reads a stream from a bit on, the lowest bit of a byte first."""
+    """Reads a stream from a given bit on, the lowest bit of a byte first."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
         self.at = at
 
     def take(self, count: int) -> int:
+        """Return the next number of `count` bits.
+
+        Raises:
+            ValueError: the stream ends before it.
+        """
         first, shift = divmod(self.at, 8)
         self.at += count
         if self.at > 8 * len(self._data):
@@ -68,15 +75,16 @@ class _Bits:
         return window >> shift & ((1 << count) - 1)
 
     def flag(self) -> bool:
+        """Return the next bit as a boolean."""
         return self.take(1) == 1
 
-    def choice(self, ways: tuple[tuple[int, int], ...]) -> int:
-        """A number in one of four ways of writing it."""
-        count, least = ways[self.take(2)]
+    def choice(self, forms: tuple[tuple[int, int], ...]) -> int:
+        """Return a number stored in one of four forms, (bits that follow, what they are added to)."""
+        count, least = forms[self.take(2)]
         return least + self.take(count)
 
     def long(self) -> int:
-        """A number of which few bits are usual."""
+        """Return a number that usually has few bits."""
         kind = self.take(2)
         if kind < 3:
             return (0, 1, 17)[kind] + self.take((0, 4, 8)[kind])
@@ -87,15 +95,17 @@ class _Bits:
         return value
 
     def align(self) -> None:
+        """Skip to the next byte, and refuse bits that are not 0 on the way."""
         if self.take(-self.at % 8):
             raise ValueError("JPEG XL with bits between its headers")
 
 
 def read_picture(stream: bytes) -> Picture:
-    """Where the one picture of a codestream stands.
+    """Return where the sections of a codestream's only picture stand.
 
     Raises:
-        ValueError: it is damaged, has more than one frame, or its headers hold more than a decoder needs.
+        ValueError: the stream is damaged, has more than one frame, or its headers hold more than a decoder
+            needs.
     """
     size = stated_size(stream)
     bits = _Bits(stream, _START_BITS)
@@ -114,8 +124,8 @@ def read_picture(stream: bytes) -> Picture:
     return picture
 
 
-def shortened(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
-    """The picture alone, one of its sections `count` bytes shorter at its end."""
+def with_shorter_section(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
+    """Return the picture with one of its sections `count` bytes shorter at its end, and nothing behind it."""
     lengths = [*picture.lengths]
     lengths[section] -= count
     end = picture.sections + sum(picture.lengths[: section + 1])
@@ -126,9 +136,9 @@ def shortened(stream: bytes, picture: Picture, section: int, count: int) -> byte
 def _table(lengths: list[int]) -> bytes:
     value = at = 0
     for length in lengths:
-        way = max(way for way, (_, least) in enumerate(_ENTRIES) if length >= least)
-        count, least = _ENTRIES[way]
-        value |= (way | length - least << 2) << at
+        form = max(form for form, (_, least) in enumerate(_ENTRIES) if length >= least)
+        count, least = _ENTRIES[form]
+        value |= (form | length - least << 2) << at
         at += 2 + count
     return value.to_bytes(-(-at // 8), "little")
 
@@ -153,7 +163,7 @@ def _pass_size(bits: _Bits) -> None:
 
 
 def _is_xyb(bits: _Bits) -> bool:
-    """Read the image's metadata: whether its colours are stored as XYB."""
+    """Read the image's metadata; return whether its colours are stored as XYB."""
     if bits.flag():
         return True
     has_extra_fields = bits.flag()
@@ -173,7 +183,7 @@ def _is_xyb(bits: _Bits) -> bool:
 
 
 def _check_color(bits: _Bits) -> None:
-    """Refuse a colour space that is given by a profile, or by numbers."""
+    """Refuse a colour space given by a profile or by numbers."""
     if bits.flag():
         return
     _expect(not bits.flag(), "an ICC profile")
@@ -185,10 +195,10 @@ def _check_color(bits: _Bits) -> None:
 
 
 def _frame_sections(bits: _Bits, size: Size, is_xyb: bool) -> int:
-    """Read the header of a frame that is the only one: of how many sections it is."""
+    """Read the header of the only frame; return its number of sections."""
     if bits.flag():
         return _sections(size, _GROUP_PX, 1)
-    _expect(not bits.choice(_KINDS), "a frame that is not shown")
+    _expect(not bits.choice(_KINDS), "a hidden frame")
     is_modular = bits.flag()
     _expect(not bits.long() & ~_SKIPS_SMOOTHING, "noise, patches, splines or another frame's means")
     if not is_xyb and bits.flag():
@@ -215,14 +225,17 @@ def _passes(bits: _Bits) -> int:
     if passes > 1:
         downsamplings = bits.choice(_DOWNSAMPLINGS)
         bits.take(2 * (passes - 1))
-        for ways in (_FACTORS, _LAST_PASSES):
+        for forms in (_FACTORS, _LAST_PASSES):
             for _ in range(downsamplings):
-                bits.choice(ways)
+                bits.choice(forms)
     return passes
 
 
 def _check_filter(bits: _Bits, is_modular: bool) -> None:
-    """Refuse filters with weights of their own; the strength for a modular frame is two bytes."""
+    """Refuse filters with weights of their own.
+
+    A modular frame's filter has a strength of two bytes, which is allowed.
+    """
     if bits.flag():
         return
     if bits.flag():
@@ -236,7 +249,11 @@ def _check_filter(bits: _Bits, is_modular: bool) -> None:
 
 
 def _sections(size: Size, group_px: int, passes: int) -> int:
-    """How many: one, or two for all groups, one for each large group, and one for each group and pass."""
+    """Return the number of sections of a frame.
+
+    One if there is one group and one pass. Otherwise two for the whole frame, one for each large group, and
+    one for each group and pass.
+    """
     groups, large = (
         -(-size.width // side) * -(-size.height // side) for side in (group_px, group_px * _GROUPS_ACROSS)
     )

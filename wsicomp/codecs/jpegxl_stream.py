@@ -1,7 +1,7 @@
-"""JPEG XL streams by hand: their boxes, the size that they state, and how large a JPEG they would rebuild.
+"""JPEG XL streams by hand: their boxes, their stated size, and how large a JPEG they would rebuild.
 
-A decoder takes memory for what a stream states; a packed JPEG's comments are compressed, so that a kilobyte
-can hold a gigabyte of them. Both are read here first.
+A decoder allocates memory for what a stream states. A packed JPEG's comments are compressed, so that a
+kilobyte can hold a gigabyte of them. Both are therefore read here first.
 
 Source: ISO/IEC 18181-1 (size header), 18181-2 (boxes, `jbrd`); libjxl 0.11 `jpeg_data.cc`, `fields.h`.
 """
@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from wsicomp.geometry import Size
 
 _BOX, _LARGE, _PART_BYTES = struct.Struct(">I4s"), struct.Struct(">Q"), 4
-"""A box's length, itself included (0: to the end; 1: in the eight bytes behind), and its kind; and the
-number that begins one of many parts."""
+"""A box's length and kind; its length in eight bytes; and the number that begins a part of a codestream.
+
+The length includes these bytes; 0 means to the end, 1 that it stands in the eight bytes behind.
+"""
 _SIGNATURE, _CODESTREAM = b"\0\0\0\x0cJXL ", b"\xff\x0a"
 _SIDE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -25,7 +27,7 @@ _MOST_BETWEEN_BYTES = 1 << 16
 
 
 def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of a file, each as (kind, start, end) of what it holds."""
+    """Yield (kind, start of content, end) of each box of a file."""
     at = 0
     while at + _BOX.size <= len(container):
         length, kind = _BOX.unpack_from(container, at)
@@ -41,7 +43,7 @@ def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def codestream(data: bytes) -> bytes:
-    """The picture alone out of a container's boxes, of which `jbrd` and metadata are others.
+    """Return the codestream out of a container's boxes, without `jbrd` and metadata.
 
     Raises:
         ValueError: there is none.
@@ -56,14 +58,14 @@ def codestream(data: bytes) -> bytes:
 
 
 class _Bits:
-    """Reads numbers of some bits from the front of bytes, the lowest bit first."""
+    """Reads numbers of a few bits from the front of bytes, the lowest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, count: int) -> int:
-        """The next number of `count` bits, at most 32.
+        """Return the next number of `count` bits, at most 32.
 
         Raises:
             ValueError: the bytes end before it.
@@ -77,10 +79,10 @@ class _Bits:
 
 
 def stated_size(stream: bytes) -> Size:
-    """The size that a codestream states, before its orientation.
+    """Return the size that a codestream states, before its orientation is applied.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the codestream is damaged.
     """
     if not stream.startswith(_CODESTREAM):
         raise ValueError("not a JPEG XL codestream")
@@ -99,10 +101,11 @@ def stated_size(stream: bytes) -> Size:
 
 
 def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
-    """Refuse a packed JPEG of another size than its tile, or with more bytes beside its picture.
+    """Refuse a packed JPEG of another size than its tile, or with too many bytes beside its picture.
 
     Raises:
-        ValueError: so it is, or it is no packed JPEG.
+        ValueError: the size differs, more than `most_bytes` stand beside the picture, or it is no packed
+            JPEG.
     """
     stated = stated_size(codestream(data))
     if stated != size:
@@ -111,13 +114,15 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
         if kind == b"jbrd":
             beside = _bytes_beside(_Bits(data[start:end]))
             if beside > most_bytes:
-                raise ValueError(f"a packed JPEG with {beside} bytes beside its picture")
+                raise ValueError(
+                    f"a packed JPEG with {beside} bytes beside its picture, expected at most {most_bytes}"
+                )
             return
-    raise ValueError("JPEG XL without what rebuilds its JPEG")
+    raise ValueError("JPEG XL without a jbrd box, expected a packed JPEG")
 
 
 def _bytes_beside(bits: _Bits) -> int:
-    """What the application and comment segments of a packed JPEG take, and at most what lies between others.
+    """Return a bound on the bytes of a packed JPEG's application and comment segments, and between segments.
 
     Source: libjxl 0.11 `JPEGData::VisitFields`: whether it is grey; the markers, six bits each, up to EOI; of
     each application segment its type (a choice of 0, 1, 2 + one bit, 4 + two bits) and its length less one in

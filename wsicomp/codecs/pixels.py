@@ -1,4 +1,4 @@
-"""Checks of the values and pixels that codecs are given."""
+"""Checks of the values and pixels that codecs get, and the reduction that they share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsicomp.slide import Pixels
 
 
 class PartlyDecodedError(ValueError):
-    """A tile whose bytes are damaged; `pixels` is what the library makes of them all the same."""
+    """A tile whose bytes are damaged; `pixels` is what the library decodes all the same."""
 
     def __init__(self, message: str, pixels: Pixels) -> None:
         super().__init__(message)
@@ -19,10 +19,10 @@ class PartlyDecodedError(ValueError):
 
 
 def check_range(name: str, value: float, least: float, most: float) -> None:
-    """Refuse a number outside of what a library takes.
+    """Refuse a number outside of [least, most].
 
     Raises:
-        ConfigError: it is smaller or larger, or no number.
+        ConfigError: the number is smaller, larger, or not a number.
     """
     if not least <= value <= most:
         found = quoted(value) if isinstance(value, int) else f"{value:g}"
@@ -30,10 +30,10 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
 
 
 def rgb(pixels: Pixels) -> Pixels:
-    """The pixels in the layout that C libraries take.
+    """Return the pixels contiguous in memory, as C libraries need them; they are copied only if they are not.
 
     Raises:
-        ValueError: they are not (rows, columns, 3) uint8.
+        ValueError: the array is not (rows, columns, 3) uint8.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"{pixels.dtype} of shape {pixels.shape}, expected (rows, columns, 3) uint8")
@@ -41,6 +41,10 @@ def rgb(pixels: Pixels) -> Pixels:
 
 
 def eighth(pixels: Pixels) -> Pixels:
-    """The means of blocks of 8 x 8 pixels, those at the right and lower edge of what there is."""
+    """Return the means of blocks of 8 x 8 pixels; blocks at the right and lower edge may be smaller.
+
+    >>> eighth(np.full((20, 16, 3), 9, np.uint8)).shape
+    (3, 2, 3)
+    """
     rows, columns = -(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8)
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)

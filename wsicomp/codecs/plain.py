@@ -23,13 +23,13 @@ from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 
 DEFLATE, ZSTANDARD = 8, 50000
-"""TIFF Compressions of zlib and of Zstandard streams."""
+"""TIFF Compressions of zlib streams and of Zstandard streams."""
 
 
 def _lzw_decoded(data: bytes, size: int) -> bytes:
-    """The samples of an LZW stream by libtiff, through Pillow; what is missing makes it shorter.
+    """Return the samples of an LZW stream, decoded by libtiff through Pillow; fewer if some are missing.
 
-    imagecodecs 2026.1 reads and writes beyond its buffers where a stream is damaged, and ends the process.
+    imagecodecs 2026.1 reads and writes beyond its buffers if a stream is damaged, and ends the process.
     """
     stream = io.BytesIO()
     options: dict[str, Any] = {"rowsperstrip": 1, "compression": "lzw", "metadata": None}
@@ -56,22 +56,28 @@ _ENCODERS: dict[int, Callable[[bytes], bytes | bytearray]] = {
     ZSTANDARD: imagecodecs.zstd_encode,
 }
 COMPRESSIONS = tuple(_DECODERS)
-"""TIFF Compressions of samples that are stored as they are."""
+"""TIFF Compressions that keep all samples unchanged."""
 _HORIZONTAL = 2
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The samples, which must be RGB: subsampled YCbCr without JPEG is not read."""
+    """Return the tile's samples, which must be RGB: subsampled YCbCr without JPEG is not read.
+
+    Raises:
+        ValueError: the samples are not RGB, or too few.
+        RuntimeError: the library refuses the bytes.
+    """
     if tile.encoding.photometric != RGB:
         raise ValueError(f"uncompressed photometric {tile.encoding.photometric}, expected RGB")
     return decode_samples(tile, 3)
 
 
 def decode_samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
-    """(rows, columns, count) uint8: so many samples a pixel, whatever they mean.
+    """Return (rows, columns, count) uint8: `count` samples a pixel, whatever they mean.
 
     Raises:
-        ValueError, RuntimeError: the bytes do not hold them.
+        ValueError: the bytes hold fewer samples.
+        RuntimeError: the library refuses the bytes.
     """
     shape = (*tile.size.shape, count)
     length = shape[0] * shape[1] * count
@@ -85,19 +91,19 @@ def decode_samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
+    """Return the means of blocks of 8 x 8 pixels."""
     return eighth(decode(tile))
 
 
 def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """The samples of a tile or strip as the encoding stores them, without loss."""
+    """Return the samples of a tile or strip as the encoding stores them, without loss."""
     if encoding.predictor == _HORIZONTAL:
         pixels = np.diff(pixels, axis=1, prepend=np.zeros_like(pixels[:, :1]))
     return bytes(_ENCODERS[encoding.compression](pixels.tobytes()))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A tile of one colour."""
+    """Return a tile of one colour."""
     return encode(encoding, np.full((*size.shape, 3), color, np.uint8))
 
 
@@ -108,12 +114,12 @@ _READ_ZSTANDARD = EVERY_PROGRAM - {
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without what no decoder needs."""
+    """Return the tile without anything that no decoder needs."""
     return replace(tile, data=_bare_samples(tile))
 
 
 def _bare_samples(tile: EncodedTile) -> bytes:
-    """The samples as they are stored; packed anew where more is stored than they."""
+    """Return the samples as stored, or compressed anew if the stream holds anything else."""
     compression, length = tile.encoding.compression, tile.size.width * tile.size.height * 3
     if compression == 1:
         if len(tile.data) < length:
@@ -123,7 +129,7 @@ def _bare_samples(tile: EncodedTile) -> bytes:
         samples = imagecodecs.zstd_decode(tile.data, out=length + 1)
         is_bare = len(samples) == length and _zstandard_end(tile.data) == len(tile.data)
     elif compression == 5:
-        is_bare = False  # where its stream ends only its decoder knows
+        is_bare = False  # only a decoder knows where an LZW stream ends
     else:
         is_bare = _deflate_is_bare(tile.data, length)
     return tile.data if is_bare else encode(tile.encoding, decode(tile))
@@ -141,7 +147,7 @@ def _deflate_is_bare(data: bytes, length: int) -> bool:
 
 
 def _zstandard_end(data: bytes) -> int:
-    """Where the first frame ends; -1 of one that names a dictionary, or is none."""
+    """Return where the first frame ends; -1 if it names a dictionary or is no frame."""
     if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
         return -1
     descriptor = data[4]
@@ -159,7 +165,7 @@ def _zstandard_end(data: bytes) -> int:
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels' samples."""
+    """Return the pixels without loss."""
     return encode(encoding, pixels)
 
 
@@ -179,15 +185,15 @@ CODECS = (
 
 
 class Codec:
-    """Uncompressed samples."""
+    """The codec "none": uncompressed samples."""
 
     lossless = True
     encoding = TileEncoding(1, RGB)
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """There is nothing to choose."""
+        """Return no options: there are none."""
         return {}
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile's samples."""
+        """Return the tile's samples."""
         return encode(self.encoding, rgb(pixels))

@@ -1,8 +1,8 @@
-"""Which codecs there are: found by name or by TIFF compression, imported when first used.
+"""The registry of codecs: found by name or by TIFF compression, imported when first used.
 
-To add one, write a module with the functions of `TileFormat`, a class that follows `TileCodec`, and `CODECS`,
-which declares it; then name the module in `MODULES`. With a class `Transcoder` in it a source's tiles can be
-transcoded to the codec without loss.
+To add a codec, write a module with the functions of `TileFormat`, a class that implements `TileCodec`, and
+`CODECS`, which declares it. Then add the module to `MODULES`. A class `Transcoder` in the module lets the
+codec repack a source's tiles without loss.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from wsicomp.options import Option, did_you_mean
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
 
 MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
-"""The modules of this package that declare codecs; a name with dots is one of another package."""
+"""The modules of this package that declare codecs; a name with dots is a module of another package."""
 
 
 @cache
 def codecs() -> Mapping[str, CodecInfo]:
-    """Return what every codec declares, by its name."""
+    """Return what every codec declares, by codec name."""
     modules = (name if "." in name else f"wsicomp.codecs.{name}" for name in MODULES)
     return {info.name: info for module in modules for info in import_module(module).CODECS}
 
@@ -49,7 +49,11 @@ def _compressions() -> Mapping[int, tuple[CodecInfo, Compression]]:
 
 
 def codec_names() -> tuple[str, ...]:
-    """Return the names that `create_codec` takes."""
+    """Return the names that `create_codec` takes.
+
+    >>> codec_names()[:3]
+    ('jpeg', 'jpegxl', 'jpeg2000')
+    """
     return tuple(codecs())
 
 
@@ -60,7 +64,11 @@ def codec_choices() -> tuple[str, ...]:
 
 
 def resolved(name: str) -> tuple[str, Options]:
-    """Return the codec that a name or an alias stands for, and the options that the alias implies."""
+    """Return the codec that a name or alias stands for, and the options that the alias implies.
+
+    >>> resolved("he-compact")
+    ('bmshj2018-factorized', {'model': 'he-compact'})
+    """
     found = ((info.name, info.aliases[name]) for info in codecs().values() if name in info.aliases)
     return next(found, (name, {}))
 
@@ -69,7 +77,7 @@ def codec_info(name: str) -> CodecInfo:
     """Return what a codec declares.
 
     Raises:
-        UnknownCodecError: there is no codec of that name; the message lists those that there are.
+        UnknownCodecError: no codec has that name; the message lists the names.
     """
     if name not in codecs():
         known = codec_names()
@@ -81,7 +89,7 @@ def codec_info(name: str) -> CodecInfo:
 
 @cache
 def named_options() -> Mapping[str, Option]:
-    """Return the options of all codecs by name, each with its type alone: its range is the codec's."""
+    """Return the options of all codecs by name. Each has its type only: its range depends on the codec."""
     return {
         each.name: Option(each.name, each.kind, _help(each.name), metavar=each.metavar)
         for info in codecs().values()
@@ -90,7 +98,7 @@ def named_options() -> Mapping[str, Option]:
 
 
 def _help(option: str) -> str:
-    """What an option is to each codec that has it: `of jpeg: on libjpeg's scale (1 to 100; default 90)`."""
+    """Return what an option means to each codec: `of jpeg: on libjpeg's scale, 1 to 100 (default 90)`."""
     meanings: dict[str, list[str]] = {}
     for info in codecs().values():
         each = info.option(option)
@@ -102,7 +110,7 @@ def _help(option: str) -> str:
 
 
 def needs_model(name: str) -> bool:
-    """Return whether only the model that made a codec's tiles can read them; of "copy" it is not so."""
+    """Return whether a codec's tiles can be read only with the model that made them; False for "copy"."""
     return name in codecs() and codecs()[name].needs_model
 
 
@@ -117,12 +125,15 @@ def unknown_to_openslide() -> tuple[str, ...]:
 
 
 def create_codec(name: str, options: Options | None = None) -> TileCodec:
-    """Return the codec of that name, with its own defaults for what `options` leave out.
+    """Return the codec of that name; options left out get the codec's own defaults.
+
+    >>> create_codec("jpeg", {"quality": 80}).config()
+    {'quality': 80}
 
     Raises:
-        UnknownCodecError: there is no codec of that name.
-        CodecUnavailableError: its library cannot be loaded.
-        ConfigError: it has no such option, or a value is out of its range.
+        UnknownCodecError: no codec has that name.
+        CodecUnavailableError: the codec's library cannot be loaded.
+        ConfigError: the codec has no such option, or a value is out of its range.
     """
     info = codec_info(name)
     factory = _factory(info)
@@ -137,11 +148,15 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
 
 
 def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
-    """Return what transcodes tiles to a codec without loss.
+    """Return the transcoder of a codec, which repacks tiles without loss.
+
+    With `exact` the source's very bytes can be restored.
 
     Raises:
-        UnknownCodecError, CodecUnavailableError: as `create_codec`.
-        ConfigError: the codec has none; the message lists those that have.
+        UnknownCodecError: no codec has that name.
+        CodecUnavailableError: the codec's library cannot be loaded.
+        ConfigError: the codec cannot repack, or cannot restore the very bytes; the message names codecs that
+            can.
     """
     if not has_transcoder(name):
         raise ConfigError(f"codec {name} cannot repack a source's tiles without loss; take jpegxl or jpeg")
@@ -149,16 +164,22 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
 
 
 def has_transcoder(name: str) -> bool:
-    """Return whether tiles can be transcoded to a codec without loss."""
+    """Return whether a codec can repack a source's tiles without loss.
+
+    Raises:
+        UnknownCodecError: no codec has that name.
+        CodecUnavailableError: the codec's library cannot be loaded.
+    """
     info = codec_info(name)
     return not info.extra and hasattr(_load(info), "Transcoder")
 
 
 def is_guarded(name: str) -> bool:
-    """Return whether a codec decodes its tiles as it makes them and says how true each is; "copy" is none.
+    """Return whether a codec decodes each tile it encodes and says how close it is; False for "copy".
 
     Raises:
-        UnknownCodecError, CodecUnavailableError: as `create_codec`.
+        UnknownCodecError: no codec has that name.
+        CodecUnavailableError: the codec's library cannot be loaded.
     """
     if name == "copy":
         return False
@@ -191,19 +212,26 @@ def encode_tiles(
     codec: TileCodec,
     tiles: Sequence[Pixels],
     sources: Sequence[EncodedTile | None] = (),
-    shown: Sequence[Size] = (),
+    visible: Sequence[Size] = (),
 ) -> list[Encoded]:
-    """Encode many tiles, in batches where the codec has them; `sources` as for `ModelCodec.encode_batch`.
+    """Return the tiles encoded, in batches if the codec has them.
 
-    `shown` is the part of each tile that lies inside of its level, by which a guard goes; all by default.
+    `sources` are the same tiles as the slide stores them, None for tiles whose pixels were changed. `visible`
+    are the parts that lie inside the level, by which a guard decides; by default all of each tile.
+
+    >>> import numpy as np
+    >>> tile = np.full((256, 256, 3), 255, np.uint8)
+    >>> [encoded] = encode_tiles(create_codec("jpegxl", {"lossless": True}), [tile])
+    >>> encoded.fidelity is None
+    True
 
     Raises:
-        ValueError: as `TileCodec.encode`.
+        ValueError: a tile is not (rows, columns, 3) uint8.
     """
     if isinstance(codec, ModelCodec):
-        return codec.encode_batch(tiles, sources, shown)
+        return codec.encode_batch(tiles, sources, visible)
     if isinstance(codec, MeasuredCodec):
-        parts: Sequence[Size | None] = shown or [None] * len(tiles)
+        parts: Sequence[Size | None] = visible or [None] * len(tiles)
         return [codec.encode_measured(tile, part) for tile, part in zip(tiles, parts, strict=True)]
     return [Encoded(codec.encode(tile)) for tile in tiles]
 
@@ -225,19 +253,23 @@ _UNREAD = {
     34934: "JPEG XR",
     22610: "JPEG XR of NDPI",
 }
-"""What people call TIFF compressions that no tile format here may read."""
+"""Names of TIFF compressions that no codec here reads."""
 
 
 def can_decode(compression: int) -> bool:
-    """Return whether tiles of this TIFF compression can be turned into pixels here."""
+    """Return whether tiles of this TIFF compression can be decoded here.
+
+    >>> can_decode(7), can_decode(6)
+    (True, False)
+    """
     return compression in _compressions()
 
 
 def compression_info(compression: int) -> Compression:
-    """Return what a codec declares of a TIFF compression that it reads.
+    """Return what a codec declares about a TIFF compression that it reads.
 
     Raises:
-        UnsupportedSlideError: as `tile_format`.
+        UnsupportedSlideError: no codec reads the compression; the message lists those that are read.
     """
     return _compression(compression)[1]
 
@@ -250,13 +282,24 @@ def _compression(compression: int) -> tuple[CodecInfo, Compression]:
 
 
 def compression_label(compression: int) -> str:
-    """Return what people call a TIFF compression."""
+    """Return what people call a TIFF compression.
+
+    >>> compression_label(33005)
+    'JPEG 2000 RGB'
+
+    Raises:
+        UnsupportedSlideError: no codec reads the compression; the message lists those that are read.
+    """
     info = compression_info(compression)
     return f"{info.label} {info.detail}".rstrip()
 
 
 def compression_name(compression: int) -> str:
-    """Return a TIFF compression in words, also one that nothing here reads, with its number."""
+    """Return a TIFF compression in words with its number, even if no codec here reads it.
+
+    >>> compression_name(33005), compression_name(6)
+    ('JPEG 2000 RGB (33005)', 'old-style JPEG (6)')
+    """
     if can_decode(compression):
         return f"{compression_label(compression)} ({compression})"
     name = _UNREAD.get(compression)
@@ -264,19 +307,20 @@ def compression_name(compression: int) -> str:
 
 
 def tile_format(compression: int) -> TileFormat:
-    """Return the reader of a TIFF compression.
+    """Return the module that implements `TileFormat` for a TIFF compression.
 
     Raises:
-        UnsupportedSlideError: none is known; the message lists those that are.
+        UnsupportedSlideError: no codec reads the compression; the message lists those that are read.
     """
     return cast(TileFormat, _load(_compression(compression)[0]))
 
 
 def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """Return the pixels of tiles of one compression, in batches where their format has them.
+    """Return the pixels of tiles of one compression, in batches if their format has them.
 
     Raises:
-        ValueError, RuntimeError: as `decode_tile`.
+        ValueError: a tile's bytes do not decode to its size.
+        RuntimeError: the library refuses a tile's bytes.
     """
     if not tiles:
         return []
@@ -287,7 +331,10 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Return why a tile's bytes would show another picture in a level of this encoding; empty if not."""
+    """Return why a tile's bytes cannot be copied into a level of this encoding; empty if they can.
+
+    A reader would refuse them there, or show other colours.
+    """
     found = tile_format(tile.encoding.compression)
     return cast(str, found.copy_obstacle(tile, stored)) if hasattr(found, "copy_obstacle") else ""
 
@@ -296,28 +343,35 @@ def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) ->
     """Load the model that decodes a slide's neural tiles, from the slide or from this machine.
 
     Returns:
-        What is wrong with the one that the slide carries; empty if nothing is.
+        What is wrong with the model that the slide carries; empty if nothing is.
 
     Raises:
         CodecUnavailableError: the codec's library cannot be loaded.
-        UnknownModelError: the model is not here.
-        WeightsError: it is not what its card says.
-        SlideReadError: it cannot run here.
+        UnknownModelError: the model is not on this machine.
+        WeightsError: the model is not what its card says.
+        SlideReadError: the model cannot run on this machine.
     """
     return cast(str, _load(codec_info(codec)).require_model(name, sha256, embedded))
 
 
 def decode_tile_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of a tile's blocks of 8 x 8 pixels, for a JPEG in half the time of `decode_tile`.
+    """Return the means of a tile's blocks of 8 x 8 pixels; of a JPEG in half the time of `decode_tile`.
 
     Raises:
-        ValueError, RuntimeError: as `decode_tile`.
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
     """
     return tile_format(tile.encoding.compression).decode_eighth(tile)
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:
-    """Return the pixels of an encoded tile, in exactly its size.
+    """Return the pixels of an encoded tile in exactly its size, (rows, columns, 3) uint8 RGB.
+
+    >>> import numpy as np
+    >>> codec = create_codec("jpegxl", {"lossless": True})
+    >>> data = codec.encode(np.full((16, 16, 3), 200, np.uint8))
+    >>> int(decode_tile(EncodedTile(data, codec.encoding, Size(16, 16))).min())
+    200
 
     Raises:
         ValueError: the bytes do not decode to that size.
@@ -327,18 +381,21 @@ def decode_tile(tile: EncodedTile) -> Pixels:
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
-    """Return the tile without what no decoder needs, to stand beside JPEGTables of `tables`.
+    """Return the tile without anything that no decoder needs, to stand beside JPEGTables of `tables`.
 
     Raises:
-        ValueError, RuntimeError: it cannot be rebuilt, or what is left still holds more than its picture.
+        ValueError: the tile cannot be rebuilt, or what is left still holds more than its picture.
+        RuntimeError: the library refuses the bytes.
     """
     return tile_format(tile.encoding.compression).without_text(tile, tables)
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return pixels as a tile of this encoding, in the place of a tile, as near to them as it can.
+    """Return pixels as a tile of this encoding that replaces `tile`, as close to them as the format allows.
 
     Raises:
-        ValueError, RuntimeError, OSError: its library cannot.
+        ValueError: the pixels cannot be stored in this encoding.
+        RuntimeError: the library refuses.
+        OSError: the library refuses.
     """
     return tile_format(encoding.compression).encode_alike(tile, encoding, pixels)

@@ -1,4 +1,4 @@
-"""The header of a lossy WebP picture by hand: how long its first partition is, and whether one follows it.
+"""The header of a lossy WebP picture by hand: how long its first partition is, and how many follow.
 
 Source: RFC 6386 sections 7 (arithmetic coding), 9.1 (frame tag), 9.3 to 9.6 and 19.2 (frame header).
 """
@@ -12,7 +12,7 @@ _SEGMENTS, _SEGMENT_PROBABILITIES = 4, 3
 
 
 class _Booleans:
-    """Reads bits that are as likely 0 as 1 from arithmetic code, the highest bit of a number first."""
+    """Reads bits that are 0 or 1 with equal probability from arithmetic code, the highest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -22,6 +22,7 @@ class _Booleans:
         self._shifted = 0
 
     def flag(self) -> bool:
+        """Return the next bit as a boolean."""
         split = 1 + (self._range - 1 >> 1)
         is_set = self._value >= split << 8
         if is_set:
@@ -43,37 +44,38 @@ class _Booleans:
             self._shifted = 0
 
     def take(self, count: int) -> int:
+        """Return the next number of `count` bits."""
         value = 0
         for _ in range(count):
             value = value << 1 | self.flag()
         return value
 
     def pass_optional(self, numbers: int, bits: int) -> None:
-        """Pass numbers that each follow a flag which says whether they are there."""
+        """Skip numbers that each follow a flag which says whether the number is there."""
         for _ in range(numbers):
             if self.flag():
                 self.take(bits)
 
 
 def first_partition(picture: bytes) -> bytes:
-    """The first partition of a picture's two.
+    """Return the first partition of a picture that has two.
 
     Raises:
-        ValueError: it is damaged, or in more than two.
+        ValueError: the picture is damaged, or has more than two partitions.
     """
     if picture[_TAG_BYTES : _TAG_BYTES + 3] != _START_CODE:
-        raise ValueError("WebP without a picture's start")
+        raise ValueError("WebP picture without a start code")
     length = int.from_bytes(picture[:_TAG_BYTES], "little") >> _TAG_BITS
     partition = picture[_START_BYTES : _START_BYTES + length]
     if len(partition) < length:
-        raise ValueError("WebP whose first partition ends past it")
+        raise ValueError("WebP whose first partition ends past the picture")
     if _further_partitions(_Booleans(partition)):
-        raise ValueError("WebP in several partitions")
+        raise ValueError("WebP in more than two partitions")
     return partition
 
 
 def with_shorter_first(picture: bytes, count: int) -> bytes:
-    """The picture, its first partition so many bytes shorter at the end."""
+    """Return the picture with its first partition `count` bytes shorter at the end."""
     tag = int.from_bytes(picture[:_TAG_BYTES], "little")
     end = _START_BYTES + (tag >> _TAG_BITS)
     shorter = (tag - (count << _TAG_BITS)).to_bytes(_TAG_BYTES, "little")
@@ -81,7 +83,7 @@ def with_shorter_first(picture: bytes, count: int) -> bytes:
 
 
 def _further_partitions(bits: _Booleans) -> int:
-    """Binary logarithm of the number of partitions that follow the first."""
+    """Return the binary logarithm of the number of partitions behind the first."""
     bits.take(2)  # colour space, clamping
     if bits.flag():
         _pass_segments(bits)

@@ -1,4 +1,4 @@
-"""WebP tiles, as libtiff writes them (compression 50001): lossy or lossless, in 4:2:0 or RGB."""
+"""WebP tiles, as libtiff writes them (compression 50001): lossy in 4:2:0, or lossless RGB."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ _LARGEST_SIDE_PX = 16383
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as libwebp gives them; an alpha channel that is opaque is left out.
+    """Return the pixels as libwebp decodes them; an opaque alpha channel is left out.
 
     Raises:
-        UnsupportedSlideError: some of it is transparent.
+        UnsupportedSlideError: some pixels are transparent.
+        ValueError: the stream has another size.
+        RuntimeError: the library refuses the stream.
     """
     if _may_have_alpha(tile.data):
         rgba = np.asarray(imagecodecs.webp_decode(tile.data, hasalpha=True))
@@ -37,7 +39,9 @@ def decode(tile: EncodedTile) -> Pixels:
 
 
 def _may_have_alpha(data: bytes) -> bool:
-    """Whether its header says that it has alpha: in VP8X the flag 0x10, in VP8L a bit behind both sides.
+    """Return whether the header says that there is alpha.
+
+    In VP8X it is the flag 0x10, in VP8L a bit behind both sides.
 
     Source: RFC 9649 sections 2.7.1 and 3.4.
     """
@@ -48,17 +52,21 @@ def _may_have_alpha(data: bytes) -> bool:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
+    """Return the means of blocks of 8 x 8 pixels."""
     return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:  # noqa: ARG001
-    """A lossless tile of one colour."""
+    """Return a lossless tile of one colour."""
     return bytes(imagecodecs.webp_encode(np.full((*size.shape, 3), color, np.uint8), lossless=True))
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without what no decoder needs."""
+    """Return the tile without anything that no decoder needs.
+
+    Raises:
+        ValueError: the tile is damaged, or holds words behind its coded bytes.
+    """
     return replace(tile, data=bare_webp(tile, decode))
 
 
@@ -92,7 +100,7 @@ CODECS = (
 
 
 class Codec:
-    """WebP at a quality of libwebp's scale, 0 to 100, or without loss."""
+    """The codec "webp": to a quality on libwebp's scale, 0 to 100, or lossless."""
 
     encoding = TileEncoding(WEBP, RGB)
 
@@ -101,11 +109,15 @@ class Codec:
         self.lossless = lossless
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """Lossless, or the quality."""
+        """Return the quality, or that it is lossless."""
         return {"lossless": True} if self.lossless else {"quality": self.quality}
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile as a WebP file."""
+        """Return the tile as a WebP file.
+
+        Raises:
+            ValueError: the array is not (rows, columns, 3) uint8, or a side is over 16383 px.
+        """
         if max(pixels.shape[:2]) > _LARGEST_SIDE_PX:
             raise ValueError(f"WebP holds at most {_LARGEST_SIDE_PX} px a side")
         return bytes(imagecodecs.webp_encode(rgb(pixels), level=self.quality, lossless=self.lossless))

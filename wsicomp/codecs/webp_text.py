@@ -1,4 +1,4 @@
-"""WebP tiles without what no decoder reads: the chunk of the picture alone."""
+"""Strip WebP tiles of what no decoder reads: only the chunk of the picture stays."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from wsicomp.codecs.embedded_text import refuse_words, shows_as
+from wsicomp.codecs.embedded_text import decodes_alike, refuse_words
 from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
 from wsicomp.slide import EncodedTile, Pixels
 
 
 def bare_webp(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) -> bytes:
-    """Return a file of the picture's chunk alone; alpha is no part of a tile.
+    """Return a WebP file with the picture's chunk only; alpha is no part of a tile.
 
     Raises:
-        ValueError: it is damaged, or holds words behind what is coded.
+        ValueError: the file is damaged, or holds words behind its coded bytes.
     """
     data = tile.data
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
@@ -28,7 +28,7 @@ def bare_webp(tile: EncodedTile, decode: Callable[[EncodedTile], Pixels]) -> byt
             if len(coded) < length:
                 break
             made = _webp(kind, coded)
-            shows = shows_as(decode, tile, made)
+            shows = decodes_alike(decode, tile, made)
             refuse_words(shows, partial(_shorter_webp, kind, coded), coded)
             if kind == b"VP8 ":
                 refuse_words(shows, partial(_shorter_first, coded), first_partition(coded))

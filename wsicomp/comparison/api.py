@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.atomic import check_empty, completed, made_folder
+from wsicomp.atomic import check_empty, completed, make_folder
 from wsicomp.comparison.full_files import file_name
 from wsicomp.comparison.page import write_page
 from wsicomp.comparison.projection import Rates, draw_slides, project
@@ -77,7 +77,7 @@ def compare_slides(
     subjects, tree = _subjects(sources, out, drawn, choices.seed)
     check_empty(out, overwrite)
     missing = missing_codecs(choices.codecs)
-    with opened_folder(made_folder(out)) as opened:
+    with opened_folder(make_folder(out)) as opened:
         for name in _RESULTS if overwrite else ():
             opened.remove(name)  # those of an earlier run do not belong to this one
         for name in (_FILES, _WORK, _PRESETS):

@@ -25,7 +25,7 @@ from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.quality import Fidelity
 from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
@@ -205,7 +205,7 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
         path, prepared.plan, bench.slide.info.icc_profile, True, prepared.embedded_model
     ) as writer:
         config = candidate.config(bench.base, glass)
-        write_pyramid(writer, bench.slide, prepared, config, untold, stream=_skeleton)
+        write_pyramid(writer, bench.slide, prepared, config, no_progress, stream=_skeleton)
         size = writer.partial.stat().st_size
     stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
     return size - stored

@@ -34,14 +34,14 @@ from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
-from wsicomp.limits import check_room
+from wsicomp.limits import check_free_space
 from wsicomp.plan import ConversionPlan, LevelPlan
-from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through, untold
+from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
 from wsicomp.provenance import Provenance, texts_bytes
 from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.text_format import as_bytes
 from wsicomp.tissue.audit import audit_picture
-from wsicomp.tissue.findings import Findings, look
+from wsicomp.tissue.findings import Findings, inspect_overview
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overlay import PICTURES, save_picture
 from wsicomp.tissue.overview import read_overview
@@ -85,7 +85,7 @@ def convert_slide(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
-        check_room(target, least_bytes(slide, prepared.plan), config.run.min_free)
+        check_free_space(target, least_bytes(slide, prepared.plan), config.run.min_free)
         icc_profile = (prepared.nameless or slide).info.icc_profile
         with PyramidWriter(
             target,
@@ -138,7 +138,7 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
         SlideReadError, WeightsError, SlideWriteError: as `convert_slide`, of the picture.
     """
     if audit is None:
-        return look(slide, config, stages)[0]
+        return inspect_overview(slide, config, stages)[0]
     _check_outputs(slide.info.path, config, audit)
     prepared = prepare(slide, config, stages)
     _write_audit(audit, slide, prepared, config)
@@ -172,8 +172,8 @@ def _drawn_audit(
         return None
     found = prepared.findings
     assert found is not None, "glass is looked for"
-    overview = read_overview(slide, config.run.workers, untold)
-    return audit_picture(overview, slide.info.levels[0], found.survey.kinds[0], found.mask)
+    overview = read_overview(slide, config.run.workers, no_progress)
+    return audit_picture(overview, slide.info.levels[0], found.classes.kinds[0], found.mask)
 
 
 def write_pyramid(

@@ -24,8 +24,9 @@ from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan import Actions, ConversionPlan, LevelPlan, Recipe, SourceIdentity, TileAction
 from wsicomp.slide import WHITE, Level, SlideInfo
-from wsicomp.tissue.glass import GlassColor, GlassSurvey, TileKind
+from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.scale import plausible_mpp
+from wsicomp.tissue.tile_classes import TileClasses, TileKind
 from wsicomp.version import SOFTWARE
 
 _CLASSIC_TIFF_BYTES = 4_000_000_000
@@ -44,7 +45,7 @@ _SMALLEST_LEVEL_PX = 1024
 class Glass:
     """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
 
-    survey: GlassSurvey
+    survey: TileClasses
     color: GlassColor
     notes: tuple[str, ...] = ()
 

@@ -84,10 +84,10 @@ def prepare(
         plan = _noted(plan, misread, slide)
         return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
-    glass = Glass(findings.survey, findings.color, findings.tissue.notes)
+    glass = Glass(findings.classes, findings.color, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
     plan = _noted(plan, misread, slide)
-    paint = GlassPaint(findings.mask, findings.survey.found, plan.background)
+    paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
     return Prepared(plan, findings, paint, without, embedded, kept)
 
 

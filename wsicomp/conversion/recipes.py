@@ -131,7 +131,7 @@ def _repacked(
             config.codec.name,
             {"lossless": True},
             stored,
-            transcoder.shown(level.encoding),
+            transcoder.unpacked_encoding(level.encoding),
             TileAction.TRANSCODE,
         )
     if config.codec.name == "jpegxl" and not config.codec.restorable:

@@ -13,7 +13,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.opening import open_slide
-from wsicomp.limits import check_room
+from wsicomp.limits import check_free_space
 from wsicomp.progress import Progress, Stages, progress_raises_through
 
 
@@ -58,7 +58,7 @@ def restore_slide(
             )
         if not trust:
             check_stated(slide)
-        check_room(target, slide.provenance.plan.source.bytes)
+        check_free_space(target, slide.provenance.plan.source.bytes)
         with completed_file(target, overwrite) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):

@@ -12,12 +12,12 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.inputs import check_file, reason
 from wsicomp.plan import SourceIdentity
-from wsicomp.progress import StageProgress, untold
+from wsicomp.progress import StageProgress, no_progress
 
 _BLOCK_BYTES = 1 << 20
 
 
-def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = untold) -> SourceIdentity:
+def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = no_progress) -> SourceIdentity:
     """Name, size and SHA-256 of a source, and what it was made from; no name where none is wanted."""
     path, origin = slide.info.path, None
     if slide.provenance is not None:
@@ -28,7 +28,7 @@ def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = u
     return SourceIdentity(name, size, sha256, origin)
 
 
-def slide_identity(path: Path, progress: StageProgress = untold) -> tuple[int, str]:
+def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:
     """The bytes of a slide and its SHA-256; of many files over their digests, in the order of their names.
 
     Raises:
@@ -56,7 +56,7 @@ def _size(path: Path) -> int:
         raise SlideReadError(reason(exc), path) from exc
 
 
-def file_sha256(path: Path, progress: StageProgress = untold) -> str:
+def file_sha256(path: Path, progress: StageProgress = no_progress) -> str:
     """SHA-256 of a file's bytes.
 
     Raises:

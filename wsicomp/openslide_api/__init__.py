@@ -30,7 +30,7 @@ from wsicomp.openslide_api.errors import (
     SlideUnsupportedError,
     of_system,
 )
-from wsicomp.openslide_api.files import Filename, open_own, path_of, vendor_of
+from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
 
 __all__ = [
@@ -65,7 +65,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
     """
     path = path_of(filename)
     try:
-        own = open_own(path)
+        own = open_if_converted(path)
         if own is not None:
             try:
                 own.require_model()

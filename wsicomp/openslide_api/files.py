@@ -46,7 +46,7 @@ def path_of(filename: Filename) -> Path:
     return Path(name)
 
 
-def open_own(path: Path) -> TiffSlide | None:
+def open_if_converted(path: Path) -> TiffSlide | None:
     """A file that wsicomp wrote; None for any other file.
 
     Raises:
@@ -70,7 +70,7 @@ def vendor_of(filename: Filename) -> str | None:
     """
     try:
         path = path_of(filename)
-        own = open_own(path)
+        own = open_if_converted(path)
         if own is not None:
             own.close()
             return own.info.vendor

@@ -1,6 +1,6 @@
 """Drawn H&E slides with known tissue, for tests, benchmarks and the demonstration.
 
-Real slides of every kind of file cannot be shipped, and none comes with a mask that is certainly right.
+Real slides of every kind of file cannot be shipped, and no real slide has a mask that is certainly right.
 """
 
 from wsicomp.synthetic.form import SyntheticFormat, srgb_profile

@@ -1,4 +1,4 @@
-"""The pictures and words of an svs beside its levels: label, macro photograph, ImageDescription."""
+"""The images and texts of an svs beside its levels: label, macro photograph, ImageDescription."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MACRO_SIZE = Size(1280, 431)
 INK = (60, 55, 70)
 
 
-def description(slide: SyntheticSlide, form: SyntheticFormat) -> str:
-    """The ImageDescription of level 0 of an svs."""
+def largest_level_description(slide: SyntheticSlide, form: SyntheticFormat) -> str:
+    """Return the ImageDescription of level 0 of an svs."""
     whole = f"{slide.size.width}x{slide.size.height}"
     first = f"{whole} [0,0 {whole}] {_tiles(form)} {_coding(form)}"
     return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
 
 
-def level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size) -> str:
-    """The ImageDescription of a reduced level of an svs."""
+def reduced_level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size) -> str:
+    """Return the ImageDescription of a reduced level of an svs."""
     whole = f"{slide.size.width}x{slide.size.height}"
     reduced = f"{level.width}x{level.height}"
     first = f"{whole} [0,0 {whole}] {_tiles(form)} -> {reduced} {_coding(form)}"
@@ -33,13 +33,13 @@ def level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size)
 
 
 def thumbnail_description(slide: SyntheticSlide, form: SyntheticFormat, small: Size) -> str:
-    """The ImageDescription of an svs's thumbnail."""
+    """Return the ImageDescription of an svs's thumbnail."""
     first = f"{slide.size.width}x{slide.size.height} -> {small.width}x{small.height} - "
     return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
 
 
-def associated_description(name: str, size: Size) -> str:
-    """The ImageDescription of a label or macro."""
+def associated_image_description(name: str, size: Size) -> str:
+    """Return the ImageDescription of an svs's label or macro."""
     return f"{LIBRARY}\r\n{name} {size.width}x{size.height}"
 
 
@@ -57,7 +57,7 @@ def _coding(form: SyntheticFormat) -> str:
 
 
 def _fields(slide: SyntheticSlide, form: SyntheticFormat) -> str:
-    """The "key = value" part, with and without what says the scale."""
+    """Return the "key = value" part; without scale if the format does not state it."""
     scale = []
     if form.states_mpp:
         scale = [] if form.objective_power is None else [f"AppMag = {form.objective_power:g}"]
@@ -80,7 +80,7 @@ def _fields(slide: SyntheticSlide, form: SyntheticFormat) -> str:
 
 
 def thumbnail(slide: SyntheticSlide, longest: int = THUMBNAIL_PX) -> NDArray[np.uint8]:
-    """The whole slide, at most `longest` pixels long, shape (rows, columns, 3) RGB."""
+    """Return the whole slide, at most `longest` pixels long, (rows, columns, 3) uint8 RGB."""
     side = max(slide.size.width, slide.size.height)
     downsample = max(1, -(-side // longest))
     small = slide.size.reduced(downsample)
@@ -88,7 +88,7 @@ def thumbnail(slide: SyntheticSlide, longest: int = THUMBNAIL_PX) -> NDArray[np.
 
 
 def label(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    """A sticker with a made-up name, a number and a square code."""
+    """Return a sticker with a made-up name, a number and a square code, (rows, columns, 3) uint8 RGB."""
     rng = np.random.default_rng([slide.seed, 11])
     picture = np.full((*LABEL_SIZE.shape, 3), (236, 234, 226), np.uint8)
     code = rng.integers(0, 2, (21, 21), dtype=np.uint8) * np.uint8(200) + np.uint8(20)
@@ -102,7 +102,7 @@ def label(slide: SyntheticSlide) -> NDArray[np.uint8]:
 
 
 def macro(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    """A photograph of the glass slide: sticker on the left, the scanned part with its frame on the right."""
+    """Return a photograph of the glass slide: sticker on the left, the scanned area framed on the right."""
     rows, columns = MACRO_SIZE.shape
     shade = np.linspace(222, 208, columns)[None, :, None] + np.linspace(3, -3, rows)[:, None, None]
     picture = np.asarray(np.broadcast_to(shade, (rows, columns, 3)), dtype=np.uint8).copy()

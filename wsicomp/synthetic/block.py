@@ -1,8 +1,7 @@
-"""Draws a scene in blocks of BLOCK x BLOCK pixels, the only size in which it is ever drawn.
+"""Draw a scene in blocks of BLOCK x BLOCK pixels, the only size in which it is ever drawn.
 
-Because every block is drawn whole and alone, a region's pixels cannot depend on the region they are asked
-for in; and because blocks of bare glass are few distinct ones, a large slide costs little more than its
-tissue.
+Every block is drawn whole and alone, so a region's pixels cannot depend on the region they are part of.
+Blocks of bare glass are few distinct ones, so a large slide costs little more than its tissue.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ from wsicomp.synthetic.texture import (
 Pixels = NDArray[np.uint8]
 GlassKey = tuple[int, int, int]
 
-# How far in um (per standard deviation of detail) the outline of the sections is frayed.
 FRAYING_UM = 13.0
+"""How far the outline of the sections is frayed, in um per standard deviation of detail."""
 SHADE_STEPS = 4
 BRIGHTEST = 243.0
 KEPT_GLASS_BLOCKS = 48
 PALE_STRENGTH = 0.34
-# Tissue dries and folds along its edge, which takes more dye.
 RIM_UM = 22.0
-# How each kind lies over those before it: its field, its noise in um, the width of its border in um.
+"""The width of the darker rim of sections: tissue dries and folds along its edge, and takes more dye."""
 LAYERS = (
     (Kind.LOOSE, "loose", 60.0, 14.0),
     (Kind.EPITHELIUM, "epithelium", 16.0, 3.0),
     (Kind.FAT, "fat", 18.0, 6.0),
     (Kind.LYMPHOID, "lymphoid", 40.0, 6.0),
 )
+"""How each kind lies over those before it: its field, its noise in um, the width of its border in um."""
 DETAIL_SHIFT = 320
-# Up to here a cell of a field spans so many pixels that every second one of a block says enough.
 COARSELY_READ = 8
+"""Up to this downsample a field's cell spans so many pixels that every second one is enough."""
 
 
 @lru_cache(maxsize=64)
 def _reader(downsample: int, shift: int, cells: int) -> Floats:
-    """The (pixels, cells) matrix that reads a field for a block whose corner lies `shift` cells inside."""
+    """Return the (pixels, cells) matrix that reads a field for a block `shift` cells inside."""
     count = BLOCK // 2 if downsample <= COARSELY_READ else BLOCK
     span = BLOCK * downsample / CELL
     parts = max(1, -(-downsample // 32))
@@ -67,7 +66,7 @@ def _reader(downsample: int, shift: int, cells: int) -> Floats:
 
 
 def _span(block: int, downsample: int, cells: int) -> tuple[int, int, int]:
-    """(first cell, one past the last, the block's corner in cells from the first) along one axis."""
+    """Return (first cell, one past the last, the block's corner in cells from the first) along one axis."""
     corner = block * BLOCK * downsample // CELL
     first = min(max(corner - 2, 0), cells - 1)
     last = min(max(corner + BLOCK * downsample // CELL + 2, first + 1), cells)
@@ -75,7 +74,7 @@ def _span(block: int, downsample: int, cells: int) -> tuple[int, int, int]:
 
 
 class View:
-    """One block of a scene at one downsample, with its fields read when first needed."""
+    """One block of a scene at one downsample; its fields are read when first needed."""
 
     def __init__(self, scene: Scene, column: int, row: int, downsample: int) -> None:
         self.scene = scene
@@ -86,7 +85,7 @@ class View:
         self._patch = scene.fields[:, top:bottom, left:right]
 
     def field(self, name: str) -> Floats:
-        """A field at every pixel, (BLOCK, BLOCK)."""
+        """Return a field at every pixel, (BLOCK, BLOCK)."""
         patch = self._patch[FIELDS.index(name)]
         down = _reader(self.downsample, self._shift_y, patch.shape[0])
         across = _reader(self.downsample, self._shift_x, patch.shape[1])
@@ -96,7 +95,7 @@ class View:
         return read
 
     def reach(self, name: str) -> tuple[float, float]:
-        """The lowest and highest value that a field can have in the block."""
+        """Return the lowest and highest value that a field can have in the block."""
         patch = self._patch[FIELDS.index(name)]
         return float(patch.min()), float(patch.max())
 
@@ -106,18 +105,18 @@ class View:
         return Place(self.column * BLOCK, self.row * BLOCK, self.downsample, BLOCK)
 
     def detail(self, number: int = 0) -> Floats:
-        """Detail noise of spread 1; different numbers give unrelated noise."""
+        """Return detail noise of spread 1; different numbers give unrelated noise."""
         pyramid = detail_pyramid(self.scene.ground.mpp)
         return np.asarray(pyramid.straight(self.place, number * DETAIL_SHIFT), dtype=np.float32)
 
     def touches(self, cells: NDArray[np.bool_]) -> bool:
-        """Whether any of the marked cells lies under the block."""
+        """Return whether any of the marked cells lies under the block."""
         step = self.downsample
         under = cells[self.row * step : (self.row + 1) * step, self.column * step : (self.column + 1) * step]
         return bool(under.any())
 
     def covered(self, shape: Shape) -> Floats | None:
-        """How much of each pixel a shape covers, or None where it does not reach the block."""
+        """Return the part of each pixel that a shape covers; None if it does not reach the block."""
         side = BLOCK * self.downsample
         left, top = self.column * side, self.row * side
         if not shape.meets(left, top, left + side, top + side):
@@ -125,13 +124,13 @@ class View:
         return coverage(shape, self.column * BLOCK, self.row * BLOCK, BLOCK, self.downsample)
 
     def edge(self, distance: Floats, width_um: float) -> Floats:
-        """A mask, 0-1, of where a distance in um is positive, no sharper than a pixel."""
+        """Return a mask in [0, 1] of where a distance in um is positive, no sharper than a pixel."""
         width = max(width_um, self.downsample * self.scene.ground.mpp)
         return np.asarray(np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1))
 
 
 class Painter:
-    """Draws the blocks of one scene; may be used by several threads."""
+    """Draws the blocks of one scene. May be used by several threads."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -140,7 +139,7 @@ class Painter:
         self._glass: dict[GlassKey, Pixels] = {}
 
     def prepare(self) -> None:
-        """Make the textures now, one after the other, where threads would make them at once."""
+        """Make the textures now, one after another, instead of at once in several threads."""
         glass_grain()
         detail_pyramid(self.scene.ground.mpp)
         if self.scene.ground.sections or self.scene.fragments:
@@ -148,7 +147,7 @@ class Painter:
                 self._texture(kind)
 
     def block(self, column: int, row: int, downsample: int) -> Pixels:
-        """The block's pixels, shape (BLOCK, BLOCK, 3), RGB; not to be written to."""
+        """Return the block's pixels, (BLOCK, BLOCK, 3) uint8 RGB; do not write to them."""
         view = View(self.scene, column, row, downsample)
         glass = self._glass_of(view)
         picture = self._with_sections(view, glass)
@@ -159,7 +158,7 @@ class Painter:
         return picture
 
     def truth(self, column: int, row: int, downsample: int) -> NDArray[np.bool_]:
-        """Which pixels of the block are tissue, (BLOCK, BLOCK)."""
+        """Return which pixels of the block are tissue, (BLOCK, BLOCK) bool."""
         view = View(self.scene, column, row, downsample)
         low, high = view.reach("section")
         limit = FRAYING_UM * DETAIL_LIMIT
@@ -173,7 +172,7 @@ class Painter:
         return tissue
 
     def glass_key(self, column: int, row: int, downsample: int) -> GlassKey | None:
-        """What identifies a level-0 block of bare glass: blocks of one key are equal. None for others."""
+        """Return the key of a level-0 block of bare glass, None for others; blocks with one key are equal."""
         if downsample != 1:
             return None
         view = View(self.scene, column, row, 1)
@@ -184,7 +183,7 @@ class Painter:
         return _shade_key(view)
 
     def _glass_of(self, view: View) -> Pixels:
-        """The block as if nothing lay on the glass."""
+        """Return the block as if nothing lay on the glass."""
         if view.downsample != 1:
             return _lit_glass(view, view.field("shade"))
         key = _shade_key(view)
@@ -221,7 +220,7 @@ class Painter:
         return picture
 
     def _tissue(self, view: View) -> Pixels:
-        """The block as if a section lay all over it."""
+        """Return the block as if a section covered all of it."""
         mpp = self.scene.ground.mpp
         moved_x, moved_y = view.field("moved_x") / np.float32(mpp), view.field("moved_y") / np.float32(mpp)
         masks = _layer_masks(view)
@@ -245,7 +244,7 @@ class Painter:
 
 
 def _layer_masks(view: View) -> list[tuple[Kind, Floats]]:
-    """The kinds present in the block from the lowest up, each with where it is, 0-1."""
+    """Return the kinds present in the block from the lowest up, each with its mask in [0, 1]."""
     masks = [(Kind.COLLAGEN, np.ones((BLOCK, BLOCK), np.float32))]
     for kind, name, ragged, width in LAYERS:
         low, high = view.reach(name)
@@ -266,7 +265,7 @@ def _section_distance(view: View) -> Floats:
 
 
 def _shade_key(view: View) -> GlassKey:
-    """(x and y in the grain's period, the light in steps) of a level-0 block."""
+    """Return (x and y in the grain's period, brightness in steps) of a level-0 block."""
     period = glass_grain().mips[0].shape[0]
     low, high = view.reach("shade")
     x, y = view.column * BLOCK % period, view.row * BLOCK % period
@@ -282,7 +281,7 @@ def _lit_glass(view: View, shade: Floats | np.float32) -> Pixels:
 
 
 def _tint(stain: Stain) -> Floats:
-    """How much each channel follows the light: warm lamps lose more blue."""
+    """Return how much each channel follows the brightness: warm lamps lose more blue."""
     red, _, blue = stain.glass
     return np.array([0.9 + (red - blue) * 0.05, 1.0, 0.9 - (red - blue) * 0.05], np.float32)
 
@@ -293,13 +292,13 @@ def _blend(under: Pixels, over: Pixels, share: Floats) -> Pixels:
 
 
 def _thickened(tissue: Pixels, share: Floats) -> Pixels:
-    """Tissue partly as if cut twice as thick: dye darkens, clear places stay clear."""
+    """Return tissue partly as if cut twice as thick: dye darkens, clear places stay clear."""
     doubled = cv2.multiply(tissue, tissue, scale=1 / BRIGHTEST)
     return _blend(tissue, np.asarray(doubled, dtype=np.uint8), share)
 
 
 def _with_artefacts(view: View, picture: Pixels) -> Pixels:
-    """The block seen through all that lies on top, each taking its share of the light."""
+    """Return the block under everything on top of it, each thing taking its part of the light."""
     passed = np.ones((BLOCK, BLOCK, 3), np.float32)
     for shape in view.scene.artefacts:
         cover = view.covered(shape)

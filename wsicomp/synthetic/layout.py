@@ -1,7 +1,7 @@
-"""Where the sections lie and what tissue they consist of, as fields on a coarse grid.
+"""Where the sections lie and which tissue they consist of, as fields on a coarse grid.
 
-A field has one value per CELL x CELL level-0 pixels, which is small for any slide; detail below that comes
-from periodic noise when a block is drawn.
+A field has one value per CELL x CELL level-0 pixels, which is small for any slide. Finer detail comes from
+periodic noise when a block is drawn.
 """
 
 from __future__ import annotations
@@ -15,17 +15,23 @@ from wsicomp.geometry import Size
 from wsicomp.synthetic.noise import Floats, displaced, open_noise
 
 CELL = 64
+"""The side of a field's cell in level-0 pixels."""
 FARTHEST_UM = 3000.0
+"""The greatest distance that a field states."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What the layout of a slide starts from: its size in pixels and in um, and how much is wanted."""
+    """What the layout of a slide starts from."""
 
     size: Size
+    """Width and height of level 0 in pixels."""
     mpp: float
+    """Um per level-0 pixel."""
     sections: int
+    """The number of sections."""
     tissue_fraction: float
+    """The part of the slide's area that the sections cover."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -34,20 +40,20 @@ class Ground:
 
     @property
     def cell_um(self) -> float:
-        """Width of a field's cell."""
+        """The side of a field's cell in um."""
         return CELL * self.mpp
 
     @property
     def shorter_um(self) -> float:
-        """The shorter side of the slide."""
+        """The shorter side of the slide in um."""
         return min(self.size.width, self.size.height) * self.mpp
 
     def noise(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
-        """Smooth noise of unit spread on the grid."""
+        """Return smooth noise of spread 1 on the grid."""
         return open_noise(rng, self.grid, wavelength_um / self.cell_um)
 
     def stirred(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
-        """Noise whose shapes do not follow the rows and columns of the spline below it."""
+        """Return smooth noise whose shapes do not follow the rows and columns of its spline."""
         wavelength = wavelength_um / self.cell_um
         margin = int(wavelength) + 2
         rows, columns = self.grid
@@ -58,12 +64,12 @@ class Ground:
         return np.ascontiguousarray(moved[margin : margin + rows, margin : margin + columns])
 
 
-# Names of the fields, in the order of the stack. Distances and displacements are in um: positive inside.
 FIELDS = ("section", "epithelium", "fat", "lymphoid", "loose", "moved_x", "moved_y", "tone", "shade")
+"""Names of the fields, in the order of the stack. Distances (positive inside) and displacements are in um."""
 
 
 def drawn_fields(ground: Ground, rng: np.random.Generator) -> dict[str, Floats]:
-    """All fields of a slide, each of the grid's shape, float32."""
+    """Return all fields of a slide by name, each float32 of the grid's shape."""
     # Small slides get smaller regions, so that they too show more than one kind of tissue.
     scale = min(1.0, ground.shorter_um / 2500 + 0.15)
     lobes = [_lobe(ground, rng, number) for number in range(ground.sections)]
@@ -82,7 +88,7 @@ def drawn_fields(ground: Ground, rng: np.random.Generator) -> dict[str, Floats]:
 
 
 def _moved(ground: Ground, rng: np.random.Generator, lobes: list[Floats]) -> tuple[Floats, Floats]:
-    """How far textures are moved, in um: fibres swirl, and each section is turned its own way."""
+    """Return how far textures are moved, in um: fibres swirl, and each section has its own direction."""
     moved_x = np.float32(110) * ground.noise(rng, 1000)
     moved_y = np.float32(270) * ground.noise(rng, 1500) + np.float32(40) * ground.noise(rng, 500)
     angles = rng.uniform(0, np.pi, max(1, len(lobes)))
@@ -94,14 +100,14 @@ def _moved(ground: Ground, rng: np.random.Generator, lobes: list[Floats]) -> tup
 
 
 def _region(ground: Ground, rng: np.random.Generator, wavelength: float, rarity: float) -> Floats:
-    """A field in um, positive where a kind of tissue is; `rarity` in standard deviations."""
+    """Return a field in um, positive where a kind of tissue is; `rarity` is in standard deviations."""
     field = ground.stirred(rng, wavelength) + np.float32(0.45) * ground.stirred(rng, wavelength / 3)
     field += np.float32(0.22) * ground.stirred(rng, wavelength / 8)
     return np.asarray((field - rarity) * (wavelength / 4), dtype=np.float32)
 
 
 def _nests(ground: Ground, rng: np.random.Generator, scale: float) -> Floats:
-    """The region of epithelium, parted by thin septa of stroma, in um."""
+    """Return the region of epithelium, parted by thin septa of stroma, in um."""
     sheet = _region(ground, rng, 1150 * scale, 0.3)
     wavelength = 420 * scale
     septum = np.abs(ground.stirred(rng, wavelength) + np.float32(0.3) * ground.stirred(rng, wavelength / 3))
@@ -110,7 +116,7 @@ def _nests(ground: Ground, rng: np.random.Generator, scale: float) -> Floats:
 
 
 def _sections(ground: Ground, lobes: list[Floats]) -> Floats:
-    """Distance to the outline of the sections in um, positive inside."""
+    """Return the distance to the outline of the sections in um, positive inside."""
     if not lobes or ground.tissue_fraction <= 0:
         return np.full(ground.grid, -FARTHEST_UM, np.float32)
     field = _union(lobes) - _border(ground) * np.float32(0.8)
@@ -119,7 +125,7 @@ def _sections(ground: Ground, lobes: list[Floats]) -> Floats:
 
 
 def _lobe(ground: Ground, rng: np.random.Generator, number: int) -> Floats:
-    """One section's field, highest in its middle; sections stand in a row along the longer side."""
+    """Return one section's field, highest in its middle; sections stand in a row along the longer side."""
     rows, columns = ground.grid
     width, height = columns * ground.cell_um, rows * ground.cell_um
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) * np.float32(ground.cell_um)
@@ -139,7 +145,10 @@ def _lobe(ground: Ground, rng: np.random.Generator, number: int) -> Floats:
 
 
 def _union(lobes: list[Floats]) -> Floats:
-    """The highest lobe everywhere, lowered where the second is nearly as high: a gap parts the sections."""
+    """Return the highest lobe everywhere, lowered where the second is nearly as high.
+
+    The sections are parted by a gap there.
+    """
     stack = np.sort(np.stack(lobes), axis=0)
     if len(lobes) == 1:
         return np.asarray(stack[0])
@@ -148,7 +157,7 @@ def _union(lobes: list[Floats]) -> Floats:
 
 
 def _border(ground: Ground) -> Floats:
-    """1 at the slide's edge, 0 from six hundredths of the shorter side inwards."""
+    """Return 1 at the slide's edge, falling to 0 at six hundredths of the shorter side."""
     rows, columns = ground.grid
     y, x = np.mgrid[0:rows, 0:columns]
     inside = np.minimum(np.minimum(x + 0.5, columns - x - 0.5), np.minimum(y + 0.5, rows - y - 0.5))
@@ -156,7 +165,7 @@ def _border(ground: Ground) -> Floats:
 
 
 def _distance(field: Floats, ground: Ground) -> Floats:
-    """The field's zero line turned into a distance in um, positive where the field is."""
+    """Return the distance in um to the field's zero line, positive where the field is."""
     rows, columns = field.shape
     fine = cv2.resize(field, (columns * 2, rows * 2), interpolation=cv2.INTER_CUBIC)
     padded = np.pad(fine > 0, 1, mode="edge").astype(np.uint8)
@@ -168,7 +177,7 @@ def _distance(field: Floats, ground: Ground) -> Floats:
 
 
 def value_at(field: Floats, x: float, y: float) -> float:
-    """The field's value at a level-0 pixel, from its cell."""
+    """Return the field's value at a level-0 pixel."""
     row = min(max(int(y // CELL), 0), field.shape[0] - 1)
     column = min(max(int(x // CELL), 0), field.shape[1] - 1)
     return float(field[row, column])

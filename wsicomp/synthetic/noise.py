@@ -1,8 +1,7 @@
-"""Smooth random fields, periodic for textures and open for the layout of a slide.
+"""Smooth random fields: periodic ones for textures, open ones for the layout of a slide.
 
-Everything that looks organic on a synthetic slide comes from these few fields. They are cubic B-splines
-through random numbers, because a spline can be evaluated at any place at any downsample without ever
-holding the whole slide.
+Everything organic on a synthetic slide comes from these few fields. They are cubic B-splines through random
+numbers, since a spline can be evaluated at any place at any downsample without holding the whole slide.
 """
 
 from __future__ import annotations
@@ -15,15 +14,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Standard deviation of a cubic B-spline through unit noise is about 0.48 along each of the two directions'
-# worst case; dividing by it brings a field back to roughly unit spread.
 SPLINE_SPREAD = 0.48
+"""About the standard deviation of a cubic B-spline through unit noise; division by it gives spread 1."""
 LARGEST_MATRIX = 128
 NO_SUMMAND = np.empty((0, 0), np.float32)
 
 
 def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The four cubic B-spline weights at `fraction` (0 to 1) between the middle two knots, shape (n, 4)."""
+    """Return the four cubic B-spline weights, (n, 4), at `fraction` in [0, 1] between two knots."""
     t = fraction
     first = (1 - t) ** 3
     second = 3 * t**3 - 6 * t**2 + 4
@@ -32,9 +30,9 @@ def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def spline_matrix(positions: NDArray[np.float64], knots: int, *, periodic: bool = False) -> Floats:
-    """The (positions, knots) matrix that evaluates a B-spline of `knots` values at `positions`.
+    """Return the (positions, knots) matrix that evaluates a B-spline of `knots` values at `positions`.
 
-    Positions are in knots. Beyond the ends, a periodic spline wraps and an open one repeats its end value.
+    Positions are in knots. Beyond the ends a periodic spline wraps, and an open one repeats its end value.
     """
     start = np.floor(positions).astype(np.int64)
     weights = spline_weights(positions - start)
@@ -48,10 +46,10 @@ def spline_matrix(positions: NDArray[np.float64], knots: int, *, periodic: bool 
 
 
 def product(*matrices: Floats) -> Floats:
-    """The matrices multiplied from left to right.
+    """Return the matrices multiplied from left to right.
 
-    OpenCV does it, since a BLAS with threads of its own takes a hundred times as long for matrices this
-    small on a busy machine.
+    OpenCV does it, since a BLAS with threads of its own takes a hundred times as long for matrices this small
+    on a busy machine.
     """
     result = matrices[0]
     for matrix in matrices[1:]:
@@ -60,7 +58,7 @@ def product(*matrices: Floats) -> Floats:
 
 
 def open_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> Floats:
-    """Smooth noise of the given shape, mean about 0 and spread about 1; `wavelength` in samples."""
+    """Return smooth noise of the given shape, mean about 0 and spread about 1; `wavelength` is in samples."""
     axes = []
     for count in shape:
         positions = np.arange(count) / max(wavelength, 1.0) + rng.uniform(1, 2)
@@ -70,9 +68,9 @@ def open_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: flo
 
 
 def periodic_noise(rng: np.random.Generator, period: int, wavelengths: tuple[float, float]) -> Floats:
-    """Noise of shape (period, period) that tiles seamlessly, mean 0 and spread 1.
+    """Return noise of shape (period, period) that tiles seamlessly, mean 0 and spread 1.
 
-    `wavelengths` are (along x, along y) in pixels; each is taken to the nearest that divides the period.
+    `wavelengths` are (along x, along y) in pixels; each is rounded to one that divides the period.
     """
     columns, rows = (_knots(period, wavelength) for wavelength in wavelengths)
     knots = rng.standard_normal((rows, columns), dtype=np.float32)
@@ -88,7 +86,7 @@ def _knots(period: int, wavelength: float) -> int:
 
 
 def _stretch(knots: Floats, period: int) -> Floats:
-    """Interpolate the rows of `knots` (count, other) to `period` rows, periodically."""
+    """Return the rows of `knots`, (count, other), interpolated periodically to `period` rows."""
     count = knots.shape[0]
     if count == period:
         return knots
@@ -102,7 +100,7 @@ def _stretch(knots: Floats, period: int) -> Floats:
 
 
 def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequence[float]) -> Floats:
-    """A sum of seamless isotropic fields, each as strong as its wavelength is long; spread 1."""
+    """Return a sum of seamless isotropic fields, of spread 1; longer wavelengths are stronger."""
     total = np.zeros((period, period), np.float32)
     for wavelength in wavelengths:
         total += periodic_noise(rng, period, (wavelength, wavelength)) * np.float32(wavelength**0.62)
@@ -110,7 +108,7 @@ def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequenc
 
 
 def displaced(image: Floats, along_x: Floats | np.float32, along_y: Floats | np.float32) -> Floats:
-    """An image read at places moved by the two fields, in pixels; beyond one edge lies the opposite one."""
+    """Return an image read at places moved by two fields, in pixels; it repeats beyond its edges."""
     rows, columns = image.shape[:2]
     map_x, map_y = (np.empty((rows, columns), np.float32) for _ in range(2))
     np.add(np.arange(columns, dtype=np.float32)[None, :], along_x, out=map_x)

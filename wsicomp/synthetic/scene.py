@@ -1,6 +1,6 @@
-"""What lies on one slide and where: sections, fragments, and the artefacts that are no tissue.
+"""What lies on one slide and where: sections, fragments, and artefacts that are no tissue.
 
-A scene is small whatever the size of the slide; pixels are drawn from it block by block.
+A scene is small whatever the size of the slide. Pixels are drawn from it block by block.
 """
 
 from __future__ import annotations
@@ -12,55 +12,73 @@ from numpy.typing import NDArray
 
 from wsicomp.synthetic.layout import FIELDS, Ground, drawn_fields, value_at
 from wsicomp.synthetic.noise import Floats
-from wsicomp.synthetic.shapes import Fragment, Points, Shape, blob, curve, ribbon, rotation, touched_cells
+from wsicomp.synthetic.shapes import (
+    Fragment,
+    Points,
+    Shape,
+    blob,
+    ribbon,
+    rotation,
+    smooth_curve,
+    touched_cells,
+)
 from wsicomp.synthetic.texture import Stain, drawn_stain
 
 BLOCK = 256
+"""The side of a block in pixels."""
 SMALLEST_FRAGMENT_UM, LARGEST_FRAGMENT_UM = 50.0, 500.0
 PLACING_TRIES = 60
 PEN_TRIES = 24
-# Light that passes a marker's ink in red, green and blue.
 INKS = ((0.22, 0.34, 0.70), (0.18, 0.50, 0.36), (0.20, 0.20, 0.23))
+"""The part of red, green and blue light that passes a marker's ink."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the user of a scene asks for beyond the ground."""
+class SceneOptions:
+    """What is drawn besides the sections."""
 
     seed: int
+    """Decides everything random."""
     fragments: int
+    """The number of separate small pieces of tissue."""
     pen: bool
+    """Whether a stroke of a marker lies on the glass."""
     dust: bool
+    """Whether specks and hairs lie on the glass."""
     coverslip: bool
+    """Whether two edges of the cover glass are in view."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that decides a slide's pixels, at any downsample.
-
-    `fields` is a stack in the order of FIELDS; `fragment_cells` and `artefact_cells` say which BLOCK x BLOCK
-    level-0 pixels a fragment or an artefact may reach.
-    """
+    """Everything that decides a slide's pixels, at any downsample."""
 
     ground: Ground
+    """Size and sections."""
     stain: Stain
+    """The slide's colours."""
     fields: NDArray[np.float32]
+    """A stack of fields in the order of FIELDS."""
     fragments: tuple[tuple[Fragment, Shape], ...]
+    """Fragments with their outlines."""
     artefacts: tuple[Shape, ...]
+    """What lies on the glass without being tissue, the lowest first."""
     fragment_cells: NDArray[np.bool_]
+    """Which BLOCK x BLOCK level-0 pixels a fragment may reach, (rows, columns)."""
     artefact_cells: NDArray[np.bool_]
+    """Which BLOCK x BLOCK level-0 pixels an artefact may reach, (rows, columns)."""
 
 
-def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
-    """The scene that a seed leads to; each part has its own random numbers, so that none shifts another."""
-    fields = drawn_fields(ground, np.random.default_rng([wanted.seed, 1]))
-    pen = _pen(ground, np.random.default_rng([wanted.seed, 6]), fields["section"]) if wanted.pen else None
-    fragments = _fragments(ground, wanted, fields["section"], pen)
-    artefacts = _artefacts(ground, wanted, pen)
+def drawn_scene(ground: Ground, options: SceneOptions) -> Scene:
+    """Return the scene of a seed; each part has its own random numbers, so no part changes another."""
+    fields = drawn_fields(ground, np.random.default_rng([options.seed, 1]))
+    pen = _pen(ground, np.random.default_rng([options.seed, 6]), fields["section"]) if options.pen else None
+    fragments = _fragments(ground, options, fields["section"], pen)
+    artefacts = _artefacts(ground, options, pen)
     cells = (-(-ground.size.height // BLOCK), -(-ground.size.width // BLOCK))
     return Scene(
         ground=ground,
-        stain=drawn_stain(np.random.default_rng([wanted.seed, 2])),
+        stain=drawn_stain(np.random.default_rng([options.seed, 2])),
         fields=np.stack([fields[name] for name in FIELDS]),
         fragments=fragments,
         artefacts=artefacts,
@@ -70,7 +88,7 @@ def drawn_scene(ground: Ground, wanted: Wanted) -> Scene:
 
 
 class _Room:
-    """Where on the glass there is still room for a piece: discs that are taken, and the sections."""
+    """Where on the glass there is room for another piece, clear of other pieces and the sections."""
 
     def __init__(self, ground: Ground, section: Floats, pen: Shape | None) -> None:
         self._ground, self._section = ground, section
@@ -80,7 +98,10 @@ class _Room:
     def spot(
         self, rng: np.random.Generator, diameter: float, *, on_border: bool
     ) -> tuple[float, float] | None:
-        """A middle for a piece of a diameter in um, if asked on a border of tiles; None if none is found."""
+        """Return a centre for a piece of a diameter in um, None if there is no room.
+
+        With `on_border` the centre lies on a border between tiles.
+        """
         size, reach = self._ground.size, 0.8 * diameter / self._ground.mpp
         for _ in range(PLACING_TRIES):
             x = rng.uniform(reach, max(reach, size.width - reach))
@@ -93,24 +114,24 @@ class _Room:
         return None
 
     def _is_free(self, x: float, y: float, reach: float) -> bool:
-        """Whether a disc keeps clear of all others and of the sections."""
+        """Return whether a disc is clear of all others and of the sections."""
         gaps = np.hypot(self._taken[:, 0] - x, self._taken[:, 1] - y) - self._taken[:, 2]
         clearance = reach * self._ground.mpp + min(70.0, 0.1 * self._ground.shorter_um)
         return bool((gaps > reach).all()) and value_at(self._section, x, y) < -clearance
 
 
 def _fragments(
-    ground: Ground, wanted: Wanted, section: Floats, pen: Shape | None
+    ground: Ground, options: SceneOptions, section: Floats, pen: Shape | None
 ) -> tuple[tuple[Fragment, Shape], ...]:
-    """As many fragments as wanted, or as find room, apart from sections, pen and each other."""
-    rng = np.random.default_rng([wanted.seed, 3])
+    """Return as many fragments as asked for, or as have room, clear of sections, pen and each other."""
+    rng = np.random.default_rng([options.seed, 3])
     largest = min(LARGEST_FRAGMENT_UM, 0.3 * ground.shorter_um)
     smallest = min(SMALLEST_FRAGMENT_UM, largest)
     room = _Room(ground, section, pen)
     placed: list[tuple[Fragment, Shape]] = []
     if largest < 3 * ground.mpp:
         return ()
-    for number in range(wanted.fragments):
+    for number in range(options.fragments):
         diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
         spot = room.spot(rng, diameter, on_border=number % 3 == 0)
         points = blob(rng, diameter / ground.mpp, rng.uniform(0.12, 0.3), rng.uniform(1.0, 2.2))
@@ -120,13 +141,13 @@ def _fragments(
     return tuple(placed)
 
 
-def _artefacts(ground: Ground, wanted: Wanted, pen: Shape | None) -> tuple[Shape, ...]:
-    """All that lies on the glass without being tissue, from the lowest to the topmost."""
+def _artefacts(ground: Ground, options: SceneOptions, pen: Shape | None) -> tuple[Shape, ...]:
+    """Return everything on the glass that is no tissue, the lowest first."""
     shapes: list[Shape] = []
-    if wanted.dust:
-        shapes += _dust(ground, np.random.default_rng([wanted.seed, 4]))
-    if wanted.coverslip:
-        shapes += _coverslip(ground, np.random.default_rng([wanted.seed, 5]))
+    if options.dust:
+        shapes += _dust(ground, np.random.default_rng([options.seed, 4]))
+    if options.coverslip:
+        shapes += _coverslip(ground, np.random.default_rng([options.seed, 5]))
     return (*shapes, pen) if pen is not None else tuple(shapes)
 
 
@@ -135,7 +156,7 @@ def _anywhere(ground: Ground, rng: np.random.Generator) -> Points:
 
 
 def _dust(ground: Ground, rng: np.random.Generator) -> list[Shape]:
-    """Specks, some out of focus, and a few hairs."""
+    """Return specks, some out of focus, and a few hairs."""
     area_mm2 = ground.size.width * ground.size.height * ground.mpp**2 / 1e6
     px = 1 / ground.mpp
     shapes = []
@@ -151,17 +172,17 @@ def _dust(ground: Ground, rng: np.random.Generator) -> list[Shape]:
 
 
 def _hair(ground: Ground, rng: np.random.Generator) -> Shape:
-    """A thin curved fibre, a little out of focus."""
+    """Return a thin curved fibre, a little out of focus."""
     length = min(rng.uniform(500, 1800), 0.4 * ground.shorter_um) / ground.mpp
     steps = rng.normal((1.0, 0.0), 0.5, (6, 2))
     knots = np.cumsum(steps @ rotation(rng.uniform(0, 2 * np.pi)).T, axis=0) * (length / 6)
-    path = curve(knots + _anywhere(ground, rng), 120)
+    path = smooth_curve(knots + _anywhere(ground, rng), 120)
     widths = np.full(120, rng.uniform(4, 9) / ground.mpp)
     return Shape(ribbon(path, widths), (0.45, 0.42, 0.40), blur=1.2 / ground.mpp)
 
 
 def _coverslip(ground: Ground, rng: np.random.Generator) -> list[Shape]:
-    """Two edges of the cover glass: a dark line each and a fainter one beside it."""
+    """Return two edges of the cover glass: a dark line each, with a fainter one beside it."""
     shapes = []
     width, height = ground.size.width, ground.size.height
     for upright in (True, False):
@@ -178,7 +199,7 @@ def _coverslip(ground: Ground, rng: np.random.Generator) -> list[Shape]:
 
 
 def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
-    """A marker's stroke, of the strokes tried the one that is long and crosses little tissue."""
+    """Return a marker's stroke: of those tried, the one that is long and crosses little tissue."""
     width = min(700.0, 0.035 * ground.shorter_um) / ground.mpp
     strokes = [_stroke(ground, rng, width) for _ in range(PEN_TRIES)]
     lengths = [float(np.hypot(*np.diff(each, axis=0).T).sum()) for each in strokes]
@@ -186,7 +207,7 @@ def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
     worth = np.array(lengths) * (1 - np.array(crossed)) ** 4
     best = int(np.argmax(worth))
     path = strokes[best]
-    swell = curve(rng.normal(1, 0.10, (14, 1)), len(path))[:, 0]
+    swell = smooth_curve(rng.normal(1, 0.10, (14, 1)), len(path))[:, 0]
     # Round ends, as a felt tip leaves them.
     apart = np.linspace(0, lengths[best], len(path)) / (width / 2)
     near = np.clip(np.minimum(apart, apart[::-1]) + 0.05, 0, 1)
@@ -196,10 +217,10 @@ def _pen(ground: Ground, rng: np.random.Generator, section: Floats) -> Shape:
 
 
 def _stroke(ground: Ground, rng: np.random.Generator, width: float) -> Points:
-    """The middle line of a stroke drawn by hand, inside the slide."""
+    """Return the middle line of a stroke drawn by hand, inside the slide."""
     longer = max(ground.size.width, ground.size.height)
     bend = np.cumsum(rng.normal(0, 0.22, 6)) + rng.uniform(0, 2 * np.pi)
     steps = np.stack([np.cos(bend), np.sin(bend)], axis=1) * (rng.uniform(0.25, 0.5) * longer / 6)
     knots = np.cumsum(steps, axis=0) + _anywhere(ground, rng)
     far = np.array([ground.size.width - width, ground.size.height - width])
-    return curve(np.clip(knots, min(width, *far), np.maximum(far, 0)), 160)
+    return smooth_curve(np.clip(knots, min(width, *far), np.maximum(far, 0)), 160)

@@ -1,6 +1,6 @@
-"""Outlines of small things on a slide - fragments, pen, dust, hairs, coverslip edges - as polygons.
+"""Outlines of small things on a slide (fragments, pen, dust, hairs, coverslip edges) as polygons.
 
-A polygon in level-0 pixels can be drawn on any block at any downsample, alone.
+A polygon in level-0 pixels can be drawn on any block at any downsample, by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wsicomp.synthetic.noise import Floats, spline_matrix
 
 Points = NDArray[np.float64]
+"""(n, 2): x and y."""
 OVERSAMPLING = 4
 FRACTION_BITS = 4
 BLOB_POINTS = 240
@@ -23,25 +24,30 @@ BLOB_POINTS = 240
 
 @dataclass(frozen=True)
 class Fragment:
-    """A small separate piece of tissue: its middle in level-0 pixels, and a disc of its area in um."""
+    """A small separate piece of tissue."""
 
     center_x: float
+    """The centre in level-0 pixels."""
     center_y: float
+    """The centre in level-0 pixels."""
     diameter_um: float
+    """The diameter of a disc of the same area."""
     pale: bool
+    """Whether it is weakly stained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A filled polygon, (n, 2) x and y in level-0 pixels, that lets `light` (0-1 per channel) through.
-
-    `blur` softens its edge, in level-0 pixels, as a thing out of focus. `streaks` (0-1) thins it unevenly.
-    """
+    """A filled polygon that lets a part of the light through."""
 
     points: Points
+    """(n, 2): x and y in level-0 pixels."""
     light: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The part of red, green and blue light that passes, in [0, 1]."""
     blur: float = 0.0
+    """The softness of the edge in level-0 pixels, as of a thing out of focus."""
     streaks: float = 0.0
+    """How unevenly it covers, in [0, 1]."""
 
     @cached_property
     def box(self) -> tuple[float, float, float, float]:
@@ -52,13 +58,16 @@ class Shape:
         return float(left), float(top), float(right), float(bottom)
 
     def meets(self, left: float, top: float, right: float, bottom: float) -> bool:
-        """Whether the box reaches into the given rectangle (level-0 pixels)."""
+        """Return whether the box reaches into a rectangle in level-0 pixels."""
         own = self.box
         return own[0] < right and own[2] > left and own[1] < bottom and own[3] > top
 
 
 def coverage(shape: Shape, x: int, y: int, side: int, downsample: int) -> Floats:
-    """How much of each pixel of a block (side, side) a shape covers, 0-1; x and y in the level's pixels."""
+    """Return the part of each pixel of a block that a shape covers: (side, side) in [0, 1].
+
+    `x`, `y` and `side` are in pixels of the level with this downsample.
+    """
     sigma = shape.blur / downsample
     margin = int(np.ceil(3 * sigma)) + 1 if sigma > 0.3 else 0
     fine = OVERSAMPLING if sigma <= 2 else 1
@@ -76,7 +85,7 @@ def coverage(shape: Shape, x: int, y: int, side: int, downsample: int) -> Floats
 
 
 def touched_cells(shapes: Sequence[Shape], grid: tuple[int, int], cell: int) -> NDArray[np.bool_]:
-    """Which cells (rows, columns) of `cell` level-0 pixels any of the shapes may reach."""
+    """Return which cells of `cell` x `cell` level-0 pixels a shape may reach, (rows, columns) bool."""
     touched = np.zeros(grid, np.uint8)
     for shape in shapes:
         corners = np.rint((shape.points / cell - 0.5) * 2**FRACTION_BITS).astype(np.int32)
@@ -86,7 +95,7 @@ def touched_cells(shapes: Sequence[Shape], grid: tuple[int, int], cell: int) -> 
 
 
 def blob(rng: np.random.Generator, diameter: float, ragged: float, stretch: float = 1.0) -> Points:
-    """A closed organic outline about (0, 0) whose area is that of a disc of `diameter`.
+    """Return a closed organic outline around (0, 0) with the area of a disc of `diameter`.
 
     `ragged` is the spread of the radius (0.1 calm, 0.4 wild); `stretch` is length over width.
     """
@@ -110,20 +119,20 @@ def _area(points: Points) -> float:
 
 
 def rotation(angle: float) -> Points:
-    """The matrix that turns points by `angle` radians."""
+    """Return the (2, 2) matrix that turns points by `angle` radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def curve(knots: Points, count: int) -> Points:
-    """`count` points on a smooth line led by the knots (n, 2)."""
+def smooth_curve(knots: Points, count: int) -> Points:
+    """Return `count` points on a smooth line along the knots (n, 2)."""
     positions = np.linspace(0, len(knots) - 1, count)
     led: Points = spline_matrix(positions, len(knots)).astype(np.float64) @ knots
     return led
 
 
 def ribbon(path: Points, widths: NDArray[np.float64]) -> Points:
-    """The outline of a line (n, 2) of the given widths (n,), ends square."""
+    """Return the outline of a line (n, 2) with the given widths (n,) and square ends."""
     along = np.gradient(path, axis=0)
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / length[:, None]

@@ -1,6 +1,6 @@
-"""What each kind of tissue is made of: where hematoxylin and where eosin sit, as seamless square images.
+"""The texture of each kind of tissue: where hematoxylin and eosin are, as seamless square images.
 
-The five kinds are drawn once per resolution and shared by all slides of that resolution; a slide's own
+The five kinds are drawn once per resolution and shared by all slides of that resolution. A slide's own
 colours come later, from its stain. Densities are stored as 100 steps per unit of optical density.
 """
 
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from wsicomp.synthetic.noise import Floats, displaced, periodic_noise, periodic_octaves
 
 PERIOD = 2048
+"""The side of a texture in pixels, after which it repeats."""
 DENSITY_STEPS = 100
+"""Steps for a unit of optical density."""
 
 
 class Kind(Enum):
-    """The kinds of tissue that a section is composed of."""
+    """The kinds of tissue of a section."""
 
     COLLAGEN = 1
     LOOSE = 2
@@ -40,14 +42,20 @@ class Densities:
 
 @dataclass(frozen=True)
 class Nuclei:
-    """How the nuclei of a kind look: lengths in um, angles in degrees, stain in optical density."""
+    """How the nuclei of a kind look."""
 
     spacing: float
+    """The distance between neighbours, in um."""
     long_axis: tuple[float, float]
+    """The least and the greatest length, in um."""
     roundness: tuple[float, float]
+    """The least and the greatest width, as a part of the length."""
     tilt: float
+    """The greatest angle to the x axis, in degrees."""
     stain: tuple[float, float]
+    """The least and the greatest optical density."""
     kept: float = 1.0
+    """The part of the places that have a nucleus."""
 
 
 SPINDLE = Nuclei(14, (8, 15), (0.18, 0.38), 16, (0.7, 1.4), 0.45)
@@ -60,7 +68,7 @@ ADIPOCYTE = Nuclei(48, (6, 9), (0.25, 0.45), 90, (0.8, 1.3), 0.5)
 
 @lru_cache(maxsize=len(Kind))
 def densities(kind: Kind, mpp: float) -> Densities:
-    """The stain pattern of a kind of tissue drawn at `mpp` um per pixel."""
+    """Return the stain pattern of a kind of tissue, drawn at `mpp` um per pixel."""
     rng = np.random.default_rng([kind.value, round(mpp * 10000)])
     draw = {
         Kind.COLLAGEN: _collagen,
@@ -78,18 +86,18 @@ def _steps(density: Floats) -> NDArray[np.uint8]:
 
 
 def _noise(rng: np.random.Generator, mpp: float, along_x: float, along_y: float | None = None) -> Floats:
-    """Seamless noise with wavelengths in um."""
+    """Return seamless noise with wavelengths in um."""
     return periodic_noise(rng, PERIOD, (along_x / mpp, (along_y or along_x) / mpp))
 
 
 def _grain(rng: np.random.Generator, strength: float) -> Floats:
-    """What one pixel differs from the next by: sensor noise and structure below the resolution."""
+    """Return differences between neighbouring pixels: sensor noise, and structure below the resolution."""
     raw = rng.standard_normal((PERIOD, PERIOD), dtype=np.float32) * np.float32(strength)
     return np.asarray(cv2.blur(raw, (2, 2)), dtype=np.float32)
 
 
 def _collagen(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
-    """Thick wavy pink bundles parted by thin clefts, with spindle nuclei between them."""
+    """Draw thick wavy pink bundles parted by thin clefts, with spindle nuclei between them."""
     nuclei = _nuclei(rng, mpp, SPINDLE)
     bundles = 0.13 * _noise(rng, mpp, 90, 9) + 0.06 * _noise(rng, mpp, 24, 2.2)
     eosin = 0.56 + 0.04 * _noise(rng, mpp, 120) + bundles
@@ -101,7 +109,7 @@ def _collagen(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 
 def _loose(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
-    """Pale meshwork: thin strands around watery gaps, a few rounder nuclei."""
+    """Draw a pale meshwork: thin strands around watery gaps, a few rounder nuclei."""
     nuclei = _nuclei(rng, mpp, SPARSE)
     mesh = np.abs(_noise(rng, mpp, 40, 12) + 0.4 * _noise(rng, mpp, 10, 4))
     strands = np.asarray(np.clip(1 - 1.6 * mesh, 0, 1) ** 1.5, dtype=np.float32)
@@ -114,14 +122,14 @@ def _loose(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 
 def _waved(rng: np.random.Generator, mpp: float, hematoxylin: Floats, eosin: Floats) -> tuple[Floats, Floats]:
-    """Both stains bent along the same crimps, as fibres run."""
+    """Bend both stains along the same crimps, as fibres run."""
     crimps = np.float32(8) * _noise(rng, mpp, 60, 130) + np.float32(3) * _noise(rng, mpp, 25, 60)
     up = np.asarray(crimps / mpp, dtype=np.float32)
     return displaced(hematoxylin, np.float32(0), up), displaced(eosin, np.float32(0), up)
 
 
 def _epithelium(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
-    """Sheets of cells with large vesicular nuclei in purple cytoplasm."""
+    """Draw sheets of cells with large vesicular nuclei in purple cytoplasm."""
     nuclei = _nuclei(rng, mpp, VESICULAR)
     eosin = 0.34 + 0.07 * _noise(rng, mpp, 60) + 0.05 * _noise(rng, mpp, 7) + _grain(rng, 0.06)
     hematoxylin = 0.20 + 0.05 * _noise(rng, mpp, 90) + 0.04 * _noise(rng, mpp, 5) + nuclei
@@ -131,14 +139,14 @@ def _epithelium(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 
 def _lymphoid(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
-    """Crowded small dark round nuclei with hardly any cytoplasm."""
+    """Draw crowded small dark round nuclei with hardly any cytoplasm."""
     nuclei = _nuclei(rng, mpp, LYMPHOCYTE)
     eosin = 0.27 + 0.06 * _noise(rng, mpp, 80) + 0.08 * _noise(rng, mpp, 6) + _grain(rng, 0.05)
     return 0.10 + nuclei, eosin
 
 
 def _fat(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
-    """Round empty vacuoles with thin pink walls that thicken where three meet."""
+    """Draw round empty vacuoles with thin pink walls that thicken where three meet."""
     nuclei = _nuclei(rng, mpp, ADIPOCYTE)
     rounded, wall = _cell_walls(rng, mpp, spacing=58)
     thickness = 1.1 + 0.5 * np.clip(_noise(rng, mpp, 50), -1.2, 2)
@@ -149,7 +157,7 @@ def _fat(rng: np.random.Generator, mpp: float) -> tuple[Floats, Floats]:
 
 
 def _cell_walls(rng: np.random.Generator, mpp: float, spacing: float) -> tuple[Floats, Floats]:
-    """Distances in um to the walls of a seamless foam of cells, with round corners and with sharp ones."""
+    """Return distances in um to the walls of a seamless foam of cells, with round and with sharp corners."""
     half = PERIOD // 2
     count = max(4, round(PERIOD * mpp / spacing))
     pitch = np.float32(half / count)
@@ -174,15 +182,15 @@ def _cell_walls(rng: np.random.Generator, mpp: float, spacing: float) -> tuple[F
 
 
 def _doubled(half: Floats, factor: float) -> Floats:
-    """A half-sized plane at full size, its values multiplied."""
+    """Return a half-sized plane at full size, its values multiplied by `factor`."""
     scaled = np.asarray(half * np.float32(factor), dtype=np.float32)
     return np.asarray(cv2.resize(scaled, (PERIOD, PERIOD), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:
-    """Optical density of nuclei on a jittered grid: darker rims, chromatin clumps, soft edges."""
+def _nuclei(rng: np.random.Generator, mpp: float, appearance: Nuclei) -> Floats:
+    """Return the optical density of nuclei on a jittered grid: darker rims, chromatin clumps, soft edges."""
     plane = np.zeros((PERIOD, PERIOD), np.uint8)
-    for nucleus in _placed(rng, mpp, look):
+    for nucleus in _placed(rng, mpp, appearance):
         _draw_nucleus(plane, nucleus)
     soft = cv2.GaussianBlur(plane, (0, 0), 0.35 / mpp + 0.2)
     density = np.asarray(soft, dtype=np.float32) / np.float32(DENSITY_STEPS)
@@ -190,24 +198,24 @@ def _nuclei(rng: np.random.Generator, mpp: float, look: Nuclei) -> Floats:
     return np.asarray(density * np.clip(chromatin, 0.4, 1.6), dtype=np.float32)
 
 
-def _placed(rng: np.random.Generator, mpp: float, look: Nuclei) -> NDArray[np.float64]:
-    """Rows of (x, y, long radius, short radius, degrees, stain) in pixels, wrapped over the borders."""
-    count = max(2, round(PERIOD * mpp / look.spacing))
+def _placed(rng: np.random.Generator, mpp: float, appearance: Nuclei) -> NDArray[np.float64]:
+    """Return rows of (x, y, long radius, short radius, degrees, stain) in pixels, wrapped at the borders."""
+    count = max(2, round(PERIOD * mpp / appearance.spacing))
     pitch = PERIOD / count
     row, column = (each.ravel() for each in np.mgrid[0:count, 0:count])
     total = row.size
     x = (column + 0.5 * (row % 2) + rng.uniform(0.1, 0.9, total)) * pitch % PERIOD
     y = (row + rng.uniform(0.1, 0.9, total)) * pitch
-    radius = rng.uniform(*look.long_axis, total) / 2 / mpp
-    short = radius * rng.uniform(*look.roundness, total)
-    degrees = rng.uniform(-look.tilt, look.tilt, total)
-    table = np.stack([x, y, radius, short, degrees, rng.uniform(*look.stain, total)], axis=1)
-    table = table[rng.uniform(size=total) < look.kept]
+    radius = rng.uniform(*appearance.long_axis, total) / 2 / mpp
+    short = radius * rng.uniform(*appearance.roundness, total)
+    degrees = rng.uniform(-appearance.tilt, appearance.tilt, total)
+    table = np.stack([x, y, radius, short, degrees, rng.uniform(*appearance.stain, total)], axis=1)
+    table = table[rng.uniform(size=total) < appearance.kept]
     return _wrapped(table, float(radius.max()) + 2)
 
 
 def _wrapped(table: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-    """The rows again on the far side of every border that they reach over."""
+    """Return the rows, with those near a border repeated on the far side."""
     for axis in (0, 1):
         low, high = table[table[:, axis] < reach], table[table[:, axis] > PERIOD - reach]
         step = np.zeros(table.shape[1])

@@ -1,6 +1,6 @@
 """Coloured textures of one slide at every downsample, and how a block reads them.
 
-A texture is seamless, so that any place on a slide of any size can read it; its reductions are box
+A texture is seamless, so that any place on a slide of any size can read it. Its reductions are box
 reductions, so that all levels of a slide agree.
 """
 
@@ -20,22 +20,24 @@ from wsicomp.synthetic.structure import DENSITY_STEPS, PERIOD, Densities
 Image = NDArray[Any]
 FINEST_MPP = 1.0
 SMALLEST_MIP = 8
-# Detail noise is cut at this many standard deviations, so that a block farther than this from an outline
-# is known to be free of it.
 DETAIL_LIMIT = 3.0
+"""Standard deviations at which detail noise is cut, so that a block further from an outline is free of it."""
 
 
 @dataclass(frozen=True)
 class Stain:
-    """Optical density per unit of each dye in red, green and blue, and the colour of clear glass (0-255)."""
+    """A slide's colours."""
 
     hematoxylin: tuple[float, float, float]
+    """Optical density in red, green and blue of a unit of hematoxylin."""
     eosin: tuple[float, float, float]
+    """Optical density in red, green and blue of a unit of eosin."""
     glass: tuple[float, float, float]
+    """RGB of clear glass, 0 to 255."""
 
 
 def drawn_stain(rng: np.random.Generator) -> Stain:
-    """A laboratory's and a scanner's colours: hues, strengths and the tint of the light."""
+    """Return random colours of a laboratory and a scanner: hues, strengths and the tint of the lamp."""
     strength, pinkness = rng.uniform(0.88, 1.15), rng.uniform(0.9, 1.15)
     blueness, warmth = rng.uniform(-0.12, 0.12), rng.uniform(-1.5, 1.5)
     hematoxylin = np.array([0.98 + blueness, 1.02, 0.50 - blueness / 2]) * strength
@@ -52,7 +54,7 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def coloured(pattern: Densities, stain: Stain) -> NDArray[np.uint8]:
-    """The light, shape (PERIOD, PERIOD, 3), that passes the dyes."""
+    """Return the light that passes the dyes, (PERIOD, PERIOD, 3) uint8 RGB."""
     steps = np.arange(256) / DENSITY_STEPS
     planes = []
     for channel in range(3):
@@ -65,25 +67,32 @@ def coloured(pattern: Densities, stain: Stain) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Place:
-    """A square block of a level: upper left corner and side in the level's pixels."""
+    """A square block of a level."""
 
     x: int
+    """The left edge in the level's pixels."""
     y: int
+    """The upper edge in the level's pixels."""
     downsample: int
+    """The level's downsample."""
     side: int
+    """The side in the level's pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Where a block reads pyramids of one geometry: which mip, and OpenCV's fixed-point coordinates."""
+    """Where a block reads image pyramids of one geometry."""
 
     mip: int
+    """The reduction that is read, 0 for the full image."""
     whole: Image
+    """Whole coordinates, in OpenCV's fixed-point form."""
     fraction: Image
+    """Fractions of coordinates, in OpenCV's fixed-point form."""
 
 
 class Pyramid:
-    """A seamless image with its halvings; `pixel` is how many level-0 pixels one of its pixels spans."""
+    """A seamless image with its halvings. One of its pixels spans `pixel` level-0 pixels."""
 
     def __init__(self, image: Image, pixel: float) -> None:
         self.pixel = pixel
@@ -93,7 +102,7 @@ class Pyramid:
             self.mips.append(cv2.resize(self.mips[-1], (side, side), interpolation=cv2.INTER_AREA))
 
     def straight(self, place: Place, shift: int = 0) -> Image:
-        """The image under a block, all of it moved by `shift` level-0 pixels along both axes."""
+        """Return the image under a block, moved by `shift` level-0 pixels along both axes."""
         mip, step = self._mip(place.downsample)
         moved = shift / place.downsample
         side = self.mips[mip].shape[0]
@@ -105,7 +114,10 @@ class Pyramid:
         return self.through(self.maps(place, nothing, nothing))
 
     def maps(self, place: Place, moved_x: Floats, moved_y: Floats) -> Maps:
-        """Where a block is read if its pixels are moved by two fields in level-0 pixels."""
+        """Return where a block is read if its pixels are moved by two fields in level-0 pixels.
+
+        Each field is (side, side) of the block, or (1, 1) for all its pixels.
+        """
         mip, step = self._mip(place.downsample)
         period = self.mips[mip].shape[0]
         scale = np.float32(step / place.downsample)
@@ -120,31 +132,31 @@ class Pyramid:
         return Maps(mip, whole, fraction)
 
     def through(self, maps: Maps) -> Image:
-        """The image as read through the maps of a pyramid of the same geometry."""
+        """Return the image as read through the maps of a pyramid of the same geometry."""
         image = self.mips[maps.mip]
         mapped = cv2.remap(image, maps.whole, maps.fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(mapped)
 
     def _mip(self, downsample: int) -> tuple[int, float]:
-        """The mip that a level reads, and how many of its pixels one pixel of the level spans."""
+        """Return the reduction that a level reads, and how many of its pixels a pixel of the level spans."""
         step = downsample / self.pixel
         mip = min(int(np.log2(max(step, 1.0)) + 1e-9), len(self.mips) - 1)
         return mip, float(step / 2**mip)
 
 
 def _first(start: float, moved: float, period: int) -> float:
-    """The start without whole periods, so that moved coordinates fit OpenCV's 16 bits."""
+    """Return the start without whole periods, so that moved coordinates fit OpenCV's 16 bits."""
     return (start + moved) % period - moved
 
 
 def texture_mpp(mpp: float) -> float:
-    """The um per pixel at which structure is drawn: the slide's own, at most FINEST_MPP."""
+    """Return the um per pixel at which structure is drawn: the slide's own, at most FINEST_MPP."""
     return min(mpp, FINEST_MPP)
 
 
 @lru_cache(maxsize=3)
 def detail_pyramid(mpp: float) -> Pyramid:
-    """Noise of spread 1 on all lengths from 3 to 160 um, cut at DETAIL_LIMIT, that frays outlines."""
+    """Return the noise that frays outlines: spread 1, all lengths from 3 to 160 um, cut at DETAIL_LIMIT."""
     drawn = texture_mpp(mpp)
     rng = np.random.default_rng([99, round(drawn * 10000)])
     noise = periodic_octaves(rng, PERIOD, [length / drawn for length in (160, 80, 40, 20, 10, 5, 3)])
@@ -153,7 +165,7 @@ def detail_pyramid(mpp: float) -> Pyramid:
 
 @lru_cache(maxsize=1)
 def glass_grain() -> Pyramid:
-    """Sensor noise in grey levels, float32, the same whatever the resolution."""
+    """Return sensor noise in grey levels, float32, the same at every resolution."""
     rng = np.random.default_rng(7)
     side = PERIOD // 2
     grey = rng.standard_normal((side, side, 1), dtype=np.float32)

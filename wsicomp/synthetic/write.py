@@ -1,7 +1,7 @@
-"""Writes a synthetic slide as Aperio svs or generic TIFF, tile by tile.
+"""Write a synthetic slide as Aperio svs or generic TIFF, tile by tile.
 
-Two threads draw and encode short runs of tiles; TiffWriter takes them in order. Tiles of bare glass recur,
-so that their bytes are kept.
+Two threads draw and encode short runs of tiles, which TiffWriter takes in order. Tiles of bare glass recur,
+so their bytes are kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ STRIP_ROWS = 16
 LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
 
 Advance = Callable[[int], None]
+"""Called with the number of tiles drawn since the last call."""
 
 
 @progress_raises_through
@@ -43,7 +44,12 @@ def write_slide(
     form: SyntheticFormat = COMMON_FORM,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the slide to a file, whatever its suffix; an existing one is replaced.
+    """Write the slide to a file, whatever its suffix; an existing file is replaced.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> slide = SyntheticSlide(Size(512, 512), sections=0, fragments=0)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_slide(f"{folder}/glass.svs", slide, SyntheticFormat(downsamples=(1, 4)))
 
     Args:
         path: The file.
@@ -73,7 +79,7 @@ def write_slide(
 
 @contextmanager
 def _opencv_in_one_thread() -> Iterator[None]:
-    """Keep OpenCV from splitting blocks among threads of its own, which cost as much time as they save."""
+    """Keep OpenCV from splitting blocks among its own threads, which costs as much time as it saves."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -96,12 +102,12 @@ def _write_level(writer: tifffile.TiffWriter, level: _Level, advance: Advance) -
             subfiletype=1 if form.container == "tiff" and level.downsample > 1 else 0,
             **_jpeg_options(form),
             **_resolution(level),
-            **_words(_description(level)),
+            **_metadata(_description(level)),
         )
 
 
 def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
-    """What TiffWriter must know of the colours."""
+    """Return what TiffWriter must know of the colours."""
     if form.compression != "jpeg":
         return {"photometric": "rgb"}
     tables = {"jpegtables": jpeg_tables(form)} if form.shared_tables else {}
@@ -113,15 +119,15 @@ def _jpeg_options(form: SyntheticFormat) -> dict[str, Any]:
 
 
 def _resolution(level: _Level) -> dict[str, Any]:
-    """Pixels per centimetre, for a generic TIFF that states them."""
+    """Return pixels per centimetre, for a generic TIFF that states them."""
     if level.form.container == "svs" or not level.form.states_mpp:
         return {}
     per_cm = 1e4 / (level.slide.mpp * level.downsample)
     return {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
 
 
-def _words(description: str | None) -> dict[str, Any]:
-    """The description, and neither tifffile's own metadata nor its name."""
+def _metadata(description: str | None) -> dict[str, Any]:
+    """Return the description, without tifffile's own metadata and name."""
     return {"description": description, "metadata": None, "software": False}
 
 
@@ -129,8 +135,8 @@ def _description(level: _Level) -> str | None:
     if level.form.container == "tiff":
         return None
     if level.downsample == 1:
-        return associated.description(level.slide, level.form)
-    return associated.level_description(level.slide, level.form, level.size)
+        return associated.largest_level_description(level.slide, level.form)
+    return associated.reduced_level_description(level.slide, level.form, level.size)
 
 
 def _write_thumbnail(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
@@ -151,17 +157,17 @@ def _write_label_and_macro(writer: tifffile.TiffWriter, slide: SyntheticSlide, f
             predictor=2,
             rowsperstrip=picture.shape[0],
             subfiletype=LABEL_SUBFILE,
-            **_words(associated.associated_description("label", associated.LABEL_SIZE)),
+            **_metadata(associated.associated_image_description("label", associated.LABEL_SIZE)),
         )
     if form.macro:
-        words = associated.associated_description("macro", associated.MACRO_SIZE)
+        words = associated.associated_image_description("macro", associated.MACRO_SIZE)
         _write_strips(writer, associated.macro(slide), words, MACRO_SUBFILE)
 
 
 def _write_strips(
     writer: tifffile.TiffWriter, picture: NDArray[np.uint8], words: str, subfiletype: int
 ) -> None:
-    """A JPEG picture in strips with shared tables, as Aperio's thumbnail and macro are."""
+    """Write a JPEG picture in strips with shared tables, as Aperio's thumbnail and macro are stored."""
     form = COMMON_FORM
     strips = [picture[top : top + STRIP_ROWS] for top in range(0, picture.shape[0], STRIP_ROWS)]
     writer.write(
@@ -172,12 +178,12 @@ def _write_strips(
         rowsperstrip=STRIP_ROWS,
         subfiletype=subfiletype,
         **_jpeg_options(form),
-        **_words(words),
+        **_metadata(words),
     )
 
 
 class _Level:
-    """One level of a slide in a form, and its encoded tiles."""
+    """One level of a slide in a format, and its encoded tiles."""
 
     def __init__(self, slide: SyntheticSlide, form: SyntheticFormat, downsample: int) -> None:
         self.slide, self.form, self.downsample = slide, form, downsample
@@ -187,7 +193,7 @@ class _Level:
         self._kept: dict[tuple[GlassKey, ...], bytes] = {}
 
     def tiles(self, advance: Advance) -> Generator[bytes, None, None]:
-        """The bytes of every tile, row by row, drawn a few runs ahead."""
+        """Yield the bytes of every tile, row by row, drawn a few runs ahead."""
         with ThreadPoolExecutor(THREADS) as pool:
             waiting: deque[Future[list[bytes]]] = deque()
             for row, first, last in self._runs():
@@ -199,12 +205,12 @@ class _Level:
 
     def _taken(self, waiting: deque[Future[list[bytes]]], advance: Advance) -> Iterator[bytes]:
         run = waiting.popleft().result()
-        # Before the tiles are handed over: TiffWriter never asks for one more than there are.
+        # Progress comes first, since TiffWriter never asks for one tile more than there are.
         advance(len(run))
         yield from run
 
     def _runs(self) -> Iterator[tuple[int, int, int]]:
-        """(row, first column, one past the last) of every run of tiles."""
+        """Yield (row, first column, one past the last) of every run of tiles."""
         for row in range(self.grid.rows):
             for first in range(0, self.grid.columns, RUN_TILES):
                 yield row, first, min(first + RUN_TILES, self.grid.columns)
@@ -221,7 +227,7 @@ class _Level:
         return [encoded(strip[:, left : left + px], self.form) for left in range(0, strip.shape[1], px)]
 
     def _single(self, column: int, row: int, key: tuple[GlassKey, ...] | None) -> bytes:
-        """One tile's bytes; those of bare glass are kept under what identifies their pixels."""
+        """Return one tile's bytes; those of bare glass are kept by the key of their pixels."""
         if key is not None and key in self._kept:
             return self._kept[key]
         px = self.form.tile_px
@@ -231,7 +237,7 @@ class _Level:
         return stream
 
     def _key(self, column: int, row: int) -> tuple[GlassKey, ...] | None:
-        """What identifies a tile of bare glass, or None."""
+        """Return the key of a tile of bare glass, None for others."""
         count, rest = divmod(self.form.tile_px, BLOCK)
         if rest or self.downsample != 1:
             return None

@@ -1,4 +1,4 @@
-"""The audit picture: the tiles that a conversion takes out, and why, at one look."""
+"""The audit picture: which tiles a conversion removes, and why."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.slide import Level, Pixels
-from wsicomp.tissue.glass import TileKind
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.overlay import outlined, shaded, spread
+from wsicomp.tissue.overlay import outlined, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import Overview
+from wsicomp.tissue.tile_classes import TileKind
 
 REMOVED, OUTLINE, SAVED = (70, 130, 255), (0, 150, 60), (255, 120, 0)
-"""Tiles that become blank; the edge of the mask with its margin; tiles that the guard saved."""
+"""Colours of removed tiles, of the mask's outline with its margin, and of tiles that the guard saved."""
 
 LEGEND_PX = 3 * 34 + 8
 """The height of the legend below the picture: three lines."""
@@ -23,12 +23,12 @@ _LINE_PX = 34
 
 
 def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], mask: TissueMask) -> Pixels:
-    """The overview with removed tiles of level 0 shaded, the mask outlined, what the guard saved framed.
+    """Return the overview with removed tiles shaded, the mask outlined and saved tiles framed, over a legend.
 
-    `kinds` are `TileKind`s of that level, (rows, columns); `mask` has its margin. A legend stands below.
+    `kinds` are the `TileKind`s of `level`, (rows, columns) of its tile grid. `mask` has its margin.
     """
     rows, columns = overview.pixels.shape[:2]
-    removed = spread(kinds == TileKind.GLASS, level, (rows, columns))
+    removed = tiles_to_pixels(kinds == TileKind.GLASS, level, (rows, columns))
     picture = shaded(overview.pixels, removed, REMOVED, _SHADE)
     x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
     picture = outlined(picture, mask.at(x, y), OUTLINE)
@@ -48,7 +48,7 @@ def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], ma
 
 
 def _legend(columns: int, entries: tuple[tuple[str, tuple[int, int, int]], ...]) -> Pixels:
-    """A white strip, as wide as the picture, with a line for each entry."""
+    """Return a white strip `columns` wide with a line of colour and text for each entry."""
     strip = np.full((LEGEND_PX, columns, 3), 255, np.uint8)
     for number, (text, color) in enumerate(entries):
         top = 8 + number * _LINE_PX

@@ -1,4 +1,4 @@
-"""What is tissue and what is glass on a slide: overview, segmenter, guard."""
+"""Find tissue and glass on a slide: overview, segmenter, guard."""
 
 from __future__ import annotations
 
@@ -7,73 +7,95 @@ from dataclasses import dataclass
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
-from wsicomp.tissue.filler import find_filler, without_filler
-from wsicomp.tissue.glass import GlassColor, GlassGuard, GlassSurvey, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.padding import find_padding, without_padding
 from wsicomp.tissue.scale import margin_in_px
 from wsicomp.tissue.segmenters.base import Segmenter
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED
+from wsicomp.tissue.tile_classes import TileClasses, TileKind, classify_tiles
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is tissue and what is glass on a slide, whatever is then made of it.
-
-    `tissue` is the mask without its margin, `mask` with it; `color` is how bare glass looks.
-    """
+    """What is tissue and what is glass on a slide, whatever is written of it."""
 
     tissue: TissueMask
+    """The mask without margin."""
     mask: TissueMask
+    """The mask with its margin."""
     color: GlassColor
+    """How bare glass looks."""
     guard: GlassGuard
-    survey: GlassSurvey
+    """The guard that checked the tiles that the mask calls glass."""
+    classes: TileClasses
+    """The class of each tile."""
 
     @property
     def rescued_tiles(self) -> int:
-        """Tiles of all levels that the mask called glass and the guard kept."""
-        return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.survey.kinds)
+        """The number of tiles, on all levels, that the mask called glass and the guard kept."""
+        return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.classes.kinds)
 
 
 def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
-    """Look for tissue, and then at every tile that the mask calls glass.
+    """Find tissue, then check with the guard every tile that the mask calls glass.
 
     Raises:
-        MaskError, SlideReadError, WeightsError: as `prepare`.
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: the slide cannot be read.
     """
-    tissue, color, black = look(slide, config, stages)
+    tissue, color, black = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
-        survey = survey_glass(slide, mask, guard, config.run.workers, progress)
-    return Findings(tissue, mask, color, guard, survey)
+        classes = classify_tiles(slide, mask, guard, config.run.workers, progress)
+    return Findings(tissue, mask, color, guard, classes)
 
 
-def look(slide: Slide, config: ConversionConfig, stages: Stages) -> tuple[TissueMask, GlassColor, TissueMask]:
-    """The tissue without margin, how bare glass looks, and where the slide is filled with black.
+def inspect_overview(
+    slide: Slide, config: ConversionConfig, stages: Stages
+) -> tuple[TissueMask, GlassColor, TissueMask]:
+    """Return the tissue without margin, how bare glass looks, and where the slide is padded with black.
 
-    The overview for all of them ends with this call.
+    Memory: the overview is released when the call ends.
+
+    Raises:
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: the slide cannot be read.
     """
     if config.tissue.mask is None:
         _segmenter(config).check(slide)
     with stages.stage("overview") as progress:
         overview = read_overview(slide, config.run.workers, progress)
-        filler = find_filler(overview)
+        padding = find_padding(overview)
     with stages.stage("segment") as progress:
         tissue = find_tissue(slide, overview, config, progress)
         if config.tissue.mask is None:
-            tissue = without_filler(tissue, filler.black)
-    return tissue, fit_glass_color(overview, tissue, filler), filler.black
+            tissue = without_padding(tissue, padding.black)
+    return tissue, fit_glass_color(overview, tissue, padding), padding.black
 
 
 def find_tissue(
     slide: Slide, overview: Overview, config: ConversionConfig, progress: StageProgress
 ) -> TissueMask:
-    """The tissue, without margin: from the mask file if there is one, else by the segmenter."""
+    """Return the tissue without margin: from the mask file if the config names one, else by the segmenter.
+
+    Raises:
+        MaskError: the mask file cannot be read or does not fit the slide.
+        ConfigError: the mask would have more than 2^27 pixels.
+        WeightsError: the segmenter's network is missing, damaged, or cannot run.
+        SlideReadError: a part of the slide that the segmenter needs cannot be read.
+    """
     if config.tissue.mask is not None:
         return read_mask(config.tissue.mask, slide.info.size)
     return _segmenter(config).segment(slide, overview, config.run.workers, progress)

@@ -1,6 +1,6 @@
 """The tissue mask: a small picture of the slide that is True where there is tissue.
 
-It answers questions about tiles and pixels of any level. It must not know how it was made.
+It answers questions about tiles and pixels of any level. This module must not know how a mask was made.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Level
 
 MOST_MASK_PIXELS = 1 << 27
-"""What a mask may have: at 4 um per px 21 square centimetres, more than a slide."""
+"""The most pixels of a mask: at 4 um per px 21 square centimetres, more than a slide."""
 
 Spans: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""First and past-the-last index of each of several spans, in order."""
+"""(first index of each span, one past the last index of each span), in order."""
 
 _ROUNDING = 1e-6
 _LARGEST_KERNEL_PX = 16
@@ -28,18 +28,20 @@ _LARGEST_KERNEL_PX = 16
 
 @dataclass(frozen=True)
 class TissueMask:
-    """(rows, columns) bool, True = tissue, over a slide of `slide` level-0 pixels.
-
-    `scale_x` and `scale_y` are level-0 pixels a mask pixel; the last row and column may reach past the
-    slide's edge. `source` says in words where the mask comes from, `notes` what its user should know.
-    """
+    """A mask of tissue over a whole slide."""
 
     pixels: NDArray[np.bool_]
+    """(rows, columns) bool, True is tissue. The last row and column may reach past the slide's edge."""
     slide: Size
+    """The size of level 0."""
     scale_x: float
+    """Level-0 pixels in the width of a mask pixel."""
     scale_y: float
+    """Level-0 pixels in the height of a mask pixel."""
     source: str
+    """Where the mask comes from, in words."""
     notes: tuple[str, ...] = ()
+    """What a user of the mask should know."""
 
     @property
     def tissue_fraction(self) -> float:
@@ -47,7 +49,7 @@ class TissueMask:
         return float(self.pixels.mean())
 
     def dilated(self, radius_px: float) -> TissueMask:
-        """The mask grown by a distance in level-0 pixels, rounded up to whole mask pixels."""
+        """Return the mask grown by `radius_px` level-0 pixels, rounded up to whole mask pixels."""
         radius_x, radius_y = math.ceil(radius_px / self.scale_x), math.ceil(radius_px / self.scale_y)
         if max(radius_x, radius_y) > _LARGEST_KERNEL_PX:
             # A kernel's cost grows with its area; the distance to the nearest tissue costs the same for any.
@@ -60,7 +62,7 @@ class TissueMask:
         return replace(self, pixels=cv2.dilate(self.pixels.view(np.uint8), kernel).view(np.bool_))
 
     def coverage(self, level: Level) -> NDArray[np.float64]:
-        """(rows, columns) of the level's tile grid: the part of each tile that is tissue, in [0, 1].
+        """Return the part of each tile that is tissue, in [0, 1]: (rows, columns) of the level's tile grid.
 
         A tile counts every mask pixel that it touches, so 0 means that no tissue reaches into it.
         """
@@ -74,43 +76,52 @@ class TissueMask:
         return inside / np.outer(bottom - top, right - left)
 
     def over_tile(self, level: Level, column: int, row: int) -> NDArray[np.bool_]:
-        """(rows, columns) of one whole tile in the level's own pixels, nearest neighbour."""
+        """Return the mask over a whole tile in the level's pixels.
+
+        (rows, columns) bool, nearest neighbour.
+        """
         y = np.arange(level.tile.height) + 0.5 + row * level.tile.height
         x = np.arange(level.tile.width) + 0.5 + column * level.tile.width
         across, down = self.slide.width / level.size.width, self.slide.height / level.size.height
         return self.at(x * across, y * down)
 
     def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
-        """(rows, columns) of the cells of one whole tile: True where tissue reaches into one."""
+        """Return which cells of a tile tissue reaches into: (rows, columns) bool of its cells.
+
+        Cells are squares of `cell_px` of the level's pixels, from the tile's upper left corner.
+        """
         top, bottom = self._of_cells(row * level.tile.height, level.tile.height, cell_px, level.size, 0)
         left, right = self._of_cells(column * level.tile.width, level.tile.width, cell_px, level.size, 1)
         return any_inside(self.pixels, (top, bottom), (left, right))
 
     def _of_cells(self, start: int, length: int, cell_px: int, size: Size, axis: int) -> Spans:
-        """First and past-the-last mask row (axis 0) or column (axis 1) of the cells along a tile's side."""
+        """Return the spans of mask rows (axis 0) or columns (axis 1) under the cells along a tile's side."""
         edges = start + np.minimum(np.arange(-(-length // cell_px) + 1) * cell_px, length)
         edges = np.minimum(edges, size.shape[axis])
         return self._spanned(edges * self._per_level_pixel(size, axis), axis)
 
     def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """(len(y), len(x)): the mask at level-0 positions, nearest neighbour, also past the slide's edge."""
+        """Return the mask at level-0 positions, nearest neighbour: (len(y), len(x)) bool.
+
+        Positions past the slide's right and lower edge get the last column or row.
+        """
         last_row, last_column = self.pixels.shape[0] - 1, self.pixels.shape[1] - 1
         rows = np.minimum((y / self.scale_y).astype(np.intp), last_row)
         columns = np.minimum((x / self.scale_x).astype(np.intp), last_column)
         return np.asarray(self.pixels[rows[:, None], columns])
 
     def _per_level_pixel(self, size: Size, axis: int) -> float:
-        """Mask pixels a level pixel: every level spans the same part of the mask."""
+        """Return the mask pixels in a level pixel; every level covers the same part of the mask."""
         scale = (self.scale_y, self.scale_x)[axis]
         return self.slide.shape[axis] / scale / size.shape[axis]
 
     def _touched(self, tiles: int, tile_px: int, size: Size, axis: int) -> Spans:
-        """First and past-the-last mask row (axis 0) or column (axis 1) that each tile touches."""
+        """Return the spans of mask rows (axis 0) or columns (axis 1) that each tile touches."""
         edges = np.minimum(np.arange(tiles + 1) * tile_px, size.shape[axis])
         return self._spanned(edges * self._per_level_pixel(size, axis), axis)
 
     def _spanned(self, edges: NDArray[np.floating[Any]], axis: int) -> Spans:
-        """First and past-the-last mask pixel between each edge and the next."""
+        """Return the spans of mask pixels between each edge and the next."""
         limit = self.pixels.shape[axis]
         first = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
         last = np.clip(np.ceil(edges[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
@@ -118,7 +129,7 @@ class TissueMask:
 
 
 def any_inside(flags: NDArray[np.bool_], rows: Spans, columns: Spans) -> NDArray[np.bool_]:
-    """(len(rows), len(columns)): whether any flag is set where a span of rows crosses one of columns."""
+    """Return (rows, columns) bool: whether any flag is set where a span of rows crosses one of columns."""
     (top, bottom), (left, right) = rows, columns
     part = np.ascontiguousarray(flags[top[0] : bottom[-1], left[0] : right[-1]]).view(np.uint8)
     if not part.any():

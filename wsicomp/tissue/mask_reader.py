@@ -1,4 +1,4 @@
-"""Tissue masks from files: pictures whose bright pixels are tissue, and QuPath's GeoJSON outlines."""
+"""Read tissue masks from files: pictures whose bright pixels are tissue, and QuPath's GeoJSON outlines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
 _MOST_BYTES = 1 << 29
 _MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
-"""Either takes some seconds to draw."""
+"""Drawing outlines of either takes some seconds."""
 _FEW_CROSSINGS = 10_000
 _UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
@@ -40,13 +40,13 @@ _UNREADABLE = (
 
 
 def read_mask(path: Path, slide: Size) -> TissueMask:
-    """A mask file over a slide of `slide` level-0 pixels.
+    """Return the mask in a file, for a slide of `slide` level-0 pixels.
 
-    PNG and TIFF: any picture of the slide's proportions, tissue where it is not 0. GeoJSON: polygons in
+    PNG and TIFF: any picture with the slide's proportions; pixels over 0 are tissue. GeoJSON: polygons in
     level-0 pixels, as QuPath exports them, drawn at 4096 px a side at most; holes are glass.
 
     Raises:
-        MaskError: the file cannot be read, or does not fit the slide.
+        MaskError: the file cannot be read, or does not have the slide's proportions.
     """
     tissue = read_samples(path, slide) != 0
     rows, columns = tissue.shape
@@ -54,10 +54,12 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
 
 
 def read_samples(path: Path, slide: Size) -> NDArray[Any]:
-    """A mask file's samples as they are, (rows, columns) of whatever kind it holds; else as `read_mask`.
+    """Return the samples of a mask file as stored, (rows, columns) of the file's own type.
+
+    Formats are those of `read_mask`; GeoJSON gives 1 inside and 0 outside.
 
     Raises:
-        MaskError: the file cannot be read, or does not fit the slide.
+        MaskError: the file cannot be read, or does not have the slide's proportions.
     """
     suffix = path.suffix.lower()
     if suffix not in (*_OUTLINE_SUFFIXES, *_TIFF_SUFFIXES, _PNG_SUFFIX):
@@ -73,18 +75,24 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     except OSError as exc:
         raise MaskError(reason(exc) or "not a picture that can be read", path) from exc
     except _UNREADABLE as exc:
-        # Without the error's own words: they quote the file, which may name a patient.
+        # The error's own text is left out: it quotes the file, which may name a patient.
         expected = "GeoJSON outlines as QuPath exports them" if is_outline else "a PNG or TIFF picture"
         raise MaskError(f"not a mask ({type(exc).__name__}); expected {expected}", path) from exc
     rows, columns = samples.shape
-    if not fits(Size(columns, rows), slide):
+    if not has_proportions_of(Size(columns, rows), slide):
         found = f"{columns} x {rows} px do not have the proportions of the slide's {slide} px"
         raise MaskError(f"{found}; export the mask of this slide", path)
     return samples
 
 
-def fits(mask: Size, slide: Size) -> bool:
-    """Whether one reduction gives both sides of the mask, each rounded by less than a pixel, up or down."""
+def has_proportions_of(mask: Size, slide: Size) -> bool:
+    """Return whether a mask of this size can be a reduction of the slide.
+
+    One factor must give both sides, each rounded up or down by less than a pixel.
+
+    >>> has_proportions_of(Size(100, 50), Size(1000, 504))
+    True
+    """
     least = max(slide.width / (mask.width + 1), slide.height / (mask.height + 1))
     most = min(slide.width / max(mask.width - 1, 1e-9), slide.height / max(mask.height - 1, 1e-9))
     return least < most
@@ -98,7 +106,7 @@ def _picture(path: Path) -> NDArray[Any]:
             tile = page.tilewidth * page.tilelength * page.tiledepth * page.samplesperpixel
             if max(page.size, tile) > MOST_MASK_PIXELS or page.nbytes > _MOST_BYTES:
                 found = f"{max(page.size, tile)} samples of {page.bitspersample} bits"
-                raise MaskError(f"{found}, expected at most {MOST_MASK_PIXELS}, of 512 MB", path)
+                raise MaskError(f"{found}, expected at most {MOST_MASK_PIXELS} in 512 MB", path)
             pixels = page.asarray()
             if page.photometric == _MINISWHITE:
                 pixels = pixels.max() - pixels
@@ -117,15 +125,15 @@ def _picture(path: Path) -> NDArray[Any]:
     if pixels.ndim == 3:
         pixels = pixels.max(axis=2)
     if pixels.ndim != 2:
-        raise MaskError(f"{pixels.ndim} dimensions, expected a picture", path)
+        raise MaskError(f"a picture of {pixels.ndim} dimensions, expected rows and columns", path)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise MaskError("samples that are no numbers", path)
+        raise MaskError("samples that are NaN or infinite, expected finite ones", path)
     return np.asarray(pixels)
 
 
 @contextmanager
 def _unwarned(path: Path) -> Iterator[Image.Image]:
-    """A picture, opened; how large it may be is ours to say, not Pillow's."""
+    """Open a picture without Pillow's warning of its size, since we have our own bound."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
@@ -152,7 +160,7 @@ def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
 
 
 def _crossings(outlines: list[NDArray[np.float64]]) -> int:
-    """The squares of how many edges lie in each row, added up: OpenCV sorts them anew in every row."""
+    """Return the squared number of edges in each row, summed: OpenCV sorts the edges anew in every row."""
     top = int(min(outline[:, 1].min() for outline in outlines))
     rows = int(max(outline[:, 1].max() for outline in outlines)) - top + 1
     if sum(map(len, outlines)) ** 2 * rows < _FEW_CROSSINGS:
@@ -167,7 +175,7 @@ def _crossings(outlines: list[NDArray[np.float64]]) -> int:
 
 
 def _area(outlines: list[NDArray[np.float64]]) -> int:
-    """The pixels of the rectangle around a polygon."""
+    """Return the pixels of the rectangle around a polygon."""
     corners = np.concatenate(outlines)
     return int(np.prod(np.ceil(np.ptp(corners, axis=0)) + 3))
 
@@ -184,7 +192,7 @@ def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> N
 
 
 def _fill(mask: NDArray[np.uint8], outlines: list[NDArray[np.float64]]) -> None:
-    """Draw one polygon with its holes, within its bounding box, over what is there."""
+    """Draw one polygon with its holes over the mask, within the polygon's bounding box."""
     corners = np.concatenate(outlines)
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
@@ -198,7 +206,7 @@ def _fill(mask: NDArray[np.uint8], outlines: list[NDArray[np.float64]]) -> None:
 
 
 def _polygons(content: Any) -> list[Any]:
-    """The rings of every polygon in a feature collection, a list of features, or one geometry."""
+    """Return the rings of every polygon in a feature collection, a list of features, or one geometry."""
     if isinstance(content, list):
         return [rings for part in content for rings in _polygons(part)]
     kind = content["type"]

@@ -1,4 +1,4 @@
-"""Tissue masks into files that others edit: PNG, pyramidal OME-TIFF, and GeoJSON outlines for QuPath."""
+"""Write tissue masks for other programs: PNG, pyramidal OME-TIFF, and GeoJSON outlines for QuPath."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ from wsicomp.slide import SlideInfo
 from wsicomp.tissue.mask import TissueMask
 
 SUFFIXES = (".png", ".tif", ".tiff", ".json", ".geojson")
-"""What `write_mask` writes, by the end of the name."""
+"""The suffixes that `write_mask` knows."""
 
 _TILE_PX = 512
 _TISSUE = 255
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name that says no format.
+    """Refuse a file name whose suffix names no format of masks.
 
     Raises:
-        ConfigError: it ends otherwise.
+        ConfigError: the suffix is none of `SUFFIXES`.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"a mask is written as one of {', '.join(SUFFIXES)}; end its name so", path)
+        raise ConfigError(
+            f"a mask's name ends in {path.suffix!r}, expected one of {', '.join(SUFFIXES)}", path
+        )
 
 
 def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
-    """Write a mask in the format that its name says; it appears when it is complete.
+    """Write a mask in the format that the suffix of `path` names; the file appears when it is complete.
 
-    PNG: 255 is tissue. TIFF: OME-TIFF of the same with lower levels, its um per px stated where the slide's
-    is. GeoJSON: one QuPath annotation of class Tissue, in level-0 pixels, outlined within a sixth of a mask
-    pixel of the edge.
+    PNG: 255 is tissue. TIFF: an OME-TIFF of the same values with reduced levels, with um per px if the slide
+    states it. GeoJSON: one QuPath annotation of class Tissue in level-0 pixels, its outline within a sixth of
+    a mask pixel of the mask's edge.
 
     Raises:
-        ConfigError: the name ends otherwise.
-        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
+        ConfigError: the suffix is none of `SUFFIXES`.
+        TargetExistsError: the file exists, or appeared meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
     check_suffix(path)
@@ -70,9 +72,9 @@ def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
         scale |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
     options: dict[str, Any] = {"tile": (_TILE_PX, _TILE_PX), "compression": "adobe_deflate"}
     options["photometric"] = "minisblack"
-    # Without one of its own tifffile writes a UUID that tells the machine and the time.
+    # Without this one tifffile writes a UUID made of the machine and the time.
     scale["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(levels[0].tobytes()).hexdigest()))
-    # By its name tifffile would look for where a link leads, and open that.
+    # Given a path, tifffile would follow a link and open its target.
     with path.open("wb") as file, tifffile.TiffWriter(file, ome=True) as tiff:
         tiff.write(levels[0], subifds=len(levels) - 1, metadata=scale, **options)
         for level in levels[1:]:
@@ -103,10 +105,10 @@ def _write_geojson(path: Path, mask: TissueMask, info: SlideInfo) -> None:
 
 
 def _polygons(pixels: NDArray[np.bool_]) -> Iterator[list[NDArray[np.float64]]]:
-    """Each piece of tissue as closed rings in mask pixels, its outline first, then its holes.
+    """Yield each piece of tissue as closed rings in mask pixels: its outline, then its holes.
 
-    A contour runs through pixel centres; in a mask of three times the size these lie a sixth of a pixel from
-    the edge, which is all that the outline loses. Pieces that touch at a corner alone are two.
+    A contour runs through pixel centres. In a mask of three times the size these lie a sixth of a pixel from
+    the edge, which is all that the outline loses. Two pieces that touch at a corner only stay two.
     """
     tripled = np.repeat(np.repeat(pixels.view(np.uint8), 3, axis=0), 3, axis=1)
     _part_corners(tripled, pixels)
@@ -124,7 +126,7 @@ def _polygons(pixels: NDArray[np.bool_]) -> Iterator[list[NDArray[np.float64]]]:
 
 
 def _part_corners(tripled: NDArray[np.uint8], pixels: NDArray[np.bool_]) -> None:
-    """Clear the two ninths that meet where tissue touches tissue at a corner, or a contour crosses itself."""
+    """Clear the two ninths between pieces that touch at a corner, or a contour would cross itself."""
     here, right = pixels[:-1, :-1], pixels[:-1, 1:]
     below, across = pixels[1:, :-1], pixels[1:, 1:]
     for touching, side in ((here & across & ~right & ~below, 0), (right & below & ~here & ~across, 1)):
@@ -134,6 +136,6 @@ def _part_corners(tripled: NDArray[np.uint8], pixels: NDArray[np.bool_]) -> None
 
 
 def _ring(contour: Any) -> NDArray[np.float64]:
-    """Closed: the first point comes again at the end."""
+    """Return a contour in mask pixels, its first point repeated at the end."""
     points = (np.asarray(contour)[:, 0].astype(np.float64) + 0.5) / 3
     return np.concatenate([points, points[:1]])

@@ -1,4 +1,4 @@
-"""Tidying a mask in micrometres: holes inside tissue filled, specks that cannot be tissue dropped."""
+"""Clean a mask: fill holes inside tissue, and drop specks too small to be tissue."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ _LEAST_BAND_PX = 512
 
 
 def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
-    """Tissue with the glass inside it that no glass outside reaches, up to the area of a disc, made tissue.
+    """Return tissue with its holes filled that are smaller than a disc of `diameter_px`.
 
-    Glass that touches the picture's edge is no hole.
+    A hole is glass inside tissue. Glass that touches the picture's edge is none.
     """
     return _without_small(tissue, False, diameter_px)
 
 
 def drop_specks(tissue: Mask, diameter_px: float) -> Mask:
-    """Tissue without the separate pieces that are smaller than a disc."""
+    """Return tissue without separate pieces that are smaller than a disc of `diameter_px`."""
     return _without_small(tissue, True, diameter_px)
 
 
 def _without_small(tissue: Mask, value: bool, diameter_px: float) -> Mask:
-    """The small parts of a value turned, in bands of rows.
+    """Return the mask with small parts of `value` inverted, computed in bands of rows.
 
-    A part that goes on past the rows looked at around a band has a pixel in each of them, so it is not small.
+    A part that continues past the rows read around a band has a pixel in each of these rows, so it is not
+    small.
     """
     area = math.pi / 4 * diameter_px**2
     if area < 1:
@@ -45,7 +46,7 @@ def _without_small(tissue: Mask, value: bool, diameter_px: float) -> Mask:
 
 
 def _parts(parts: Mask, is_tissue: bool, area: float) -> tuple[Mask, NDArray[np.int32]]:
-    """(parts + 1,) whether a part is small, and (rows, columns) the part of each pixel, 0 for none."""
+    """Return (whether each part is small, the part of each pixel with 0 for none)."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         parts.view(np.uint8), connectivity=8 if is_tissue else 4
     )

@@ -1,4 +1,4 @@
-"""Drawing masks over pictures: outlines, shaded tiles, and marks that can be seen at any size."""
+"""Draw masks over pictures: outlines and shaded tiles."""
 
 from __future__ import annotations
 
@@ -13,46 +13,53 @@ from wsicomp.atomic import completed
 from wsicomp.slide import Level, Pixels
 
 Color = tuple[int, int, int]
+"""RGB, each 0 to 255."""
 
 
 def resized(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A mask at another (rows, columns), nearest neighbour."""
+    """Return a mask resized to (rows, columns), nearest neighbour."""
     size = shape[1], shape[0]
     flags = np.ascontiguousarray(mask).view(np.uint8)
     return np.asarray(cv2.resize(flags, size, interpolation=cv2.INTER_NEAREST)).view(np.bool_)
 
 
 def outlined(pixels: Pixels, mask: NDArray[np.bool_], color: Color, width_px: int = 2) -> Pixels:
-    """A picture with the outline of a mask of any scale drawn on it."""
+    """Return the picture with the outline of a mask of any scale drawn on it."""
     flags = np.ascontiguousarray(resized(mask, pixels.shape[:2])).view(np.uint8)
     contours, _ = cv2.findContours(flags, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(pixels.copy(), contours, -1, color, width_px), np.uint8)
 
 
 def shaded(pixels: Pixels, where: NDArray[np.bool_], color: Color, strength: float) -> Pixels:
-    """A picture with a colour laid over part of it; `where` has the picture's (rows, columns)."""
+    """Return the picture with a colour laid over the pixels that are True in `where`, (rows, columns).
+
+    `strength` is the colour's share, in [0, 1].
+    """
     shade = pixels.copy()
     shade[where] = np.rint(pixels[where] * (1 - strength) + np.array(color) * strength).astype(np.uint8)
     return shade
 
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-"""The suffixes of pictures, and how they are stored."""
+"""Suffixes of pictures, and their Pillow formats."""
 
 
 def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path | None = None) -> None:
-    """Write a picture as its suffix says; it appears when it is complete.
+    """Write a picture in the format of the suffix; the file appears when it is complete.
 
     Raises:
-        TargetExistsError: it is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        TargetExistsError: the file exists, or appeared meanwhile, and `overwrite` is False.
+        SlideWriteError: the file cannot be written.
     """
     with completed(path, overwrite, root) as partial:
         Image.fromarray(pixels).save(partial, PICTURES[path.suffix.lower()], quality=90)
 
 
-def spread(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Flags of a level's tiles, (rows, columns) of its grid, over a picture of the level of that shape."""
+def tiles_to_pixels(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return flags of a level's tiles as a mask of `shape` over the whole level.
+
+    `tiles` is (rows, columns) of the level's tile grid.
+    """
     row, column = (
         ((np.arange(count) + 0.5) * pixels / count // tile).astype(np.intp)
         for count, pixels, tile in zip(shape, level.size.shape, level.tile.shape, strict=True)

@@ -1,4 +1,4 @@
-"""Reading a slide far out, and the protocol of those who find tissue on it."""
+"""Read a whole slide into a small picture, the overview."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ _TISSUE = (200, 120, 170)
 
 @dataclass(frozen=True)
 class Overview:
-    """A whole slide in one array: (rows, columns, 3) uint8 RGB of at most 2048 px a side.
-
-    `scale_x` and `scale_y` are level-0 pixels an overview pixel; `slide` is the slide's level-0 size.
-    """
+    """A whole slide in one picture of at most 2048 px a side."""
 
     pixels: Pixels
+    """(rows, columns, 3) uint8 RGB."""
     slide: Size
+    """The size of level 0."""
     scale_x: float
+    """Level-0 pixels in the width of an overview pixel."""
     scale_y: float
+    """Level-0 pixels in the height of an overview pixel."""
 
 
 def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:
-    """The slide at 2048 px or less a side, box-averaged from the coarsest level of at least 1024 px.
+    """Return the slide at 2048 px or less a side: box averages of the coarsest level of at least 1024 px.
+
+    Parts that cannot be decoded get the colour of tissue, so that they are kept.
 
     Memory: the overview of at most 12 MB and, for each worker, two blocks of about 512 x 512 px or a tile.
 
-    What cannot be decoded looks like tissue, which stays.
-
     Raises:
-        TileReadError: nothing at all can be decoded.
+        TileReadError: no tile of any level can be decoded.
     """
     error: TileReadError | None = None
     for number in range(_overview_level(slide.info.levels), -1, -1):
         try:
             return _read_level(slide, number, workers, progress)
         except TileReadError as exc:
-            error = exc  # not a tile of it is sound: then by the next larger one
+            error = exc  # no tile of it is sound, so the next larger level is tried
     assert error is not None, "a slide has a level"
     raise error
 
@@ -89,7 +90,7 @@ def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress
 
 
 def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Region]:
-    """Of each block that shows the same as one before it, the first that does."""
+    """Return, for each block with the same content as an earlier one, the first such block."""
     first: dict[bytes, Region] = {}
     twins = {}
     for block in blocks:
@@ -102,13 +103,13 @@ def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Regio
 
 
 def _within(pixels: Pixels, block: Region, factor: int) -> Pixels:
-    """The part of an overview that shows a block."""
+    """Return the part of an overview that shows a block, as a view."""
     top, left = block.y // factor, block.x // factor
     return pixels[top : -(-(block.y + block.height) // factor), left : -(-(block.x + block.width) // factor)]
 
 
 def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:
-    """A block; if it cannot be read as a whole, its tiles one by one. One failure if nothing can."""
+    """Return a block, tile by tile if it cannot be read as a whole; add one failure if nothing of it can."""
     try:
         return _read_partly(slide, level, block)
     except TileReadError as exc:
@@ -134,7 +135,7 @@ def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:
-    """Regions that cover a level, of whole boxes and, unless that is far larger, whole tiles."""
+    """Yield regions that cover a level, of whole boxes and, unless they are far larger, whole tiles."""
     width, height = (_block_side(side, factor) for side in (level.tile.width, level.tile.height))
     grid = TileGrid(level.size, Size(width, height))
     return (grid.region(index.column, index.row) for index in grid.raster(0))

@@ -1,4 +1,4 @@
-"""Reading a slide at a wanted scale: which level, how many of its pixels make one, and the averaging."""
+"""Read a slide at a wanted scale: choose a level, and average blocks of its pixels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.tissue.mask import MOST_MASK_PIXELS
 
 MPP_AT_1X = 10.0
-"""Um per px at a magnification of 1: a 40x scan has 0.25."""
+"""Micrometres per pixel at a magnification of 1: a 40x scan has 0.25."""
 
 ASSUMED_MPP = 0.5
-"""The um per px taken for level 0 where the file states neither mpp nor objective power: a 20x scan."""
+"""The um per px assumed for level 0 if the file states neither mpp nor objective power: a 20x scan's."""
 
 _TOLERANCE = 0.1
 _NEARLY = 1.15
@@ -30,32 +30,34 @@ _STRIP_PX = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class ReadingScale:
-    """A picture of the slide made of blocks of `factor` x `factor` pixels of one level.
-
-    `size` is the picture's, its last row and column from partial blocks; `mpp` is its um per px, and
-    `assumption` says in words where that scale was not stated by the file.
-    """
+    """A reduced picture of the slide: each pixel is the mean of `factor` x `factor` pixels of one level."""
 
     level: int
+    """The level that is read."""
     factor: int
+    """The side of a block in the level's pixels, 1 or more."""
     size: Size
+    """The picture's size; its last row and column may come from partial blocks."""
     mpp: float
+    """The picture's um per px."""
     assumption: str | None = None
+    """What was assumed about the scale, in words; None if the file states it."""
 
     @property
     def magnification(self) -> float:
-        """As on a microscope: 10 at 1 um per px."""
+        """The magnification as on a microscope: 10 at 1 um per px."""
         return MPP_AT_1X / self.mpp
 
     def reaches(self, magnification: float) -> bool:
-        """Whether it is as fine as that magnification, within 15 %: a slide cannot show more than it has."""
+        """Return whether the picture is at least as fine as a magnification, within 15 %."""
         return self.magnification * _NEARLY >= magnification
 
 
 def plausible_mpp(info: SlideInfo) -> float | None:
-    """The file's um per level-0 pixel, if a slide can have it: 0.02 to 200 um, and no side over 30 cm.
+    """Return the file's um per level-0 pixel; None if it states none or a value that no slide can have.
 
-    Printing resolutions of 72 dpi, and mm for um, are common in files and would be believed otherwise.
+    Plausible are 0.02 to 200 um with no side over 30 cm. Files often state printing resolutions (72 dpi), or
+    mm for um.
     """
     if info.mpp is None:
         return None
@@ -64,7 +66,10 @@ def plausible_mpp(info: SlideInfo) -> float | None:
 
 
 def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
-    """(um per level-0 pixel, what was assumed): a plausible mpp, else 10 / objective power, else 0.5 um."""
+    """Return (um per level-0 pixel, what was assumed or None).
+
+    A plausible mpp, else 10 / objective power, else 0.5 um.
+    """
     mpp = plausible_mpp(info)
     if mpp is not None:
         return mpp, None
@@ -77,14 +82,17 @@ def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
 
 
 def margin_in_px(info: SlideInfo, margin_um: float) -> float:
-    """A margin in level-0 pixels; without a plausible mpp as for 0.25 um, the widest that it can need."""
+    """Return a margin in level-0 pixels.
+
+    Without a plausible mpp, 0.25 um is taken: the widest margin that the slide can need.
+    """
     return margin_um / (plausible_mpp(info) or _FINEST_MPP)
 
 
 def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:
-    """The coarsest level of which whole pixel blocks come within 10 % of `mpp`, else the nearest to it.
+    """Return the coarsest reading scale within 10 % of `mpp`, else the one nearest to it.
 
-    A slide coarser than that is read as it is: nothing is ever enlarged.
+    A slide coarser than `mpp` is read as it is: nothing is ever enlarged.
     """
     at_level_0, assumption = stated_mpp(info)
     best: tuple[float, ReadingScale] | None = None
@@ -102,10 +110,10 @@ def choose_scale(info: SlideInfo, mpp: float) -> ReadingScale:
 
 
 def check_mask_size(scale: ReadingScale) -> None:
-    """Refuse a scale at which the mask of a slide would be larger than any slide needs.
+    """Refuse a scale at which the mask would be larger than any slide needs.
 
     Raises:
-        ConfigError: it would have more than 2^27 pixels.
+        ConfigError: the mask would have more than 2^27 pixels.
     """
     if scale.size.width * scale.size.height > MOST_MASK_PIXELS:
         found = f"a mask of {scale.size} px at {scale.magnification:.3g}x"
@@ -113,9 +121,12 @@ def check_mask_size(scale: ReadingScale) -> None:
 
 
 def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:
-    """A region of the scaled picture, (rows, columns, 3): the means of its blocks.
+    """Return a region of the scaled picture, (rows, columns, 3) uint8 RGB.
 
-    Memory: the result, and at most about 4 million pixels of the level at a time (one row of blocks).
+    `region` is in pixels of the scaled picture.
+
+    Memory: the result, and at most about 4 million pixels of the level at a time (at least one row of
+    blocks).
 
     Raises:
         TileReadError: a tile of the level cannot be decoded.
@@ -135,7 +146,11 @@ def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:
 
 
 def box_reduced(pixels: Pixels, factor: int) -> Pixels:
-    """The means of blocks of `factor` x `factor` pixels; what is left at an edge makes a block too."""
+    """Return the means of blocks of `factor` x `factor` pixels; partial blocks at the edges are padded.
+
+    >>> box_reduced(np.full((5, 4, 3), 7, np.uint8), 2).shape
+    (3, 2, 3)
+    """
     if factor == 1:
         return pixels
     rows, columns = pixels.shape[:2]

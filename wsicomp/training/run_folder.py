@@ -20,7 +20,7 @@ from pickle import PickleError
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
-from wsicomp.atomic import completed, made_folder
+from wsicomp.atomic import completed, make_folder
 from wsicomp.errors import TrainingError
 from wsicomp.escaping import spreadsheet_cell
 from wsicomp.inputs import check_file, reason
@@ -48,7 +48,7 @@ def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], 
     Raises:
         TrainingError: the folder holds a run with other settings or patch sets, or no run but other files.
     """
-    path = made_folder(folder) / _SETTINGS
+    path = make_folder(folder) / _SETTINGS
     if not path.exists() and any(folder.iterdir()):
         raise TrainingError("is not empty, and holds no run; name another folder", folder)
     wanted = {**settings, "patches_sha256": [_sha256(path) for path in patches]}

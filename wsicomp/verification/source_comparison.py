@@ -29,7 +29,7 @@ from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.progress import StageProgress
 from wsicomp.provenance import Guarded, LevelRecord
 from wsicomp.slide import EncodedTile, Level, Pixels
-from wsicomp.tissue.second_look import SecondLook
+from wsicomp.tissue.independent_guard import IndependentGuard
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
 from wsicomp.verification.tolerance import Detail, Floor, floor_of
@@ -68,7 +68,7 @@ class Against:
         self._source = source
         self._is_direct = is_direct
         self._workers = workers
-        self._look = SecondLook(source, workers)
+        self._look = IndependentGuard(source, workers)
         provenance = slide.provenance
         self._background = np.array(provenance.plan.background, np.float32)
         self._levels = [

@@ -51,7 +51,7 @@ def test_what_lies_beyond_the_level_does_not_count_for_its_last_tiles():
     tile[:48, :32] = np.random.default_rng(0).integers(90, 220, (48, 32, 3))
     codec = create_codec(NAME)
     (whole,) = encode_tiles(codec, [tile])
-    (cut,) = encode_tiles(codec, [tile], shown=[Size(32, 48)])
+    (cut,) = encode_tiles(codec, [tile], visible=[Size(32, 48)])
     after = [decode_tile(EncodedTile(made.data, codec.encoding, SIZE))[:48, :32] for made in (whole, cut)]
     assert ssim(tile[:48, :32], after[0]) < 0.95 <= ssim(tile[:48, :32], after[1])
     assert cut.fidelity == fidelity(tile[:48, :32], after[1])

@@ -1,6 +1,6 @@
-"""Neural tiles: learned image compression in a TIFF, under a private compression of our own.
+"""Neural tiles: learned image compression in a TIFF, under a private TIFF compression.
 
-Here the codecs declare themselves; `tiles` and what it imports need torch, the extra `neural`.
+This module declares the codecs. `tiles` and the modules that it imports need torch, the extra `neural`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from wsicomp.options import Option
 from wsicomp.slide import NEURAL
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier")
-"""The networks whose models can make tiles, each a codec of its name."""
+"""The networks whose models can encode tiles; each is a codec of that name."""
 
 _COMPRESSIONS = (Compression(NEURAL, "neural tiles"),)
 _OPTIONS = (

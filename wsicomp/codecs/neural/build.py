@@ -1,4 +1,4 @@
-"""From a model file to the network of its architecture."""
+"""Build the network of a model's architecture."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from wsicomp.errors import SlideReadError, WeightsError
 
 
 def build_network(model: Model, device: str) -> Network:
-    """The model on a device, with its encoder if it has one.
+    """Return the model on a device, with its encoder if it has one.
 
     Raises:
-        WeightsError: its tensors are not those of its architecture.
-        SlideReadError: there is no memory for it.
+        WeightsError: the architecture is unknown, or the model's tensors are not those of it.
+        SlideReadError: there is no memory for the model.
     """
     build = ARCHITECTURES.get(model.card.architecture)
     if build is None:
@@ -26,15 +26,17 @@ def build_network(model: Model, device: str) -> Network:
         return build(model, torch.device(device))
     except (MemoryError, torch.OutOfMemoryError) as exc:
         raise cannot_run(exc) from exc
-    except Exception as exc:  # whatever a file can make torch say
+    except Exception as exc:  # a file can make torch raise anything
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
 
 
 def cannot_run(exc: Exception) -> SlideReadError:
-    """That a model is here and does not run, which is no fault of the slide's."""
+    """Return the error that a model is here and cannot run, which is no fault of the slide."""
     reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-    return SlideReadError(f"its model cannot run on this machine ({reason}); WSICOMP_DEVICE=cpu takes no GPU")
+    return SlideReadError(
+        f"its model cannot run on this machine ({reason}); set WSICOMP_DEVICE=cpu to run it without a GPU"
+    )
 
 
 def _hyper(model: Model, device: torch.device) -> Network:

@@ -1,8 +1,8 @@
-"""The neural codec: tiles through a model, each one decoded and held against its pixels before it counts.
+"""The neural codec: encodes tiles with a model, and decodes and checks each one before it is accepted.
 
-A tile that the model does not do well falls back: first to the model's finer steps, then to JPEG XL. A tile
-with so little on it that JPEG XL is smaller is JPEG XL, too, and so is one that was JPEG in its slide where
-its own coefficients, packed, are smaller: what JPEG has thrown away need not be coded again.
+A tile that the model does not encode well enough is encoded with the model's finer steps, then with JPEG XL.
+A tile with so little on it that JPEG XL is smaller becomes JPEG XL, too. So does a tile that its slide stores
+as JPEG, if its coefficients repacked as JPEG XL are smaller: what JPEG has discarded need not be encoded.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ from wsicomp.slide import JPEG, JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEn
 _FALLBACK_DISTANCES = (2.0, 1.5, 1.0, 0.5, 0.2)
 _EXACT = Fidelity(1.0, math.inf, 0.0)
 _SPARSE_BITS = 0.4
-"""Bits per pixel under which JPEG XL may be smaller, and is tried."""
+"""Bits per pixel below which JPEG XL may be smaller, and is tried."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """How true a tile must be: SSIM and PSNR (dB) at least, shift of colour (grey levels) at most."""
+    """How close a decoded tile must be to its pixels."""
 
     min_ssim: float
+    """The least SSIM."""
     min_psnr: float
+    """The least PSNR, in dB."""
     max_color_shift: float
+    """The largest shift of a block's mean colour, in grey levels."""
 
     def passes(self, found: Fidelity) -> bool:
-        """Whether a decoded tile may stand."""
+        """Return whether a decoded tile is close enough."""
         return (
             found.ssim >= self.min_ssim
             and found.psnr >= self.min_psnr
@@ -50,21 +53,30 @@ class Guard:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A tile's pixels, and how much of them lies inside of its level: by that part the guard goes."""
+    """A tile's pixels, and the part that lies inside its level, by which the guard decides."""
 
     pixels: Pixels
-    shown: Size
+    visible: Size
 
     def fidelity(self, back: Pixels) -> Fidelity:
-        return fidelity(self.pixels, back, self.shown)
+        return fidelity(self.pixels, back, self.visible)
 
 
 class NeuralCodec:
-    """Tiles as payloads of one model.
+    """Encodes tiles as payloads of one model.
 
-    `model` is a file, a name that `store.find_model` knows, or a digest; the default is the one that ships.
-    `quality` counts the model's steps from 1, the coarsest. No tile stands that decodes below `min_ssim` or
-    `min_psnr`, or with a block of 16 px whose mean is `max_color_shift` grey levels off.
+    `model` is a file, a name that `store.find_model` knows, or a digest; by default the model that ships.
+    `quality` is the number of a step of the model, from 1, the coarsest. A tile that decodes with less than
+    `min_ssim` or `min_psnr` (dB), or with a block of 16 px whose mean is more than `max_color_shift` grey
+    levels off, is encoded otherwise.
+
+    Raises:
+        ConfigError: the device does not exist, the model has no such quality, is for another codec or has no
+            encoder, or no model is named where none ships.
+        UnknownModelError: no model has that name, or it cannot be fetched.
+        WeightsError: the model is damaged, or could run code.
+        SlideWriteError: a fetched model cannot be kept.
+        SlideReadError: there is no memory for the model.
     """
 
     architecture = ""
@@ -84,7 +96,7 @@ class NeuralCodec:
         self._device = runtime.chosen_device(device)
         self.model = store.find_model(self.architecture, model)
         if not self.model.can_encode:
-            raise ConfigError(f"model {self.model.card.name} is a decoder alone; name the whole model")
+            raise ConfigError(f"model {self.model.card.name} has no encoder; name the whole model")
         steps = len(self.model.card.steps)
         if quality is not None:
             check_range(f"quality of model {self.model.card.name}", quality, 1, steps)
@@ -92,7 +104,7 @@ class NeuralCodec:
         self._network = runtime.network(self.model, self._device)
 
     def config(self) -> Options:
-        """The model by its digest, its step, the guard, and the device that it runs on here."""
+        """Return the model's digest, its step, the guard's limits, and the device that it runs on here."""
         return {
             "model": self.model.digest,
             "quality": self._step + 1,
@@ -103,25 +115,35 @@ class NeuralCodec:
         }
 
     def describe(self) -> Mapping[str, object]:
-        """The model's card and digests."""
+        """Return the model's card and digests."""
         digests = {"sha256": self.model.digest, "encoder_sha256": self.model.encoder_digest}
         return {**self.model.card.to_json(), **digests}
 
     def decoder(self) -> bytes:
-        """The model without its encoder."""
+        """Return the model file without its encoder."""
         return self.model.decoder().to_bytes()
 
     def keep_model(self) -> str | None:
-        """Have the model stay on this machine; the name of its file, None of one that ships."""
+        """Make sure that the model stays on this machine.
+
+        Return the name of its file; None for a model that ships with wsicomp.
+
+        Raises:
+            SlideWriteError: the file cannot be written.
+        """
         file = store.keep(self.model)
         return None if file.parent == store.SHIPPED else file.name
 
     def encode(self, pixels: Pixels) -> bytes:
-        """The tile as a payload, or as JPEG XL where that is better."""
+        """Return the tile as a payload, or as JPEG XL if that is better.
+
+        Raises:
+            ValueError: the array is not (rows, columns, 3) uint8.
+        """
         return self.encode_batch([pixels])[0].data
 
     def payloads(self, tiles: Sequence[Pixels]) -> list[bytes]:
-        """Tiles of one size at the chosen step, unguarded: to measure the model, not to keep."""
+        """Return tiles of one size as payloads of the chosen step, unchecked: to measure the model only."""
         size = _size(tiles[0])
         found = []
         for batch in runtime.in_batches(tiles, size, self._device):
@@ -133,10 +155,16 @@ class NeuralCodec:
         self,
         tiles: Sequence[Pixels],
         sources: Sequence[EncodedTile | None] = (),
-        shown: Sequence[Size] = (),
+        visible: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """The same of many, the model's part in batches; packed as in `sources` where that is smaller."""
-        parts = shown or [_size(tile) for tile in tiles]
+        """Return each tile as `encode` makes it, and how close it is; the model runs on batches of tiles.
+
+        A tile whose source is JPEG is repacked instead if that is smaller.
+
+        Raises:
+            ValueError: an array is not (rows, columns, 3) uint8.
+        """
+        parts = visible or [_size(tile) for tile in tiles]
         pieces = [_Piece(rgb(tile), part) for tile, part in zip(tiles, parts, strict=True)]
         found = self._encoded(pieces)
         for number, source in enumerate(sources):
@@ -146,7 +174,7 @@ class NeuralCodec:
         return found
 
     def _repacked(self, piece: _Piece, source: EncodedTile) -> Encoded | None:
-        """The source's own JPEG as JPEG XL, if it is one and the guard lets it be."""
+        """Return the source's JPEG repacked as JPEG XL; None if it is no JPEG or the guard refuses it."""
         if source.encoding.compression != JPEG or min(piece.pixels.shape[:2]) < LEAST_SIDE_PX:
             return None
         try:
@@ -190,12 +218,15 @@ class NeuralCodec:
         ]
 
     def _attempts(self) -> list[int]:
-        """The step that was chosen, and finer ones that may help where it does not."""
+        """Return the chosen step, and finer ones to try if the guard refuses it."""
         finest = len(self.model.card.steps) - 1
         return sorted({self._step, (self._step + finest + 1) // 2, finest})
 
     def _attempt(self, pieces: list[_Piece], latents: torch.Tensor, step: int) -> list[Encoded | None]:
-        """Payloads of tiles at a step, read back as a reader will; None for those that the guard refuses."""
+        """Return payloads of tiles at a step, each decoded as a reader will.
+
+        None for tiles the guard refuses.
+        """
         packed = self._packed(latents, _size(pieces[0].pixels), step)
         decoded = runtime.decode_payloads([unpack(data) for data in packed], self._device)
         made: list[Encoded | None] = []
@@ -206,7 +237,7 @@ class NeuralCodec:
         return made
 
     def _cheapest(self, piece: _Piece, neural: Encoded) -> Encoded:
-        """The smaller one of a payload that passed and JPEG XL, where little is on the tile."""
+        """Return the accepted payload, or JPEG XL if little is on the tile and that is smaller."""
         rows, columns = piece.pixels.shape[:2]
         if len(neural.data) * 8 > _SPARSE_BITS * rows * columns:
             return neural
@@ -214,7 +245,7 @@ class NeuralCodec:
         return other if other and len(other.data) < len(neural.data) else neural
 
     def _fall_back(self, piece: _Piece) -> Encoded:
-        """JPEG XL, without loss if need be."""
+        """Return the tile as JPEG XL, lossless if the guard refuses all coarser ones."""
         tile = piece.pixels
         made = self._as_jpegxl(piece, Fallback.FELL_BACK) if min(tile.shape[:2]) >= LEAST_SIDE_PX else None
         if made is not None:
@@ -225,7 +256,7 @@ class NeuralCodec:
         return Encoded(data, _EXACT, Fallback.FELL_BACK)
 
     def _as_jpegxl(self, piece: _Piece, fallback: Fallback) -> Encoded | None:
-        """JPEG XL, as coarse as the guard lets it be, if it does."""
+        """Return the tile as the coarsest JPEG XL that the guard accepts; None if it accepts none."""
         for distance in _FALLBACK_DISTANCES:
             data = jpegxl.Codec(distance=distance).encode(piece.pixels)
             found = piece.fidelity(_from_jpegxl(data, piece.pixels))
@@ -243,24 +274,24 @@ def _from_jpegxl(data: bytes, like: Pixels) -> Pixels:
 
 
 class Factorized(NeuralCodec):
-    """bmshj2018-factorized."""
+    """The codec "bmshj2018-factorized"."""
 
     architecture = "bmshj2018-factorized"
 
 
 class Hyperprior(NeuralCodec):
-    """bmshj2018-hyperprior."""
+    """The codec "bmshj2018-hyperprior"."""
 
     architecture = "bmshj2018-hyperprior"
 
 
 class MeanHyperprior(NeuralCodec):
-    """mbt2018-mean."""
+    """The codec "mbt2018-mean"."""
 
     architecture = "mbt2018-mean"
 
 
 class Chandelier(NeuralCodec):
-    """elic2022-chandelier."""
+    """The codec "elic2022-chandelier"."""
 
     architecture = "elic2022-chandelier"

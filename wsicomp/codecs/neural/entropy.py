@@ -1,9 +1,8 @@
-"""Integers to bytes and back by tables of integers alone: the same on every machine.
+"""Entropy coding of integers by tables of integers: the same bytes on every machine.
 
-Nothing that decoding goes by is a floating-point result that could differ: tables are stored with the model
-as frequencies that add up to 2^16, and which table a symbol takes is an integer, too. The coder is
-constriction's asymmetric numeral system: 32-bit words, 64 bits of state, and memory-safe on whatever bytes
-it is given.
+Decoding uses no floating-point result that could differ between machines: tables are stored with the model as
+frequencies that add up to 2^16, and the table of each symbol is given by an integer, too. The coder is
+constriction's asymmetric numeral system: 32-bit words, 64 bits of state, memory-safe on any bytes.
 
 Source: CompressAI's `EntropyModel`, whose kind of tables these are; Duda 2009 and Bamler 2022 (the coder).
 """
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from wsicomp.forks import fork_safe_property
 
 PRECISION = 16
-"""Frequencies of a table add up to 2 to this power."""
+"""The binary logarithm of the sum of a table's frequencies."""
 
 Integers = NDArray[np.int32]
 
@@ -33,48 +32,47 @@ _TOTAL = 1 << PRECISION
 
 @dataclass(frozen=True)
 class SymbolTables:
-    """How likely symbols are, in several tables.
-
-    `frequencies` has an array for each table, the last one of which stands for all values that have none of
-    their own. The first one is that of the value in `offsets`.
+    """The probabilities of symbols, in several tables.
 
     Raises:
-        ValueError: they are no such tables.
+        ValueError: there are no tables, their numbers differ, or frequencies are below 1 or do not add up.
     """
 
     frequencies: tuple[Integers, ...] = field(repr=False)
+    """An array for each table. Its last frequency stands for all values that have none of their own."""
     offsets: Integers = field(repr=False)
+    """The value of each table's first frequency."""
 
     def __post_init__(self) -> None:
         if not self.frequencies or self.offsets.shape != (len(self.frequencies),):
-            raise ValueError("tables that are no tables")
+            raise ValueError("tables and offsets of different numbers")
         if np.abs(self.offsets.astype(np.int64)).max() > _MOST:
-            raise ValueError("a table of values beyond 16 bits")
+            raise ValueError("a table of values over 16 bits")
         for table in self.frequencies:
             if table.ndim != 1 or len(table) < 2 or table.min() < 1 or int(table.sum()) != _TOTAL:
                 raise ValueError("a table whose frequencies do not add up")
 
     @classmethod
     def from_flat(cls, flat: NDArray[Any], lengths: NDArray[Any], offsets: NDArray[Any]) -> SymbolTables:
-        """Tables one after another, each of so many frequencies.
+        """Return tables given as one array of frequencies and the length of each table.
 
         Raises:
-            ValueError: they are no such tables.
+            ValueError: the lengths do not add up, or the tables are not sound.
         """
         if lengths.ndim != 1 or int(lengths.astype(np.int64).sum()) != len(flat):
-            raise ValueError("tables that are longer or shorter than they say")
+            raise ValueError("tables whose lengths do not add up")
         parts = np.split(flat.astype(np.int32), np.cumsum(lengths.astype(np.int64))[:-1])
         return cls(tuple(parts), offsets.astype(np.int32))
 
     @classmethod
     def from_cdf(cls, cdf: NDArray[Any], lengths: NDArray[Any], offsets: NDArray[Any]) -> SymbolTables:
-        """CompressAI's buffers: rows of cumulated frequencies, of which a table has so many.
+        """Return tables from CompressAI's buffers: a row of cumulative frequencies for each, with its length.
 
         Raises:
-            ValueError: they are no such tables.
+            ValueError: the shapes do not fit, or the tables are not sound.
         """
         if cdf.ndim != 2 or lengths.shape != (len(cdf),) or (lengths > cdf.shape[1]).any():
-            raise ValueError("tables that are no tables")
+            raise ValueError("tables and offsets of different numbers")
         rows = tuple(np.diff(row[:length]).astype(np.int32) for row, length in zip(cdf, lengths, strict=True))
         return cls(rows, offsets.astype(np.int32))
 
@@ -92,11 +90,11 @@ class SymbolTables:
         return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
 
     def encode(self, values: Integers, indexes: Integers) -> bytes:
-        """Values, cut to 16 bits, as a string; `indexes` says which table each one takes.
+        """Return values, clipped to 16 bits, as a string; `indexes` has the table of each value.
 
-        The string has 4 bytes with the number of values that are beyond their table, 2 bytes for each of
-        them, then the coder's words, all little endian. Values that share a table are coded together, in
-        the order of the tables.
+        The string has 4 bytes with the number of values that their table lacks, 2 bytes for each of them,
+        then the coder's words, all little endian. Values that share a table are coded together, in the order
+        of the tables.
         """
         order, groups = _grouped(indexes.reshape(-1))
         values = np.clip(values.reshape(-1)[order], _LEAST, _MOST)
@@ -113,10 +111,10 @@ class SymbolTables:
         return b"".join((_COUNT.pack(len(escaped) // 2), escaped, words.astype("<u4").tobytes()))
 
     def decode(self, string: bytes, indexes: Integers) -> Integers:
-        """The values that were encoded, in the shape of `indexes`.
+        """Return the values that were encoded, in the shape of `indexes`.
 
         Raises:
-            ValueError: the string is not that of as many values.
+            ValueError: the string is damaged, or was encoded with other tables or another number of values.
         """
         count = _COUNT.unpack_from(string)[0] if len(string) >= _COUNT.size else len(string)
         start = _COUNT.size + 2 * count
@@ -141,7 +139,10 @@ class SymbolTables:
         return values.reshape(indexes.shape)
 
     def estimates(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """About how many bits a value costs by each table: if 0, more if not, more for each step away."""
+        """Return about how many bits a value costs with each table, as three arrays of (tables,).
+
+        A 0 costs the first; other values cost the second more, and the third more for each unit of magnitude.
+        """
         found = []
         for table, offset in zip(self.frequencies, self.offsets, strict=True):
             likely = table / _TOTAL
@@ -158,17 +159,19 @@ class SymbolTables:
 class ClassedTables:
     """Tables for the latents of a factorised prior, by channel and by the class of their place.
 
-    A class says what kind of tissue a place of 16 x 16 px shows, glass or dense nuclei: the encoder sends the
-    one that makes the latents there the shortest. `of` is (classes, channels): the table that each takes in
-    `tables`. `classes` is a table of the classes themselves, None where there is but one.
+    A class is a kind of content of a place of 16 x 16 px, such as glass or dense nuclei. The encoder sends
+    the class with which the latents there take the fewest bits.
 
     Raises:
-        ValueError: they do not go together.
+        ValueError: the parts do not fit each other.
     """
 
     tables: SymbolTables
+    """The tables of values."""
     of: Integers
+    """(classes, channels): the number of the table for each."""
     classes: SymbolTables | None
+    """The table of the classes themselves; None if there is only one class."""
 
     def __post_init__(self) -> None:
         if (
@@ -176,18 +179,21 @@ class ClassedTables:
             or not self.of.size
             or not 0 <= self.of.min() <= self.of.max() < len(self.tables)
         ):
-            raise ValueError("classes that name no tables")
+            raise ValueError("classes of tables that do not exist")
         known = 1 if self.classes is None else len(self.classes.frequencies[0]) - 1
         if known != len(self.of) or (self.classes is not None and len(self.classes) != 1):
             raise ValueError(f"{known} classes, expected {len(self.of)}")
 
     @property
     def channels(self) -> int:
-        """How many channels the latents have."""
+        """The number of channels of the latents."""
         return int(self.of.shape[1])
 
     def encode(self, values: Integers) -> tuple[bytes, ...]:
-        """Latents (channels, rows, columns) as a string of classes, if there are any, and one of values."""
+        """Return latents, (channels, rows, columns), as one or two strings.
+
+        A string of classes comes first, if there are several; then one of values.
+        """
         if self.classes is None:
             return (self.tables.encode(values, self._indexes(np.zeros(values.shape[1:], np.int32))),)
         kinds = self._chosen(values)
@@ -195,7 +201,7 @@ class ClassedTables:
         return (string, self.tables.encode(values, self._indexes(kinds)))
 
     def decode(self, strings: Sequence[bytes], shape: tuple[int, int]) -> Integers:
-        """The latents, of so many rows and columns.
+        """Return the latents of `shape`, (rows, columns).
 
         Raises:
             ValueError: the strings are not those of such latents.
@@ -214,7 +220,7 @@ class ClassedTables:
         return np.moveaxis(self.of[kinds], -1, 0)
 
     def _chosen(self, values: Integers) -> Integers:
-        """(rows, columns): the class of each place, by what its latents are estimated to cost."""
+        """Return the class of each place, by the estimated cost of its latents."""
         base, weights = self._costs
         magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float32)
         features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, _FAR)])
@@ -223,7 +229,11 @@ class ClassedTables:
 
     @fork_safe_property
     def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(classes,) bits of the class and of zeros, and (classes, 2 * channels) bits of what is not zero."""
+        """Bits that a place costs in each class.
+
+        (classes,): of the class and of zeros only. (classes, 2 * channels): more, for each channel that is
+        not zero and for each unit of its magnitude.
+        """
         assert self.classes is not None, "there are classes to choose from"
         base, other, each = self.tables.estimates()
         own = -np.log2(self.classes.frequencies[0][:-1] / _TOTAL).astype(np.float32)
@@ -231,11 +241,11 @@ class ClassedTables:
 
 
 _FAR = 32.0
-"""Values beyond this cost no more when a class is chosen."""
+"""The cost of larger values does not grow further when a class is chosen."""
 
 
 def _grouped(indexes: Integers) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:
-    """An order in which equal indexes stand together, and (index, start, end) of each group."""
+    """Return an order that puts equal indexes together, and (index, start, end) of each group."""
     if not indexes.size:
         return np.empty(0, np.intp), []
     order = np.argsort(indexes.astype(np.int16), kind="stable")

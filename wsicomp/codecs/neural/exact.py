@@ -1,14 +1,16 @@
-"""Networks whose results are the same to the bit on every machine, for what entropy decoding goes by.
+"""Networks whose results are equal to the bit on every machine, for everything that entropy decoding uses.
 
-Sums of floating-point numbers depend on their order, and the order on threads, batch, library and device.
-These layers never round a sum: weights and inputs are first rounded to multiples of powers of two, so coarse
-that every product and every partial sum is itself such a multiple below 2^53 of them. A float64 holds all of
-those exactly, so that any order of addition gives the same number. They run on the CPU in float64, whatever
-the settings for float32 matrix products are. What stands between them (ReLU, sums of two) rounds each element
-by itself, as IEEE 754 prescribes, and the next layer rounds it to its grid again.
+A sum of floating-point numbers depends on their order, and the order on threads, batch, library and device.
+These layers never round a sum. Weights and inputs are first rounded to multiples of powers of two, so coarse
+that every product and partial sum is itself such a multiple, below 2^53 of them. A float64 holds all of these
+exactly, so every order of addition gives the same number.
 
-CompressAI decides by compared floats which table a symbol takes; its issues 279, 320 and 340 tell what comes
-of that on other machines.
+They run on the CPU in float64, whatever the settings for float32 matrix products are. Operations between them
+(ReLU, sums of two) round each element by itself, as IEEE 754 prescribes, and the next layer rounds the result
+to its grid again.
+
+CompressAI compares floats to choose a symbol's table; its issues 279, 320 and 340 report what that does on
+other machines.
 """
 
 from __future__ import annotations
@@ -24,26 +26,26 @@ from torch.nn import functional
 from wsicomp.codecs.neural.entropy import SymbolTables
 
 _INPUT_BITS = 12
-"""Inputs are multiples of 2 to minus this."""
+"""Inputs are multiples of 2^-12."""
 _INPUT_LIMIT = 4096.0
 _SUM_BITS = 53
 _MOST_WEIGHT_BITS = 24
 _LEAST_WEIGHT_BITS = 8
 _MEAN_BITS, _MEAN_LIMIT = 8, 16384.0
-"""Means are multiples of 2 to minus 8, and so small that latents with them are exact in float32, too."""
+"""Means are multiples of 2^-8, and so small that latents with them are exact in float32, too."""
 
 
 def on_grid(values: Tensor, bits: int) -> Tensor:
-    """In float64, rounded to multiples of 2 to minus `bits`."""
+    """Return values in float64, rounded to multiples of 2^-bits."""
     scale = float(1 << bits)
     return torch.round(values.double() * scale) / scale
 
 
 class ExactConv(nn.Module):
-    """A convolution, or a transposed one, that gives the same bits everywhere.
+    """A convolution, or transposed convolution, with equal results everywhere.
 
     Raises:
-        ValueError: the weights are too large for exact sums.
+        ValueError: the weights are not finite, or too large for exact sums.
     """
 
     weight: Tensor
@@ -70,7 +72,7 @@ class ExactConv(nn.Module):
         self.register_buffer("bias", on_grid(bias, bits), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The convolution of the inputs, cut to their limit and rounded to their grid."""
+        """Return the convolution of the inputs, clipped to their limit and rounded to their grid."""
         values = on_grid(inputs.cpu().clamp(-_INPUT_LIMIT, _INPUT_LIMIT), _INPUT_BITS)
         if self._transposed:
             return functional.conv_transpose2d(
@@ -79,12 +81,16 @@ class ExactConv(nn.Module):
         return functional.conv2d(values, self.weight, self.bias, self._stride, self._padding)
 
     def _apply(self, fn: object, recurse: bool = True) -> ExactConv:  # noqa: ARG002
-        """Stays in float64 on the CPU whatever is asked of the network around it."""
+        """Do nothing: stay in float64 on the CPU, whatever the network around moves to."""
         return self
 
 
 class ExactBottleneck(nn.Module):
-    """CompressAI's `EntropyBottleneck`, by its stored tables and our coder: one table for each channel."""
+    """CompressAI's `EntropyBottleneck` with its stored tables and our coder: one table for each channel.
+
+    Raises:
+        ValueError: the tables are not sound, or not one for each channel.
+    """
 
     def __init__(self, bottleneck: EntropyBottleneck) -> None:
         super().__init__()
@@ -94,16 +100,19 @@ class ExactBottleneck(nn.Module):
             raise ValueError(f"{len(self._tables)} tables for {self._medians.shape[1]} channels")
 
     def compress(self, values: Tensor) -> list[bytes]:
-        """A string for each item of a batch (items, channels, rows, columns)."""
+        """Return an entropy-coded string for each item of a batch.
+
+        `values` are latents, (items, channels, rows, columns).
+        """
         steps = torch.round(values.cpu().double() - self._medians)
         indexes = torch.arange(values.shape[1], dtype=torch.int32)[:, None, None].expand(values.shape[1:])
         return [self._tables.encode(item.int().numpy(), indexes.numpy()) for item in steps]
 
     def decompress(self, strings: list[bytes], size: tuple[int, int]) -> Tensor:
-        """The values, float64, of `size` rows and columns.
+        """Return the values, (items, channels, rows, columns) float64; `size` is (rows, columns).
 
         Raises:
-            ValueError: a string is not that of as many values.
+            ValueError: a string was not encoded with these tables from as many values.
         """
         shape = (self._medians.shape[1], *size)
         indexes = torch.arange(shape[0], dtype=torch.int32)[:, None, None].expand(shape).numpy()
@@ -113,7 +122,11 @@ class ExactBottleneck(nn.Module):
 
 
 class ExactGaussian(nn.Module):
-    """CompressAI's `GaussianConditional`, by its stored tables and our coder; its inputs must be exact."""
+    """CompressAI's `GaussianConditional` with its stored tables and our coder; its inputs must be exact.
+
+    Raises:
+        ValueError: the tables are not sound, or not one for each scale.
+    """
 
     def __init__(self, conditional: GaussianConditional) -> None:
         super().__init__()
@@ -123,11 +136,15 @@ class ExactGaussian(nn.Module):
             raise ValueError(f"{len(self._scales)} scales for {len(self._tables)} tables")
 
     def build_indexes(self, scales: Tensor) -> Tensor:
-        """Which table each symbol takes: that of the next larger scale."""
+        """Return the table of each symbol: that of the next larger scale."""
         return torch.bucketize(scales.contiguous(), self._scales[:-1]).int()
 
     def compress(self, values: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:
-        """A string for each item of a batch."""
+        """Return an entropy-coded string for each item of a batch.
+
+        `values` are latents, (items, channels, rows, columns). `indexes`, of the same shape, has the table of
+        each value. `means` are subtracted first.
+        """
         steps = torch.round(values.cpu().double() - _rounded_means(means))
         return [
             self._tables.encode(item.int().numpy(), index.numpy())
@@ -135,10 +152,10 @@ class ExactGaussian(nn.Module):
         ]
 
     def decompress(self, strings: list[bytes], indexes: Tensor, means: Tensor | None = None) -> Tensor:
-        """The values, float64.
+        """Return the latents of strings from `compress`, float64 in the shape of `indexes`.
 
         Raises:
-            ValueError: a string is not that of as many values.
+            ValueError: a string was not encoded with these tables from as many values.
         """
         decoded = [
             torch.from_numpy(self._tables.decode(string, index.numpy()))
@@ -159,7 +176,11 @@ def _tables(model: EntropyBottleneck | GaussianConditional) -> SymbolTables:
 
 
 def make_exact(module: nn.Module) -> nn.Module:
-    """The module with its convolutions and entropy models replaced by exact ones."""
+    """Return the module with its convolutions and entropy models replaced by exact ones.
+
+    Raises:
+        ValueError: weights are too large for exact sums, or tables are not sound.
+    """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return ExactConv(module)
     if isinstance(module, EntropyBottleneck):

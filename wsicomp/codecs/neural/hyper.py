@@ -1,7 +1,9 @@
-"""CompressAI's networks with side information: transforms as they are, all that decoding goes by made exact.
+"""CompressAI's networks with side information.
 
-Which table each symbol takes, and what its mean is, comes out of networks over what was decoded before. Those
-networks run as `exact` has them, so that every machine reads what any other wrote.
+Their transforms unchanged, everything for decoding made exact.
+
+Networks over what was decoded before give each symbol its table and its mean. They run as `exact` makes them,
+so that every machine reads what any other wrote.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, encoder, placed, ready
+from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, for_inference, on_device, require_encoder
 
 _CLASSES: dict[str, type[CompressionModel]] = {
     "bmshj2018-hyperprior": ScaleHyperprior,
@@ -23,15 +25,19 @@ _CLASSES: dict[str, type[CompressionModel]] = {
     "elic2022-chandelier": Elic2022Chandelier,
 }
 _MOST_GROUPS = 16
-"""With the most channels, of 163 million parameters: what a card alone can make a machine set aside."""
+"""Bounds the memory that a card alone can make a machine allocate: 163 million parameters."""
 _LATENT_PX = 16
 
 
 class HyperNetwork:
-    """bmshj2018-hyperprior, mbt2018-mean or elic2022-chandelier.
+    """The network bmshj2018-hyperprior, mbt2018-mean or elic2022-chandelier.
 
-    `settings` has `N` and `M`, and for the last one `groups`: channels of the transforms, of the latents,
-    and of each group of latents. Such a model has one step.
+    The card's `settings` has the channels of the transforms, `N`, of the latents, `M`, and for
+    elic2022-chandelier of each group of latents, `groups`. Such a model has one step.
+
+    Raises:
+        ValueError: the tensors do not fit the card, or sums cannot be exact.
+        LookupError: a setting is missing.
     """
 
     multiple_px = 64
@@ -40,18 +46,18 @@ class HyperNetwork:
         net = _net(model)
         self._device = device
         self._groups = getattr(net, "groups", None)
-        self._analysis = ready(net.g_a, device) if model.can_encode else None
-        self._synthesis = ready(net.g_s, device)
+        self._analysis = for_inference(net.g_a, device) if model.can_encode else None
+        self._synthesis = for_inference(net.g_s, device)
         codec = _latent_codec(net)
-        side = ready(codec.hyper.h_a, device)
+        side = for_inference(codec.hyper.h_a, device)
         self._codec = cast(Any, make_exact(codec.eval().requires_grad_(False)))
         self._codec.hyper.h_a = _OnDevice(side, device)
 
     def analyse(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)))
+        return cast(Tensor, require_encoder(self._analysis)(on_device(pictures, self._device)))
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:  # noqa: ARG002
-        encoder(self._analysis)
+        require_encoder(self._analysis)
         return list(zip(*self._codec.compress(latents.cpu())["strings"], strict=True))
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:  # noqa: ARG002
@@ -68,7 +74,7 @@ class HyperNetwork:
         return cast(Tensor, found["y_hat"].float())
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+        return cast(Tensor, self._synthesis(on_device(latents, self._device)))
 
 
 def _net(model: Model) -> Any:
@@ -92,7 +98,7 @@ def _net(model: Model) -> Any:
 
 
 def _latent_codec(net: Any) -> Any:
-    """All between the transforms, the same kind of object for each architecture."""
+    """Return everything between the transforms as the same kind of object for each architecture."""
     if isinstance(net, Elic2022Chandelier):
         return net.latent_codec
     scale_only = not isinstance(net, MeanScaleHyperprior)
@@ -114,11 +120,11 @@ class _Magnitude(nn.Module):
 
 
 class _OnDevice(nn.Module):
-    """A part of the encoder, where the encoder is."""
+    """A part of the encoder that runs on the encoder's device."""
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         super().__init__()
         self._module, self._device = module, device
 
     def forward(self, values: Tensor) -> Tensor:
-        return cast(Tensor, self._module(placed(values, self._device)))
+        return cast(Tensor, self._module(on_device(values, self._device)))

@@ -1,8 +1,8 @@
-"""Model files: what a network is, its tensors, and the digest by which tiles and slides name it.
+"""Model files: a network's card and tensors, and the digest by which tiles and slides identify it.
 
 A model is one safetensors file, which holds numbers and text and cannot run code. Its metadata has the card
-as JSON. What decides how tiles decode (all tensors but the encoder's) has a SHA-256, the model's digest, so
-that the encoder can be left out where a slide carries its own decoder.
+as JSON. The SHA-256 of everything that decides how tiles decode (all tensors but the encoder's) is the
+model's digest. The encoder can therefore be left out of a slide that carries its own decoder.
 
 Source: the safetensors format, 8 bytes of header length, a JSON header, then the tensors' bytes.
 """
@@ -30,85 +30,97 @@ from wsicomp.inputs import check_file, reason
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
 _CARD, _DIGEST = "wsicomp", "sha256"
-"""The keys of the metadata: the card as JSON, and the digest, against which a reader holds the tensors."""
+"""Keys of the metadata: the card as JSON, and the digest that the tensors must have."""
 _MOST_BYTES = 1 << 29
-"""Of a model, and of a checkpoint: several times CompressAI's largest."""
+"""The largest model or checkpoint: several times CompressAI's largest."""
 _MOST_HEADER = 1 << 24
 _MOST_STEPS = 64
 
 Tensors = Mapping[str, NDArray[Any]]
+"""Arrays by the names that CompressAI gives them."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model says of itself.
-
-    `settings` are the arguments of its architecture. `steps` are the quantisation steps that it can be
-    used with, from coarse to fine; `step` is the index of the one to take unless told otherwise.
-    """
+    """What a model says of itself."""
 
     name: str
+    """The model's name."""
     architecture: str
+    """The name of its network: one of the codecs."""
     settings: Mapping[str, Any]
+    """The arguments of its network."""
     steps: tuple[float, ...]
+    """The quantisation steps that it can be used with, from coarse to fine."""
     step: int
+    """The index in `steps` that is used by default."""
     quality: str
+    """What it was trained to reach, in words."""
     trained_on: str
+    """The training data, in words."""
     licence: str
+    """The model's licence."""
     software: str
+    """The software that made the file."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the card as JSON values."""
         return {"format": FORMAT, **asdict(self), "steps": list(self.steps)}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A card and its tensors by the names that CompressAI gives them. `digest` is hexadecimal."""
+    """A model: card, tensors and digest."""
 
     card: ModelCard
+    """What the model says of itself."""
     tensors: Tensors = field(repr=False)
+    """Arrays by the names that CompressAI gives them."""
     digest: str
+    """SHA-256 of everything that decides how tiles decode, hexadecimal."""
 
     @property
     def key(self) -> bytes:
-        """The first bytes of the digest, by which tiles name their model."""
+        """The first 8 bytes of the digest, by which tiles identify their model."""
         return bytes.fromhex(self.digest)[:8]
 
     @property
     def can_encode(self) -> bool:
-        """Whether the encoder is there."""
+        """Whether the encoder's tensors are there."""
         return any(is_encoder(name) for name in self.tensors)
 
     @fork_safe_property
     def encoder_digest(self) -> str:
-        """SHA-256 of the encoder's tensors, hexadecimal: with `digest` it says which bytes come of a tile."""
+        """SHA-256 of the encoder's tensors, hexadecimal.
+
+        It and `digest` decide which bytes a tile becomes.
+        """
         return _tensors_digest({name: tensor for name, tensor in self.tensors.items() if is_encoder(name)})
 
     def decoder(self) -> Model:
-        """The same without its encoder."""
+        """Return the model without its encoder."""
         kept = {name: tensor for name, tensor in self.tensors.items() if not is_encoder(name)}
         return Model(self.card, kept, self.digest)
 
     def to_bytes(self) -> bytes:
-        """The file."""
+        """Return the model as a safetensors file."""
         tensors = {name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
         metadata = {_CARD: json.dumps(self.card.to_json(), sort_keys=True), _DIGEST: self.digest}
         return bytes(safetensors.numpy.save(tensors, metadata))
 
 
 def is_encoder(name: str) -> bool:
-    """Whether only encoding needs the tensor, by the name that CompressAI gives it."""
+    """Return whether a tensor of this name is needed for encoding only."""
     return name.startswith("g_a.") or ".h_a." in f".{name}"
 
 
 def create_model(card: ModelCard, tensors: Tensors) -> Model:
-    """A model of these tensors, with its digest."""
+    """Return a model of these tensors, with its digest."""
     return Model(card, dict(tensors), _digest(card, tensors))
 
 
 def _digest(card: ModelCard, tensors: Tensors) -> str:
-    """SHA-256 over what decides how tiles decode: architecture and its settings, steps, decoder's tensors."""
+    """Return SHA-256 over architecture, its settings, steps, and the decoder's tensors."""
     decisive = [card.architecture, dict(card.settings), list(card.steps)]
     decoder = {name: tensor for name, tensor in tensors.items() if not is_encoder(name)}
     return _tensors_digest(decoder, json.dumps(decisive, sort_keys=True))
@@ -124,7 +136,7 @@ def _tensors_digest(tensors: Tensors, text: str = "") -> str:
 
 
 def table_tensors(step: int, found: ClassedTables) -> Tensors:
-    """The tables of a step as tensors of a model, from which `read_tables` makes them again."""
+    """Return the tables of a step as tensors of a model, which `read_tables` reads."""
     tensors = {
         "frequencies": np.concatenate(found.tables.frequencies).astype(np.uint16),
         "lengths": np.array([len(table) for table in found.tables.frequencies], np.uint16),
@@ -137,10 +149,11 @@ def table_tensors(step: int, found: ClassedTables) -> Tensors:
 
 
 def read_tables(tensors: Tensors, step: int) -> ClassedTables:
-    """The tables of a step.
+    """Return the tables of a step.
 
     Raises:
-        ValueError, LookupError: the tensors are no such tables.
+        ValueError: the tensors are no such tables.
+        LookupError: a tensor is missing.
     """
     flat, lengths, offsets, of = (
         tensors[f"tables.{step}.{name}"] for name in ("frequencies", "lengths", "offsets", "of")
@@ -151,10 +164,10 @@ def read_tables(tensors: Tensors, step: int) -> ClassedTables:
 
 
 def read_model(path: Path) -> Model:
-    """The model in a file.
+    """Return the model in a file.
 
     Raises:
-        WeightsError: it cannot be read, or is no model.
+        WeightsError: the file cannot be read, or is no sound model.
     """
     check_file(path, WeightsError)
     try:
@@ -165,20 +178,20 @@ def read_model(path: Path) -> Model:
 
 
 def check_bytes(count: int, path: Path | None) -> None:
-    """Refuse what is too large for a model.
+    """Refuse a file that is too large for a model.
 
     Raises:
-        WeightsError: it is.
+        WeightsError: it has more than 2^29 bytes.
     """
     if count > _MOST_BYTES:
-        raise WeightsError(f"{count} bytes, more than the {_MOST_BYTES} that are expected at most", path)
+        raise WeightsError(f"{count} bytes, expected at most {_MOST_BYTES}", path)
 
 
 def claimed_digest(path: Path) -> str:
-    """The digest that a model file says it has, to find one among many; only loading it shows whether it has.
+    """Return the digest that a model file states, to find one among many; only loading the file verifies it.
 
     Raises:
-        WeightsError: it cannot be read, or is no model.
+        WeightsError: the file cannot be read, or is no model.
     """
     return _metadata(_header_of(path), path).get(_DIGEST, "")
 
@@ -193,10 +206,10 @@ def _header_of(path: Path) -> bytes:
 
 
 def parse_model(data: bytes, path: Path | None = None) -> Model:
-    """The model in a file's bytes.
+    """Return the model in a file's bytes.
 
     Raises:
-        WeightsError: they are no model.
+        WeightsError: the bytes are no model, are damaged, or have another digest than they state.
     """
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
         message = "a pickle, which could run code when it is loaded; expected safetensors"

@@ -1,8 +1,8 @@
-"""The architectures: from a model's tensors to something that turns pixels into strings and back.
+"""Networks: from a model's tensors to an object that turns pixels into strings and back.
 
-A `Network` has four parts: `analyse` and `synthesise` are floating-point transforms that run on any device;
-`write` and `read` turn latents into strings and back, in integers or exact arithmetic, on the CPU. Between
-`write` on one machine and `read` on another nothing depends on either.
+A `Network` has four parts. `analyse` and `synthesise` are floating-point transforms that run on any device.
+`write` and `read` turn latents into strings and back, in integers or exact arithmetic on the CPU, so that a
+string written on one machine reads the same on any other.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ from wsicomp.codecs.neural.model import Model, read_tables
 from wsicomp.errors import WeightsError
 
 MOST_CHANNELS = 512
-"""The widest layer: with the largest side of a tile it bounds the memory that a model can ask for."""
+"""The widest layer. With the largest side of a tile it bounds the memory that a model can ask for."""
 
 _SAMPLES, _KERNEL_PX = 3, 5
 _STRIP = 1 << 17
-"""The numbers of a strip of latents: half a megabyte."""
+"""Numbers in a strip of latents: half a megabyte."""
 
 
 class Network(Protocol):
-    """A model ready to run. Pictures are (items, 3, rows, columns) from 0 to 1."""
+    """A model ready to run. Pictures are (items, 3, rows, columns) in [0, 1]."""
 
     multiple_px: int
-    """What sides of pictures must be a multiple of."""
+    """Sides of pictures must be multiples of this."""
 
     def analyse(self, pictures: Tensor) -> Tensor:
-        """Latents, not yet quantised."""
+        """Return the latents of pictures, not yet quantised.
+
+        Raises:
+            WeightsError: the model has no encoder.
+        """
         ...
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
-        """The strings of each item, its latents quantised by the model's step of that number."""
+        """Return the strings of each item, its latents quantised by the model's step of that number."""
         ...
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
-        """The latents of pictures of `size` rows and columns, from their strings.
+        """Return the latents of pictures of `size`, (rows, columns), from their strings.
 
         Raises:
             ValueError: the strings are not those of such pictures.
@@ -50,12 +54,12 @@ class Network(Protocol):
         ...
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """Pictures, which may reach a little beyond 0 and 1."""
+        """Return the pictures of latents, whose values may be slightly outside [0, 1]."""
         ...
 
 
 class _Gdn(nn.Module):
-    """Generalised divisive normalisation, or its inverse, or the cheaper one of Johnston et al. 2019.
+    """Generalised divisive normalisation, its inverse, or the cheaper variant of Johnston et al. 2019.
 
     Source: Balle et al. 2016; CompressAI's `GDN` and `GDN1`, whose stored parameters these are.
     """
@@ -73,7 +77,10 @@ class _Gdn(nn.Module):
         self._kind, self._inverse = kind, inverse
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """In place and by strips, which stay in a core's cache: a third of the time of doing it at once."""
+        """Normalise in place, in strips that stay in a core's cache.
+
+        A third of the time of doing it at once.
+        """
         strips = torch.split(inputs, max(1, _STRIP // (inputs.shape[1] * inputs.shape[3])), 2)
         for strip in strips if inputs.device.type == "cpu" else (inputs,):
             self._normalise(strip)
@@ -91,9 +98,9 @@ class _Gdn(nn.Module):
 
 
 class _Enlarge(nn.Module):
-    """A transposed convolution of stride 2 and 5 x 5 as a convolution of 3 x 3 that makes four pixels of one.
+    """A transposed 5 x 5 convolution of stride 2, as a 3 x 3 convolution that makes four pixels of one.
 
-    The same sums in another order; where few channels come out, it takes half the time.
+    The sums are the same in another order. With few output channels it takes half the time.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -114,16 +121,17 @@ class _Enlarge(nn.Module):
 
 
 def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequential:
-    """The encoder or decoder of a factorised prior, whose tensors say how wide it is.
+    """Return the encoder or decoder of a factorised prior, as wide as its tensors say.
 
     Raises:
-        ValueError, LookupError: they do not follow one another.
+        ValueError: the tensors do not fit each other.
+        LookupError: a tensor is missing.
     """
     inverse = prefix == "g_s."
     layers: list[nn.Module] = []
     channels = tensors[f"{prefix}0.weight"].shape[0] if inverse else _SAMPLES
     if channels > MOST_CHANNELS:
-        raise ValueError(f"{channels} latents")
+        raise ValueError(f"{channels} channels of latents, expected at most {MOST_CHANNELS}")
     for number in range(0, 7, 2):
         weight, bias = (tensors[f"{prefix}{number}.{name}"] for name in ("weight", "bias"))
         if number:
@@ -140,7 +148,7 @@ def _transform(tensors: Mapping[str, Tensor], prefix: str, kind: str) -> nn.Sequ
             layers.append(conv)
         channels = outputs
     if inverse and channels != _SAMPLES:
-        raise ValueError(f"pictures of {channels} samples")
+        raise ValueError(f"pictures of {channels} samples, expected {_SAMPLES}")
     return nn.Sequential(*layers)
 
 
@@ -154,7 +162,7 @@ def _nonlinearity(tensors: Mapping[str, Tensor], prefix: str, kind: str, inverse
 
 
 def as_torch(model: Model) -> dict[str, Tensor]:
-    """The tensors; those kept in half precision as float32."""
+    """Return the tensors for torch; half precision becomes float32."""
     tensors = {}
     for name, tensor in model.tensors.items():
         found = torch.from_numpy(np.ascontiguousarray(tensor))
@@ -163,9 +171,13 @@ def as_torch(model: Model) -> dict[str, Tensor]:
 
 
 class FactorizedNetwork:
-    """bmshj2018-factorized: tables by channel and class for each step, and nothing else decides.
+    """The network bmshj2018-factorized: tables by channel and class for each step.
 
-    `settings` has the kind of `nonlinearity`: gdn, gdn1 or relu.
+    The card's `settings` has the kind of `nonlinearity`: gdn, gdn1 or relu.
+
+    Raises:
+        ValueError: the tensors do not fit each other or the card.
+        LookupError: a tensor or a setting is missing.
     """
 
     multiple_px = 16
@@ -174,13 +186,15 @@ class FactorizedNetwork:
         tensors = as_torch(model)
         kind = model.card.settings["nonlinearity"]
         if kind not in ("gdn", "gdn1", "relu"):
-            raise ValueError(f"nonlinearity {kind!r}")
+            raise ValueError(f"nonlinearity {kind!r}, expected gdn, gdn1 or relu")
         self._device = device
         # Half precision halves the encoder's time and costs nothing that could be measured: what it finds is
         # rounded anyway, and the guard sees the result.
         self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        self._analysis = ready(_transform(tensors, "g_a.", kind), device) if model.can_encode else None
-        self._synthesis = ready(_transform(tensors, "g_s.", kind), device)
+        self._analysis = (
+            for_inference(_transform(tensors, "g_a.", kind), device) if model.can_encode else None
+        )
+        self._synthesis = for_inference(_transform(tensors, "g_s.", kind), device)
         self._steps = model.card.steps
         self._medians = tensors["medians"].double()[None, :, None, None]
         self._tables = [read_tables(model.tensors, step) for step in range(len(self._steps))]
@@ -190,7 +204,7 @@ class FactorizedNetwork:
 
     def analyse(self, pictures: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            return cast(Tensor, encoder(self._analysis)(placed(pictures, self._device)).float())
+            return cast(Tensor, require_encoder(self._analysis)(on_device(pictures, self._device)).float())
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
         values = torch.round((latents.cpu().double() - self._medians) / self._steps[step])
@@ -203,26 +217,28 @@ class FactorizedNetwork:
         return (torch.stack(values).double() * self._steps[step] + self._medians).float()
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        return cast(Tensor, self._synthesis(placed(latents, self._device)))
+        return cast(Tensor, self._synthesis(on_device(latents, self._device)))
 
 
-def ready(module: nn.Module, device: torch.device) -> nn.Module:
-    """For inference on the device, in the layout that convolutions are fastest in."""
+def for_inference(module: nn.Module, device: torch.device) -> nn.Module:
+    """Return the module on the device, ready to run, in the memory layout fastest for convolutions."""
     prepared: Any = module.eval().requires_grad_(False)
     return cast(nn.Module, prepared.to(device, memory_format=torch.channels_last))
 
 
-def placed(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device, in the layout that convolutions are fastest in."""
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device as float32, in the memory layout fastest for convolutions."""
     return tensor.to(device, torch.float32).contiguous(memory_format=torch.channels_last)
 
 
-def encoder(module: nn.Module | None) -> nn.Module:
-    """The encoder of a model that has one.
+def require_encoder(module: nn.Module | None) -> nn.Module:
+    """Return the encoder of a model.
 
     Raises:
-        WeightsError: it has none.
+        WeightsError: the model has none.
     """
     if module is None:
-        raise WeightsError("a decoder alone, as slides carry it; to encode take the whole model")
+        raise WeightsError(
+            "has no encoder, like the decoders that slides carry; to encode, name the whole model"
+        )
     return module

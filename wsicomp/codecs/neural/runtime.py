@@ -1,4 +1,4 @@
-"""Running models: pixels to latents and back on a device, in batches."""
+"""Run models: pixels to latents and back on a device, in batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsicomp.slide import Pixels
 
 DEVICES = ("auto", "cpu", "cuda")
 _BATCH_PX = {"cpu": 2 * 256 * 256, "cuda": 64 * 256 * 256}
-"""Pixels at once, if they are not of one tile: on a CPU no more than its cache holds."""
+"""Pixels of a batch: on a CPU no more than its cache holds."""
 
 Item = TypeVar("Item")
 
@@ -32,10 +32,12 @@ _lock = Lock()
 
 
 def chosen_device(name: str = "auto") -> str:
-    """Cpu or cuda; auto is cuda where there is one, unless WSICOMP_DEVICE says otherwise.
+    """Return "cpu" or "cuda".
+
+    "auto" is "cuda" if torch finds a GPU, unless the variable WSICOMP_DEVICE says otherwise.
 
     Raises:
-        ConfigError: no such device.
+        ConfigError: no such device exists here.
     """
     if name == "auto":
         name = os.environ.get("WSICOMP_DEVICE", "auto")
@@ -50,10 +52,11 @@ def chosen_device(name: str = "auto") -> str:
 
 
 def network(model: Model, device: str) -> Network:
-    """The model on a device, kept for the next tiles.
+    """Return the model ready to run on a device, kept for the next tiles.
 
     Raises:
-        WeightsError: its tensors are not those of its architecture.
+        WeightsError: the model's tensors are not those of its architecture.
+        SlideReadError: there is no memory for the model.
     """
     key = (model.digest, model.encoder_digest, device)
     with _lock:
@@ -63,12 +66,12 @@ def network(model: Model, device: str) -> Network:
 
 
 def in_batches(items: Sequence[Item], size: Size, device: str) -> Iterator[list[Item]]:
-    """Tiles of one size, as many at once as the device does well."""
+    """Yield tiles of one size, or what stands for them, in batches that suit the device."""
     return batched(items, max(1, _BATCH_PX[device] // (size.width * size.height)))
 
 
 def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
-    """Tiles of one size as (items, 3, rows, columns) from 0 to 1, their edges repeated up to the multiple."""
+    """Return tiles of one size as (tiles, 3, rows, columns) in [0, 1], edges repeated up to the multiple."""
     stacked = np.stack(tiles)
     rows, columns = padded(stacked.shape[1:3], multiple_px)
     if (rows, columns) != stacked.shape[1:3]:
@@ -78,24 +81,29 @@ def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
 
 
 def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
-    """Rows and columns rounded up to the multiple."""
+    """Return rows and columns rounded up to the multiple.
+
+    >>> padded((250, 256), 64)
+    (256, 256)
+    """
     rows, columns = (-(-side // multiple_px) * multiple_px for side in shape)
     return rows, columns
 
 
 def pixels_of(decoded: Tensor, size: Size) -> list[Pixels]:
-    """Pictures as tiles of that size."""
+    """Return decoded pictures as tiles of this size, (rows, columns, 3) uint8 RGB."""
     levels = decoded.clamp_(0, 1).mul_(255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [np.ascontiguousarray(tile[: size.height, : size.width]) for tile in levels]
 
 
 def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
-    """The pixels of neural tiles, those of one model, size and step in one batch.
+    """Return the pixels of neural tiles; those of one model, size and step run as a batch.
 
     Raises:
         ValueError: a payload's strings are not those of such a tile.
-        UnknownModelError: a tile's model is not here.
-        SlideReadError: the model cannot run here, as for want of memory, which says nothing of the tile.
+        UnknownModelError: a tile's model is not on this machine.
+        WeightsError: a model's tensors are not those of its architecture.
+        SlideReadError: the model cannot run here, for example for want of memory; the tile may be sound.
     """
     found: list[Pixels | None] = [None] * len(payloads)
     alike: dict[tuple[bytes, Size, int], list[int]] = {}
@@ -104,7 +112,7 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     for (key, size, step), numbers in alike.items():
         net, steps = _network_of(key, device)
         if step >= steps:
-            raise ValueError(f"step {step}, and the model has {steps}")
+            raise ValueError(f"quantisation step {step}, expected 0 to {steps - 1} as the model has")
         for batch in in_batches(numbers, size, device):
             tiles = _decoded(net, [payloads[number].strings for number in batch], size, step)
             for number, tile in zip(batch, tiles, strict=True):
@@ -122,10 +130,11 @@ def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: i
 
 
 def read_latents(payload: Payload) -> Tensor:
-    """The latents of a tile, (channels, rows, columns) float32, the same on every machine.
+    """Return a tile's latents, (channels, rows, columns) float32, the same on every machine.
 
     Raises:
-        ValueError, UnknownModelError: as `decode_payloads`.
+        ValueError: the payload's strings are not those of such a tile.
+        UnknownModelError: the tile's model is not on this machine.
     """
     net, _ = _network_of(payload.model, "cpu")
     with torch.inference_mode():
@@ -138,9 +147,9 @@ def _network_of(key: bytes, device: str) -> tuple[Network, int]:
 
 
 def _forget_networks() -> None:
-    """A forked process has none of the threads that may hold the lock, and no GPU.
+    """Reset the state in a forked process, which has no GPU and none of the threads that may hold the lock.
 
-    Nor has it those of torch's pool: it would wait for them for ever, if it were to use more than one.
+    Nor has it the threads of torch's pool, for which it would wait for ever if it were to use more than one.
     """
     global _networks, _lock
     _networks, _lock = {}, Lock()

@@ -1,8 +1,8 @@
-"""Where models are found: by name or file to encode, by digest to decode.
+"""Find models: by name or file to encode, by digest to decode.
 
-A slide may carry its own decoder; other models are those that ship, those in the folders that the variable
-WSICOMP_MODELS lists, and those that were kept: what was fetched, and what has made a slide here. A model
-counts by its digest alone, which is computed from its tensors, so that it does not matter where it came from.
+A slide may carry its own decoder. Other models are those that ship, those in the folders that the variable
+WSICOMP_MODELS lists, and those that were kept: fetched ones, and those that made a slide here. Only a model's
+digest counts, which is computed from its tensors, so it does not matter where the model came from.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wsicomp.shipped import shipped_folder
 
 SHIPPED = shipped_folder("models")
 DEFAULTS = {"bmshj2018-factorized": "he-compact"}
-"""The model that each architecture takes unless told otherwise."""
+"""The model that each architecture uses by default."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
@@ -32,13 +32,13 @@ _lock = RLock()
 
 
 def folders() -> tuple[Path, ...]:
-    """Where models are looked for: those that ship, WSICOMP_MODELS, and what was kept."""
+    """Return the folders that are searched: models that ship, WSICOMP_MODELS, and kept models."""
     own = [Path(name) for name in os.environ.get("WSICOMP_MODELS", "").split(os.pathsep) if name]
     return (SHIPPED, *own, kept_folder())
 
 
 def kept_folder() -> Path:
-    """Where models are kept. No cache: slides may need them."""
+    """Return the folder of kept models. It is no cache: slides may need its files."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(base) / "wsicomp" / "models"
 
@@ -53,11 +53,13 @@ def shipped_models() -> dict[str, str]:
 
 
 def find_model(architecture: str, name: str | None) -> Model:
-    """The model to encode with: one that `model_named` finds, or the one that ships for the architecture.
+    """Return the model to encode with: the one named, or the one that ships for the architecture.
 
     Raises:
-        ConfigError: none was named where none ships, or it is of another architecture.
-        UnknownModelError, WeightsError, SlideWriteError: as `model_named`.
+        ConfigError: no model is named and none ships, or the model is of another architecture.
+        UnknownModelError: no model has that name, or it cannot be fetched.
+        WeightsError: the model is damaged, or could run code.
+        SlideWriteError: a fetched model cannot be kept.
     """
     name = name or DEFAULTS.get(architecture)
     if name is None:
@@ -73,15 +75,17 @@ def find_model(architecture: str, name: str | None) -> Model:
 
 
 def model_named(name: str, architecture: str | None = None) -> Model:
-    """A model by a file, by the name of one in `folders` or of one of CompressAI's, or by its digest.
+    """Return the model with this name.
 
-    A checkpoint of CompressAI's does not say what it is: of it, `architecture` does.
+    A file, a file's name in `folders`, a name of CompressAI's, or a digest.
+
+    A checkpoint of CompressAI's does not state its architecture, so `architecture` must.
 
     Raises:
-        ConfigError: a checkpoint, and no architecture.
-        UnknownModelError: there is none of that name, or it cannot be fetched.
-        WeightsError: it is damaged, or could run code.
-        SlideWriteError: what was fetched cannot be kept.
+        ConfigError: the file is a checkpoint, and no architecture is given.
+        UnknownModelError: no model has that name, or it cannot be fetched.
+        WeightsError: the model is damaged, or could run code.
+        SlideWriteError: a fetched model cannot be kept.
     """
     if _DIGEST.fullmatch(name):
         return model_of(bytes.fromhex(name))
@@ -108,7 +112,10 @@ def model_named(name: str, architecture: str | None = None) -> Model:
 
 
 def remember(model: Model) -> Model:
-    """The model itself, kept for the tiles of this process that name it; a decoder alone replaces none."""
+    """Keep the model for the tiles of this process that name it, and return it.
+
+    A decoder alone never replaces a whole model.
+    """
     with _lock:
         if model.can_encode or model.key not in _known:
             _known[model.key] = model
@@ -116,10 +123,10 @@ def remember(model: Model) -> Model:
 
 
 def embed(data: bytes, digest: str) -> Model:
-    """The decoder that a slide carries; nothing else of what it carries is ever used.
+    """Load the decoder that a slide carries; nothing else that it carries is used.
 
     Raises:
-        WeightsError: it is damaged, no model, or another one.
+        WeightsError: the bytes are damaged, no model, or another model than `digest`.
     """
     model = parse_model(data).decoder()
     if model.digest != digest:
@@ -128,10 +135,10 @@ def embed(data: bytes, digest: str) -> Model:
 
 
 def model_of(key: bytes, name: str = "") -> Model:
-    """The model with which tiles were made; `key` is the beginning of its digest, or all of it.
+    """Return the model with which tiles were made; `key` is its digest or the beginning of it.
 
     Raises:
-        UnknownModelError: there is none; the message says which, and where it was looked for.
+        UnknownModelError: the model is not on this machine; the message says where it was looked for.
     """
     with _lock:
         found = _known.get(key[:8])
@@ -148,10 +155,10 @@ def model_of(key: bytes, name: str = "") -> Model:
 
 
 def keep(model: Model) -> Path:
-    """The file from which this machine will read a model's tiles: a copy is made if none is in `folders`.
+    """Return the file from which this machine will read a model's tiles; write one if `folders` have none.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the file cannot be written.
     """
     stored = _stored(model.digest)
     if stored is not None:
@@ -161,7 +168,7 @@ def keep(model: Model) -> Path:
 
 
 def _write(model: Model, path: Path) -> Path:
-    """Several runs may do it at once: each gives the name to a whole file."""
+    """Write a model file. Several runs may do so at once: each renames a complete file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
@@ -181,7 +188,7 @@ def _write(model: Model, path: Path) -> Path:
 
 
 def _stored(digest: str) -> tuple[Path, Model] | None:
-    """The first sound file in `folders` whose model's digest begins like this, and that model."""
+    """Return the first sound file in `folders` whose model's digest begins like this, and that model."""
     for file in _files():
         try:
             if claimed_digest(file).startswith(digest):
@@ -204,7 +211,7 @@ def _places() -> str:
 
 
 def _renew_lock() -> None:
-    """A forked process has none of the threads that may hold it."""
+    """Replace the lock in a forked process, which has none of the threads that may hold it."""
     global _lock  # noqa: PLW0603
     _lock = RLock()
 

@@ -1,7 +1,7 @@
-"""Reading neural tiles, and the codecs that make them.
+"""Read neural tiles; the codecs that make them.
 
-Each tile is a payload that names its model (`payload`), or, where the model would not do, a JPEG XL or JPEG
-stream as it is. This package alone imports torch.
+Each tile is a payload that names its model (`payload`) or, if the model was not good enough, a JPEG XL or
+JPEG stream. This package alone imports torch.
 """
 
 from __future__ import annotations
@@ -34,20 +34,25 @@ _SOI = b"\xff\xd8"
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """The pixels as the model gives them; they can differ by a grey level from machine to machine.
+    """Return the pixels as the model decodes them; they can differ by a grey level between machines.
 
     Raises:
-        ValueError, RuntimeError: the bytes are no such tile.
-        UnknownModelError, SlideReadError: its model is not here, or cannot run here.
+        ValueError: the bytes are no such tile, or of another size.
+        RuntimeError: the library refuses the bytes.
+        UnknownModelError: the tile's model is not on this machine.
+        SlideReadError: the tile's model cannot run on this machine.
     """
     return decode_batch([tile])[0]
 
 
 def decode_batch(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """The pixels of many tiles, the model's part in batches.
+    """Return the pixels of many tiles; the model runs on batches of them.
 
     Raises:
-        ValueError, RuntimeError, UnknownModelError, SlideReadError: as `decode`.
+        ValueError: a tile's bytes are no such tile, or of another size.
+        RuntimeError: the library refuses a tile's bytes.
+        UnknownModelError: a tile's model is not on this machine.
+        SlideReadError: a tile's model cannot run on this machine.
     """
     neural = [number for number, tile in enumerate(tiles) if is_payload(tile.data)]
     payloads = []
@@ -60,15 +65,15 @@ def decode_batch(tiles: Sequence[EncodedTile]) -> list[Pixels]:
 
 
 def _device() -> str:
-    """Where tiles are decoded. That it cannot be had is no fault of theirs.
+    """Return the device that decodes tiles.
 
     Raises:
-        SlideReadError: it cannot.
+        SlideReadError: WSICOMP_DEVICE names one that is not here, which is no fault of the tiles.
     """
     try:
         return chosen_device()
     except ConfigError as exc:
-        raise SlideReadError(f"{exc.message}, as WSICOMP_DEVICE says") from exc
+        raise SlideReadError(f"{exc.message}; change the variable WSICOMP_DEVICE") from exc
 
 
 def _fallen_back(tile: EncodedTile) -> Pixels:
@@ -78,15 +83,15 @@ def _fallen_back(tile: EncodedTile) -> Pixels:
 
 
 def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
-    """Have a model ready to run, from a slide that carries it or from where models are kept.
+    """Load a model, from a slide that carries it or from where models are kept.
 
     Returns:
-        What is wrong with the one that the slide carries; empty if nothing is.
+        What is wrong with the model that the slide carries; empty if nothing is.
 
     Raises:
-        UnknownModelError: it is not here.
-        WeightsError: it is not what its card says.
-        SlideReadError: it cannot run here, or the device that was asked for cannot be had.
+        UnknownModelError: the model is not on this machine.
+        WeightsError: the model is not what its card says.
+        SlideReadError: the model cannot run here, or WSICOMP_DEVICE names a device that is not here.
     """
     model, flaw = None, ""
     if embedded is not None:
@@ -103,22 +108,22 @@ def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """The means of blocks of 8 x 8 pixels."""
+    """Return the means of blocks of 8 x 8 pixels."""
     return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """A tile of one colour as lossless JPEG XL."""
+    """Return a tile of one colour as lossless JPEG XL."""
     return jpegxl.encode_uniform(encoding, size, color)
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Refuse: what a model reads of a payload is not known byte by byte.
+    """Refuse the tile: nobody knows which bytes of a payload its model needs.
 
     Raises:
-        ValueError: always; its pixels are encoded anew.
+        ValueError: always; the caller encodes the pixels anew.
     """
-    raise ValueError("neural tiles are not rebuilt")
+    raise ValueError("a neural tile cannot be stripped of text; encode its pixels anew")
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:

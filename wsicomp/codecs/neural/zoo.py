@@ -1,7 +1,9 @@
-"""CompressAI's pretrained networks, fetched by name where the machine can, and its checkpoint files.
+"""CompressAI's pretrained networks.
 
-A checkpoint is a pickle: torch reads it with `weights_only`, which refuses everything but tensors, and what
-comes out is kept as a model of our own. The names are ARCHITECTURE-METRIC-QUALITY, as mbt2018-mean-mse-7.
+Fetched by name where there is a network, or read from its checkpoint files.
+
+A checkpoint is a pickle. torch reads it with `weights_only`, which refuses everything but tensors, and the
+result is kept as a model of our own. Names are ARCHITECTURE-METRIC-QUALITY, as mbt2018-mean-mse-7.
 """
 
 from __future__ import annotations
@@ -30,27 +32,31 @@ from wsicomp.inputs import check_file, reason
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
-"""Those that CompressAI has pretrained networks of."""
+"""Architectures with pretrained networks of CompressAI's."""
 
 EXAMPLE = "mbt2018-mean-mse-7 (metric mse or ms-ssim, quality 1 to 8)"
-"""What such a network is called."""
+"""An example of a name, for messages."""
 
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
-"""The end of a checkpoint's name: how its SHA-256 begins."""
+"""The end of a checkpoint's name: the beginning of its SHA-256."""
 _NAME = re.compile(rf"({'|'.join(ARCHITECTURES)})-(mse|ms-ssim)-([1-8])")
 
 
 def is_known(name: str) -> bool:
-    """Whether it is the name of one of CompressAI's networks."""
+    """Return whether CompressAI has a network of this name.
+
+    >>> is_known("mbt2018-mean-mse-7"), is_known("mbt2018-mean")
+    (True, False)
+    """
     return _NAME.fullmatch(name) is not None
 
 
 def fetch(name: str) -> Model:
-    """One of CompressAI's networks, from its host, its hash checked.
+    """Return one of CompressAI's networks from its host, its hash checked.
 
     Raises:
         UnknownModelError: it cannot be fetched; the message says what to do.
-        WeightsError: what came is not what was to come.
+        WeightsError: the host sent another file.
     """
     import torch.hub  # noqa: PLC0415
     from compressai.zoo.image import model_urls  # noqa: PLC0415
@@ -72,15 +78,15 @@ def fetch(name: str) -> Model:
             "and give that file with --model"
         ) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
-        raise WeightsError(f"what {url} sent is not the file of that name; try again later") from exc
+        raise WeightsError(f"{url} sent another file than expected; try again later") from exc
     return _model(state, architecture, name, f"CompressAI's pretrained network, {metric}, quality {quality}")
 
 
 def read_checkpoint(path: Path, architecture: str) -> Model:
-    """A checkpoint of CompressAI's, as a model.
+    """Return a checkpoint of CompressAI's as a model.
 
     Raises:
-        WeightsError: it cannot be read, could run code, or is no network of that architecture.
+        WeightsError: the file cannot be read, could run code, or is no network of that architecture.
     """
     import torch  # noqa: PLC0415
 
@@ -88,12 +94,12 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
     try:
         check_bytes(path.stat().st_size, path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch says of pickles that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of pickles before it refuses them
             state = torch.load(path, "cpu", weights_only=True)
     except OSError as exc:
         raise WeightsError(reason(exc), path) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as exc:
-        message = "no checkpoint of torch's that holds weights alone; refused, since others can run code"
+        message = "not a torch checkpoint of weights only; refused, since others can run code"
         raise WeightsError(message, path) from exc
     name = path.name.split(".")[0]
     return _model(state, architecture, name, "as its checkpoint was trained", path)
@@ -106,7 +112,7 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
     try:
         state = load_pretrained(dict(state.get("state_dict", state)))
         if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-            raise WeightsError("holds other things than tensors", path)
+            raise WeightsError("holds more than tensors", path)
         if any(name.endswith("_quantized_cdf") and not tensor.numel() for name, tensor in state.items()):
             raise WeightsError("has no tables; call the network's update() and save it again", path)
         check_bytes(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
@@ -125,7 +131,10 @@ def _model(state: Any, architecture: str, name: str, quality: str, path: Path | 
 
 
 def _factorized_tensors(state: dict[str, Any]) -> dict[str, Any]:
-    """A factorised prior's state as a model keeps it: transforms, medians, and a table for each channel."""
+    """Return a factorised prior's state as tensors of a model.
+
+    Transforms, medians, a table for each channel.
+    """
     tensors = {name: tensor for name, tensor in state.items() if name.startswith(("g_a.", "g_s."))}
     tensors = {name: tensor for name, tensor in tensors.items() if "reparam" not in name}
     buffers = (state[f"entropy_bottleneck.{name}"] for name in ("_quantized_cdf", "_cdf_length", "_offset"))

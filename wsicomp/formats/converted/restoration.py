@@ -31,7 +31,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.progress import StageProgress, untold
+from wsicomp.progress import StageProgress, no_progress
 from wsicomp.text_format import as_bytes
 
 _BLOCK_BYTES = 1 << 20
@@ -113,7 +113,9 @@ def check_stated(slide: ConvertedSlide) -> None:
             raise SlideReadError(f"{found}; if you trust it, restore it with --trust", slide.info.path)
 
 
-def restored_blocks(slide: ConvertedSlide, workers: int, progress: StageProgress = untold) -> Iterator[bytes]:
+def restored_blocks(
+    slide: ConvertedSlide, workers: int, progress: StageProgress = no_progress
+) -> Iterator[bytes]:
     """The source's bytes in order, and checked: the last one comes only if all of them are right.
 
     Memory: some tiles for each worker, three numbers for each tile.

@@ -30,7 +30,7 @@ from wsicomp.atomic import (
     lock_note,
     open_locked,
     partial_path,
-    settle,
+    sync_name,
 )
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.plain import ZSTANDARD
@@ -45,8 +45,8 @@ from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
 from wsicomp.formats.tiff.reader import associated_image
 from wsicomp.formats.tiff.tags import MODEL_TAG
-from wsicomp.limits import check_room
-from wsicomp.own_files import named, opened_folder
+from wsicomp.limits import check_free_space
+from wsicomp.own_files import displayed_path, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord, Provenance, Restoration
 from wsicomp.quality import Fidelity
@@ -137,10 +137,10 @@ class PyramidWriter:
         except SlideWriteError:
             raise
         except OSError as exc:
-            where = named(self._target)
+            where = displayed_path(self._target)
             raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
         self.partial = self._folder.held / self.partial.name
-        self._folder.forget_twin(self.partial.name, self._target.name)
+        self._folder.remove_second_name(self.partial.name, self._target.name)
         return open_locked(self.partial)
 
     def __exit__(
@@ -324,7 +324,7 @@ class PyramidWriter:
 
         Raises:
             TargetExistsError: the target has come into being meanwhile, or another run is writing it.
-            SlideWriteError: the file system refuses, which leaves the target as it was; or as `settle`.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or as `sync_name`.
         """
         try:
             give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
@@ -334,10 +334,10 @@ class PyramidWriter:
             is_old = self._target.exists()
             message = f"cannot get its name ({exc.strerror or exc}); "
             message += "what was there before still is" if is_old else "nothing is left of it"
-            raise SlideWriteError(message, named(self._target)) from exc
+            raise SlideWriteError(message, displayed_path(self._target)) from exc
         with contextlib.suppress(OSError):  # all of it is on the disk already
             self._file.close()
-        settle(self._target, self._folder.held)
+        sync_name(self._target, self._folder.held)
 
     def _write(self, data: Iterator[bytes], encoding: TileEncoding, layout: dict[str, Any]) -> None:
         if encoding.compression == JPEG:
@@ -368,19 +368,21 @@ class PyramidWriter:
                 data = level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-                raise SlideWriteError(message, named(self.partial), f"level {level.plan.number}") from exc
+                raise SlideWriteError(
+                    message, displayed_path(self.partial), f"level {level.plan.number}"
+                ) from exc
             self._check_room(len(data))
             yield data
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
-            raise SlideWriteError(found, named(self.partial), f"level {level.plan.number}")
+            raise SlideWriteError(found, displayed_path(self.partial), f"level {level.plan.number}")
 
     def _check_room(self, count: int) -> None:
         """Look at the disk now and then, before so many bytes more are written."""
         self._unchecked_bytes += count
         if self._unchecked_bytes > _CHECKED_BYTES:
             self._unchecked_bytes = 0
-            check_room(self.partial, count, self._min_free)
+            check_free_space(self.partial, count, self._min_free)
 
     def _description(self, plan: LevelPlan) -> str:
         if self._plan.container == "tiff":
@@ -543,4 +545,4 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
 
 def _refused(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", named(path))
+    return SlideWriteError(f"cannot be written ({reason}); the target is as it was", displayed_path(path))

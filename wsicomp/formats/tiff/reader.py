@@ -390,7 +390,7 @@ class TiffSlide:
         self._as_shown = {
             name: told
             for name, directory in self._images.items()
-            if directory.tile is None and (told := _told_of(name, directory))
+            if directory.tile is None and (told := _naming_errors(name, directory))
         }
         image = layout.image
         stated = None if image is None else image.mpp
@@ -566,7 +566,7 @@ def is_laid_anew(directory: Directory) -> bool:
     return not is_readable(directory) or is_shown_otherwise(directory)
 
 
-def _told_of(name: str, directory: Directory) -> str:
+def _naming_errors(name: str, directory: Directory) -> str:
     """Why an image is carried on as pixels; empty if it is not."""
     if not is_laid_anew(directory):
         return ""

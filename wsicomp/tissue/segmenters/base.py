@@ -1,4 +1,4 @@
-"""What a segmenter promises."""
+"""The protocol of segmenters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from wsicomp.tissue.overview import Overview
 
 
 class Segmenter(Protocol):
-    """Finds tissue."""
+    """Finds tissue on a slide."""
 
     def check(self, slide: Slide) -> None:
-        """Refuse a slide of which no mask can be made, before a pixel of it is read.
+        """Refuse a slide that no mask can be made of, before a pixel of it is read.
 
         Raises:
-            ConfigError: the mask would be larger than any slide needs.
+            ConfigError: the mask would have more than 2^27 pixels.
         """
         ...
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
-        """The tissue of a slide, without any margin.
+        """Return the tissue of a slide, without margin.
 
         Raises:
-            SlideReadError: a part of the slide that it needs cannot be read.
+            SlideReadError: a part of the slide that is needed cannot be read.
         """
         ...

@@ -1,4 +1,7 @@
-"""The baseline: what is far from white is tissue. No training; it fails on dark glass and pale tissue."""
+"""The baseline segmenter: tissue is what is far from white.
+
+It needs no training. It fails on dark glass and pale tissue.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ _ROWS_AT_ONCE = 64
 
 
 class ThresholdSegmenter:
-    """Euclidean RGB distance to white over 85 is tissue, then closing with a disc of radius 9 px.
+    """Tissue is every pixel over 85 from white in RGB distance, then closed with a disc of radius 9 px.
 
     Source: the colour-distance baseline of the method's published comparison with the U-Net.
     """
 
     def check(self, slide: Slide) -> None:
-        """Any slide will do."""
+        """Accept any slide."""
 
     def segment(
         self,
@@ -31,7 +34,7 @@ class ThresholdSegmenter:
         workers: int,
         progress: StageProgress,
     ) -> TissueMask:
-        """The tissue at the overview's scale."""
+        """Return the tissue at the overview's scale."""
         rows, columns = overview.pixels.shape[:2]
         tissue = np.empty((rows, columns), np.bool_)
         for top in range(0, rows, _ROWS_AT_ONCE):

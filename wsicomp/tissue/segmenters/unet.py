@@ -1,4 +1,4 @@
-"""Finding tissue with the U-Net, run by LiteRT in overlapping patches, a row of them in memory at a time."""
+"""Find tissue with the U-Net, run by LiteRT in overlapping patches, a row of patches in memory at a time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, check_mask_size, choose_scale, read_scaled
 from wsicomp.tissue.segmenters.weights import SHIPPED, Weights, load_weights
-from wsicomp.tissue.white_balance import GLASS_AT, find_light, in_even_light
+from wsicomp.tissue.white_balance import GLASS_AT, find_white_point, white_balanced
 
 Probability = NDArray[np.float32]
+"""Tissue probability in [0, 1], (rows, columns) float32."""
 
 OVERLAP = 0.1
+"""The part of a patch's side that overlaps the next patch, at least."""
 _BLANK_RANGE = 12
 _BLANK_DARKER = 40
 _BLOCK_PX = 4
@@ -42,9 +44,10 @@ _NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 
 class LiteRtNetwork:
-    """The network, ready to run: (patch_px, patch_px, 3) uint8 RGB in even light to tissue probability.
+    """The network ready to run, on `threads` cores, one patch at a time.
 
-    One patch at a time, on `threads` cores.
+    Raises:
+        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's patch size.
     """
 
     def __init__(self, weights: Weights, threads: int) -> None:
@@ -66,10 +69,12 @@ class LiteRtNetwork:
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
-        """(patch_px, patch_px) float32.
+        """Return the tissue probability of a white-balanced patch, (patch_px, patch_px) float32.
+
+        `pixels` is (patch_px, patch_px, 3) uint8 RGB.
 
         Raises:
-            WeightsError: LiteRT cannot run it after all, or what it says are no numbers.
+            WeightsError: LiteRT cannot run the network, or its result is not finite.
         """
         try:
             self._interpreter.set_tensor(self._input, pixels[None].astype(np.float32))
@@ -78,16 +83,18 @@ class LiteRtNetwork:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", self._manifest) from exc
         found: Probability = self._interpreter.get_tensor(self._output)[0, ..., 1]
         if not np.isfinite(found).all():
-            raise WeightsError("says what is no number; its training went wrong", self._manifest)
+            raise WeightsError(
+                "gives values that are not finite, expected probabilities; train it again", self._manifest
+            )
         return found
 
 
 @contextmanager
 def _without_notice() -> Iterator[None]:
-    """Keep LiteRT's notice of its delegate from stderr; it has no setting for that. All else gets through."""
+    """Keep LiteRT's notice of its delegate from stderr, since no option does. Other output passes."""
     try:
         hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
-    except OSError:  # nowhere to hold what is said: then the notice is seen
+    except OSError:  # no room to buffer stderr: the notice then appears
         yield
         return
     with hold as said:
@@ -106,22 +113,26 @@ def _without_notice() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class UnetSegmenter:
-    """Tissue where the network's blended probability is over a half, then holes filled and specks dropped.
+    """Tissue is where the network's blended probability exceeds 0.5.
 
-    The slide is read at `magnification`, 2.5 for 4 um per px, in patches that overlap by 10 %, and shown to
-    the network in even light, as if its glass were of one brightness (`light.py`). Patches that are certainly
-    blank are not run. `hole_um` and `speck_um` are diameters; 0 leaves holes and specks alone.
-    What the guard then finds on tiles called glass stays (`glass.py`).
+    Holes are then filled and specks dropped. Patches overlap by 10 % and are white-balanced (`white_balance`)
+    before the network sees them. Patches that are certainly blank are not run. Whatever the guard finds on
+    tiles called glass is kept all the same (`glass_guard`).
     """
 
     manifest: Path = SHIPPED
+    """The manifest of the network."""
     magnification: float = TissueConfig.magnification
+    """The magnification at which the slide is read: 2.5 is 4 um per px."""
     hole_um: float = TissueConfig.hole_um
+    """Diameter; smaller holes in tissue are filled. 0 fills none."""
     speck_um: float = TissueConfig.speck_um
+    """Diameter; smaller pieces of tissue are dropped. 0 drops none."""
     skips_blank: bool = True
+    """Whether blank patches are glass without a run of the network."""
 
     def check(self, slide: Slide) -> None:
-        """Refuse a slide of which `segment` would make no mask, before a pixel of it is read.
+        """Refuse a slide whose mask would be too large, before a pixel of it is read.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
@@ -137,24 +148,26 @@ class UnetSegmenter:
         return scale
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
-        """The tissue at about the magnification, or at the slide's own where that is lower.
+        """Return the tissue at about the magnification, or at the slide's own if that is lower.
 
-        A patch that cannot be read counts as tissue. Memory: two patches a worker, three float32 rows of
-        patches as wide as the slide, and 2 bytes for each pixel of the mask; 8 for those of 1500 of its rows,
-        or of as many as the larger of hole and speck has pixels three times over.
+        A patch that cannot be read counts as tissue.
+
+        Memory: two patches a worker, three float32 rows of patches as wide as the slide, and 2 bytes for each
+        pixel of the mask. Filling holes takes 8 bytes for each pixel of a band of rows: 1500, or three times
+        the area in pixels of the largest hole or speck if that is more.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
-            WeightsError: the network is not what its manifest says.
+            WeightsError: the network is missing, differs from its manifest, or cannot run.
         """
         weights = load_weights(self.manifest)
         scale = self._scale(slide)
         network = LiteRtNetwork(weights, workers)
-        light = find_light(overview)
+        white_point = find_white_point(overview)
 
         def read(region: Region) -> Pixels | None:
             try:
-                return in_even_light(read_scaled(slide, scale, region), light)
+                return white_balanced(read_scaled(slide, scale, region), white_point)
             except TileReadError:
                 return None
 
@@ -195,7 +208,7 @@ def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights:
 
 
 class _PatchGrid:
-    """Patches evenly spread over a picture, each overlapping the next by a tenth or more."""
+    """Patches spread evenly over a picture, each overlapping the next by at least a tenth."""
 
     def __init__(self, size: Size, patch_px: int) -> None:
         self._size, self._patch_px = size, patch_px
@@ -203,9 +216,11 @@ class _PatchGrid:
 
     @property
     def count(self) -> int:
+        """The number of patches."""
         return len(self.tops) * len(self.lefts)
 
     def regions(self) -> Iterator[Region]:
+        """Yield the patches, row by row."""
         width, height = min(self._patch_px, self._size.width), min(self._patch_px, self._size.height)
         return (Region(left, top, width, height) for top in self.tops for left in self.lefts)
 
@@ -229,13 +244,13 @@ class _Blend:
         self._window = np.outer(ramp[:height], ramp[:width])
 
     def add(self, left: int, probability: Probability | float) -> None:
-        """Add a patch at the row's height; a number is that of all its pixels."""
+        """Add a patch at the row's height; a number stands for all its pixels."""
         there = slice(None), slice(left, left + self._window.shape[1])
         self._weight[there] += self._window
         self._sum[there] += self._window * probability
 
     def finished(self, rows: int) -> Probability:
-        """The first rows, which no further patch reaches; the rest moves up."""
+        """Return the first `rows` rows, which no further patch reaches, and move the rest up."""
         done = self._sum[:rows] / self._weight[:rows]
         for array in (self._sum, self._weight):
             array[:-rows] = array[rows:].copy()
@@ -251,10 +266,10 @@ def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
 
 
 def _is_blank(pixels: Pixels) -> bool:
-    """Whether a patch in even light is one colour as bright as glass: nothing for a network to find.
+    """Return whether a white-balanced patch has one colour as bright as glass, so that nothing can be found.
 
-    Blocks of 4 x 4 px within 12 grey levels of each other in every channel, in none of them over 40 darker
-    than glass.
+    All blocks of 4 x 4 px are within 12 grey levels of each other in every channel, and their mean is in no
+    channel more than 40 darker than glass.
     """
     rows, columns = (max(1, side // _BLOCK_PX) for side in pixels.shape[:2])
     blocks = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.int16)

@@ -1,7 +1,7 @@
-"""The trained networks that ship, and others that a user trained: found, checked by hash, described.
+"""Trained networks: those that ship and those of a user, checked by hash.
 
-A manifest is a JSON file beside the network's files. It says what they are, what they learnt from and how
-well they did, and their SHA-256: nothing is run whose bytes are not those.
+A manifest is a JSON file beside the network's files. It says what they are, what they were trained on and how
+well they did, and their SHA-256. Nothing runs whose bytes differ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wsicomp.inputs import check_file, reason
 from wsicomp.shipped import shipped_folder
 
 SHIPPED = shipped_folder("models") / "tissue-unet.json"
-"""The manifest of the network that `segmenter = "unet"` runs unless told otherwise."""
+"""The manifest of the network that `segmenter = "unet"` uses by default."""
 
 MANIFEST_FORMAT = "wsicomp tissue network 1"
 _MOST_BYTES = 256 << 20
@@ -27,25 +27,31 @@ _MOST_MANIFEST = 1 << 22
 
 @dataclass(frozen=True)
 class Weights:
-    """A network whose bytes are those of its manifest.
-
-    `litert` is a LiteRT (TensorFlow Lite) flatbuffer: (1, patch_px, patch_px, 3) float32 RGB of 0 to 255 to
-    softmax of glass and tissue. `learnt_from` is what the manifest says of its sources.
-    """
+    """A network whose bytes have the SHA-256 of its manifest."""
 
     name: str
+    """The network's name."""
     manifest: Path
+    """The manifest's path."""
     sha256: str
+    """SHA-256 of `litert`, hexadecimal."""
     patch_px: int
+    """The side of a patch, 64 to 4096."""
     litert: bytes = field(repr=False)
+    """A LiteRT (TensorFlow Lite) flatbuffer.
+
+    (1, patch_px, patch_px, 3) float32 RGB in [0, 255] to (1, patch_px, patch_px, 2): softmax of glass and
+    tissue.
+    """
     learnt_from: tuple[Mapping[str, Any], ...] = field(repr=False)
+    """The training data, as the manifest describes it."""
 
 
 def load_weights(manifest: Path = SHIPPED) -> Weights:
-    """Read a manifest and the LiteRT file that it names, beside it.
+    """Read a manifest and the LiteRT file beside it that it names.
 
     Raises:
-        WeightsError: a file is missing or is no manifest, or the network's hash is not the manifest's.
+        WeightsError: a file is missing, the manifest is none, or the network's SHA-256 is not the manifest's.
     """
     advice = _advice(manifest, "give the manifest of a trained network")
     check_file(manifest, WeightsError, advice)
@@ -68,7 +74,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     if not 64 <= patch_px <= 4096:
         raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
     if not all(isinstance(source, Mapping) for source in learnt_from):
-        raise WeightsError("learnt_from lists no sources", manifest)
+        raise WeightsError("learnt_from is not a list of sources", manifest)
     litert = _verified(manifest.parent / file, sha256, _advice(manifest, "keep a network's files together"))
     return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
 
@@ -89,5 +95,5 @@ def _verified(path: Path, sha256: str, advice: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         hashes = f"SHA-256 {found[:12]}..., expected {sha256[:12]}..."
-        raise WeightsError(f"{hashes}: damaged or tampered with; {advice}", path)
+        raise WeightsError(f"{hashes}: damaged or changed; {advice}", path)
     return data

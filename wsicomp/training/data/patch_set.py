@@ -23,11 +23,11 @@ from wsicomp.atomic import completed
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.inputs import check_file
-from wsicomp.progress import Stages, untold
+from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Pixels
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
-from wsicomp.tissue.white_balance import Light, find_light
+from wsicomp.tissue.white_balance import WhitePoint, find_white_point
 from wsicomp.training.data.labels import IGNORED, Labels, Truth, open_truth
 from wsicomp.training.data.slide_table import LabelledSlide
 
@@ -107,7 +107,7 @@ def build_patch_set(
                 for number, row in enumerate(rows):
                     truth = open_truth(row)
                     with closing(truth.slide):
-                        writer.lights.append(find_light(read_overview(truth.slide, 1, untold)))
+                        writer.lights.append(find_white_point(read_overview(truth.slide, 1, no_progress)))
                         for scale, power in _scales(truth, powers):
                             writer.extend(
                                 number,
@@ -138,7 +138,7 @@ class _Writer:
         )
         self._file = file
         self.patches: list[tuple[float, float, int, int, int]] = []
-        self.lights: list[Light] = []
+        self.lights: list[WhitePoint] = []
 
     def extend(
         self, source: int, power: float, mpp: float, cut: Iterator[tuple[Pixels, Labels, int, int]]

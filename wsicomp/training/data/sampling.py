@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import TrainingError
-from wsicomp.tissue.white_balance import Light
+from wsicomp.tissue.white_balance import WhitePoint
 from wsicomp.training.data.patch_set import Patch, PatchSet, PatchSource, open_patch_set
 from wsicomp.training.settings import RunSettings
 
@@ -103,7 +103,7 @@ class PatchSamples:
             named = ", ".join(settings.validation_groups) or "none"
             raise TrainingError(f"no patch to validate with; validation_groups names {named}")
 
-    def light(self, patch: Patch) -> Light:
+    def light(self, patch: Patch) -> WhitePoint:
         """Return the light of the patch's source."""
         return np.array(self.sources[patch.source].light, np.float32)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.slide import Pixels
-from wsicomp.tissue.white_balance import Light, in_even_light
+from wsicomp.tissue.white_balance import WhitePoint, white_balanced
 from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, Labels
 from wsicomp.training.data.sampling import Random
 
@@ -73,12 +73,12 @@ class Sample:
     image: Floats
     """(rows, columns, 3) RGB, 0 to 255."""
     labels: Labels
-    light: Light
+    light: WhitePoint
     """The light of bare glass, as a conversion would estimate it."""
 
 
 def augmented(
-    pixels: Pixels, labels: Labels, light: Light, side: int, settings: Augmentation, rng: Random
+    pixels: Pixels, labels: Labels, light: WhitePoint, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
     """Cut a crop of `side` px, change it at random, and return it in even light, with its labels.
 
@@ -92,7 +92,7 @@ def augmented(
             change(sample, rng)
             np.clip(sample.image, 0, 255, out=sample.image)
             np.clip(sample.light, 1, 255, out=sample.light)
-    return in_even_light(np.rint(sample.image).astype(np.uint8), sample.light), sample.labels
+    return white_balanced(np.rint(sample.image).astype(np.uint8), sample.light), sample.labels
 
 
 def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
@@ -123,7 +123,9 @@ def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
 _Change = Callable[[Sample, Random], None]
 
 
-def _cropped(pixels: Pixels, labels: Labels, light: Light, side: int, zoom: float, rng: Random) -> Sample:
+def _cropped(
+    pixels: Pixels, labels: Labels, light: WhitePoint, side: int, zoom: float, rng: Random
+) -> Sample:
     """Cut a crop, usually around a border of tissue, and enlarge or reduce it by `zoom`."""
     span = min(round(side / zoom), *labels.shape)
     rows, columns = labels.shape

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from wsicomp.concurrency import available_cores
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region
-from wsicomp.progress import StageProgress, untold
+from wsicomp.progress import StageProgress, no_progress
 from wsicomp.slide import Pixels
-from wsicomp.tissue.filler import find_filler
-from wsicomp.tissue.glass import GlassGuard, TileKind, fit_glass_color, survey_glass
+from wsicomp.tissue.glass_color import fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.overlay import outlined, shaded, spread
+from wsicomp.tissue.overlay import outlined, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.padding import find_padding
 from wsicomp.tissue.scale import (
     MPP_AT_1X,
     ReadingScale,
@@ -30,6 +31,7 @@ from wsicomp.tissue.scale import (
     stated_mpp,
 )
 from wsicomp.tissue.segmenters.base import Segmenter
+from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 from wsicomp.training.data.labels import GLASS, TISSUE, Labels, Truth, open_truth
 from wsicomp.training.data.slide_table import LabelledSlide
 from wsicomp.training.tissue.brightness import BrightenedSlide
@@ -131,13 +133,13 @@ def evaluate(
         truth = open_truth(row, TILE_UM)
         with closing(truth.slide):
             tiles = _tile_truth(truth)
-            overview = read_overview(truth.slide, available_cores(), untold)
+            overview = read_overview(truth.slide, available_cores(), no_progress)
             for place, magnification in enumerate(_magnifications(truth, settings)):
                 scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
                 check_mask_size(scale)
                 labels = _labels(truth, scale)
                 for method, segmenter in segmenters(row, magnification).items():
-                    mask = segmenter.segment(truth.slide, overview, available_cores(), untold)
+                    mask = segmenter.segment(truth.slide, overview, available_cores(), no_progress)
                     found = _agreement(truth, scale, labels, mask)
                     scores.append(Score(row.name, method, magnification, scale.mpp, found))
                     if place > 0:
@@ -216,9 +218,9 @@ def _tile_cost(
     """Return the cost, and which tiles of level 0 would be blanked, (rows, columns)."""
     margin_px = margin_in_px(slide.info, settings.margin_um)
     wide = mask.dilated(margin_px)
-    filler = find_filler(overview)
-    guard = GlassGuard(slide.info, fit_glass_color(overview, mask, filler), margin_px, filler.black)
-    blank = survey_glass(slide, wide, guard, available_cores(), untold).kinds[0] == TileKind.GLASS
+    padding = find_padding(overview)
+    guard = GlassGuard(slide.info, fit_glass_color(overview, mask, padding), margin_px, padding.black)
+    blank = classify_tiles(slide, wide, guard, available_cores(), no_progress).kinds[0] == TileKind.GLASS
     blank_by_mask = wide.coverage(slide.info.levels[0]) == 0
     cost = TileCost(
         row.name,
@@ -244,9 +246,9 @@ def _sweep(
     labels = _labels(truth, scale)
     for added in settings.brightness:
         slide: Slide = BrightenedSlide(truth.slide, added)
-        overview = read_overview(slide, available_cores(), untold)
+        overview = read_overview(slide, available_cores(), no_progress)
         for method, segmenter in segmenters(row, magnification).items():
-            mask = segmenter.segment(slide, overview, available_cores(), untold)
+            mask = segmenter.segment(slide, overview, available_cores(), no_progress)
             yield SweepPoint(row.name, method, added, _agreement(truth, scale, labels, mask).dice)
 
 
@@ -258,7 +260,7 @@ def _draw(path: Path, truth: Truth, overview: Overview, mask: TissueMask, remove
     reduction = max(1, -(-max(overview.pixels.shape[:2]) // _PICTURE_PX))
     pixels: Pixels = overview.pixels[::reduction, ::reduction]
     rows, columns = pixels.shape[:2]
-    picture = shaded(pixels, spread(removed, level, (rows, columns)), _REMOVED, 0.35)
+    picture = shaded(pixels, tiles_to_pixels(removed, level, (rows, columns)), _REMOVED, 0.35)
     picture = outlined(picture, truth.labels == TISSUE, _TRUE, 1)
     picture = outlined(picture, mask.pixels, _FOUND, 1)
     Image.fromarray(picture).save(path, "JPEG", quality=88)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideWriteError, TrainingError
-from wsicomp.tissue.white_balance import in_even_light
+from wsicomp.tissue.white_balance import white_balanced
 from wsicomp.training.data.labels import IGNORED, TISSUE, targets
 from wsicomp.training.data.patch_set import Patch, PatchSource
 from wsicomp.training.data.sampling import LabelledPixels, PatchSamples, epoch_patches, open_samples
@@ -168,7 +168,7 @@ def _validate(model: Any, samples: PatchSamples) -> tuple[float, float]:
     for patch, added in zip(samples.validation, cycle(_VALIDATION_ADDED), strict=False):
         pixels, labels = samples.read(patch)
         light = np.clip(samples.light(patch) + added, 1, 255)
-        pixels = in_even_light(brightened(pixels, added), light)
+        pixels = white_balanced(brightened(pixels, added), light)
         predicted = np.asarray(model.predict_on_batch(pixels[None]))
         target = targets(labels)[None]
         losses.append(float(model.loss(target, predicted)))

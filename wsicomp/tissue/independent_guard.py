@@ -1,7 +1,7 @@
-"""Looking once more at what a conversion took for glass, by the source alone.
+"""Check what a conversion took for glass, by the source alone.
 
-No mask that a conversion had is believed: how bare glass looks is fitted to the slide by masks of our own,
-and something lies on the glass where the guard finds it by each of them.
+The mask of the conversion is not trusted. The colour of bare glass is fitted to the slide by masks of our
+own, and something lies on the glass only if the guard finds it with each of these colours.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from numpy.typing import NDArray
 
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.progress import untold
+from wsicomp.progress import no_progress
 from wsicomp.slide import Level, Pixels
-from wsicomp.tissue.filler import Filler, find_filler
-from wsicomp.tissue.glass import GlassGuard, fit_glass_color
+from wsicomp.tissue.glass_color import fit_glass_color
+from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview, read_overview
+from wsicomp.tissue.padding import Padding, find_padding
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED
 
 _PLACES = 9
 _SAME_GLASS = 3.0
-"""Grey levels, of which the guard allows glass twenty."""
+"""Grey levels within which two colours of glass are the same; the guard tolerates twenty."""
 
 Found = NDArray[np.bool_] | None
-"""(block rows, block columns) of a tile, as `GlassGuard.find` has it."""
+"""(block rows, block columns) of a tile, True where something lies on the glass; None for bare glass."""
 
 
-class SecondLook:
-    """A guard over a slide that knows no mask of its conversion. May be called from several threads.
+class IndependentGuard:
+    """A guard over a slide that does not know the conversion's mask. May be called from several threads.
 
-    One colour of glass by which the guard finds nothing is enough: the first guess, without any mask, does
-    for nearly all tiles. Where it is doubtful the threshold says what tissue is, and if glass then looks
-    otherwise the network does.
+    It finds something only if it does with every colour of glass. The first colour is fitted without any
+    mask; if it finds nothing, as on nearly all tiles, that settles it. The second is fitted with the
+    threshold's mask and, if the first two differ, the third with the network's.
     """
 
     def __init__(self, slide: Slide, workers: int) -> None:
@@ -46,10 +47,10 @@ class SecondLook:
         self._workers = workers
         self._lock = Lock()
         self._guards: list[GlassGuard] = []
-        self._overview: tuple[Overview, Filler] | None = None
+        self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
-        """What lies on the glass of a tile, as `GlassGuard.find` says it.
+        """Return what lies on the glass of a tile, as `GlassGuard.find` does.
 
         Raises:
             TileReadError: the tile cannot be decoded, or nothing of the slide can.
@@ -59,7 +60,7 @@ class SecondLook:
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
     ) -> Found:
-        """As `find`, on pixels that were read already.
+        """Return what lies on the glass of a tile whose pixels were read already.
 
         Raises:
             TileReadError: nothing of the slide can be decoded.
@@ -67,25 +68,28 @@ class SecondLook:
         return self._agreed(lambda guard: guard.find_in(pixels, level, index, glass))
 
     def things(self, foreign: NDArray[np.bool_], level: Level) -> Found:
-        """The blocks that would make a thing by themselves."""
+        """Return the foreign blocks that are enough together to be a thing; None if there are none."""
         return self._guard(0).things(foreign, level)
 
     def block_px(self, level: Level) -> int:
-        """The side of a block in the level's pixels."""
+        """Return the side of a block in the level's pixels."""
         return self._guard(0).block_px(level)
 
     def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
-        """The means of a tile's blocks."""
+        """Return the means of a tile's blocks, (block rows, block columns, 3)."""
         return self._guard(0).blocks_of(pixels, level, region)
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """How bare glass looks where a tile's blocks are, in so many rows and columns."""
+        """Return how bare glass looks at each block of a tile, (block rows, block columns, 3) float32.
+
+        `shape` is (block rows, block columns).
+        """
         return self._guard(0).color_of(shape, level, region)
 
-    def _agreed(self, look: Callable[[GlassGuard], Found]) -> Found:
+    def _agreed(self, find: Callable[[GlassGuard], Found]) -> Found:
         agreed: Found = None
         for guard in self._all():
-            found = look(guard)
+            found = find(guard)
             if found is None:
                 return None
             agreed = found if agreed is None else agreed & found
@@ -99,7 +103,7 @@ class SecondLook:
 
     @cached_property
     def _is_disputed(self) -> bool:
-        """Whether the first two guesses of how bare glass looks are not the same."""
+        """Whether the first two colours of bare glass differ."""
         places = np.linspace(0, 1, _PLACES)
         first, second = (self._guard(number).color.at(places, places) for number in (0, 1))
         return bool(np.abs(first - second).max() > _SAME_GLASS)
@@ -112,11 +116,11 @@ class SecondLook:
 
     def _made(self, mask: Callable[[Overview], TissueMask]) -> GlassGuard:
         if self._overview is None:
-            overview = read_overview(self._slide, self._workers, untold)
-            self._overview = overview, find_filler(overview)
-        overview, filler = self._overview
-        color = fit_glass_color(overview, mask(overview), filler)
-        return GlassGuard(self._slide.info, color, 0.0, filler.black)
+            overview = read_overview(self._slide, self._workers, no_progress)
+            self._overview = overview, find_padding(overview)
+        overview, padding = self._overview
+        color = fit_glass_color(overview, mask(overview), padding)
+        return GlassGuard(self._slide.info, color, 0.0, padding.black)
 
     @property
     def _masks(self) -> tuple[Callable[[Overview], TissueMask], ...]:
@@ -127,7 +131,7 @@ class SecondLook:
         return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
 
     def _by_threshold(self, overview: Overview) -> TissueMask:
-        return ThresholdSegmenter().segment(self._slide, overview, self._workers, untold)
+        return ThresholdSegmenter().segment(self._slide, overview, self._workers, no_progress)
 
     def _by_network(self, overview: Overview) -> TissueMask:
-        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, untold)
+        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, no_progress)

@@ -1,7 +1,7 @@
-"""What scanners and stitching programs put where nothing was scanned: flat areas of pure black or white.
+"""Padding: flat areas of pure black or white where scanners and stitching programs have no pixels.
 
-Such an area is taken for filler only if it is large, of one exact colour, and bounded by straight lines along
-the axes: ink, pigment and overexposed glass are not. It must not decide what is tissue.
+An area is padding only if it is large, of one exact colour, and bounded by straight lines along the axes.
+Ink, pigment and overexposed glass are not. This module must not decide what is tissue.
 """
 
 from __future__ import annotations
@@ -20,32 +20,36 @@ _BLOCK_PX = 4
 _LEAST_BLOCKS = 64
 _EXACT = 2
 _NEARLY = {0: 16, 255: 4}
-"""How far the mean of a block at the edge may be off, where JPEG rings into it."""
+"""How far the mean of a block at the edge may be from the exact colour, since JPEG rings into it."""
 _STRAIGHT = 0.75
 
 
 @dataclass(frozen=True)
-class Filler:
-    """Where a slide is filled with pure black, and where with pure white; pictures that are True there."""
+class Padding:
+    """Where a slide is padded with pure black and with pure white: masks that are True there."""
 
     black: TissueMask
     white: TissueMask
 
 
-def find_filler(overview: Overview) -> Filler:
-    """The filler of a slide, in blocks of 4 x 4 px of its overview."""
-    return Filler(_filled_with(overview, 0), _filled_with(overview, 255))
+def find_padding(overview: Overview) -> Padding:
+    """Return the padding of a slide, in blocks of 4 x 4 px of its overview."""
+    return Padding(_filled_with(overview, 0), _filled_with(overview, 255))
 
 
-def without_filler(tissue: TissueMask, filler: TissueMask) -> TissueMask:
-    """Tissue that is neither filler nor the fringe of a few blocks that a segmenter sees at its edge."""
-    if not filler.pixels.any():
+def without_padding(tissue: TissueMask, padding: TissueMask) -> TissueMask:
+    """Return tissue without padding and its fringe.
+
+    A segmenter often finds tissue in a few blocks along the edge of padding. Pieces of tissue that lie in
+    that fringe alone are removed; pieces that reach beyond it are kept.
+    """
+    if not padding.pixels.any():
         return tissue
     rows, columns = tissue.pixels.shape
     x, y = (np.arange(columns) + 0.5) * tissue.scale_x, (np.arange(rows) + 0.5) * tissue.scale_y
-    block_px = max(filler.scale_x, filler.scale_y)
-    pixels = tissue.pixels & ~filler.dilated(block_px).at(x, y)
-    beside = filler.dilated(4 * block_px).at(x, y)
+    block_px = max(padding.scale_x, padding.scale_y)
+    pixels = tissue.pixels & ~padding.dilated(block_px).at(x, y)
+    beside = padding.dilated(4 * block_px).at(x, y)
     _, labels = cv2.connectedComponents(pixels.view(np.uint8), connectivity=8)
     goes_on = np.zeros(labels.max() + 1, np.bool_)
     goes_on[labels[pixels & ~beside]] = True
@@ -63,16 +67,16 @@ def _filled_with(overview: Overview, value: int) -> TissueMask:
         nearly = blocks.mean(axis=(1, 3)) <= _NEARLY[value]
         exact |= cv2.dilate(exact.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_) & nearly
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(exact.view(np.uint8), connectivity=4)
-    is_filler = np.zeros(count, np.bool_)
+    is_padding = np.zeros(count, np.bool_)
     for number, (x, y, width, height, area) in enumerate(boxes.tolist()):
         part = labels[y : y + height, x : x + width] == number
-        is_filler[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
+        is_padding[number] = number > 0 and area >= _LEAST_BLOCKS and _has_straight_edges(part)
     scale_x, scale_y = overview.scale_x * _BLOCK_PX, overview.scale_y * _BLOCK_PX
-    return TissueMask(is_filler[labels], overview.slide, scale_x, scale_y, "filler")
+    return TissueMask(is_padding[labels], overview.slide, scale_x, scale_y, "padding")
 
 
 def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
-    """By how much a pixel's channels differ from black or white at most."""
+    """Return how far each pixel's worst channel is from `value`, 0 (black) or 255 (white)."""
     red, green, blue = cv2.split(pixels)
     if value:
         return np.asarray(255 - np.minimum(np.minimum(red, green), blue), np.uint8)
@@ -80,14 +84,14 @@ def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
 
 
 def _in_blocks(off: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(block rows, 4, block columns, 4); those at the edge go on as they end."""
+    """Return (block rows, 4, block columns, 4); blocks at the edge repeat the last pixels."""
     rows, columns = off.shape
     off = np.pad(off, ((0, -rows % _BLOCK_PX), (0, -columns % _BLOCK_PX)), mode="edge")
     return off.reshape(off.shape[0] // _BLOCK_PX, _BLOCK_PX, off.shape[1] // _BLOCK_PX, _BLOCK_PX)
 
 
 def _has_straight_edges(part: NDArray[np.bool_]) -> bool:
-    """Whether most rows are like the next, and most columns: of a disc hardly half are."""
+    """Return whether most rows equal the next one and most columns, too; of a disc hardly half do."""
     along = (part[1:] == part[:-1]).all(axis=1)
     across = (part[:, 1:] == part[:, :-1]).all(axis=0)
     return bool((along.mean() if along.size else 1.0) >= _STRAIGHT <= (across.mean() if across.size else 1.0))

@@ -1,0 +1,29 @@
+"""Every example in a docstring gives what it says."""
+
+import doctest
+import importlib
+from collections.abc import Iterator
+
+import pytest
+
+import wsicomp
+from tests.paths import ROOT
+
+
+def _modules_with_examples() -> Iterator[str]:
+    """Yield the modules whose text has an example; no others, whose libraries can take long to load."""
+    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
+        if ">>> " in path.read_text("utf-8"):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = [*_modules_with_examples()]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_a_module_give_what_they_say(name: str) -> None:
+    if name.startswith("wsicomp.codecs.neural."):
+        pytest.importorskip("torch")
+    found = doctest.testmod(importlib.import_module(name), extraglobs={"wsicomp": wsicomp})
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -1,0 +1,61 @@
+"""Two public things of wsicomp never share a name, so that a name says which of them is meant."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+
+from tests.paths import ROOT
+
+SHARED = frozenset(
+    {
+        "Codec",
+        "Transcoder",
+        "copy_obstacle",
+        "decode",
+        "decode_eighth",
+        "encode_alike",
+        "encode_uniform",
+        "require_model",
+        "without_text",
+    }
+)
+"""The protocols of codecs/base.py: each codec's module implements them, and the registry leads to them."""
+
+STILL_SHARED = frozenset(
+    {
+        "Look",
+        "Outcome",
+        "Shown",
+        "augmented",
+        "draw_slides",
+        "open_slide",
+        "register",
+        "run_codec",
+        "run_tissue",
+        "shortened",
+        "shows_the_scan",
+        "ssim",
+    }
+)
+"""Names that two things share and that one of them is to lose; this list only shrinks."""
+
+
+@cache
+def _shared_names() -> Mapping[str, list[str]]:
+    modules = defaultdict(list)
+    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                modules[node.name].append(str(path.relative_to(ROOT)))
+    return {name: found for name, found in modules.items() if len(found) > 1}
+
+
+def test_no_two_public_functions_or_classes_share_a_name() -> None:
+    found = {name: paths for name, paths in _shared_names().items() if name not in SHARED | STILL_SHARED}
+    assert not found, "rename one of each"
+
+
+def test_the_lists_of_shared_names_hold_no_name_that_is_unique() -> None:
+    unique = (SHARED | STILL_SHARED).difference(_shared_names())
+    assert not unique, "take these from the lists"

@@ -1,0 +1,126 @@
+"""The colour of bare glass on one slide: a smooth surface, fitted to what a mask calls glass.
+
+This module must not know which tiles are glass, nor what lies on them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.slide import Pixels
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.overview import Overview
+from wsicomp.tissue.padding import Padding
+from wsicomp.tissue.white_balance import DARKEST_GLASS, MOST_TINT
+
+_ALIKE = 8.0
+_LEAST_SHARE = 0.01
+_TINT_RANGE = 16.0
+_SAMPLES_A_SIDE = 192
+
+
+@dataclass(frozen=True)
+class GlassColor:
+    """How bare glass looks on one slide: a smooth RGB surface, since lamps and slides are uneven.
+
+    `coefficients` is (6, 3) float64: a quadratic over the slide with both axes from -1 to 1.
+    """
+
+    coefficients: NDArray[np.float64]
+
+    def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the colours at slide positions, (3, rows, columns) float32.
+
+        `x` and `y` run from 0 to 1 across the slide.
+        """
+        constant, by_x, by_y, by_xx, by_xy, by_yy = self.coefficients.astype(np.float32)[..., None, None]
+        u = (x * 2 - 1).astype(np.float32)[None, :]
+        v = (y * 2 - 1).astype(np.float32)[:, None]
+        return np.asarray(
+            (constant + by_x * u + by_xx * u * u) + (by_y * v + by_yy * v * v) + by_xy * (u * v)
+        )
+
+    @property
+    def typical(self) -> tuple[int, int, int]:
+        """The RGB colour in the middle of the slide."""
+        red, green, blue = np.clip(np.rint(self.coefficients[0]), 0, 255).astype(int).tolist()
+        return red, green, blue
+
+
+_WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
+
+
+def fit_glass_color(overview: Overview, mask: TissueMask, padding: Padding | None = None) -> GlassColor:
+    """Return the colour of what the mask calls glass, by a least-squares fit that outliers hardly change.
+
+    White if the mask has no glass, or its glass is more coloured or darker than glass can be; nothing is
+    removed then. Black padding is left out, and so is white padding, unless what remains does not look like
+    glass: then the white may be overexposed glass.
+    """
+    samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
+    y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])
+    black, white = (
+        _at(padding.black if padding else None, x, y),
+        _at(padding.white if padding else None, x, y),
+    )
+    is_glass = ~_at(mask, x, y) & ~black
+    if (is_glass & ~white).sum() >= _LEAST_SHARE * is_glass.sum() > 0 and (white & is_glass).any():
+        color, residual = _fitted(samples, is_glass & ~white, x, y)
+        if color is not None and residual <= _ALIKE:
+            return color
+    return _fitted(samples, is_glass, x, y)[0] or _WHITE
+
+
+def _at(mask: TissueMask | None, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return a mask at places across the slide that run from 0 to 1; all False for None."""
+    if mask is None:
+        return np.zeros((len(y), len(x)), np.bool_)
+    return mask.at(x * mask.slide.width, y * mask.slide.height)
+
+
+def _fitted(
+    samples: Pixels, chosen: NDArray[np.bool_], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[GlassColor | None, float]:
+    """Return (the colour of the chosen samples, their median distance from it).
+
+    (None, infinity) if no glass looks like that.
+    """
+    rows, columns = np.nonzero(chosen)
+    if not rows.size:
+        return None, math.inf
+    terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
+    colors = samples[rows, columns].astype(np.float64)
+    neutral = _most_neutral(colors)
+    terms, colors = terms[neutral], colors[neutral]
+    weights = np.ones((len(colors), 1))
+    for _ in range(8):
+        coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
+        residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
+        weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
+    if np.ptp(coefficients[0]) > MOST_TINT or coefficients[0].min() < DARKEST_GLASS:
+        return None, math.inf
+    return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
+
+
+def _most_neutral(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which colours may be glass: pale tissue that the mask missed is pinker.
+
+    Glass itself may be tinted. Its tint is that of the least saturated 2 % of the brighter half.
+    """
+    saturation = np.ptp(colors, axis=1)
+    brightness = colors.sum(axis=1)
+    tint = np.percentile(saturation[brightness >= np.median(brightness)], 2)
+    return np.asarray(saturation <= tint + _TINT_RANGE)
+
+
+def _stride(overview: Overview, axis: int) -> int:
+    return max(1, int(overview.pixels.shape[axis]) // _SAMPLES_A_SIDE)
+
+
+def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = np.broadcast_arrays(x, y)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
