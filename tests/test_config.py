@@ -82,5 +82,5 @@ def test_a_preset_that_cannot_be_read_says_why(tmp_path):
 
 def test_a_preset_of_megabytes_is_refused(tmp_path):
     (tmp_path / "bad.toml").write_text("[" + "a." * (1 << 20) + "a]")
-    with pytest.raises(ConfigError, match="more than 65536 bytes"):
+    with pytest.raises(ConfigError, match="over 65536 bytes"):
         load_preset(tmp_path / "bad.toml")

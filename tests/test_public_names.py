@@ -30,7 +30,6 @@ STILL_SHARED = frozenset(
         "augmented",
         "draw_slides",
         "open_slide",
-        "register",
         "run_codec",
         "run_tissue",
         "shortened",

@@ -225,9 +225,9 @@ def test_a_plan_by_an_earlier_default_is_known_and_by_no_other_value(slide, monk
     assert "its config is not what" in plan_flaw(slide, sha256, chosen, plans[50.0])
     for other in (
         replace(plans[50.0], software="wsicomp 0.1.0"),
-        replace(plans[50.0], config={**plans[50.0].config, "halo": 3}),
-        replace(plans[50.0], config={**plans[50.0].config, "glass": "keep"}),
-        replace(plans[50.0], config={**plans[50.0].config, "label": []}),
+        replace(plans[50.0], stated_config={**plans[50.0].stated_config, "halo": 3}),
+        replace(plans[50.0], stated_config={**plans[50.0].stated_config, "glass": "keep"}),
+        replace(plans[50.0], stated_config={**plans[50.0].stated_config, "label": []}),
     ):
         assert plan_flaw(slide, sha256, now, other) != ""
         with pytest.raises(ConfigError):

@@ -106,6 +106,7 @@ def version_1(target):
                 report["notes"].pop()
             del report["look"], report["removed_area"]
             database.execute("UPDATE reports SET report = ? WHERE source = ?", (json.dumps(report), source))
+        database.execute("DROP TABLE settings")
         database.execute("PRAGMA user_version = 1")
     database.close()
     return path

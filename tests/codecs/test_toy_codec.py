@@ -61,7 +61,7 @@ def test_its_options_are_held_to_their_range_and_others_do_not_take_them(source,
 def test_help_shows_it():
     shown = " ".join(wsicomp("convert", "--help").stdout.split())
     assert "toy-coarse" in shown
-    assert "of toy: grey levels in a step, 1 to 64" in shown
+    assert "of toy: grey levels in a step (1 to 64" in shown
 
 
 def test_it_is_compared_at_settings_and_at_a_quality(source, tmp_path):

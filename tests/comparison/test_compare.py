@@ -152,7 +152,7 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
         closing(open_slide(files[1])) as white,
         closing(open_slide(files[2])) as empty,
     ):
-        whole = np.argwhere(found.survey.kinds[0] == 2).tolist()
+        whole = np.argwhere(found.classes.kinds[0] == 2).tolist()
         assert whole
         for row, column in whole:
             index = wsicomp.geometry.TileIndex(0, column, row)

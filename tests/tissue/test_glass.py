@@ -14,6 +14,7 @@ import wsicomp
 from tests.conftest import slow_unless
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
+from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.opening import open_slide
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
@@ -132,11 +133,11 @@ def test_what_is_found_on_one_level_is_kept_on_all(tmp_path):
             assert level.actions[row, column] == TileAction.COPY.value
 
 
-class Unreadable:
+class Unreadable(PixelsOnly):
     """A slide whose every tile is damaged."""
 
     def __init__(self, slide):
-        self.info = slide.info
+        self._info = slide.info
 
     def read_tile(self, index):
         raise wsicomp.TileReadError("damaged")

@@ -8,49 +8,16 @@ a mistake in the command line, or options that do not go together or with the sl
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 
-INTERRUPTED = "wsicomp: interrupted; nothing half-written is left"
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+from wsicomp.cli.signals import ending_at_once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    with _left_at_once():
+    with ending_at_once():
         from wsicomp.cli.command_line import loaded_command, run_command
 
         command = loaded_command(sys.argv[1:] if arguments is None else arguments)
     return run_command(command)
-
-
-@contextmanager
-def _left_at_once() -> Iterator[None]:
-    """While modules load, a signal ends the process in one line: nothing is open yet that could be lost.
-
-    An exception would come up in the midst of a library's loading, which may take it for another.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(*_: object) -> None:
-        with suppress(OSError):
-            os.write(2, f"{INTERRUPTED}\n".encode())
-        os._exit(130)
-
-    known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in known}
-    usual = (signal.SIG_DFL, signal.default_int_handler)
-    taken = {number: handler for number, handler in before.items() if handler in usual}
-    for number in taken:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from wsicomp.cli import INTERRUPTED
 from wsicomp.cli.commands import Command
+from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
 from wsicomp.cli.text import say, show_every_letter
 from wsicomp.concurrency import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
@@ -69,7 +67,7 @@ def _complain(text: str) -> int:
 def run_command(command: Callable[[], int]) -> int:
     """Run one command and return its exit code."""
     try:
-        _stop_on_signals()
+        stop_on_signals()
         let_idle_threads_sleep()
         show_every_letter()
         code = command()
@@ -103,14 +101,3 @@ def _unforeseen(error: Exception) -> str:
         trace = trace.tb_next
     text = " ".join(str(error).split())
     return f"internal error, {type(error).__name__}{place}: {text}; please report it"
-
-
-def _stop_on_signals() -> None:
-    """Let SIGTERM and a closed terminal end a run as Ctrl-C does, with nothing half-written.
-
-    A signal that was to be ignored, as by nohup, still is.
-    """
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
-                signal.signal(getattr(signal, name), signal.default_int_handler)

@@ -25,7 +25,7 @@ from wsicomp.options import Option, did_you_mean
 from wsicomp.version import SOFTWARE
 
 
-class UsageError(ConfigError):
+class _UsageError(ConfigError):
     """The command line is not one of a command."""
 
 
@@ -39,7 +39,7 @@ def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
     try:
         _, bound, _ = app.parse_args(_joined(words), print_error=False, exit_on_error=False)
     except CycloptsError as exc:
-        raise UsageError(_reason(exc, command)) from exc
+        raise _UsageError(_reason(exc, command)) from exc
     return partial(command.run, *command.values(bound.arguments))
 
 
@@ -47,23 +47,23 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
     """Return the command that a command line names, and what stands behind its name.
 
     Raises:
-        UsageError: it names none.
+        _UsageError: it names none.
     """
     if not words:
-        raise UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")
+        raise _UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")
     first = words[0]
     if first not in first_words():
         near = did_you_mean(first, tuple(first_words()))
-        raise UsageError(f"no command {quoted(first)}; see wsicomp --help{near}")
+        raise _UsageError(f"no command {quoted(first)}; see wsicomp --help{near}")
     commands = load_commands(first)
     for name in (" ".join(words[:2]), first):
         if name in commands:
             return commands[name], words[len(name.split()) :]
     known = tuple(name.split()[1] for name in actions_of(first))
     if len(words) == 1:
-        raise UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
+        raise _UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
     near = did_you_mean(words[1], known)
-    raise UsageError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
+    raise _UsageError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
 
 
 def completion_script(shell: Any) -> str:

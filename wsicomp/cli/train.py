@@ -57,7 +57,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueOptions(RunOptions):
+class TissueTrainingOptions(RunOptions):
     """What `wsicomp train tissue` takes."""
 
     name: str = option("tissue-unet", "of the network's files")
@@ -70,14 +70,14 @@ class TissueOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecOptions(RunOptions):
+class CodecTrainingOptions(RunOptions):
     """What `wsicomp train codec` takes."""
 
     name: str = option("codec", "of the model")
     iterations: int | None = option(None, "instead of what CONFIG says", metavar="N")
 
 
-def run_tissue(options: TissueOptions) -> int:
+def run_tissue(options: TissueTrainingOptions) -> int:
     """Train, or go on, and export."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
@@ -104,7 +104,7 @@ def run_tissue(options: TissueOptions) -> int:
     return 0
 
 
-def run_codec(options: CodecOptions) -> int:
+def run_codec(options: CodecTrainingOptions) -> int:
     """Train, or go on, and export."""
     from wsicomp.training.extras import require
 
@@ -132,6 +132,6 @@ def run_codec(options: CodecOptions) -> int:
 
 
 COMMANDS = (
-    Command("train tissue", _DESCRIPTION, (TissueOptions,), run_tissue, epilog=_EPILOG),
-    Command("train codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec, epilog=_CODEC_EPILOG),
+    Command("train tissue", _DESCRIPTION, (TissueTrainingOptions,), run_tissue, epilog=_EPILOG),
+    Command("train codec", _CODEC_DESCRIPTION, (CodecTrainingOptions,), run_codec, epilog=_CODEC_EPILOG),
 )

@@ -6,7 +6,9 @@ associated images, colour profile, thumbnails, and through them `DeepZoomGenerat
 
 from __future__ import annotations
 
+import copyreg
 from pathlib import Path
+from typing import Any
 
 from openslide import AbstractSlide, ImageSlide, OpenSlideError, OpenSlideUnsupportedFormatError
 from PIL import Image, UnidentifiedImageError
@@ -93,6 +95,14 @@ def open_slide(filename: Filename) -> AbstractSlide:
     if isinstance(refusal, OpenSlideUnsupportedFormatError):
         return _open_picture(path, filename)
     raise SlideAccessError(f"OpenSlide cannot open it ({refusal})", path) from refusal
+
+
+def _by_its_file(slide: WsicompSlide) -> tuple[Any, tuple[Filename]]:
+    """Return how a pickled slide is opened again where it is unpickled."""
+    return open_slide, (slide.filename,)
+
+
+copyreg.pickle(WsicompSlide, _by_its_file)
 
 
 def _open_picture(path: Path, filename: Filename) -> ImageSlide:

@@ -56,7 +56,7 @@ class WsicompSlide(AbstractSlide):
 
     def __init__(self, slide: TiffSlide, filename: Filename | None = None) -> None:
         super().__init__()
-        self._filename = str(slide.info.path) if filename is None else filename
+        self.filename = str(slide.info.path) if filename is None else filename
         self._slide = slide
         self._is_closed = False
         self._profile = slide.info.icc_profile
@@ -65,12 +65,7 @@ class WsicompSlide(AbstractSlide):
         self._downsamples = tuple(level.downsample for level in slide.info.levels)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._filename!r})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from wsicomp.openslide_api import open_slide  # noqa: PLC0415
-
-        return open_slide, (self._filename,)
+        return f"{type(self).__name__}({self.filename!r})"
 
     @classmethod
     def detect_format(cls, filename: Filename) -> str | None:
