@@ -28,6 +28,7 @@ from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import kept_and_painted, look_reason, removed_area
+from wsicomp.conversion.settings import past_settings
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.path_text import as_text
@@ -92,6 +93,11 @@ def held(source):
     return sorted(name for name in (GLASS, SPECK, TISSUE) if (source / name).exists())
 
 
+SETTINGS_OF_050 = next(
+    digest for digest, settings in past_settings(CONFIG).items() if settings.software == "wsicomp 0.5.0"
+)
+
+
 def version_1(target):
     """Make a ledger what version 1 of it was, as wsicomp 0.5.0 wrote it."""
     new = {"notes", "model", "removed_area", "look", "accepted", "accepted_source", "accepted_target"}
@@ -107,6 +113,7 @@ def version_1(target):
             del report["look"], report["removed_area"]
             database.execute("UPDATE reports SET report = ? WHERE source = ?", (json.dumps(report), source))
         database.execute("DROP TABLE settings")
+        database.execute("UPDATE slides SET settings = ? WHERE settings <> ''", (SETTINGS_OF_050,))
         database.execute("PRAGMA user_version = 1")
     database.close()
     return path
