@@ -20,14 +20,22 @@ from pathlib import Path
 
 from wsicomp import ConversionConfig, restore_slide
 from wsicomp.batch.ledger import Ledger
-from wsicomp.batch.monitoring import held_alone
-from wsicomp.batch.quarantine import ProofJob, quarantined
-from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
 
+try:
+    from wsicomp.batch.monitoring import held_alone
+    from wsicomp.batch.quarantine import ProofJob, quarantined
+    from wsicomp.batch.worklist import Trees
+except ImportError:  # 0.6.0 and earlier
+    from wsicomp.batch.removal import ProofJob, quarantined
+    from wsicomp.batch.survey import Trees
+    from wsicomp.batch.watch import held_alone
+
 DRAWN = runpy.run_path(str(Path(__file__).parent.parent / "tests/drawn/ledgers.py"))
-CONFIG = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True)
+CONFIG = getattr(ConversionConfig, "of", ConversionConfig)(
+    codec="jpegxl", lossless=True, glass="keep", restorable=True
+)
 JOBS = ["--jobs", "2", "--min-free", "0"]
 CONVERT = ["--codec", "jpegxl", "--lossless", "--glass", "keep", "--restorable", *JOBS]
 DELETE = ["--delete-source-after-verify", "--quarantine-days", "0"]
