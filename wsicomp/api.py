@@ -6,21 +6,22 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.comparison import Comparison, ComparisonChoices, compare_slides
-from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
-from wsicomp.formats.identity import slide_identity
-from wsicomp.formats.opening import open_slide, open_source
-from wsicomp.inputs import check_file
+from wsicomp.formats.opening import open_slide
 from wsicomp.progress import Progress, Stages, progress_raises_through
-from wsicomp.verification.verify import Verification, verify_slide
+from wsicomp.verification.files import verify_file
+from wsicomp.verification.verify import Verification
+
+if TYPE_CHECKING:
+    from wsicomp.comparison import Comparison, ComparisonChoices
 
 StrPath = str | os.PathLike[str]
 
@@ -104,7 +105,7 @@ def verify(
     Args:
         file: What `convert` wrote, or any tiled TIFF.
         against: The source that it was made from.
-        thorough: Look for tissue among what was taken for glass once more, by the source alone.
+        thorough: Let other programs look at every tile of each level's last row and column, and at many more.
         workers: Threads; one a core by default.
         on_progress: As for `convert`.
 
@@ -119,16 +120,8 @@ def verify(
         >>> for problem in found.problems:  # doctest: +SKIP
         ...     print(problem.code, problem.place, problem.message)
     """
-    path, cores = Path(file), workers or available_cores()
-    check_file(path)
-    with Stages(on_progress).stage("verify") as progress:
-        if against is None:
-            return verify_slide(path, None, None, cores, progress, thorough=thorough)
-        source = Path(against)
-        check_file(source)
-        with closing(open_source(source, path)) as slide:
-            sha256 = slide_identity(source)[1]
-            return verify_slide(path, slide, sha256, cores, progress, thorough=thorough)
+    source = None if against is None else Path(against)
+    return verify_file(Path(file), source, thorough, workers, on_progress)
 
 
 def restore(
@@ -189,5 +182,7 @@ def compare(
         >>> for row in found.summary:  # doctest: +SKIP
         ...     print(row.codec, row.glass, row.target_bytes)
     """
+    from wsicomp.comparison import compare_slides  # noqa: PLC0415 - its pages and charts are for this alone
+
     paths = [Path(source) for source in sources]
     return compare_slides(paths, Path(out), choices, drawn, overwrite=overwrite, on_progress=on_progress)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
-from wsicomp.concurrency import available_cores
-from wsicomp.formats.identity import slide_identity
-from wsicomp.formats.opening import open_source
-from wsicomp.inputs import check_file
 from wsicomp.options import argument, option
-from wsicomp.progress import Stages
 from wsicomp.text_format import counted
+from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
-from wsicomp.verification.verify import Measured, verify_slide
+from wsicomp.verification.verify import Measured
 
 _DESCRIPTION = """\
 Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against
@@ -50,17 +45,8 @@ class VerifyOptions:
 def run_verify(options: VerifyOptions) -> int:
     """Print the findings; 1 if there are any."""
     source = options.against
-    check_file(options.file)
-    if source is not None:
-        check_file(source)
-    with (
-        nullcontext() if source is None else closing(open_source(source, options.file)) as slide,
-        progress_bars() as show,
-        Stages(show).stage("verify") as progress,
-    ):
-        sha256 = None if source is None else slide_identity(source)[1]
-        workers, thorough = available_cores(), options.thorough
-        found = verify_slide(options.file, slide, sha256, workers, progress, thorough=thorough)
+    with progress_bars() as show:
+        found = verify_file(options.file, source, options.thorough, on_progress=show)
     if options.json:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0
