@@ -24,17 +24,11 @@ SHARED = frozenset(
 
 STILL_SHARED = frozenset(
     {
-        "Look",
-        "Outcome",
-        "Shown",
         "augmented",
         "draw_slides",
-        "open_slide",
         "register",
         "run_codec",
         "run_tissue",
-        "shortened",
-        "shows_the_scan",
         "ssim",
     }
 )

@@ -17,7 +17,7 @@ from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
 from wsicomp.formats.identity import slide_identity
-from wsicomp.formats.opening import open_slide, open_source
+from wsicomp.formats.opening import open_reader, open_source
 from wsicomp.inputs import check_file
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.verify import Verification, verify_slide
@@ -86,7 +86,7 @@ def segment(
         21.4% of the slide is tissue
     """
     config = config or ConversionConfig()
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         return segment_slide(slide, config, None, Stages(on_progress)).pixels
 
 

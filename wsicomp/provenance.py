@@ -31,7 +31,7 @@ _TEXT, _TEXTS, _ESCAPED = "text", "texts", "<>&"
 
 Of others some letters are escaped, which XML minds.
 """
-NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+WITHOUT_BYTES = (TileAction.BLANK.value, TileAction.EMPTY.value)
 """The letters of tiles that have no bytes of their own."""
 
 
@@ -261,7 +261,7 @@ def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
     if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
         raise ValueError(f"a tile number beyond {count}")
     digests = base64.b64decode(values["digests"], validate=True)
-    own = int((~np.isin(plan.actions, NOT_OWN)).sum()) - len(set(lost))
+    own = int((~np.isin(plan.actions, WITHOUT_BYTES)).sum()) - len(set(lost))
     if len(digests) != own * DIGEST_BYTES:
         raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
     by_recipe = values.get("guarded_by_recipe", ())

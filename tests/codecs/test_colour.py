@@ -28,7 +28,7 @@ from wsicomp.codecs.jpeg_stream import (
     with_plain_colors,
 )
 from wsicomp.codecs.registry import create_codec, create_transcoder, decode_tile, decode_tile_eighth
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
 
@@ -62,7 +62,7 @@ def by_api(path):
 
 
 def by_reader(path):
-    slide = open_slide(path)
+    slide = open_reader(path)
     size = slide.info.size
     pixels = slide.read_region(0, Region(0, 0, size.width, size.height)).astype(int)
     slide.close()
@@ -70,7 +70,7 @@ def by_reader(path):
 
 
 def tile_of(path):
-    slide = open_slide(path)
+    slide = open_reader(path)
     tile = slide.read_encoded_tile(TileIndex(0, 0, 0))
     slide.close()
     return tile

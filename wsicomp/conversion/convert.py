@@ -28,8 +28,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.restoration import remainder_blocks
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_slide
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.opening import open_reader
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
@@ -79,14 +79,14 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         if config.codec.restorable and slide.provenance is not None:
             raise ConfigError(
                 "is a conversion already, of which nothing is restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
         check_free_space(target, least_bytes(slide, prepared.plan), config.run.min_free)
-        icc_profile = (prepared.nameless or slide).info.icc_profile
+        icc_profile = (prepared.deidentified or slide).info.icc_profile
         with PyramidWriter(
             target,
             prepared.plan,
@@ -125,7 +125,7 @@ def plan_slide(
     """
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan
@@ -202,8 +202,8 @@ def write_pyramid(
             done += part.grid.count
         else:
             image = slide.info.associated_images[part]
-            if prepared.nameless is not None:
-                image = drawn_thumbnail(slide, image, prepared.nameless.unproved)
+            if prepared.deidentified is not None:
+                image = drawn_thumbnail(slide, image, prepared.deidentified.unproved)
             writer.write_associated(part, image)
     restoration = None
     if config.codec.restorable:
@@ -273,7 +273,7 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
             {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
         )
     try:
-        with opened(slide.info.path) as shown:
+        with open_openslide(slide.info.path) as shown:
             found = _known_fields(dict(shown.properties), slide) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found
@@ -303,6 +303,6 @@ def _own_properties(slide: Slide) -> dict[str, str]:
     if info.planes:
         own = {**info.properties, "tiff.ImageDescription": info.description}
         own |= {"openslide.comment": info.description} if info.vendor == "aperio" else {}
-    if info.mpp is not None and info.mpp != slide.shown_mpp:
+    if info.mpp is not None and info.mpp != slide.openslide_mpp:
         own |= {"openslide.mpp-x": f"{info.mpp.x:.17g}", "openslide.mpp-y": f"{info.mpp.y:.17g}"}
     return own

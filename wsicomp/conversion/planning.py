@@ -18,7 +18,7 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.associated_images import shows_the_scan
+from wsicomp.formats.converted.associated_images import is_true_thumbnail
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import Size, TileGrid
@@ -45,7 +45,7 @@ _SMALLEST_LEVEL_PX = 1024
 class Glass:
     """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
 
-    survey: TileClasses
+    classes: TileClasses
     color: GlassColor
     notes: tuple[str, ...] = ()
 
@@ -114,7 +114,7 @@ def _levels(
         tile = tile_size(info, level, recipe)
         grid = TileGrid(size, tile)
         kinds = (
-            None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
+            None if glass is None else _kinds(glass.classes.kinds[source_level], level.grid, grid, reduction)
         )
         actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
         if recipe.action is not TileAction.ENCODE:
@@ -280,7 +280,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "macro": config.output.macro and not config.output.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.output.deidentify or shows_the_scan(thumbnail, info.size)),
+        and (not config.output.deidentify or is_true_thumbnail(thumbnail, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(
@@ -313,8 +313,8 @@ def _notes(
     if config.glass.fill != "keep" and plausible_mpp(info) is None:
         notes.append("to be safe margins are as wide as at 0.25 um per px, the guard as keen as at 1")
     notes += glass.notes if glass is not None else ()
-    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
-        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.survey.kinds)
+    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.classes.kinds):
+        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.classes.kinds)
         found = "no tissue" if is_bare else "nothing but tissue"
         notes.append(f"the mask shows {found} on this slide: look at it with `--dry-run --audit PNG`")
     if container == "tiff" and info.objective_power is not None:

@@ -13,7 +13,7 @@ from wsicomp.conversion.planning import Glass, plan_conversion
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
-from wsicomp.deidentification.deidentify import Nameless, nameless
+from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
@@ -21,7 +21,7 @@ from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
-from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, told_once
+from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, disagreement_notes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Known:
 class Prepared:
     """Everything that is decided before writing: the plan, and what carries it out.
 
-    `nameless` is None where names stay, `findings` and `paint` where glass does. `embedded_model` is what
+    `deidentified` is None where names stay, `findings` and `paint` where glass does. `embedded_model` is what
     the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
     keeps one that not every machine has.
     """
@@ -44,7 +44,7 @@ class Prepared:
     plan: ConversionPlan
     findings: Findings | None = None
     paint: GlassPaint | None = None
-    nameless: Nameless | None = None
+    deidentified: Deidentified | None = None
     embedded_model: bytes | None = None
     kept_model: str | None = None
 
@@ -77,12 +77,12 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
         digest = conversion_digest(identity.sha256, config)
         shrinking = _shrinking(slide, config)
-        without = nameless(slide, config.run.workers) if config.output.deidentify else None
+        without = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     if config.glass.fill == "keep":
         plan = _planned(info, identity, digest, config, None, shrinking, model, without)
         plan = _noted(plan, misread, slide)
-        return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
+        return Prepared(plan, deidentified=without, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.classes, findings.color, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
@@ -99,7 +99,7 @@ def _planned(
     glass: Glass | None,
     shrinking: tuple[bool, ...],
     model: Mapping[str, object] | None,
-    without: Nameless | None,
+    without: Deidentified | None,
 ) -> ConversionPlan:
     if without is None:
         return plan_conversion(info, identity, digest, config, glass, shrinking, model)
@@ -113,7 +113,7 @@ def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> C
     Raises:
         SlideReadError: we alone read it so, and pixels that we read would come into the target or decide it.
     """
-    notes = tuple(told_once(misread))
+    notes = tuple(disagreement_notes(misread))
     carries = all(
         level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE) == 0 for level in plan.levels
     )
@@ -142,7 +142,7 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     except (ConfigError, UnknownModelError) as exc:
         return f"plan-differs: file: {exc.message}"
     model = None if codec is None else codec.describe()
-    without = nameless(slide, config.run.workers) if config.output.deidentify else None
+    without = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
         own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)

@@ -43,7 +43,7 @@ class Release:
         if name == "model":
             return self._default_model(codec)
         encoder = "jpeg" if codec in ("auto", "copy") else codec
-        for known in (self.defaults, here().defaults):
+        for known in (self.defaults, this_release().defaults):
             for key in (f"{encoder} {name}", name):
                 if key in known:
                     return known[key]
@@ -120,7 +120,7 @@ RELEASES: Mapping[str, Release] = {
 
 
 @cache
-def here() -> Release:
+def this_release() -> Release:
     """Return what this version does unless told otherwise."""
     defaults = ConversionConfig().lasting()
     for info in codecs().values():
@@ -131,7 +131,7 @@ def here() -> Release:
 
 def release_of(software: str) -> Release | None:
     """Return the release that calls itself so in its files; None of one that is not known."""
-    return here() if software == SOFTWARE else RELEASES.get(software)
+    return this_release() if software == SOFTWARE else RELEASES.get(software)
 
 
 def _store() -> Any:

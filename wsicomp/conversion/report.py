@@ -145,7 +145,7 @@ def describe_conversion(
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
-    look = reason_to_look(provenance)
+    look = review_reason(provenance)
     afterthoughts = _afterthoughts(target, plan, kept_model, target_bytes, lost)
     return ConversionReport(
         source=str(source),
@@ -171,7 +171,7 @@ def describe_conversion(
             *filter(None, (held,)),
             *afterthoughts,
             *_trust_needed(target, provenance),
-            *([look_note(look)] if look else []),
+            *([review_note(look)] if look else []),
         ),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
@@ -189,20 +189,20 @@ def _tissue_fraction(provenance: Provenance) -> float | None:
     return None if mask is None else float(mask["tissue_fraction_with_margin"])
 
 
-def reason_to_look(provenance: Provenance) -> str:
+def review_reason(provenance: Provenance) -> str:
     """Why a person should look at a conversion before its source goes, by what it says of itself; or ""."""
-    return look_reason(_tissue_fraction(provenance), removed_area_of(provenance))
+    return review_reason_by(_tissue_fraction(provenance), removed_area_of(provenance))
 
 
-def planned_look(plan: ConversionPlan) -> str:
+def planned_review_reason(plan: ConversionPlan) -> str:
     """Why a person should look at what a plan would make, by its tiles alone; or ""."""
     if plan.keeps_glass:
         return ""
     kept, painted = kept_and_painted(plan.levels[0])
-    return look_reason(1.0, 1 - kept - painted)
+    return review_reason_by(1.0, 1 - kept - painted)
 
 
-def look_reason(tissue_fraction: float | None, area: float | None) -> str:
+def review_reason_by(tissue_fraction: float | None, area: float | None) -> str:
     """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
     if tissue_fraction is None or area is None:
         return ""
@@ -214,7 +214,7 @@ def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     return ""
 
 
-def look_note(reason: str) -> str:
+def review_note(reason: str) -> str:
     """What a report says of a conversion that a person should look at."""
     return f"{reason}: look at the target before the source goes"
 

@@ -12,7 +12,7 @@ from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.limits import check_free_space
 from wsicomp.progress import Progress, Stages, progress_raises_through
 
@@ -50,7 +50,7 @@ def restore_slide(
     """
     converted, target = Path(converted), Path(target)
     check_output(target, (converted,), overwrite)
-    with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
+    with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError(
                 "holds no source to restore: only what was converted with --restorable and --glass keep does",

@@ -17,7 +17,7 @@ from typing import Any, cast
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.releases import RELEASES, Release, here, release_of
+from wsicomp.conversion.releases import RELEASES, Release, release_of, this_release
 from wsicomp.errors import ConfigError, UnknownModelError
 from wsicomp.formats.identity import file_sha256
 from wsicomp.options import Value
@@ -52,7 +52,7 @@ class Settings:
         Raises:
             UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
         """
-        return cls._by(_given(config, here()), here())
+        return cls._by(_given(config, this_release()), this_release())
 
     @classmethod
     def of_plan(cls, plan: ConversionPlan, config: ConversionConfig) -> Settings:
@@ -110,7 +110,7 @@ class Settings:
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
         """Whether the same choices, or those that are `wanted` now, would be carried out otherwise now."""
-        now = wanted or Settings._by(self.chosen, here())
+        now = wanted or Settings._by(self.chosen, this_release())
         is_other = any(self.effective.get(name, value) != value for name, value in now.effective.items())
         made_by = self.software, self.network, self.model
         return is_other or made_by != (now.software, now.network, now.model)
@@ -141,7 +141,7 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
     Raises:
         ConfigError: the plan is by other options, or of a version whose defaults are not known here.
     """
-    release, now = _release(plan), here()
+    release, now = _release(plan), this_release()
     wanted = Settings.of(config)
     names = config.lasting().keys() - {"z"}  # which the slide decides
     if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= {*names, "z"}:
@@ -168,7 +168,7 @@ def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> b
     Raises:
         UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
     """
-    release = release_of(plan.software) or here()
+    release = release_of(plan.software) or this_release()
     configs = [config]
     with suppress(ConfigError):
         configs.append(config_then(plan, config))
@@ -200,7 +200,7 @@ def _by_defaults_of(
     changed = {
         name: release.default(name, codec)
         for name in unchosen
-        if release.default(name, codec) != here().default(name, codec)
+        if release.default(name, codec) != this_release().default(name, codec)
     }
     try:
         return config.changed(**changed)
@@ -230,7 +230,7 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
     if codec is not None:
         facts = codec.describe()
         name, digest = str(facts["name"]), str(facts["sha256"])
-        known = (None, name) if release is here() else (None, name, digest)
+        known = (None, name) if release is this_release() else (None, name, digest)
         is_shipped = release.model_digest(name) == digest and config.codec.options.get("model") in known
         given["model"] = name if is_shipped else f"{digest} {facts['encoder_sha256']}"
     return given
@@ -239,7 +239,7 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
 def _effective(given: Mapping[str, Value], release: Release) -> dict[str, Value]:
     """The value of each option, by a release's defaults for those that were not given."""
     codec = str(given.get("codec") or release.defaults["codec"])
-    names = {*here().defaults, *given, *_FILES}
+    names = {*this_release().defaults, *given, *_FILES}
     values = {name: given.get(name) for name in names if " " not in name}
     return {
         name: release.default(name, codec) if value is None else value

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from wsicomp.codecs.base import Encoded, ModelCodec, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import copy_obstacle, create_codec, create_transcoder, encode_tiles
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.deidentification.deidentify import carried_tile, continued
+from wsicomp.deidentification.deidentify import carried_tile, with_extended_edge
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
@@ -76,13 +76,13 @@ class StreamOptions:
     """What holds for every tile of a conversion.
 
     `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
-    their very bytes; `nameless` leaves out of tiles all but their pictures.
+    their very bytes; `deidentify` leaves out of tiles all but their pictures.
     """
 
     paint: GlassPaint | None = None
     strict: bool = False
     exact: bool = False
-    nameless: bool = False
+    deidentify: bool = False
 
 
 TileStream: TypeAlias = Callable[[Slide, LevelPlan, StreamOptions, int], Generator[MadeTile]]
@@ -114,7 +114,7 @@ class _ToEncode(NamedTuple):
 
     recipe: int
     pixels: Pixels
-    outcome: Outcome
+    outcome: TileOutcome
     source: EncodedTile | None
     shown: Size
     painted: Pixels | None = None
@@ -133,7 +133,7 @@ class _ToEncode(NamedTuple):
         return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
-def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
+def _sharing(slide: Slide, plan: LevelPlan) -> dict[int, int]:
     """The first tile that is stored in the same place, of each tile of a level that does not stand alone."""
     ranges = slide.tile_ranges(plan.source_level)
     _, first, inverse, counts = np.unique(
@@ -167,20 +167,20 @@ class TileMaker:
         self._plan = plan
         self._options = options
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
-        self._twins = _twins(slide, plan) if self._keeps_tiles else {}
+        self._sharing = _sharing(slide, plan) if self._keeps_tiles else {}
         self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """What the plan says of each; those to encode go through the codec together."""
         made = self._made(indices)
-        return [self._with_twin(index, tile) for index, tile in zip(indices, made, strict=True)]
+        return [self._with_sharing(index, tile) for index, tile in zip(indices, made, strict=True)]
 
-    def _with_twin(self, index: TileIndex, tile: MadeTile) -> MadeTile:
-        twin = self._twins.get(index.row * self._plan.grid.columns + index.column)
-        return tile if twin is None else tile._replace(twin=twin)
+    def _with_sharing(self, index: TileIndex, tile: MadeTile) -> MadeTile:
+        shared_with = self._sharing.get(index.row * self._plan.grid.columns + index.column)
+        return tile if shared_with is None else tile._replace(shared_with=shared_with)
 
     def _made(self, indices: list[TileIndex]) -> list[MadeTile]:
-        found = [self._begun(index) for index in indices]
+        found = [self._started(index) for index in indices]
         pending = [tile for tile in found if isinstance(tile, _ToEncode)]
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
@@ -203,7 +203,7 @@ class TileMaker:
         shown = [tile.shown for tile in pending for _ in tile.versions]
         return encode_tiles(codec, pixels, sources, shown)
 
-    def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
+    def _started(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = self._plan.action(index)
         if action is TileAction.BLANK:
             return MadeTile(None)
@@ -219,24 +219,24 @@ class TileMaker:
         except TileReadError:
             if self._options.strict:
                 raise
-            return MadeTile(None, Outcome.LOST)
+            return MadeTile(None, TileOutcome.LOST)
         transcoder, shown = self._transcoder(index), self._plan.recipe(index).shown
         if transcoder is None and (obstacle := copy_obstacle(tile, shown)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._options.strict:
             self._slide.read_tile_eighth(index)
-        if self._options.nameless:
-            return self._without_words(index, tile)
+        if self._options.deidentify:
+            return self._deidentified(index, tile)
         if transcoder is None:
             return MadeTile(tile.data)
         packed = transcoder.transcode(tile)
         if packed is None:
-            return MadeTile(transcoder.keep(tile), Outcome.KEPT)
+            return MadeTile(transcoder.keep(tile), TileOutcome.KEPT)
         is_sound = self._options.strict or self._decodes(index)  # strict has looked already
-        return MadeTile(packed, Outcome.AS_PLANNED if is_sound else Outcome.FLAWED)
+        return MadeTile(packed, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
 
-    def _without_words(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
+    def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
         """A carried tile with nothing but its picture, and that no larger than the level."""
         shown = self._plan.grid.region(index.column, index.row).size
         try:
@@ -244,14 +244,14 @@ class TileMaker:
         except (ValueError, RuntimeError, OSError):
             if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
-            return MadeTile(None, Outcome.LOST)
-        outcome = Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED
+            return MadeTile(None, TileOutcome.LOST)
+        outcome = TileOutcome.AS_PLANNED if self._decodes(index) else TileOutcome.FLAWED
         transcoder = self._transcoder(index)
         if transcoder is None:
             return MadeTile(found.tile.data, outcome, renewed=found.is_anew)
         packed = transcoder.transcode(found.tile)
         if packed is None:
-            return MadeTile(transcoder.keep(found.tile), Outcome.KEPT, renewed=found.is_anew)
+            return MadeTile(transcoder.keep(found.tile), TileOutcome.KEPT, renewed=found.is_anew)
         return MadeTile(packed, outcome, renewed=found.is_anew)
 
     def _transcoder(self, index: TileIndex) -> TileTranscoder | None:
@@ -266,31 +266,31 @@ class TileMaker:
         return True
 
     def _to_encode(self, index: TileIndex, action: TileAction) -> MadeTile | _ToEncode:
-        outcome = Outcome.AS_PLANNED
+        outcome = TileOutcome.AS_PLANNED
         try:
             pixels = self._pixels(index)
         except TileReadError as exc:
             if self._options.strict:
                 raise
             if not isinstance(exc, DamagedTileError):
-                return MadeTile(None, Outcome.LOST)
-            pixels, outcome = exc.pixels, Outcome.FLAWED
+                return MadeTile(None, TileOutcome.LOST)
+            pixels, outcome = exc.pixels, TileOutcome.FLAWED
         paint, painted = self._options.paint, None
         if action is TileAction.MASK_AND_ENCODE and paint is not None:
             painted = paint.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
         shown = self._plan.grid.region(index.column, index.row).size
-        if self._options.nameless:
-            pixels = continued(pixels, shown)
-            painted = None if painted is None else continued(painted, shown)
+        if self._options.deidentify:
+            pixels = with_extended_edge(pixels, shown)
+            painted = None if painted is None else with_extended_edge(painted, shown)
         recipe = self._plan.recipe_number(index)
         return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), shown, painted)
 
-    def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
+    def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
         """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
         codec = self._tools[self._plan.recipe_number(index)].codec
         if not isinstance(codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if outcome is not Outcome.AS_PLANNED or self._options.nameless:
+        if outcome is not TileOutcome.AS_PLANNED or self._options.deidentify:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)

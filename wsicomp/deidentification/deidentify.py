@@ -34,7 +34,7 @@ _BAND = 16
 
 
 @dataclass(frozen=True)
-class Nameless:
+class Deidentified:
     """What a slide says of itself without names. `unproved` are levels that do not show what is above them.
 
     `notes` say what was made anew or stays.
@@ -53,7 +53,7 @@ class CarriedTile:
     is_anew: bool
 
 
-def nameless(slide: Slide, workers: int) -> Nameless:
+def deidentify_slide(slide: Slide, workers: int) -> Deidentified:
     """Find out what a conversion that names nobody starts from.
 
     Raises:
@@ -78,7 +78,7 @@ def nameless(slide: Slide, workers: int) -> Nameless:
     if "thumbnail" in info.associated_images:
         notes.append("the thumbnail is drawn anew, from the levels")
     found = replace(info, levels=levels, icc_profile=profile)
-    return Nameless(found, unproved, tuple(notes))
+    return Deidentified(found, unproved, tuple(notes))
 
 
 def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> TileEncoding:
@@ -115,7 +115,7 @@ def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> Carrie
         pixels = exc.pixels
     except (ValueError, RuntimeError):
         pixels = decode_tile(tile)
-    pixels = continued(pixels, shown)
+    pixels = with_extended_edge(pixels, shown)
     encoding = replace(tile.encoding, jpeg_tables=stored.jpeg_tables)
     return CarriedTile(EncodedTile(encode_alike(tile, encoding, pixels), encoding, tile.size), True)
 
@@ -130,14 +130,14 @@ def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
     near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shown.shape)
     allowed[tuple(slice(side) for side in near)] = _BEYOND_TOLERANCE
     found = pixels[beyond].astype(np.int16)
-    going_on = continued(pixels, shown)[beyond].astype(np.int16)
+    going_on = with_extended_edge(pixels, shown)[beyond].astype(np.int16)
     return any(
         (np.abs(found - plain).max(axis=-1) <= allowed[beyond]).all()
         for plain in (np.median(found, axis=0), going_on)
     )
 
 
-def continued(pixels: Pixels, shown: Size) -> Pixels:
+def with_extended_edge(pixels: Pixels, shown: Size) -> Pixels:
     """A tile whose pixels beyond the level's edge are those of the edge."""
     rows, columns = pixels.shape[:2]
     inside = pixels[: shown.height, : shown.width]

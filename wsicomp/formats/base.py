@@ -74,7 +74,7 @@ class Slide(Protocol):
         """(tiles, 2): offset and byte count of each tile in raster order; no rows of pixels alone."""
         ...
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
+    def content_key(self, level: int, region: Region) -> bytes | None:
         """Equal for regions of a level that show the same; None where that is not known."""
         ...
 
@@ -103,7 +103,7 @@ class Slide(Protocol):
         ...
 
     @property
-    def shown_mpp(self) -> Mpp | None:
+    def openslide_mpp(self) -> Mpp | None:
         """The scale that OpenSlide reads from the file."""
         ...
 
@@ -140,7 +140,7 @@ class PixelsOnly:
         """No rows: nobody knows where tiles are stored."""
         return np.empty((0, 2), np.int64)
 
-    def twin_key(self, level: int, region: Region) -> None:  # noqa: ARG002
+    def content_key(self, level: int, region: Region) -> None:  # noqa: ARG002
         """None: nobody knows which tiles are stored in one place."""
         return
 
@@ -161,6 +161,6 @@ class PixelsOnly:
         return name
 
     @property
-    def shown_mpp(self) -> Mpp | None:
+    def openslide_mpp(self) -> Mpp | None:
         """The scale that OpenSlide reads from the file."""
         return self._info.mpp

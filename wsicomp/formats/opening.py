@@ -1,4 +1,4 @@
-"""`open_slide`, which chooses the reader that fits a file."""
+"""`open_reader`, which chooses the reader that fits a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     Of several focal planes `z` chooses one; without it the first is shown.
 
     Raises:
-        SlideReadError, UnsupportedSlideError: as `open_slide`.
+        SlideReadError, UnsupportedSlideError: as `open_reader`.
     """
     check_file(path)
     directories = read_directories(path)
@@ -58,7 +58,7 @@ def open_converted(path: Path) -> ConvertedSlide:
     """Open a file that wsicomp wrote.
 
     Raises:
-        SlideReadError: wsicomp did not write it; or as `open_slide`.
+        SlideReadError: wsicomp did not write it; or as `open_reader`.
     """
     slide = open_tiff(path)
     if not isinstance(slide, ConvertedSlide):
@@ -67,7 +67,7 @@ def open_converted(path: Path) -> ConvertedSlide:
     return slide
 
 
-def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
+def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
     """Open a slide: Aperio SVS and tiled TIFF tile by tile, whatever else OpenSlide reads as pixels.
 
     Of several focal planes `z` chooses one, by its place in the file. Without it such a slide is refused, but
@@ -109,14 +109,14 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
 
 def open_source(path: Path, converted: Path) -> Slide:
     """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
-    slide = open_slide(path, any_plane=True)
+    slide = open_reader(path, any_plane=True)
     z = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
         z = made.info.z if made.provenance is not None else None
     if z is None or slide.provenance is not None:
         return slide
     slide.close()
-    return open_slide(path, z)
+    return open_reader(path, z)
 
 
 def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:

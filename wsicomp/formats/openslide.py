@@ -20,7 +20,7 @@ from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.forks import ForkLock
 from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
@@ -54,9 +54,9 @@ class OpenSlideSlide(PixelsOnly):
         may_be: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._files = ExitStack()
-        self._shown = self._files.enter_context(closing(Shown(path, opaque)))
+        self._shown = self._files.enter_context(closing(OpenSlideFile(path, opaque)))
         self._lock = ForkLock()
-        self._alone: dict[int, Shown | None] = {}
+        self._alone: dict[int, OpenSlideFile | None] = {}
         try:
             info, omitted = _describe(self._shown)
             self._reads = {
@@ -110,7 +110,7 @@ class OpenSlideSlide(PixelsOnly):
         """Close the file."""
         self._files.close()
 
-    def _opened_alone(self, number: int) -> Shown | None:
+    def _opened_alone(self, number: int) -> OpenSlideFile | None:
         """A DICOM level as a slide of its own, which shows every pixel as it is; None where it cannot be."""
         if number not in self._reads or not self._shown.is_dicom:
             return None
@@ -119,7 +119,7 @@ class OpenSlideSlide(PixelsOnly):
                 self._alone[number] = self._open_alone(number)
             return self._alone[number]
 
-    def _open_alone(self, number: int) -> Shown | None:
+    def _open_alone(self, number: int) -> OpenSlideFile | None:
         size = self._shown.sizes[number]
         try:
             parts = dicom_levels(self._shown.path).get((size.width, size.height), ())
@@ -127,7 +127,7 @@ class OpenSlideSlide(PixelsOnly):
             links = [folder / f"{count}.dcm" for count, _ in enumerate(parts)]
             for link, part in zip(links, parts, strict=True):
                 link.symlink_to(part.resolve())
-            shown = self._files.enter_context(closing(Shown(links[0]))) if links else None
+            shown = self._files.enter_context(closing(OpenSlideFile(links[0]))) if links else None
         except (OSError, NotImplementedError):
             return None
         return shown if shown is not None and shown.sizes == (size,) else None
@@ -142,7 +142,7 @@ class OpenSlideSlide(PixelsOnly):
                 )
 
 
-class Shown:
+class OpenSlideFile:
     """A file open in OpenSlide, opened anew after an error, which OpenSlide else repeats for every region.
 
     Any thread may read from it.
@@ -219,7 +219,7 @@ class Shown:
 
     def _opened(self) -> openslide.OpenSlide:
         try:
-            return opened(self.path)
+            return open_openslide(self.path)
         except openslide.OpenSlideError as exc:
             raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
 
@@ -234,7 +234,7 @@ def on_white(rgba: Pixels) -> Pixels:
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
+def _describe(shown: OpenSlideFile) -> tuple[SlideInfo, list[str]]:
     """What OpenSlide says of a file, and which images beside the levels cannot be had."""
     images, omitted = _associated_images(shown)
     slide = shown.slide  # another one than before where an image could not be read
@@ -254,7 +254,7 @@ def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
     return info, omitted
 
 
-def _associated_images(shown: Shown) -> tuple[dict[str, AssociatedImage], list[str]]:
+def _associated_images(shown: OpenSlideFile) -> tuple[dict[str, AssociatedImage], list[str]]:
     most_px = budget_bytes() // _PICTURE_BYTES
     images, omitted = {}, []
     for name in sorted(shown.slide.associated_images):

@@ -48,19 +48,19 @@ class ForkSafeOpenSlide(OpenSlide):
             return super().read_region(location, level, size)
 
 
-def opened(path: str | bytes | os.PathLike[str]) -> OpenSlide:
+def open_openslide(path: str | bytes | os.PathLike[str]) -> OpenSlide:
     """A file as OpenSlide opens it.
 
     Raises:
         OpenSlideError: it does not open the file, or must not see it.
     """
-    found = _danger(Path(os.fsdecode(path)))
+    found = _crash_risk(Path(os.fsdecode(path)))
     if found:
         raise OpenSlideError(found)
     return ForkSafeOpenSlide(path)
 
 
-def _danger(path: Path) -> str:
+def _crash_risk(path: Path) -> str:
     """Why OpenSlide must not see a file, in words; "" where it may."""
     try:
         with path.open("rb") as file:
@@ -71,15 +71,15 @@ def _danger(path: Path) -> str:
             for directory in directories(file, _MOST_TAGS, has_subs=False):
                 text = _text(file, directory)
                 is_aperio = text.startswith(_APERIO) if is_aperio is None else is_aperio
-                found = _beyond(_wanted(file, directory), file_bytes)
-                if found or (is_aperio and (found := _told_at_length(text))):
+                found = _size_risk(_numbers_of(file, directory), file_bytes)
+                if found or (is_aperio and (found := _text_risk(text))):
                     return found
     except (OSError, struct.error, ValueError):
         pass  # OpenSlide says better than we could what is wrong
     return ""
 
 
-def _wanted(file: BinaryIO, directory: Tags) -> Numbers:
+def _numbers_of(file: BinaryIO, directory: Tags) -> Numbers:
     """The numbers of the wanted tags.
 
     Of a tag that is there twice those of both: readers differ about which of them counts.
@@ -95,7 +95,7 @@ def _text(file: BinaryIO, directory: Tags) -> bytes:
     return b"".join(tag.data(file) for tag in directory.tags if tag.code == DESCRIPTION_TAG)
 
 
-def _told_at_length(text: bytes) -> str:
+def _text_risk(text: bytes) -> str:
     fields = max(map(text.count, _SEPARATORS))
     return (
         f"a text of {fields} fields or lines, expected at most {_MOST_FIELDS}"
@@ -104,7 +104,7 @@ def _told_at_length(text: bytes) -> str:
     )
 
 
-def _beyond(tags: Numbers, file_bytes: int) -> str:
+def _size_risk(tags: Numbers, file_bytes: int) -> str:
     if not len(tags[_WIDTH]) or not len(tags[_HEIGHT]):
         return ""
     width, height = (int(tags[code].max()) for code in (_WIDTH, _HEIGHT))

@@ -39,7 +39,7 @@ def check_parts(path: Path) -> None:
     """
     check_file(path)
     try:
-        for part in _beside(path):
+        for part in _openslide_inputs(path):
             if not (part.is_file() or part.is_dir()) and part.exists():
                 check_file(part)
     except SlideReadError:
@@ -48,7 +48,7 @@ def check_parts(path: Path) -> None:
         raise SlideReadError(reason(exc), path) from exc
 
 
-def _beside(path: Path) -> Iterable[Path]:
+def _openslide_inputs(path: Path) -> Iterable[Path]:
     """All that OpenSlide may open with a file: its folder, what it names, what stands beside a DICOM file."""
     suffix = path.suffix.lower()
     if suffix == ".mrxs":

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.picture import DAMAGED
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.misread import openslide_misreads
 from wsicomp.openslide_api.cache import TileCache
@@ -28,7 +28,7 @@ from wsicomp.openslide_api.errors import (
     SlideNotFoundError,
     SlidePermissionError,
     SlideUnsupportedError,
-    of_system,
+    as_slide_error,
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
@@ -79,7 +79,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = opened(filename)
+        found = open_openslide(filename)
         if not openslide_misreads(path):
             return found
         found.close()
@@ -96,7 +96,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
 
 
 def _open_picture(path: Path, filename: Filename) -> ImageSlide:
-    _refuse_torso(path)
+    _refuse_truncated(path)
     try:
         return ImageSlide(filename)
     except UnidentifiedImageError as exc:
@@ -104,12 +104,12 @@ def _open_picture(path: Path, filename: Filename) -> ImageSlide:
     except Image.DecompressionBombError as exc:
         raise SlideUnsupportedError(f"a picture too large for one level ({exc})", path) from exc
     except OSError as exc:
-        raise of_system(exc, path) from exc
+        raise as_slide_error(exc, path) from exc
     except DAMAGED as exc:
         raise SlideFormatError(f"a damaged picture ({type(exc).__name__})", path) from exc
 
 
-def _refuse_torso(path: Path) -> None:
+def _refuse_truncated(path: Path) -> None:
     """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels."""
     with path.open("rb") as file:
         is_tiff = file.read(4) in TIFF_MAGIC

@@ -49,16 +49,16 @@ class TileCache(OpenSlideCache):
                 self._tiles[key] = tile
 
 
-_twins: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
-_twins_lock = ForkLock()
+_our_caches: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
+_our_caches_lock = ForkLock()
 
 
 def tile_cache(cache: OpenSlideCache) -> TileCache:
     """The cache itself, or one of the same capacity for our tiles, the same one whenever it is asked for."""
     if isinstance(cache, TileCache):
         return cache
-    with _twins_lock:
-        if cache not in _twins:
+    with _our_caches_lock:
+        if cache not in _our_caches:
             # OpenSlide's cache tells its capacity nowhere else.
-            _twins[cache] = TileCache(getattr(cache, "_capacity", _CAPACITY))
-        return _twins[cache]
+            _our_caches[cache] = TileCache(getattr(cache, "_capacity", _CAPACITY))
+        return _our_caches[cache]

@@ -132,7 +132,7 @@ def _saturate(canvas: Rgba, source: Floats) -> None:
     canvas[:] = values - (values >> 8)
 
 
-def straight(canvas: Rgba) -> Rgba:
+def unpremultiplied(canvas: Rgba) -> Rgba:
     """The canvas with its colours no longer multiplied by their opacity."""
     alpha = canvas[..., 3]
     partly = (alpha != 255) & (alpha != 0)

@@ -61,7 +61,7 @@ _BY_SYSTEM: dict[type[Exception], type[SlideUnsupportedError]] = {
 }
 
 
-def of_system(error: OSError, path: str | os.PathLike[str]) -> SlideUnsupportedError:
+def as_slide_error(error: OSError, path: str | os.PathLike[str]) -> SlideUnsupportedError:
     """The same error as one of ours, with its number."""
     found = _BY_SYSTEM.get(type(error), SlideUnsupportedError)(error.strerror or str(error), path)
     found.errno, found.strerror, found.filename = error.errno, error.strerror, os.fspath(path)

@@ -20,7 +20,7 @@ from wsicomp.openslide_api.errors import (
     SlideFormatError,
     SlideNotFoundError,
     SlideUnsupportedError,
-    of_system,
+    as_slide_error,
 )
 from wsicomp.version import PROGRAM
 
@@ -109,7 +109,7 @@ def _may_be_ours(path: Path) -> bool:
     except SlideReadError:
         raise
     except OSError as exc:
-        raise of_system(exc, path) from exc
+        raise as_slide_error(exc, path) from exc
     except ValueError as exc:
         raise SlideNotFoundError(f"no such file ({exc})", path) from exc
     return head.startswith(TIFF_MAGIC) and PROGRAM.encode() in head

@@ -23,7 +23,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import budget_bytes, workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
-from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
+from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
 from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import associated_image_map, property_map
@@ -176,7 +176,7 @@ class WsicompSlide(AbstractSlide):
         region = np.zeros((height, width, 4), np.uint8)
         if 0 <= level < self.level_count:
             self._paint(region, x, y, level)
-        image = Image.fromarray(straight(region), "RGBA")
+        image = Image.fromarray(unpremultiplied(region), "RGBA")
         if self._profile is not None:
             image.info["icc_profile"] = self._profile
         return image

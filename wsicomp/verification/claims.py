@@ -24,7 +24,7 @@ from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
 from wsicomp.verification.problems import Problem
-from wsicomp.verification.tolerance import floor_of
+from wsicomp.verification.tolerance import tolerance_of
 
 _CARRIED = (TileAction.COPY.value, TileAction.TRANSCODE.value)
 _FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
@@ -113,8 +113,8 @@ def _recipe(recipe: Recipe, guarded: Guarded | None, place: str) -> Iterator[Pro
     try:
         if not needs_model(recipe.codec):
             create_codec(recipe.codec, recipe.options)
-        floor_of(recipe, guarded)
-        floor_of(recipe, None)
+        tolerance_of(recipe, guarded)
+        tolerance_of(recipe, None)
     except (WsicompError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
         found = f"codec {recipe.codec} has no such options ({exc})"
         yield Problem("plan-differs", place, found)

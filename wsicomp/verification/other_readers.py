@@ -22,7 +22,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.forks import ForkLock
 from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
-from wsicomp.formats.openslide import Shown
+from wsicomp.formats.openslide import OpenSlideFile
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import TileAction
 from wsicomp.slide import (
@@ -48,7 +48,7 @@ _SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
 
 
 @dataclass(frozen=True)
-class Look:
+class PlacedPixels:
     """Pixels, and where on the level the first of them lies: between two, where OpenSlide interpolates."""
 
     pixels: Pixels
@@ -60,7 +60,7 @@ class Look:
         """Whether its pixels are those of the level, and none between them."""
         return float(self.x).is_integer() and float(self.y).is_integer()
 
-    def at(self, other: Look) -> Pixels:
+    def at(self, other: PlacedPixels) -> Pixels:
         """These pixels where the other's lie, which must be inside; interpolated as OpenSlide does."""
         rows, columns = other.pixels.shape[:2]
         (top, lower), (left, right) = _split(other.y - self.y), _split(other.x - self.x)
@@ -79,7 +79,7 @@ def _split(offset: float) -> tuple[int, float]:
     return whole, 0.0 if abs(fraction) < WHOLE else fraction
 
 
-class OpenSlideEyes:
+class OpenSlideRegions:
     """A file as OpenSlide shows it. Levels are found by their size.
 
     Raises:
@@ -87,17 +87,17 @@ class OpenSlideEyes:
     """
 
     def __init__(self, path: Path) -> None:
-        self._shown = Shown(path)
-        sizes = self._shown.sizes
+        self._file = OpenSlideFile(path)
+        sizes = self._file.sizes
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
         self._whole: dict[int, Pixels | None] = {}
         self._lock = ForkLock()
 
-    def sees(self, size: Size) -> bool:
+    def has(self, size: Size) -> bool:
         """Whether it shows a level of this size."""
         return size in self._numbers
 
-    def look(self, size: Size, region: Region) -> Look | None:
+    def read(self, size: Size, region: Region) -> PlacedPixels | None:
         """As much of a region as can be read well, if OpenSlide shows such a level; on white.
 
         Raises:
@@ -109,14 +109,14 @@ class OpenSlideEyes:
         whole = self._whole_level(number, size)
         if whole is not None:
             part = whole[region.y : region.y + region.height, region.x : region.x + region.width]
-            return Look(part, region.x, region.y)
-        downsample = self._shown.downsamples[number]
+            return PlacedPixels(part, region.x, region.y)
+        downsample = self._file.downsamples[number]
         column = _start(downsample, region.x, region.width)
         row = _start(downsample, region.y, region.height)
         if column.count < 1 or row.count < 1:
             return None
-        pixels = self._shown.read(number, (column.location, row.location), Size(column.count, row.count))
-        return Look(pixels, column.at, row.at)
+        pixels = self._file.read(number, (column.location, row.location), Size(column.count, row.count))
+        return PlacedPixels(pixels, column.at, row.at)
 
     def _whole_level(self, number: int, size: Size) -> Pixels | None:
         if size.width * size.height > SMALL_PX or max(size.width, size.height) > _CANVAS_PX:
@@ -125,12 +125,12 @@ class OpenSlideEyes:
             if number not in self._whole:
                 self._whole[number] = None
                 with suppress(SlideReadError):
-                    self._whole[number] = self._shown.read(number, (0, 0), size)
+                    self._whole[number] = self._file.read(number, (0, 0), size)
             return self._whole[number]
 
     def close(self) -> None:
         """Close the file."""
-        self._shown.close()
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,13 @@ def _start(downsample: float, first: int, count: int) -> _Start:
     return _Start(location, at, min(_INTERPOLATED_PX, math.floor(first + count - 1 - at)))
 
 
-class StoredEyes:
+class StoredRegions:
     """A TIFF's tiles as others decode the bytes that it stores; of packed JPEG, the JPEG that comes back."""
 
     def __init__(self, slide: Slide) -> None:
         self._slide = slide
 
-    def look(self, level: int, region: Region) -> Look | None:
+    def read(self, level: int, region: Region) -> PlacedPixels | None:
         """A region, if every tile of it is known to be decoded by others too."""
         pixels = np.full((*region.size.shape, 3), 255, np.uint8)
         size = self._slide.info.levels[level].tile
@@ -173,7 +173,7 @@ class StoredEyes:
                 x, y = column * size.width - region.x, row * size.height - region.y
                 target = pixels[max(0, y) : y + size.height, max(0, x) : x + size.width]
                 target[:] = tile[max(0, -y) :, max(0, -x) :][: target.shape[0], : target.shape[1]]
-        return Look(pixels, region.x, region.y)
+        return PlacedPixels(pixels, region.x, region.y)
 
     def _tile(self, index: TileIndex) -> Pixels | None:
         size = self._slide.info.levels[index.level].tile

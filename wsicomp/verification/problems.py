@@ -49,21 +49,21 @@ class Problem:
 
 UNLIKE = "tile-unlike"
 _OF_MANY = ("tile-blanked", UNLIKE, "tile-not-lost")
-_MOST_TOLD = 4
+_MOST_LISTED = 4
 
 
-def few_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
+def first_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
     """The problems; of those of which a file that is another's has one for each tile, the first few."""
     counts = dict.fromkeys(_OF_MANY, 0)
     for problem in found:
         counts[problem.code] = counts.get(problem.code, 0) + 1
-    told = dict.fromkeys(counts, 0)
+    reported = dict.fromkeys(counts, 0)
     for problem in found:
-        told[problem.code] += 1
-        more = counts[problem.code] - _MOST_TOLD
-        if problem.code not in _OF_MANY or told[problem.code] < _MOST_TOLD:
+        reported[problem.code] += 1
+        more = counts[problem.code] - _MOST_LISTED
+        if problem.code not in _OF_MANY or reported[problem.code] < _MOST_LISTED:
             yield problem
-        elif told[problem.code] == _MOST_TOLD:
+        elif reported[problem.code] == _MOST_LISTED:
             message = (
                 f"{problem.message}; {counted(more, 'more tile')} like it" if more > 0 else problem.message
             )

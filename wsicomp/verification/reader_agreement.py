@@ -27,9 +27,9 @@ from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, Til
 from wsicomp.verification.other_readers import (
     SMALL_PX,
     Difference,
-    Look,
-    OpenSlideEyes,
-    StoredEyes,
+    OpenSlideRegions,
+    PlacedPixels,
+    StoredRegions,
     difference,
 )
 from wsicomp.verification.tolerance import by_decoders, is_chroma_subsampled
@@ -40,7 +40,7 @@ FEW_REGIONS = 12
 """As many are where tiles are slow to decode, and of a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 _AT_ONCE = 8
-_LOOKED_PX, _LEAST_REGIONS = 1 << 25, 2
+_READ_PX, _LEAST_REGIONS = 1 << 25, 2
 """Pixels of a level that are looked at: of tiles of more than 1024 px fewer than `REGIONS`, though some."""
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
@@ -71,7 +71,7 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
     Tiles that are damaged are not looked at.
     """
     with ExitStack() as stack:
-        source = SeenSource(slide, stack)
+        source = ReferenceReader(slide, stack)
         found: list[Disagreement] = []
         for number, level in enumerate(slide.info.levels):
             if _is_openslide_s(slide, number):
@@ -80,25 +80,25 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
             letters[[*level.absent, *level.blank]] = False
             few = min(most, regions_of(level.encoding))
             chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
-            look = partial(_disagreements, source, number)
+            placed = partial(_disagreements, source, number)
             parts = batched(chosen, tiles_at_once(level.tile, _AT_ONCE))
-            with closing(ordered_map(look, parts, workers_for(level.tile, workers))) as batches:
+            with closing(ordered_map(placed, parts, workers_for(level.tile, workers))) as batches:
                 for batch in batches:
                     found += batch
         return found
 
 
-def _disagreements(source: SeenSource, number: int, indices: list[TileIndex]) -> list[Disagreement]:
+def _disagreements(source: ReferenceReader, number: int, indices: list[TileIndex]) -> list[Disagreement]:
     found = []
     for index in indices:
         region = source.slide.info.levels[number].grid.region(index.column, index.row)
-        seen = source.seen(number, region)
-        if seen is not None and seen.disagreement is not None:
-            found.append(seen.disagreement)
+        reference = source.reference(number, region)
+        if reference is not None and reference.disagreement is not None:
+            found.append(reference.disagreement)
     return found
 
 
-def told_once(found: Sequence[Disagreement]) -> list[str]:
+def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
     """The disagreements in words: the worst of either kind, and how many there are."""
     lines = []
     for alone in (True, False):
@@ -111,66 +111,66 @@ def told_once(found: Sequence[Disagreement]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Reference:
     """What a region of a source shows, by whom, and whether we read it otherwise."""
 
-    look: Look
+    placed: PlacedPixels
     program: str
     disagreement: Disagreement | None = None
 
 
-class SeenSource:
+class ReferenceReader:
     """What others see of a slide, and who is right where we do not agree."""
 
     def __init__(self, slide: Slide, stack: ExitStack) -> None:
         self.slide = slide
-        self.eyes = opened_eyes(slide, stack)
-        self.stored = StoredEyes(slide)
+        self.by_openslide = open_regions(slide, stack)
+        self.stored = StoredRegions(slide)
 
-    def seen(self, level: int, region: Region) -> Seen | None:
+    def reference(self, level: int, region: Region) -> Reference | None:
         """A region as it is true; None where we read it as damaged."""
         try:
             own = self.slide.read_region(level, region)
         except SlideReadError:
             return None
-        mine = Look(own, region.x, region.y)
+        ours = PlacedPixels(own, region.x, region.y)
         if _is_openslide_s(self.slide, level):
-            return Seen(mine, OPENSLIDE)
-        look = self.shown(level, region)
-        if look is None:
-            return self._by_stored(level, region, mine)
-        if self._agree(level, region, mine, look):
-            return Seen(look, OPENSLIDE)
-        found = difference(mine.at(look), look.pixels)
+            return Reference(ours, OPENSLIDE)
+        placed = self.displayed(level, region)
+        if placed is None:
+            return self._by_stored(level, region, ours)
+        if self._agree(level, region, ours, placed):
+            return Reference(placed, OPENSLIDE)
+        found = difference(ours.at(placed), placed.pixels)
         place = str(tile_at(self.slide.info.levels[level], level, region))
-        other = self.stored.look(level, region)
-        if other is not None and self._agree(level, region, other, mine):
-            return Seen(mine, OTHERS, Disagreement(place, found, OPENSLIDE, is_ours_alone=False))
-        return Seen(look, OPENSLIDE, Disagreement(place, found, OPENSLIDE, is_ours_alone=True))
+        other = self.stored.read(level, region)
+        if other is not None and self._agree(level, region, other, ours):
+            return Reference(ours, OTHERS, Disagreement(place, found, OPENSLIDE, is_ours_alone=False))
+        return Reference(placed, OPENSLIDE, Disagreement(place, found, OPENSLIDE, is_ours_alone=True))
 
-    def _by_stored(self, level: int, region: Region, mine: Look) -> Seen:
-        other = self.stored.look(level, region)
+    def _by_stored(self, level: int, region: Region, ours: PlacedPixels) -> Reference:
+        other = self.stored.read(level, region)
         if other is None:
-            return Seen(mine, "wsicomp")
-        if self._agree(level, region, mine, other):
-            return Seen(other, OTHERS)
-        found = difference(mine.pixels, other.pixels)
+            return Reference(ours, "wsicomp")
+        if self._agree(level, region, ours, other):
+            return Reference(other, OTHERS)
+        found = difference(ours.pixels, other.pixels)
         place = str(tile_at(self.slide.info.levels[level], level, region))
-        return Seen(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
+        return Reference(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
 
-    def shown(self, level: int, region: Region) -> Look | None:
+    def displayed(self, level: int, region: Region) -> PlacedPixels | None:
         """A region as OpenSlide shows it, where it shows what is stored."""
         slide = self.slide
-        if self.eyes is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
+        if self.by_openslide is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
             return None
         if not _is_whole(slide, level, region):
             return None
         try:
-            return self.eyes.look(slide.info.levels[level].size, region)
+            return self.by_openslide.read(slide.info.levels[level].size, region)
         except SlideReadError:
             return None
 
-    def _agree(self, level: int, region: Region, first: Look, second: Look) -> bool:
+    def _agree(self, level: int, region: Region, first: PlacedPixels, second: PlacedPixels) -> bool:
         found = difference(first.at(second), second.pixels)
         if not found.worst:
             return True
@@ -183,10 +183,10 @@ class SeenSource:
         return by_decoders(found, subsampled, not second.is_whole)
 
 
-def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
+def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
     """OpenSlide's eyes; None where it does not open the file."""
     try:
-        return stack.enter_context(closing(OpenSlideEyes(slide.info.path)))
+        return stack.enter_context(closing(OpenSlideRegions(slide.info.path)))
     except SlideReadError:
         return None
 
@@ -197,7 +197,7 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
     if slide.provenance is not None or OpenSlide.detect_format(path) is None:
         return []
     try:
-        OpenSlideEyes(path).close()
+        OpenSlideRegions(path).close()
     except SlideReadError as exc:
         return [exc.message]
     return []
@@ -261,7 +261,7 @@ def chosen_tiles(
     is_edge = (columns == grid.columns - 1) | (rows == grid.rows - 1)
     is_whole = level.size.width * level.size.height <= SMALL_PX and most == REGIONS
     if not is_whole:
-        most = max(_LEAST_REGIONS, min(most, _LOOKED_PX // (level.tile.width * level.tile.height)))
+        most = max(_LEAST_REGIONS, min(most, _READ_PX // (level.tile.width * level.tile.height)))
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:

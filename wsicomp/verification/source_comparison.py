@@ -32,14 +32,14 @@ from wsicomp.slide import EncodedTile, Level, Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
-from wsicomp.verification.tolerance import Detail, Floor, floor_of
+from wsicomp.verification.tolerance import Detail, Tolerance, tolerance_of
 
 _CELL_PX = 16
 """The side of the cells in which glass is painted."""
 _BLANK = (TileAction.BLANK.value, TileAction.EMPTY.value)
 _NOT_BLANK = 8.0
 """Grey levels: what is nearer to the background than this is as good as background."""
-_SAME = Floor(3.0, 6.0)
+_SAME = Tolerance(3.0, 6.0)
 """Within so many grey levels two encodings of the same pixels are one: machines and versions differ."""
 _STRICTEST = 8.0
 """Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
@@ -50,14 +50,14 @@ _MOST_APART = 16.0
 
 
 @dataclass(frozen=True)
-class Compared:
+class TileComparison:
     """What came of holding a tile against its source: what is wrong, and whether it is damaged there."""
 
     problem: Problem | None = None
     is_damaged: bool = False
 
 
-class Against:
+class SourceComparison:
     """A conversion and its source. May be called from several threads at once.
 
     `is_direct` says that it was made from this source, and not from what was made from it.
@@ -68,7 +68,7 @@ class Against:
         self._source = source
         self._is_direct = is_direct
         self._workers = workers
-        self._look = IndependentGuard(source, workers)
+        self._guard = IndependentGuard(source, workers)
         provenance = slide.provenance
         self._background = np.array(provenance.plan.background, np.float32)
         self._levels = [
@@ -88,40 +88,40 @@ class Against:
         )
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
-    def blanks(self, progress: StageProgress) -> list[Problem]:
+    def check_blanks(self, progress: StageProgress) -> list[Problem]:
         """The blank and empty tiles whose source shows more than glass, at their level or at any other.
 
         Memory: a decoded tile a worker, and two bytes for each tile of the source.
         """
-        asked = self._asked()
-        total = sum(int((numbers >= 0).sum()) for numbers, _ in asked)
+        covered_by = self._blank_over_source()
+        total = sum(int((numbers >= 0).sum()) for numbers, _ in covered_by)
         places = (
             TileIndex(level, column, row)
-            for level, (numbers, _) in enumerate(asked)
+            for level, (numbers, _) in enumerate(covered_by)
             for row, column in np.argwhere(numbers >= 0).tolist()
         )
         problems: list[Problem] = []
         done = 0
 
-        def looked(batch: list[TileIndex]) -> list[Problem]:
+        def checked(batch: list[TileIndex]) -> list[Problem]:
             return [
                 problem
                 for index in batch
                 if (
                     problem := self._not_glass(
-                        index, *(grid[index.row, index.column] for grid in asked[index.level])
+                        index, *(grid[index.row, index.column] for grid in covered_by[index.level])
                     )
                 )
             ]
 
-        with closing(ordered_map(looked, batched(places), self._workers)) as batches:
+        with closing(ordered_map(checked, batched(places), self._workers)) as batches:
             for found in batches:
                 problems += found
                 done = min(total, done + 32)
                 progress(done, total)
         return problems
 
-    def _asked(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+    def _blank_over_source(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
         """Of each source level's tiles: which level of the target is blank there, or -1; whether by another.
 
         A level of the target is blank over tiles of its own source level, and over those of others that lie
@@ -146,7 +146,7 @@ class Against:
         level = self._source.info.levels[index.level]
         place = self._blank_over(index, level, int(number))
         try:
-            found = self._look.find(index)
+            found = self._guard.find(index)
         except TileReadError as exc:
             if is_other:
                 return None
@@ -168,7 +168,7 @@ class Against:
             TileIndex(number, min(int(column), plan.grid.columns - 1), min(int(row), plan.grid.rows - 1))
         )
 
-    def lost(self, index: TileIndex) -> Problem | None:
+    def check_lost(self, index: TileIndex) -> Problem | None:
         """What is wrong with a tile that stands as lost."""
         level = self._levels[index.level]
         try:
@@ -186,7 +186,7 @@ class Against:
             return self._source.read_tile(level.in_source(index))
         return read_reduced_tile(self._source, level.plan, index.column, index.row)
 
-    def compared(self, index: TileIndex, seen: Pixels) -> Compared:
+    def compare(self, index: TileIndex, decoded: Pixels) -> TileComparison:
         """A tile that was encoded anew, as the target shows it, beside its source."""
         level = self._levels[index.level]
         is_damaged = False
@@ -195,28 +195,28 @@ class Against:
         except DamagedTileError as exc:
             truth, is_damaged = exc.pixels, True
         except TileReadError:
-            return Compared(is_damaged=True)
+            return TileComparison(is_damaged=True)
         if not is_damaged and level.is_flawed(index):
-            return Compared(
+            return TileComparison(
                 Problem("tile-not-lost", str(index), "it stands as damaged, but the source's tile is sound")
             )
-        message = self._unlike(level, index, seen, truth, is_damaged)
+        message = self._unlike(level, index, decoded, truth, is_damaged)
         if message is None:
-            return Compared(is_damaged=is_damaged)
-        return Compared(Problem(*message[:1], str(index), message[1]), is_damaged)
+            return TileComparison(is_damaged=is_damaged)
+        return TileComparison(Problem(*message[:1], str(index), message[1]), is_damaged)
 
     def _unlike(
-        self, level: _Level, index: TileIndex, seen: Pixels, truth: Pixels, is_damaged: bool
+        self, level: _Level, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
     ) -> tuple[str, str] | None:
         """The code of what is wrong, and what it is in words."""
         region = level.plan.grid.region(index.column, index.row)
-        here, there = (pixels[: region.height, : region.width] for pixels in (seen, truth))
+        here, there = (pixels[: region.height, : region.width] for pixels in (decoded, truth))
         if not self._is_direct:
             return self._loses(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         painted = self._painted(here, there) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
-        unlike = self._off(level.bounds(index), region, here, expected, seen.shape)
+        unlike = self._off(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
@@ -224,7 +224,7 @@ class Against:
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and index.level == 0:
-            gone = painted & (_apart(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
+            gone = painted & (_distance(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:
             return self._loses(level, index, here, there) or self._other_picture(
@@ -241,8 +241,8 @@ class Against:
         """The cells of a tile that show the background rather than the source."""
         return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
 
-    def _is_background(self, seen: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.asarray(_apart(seen, self._background) < _apart(seen, truth))
+    def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))
 
     def _with_paint(self, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
         """A whole tile of the source as it was before it was encoded; beyond the edge it goes on so."""
@@ -265,18 +265,18 @@ class Against:
         kept = np.ones(here.shape[:2], np.bool_)
         tile_px = region.width * region.height
         detail = Detail.between(there, here)
-        short = bounds.floor.falls_short(there, here, kept, tile_px)
+        short = bounds.tolerance.violation(there, here, kept, tile_px)
         if bounds.codec is None or expected.shape != shape:
-            return short or detail.is_of_another()
-        if short is None and detail.falls_short() is None:
+            return short or detail.mismatch()
+        if short is None and detail.violation() is None:
             return None
         again = bounds.encoded_again(expected)
         if again is None:
-            return short or detail.is_of_another()
+            return short or detail.mismatch()
         again = again[: region.height, : region.width]
-        if short is not None and _SAME.falls_short(again, here, kept, tile_px):
+        if short is not None and _SAME.violation(again, here, kept, tile_px):
             return short
-        return detail.falls_short(Detail.between(there, again))
+        return detail.violation(Detail.between(there, again))
 
     def _paints_over(
         self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
@@ -285,7 +285,7 @@ class Against:
         there = truth[: here.shape[0], : here.shape[1]]
         first, second = self._blocks(level, index, here, there)
         glass = self._is_background(first, second)
-        doubtful = glass & (_apart(second, self._background) > _NOT_BLANK)
+        doubtful = glass & (_distance(second, self._background) > _NOT_BLANK)
         if not doubtful.any():
             return None
         # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
@@ -294,10 +294,10 @@ class Against:
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
         lost = self._lost(level, index, here, truth, painted, doubtful)
-        if self._look.block_px(level.as_level(self._source)) == 1:
+        if self._guard.block_px(level.as_level(self._source)) == 1:
             lost = _without_threads(lost)
         # Another mask makes other fringes: what is gone must be a thing by itself.
-        thing = self._look.things(lost, level.as_level(self._source))
+        thing = self._guard.things(lost, level.as_level(self._source))
         if thing is None:
             return None
         count = f"{int(thing.sum())} of its {found.size} blocks"
@@ -316,7 +316,7 @@ class Against:
 
         A codec too takes much from what is small. Where nothing can be encoded again, all of them count.
         """
-        side = self._look.block_px(level.as_level(self._source))
+        side = self._guard.block_px(level.as_level(self._source))
         scale = max(1, _CELL_PX // side)
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
@@ -333,8 +333,8 @@ class Against:
     ) -> NDArray[np.bool_] | None:
         if level.plan.keeps_tiles_of(self._source.info.levels):
             with suppress(TileReadError):
-                return self._look.find(level.in_source(index), glass)
-        return self._look.find_in(there, level.as_level(self._source), index, glass)
+                return self._guard.find(level.in_source(index), glass)
+        return self._guard.find_in(there, level.as_level(self._source), index, glass)
 
     def _blocks(
         self, level: _Level, index: TileIndex, here: Pixels, there: Pixels
@@ -342,7 +342,7 @@ class Against:
         """The means of both tiles' blocks, as the guard looks at them."""
         form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
         first, second = (
-            self._look.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
+            self._guard.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
             for pixels in (here, there)
         )
         return first, second
@@ -357,10 +357,12 @@ class Against:
         lost = np.zeros(found.shape, np.bool_)
         for bare in (
             self._background,
-            self._look.color_of(found.shape, level.as_level(self._source), region),
+            self._guard.color_of(found.shape, level.as_level(self._source), region),
         ):
             lost |= (
-                found & (_apart(first, bare) < _apart(first, second)) & (_apart(second, bare) > _NOT_BLANK)
+                found
+                & (_distance(first, bare) < _distance(first, second))
+                & (_distance(second, bare) > _NOT_BLANK)
             )
         if lost.sum() * 2 <= found.sum():
             return None
@@ -371,7 +373,7 @@ class Against:
 
     def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
         """Whether a tile is of something else, where no floor can be told."""
-        other = Detail.between(there, here).is_of_another()
+        other = Detail.between(there, here).mismatch()
         if other is not None:
             return UNLIKE, other
         first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
@@ -452,15 +454,15 @@ class _Bounds:
         return create_codec(self._recipe.codec, self._recipe.options)
 
     @cached_property
-    def floor(self) -> Floor:
-        """As `floor_of`; but what a file says of its own tiles is not believed beyond a bound."""
-        floor = floor_of(self._recipe, self._guarded)
+    def tolerance(self) -> Tolerance:
+        """As `tolerance_of`; but what a file says of its own tiles is not believed beyond a bound."""
+        tolerance = tolerance_of(self._recipe, self._guarded)
         if self._guarded is None and not self.is_loose:
-            return Floor(min(floor.shift, _STRICTEST), min(2 * floor.shift + 3, _STRICTEST))
+            return Tolerance(min(tolerance.shift, _STRICTEST), min(2 * tolerance.shift + 3, _STRICTEST))
         allowed = float(self._recipe.options.get("max_color_shift", _STRICTEST - 3)) + 3
         bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
-        shift = min(floor.shift, bound)
-        return Floor(shift, shift, floor.psnr)
+        shift = min(tolerance.shift, bound)
+        return Tolerance(shift, shift, tolerance.psnr)
 
     def encoded_again(self, pixels: Pixels) -> Pixels | None:
         """What the codec makes of these pixels here."""
@@ -485,6 +487,6 @@ def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
     return np.asarray(sums / counts[..., None], np.float32)
 
 
-def _apart(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+def _distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """The distance of colours."""
     return np.asarray(np.linalg.norm(first - second, axis=-1), np.float32)

@@ -19,7 +19,7 @@ from wsicomp.provenance import Guarded
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.verification.problems import Problem
-from wsicomp.verification.source_comparison import Against
+from wsicomp.verification.source_comparison import SourceComparison
 
 _SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
 """Machines round neural tiles differently, by a grey level at most."""
@@ -70,7 +70,7 @@ class ConvertedTileCheck(TileCheck):
     """Holds tiles to their digests, to their plan and, where there is one, to their source.
 
     `is_direct` says that the file was made from this source, and not from what was made from it. With
-    `against` every tile that was encoded is held against the source's, and lost ones are looked for in it.
+    `comparison` every tile that was encoded is held against the source's, and lost ones are looked for in it.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ConvertedTileCheck(TileCheck):
         source: Slide | None,
         is_direct: bool,
         is_fresh: bool,
-        against: Against | None = None,
+        comparison: SourceComparison | None = None,
     ) -> None:
         super().__init__(slide)
         self._sound_key: bytes | None = None
@@ -90,13 +90,13 @@ class ConvertedTileCheck(TileCheck):
         self._source = source
         self._is_direct = is_direct
         self._is_fresh = is_fresh
-        self._against = against
-        self._is_nameless = slide.provenance.plan.deidentified
+        self._comparison = comparison
+        self._is_deidentified = slide.provenance.plan.deidentified
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         action = self._converted.action(index)
         if self._converted.is_lost(index):
-            found = None if self._against is None else self._against.lost(index)
+            found = None if self._comparison is None else self._comparison.check_lost(index)
             yield from () if found is None else (found,)
             return
         if action in (TileAction.BLANK, TileAction.EMPTY):
@@ -114,7 +114,7 @@ class ConvertedTileCheck(TileCheck):
             return
         elif action is TileAction.TRANSCODE:
             yield from self._check_transcoded(index)
-        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
+        elif self._comparison is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
             yield from self._check_encoded(index, action)
         else:
             yield from self._check_decoding(index)
@@ -154,9 +154,9 @@ class ConvertedTileCheck(TileCheck):
             if unfaithful:
                 yield from unfaithful
                 return
-        if self._against is None:
+        if self._comparison is None:
             return
-        found = self._against.compared(index, tile)
+        found = self._comparison.compare(index, tile)
         if found.is_damaged and str(index) not in self.flawed:
             self.flawed.append(str(index))
         if found.problem is not None:
@@ -199,7 +199,7 @@ class ConvertedTileCheck(TileCheck):
         transcoder = None if is_copy else create_transcoder(self._plan.recipe(index).codec)
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
-        elif self._against is not None and not self._shows_the_same(index, tile):
+        elif self._comparison is not None and not self._shows_the_same(index, tile):
             yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
 
     def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
@@ -216,7 +216,7 @@ class ConvertedTileCheck(TileCheck):
         """The source's tile as it was carried on; None where it cannot be decoded, to name nobody."""
         assert self._source is not None, "there is something to compare with"
         tile = self._source.read_encoded_tile(self._in_source(index))
-        if not self._is_nameless:
+        if not self._is_deidentified:
             return tile
         shown = self._plan.grid.region(index.column, index.row).size
         try:
@@ -227,7 +227,7 @@ class ConvertedTileCheck(TileCheck):
     def _note_flaws(self, index: TileIndex) -> None:
         tile = self._plan.tile
         whole = Region(index.column * tile.width, index.row * tile.height, tile.width, tile.height)
-        key = self._slide.twin_key(index.level, whole)
+        key = self._slide.content_key(index.level, whole)
         if key is not None and key == self._sound_key:
             return
         try:

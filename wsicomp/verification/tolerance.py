@@ -61,7 +61,7 @@ def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: 
 
 
 @dataclass(frozen=True)
-class Floor:
+class Tolerance:
     """How true an encoded tile is at the least.
 
     `shift` bounds, in grey levels of any channel, how far the mean colour is off, of the whole and of most of
@@ -73,9 +73,9 @@ class Floor:
     most_shift: float | None = None
     psnr: float | None = None
 
-    def falls_short(self, truth: Pixels, seen: Pixels, kept: Any, tile_px: int) -> str | None:
+    def violation(self, truth: Pixels, decoded: Pixels, kept: Any, tile_px: int) -> str | None:
         """What is wrong, in words, with the pixels that `kept` marks; None if nothing is."""
-        first, second = np.ascontiguousarray(seen), np.ascontiguousarray(truth)
+        first, second = np.ascontiguousarray(decoded), np.ascontiguousarray(truth)
         apart = cv2.subtract(first, second, dtype=cv2.CV_32F)
         mask = kept.astype(np.uint8)
         mean = max(map(abs, cv2.mean(apart, mask)))
@@ -110,24 +110,24 @@ class Detail:
     error: NDArray[np.float32]
 
     @staticmethod
-    def between(truth: Pixels, seen: Pixels) -> Detail:
+    def between(truth: Pixels, decoded: Pixels) -> Detail:
         """The detail of the source, and how far what is seen is off."""
         first = truth.astype(np.float32)
-        return Detail(_variance(first), _variance(seen.astype(np.float32) - first))
+        return Detail(_variance(first), _variance(decoded.astype(np.float32) - first))
 
-    def falls_short(self, again: Detail | None = None) -> str | None:
+    def violation(self, again: Detail | None = None) -> str | None:
         """What is wrong, in words, unless the codec makes as much of it (`again`); None if nothing is."""
         short = (self.error > _DETAIL_LOST) & (self.error > _DETAIL_PART * self.own)
         if again is not None:
             short &= self.error > _WORSE * again.error + _DETAIL_LOST
-        return self._told(short)
+        return self._described(short)
 
-    def is_of_another(self) -> str | None:
+    def mismatch(self) -> str | None:
         """What is wrong, in words, whatever the codec; None if nothing is."""
         lost = self.error > _DETAIL_PART_OF_UNKNOWN * self.own
-        return self._told(lost & (self.own > _STRONG_DETAIL))
+        return self._described(lost & (self.own > _STRONG_DETAIL))
 
-    def _told(self, cells: NDArray[np.bool_]) -> str | None:
+    def _described(self, cells: NDArray[np.bool_]) -> str | None:
         if not cells.any():
             return None
         return f"{int(cells.sum())} of its {cells.size} cells of 32 px have not the source's detail"
@@ -158,17 +158,17 @@ def _block_shifts(apart: Any, kept: Any) -> Any:
     return means[whole]
 
 
-def floor_of(recipe: Recipe, guarded: Guarded | None) -> Floor:
+def tolerance_of(recipe: Recipe, guarded: Guarded | None) -> Tolerance:
     """Return the floor of a recipe's encoded tiles: as measured when they were made, else what codecs do."""
     if guarded is not None:
         return _measured(guarded)
-    return Floor(_shift_of(recipe.codec, recipe.options))
+    return Tolerance(_shift_of(recipe.codec, recipe.options))
 
 
-def _measured(guarded: Guarded) -> Floor:
+def _measured(guarded: Guarded) -> Tolerance:
     most = guarded.most_color_shift + _DECODERS_WORST + 1
     psnr = None if guarded.least_psnr is None else guarded.least_psnr - 0.5
-    return Floor(most, most, psnr)
+    return Tolerance(most, most, psnr)
 
 
 def _shift_of(codec: str, options: Mapping[str, Any]) -> float:

@@ -2,7 +2,7 @@
 
 The file is opened anew and read as any other slide. Held against its source, nothing that the file says of
 itself is believed: its plan must be one of that source (`claims`), and each tile show what is there
-(`tile_checks`, `against`). A file that this process has just written need not be asked so much. Then other
+(`tile_checks`, `comparison`). A file that this process has just written need not be asked so much. Then other
 programs look at it (`oracle`).
 """
 
@@ -27,7 +27,7 @@ from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.converted.tile_digests import LevelDigest
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.formats.opening import open_tiff
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
@@ -41,9 +41,9 @@ from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims
 from wsicomp.verification.pixel_agreement import check_pixels
-from wsicomp.verification.problems import UNLIKE, Problem, few_of_each
+from wsicomp.verification.problems import UNLIKE, Problem, first_of_each
 from wsicomp.verification.reader_agreement import shows_what_is_stored
-from wsicomp.verification.source_comparison import Against
+from wsicomp.verification.source_comparison import SourceComparison
 from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 
 _MPP_TOLERANCE = 1e-3
@@ -136,19 +136,19 @@ def verify_slide(
         if not is_fresh and not problems:
             problems += _check_claims(own, source, is_direct, workers)
         compared = None if problems else source
-        against = None if is_fresh else _against(own, compared, is_direct, workers)
+        comparison = None if is_fresh else _comparison(own, compared, is_direct, workers)
 
         def tile_check(number: int) -> TileCheck:
             if own is None:
                 return TileCheck(slide)
-            return ConvertedTileCheck(own, number, compared, is_direct, is_fresh, against)
+            return ConvertedTileCheck(own, number, compared, is_direct, is_fresh, comparison)
 
         found, checks = _check_tiles(slide, tile_check, workers, progress)
-        if against is not None:
-            found += few_of_each(against.blanks(progress))
-        told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
-        seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
-        found = [*_unseen(found, seen), *seen]
+        if comparison is not None:
+            found += first_of_each(comparison.check_blanks(progress))
+        reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
+        by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
+        found = [*_without_doubles(found, by_pixels), *by_pixels]
         found += _check_carried(own, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
@@ -159,7 +159,7 @@ def verify_slide(
             tuple(_lost(slide)),
             readers,
             Measured.of([tile for check in checks for tile in check.measured]),
-            None if against is None else against.removed_area,
+            None if comparison is None else comparison.removed_area,
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
@@ -186,7 +186,7 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
     plan = slide.provenance.plan
     for level in plan.levels if plan.container == "svs" else ():
         text = slide.description_of(level.number).rstrip("\0 ")
-        if not aperio.is_level_description(text, aperio.shortened(plan.description).rstrip("\0 ")):
+        if not aperio.is_level_description(text, aperio.limited_description(plan.description).rstrip("\0 ")):
             yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
 
 
@@ -201,9 +201,9 @@ def _check_carried(
     yield from _check_carried_model(slide)
 
 
-def _unseen(found: Sequence[Problem], seen: Sequence[Problem]) -> Iterator[Problem]:
+def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
     """What was found, but for tiles that are not like the source's where others see that of their level."""
-    levels = {_level_in(problem) for problem in seen}
+    levels = {_level_in(problem) for problem in by_pixels}
     return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
 
 
@@ -211,12 +211,12 @@ def _level_in(problem: Problem) -> str:
     return problem.place.partition(" tile ")[0]
 
 
-def _against(
+def _comparison(
     slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
-) -> Against | None:
+) -> SourceComparison | None:
     if source is None or slide is None:
         return None
-    return Against(slide, source, is_direct, workers)
+    return SourceComparison(slide, source, is_direct, workers)
 
 
 def _check_claims(
@@ -277,11 +277,11 @@ def _check_openslide(
     if plan is not None and verdict.opens == "no":
         return
     navigable = [] if plan is None else [level.number for level in plan.navigable]
-    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.shown_levels
+    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.openslide_levels
     scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
-    stated = slide.info.mpp if plan is not None else slide.shown_mpp
+    stated = slide.info.mpp if plan is not None else slide.openslide_mpp
     try:
-        with opened(path) as shown:
+        with open_openslide(path) as shown:
             sizes = tuple(Size(*size) for size in shown.level_dimensions)
             if sizes != expected:
                 yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
@@ -290,7 +290,7 @@ def _check_openslide(
                 own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
                 if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))
-            mpp = _shown_mpp(shown.properties)
+            mpp = _openslide_mpp(shown.properties)
             if mpp is not None and stated is not None:
                 differs = not _close(mpp, stated.x * scale)
             else:
@@ -344,8 +344,8 @@ def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
             yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
         if ranges[letters == TileAction.EMPTY.value, 1].any():
             yield Problem("tile-not-blank", place, "an empty tile with bytes")
-        can_look = slide.has_model or not slide.is_neural(plan.number)
-        for number in blank[:1] if can_look else []:
+        is_decodable = slide.has_model or not slide.is_neural(plan.number)
+        for number in blank[:1] if is_decodable else []:
             index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
             yield from _check_blank(slide, plan, index)
 
@@ -380,9 +380,9 @@ def _check_source(
     kept = [
         level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
     ]
-    is_nameless = plan.deidentified
+    is_deidentified = plan.deidentified
     sizes = [level.size for level in source.levels]
-    if is_nameless:
+    if is_deidentified:
         carried = {level.source_level for level in plan.levels}
         sizes = [size for number, size in enumerate(sizes) if number in carried]
     if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
@@ -395,7 +395,7 @@ def _check_source(
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
-    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_nameless else [])]
+    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_deidentified else [])]
     if info.icc_profile not in profiles:
         yield Problem("property-differs", "ICC profile", "not the source's")
     if _differ(info.objective_power, source.objective_power):
@@ -403,7 +403,7 @@ def _check_source(
         yield Problem("property-differs", "objective power", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
         strips = source.associated_images[name].strips
-        if not is_nameless and info.associated_images[name].strips != strips:
+        if not is_deidentified and info.associated_images[name].strips != strips:
             yield Problem("associated-differs", name, "not the source's bytes")
 
 
@@ -450,7 +450,7 @@ def _check_tiles(
                 done += len(tiles)
                 progress(done, total)
         checks.append(check)
-        problems += few_of_each(of_level)
+        problems += first_of_each(of_level)
         provenance = slide.provenance
         if provenance is not None and digest.hexdigest() != provenance.levels[number].sha256:
             message = "SHA-256 is not that of the written tiles"
@@ -458,7 +458,7 @@ def _check_tiles(
     return problems, checks
 
 
-def _shown_mpp(properties: Mapping[str, str]) -> float | None:
+def _openslide_mpp(properties: Mapping[str, str]) -> float | None:
     """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
     mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
     return mpp_x if mpp_y else None

@@ -17,6 +17,6 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
     return replace(image, description=text.partition("|")[0], icc_profile=None)
 
 
-def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:
+def is_true_thumbnail(thumbnail: AssociatedImage, slide: Size) -> bool:
     """Whether a thumbnail has the slide's proportions, as a label passed off as one has not."""
-    return layout.shows_the_scan(thumbnail.size, slide)
+    return layout.has_slide_proportions(thumbnail.size, slide)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wsicomp.codecs.base import Encoded
 
 
-class Outcome(enum.Enum):
+class TileOutcome(enum.Enum):
     """Whether a tile came to be as planned, and if not, why."""
 
     AS_PLANNED = enum.auto()
@@ -24,14 +24,14 @@ class MadeTile(NamedTuple):
     """A tile of the target. `data` is None for background, and empty where nothing is stored.
 
     `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
-    is smaller with it. `twin` is the raster number of the first tile of its level that the source stores in
+    is smaller with it. `shared_with` is the raster number of the first tile of its level that the source stores in
     the same place, its own if it is that one; None where the source stores it alone. `renewed` is a carried
     one that was encoded once more, to name nobody.
     """
 
     data: bytes | None
-    outcome: Outcome = Outcome.AS_PLANNED
+    outcome: TileOutcome = TileOutcome.AS_PLANNED
     encoded: Encoded | None = None
     unpainted: bool = False
-    twin: int | None = None
+    shared_with: int | None = None
     renewed: bool = False

@@ -88,10 +88,10 @@ class ConvertedSlide(TiffSlide):
         """Whether these are the bytes that were written for a tile that is not blank, empty or lost."""
         return self._ledgers[index.level].is_sound(index, data)
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
+    def content_key(self, level: int, region: Region) -> bytes | None:
         """As `TiffSlide.twin_key`, of tiles that came to be in the same way; None where one was lost."""
         plan, record = self.provenance.plan.levels[level], self.provenance.levels[level]
-        key = super().twin_key(level, region)
+        key = super().content_key(level, region)
         if key is None or record.lost:
             return None
         return key + plan.actions[plan.grid.under(region)].tobytes()
@@ -266,7 +266,7 @@ class ConvertedSlide(TiffSlide):
         vendor = properties.get("openslide.vendor", "generic-tiff")
         if plan.container == "svs":
             description = directories[0].description
-            cut = aperio.shortened(plan.description)
+            cut = aperio.limited_description(plan.description)
             if cut != plan.description and description.endswith(cut):
                 description = description.removesuffix(cut) + plan.description
         else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import LevelPlan
-from wsicomp.provenance import DIGEST_BYTES, NOT_OWN, LevelRecord
+from wsicomp.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
 from wsicomp.slide import AssociatedImage
 
 
@@ -42,7 +42,7 @@ class TileLedger:
 
     @fork_safe_property
     def _positions(self) -> NDArray[np.int32]:
-        own = ~np.isin(self._plan.actions.reshape(-1), NOT_OWN)
+        own = ~np.isin(self._plan.actions.reshape(-1), WITHOUT_BYTES)
         own[list(self._lost)] = False
         return np.cumsum(own, dtype=np.int32) - 1
 

@@ -38,7 +38,7 @@ from wsicomp.codecs.registry import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.guard_statistics import GuardedTiles
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.reader import written_directories
 from wsicomp.formats.converted.tile_digests import LevelDigest, image_digest, tile_digest
 from wsicomp.formats.tiff import aperio, xmp
@@ -397,7 +397,7 @@ class PyramidWriter:
         is_copied = all(recipe.copies for recipe in plan.recipes)
         coding = "copy" if is_copied else names.get(plan.encoding.compression, "RAW")
         text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.glass_fill}")
-        previous = aperio.shortened(self._plan.description)
+        previous = aperio.limited_description(self._plan.description)
         return aperio.level_description(self._plan.levels[0].size, text, previous)
 
     def _resolution(self, plan: LevelPlan) -> dict[str, Any]:
@@ -422,12 +422,12 @@ class _WrittenLevel:
         self.count = 0
         self.blank = array("q")
         self._shared, self._sharing = array("q"), array("q")
-        self._twins: dict[tuple[int, bytes], int] = {}
+        self._first_of_equal: dict[tuple[int, bytes], int] = {}
         self.renewed = array("q")
         self._background = background
         self._all = LevelDigest()
         self._digests = bytearray()
-        self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
+        self._others: dict[TileOutcome, list[int]] = {outcome: [] for outcome in TileOutcome}
         self._guarded = GuardedTiles()
         self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
         self._unpainted = array("q")
@@ -442,7 +442,7 @@ class _WrittenLevel:
         """
         data = self._blank_tile if tile.data is None else tile.data
         self._all.update(data)
-        if tile.outcome is not Outcome.AS_PLANNED:
+        if tile.outcome is not TileOutcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
         if tile.renewed:
             self.renewed.append(self.count)
@@ -456,8 +456,10 @@ class _WrittenLevel:
             first = self.blank[0]
         elif data:
             self._digests += tile_digest(data)
-            if tile.twin is not None:
-                first = self._twins.setdefault((tile.twin, hashlib.sha256(data).digest()), self.count)
+            if tile.shared_with is not None:
+                first = self._first_of_equal.setdefault(
+                    (tile.shared_with, hashlib.sha256(data).digest()), self.count
+                )
         self.count += 1
         if first == self.count - 1:
             return data
@@ -490,7 +492,8 @@ class _WrittenLevel:
     def record(self) -> LevelRecord:
         """What there is to say once all tiles have passed."""
         kept, flawed, lost = (
-            tuple(self._others[outcome]) for outcome in (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
+            tuple(self._others[outcome])
+            for outcome in (TileOutcome.KEPT, TileOutcome.FLAWED, TileOutcome.LOST)
         )
         return LevelRecord(
             self._all.hexdigest(),

@@ -91,7 +91,7 @@ def plane_description(plane: str, first: str) -> str:
     )
 
 
-def shortened(description: str) -> str:
+def limited_description(description: str) -> str:
     """A text of more fields or letters than a slide has, cut; its scale and its power stay.
 
     OpenSlide takes 40 bytes of memory for each field of a text.
@@ -145,7 +145,7 @@ def associated_description(name: str, size: Size, previous: str) -> str:
     The fields of `previous` stay, for OpenSlide gives an image the slide's ICC profile if both name it.
     """
     # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
-    fields = shortened(previous).partition("|")[2]
+    fields = limited_description(previous).partition("|")[2]
     return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
 
 

@@ -538,7 +538,7 @@ def is_readable(directory: Directory) -> bool:
     return directory.is_rgb and can_decode(directory.encoding.compression)
 
 
-def shown_levels(directories: Sequence[Directory]) -> list[Directory]:
+def openslide_levels(directories: Sequence[Directory]) -> list[Directory]:
     """What OpenSlide's drivers take for levels, largest first; the first directory is always one.
 
     They look at the main chain alone, and know neither focal planes nor tiled labels.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import Directory, shown_levels
+from wsicomp.formats.tiff.directories import Directory, openslide_levels
 from wsicomp.formats.tiff.ome import OmeDocument, OmeImage, is_ome, parse_ome
 from wsicomp.geometry import Size
 from wsicomp.slide import Plane
@@ -66,7 +66,7 @@ def read_layout(directories: Sequence[Directory], z: int | None = None) -> Layou
     return _Sorter(directories).layout(z)
 
 
-def shows_the_scan(size: Size, slide: Size) -> bool:
+def has_slide_proportions(size: Size, slide: Size) -> bool:
     """Whether an image has the slide's proportions, as a label passed off as a thumbnail has not."""
     if min(size.width, size.height, slide.width, slide.height) < 1:
         return False
@@ -183,11 +183,11 @@ class _Sorter:
         typed = aperio.associated_name("", kind, -1)
         may_be = set() if typed is None else {typed}
         if name == "thumbnail":
-            may_be = set() if shows_the_scan(one.size, self._main.size) else {"label", "macro"}
+            may_be = set() if has_slide_proportions(one.size, self._main.size) else {"label", "macro"}
         word = aperio.associated_name(directory.description, 0, -1)  # OME-XML may call it otherwise
         is_by_type = word is None and not (described is not None and described.role)
         may_be_a_copy = is_by_type and (is_second or self._means_a_copy(one))
-        if may_be_a_copy and shows_the_scan(one.size, self._main.size):
+        if may_be_a_copy and has_slide_proportions(one.size, self._main.size):
             name = "thumbnail"  # `may_be` still has its type, by which it goes where no label is wanted
         may_be |= set() if word is None else {word}
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
@@ -278,14 +278,14 @@ class _Sorter:
                 else "look at one by --z"
             )
             yield f"{len(planes)} focal planes of {planes[0].size} px, {there}: {chosen}"
-        shown = [id(directory) for directory in shown_levels(self._directories)]
+        shown = [id(directory) for directory in openslide_levels(self._directories)]
         for one, named in self._names.items():
             if id(one.directory) in shown:
                 yield f"OpenSlide takes the tiled {named.name} of {one.size} px for a level; it is none here"
             elif self._is_aperio and one.position == 1 and not one.is_sub and named.name != "thumbnail":
                 taken = f"OpenSlide takes the {named.name}, which stands second, for the thumbnail"
                 yield f"{taken}; here it is the {named.name}"
-            elif named.name == "thumbnail" and shows_the_scan(one.size, self._main.size):
+            elif named.name == "thumbnail" and has_slide_proportions(one.size, self._main.size):
                 if named.may_be:
                     yield (
                         f"the image of {one.size} px has the slide's proportions and the type of a "

@@ -15,7 +15,7 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import UNPARSED, TiffFile
 
 _MOST_BYTES = 5 << 20
@@ -38,7 +38,7 @@ def quickhash(slide: Slide) -> str | None:
     """The file's own: what OpenSlide says of it, or would say if it opened the file; None if it has none."""
     path = slide.info.path
     try:
-        with opened(path) as shown:
+        with open_openslide(path) as shown:
             return shown.properties.get(PROPERTY_NAME_QUICKHASH1)
     except OpenSlideError:
         return _computed(slide, path)

@@ -34,7 +34,7 @@ from wsicomp.formats.tiff.directories import (
     distinct_bytes,
     is_readable,
     odd_jpeg2000,
-    shown_levels,
+    openslide_levels,
     stored_encoding,
     tile_encoding,
 )
@@ -118,7 +118,7 @@ class TiffSlide:
 
     def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
         self._z = z
-        self._first, self._shown = directories[0], shown_levels(directories)
+        self._first, self._shown = directories[0], openslide_levels(directories)
         self._names = openslide_names(directories)
         try:
             self._levels = self._chosen_levels(directories)
@@ -170,7 +170,7 @@ class TiffSlide:
         planes = directory.ranges.reshape(-1, directory.grid.count, 2)
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
+    def content_key(self, level: int, region: Region) -> bytes | None:
         """Equal for regions of a level that show the same, for the same stored bytes make them up.
 
         None where that is not known.
@@ -199,12 +199,12 @@ class TiffSlide:
         return None if directory is None else self._names.get(id(directory))
 
     @property
-    def shown_levels(self) -> tuple[Size, ...]:
+    def openslide_levels(self) -> tuple[Size, ...]:
         """The sizes of what OpenSlide takes for levels, largest first."""
         return tuple(directory.size for directory in self._shown)
 
     @property
-    def shown_mpp(self) -> Mpp | None:
+    def openslide_mpp(self) -> Mpp | None:
         """The scale that OpenSlide reads from the file: it knows no OME-XML."""
         return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 

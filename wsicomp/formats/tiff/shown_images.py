@@ -20,7 +20,7 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
 from wsicomp.formats.openslide import on_white
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable, stored_encoding
 from wsicomp.geometry import Size
@@ -60,7 +60,7 @@ def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
 def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
     """A file as OpenSlide opens it; None where it does not."""
     try:
-        slide = opened(path)
+        slide = open_openslide(path)
     except (openslide.OpenSlideError, OSError):
         yield None
         return
