@@ -30,7 +30,7 @@ from wsicomp.errors import (
 from wsicomp.escaping import quoted
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.geometry import TileIndex
 from wsicomp.options import checked_fields, option
@@ -156,7 +156,7 @@ def compare_slide(
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
-        with closing(open_slide(path, choices.base.output.z)) as slide:
+        with closing(open_reader(path, choices.base.output.z)) as slide:
             stages = Stages(on_progress)
             known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)

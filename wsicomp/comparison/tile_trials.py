@@ -18,7 +18,7 @@ from wsicomp.conversion.prepare import Known, Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.geometry import TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
@@ -106,7 +106,7 @@ class _LevelTrials:
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
         """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
         fell_back = tile.encoded is not None and tile.encoded.fallback is Fallback.FELL_BACK
-        if tile.outcome is Outcome.AS_PLANNED and not fell_back:
+        if tile.outcome is TileOutcome.AS_PLANNED and not fell_back:
             return _RUN_BYTES * tile.unpainted
         return len(str(index.row * self._plan.grid.columns + index.column)) + 1
 
@@ -128,7 +128,7 @@ class _LevelTrials:
             return None
         plan, recipe = self._plan, self._plan.recipe(index)
         action = plan.action(index)
-        if action is not TileAction.TRANSCODE or tile.outcome is Outcome.KEPT:
+        if action is not TileAction.TRANSCODE or tile.outcome is TileOutcome.KEPT:
             return EncodedTile(tile.data, recipe.shown, plan.tile)
         packed = EncodedTile(tile.data, recipe.encoding, plan.tile)
         if recipe.shown.compression != JPEG:
