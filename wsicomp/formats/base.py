@@ -55,7 +55,7 @@ class Slide(Protocol):
         ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels, in as many rows and columns as the blocks
+        """Return the means of a tile's blocks of 8 x 8 pixels, uint8, in as many rows and columns as they
         fill.
 
         Raises:

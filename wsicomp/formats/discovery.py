@@ -120,7 +120,7 @@ def find_slides(selection: Selection) -> Inventory:
 
 
 def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], found: _Findings) -> None:
-    """Remove hidden folders, links, and the folders of a slide's own files from the list of folders to enter."""
+    """Remove from the folders to enter: hidden ones, links, and those that belong to a slide."""
     owners = {name.casefold() for name in files}
     entered = []
     for name in sorted(folders):

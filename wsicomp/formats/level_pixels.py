@@ -1,5 +1,4 @@
-"""A level's stored pixels through OpenSlide, which interpolates where a location is no whole pixel of the
-level.
+"""A level's stored pixels through OpenSlide, which interpolates at locations between them.
 
 A location is a whole pixel of level 0. On a level whose downsample is not a whole number, only some pixels
 can be read exactly: the first one, and those that fall on a whole pixel of level 0 as near as cairo can tell.

@@ -77,8 +77,9 @@ def stamp_of(path: Path) -> str:
 
 
 def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
-    """Return the files of each level of a DICOM slide by the level's (width, height), without associated
-    images.
+    """Return the files of each level of a DICOM slide by the level's (width, height).
+
+    Associated images are left out.
 
     Raises:
         OSError: the files cannot be listed or read.

@@ -1,4 +1,4 @@
-"""The directories of a TIFF as values: parsed by tifffile, then checked against the file before any trust.
+"""The directories of a TIFF as values: parsed by tifffile, then checked against the file.
 
 Source: TIFF 6.0; BigTIFF; TIFF Technical Note 2 (JPEG).
 """
@@ -35,11 +35,11 @@ from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB,
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How a TIFF or BigTIFF begins, in either order of bytes."""
+"""The first four bytes of a TIFF or BigTIFF, in either order of bytes."""
 
 _MANY_TILES = 50_000
 _SAMPLES = 16
-"""So many tiles of JPEG 2000 are looked at before a level is taken for one that can be copied."""
+"""The count of JPEG 2000 tiles that are examined before a level's tiles may be copied."""
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
 """Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
 _RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
@@ -49,7 +49,7 @@ _LOW_BITS_FIRST = 2
 _BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FRAME_BYTES = 10
-"""How far into a JPEG frame header its number of samples stands."""
+"""The offset of the number of samples in a JPEG frame header."""
 _JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
 _FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
 _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
@@ -59,14 +59,14 @@ UNPARSED = (
     *(tifffile.TiffFileError, struct.error, OSError, ValueError, TypeError, LookupError, ArithmeticError),
     *(AttributeError, AssertionError, RuntimeError, MemoryError),
 )
-"""What tifffile raises of a file that is damaged."""
+"""The errors that tifffile raises for a damaged file."""
 
 PLANES = 2
-"""TIFF PlanarConfiguration of samples that are stored apart."""
+"""TIFF's PlanarConfiguration of samples that are stored apart."""
 
 
 class TiffFile:
-    """An open TIFF read by position, so that threads never share an offset."""
+    """An open TIFF that is read by position, so that threads never share an offset."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,10 +75,10 @@ class TiffFile:
         self.bytes = os.fstat(self._file).st_size
 
     def read(self, offset: int, count: int, place: str) -> bytes:
-        """Bytes of the file.
+        """Return bytes of the file; `place` names them in errors.
 
         Raises:
-            SlideReadError: it ends before them; `place` is what they are.
+            SlideReadError: the file ends before them, is closed, or cannot be read.
         """
         if not self._closed.alive:
             raise SlideReadError("the slide is closed", self.path, place)
@@ -93,40 +93,57 @@ class TiffFile:
         return data
 
     def close(self) -> None:
-        """Close the file; reading afterwards is an error, closing again is none."""
+        """Close the file. Reading afterwards is an error, closing again is not."""
         self._closed()
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One image of a TIFF. `tile` is None for one in strips of `rows_per_strip` rows.
-
-    `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
-    stored; where each sample has a plane of its own, all ranges of the first plane come first. `mpp` is what
-    X- and YResolution state. `model_range` is offset and byte count of a model. `subs` are the images of its
-    SubIFDs, of their chains and of their own SubIFDs.
-    """
+    """One image of a TIFF."""
 
     size: Size
+    """Its size in pixels."""
     tile: Size | None
+    """The size of its tiles; None for an image in strips."""
     rows_per_strip: int
+    """The rows of a strip."""
     encoding: TileEncoding
+    """The encoding that its tags state."""
     samples: int
+    """The samples of a pixel; 0 where it states no photometric interpretation."""
     bits: int
+    """The bits of a sample."""
     planar: int
+    """TIFF's PlanarConfiguration: 1, or `PLANES`."""
     depth: int
+    """The focal planes in one image, by TIFF's ImageDepth."""
     subfile_type: int
+    """TIFF's NewSubfileType."""
     ranges: NDArray[np.int64] = field(repr=False)
+    """(tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is stored.
+
+    With planes, all ranges of the first plane come first.
+    """
     description: str = field(repr=False)
+    """Its ImageDescription, the bytes as Latin-1."""
     software: str = field(repr=False)
+    """Its Software tag."""
     icc_profile: bytes | None = field(repr=False)
+    """Its ICC profile."""
     xmp: bytes | None = field(repr=False)
+    """Its XMP packet."""
     mpp: Mpp | None
+    """The um per px of its XResolution and YResolution."""
     model_range: tuple[int, int] | None = None
+    """Offset and byte count of the neural model that it carries."""
     sample_format: int = 1
+    """TIFF's SampleFormat: 1 is unsigned."""
     fill_order: int = 1
+    """TIFF's FillOrder: 2 stores the lowest bit first."""
     orientation: int = 1
+    """TIFF's Orientation: 1 is upright."""
     subs: tuple[Directory, ...] = field(default=(), repr=False)
+    """The images of its SubIFDs, of the chains there, and of their own SubIFDs."""
 
     @property
     def is_rgb(self) -> bool:
@@ -149,11 +166,11 @@ class Directory:
 
     @property
     def is_decoded_by_openslide(self) -> bool:
-        """Whether OpenSlide decodes its tiles from their raw bytes, and libtiff does not."""
+        """Whether OpenSlide decodes its tiles from their raw bytes, without libtiff."""
         return self.is_rgb and self.encoding.compression in _BY_OPENSLIDE
 
     def as_read(self, data: bytes) -> bytes:
-        """The bytes of a tile or strip with their highest bit first."""
+        """Return the bytes of a tile or strip with their highest bit first."""
         return data.translate(_BITS_TURNED) if self.is_turned else data
 
     @property
@@ -168,15 +185,18 @@ class Directory:
 
     @property
     def grid(self) -> TileGrid:
-        """The tiles, or the strips as tiles as wide as the image."""
+        """The grid of its tiles, or of its strips as tiles as wide as the image."""
         return TileGrid(self.size, self.tile or Size(max(1, self.size.width), max(1, self.rows_per_strip)))
 
 
 def read_directories(path: Path) -> tuple[Directory, ...]:
-    """Every image in the main chain of a TIFF, each with those of its SubIFDs.
+    """Return every image in the main chain of a TIFF, each with the images of its SubIFDs.
+
+    >>> [directory.size for directory in read_directories(Path("slide.svs"))]  # doctest: +SKIP
 
     Raises:
-        SlideReadError: it cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
+        SlideReadError: the file cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
+        UnsupportedSlideError: it is not a TIFF.
     """
     try:
         with path.open("rb") as file:
@@ -198,12 +218,13 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
 
 
 def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
-    """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound.
+    """Return how tiles or strips are stored, completed by what their streams state.
 
-    So does JPEG 2000 state whether it holds RGB where TIFF says YCbCr.
+    JPEG states its subsampling in the first sound stream; JPEG 2000 states whether it holds RGB where TIFF
+    says YCbCr.
 
     Raises:
-        SlideReadError: not one of the JPEG tiles has a sound header.
+        SlideReadError: none of the JPEG streams has a sound header.
         UnsupportedSlideError: they hold other samples than RGB of 8 bits.
     """
     encoding = directory.encoding
@@ -230,10 +251,10 @@ def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEnc
 
 
 def _check_samples(stream: bytes, path: Path, place: str) -> None:
-    """Refuse JPEG that holds other samples than the tags of its level say.
+    """Refuse JPEG whose samples differ from the tags of its level.
 
     Raises:
-        UnsupportedSlideError: not 3 of 8 bits.
+        UnsupportedSlideError: it has not 3 samples of 8 bits.
         ValueError: the stream is damaged.
     """
     for marker, start, end in segments(stream):
@@ -256,7 +277,7 @@ def _true_encoding(
 
 
 def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
-    """What is odd about JPEG 2000 tiles that can be read and not copied, in words; empty if nothing is.
+    """Return in words why JPEG 2000 tiles can be read and not copied; "" if they can be copied.
 
     Raises:
         SlideReadError: the file ends before its first tiles do.
@@ -275,7 +296,7 @@ def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
 
 
 def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
-    """How one tile is stored, where a level says it for all.
+    """Return how one tile is stored, whose level states one encoding for all tiles.
 
     Raises:
         ValueError: its bytes are damaged.
@@ -298,7 +319,7 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _cut_short(tiff: tifffile.TiffFile) -> str:
-    """What to know of a file in which the first directory is not, as where its end is missing."""
+    """Return words on a file whose first directory lies beyond its end; "" for any other file."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(form.offsetsize)  # in a BigTIFF the link is as long as what stands before it, as in a TIFF
     (first,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
@@ -320,7 +341,7 @@ def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
 def _sub_pages(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
 ) -> list[tifffile.TiffPage]:
-    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows.
+    """Return the images of a page's SubIFDs, of the chains there, and of their SubIFDs; `seen` grows by them.
 
     `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
     """
@@ -341,7 +362,7 @@ def _sub_pages(
 
 
 def _listed_subs(page: tifffile.TiffPage) -> list[int]:
-    """The offsets of its SubIFDs, those that lead anywhere.
+    """Return the offsets of a page's SubIFDs, without zeros.
 
     Raises:
         SlideReadError: there are more than a file can have images.
@@ -353,7 +374,7 @@ def _listed_subs(page: tifffile.TiffPage) -> list[int]:
 
 
 def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Where in the file the directory at `offset` says which one follows it."""
+    """Return the place in the file where the directory at `offset` links to the next one."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
@@ -361,7 +382,7 @@ def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
 
 
 def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+    """Return the offset of the directory behind the one at `offset`, 0 where there is none."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(link_place(tiff, offset))
     link = file.read(form.offsetsize)
@@ -369,7 +390,7 @@ def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
 
 
 def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
-    """Hold the last directory to be the last: tifffile leaves out those that a file is cut off before."""
+    """Check that the last directory is the last: tifffile leaves out those behind a file's end."""
     following = _next_offset(tiff, last.offset)
     if following:
         found = f"the next directory at byte {following} of {tiff.filehandle.size} cannot be read"
@@ -409,7 +430,7 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
 
 
 def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
-    """Checked for a tiled image; strips are checked by who wants them, for a slide is readable without."""
+    """Return offsets and byte counts, checked for a tiled image; no rows for strips that are not sound."""
     counts = (len(page.dataoffsets), len(page.databytecounts))
     place = f"image of {page.imagewidth} x {page.imagelength} px"
     columns = -(-page.imagewidth // max(1, page.tilewidth))
@@ -441,7 +462,7 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
 
 
 def _text(page: tifffile.TiffPage) -> str:
-    """The ImageDescription byte for byte, which Latin-1 alone carries through unchanged."""
+    """Return the ImageDescription byte for byte: Latin-1 alone carries all bytes unchanged."""
     tag = page.tags.get(270)
     if tag is None or tag.dtype not in (1, 2, 7):
         return ""
@@ -449,17 +470,17 @@ def _text(page: tifffile.TiffPage) -> str:
 
 
 def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
-    """The bytes of a tag of bytes, as many of them as the file has."""
+    """Return the bytes of a tag of bytes, as many as the file has."""
     file = page.parent.filehandle
     file.seek(tag.valueoffset)
     return file.read(min(tag.count, file.size))
 
 
 def _whole(value: object, name: str) -> int:
-    """What a tag states, if it is of a type that can state it.
+    """Return a whole number that a tag states.
 
     Raises:
-        SlideReadError: it is not.
+        SlideReadError: the value is of another type.
     """
     if not isinstance(value, int):
         raise SlideReadError(f"its {name} is {value!r:.40}, expected a whole number; the file is damaged")
@@ -467,10 +488,10 @@ def _whole(value: object, name: str) -> int:
 
 
 def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
-    """JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
+    """Return JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
 
     Raises:
-        SlideReadError: they are of another type.
+        SlideReadError: their values are not bytes.
     """
     tag = page.tags.get(_JPEG_TABLES)
     if tag is None:
@@ -496,7 +517,7 @@ def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
 
 
 def _resolution(page: tifffile.TiffPage) -> Mpp | None:
-    """What the tags state, if it is a number whatever its type; the first where there are several.
+    """Return the um per px that the tags state in any type of number; of several numbers the first.
 
     Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
     """
@@ -511,7 +532,7 @@ def _resolution(page: tifffile.TiffPage) -> Mpp | None:
 
 
 def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> float:
-    """The first number of a tag, `default` where there is no such tag; 0 for what is no number."""
+    """Return the first number of a tag, `default` where there is no such tag, 0 where it holds no number."""
     tag = page.tags.get(code)
     if tag is None:
         return default
@@ -526,7 +547,7 @@ def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> flo
 
 
 def distinct_bytes(ranges: NDArray[np.int64]) -> int:
-    """What tiles or strips take in their file, bytes that several of them share counted once."""
+    """Return the bytes that tiles or strips take in their file, shared bytes counted once."""
     ranges = ranges[ranges[:, 1] > 0]
     if len(np.unique(ranges[:, 0])) < len(ranges):
         ranges = np.unique(ranges, axis=0)
@@ -534,17 +555,19 @@ def distinct_bytes(ranges: NDArray[np.int64]) -> int:
 
 
 def is_readable(directory: Directory) -> bool:
-    """Whether its tiles or strips can be turned into pixels here."""
+    """Return whether tiles or strips of a directory can be decoded here."""
     return directory.is_rgb and can_decode(directory.encoding.compression)
 
 
 def openslide_levels(directories: Sequence[Directory]) -> list[Directory]:
-    """What OpenSlide's drivers take for levels, largest first; the first directory is always one.
+    """Return the directories that OpenSlide's drivers take for levels, largest first.
 
-    They look at the main chain alone, and know neither focal planes nor tiled labels.
+    The first is always one.
 
-    Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled
-    ones that are marked as reduced).
+    The drivers read the main chain alone, and know neither focal planes nor tiled labels.
+
+    Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled ones
+    that are marked as reduced).
     """
     first = directories[0]
     is_aperio = first.description.startswith("Aperio")

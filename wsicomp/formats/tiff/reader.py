@@ -1,6 +1,6 @@
 """Aperio SVS and generic tiled TIFF, tile by tile as the file stores them.
 
-What is a level and what is not stands in `layout`.
+`layout` decides which images are levels.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ _TURNS = {
     7: "mirrored at the other diagonal",
     8: "turned by 90 degrees counterclockwise",
 }
-"""How TIFF's Orientations other than 1 are to be shown."""
+"""How a viewer should turn an image of each of TIFF's Orientations other than 1."""
 _SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
-"""The PhotometricInterpretations that libtiff makes RGB of, but for masks and CIELab."""
+"""The PhotometricInterpretations that libtiff turns into RGB, without masks and CIELab."""
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 _LARGEST_ASSOCIATED_BYTES = 1 << 28
 _LARGEST_ASSOCIATED_PX = 1 << 28
@@ -89,24 +89,23 @@ _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
 
 class PixelKind:
-    """Levels of samples that we do not read, and OpenSlide may.
-
-    `sizes` are what it must show for levels; `may_hide` says that it may take a sample for alpha; `found` is
-    how the samples are stored, in words; `may_be` is what each image beside the
-    levels could be by other signs.
-    """
+    """Levels of samples that wsicomp does not read, and OpenSlide may."""
 
     may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What each image beside the levels could be by other signs."""
     sizes: tuple[Size, ...] = ()
+    """The sizes of the levels that OpenSlide has to show."""
     may_hide = False
+    """Whether OpenSlide may take a sample for alpha."""
     found = ""
+    """How the samples are stored, in words."""
 
 
 class TiffSlide:
     """A tiled TIFF: its levels, as encoded tiles and as pixels.
 
-    `file` is the file itself, for who needs its bytes. Of several focal planes `z` chooses one, by its place;
-    without it the first is shown.
+    `file` is the open file, for code that needs its bytes. `z` chooses one of several focal planes by its
+    place; without it the first is read.
 
     Raises:
         SlideReadError: a level or its first tiles are damaged.
@@ -156,13 +155,15 @@ class TiffSlide:
 
     @property
     def info(self) -> SlideInfo:
-        """What the file says of itself, in its tags and its ImageDescription."""
+        """The facts that the file states in its tags and its ImageDescription."""
         return self._info
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """(tiles, 2): offset and byte count of each tile of a level in raster order; 0 and 0 for no tile.
+        """Return (tiles, 2): offset and byte count of each tile of a level in raster order.
 
-        Of a tile in planes, the offset of the first and the bytes of all.
+        0 and 0 for no tile.
+
+        For a tile in planes, the offset of the first plane and the bytes of all.
         """
         directory = self._levels[level]
         if len(directory.ranges) == directory.grid.count:
@@ -171,9 +172,9 @@ class TiffSlide:
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
     def content_key(self, level: int, region: Region) -> bytes | None:
-        """Equal for regions of a level that show the same, for the same stored bytes make them up.
+        """Return a key that is equal for regions of a level made of the same stored bytes.
 
-        None where that is not known.
+        None where not known.
         """
         grid = self._levels[level].grid
         rows, columns = grid.under(region)
@@ -188,28 +189,39 @@ class TiffSlide:
         return not (level and self.draws_absent_tiles)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image; none of one laid anew."""
+        """Return (strips, 2): offset and byte count of each strip of an associated image.
+
+        None if it was re-encoded.
+        """
         directory = self._images[name]
         is_laid_anew = directory.tile is not None or name in self._as_shown
         return directory.ranges[:0] if is_laid_anew else directory.ranges
 
     def openslide_name(self, name: str) -> str | None:
-        """Under which name OpenSlide shows an associated image; None where it does not, or that is unsure."""
+        """Return the name of an associated image in OpenSlide.
+
+        None where OpenSlide has none, or it is unsure.
+        """
         directory = self._images.get(name)
         return None if directory is None else self._names.get(id(directory))
 
     @property
     def openslide_levels(self) -> tuple[Size, ...]:
-        """The sizes of what OpenSlide takes for levels, largest first."""
+        """The sizes of the images that OpenSlide takes for levels, largest first."""
         return tuple(directory.size for directory in self._shown)
 
     @property
     def openslide_mpp(self) -> Mpp | None:
-        """The scale that OpenSlide reads from the file: it knows no OME-XML."""
+        """The um per px that OpenSlide reads from the file: it reads no OME-XML."""
         return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile's bytes, untouched; empty where the file stores none."""
+        """Return a tile's bytes unchanged; empty bytes where the file stores none.
+
+        Raises:
+            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
+                does.
+        """
         level, directory = self._info.levels[index.level], self._levels[index.level]
         if not directory.is_rgb or directory.is_turned:
             raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
@@ -220,11 +232,16 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile as the file stores it."""
+        """Return a tile as the file stores it.
+
+        Raises:
+            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
+                does.
+        """
         return self.read_encoded_tile(index)
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Whether every pixel of a level is its own: here all are."""
+        """Whether every pixel of a level is stored in the file: always."""
         return True
 
     def is_absent(self, index: TileIndex) -> bool:
@@ -233,7 +250,7 @@ class TiffSlide:
         return not self.tile_ranges(index.level)[number, 1]
 
     def is_neural(self, level: int) -> bool:  # noqa: ARG002
-        """Whether tiles of a level are best read many at once: only our own files have such."""
+        """Whether tiles of a level are best read many at once: never, only files of wsicomp have such."""
         return False
 
     @property
@@ -242,18 +259,26 @@ class TiffSlide:
         return True
 
     def require_model(self) -> None:
-        """Have the model at hand by which neural tiles are read: there are none."""
+        """Load the model that decodes the file's neural tiles: there are none."""
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
-        """The pixels of tiles of one level, each as `read_tile` gives it."""
+        """Return the pixels of tiles of one level, each as from `read_tile`.
+
+        Raises:
+            SlideReadError: one of the tiles cannot be read.
+        """
         return [self.read_tile(index) for index in indices]
 
     def description_of(self, level: int) -> str:
-        """The text that stands in the file beside a level."""
+        """Return the ImageDescription of a level."""
         return self._levels[level].description
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked, highest bits first; of planes one after another."""
+        """Return the bytes of a tile, unchecked, highest bits first; those of planes one after another.
+
+        Raises:
+            SlideReadError: the file ends before them.
+        """
         return b"".join(self._read_parts(index))
 
     def _read_parts(self, index: TileIndex) -> list[bytes]:
@@ -263,11 +288,20 @@ class TiffSlide:
         return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels, beyond the level's edge as the file stores them."""
+        """Return a whole tile's pixels, beyond the level's edge as the file stores them.
+
+        Raises:
+            DamagedTileError: the tile decodes only in part; the error holds the decoded part.
+            TileReadError: the tile cannot be decoded.
+        """
         return self._decode(index, decode_tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels."""
+        """Return the means of a tile's blocks of 8 x 8 pixels.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
@@ -287,7 +321,7 @@ class TiffSlide:
         return absent if decoder is decode_tile else eighth(absent)
 
     def _decode_planes(self, index: TileIndex) -> Pixels:
-        """A tile in planes or with alpha, as pixels."""
+        """Return the pixels of a tile in planes or with alpha."""
         parts = self._read_parts(index)
         if not any(parts):
             return self._absent_tile(index)
@@ -317,10 +351,10 @@ class TiffSlide:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     def is_turned_by_openslide(self, level: int) -> bool:
-        """Whether OpenSlide turns each tile of a level within itself, as an Orientation bids it.
+        """Whether OpenSlide turns each tile of a level within itself, as its Orientation says.
 
         Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
-        libtiff's TIFFReadRGBATile, which mirrors by the tag, and of 5 to 8 knows no more than of 1 to 4.
+        libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4.
         """
         directory = self._levels[level]
         is_turned = directory.orientation in _TURNS and directory.orientation != _TRANSPOSED
@@ -332,7 +366,10 @@ class TiffSlide:
         return self._info.vendor == "aperio"
 
     def _absent_tile(self, index: TileIndex) -> Pixels:
-        """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""
+        """Return a white tile.
+
+        In an SVS the next larger level's pixels, as OpenSlide's aperio driver draws them.
+        """
         level = self._info.levels[index.level]
         pixels = np.full((*level.tile.shape, 3), 255, np.uint8)
         if not self.shows_absent_white(index.level):
@@ -353,10 +390,11 @@ class TiffSlide:
         return pixels
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle; every tile that it touches is decoded once.
+        """Return the pixels of a rectangle; each tile under it is decoded once.
 
         Raises:
-            DamagedTileError: one decodes only in part; the error holds all of the rectangle that there is.
+            DamagedTileError: a tile decodes only in part; the error holds the decoded part of the rectangle.
+            TileReadError: a tile cannot be decoded.
         """
         damage: DamagedTileError | None = None
         tile = self._info.levels[level].tile
@@ -431,7 +469,10 @@ class TiffSlide:
         )
 
     def _encoding(self, number: int) -> TileEncoding:
-        """How a level's tiles are stored; by the tags alone where all of a lower level's are damaged."""
+        """Return how a level's tiles are stored.
+
+        By the tags alone where all tiles of a lower level are damaged.
+        """
         directory = self._levels[number]
         try:
             return stored_encoding(self.file, directory, f"level {number}")
@@ -444,7 +485,7 @@ class TiffSlide:
 
 
 def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
-    """What a person should know of levels that state another Orientation than 1, in one line."""
+    """Yield one line for the user about levels that state another Orientation than 1."""
     found = sorted({level.orientation for level in levels} & set(_TURNS))
     if not found:
         return
@@ -460,7 +501,7 @@ def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
 
 
 def _may_be_shown(directory: Directory) -> bool:
-    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask.
+    """Return whether OpenSlide's 8-bit RGB loses nothing of a level: not for 16 bits, nor for a mask.
 
     OpenSlide would decode a whole tile of any size for each part of it.
     """
@@ -485,7 +526,7 @@ def _kind(directory: Directory) -> str:
 
 
 def stored_form(directory: Directory) -> str:
-    """How the samples of an image are stored, in words."""
+    """Return in words how the samples of an image are stored."""
     photometric = directory.encoding.photometric
     names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
     turned = " of turned bits (FillOrder 2)" if directory.is_turned else ""
@@ -504,10 +545,10 @@ def stored_form(directory: Directory) -> str:
 
 
 def check_level(directory: Directory, place: str) -> None:
-    """Refuse what is not a level of a bright-field slide.
+    """Refuse an image that cannot be a level of a bright-field slide.
 
     Raises:
-        UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
+        UnsupportedSlideError: it has other samples, an unknown compression, focal planes, or too large tiles.
     """
     size, tile = directory.size, directory.tile
     assert tile is not None, "levels are tiled"
@@ -538,7 +579,9 @@ def check_level(directory: Directory, place: str) -> None:
 def _associated_images(
     file: TiffFile, named: Sequence[NamedImage], shown: Mapping[int, str]
 ) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
-    """The label, macro and thumbnail, and which ones are there once more or are not readable."""
+    """Return label, macro and thumbnail, their directories, and those that are there twice or unreadable in
+    words.
+    """
     images: dict[str, AssociatedImage] = {}
     found: dict[str, Directory] = {}
     omitted = []
@@ -562,12 +605,12 @@ def _associated_images(
 
 
 def is_laid_anew(directory: Directory) -> bool:
-    """Whether an image in strips cannot be carried on as it is stored, though others may show it."""
+    """Return whether an image in strips has to be re-encoded, because its stored form cannot be carried."""
     return not is_readable(directory) or is_shown_otherwise(directory)
 
 
 def _naming_errors(name: str, directory: Directory) -> str:
-    """Why an image is carried on as pixels; empty if it is not."""
+    """Return in words why an image is carried as pixels; "" if it is carried as stored."""
     if not is_laid_anew(directory):
         return ""
     what = f"the {name} of {directory.size} px"
@@ -582,14 +625,14 @@ def _naming_errors(name: str, directory: Directory) -> str:
 
 
 def _unreadable(directory: Directory) -> str:
-    """Why an image beside the levels is not carried on."""
+    """Return in words why an image beside the levels is left out."""
     if not is_laid_anew(directory):
         return "which is damaged or too large"
     return f"which is {_kind(directory)}, and which OpenSlide does not show"
 
 
 def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """An image in tiles, decoded and laid into one strip without loss; None if it is not sound 8-bit RGB.
+    """Return an image in tiles, re-encoded in one strip without loss; None if it is not sound 8-bit RGB.
 
     In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
     """
@@ -623,7 +666,7 @@ def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | No
 
 
 def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """An image in strips, None if it is not sound 8-bit RGB."""
+    """Return an image in strips as it is stored; None if it is not sound 8-bit RGB."""
     size = directory.size
     if min(size.width, size.height, directory.rows_per_strip) < 1 or not is_readable(directory):
         return None
