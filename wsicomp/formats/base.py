@@ -55,8 +55,9 @@ class Slide(Protocol):
         ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels, uint8, in as many rows and columns as they
-        fill.
+        """Return the means of a tile's blocks of 8 x 8 pixels, (rows, columns, 3) uint8.
+
+        The tile's sides are divided by 8 and rounded up.
 
         Raises:
             TileReadError: the tile cannot be decoded.

@@ -1,8 +1,8 @@
-"""What a written file says of its own making, held against its source before a tile is read.
+"""Checks the plan that a written file carries against its source, before a tile is read.
 
-A plan is a text in a file, and anyone can write one. Only what this source could have been made into is let
-through: its levels, each from its own; blank tiles only where glass was taken out; no image left out that was
-asked for. What the tiles show is looked at elsewhere (`against`).
+A plan is a text in a file, and anyone can write one. It is accepted only if this source could have been
+converted so: each level from its own level, blank tiles only where glass was taken out, no image left out
+that was asked for. `source_comparison` checks what the tiles show.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
 
 
 def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> Iterator[Problem]:
-    """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
+    """Yield what no conversion of this source would state.
+
+    `is_direct` says that it was made from this source alone.
+    """
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
     left_out = unproved_levels(source, workers) if plan.deidentified else frozenset[int]()
@@ -53,7 +56,7 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
 
 
 def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:
-    """`left_out` are levels of the source that are not to be there."""
+    """Yield wrong levels; `left_out` are the source's levels that must not be there."""
     whole = [level.source_level for level in plan.levels if level.reduction == 1]
     wanted = [number for number in range(len(source.levels)) if number not in left_out]
     if whole != wanted:
@@ -72,7 +75,7 @@ def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -
 
 
 def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: Level) -> Iterator[Problem]:
-    """Letters that no plan of this level has, and recipes that none can follow."""
+    """Yield actions that no plan of this level has, and recipes that cannot be followed."""
     place, letters = f"level {level.number}", level.actions.reshape(-1)
     is_same = level.reduction == 1 and level.tile == source.tile
     is_carried = np.isin(letters, _CARRIED)
@@ -109,7 +112,7 @@ def _recipes(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
 
 
 def _recipe(recipe: Recipe, guarded: Guarded | None, place: str) -> Iterator[Problem]:
-    """Options by which a codec cannot be had."""
+    """Yield a problem if the codec does not take the options."""
     try:
         if not needs_model(recipe.codec):
             create_codec(recipe.codec, recipe.options)
@@ -121,7 +124,7 @@ def _recipe(recipe: Recipe, guarded: Guarded | None, place: str) -> Iterator[Pro
 
 
 def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterator[Problem]:
-    """What a file says of its mask, by which it is decided whether a person has to look."""
+    """Yield wrong figures of the mask, by which it is decided whether a person has to look at the file."""
     if (mask is None) is not plan.keeps_glass:
         found = "no mask" if mask is None else "a mask, though glass was kept"
         yield Problem("plan-differs", "mask", f"{found}; expected one where glass was taken out")
@@ -134,7 +137,7 @@ def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterato
 
 
 def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
-    """Associated images: none is left out unless that was asked, and those there are the source's."""
+    """Yield associated images that are missing without having been left out, and those that differ."""
     plan, info = slide.provenance.plan, source.info
     named = plan.deidentified
     for name, image in info.associated_images.items():
@@ -148,7 +151,7 @@ def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
 
 
 def _texts(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Iterator[Problem]:
-    """What the source says of itself in words, by which people and programs know which slide it is."""
+    """Yield texts that differ from the source's, by which people and programs know the slide."""
     plan, info = slide.provenance.plan, source.info
     if info.vendor == "aperio":
         is_same = plan.description == info.description
@@ -179,7 +182,7 @@ def _shown_properties(source: Slide) -> Mapping[str, str]:
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
-    """Whether the same strips make the same picture; that they are the same is said elsewhere."""
+    """Return whether equal strips make the same picture; whether they are equal is checked elsewhere."""
     if found.strips != expected.strips:
         return True
     if (found.size, found.rows_per_strip) != (expected.size, expected.rows_per_strip):

@@ -1,8 +1,8 @@
-"""Holding pixels against what other programs see: whether a file shows what its source shows, to others too.
+"""Checks the pixels of a written file against those that other programs show, of the file and of its source.
 
-Our own reader decodes with the code that the writer used, and so takes its faults for right. Here OpenSlide,
-or where it does not open a file the libraries of others, look at the same places. The places are drawn by a
-seed that the file's digest gives, so that a check that is repeated finds the same.
+wsicomp's reader decodes with the code that the writer used, and so shares its faults. Here OpenSlide decodes
+the same places, or other libraries where it does not open a file. The places are drawn by a seed from the
+file's digest, so that a repeated check reads the same ones.
 """
 
 from __future__ import annotations
@@ -46,15 +46,16 @@ _MOST_REDUCED_PX = 1024
 _MOST_LISTED = 4
 _AT_ONCE = 8
 _PAINTED = 24
-"""Grey levels within which a pixel of a mixed tile may be painted glass, whatever its codec did to it."""
+"""Grey levels from the background within which a pixel of a mixed tile may be painted glass."""
 _RINGING_PX = 17
 _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
-"""So many times its floor a tile may be off if its codec makes the same of the source's pixels again."""
+"""The multiple of its tolerance by which a tile may be off if its codec makes the same of the source again.
+"""
 _RENEWED_MEAN = 3.0
-"""Grey levels that a JPEG tile may lose in the mean where it is encoded with its own quantisation again."""
+"""Grey levels that a JPEG tile may lose in the mean when it is encoded again with its own quantisation."""
 _SAME_SHIFT = 3.0
-"""Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
+"""Grey levels within which two encodings of the same pixels are equal: paint beside them may differ."""
 
 
 def check_pixels(
@@ -64,10 +65,10 @@ def check_pixels(
     thorough: bool = False,
     reported: frozenset[str] = frozenset(),
 ) -> list[Problem]:
-    """What others see in a written file, beside what we read in it, and beside what they see in its source.
+    """Return the tiles that other programs show otherwise than wsicomp, or otherwise than the source's.
 
-    Tiles of which something was `reported` already are left out. With `thorough` every tile of the last row and
-    column of each level is looked at, and many others.
+    Tiles that were `reported` already are left out. With `thorough` every tile of each level's last row and
+    column is read, and many others.
     """
     with ExitStack() as stack:
         check = _PixelCheck(target, source, stack)
@@ -93,7 +94,7 @@ def _first_few(found: list[Problem]) -> Iterator[Problem]:
 
 
 class _PixelCheck:
-    """Looks at tiles of a written file."""
+    """Checks tiles of a written file."""
 
     def __init__(self, target: TiffSlide, source: Slide | None, stack: ExitStack) -> None:
         self._target = target
@@ -103,7 +104,7 @@ class _PixelCheck:
         self._source = None if source is None else ReferenceReader(source, stack)
 
     def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
-        """The tiles of a level to look at."""
+        """Return the tiles of a level to check."""
         level = self._target.info.levels[number]
         wanted = np.ones(level.grid.count, bool)
         wanted[list(level.absent)] = False
@@ -123,7 +124,7 @@ class _PixelCheck:
         return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
 
     def batch(self, indices: list[TileIndex]) -> list[Problem]:
-        """What is wrong with these tiles; the first thing of each."""
+        """Return the first problem of each of these tiles that has one."""
         return [problem for index in indices if (problem := self._problem(index)) is not None]
 
     def _problem(self, index: TileIndex) -> Problem | None:
@@ -173,7 +174,7 @@ class _PixelCheck:
         displayed: PlacedPixels | None,
         program: str,
     ) -> str | None:
-        """What is wrong beside the source, in words."""
+        """Return in words how a tile differs from its source."""
         assert self._source is not None, "there is something to compare with"
         plan, record = self._planned(index.level)
         action = plan.action(index)
@@ -190,7 +191,7 @@ class _PixelCheck:
         return self._unequal(plan, index, placed, program)
 
     def _unequal(self, plan: LevelPlan, index: TileIndex, placed: PlacedPixels, program: str) -> str | None:
-        """What is wrong with a tile of which nothing should be lost, in words."""
+        """Return in words how a lossless tile differs from its source."""
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
         truth = self._source.reference(plan.source_level, region)
@@ -210,7 +211,7 @@ class _PixelCheck:
     def _short(
         self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels, program: str
     ) -> str | None:
-        """What is wrong with a tile that was encoded, in words."""
+        """Return in words how an encoded tile exceeds its tolerance."""
         assert self._source is not None, "there is something to compare with"
         truth = self._source.reference(plan.source_level, plan.grid.region(index.column, index.row))
         ends = None if truth is None else _overlapped(placed, truth.placed)
@@ -240,7 +241,9 @@ class _PixelCheck:
         truth: PlacedPixels,
         kept: NDArray[np.bool_],
     ) -> bool:
-        """Whether the codec makes this of what the source shows, which may be noise where it is damaged."""
+        """Return whether the codec makes the same of the source's pixels, which may be noise where it is
+        damaged.
+        """
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
         if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
@@ -268,7 +271,7 @@ class _PixelCheck:
         return create_codec(recipe.codec, recipe.options).lossless
 
     def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
-        """Whether a carried tile had to be encoded once more to name nobody, with the loss of that."""
+        """Return whether a carried tile had to be encoded to name nobody, with the loss of that."""
         assert self._source is not None, "there is something to compare with"
         assert self._provenance is not None, "there is a plan"
         if not self._provenance.plan.deidentified:
@@ -291,7 +294,7 @@ class _PixelCheck:
         return True
 
     def _kept(self, reference: Pixels, action: TileAction) -> NDArray[np.bool_]:
-        """The pixels of a tile that were not painted: all, but for background and what rings beside it."""
+        """Return which pixels of a tile were not painted: all but background and the ringing beside it."""
         if action is TileAction.ENCODE:
             return np.ones(reference.shape[:2], bool)
         assert self._provenance is not None, "asked of our own files"
@@ -303,7 +306,7 @@ class _PixelCheck:
     def _against_reduced(
         self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels
     ) -> str | None:
-        """A level that the source lacks, beside the means of the source's pixels."""
+        """Return in words how a level that the source lacks differs from the means of the source's pixels."""
         assert self._source is not None, "there is something to compare with"
         level = self._source.slide.info.levels[plan.source_level].size
         left, top = round(placed.x) * plan.reduction, round(placed.y) * plan.reduction
@@ -324,7 +327,7 @@ class _PixelCheck:
 
 
 def _overlapped(first: PlacedPixels, second: PlacedPixels) -> tuple[Pixels, Pixels] | None:
-    """Both where both show the same place; None where they do not."""
+    """Return the pixels of both at one common place; None where neither holds the other."""
     if (first.x, first.y) == (second.x, second.y) and first.pixels.shape == second.pixels.shape:
         return first.pixels, second.pixels
     if first.is_whole and _holds(first, second):
@@ -335,7 +338,7 @@ def _overlapped(first: PlacedPixels, second: PlacedPixels) -> tuple[Pixels, Pixe
 
 
 def _holds(first: PlacedPixels, second: PlacedPixels) -> bool:
-    """Whether the second lies in the first."""
+    """Return whether the second lies in the first."""
     rows, columns = second.pixels.shape[:2]
     return (
         first.x <= second.x

@@ -1,4 +1,4 @@
-"""What can be wrong with a written file, each kind with a stable code."""
+"""The problems that a written file can have, each kind with a stable code."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ CODES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A finding: what kind, where in the file, and what was found."""
+    """A problem of a written file."""
 
     code: str
+    """One of `CODES`."""
     place: str
+    """The tile, level or image that has it."""
     message: str
+    """What was found and what was expected."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.place}: {self.message}"
@@ -53,7 +56,7 @@ _MOST_LISTED = 4
 
 
 def first_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
-    """The problems; of those of which a file that is another's has one for each tile, the first few."""
+    """Yield the problems, but of a kind that every tile of a foreign file has only the first few."""
     counts = dict.fromkeys(_OF_MANY, 0)
     for problem in found:
         counts[problem.code] = counts.get(problem.code, 0) + 1

@@ -1,7 +1,7 @@
-"""Whether a slide is read here as others see it: OpenSlide, and the libraries of others on its stored tiles.
+"""Checks that wsicomp reads a slide as OpenSlide and other libraries do.
 
-Where we and OpenSlide do not agree, a third is asked: of 33003 tiles that hold RGB, OpenSlide alone is wrong.
-The places are drawn by a fixed seed, so that a check that is repeated finds the same.
+Where wsicomp and OpenSlide do not agree, a third program decides: for 33003 tiles that hold RGB, OpenSlide
+alone is wrong. The tiles are drawn by a fixed seed, so that a repeated check reads the same ones.
 """
 
 from __future__ import annotations
@@ -35,29 +35,33 @@ from wsicomp.verification.other_readers import (
 from wsicomp.verification.tolerance import by_decoders, is_chroma_subsampled
 
 REGIONS = 32
-"""How many tiles of a level are looked at, a quarter of them in its last row or column."""
+"""The count of tiles read in a level, a quarter of them in its last row or column."""
 FEW_REGIONS = 12
-"""As many are where tiles are slow to decode, and of a source before it is converted."""
+"""The count where tiles are slow to decode, and for a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 _AT_ONCE = 8
 _READ_PX, _LEAST_REGIONS = 1 << 25, 2
-"""Pixels of a level that are looked at: of tiles of more than 1024 px fewer than `REGIONS`, though some."""
+"""The pixels read in a level, at least two tiles of them.
+
+Fewer than `REGIONS` tiles if they exceed 1024 px.
+"""
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
-"""Pillow or libtiff for what they know, for the rest the codec's own library."""
+"""Pillow or libtiff for the codecs that they know, else the codec's own library."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A place of a slide that another program shows otherwise than we read it.
-
-    `is_ours_alone` says that whoever else was asked sides with that program, or that there was nobody else.
-    """
+    """A tile of a slide that another program shows otherwise than wsicomp reads it."""
 
     place: str
+    """The tile."""
     found: Difference
+    """How far both are apart."""
     program: str
+    """The other program."""
     is_ours_alone: bool
+    """Whether every other program that was asked shows the other picture."""
 
     def __str__(self) -> str:
         if self.is_ours_alone:
@@ -66,9 +70,9 @@ class Disagreement:
 
 
 def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[Disagreement]:
-    """The places of a slide, of `most` looked at in a level, where what we read is not what others show.
+    """Return the tiles that other programs show otherwise, of at most `most` tiles read in a level.
 
-    Tiles that are damaged are not looked at.
+    Damaged tiles are left out.
     """
     with ExitStack() as stack:
         source = ReferenceReader(slide, stack)
@@ -99,7 +103,7 @@ def _disagreements(source: ReferenceReader, number: int, indices: list[TileIndex
 
 
 def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
-    """The disagreements in words: the worst of either kind, and how many there are."""
+    """Return the disagreements in words: the worst of either kind, and how many there are."""
     lines = []
     for alone in (True, False):
         alike = [one for one in found if one.is_ours_alone is alone]
@@ -112,15 +116,20 @@ def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a region of a source shows, by whom, and whether we read it otherwise."""
+    """The true pixels of a region of a source."""
 
     placed: PlacedPixels
+    """The pixels and their place."""
     program: str
+    """The program that decoded them."""
     disagreement: Disagreement | None = None
+    """How wsicomp's own pixels differ; None where they agree."""
 
 
 class ReferenceReader:
-    """What others see of a slide, and who is right where we do not agree."""
+    """Reads regions of a slide by other programs, and decides which is right where they differ from
+    wsicomp's.
+    """
 
     def __init__(self, slide: Slide, stack: ExitStack) -> None:
         self.slide = slide
@@ -128,7 +137,7 @@ class ReferenceReader:
         self.stored = StoredRegions(slide)
 
     def reference(self, level: int, region: Region) -> Reference | None:
-        """A region as it is true; None where we read it as damaged."""
+        """Return the true pixels of a region; None where wsicomp finds it damaged."""
         try:
             own = self.slide.read_region(level, region)
         except SlideReadError:
@@ -159,7 +168,10 @@ class ReferenceReader:
         return Reference(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
 
     def displayed(self, level: int, region: Region) -> PlacedPixels | None:
-        """A region as OpenSlide shows it, where it shows what is stored."""
+        """Return a region as OpenSlide shows it.
+
+        None where OpenSlide shows something else than what is stored.
+        """
         slide = self.slide
         if self.by_openslide is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
             return None
@@ -184,7 +196,7 @@ class ReferenceReader:
 
 
 def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
-    """OpenSlide's eyes; None where it does not open the file."""
+    """Open a slide in OpenSlide; None where OpenSlide does not open it."""
     try:
         return stack.enter_context(closing(OpenSlideRegions(slide.info.path)))
     except SlideReadError:
@@ -192,7 +204,10 @@ def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
 
 
 def refusal_of_openslide(slide: Slide) -> list[str]:
-    """What OpenSlide says of a source's file that it takes for its own and does not open; else nothing."""
+    """Return OpenSlide's error for a source that it detects and does not open, as a list of one line.
+
+    Else none.
+    """
     path = slide.info.path
     if slide.provenance is not None or OpenSlide.detect_format(path) is None:
         return []
@@ -204,19 +219,19 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
 
 
 def _is_openslide_s(slide: Slide, level: int) -> bool:
-    """Whether we read a level as OpenSlide shows its whole pixels: there is nothing to compare."""
+    """Return whether wsicomp reads a level by OpenSlide's whole pixels, so that there is nothing to compare."""
     return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
 
 
 def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
-    """The tile in which a region begins."""
+    """Return the index of the tile in which a region begins."""
     return TileIndex(number, region.x // level.tile.width, region.y // level.tile.height)
 
 
 def shows_what_is_stored(slide: Slide, level: int) -> bool:
-    """Whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
+    """Return whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
 
-    Nor does it where it turns each tile within itself, by the level's Orientation.
+    It does not either where it turns each tile within itself, by the level's Orientation.
 
     Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
     """
@@ -229,7 +244,10 @@ def shows_what_is_stored(slide: Slide, level: int) -> bool:
 
 
 def _is_whole(slide: Slide, number: int, region: Region) -> bool:
-    """Whether each tile under a region has bytes: of others every program makes something else."""
+    """Return whether each tile under a region has bytes.
+
+    Programs differ in what they show for one without.
+    """
     level = slide.info.levels[number]
     missing = np.zeros((level.grid.rows, level.grid.columns), bool)
     missing.reshape(-1)[list(level.absent)] = True
@@ -239,7 +257,7 @@ def _is_whole(slide: Slide, number: int, region: Region) -> bool:
 
 
 def seed_of(slide: Slide) -> int:
-    """A number that is always the same for a slide."""
+    """Return a number that is always the same for a slide."""
     if slide.provenance is not None:
         return int(slide.provenance.plan.source.sha256[:8], 16)
     facts = [(level.size, level.tile, level.encoded_bytes) for level in slide.info.levels]
@@ -254,7 +272,7 @@ def chosen_tiles(
     most: int = REGIONS,
     thorough: bool = False,
 ) -> list[TileIndex]:
-    """Tiles of a level of those that are `wanted`: all of a small level, else some, of its far edges too."""
+    """Return some `wanted` tiles of a level, some at its far edges; all of them in a small level."""
     grid = level.grid
     numbers = np.flatnonzero(wanted)
     columns, rows = numbers % grid.columns, numbers // grid.columns
@@ -272,7 +290,7 @@ def chosen_tiles(
 
 
 def regions_of(encoding: TileEncoding | None) -> int:
-    """As many tiles of a level as are looked at for a small part of a conversion's time."""
+    """Return the count of tiles to read in a level, for a small part of a conversion's time."""
     slow = encoding is not None and encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR)
     return FEW_REGIONS if slow else REGIONS
 

@@ -1,8 +1,8 @@
-"""Holding a conversion against its source, tile by tile, whatever its plan, its mask and its figures say.
+"""Compares a conversion with its source tile by tile, whatever its plan, its mask and its figures state.
 
-What was copied or packed is compared by its bytes and pixels elsewhere (`tile_checks`). Here every tile that
-was encoded anew must be like the source's, as near as its codec comes; where it is painted, and where it is
-blank, the guard must see bare glass in the source once more.
+`tile_checks` compares copied and packed tiles by their bytes and pixels. Here every encoded tile must be as
+near to the source's as its codec comes; where it is painted or blank, the guard must find bare glass in the
+source once more.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ _CELL_PX = 16
 """The side of the cells in which glass is painted."""
 _BLANK = (TileAction.BLANK.value, TileAction.EMPTY.value)
 _NOT_BLANK = 8.0
-"""Grey levels: what is nearer to the background than this is as good as background."""
+"""Grey levels from the background within which a colour counts as background."""
 _SAME = Tolerance(3.0, 6.0)
-"""Within so many grey levels two encodings of the same pixels are one: machines and versions differ."""
+"""The tolerance within which two encodings of the same pixels are equal: machines and versions differ."""
 _STRICTEST = 8.0
 """Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
 _RESEMBLES, _CONTRAST = 0.5, 6.0
-"""The least correlation of blocks with those of the source, and the grey levels of deviation to have one."""
+"""The least correlation of blocks with the source's, and the grey levels of deviation that it needs."""
 _MOST_APART = 16.0
-"""Grey levels that the mean colour of a tile may be off where nobody knows by what it was encoded."""
+"""Grey levels by which a tile's mean colour may be off where its codec is not known."""
 
 
 @dataclass(frozen=True)
 class TileComparison:
-    """What came of holding a tile against its source: what is wrong, and whether it is damaged there."""
+    """The result for one tile: its problem, and whether it is damaged in the source."""
 
     problem: Problem | None = None
     is_damaged: bool = False
 
 
 class SourceComparison:
-    """A conversion and its source. May be called from several threads at once.
+    """Compares a conversion with its source. May be called from several threads at once.
 
-    `is_direct` says that it was made from this source, and not from what was made from it.
+    `is_direct` says that it was made from this source, and not from another conversion of it.
     """
 
     def __init__(self, slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> None:
@@ -89,9 +89,10 @@ class SourceComparison:
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
     def check_blanks(self, progress: StageProgress) -> list[Problem]:
-        """The blank and empty tiles whose source shows more than glass, at their level or at any other.
+        """Return the blank and empty tiles whose source shows more than glass, at their level or at any
+        other.
 
-        Memory: a decoded tile a worker, and two bytes for each tile of the source.
+        Memory: a decoded tile for each worker, and two bytes for each tile of the source.
         """
         covered_by = self._blank_over_source()
         total = sum(int((numbers >= 0).sum()) for numbers, _ in covered_by)
@@ -122,10 +123,11 @@ class SourceComparison:
         return problems
 
     def _blank_over_source(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Of each source level's tiles: which level of the target is blank there, or -1; whether by another.
+        """Return for each tile of each source level the target's level that is blank there or -1, and if by
+        another level.
 
-        A level of the target is blank over tiles of its own source level, and over those of others that lie
-        under its blank tiles wholly.
+        A level of the target is blank over tiles of its own source level, and over tiles of other levels that
+        lie wholly under its blank tiles.
         """
         levels = self._source.info.levels
         numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
@@ -159,7 +161,7 @@ class SourceComparison:
         return Problem("tile-blanked", place, f"it is blank, and {where} shows more than glass there")
 
     def _blank_over(self, index: TileIndex, level: Level, number: int) -> str:
-        """The tile of a level of the target under which the middle of a tile of the source lies."""
+        """Return the tile of a target's level that lies over the middle of a tile of the source."""
         plan = self._levels[number].plan
         region = level.grid.region(index.column, index.row)
         column = (region.x + region.width / 2) * plan.size.width / level.size.width // plan.tile.width
@@ -169,7 +171,7 @@ class SourceComparison:
         )
 
     def check_lost(self, index: TileIndex) -> Problem | None:
-        """What is wrong with a tile that stands as lost."""
+        """Return the problem of a tile that is recorded as lost, although the source's tile is sound."""
         level = self._levels[index.level]
         try:
             if level.plan.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
@@ -181,13 +183,13 @@ class SourceComparison:
         return Problem("tile-not-lost", str(index), "it stands as lost, but the source's tile is sound")
 
     def _pixels(self, level: _Level, index: TileIndex) -> Pixels:
-        """The source's pixels where a tile of the target is."""
+        """Return the source's pixels at the place of a tile of the target."""
         if level.plan.keeps_tiles_of(self._source.info.levels):
             return self._source.read_tile(level.in_source(index))
         return read_reduced_tile(self._source, level.plan, index.column, index.row)
 
     def compare(self, index: TileIndex, decoded: Pixels) -> TileComparison:
-        """A tile that was encoded anew, as the target shows it, beside its source."""
+        """Compare an encoded tile, as the target shows it, with its source."""
         level = self._levels[index.level]
         is_damaged = False
         try:
@@ -208,7 +210,7 @@ class SourceComparison:
     def _unlike(
         self, level: _Level, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
     ) -> tuple[str, str] | None:
-        """The code of what is wrong, and what it is in words."""
+        """Return the code of the problem, and the problem in words."""
         region = level.plan.grid.region(index.column, index.row)
         here, there = (pixels[: region.height, : region.width] for pixels in (decoded, truth))
         if not self._is_direct:
@@ -238,14 +240,17 @@ class SourceComparison:
             self._painted_px += int(whole.sum())
 
     def _painted(self, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """The cells of a tile that show the background rather than the source."""
+        """Return which cells of a tile show the background rather than the source."""
         return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
 
     def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
         return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))
 
     def _with_paint(self, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
-        """A whole tile of the source as it was before it was encoded; beyond the edge it goes on so."""
+        """Return a whole tile of the source as it was before it was encoded.
+
+        Paint continues beyond the edge.
+        """
         rows, columns = (-(-side // _CELL_PX) for side in truth.shape[:2])
         cells = np.pad(painted, ((0, rows - painted.shape[0]), (0, columns - painted.shape[1])), "edge")
         whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
@@ -254,7 +259,9 @@ class SourceComparison:
     def _off(
         self, bounds: _Bounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
-        """How far a tile is from what was encoded, if by more than its codec loses."""
+        """Return in words how far a tile is from the pixels that were encoded, if its codec does not explain
+        it.
+        """
         there = expected[: region.height, : region.width]
         if bounds.is_lossless:
             return (
@@ -281,7 +288,7 @@ class SourceComparison:
     def _paints_over(
         self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
     ) -> str | None:
-        """What of a painted tile is no glass in the source, in words. `painted` are its cells."""
+        """Return in words what a tile's `painted` cells cover that is not glass in the source."""
         there = truth[: here.shape[0], : here.shape[1]]
         first, second = self._blocks(level, index, here, there)
         glass = self._is_background(first, second)
@@ -312,9 +319,10 @@ class SourceComparison:
         painted: NDArray[np.bool_],
         doubtful: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """The doubtful blocks that look more like background than like what the codec makes of the source.
+        """Return the doubtful blocks that look more like background than like what the codec makes of the
+        source.
 
-        A codec too takes much from what is small. Where nothing can be encoded again, all of them count.
+        A codec too loses much of a small thing. Where nothing can be encoded again, all of them count.
         """
         side = self._guard.block_px(level.as_level(self._source))
         scale = max(1, _CELL_PX // side)
@@ -339,7 +347,7 @@ class SourceComparison:
     def _blocks(
         self, level: _Level, index: TileIndex, here: Pixels, there: Pixels
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The means of both tiles' blocks, as the guard looks at them."""
+        """Return the means of both tiles' blocks, in the guard's block size."""
         form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
         first, second = (
             self._guard.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
@@ -348,7 +356,9 @@ class SourceComparison:
         return first, second
 
     def _loses(self, level: _Level, index: TileIndex, here: Pixels, there: Pixels) -> tuple[str, str] | None:
-        """Whether things on the source's glass look like glass or background, where no floor can be told."""
+        """Return a problem if things on the source's glass became glass, where the codec's tolerance is not
+        known.
+        """
         found = self._find(level, index, there)
         if found is None:
             return None
@@ -372,7 +382,7 @@ class SourceComparison:
         )
 
     def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
-        """Whether a tile is of something else, where no floor can be told."""
+        """Return a problem if a tile shows something else, where the codec's tolerance is not known."""
         other = Detail.between(there, here).mismatch()
         if other is not None:
             return UNLIKE, other
@@ -390,7 +400,7 @@ class SourceComparison:
 
 
 class _Level:
-    """A level of the target, and what the tiles of each of its recipes may differ by."""
+    """A level of the target, and the bounds for the tiles of each of its recipes."""
 
     def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
         self.plan = plan
@@ -414,9 +424,9 @@ class _Level:
         return self.plan.as_level(source.info.size)
 
     def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
-        """The tiles that are blank, but for those that are so in the source.
+        """Return the tiles that are blank, without those that are blank in the source.
 
-        Unless glass was `is_emptied`, tiles without bytes are those that the source lacks too.
+        Unless glass `is_emptied`, tiles without bytes are those that the source lacks too.
         """
         flags = np.isin(self.plan.actions, _BLANK)
         if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
@@ -429,7 +439,7 @@ class _Level:
 
 
 class _Bounds:
-    """What the tiles of a recipe may differ by."""
+    """How much the tiles of a recipe may differ."""
 
     def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
         self._recipe = recipe
@@ -443,19 +453,19 @@ class _Bounds:
 
     @cached_property
     def is_loose(self) -> bool:
-        """Whether the file itself says how true its tiles are, and nothing can be encoded again."""
+        """Whether only the file itself states how true its tiles are, and nothing can be encoded again."""
         return needs_model(self._recipe.codec)
 
     @cached_property
     def codec(self) -> TileCodec | None:
-        """What encoded its tiles; None of a model's, which need more than pixels."""
+        """The codec that encoded its tiles; None for one with a model, which needs more than pixels."""
         if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
             return None
         return create_codec(self._recipe.codec, self._recipe.options)
 
     @cached_property
     def tolerance(self) -> Tolerance:
-        """As `tolerance_of`; but what a file says of its own tiles is not believed beyond a bound."""
+        """`tolerance_of` the recipe, with a bound on what a file states of its own tiles."""
         tolerance = tolerance_of(self._recipe, self._guarded)
         if self._guarded is None and not self.is_loose:
             return Tolerance(min(tolerance.shift, _STRICTEST), min(2 * tolerance.shift + 3, _STRICTEST))
@@ -465,7 +475,7 @@ class _Bounds:
         return Tolerance(shift, shift, tolerance.psnr)
 
     def encoded_again(self, pixels: Pixels) -> Pixels | None:
-        """What the codec makes of these pixels here."""
+        """Return these pixels after the codec has encoded and decoded them; None where that fails."""
         assert self.codec is not None, "asked of what can be encoded again"
         with suppress(ValueError, RuntimeError, OSError, WsicompError):
             data = self.codec.encode(pixels)
@@ -474,13 +484,13 @@ class _Bounds:
 
 
 def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without what is one block wide: where blocks are single pixels, that is the fringe of what stays."""
+    """Return the blocks without lines one block wide: where blocks are single pixels, those are fringes."""
     square = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
 
 
 def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
-    """The mean colours of cells, those at the edge of what there is of them."""
+    """Return the mean colours of cells; at the edge, of the part that is there."""
     rows, columns = (np.arange(0, length, side) for length in pixels.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
     counts = np.outer(np.diff([*rows, pixels.shape[0]]), np.diff([*columns, pixels.shape[1]]))
@@ -488,5 +498,5 @@ def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
 
 
 def _distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The distance of colours."""
+    """Return the Euclidean distance of colours."""
     return np.asarray(np.linalg.norm(first - second, axis=-1), np.float32)

@@ -1,4 +1,4 @@
-"""Checking a written file's tiles, batch by batch: their bytes, and what they show."""
+"""Checks a written file's tiles, batch by batch: their bytes, and the pixels they decode to."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
 
 
 def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
-    """How the tiles of a level that have these numbers are called."""
+    """Yield the names of a level's tiles that have these raster numbers."""
     return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
 
 
 class TileCheck:
-    """Checks batches of one level's tiles; in a file of another program each must decode.
+    """Checks batches of one level's tiles; in a file of another program each tile must decode.
 
-    `flawed` gathers the tiles that were damaged in the source already and stand as they were, `measured` how
-    true those are that were held against their source.
+    `flawed` collects the tiles that were damaged in the source already and are stored so, `measured` the
+    fidelity of those that were compared with their source.
     """
 
     def __init__(self, slide: TiffSlide) -> None:
@@ -43,7 +43,7 @@ class TileCheck:
         self._slide = slide
 
     def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
-        """The batch's bytes, and what is wrong with them."""
+        """Return the bytes of these tiles, and their problems."""
         data, problems = [], []
         for index in indices:
             try:
@@ -67,10 +67,10 @@ class TileCheck:
 
 
 class ConvertedTileCheck(TileCheck):
-    """Holds tiles to their digests, to their plan and, where there is one, to their source.
+    """Checks tiles against their digests, their plan and, where there is one, their source.
 
-    `is_direct` says that the file was made from this source, and not from what was made from it. With
-    `comparison` every tile that was encoded is held against the source's, and lost ones are looked for in it.
+    `is_direct` says that the file was made from this source, and not from another conversion of it. With
+    `comparison` every encoded tile is compared with the source's, and lost ones are read in the source.
     """
 
     def __init__(
@@ -120,7 +120,10 @@ class ConvertedTileCheck(TileCheck):
             yield from self._check_decoding(index)
 
     def _stands_by_its_digest(self, index: TileIndex, action: TileAction) -> bool:
-        """Whether there is nothing more to see: no model is here, or it was read back when it was made."""
+        """Return whether the digest is all that can be checked.
+
+        Its model is not here, or it was read back when made.
+        """
         if self._converted.is_neural(index.level) and not self._converted.has_model:
             return True
         return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded(index) is not None)
@@ -130,13 +133,16 @@ class ConvertedTileCheck(TileCheck):
         return record.guarded_of(self._plan.recipe_number(index))
 
     def _is_comparable(self, index: TileIndex) -> bool:
-        """Whether a guarded codec's tile can be held against the source's pixels once more."""
+        """Return whether a guarded codec's tile can be compared with the source's pixels once more."""
         if self._source is None or not self._is_direct or not is_guarded(self._plan.recipe(index).codec):
             return False
         return self._plan.keeps_tiles_of(self._source.info.levels)
 
     def _least(self, index: TileIndex, name: str) -> float:
-        """What the codec's options ask of a tile, or, of its PSNR alone, what was measured as the least."""
+        """Return the least figure that the codec's options ask of a tile.
+
+        For PSNR else the least one measured.
+        """
         options, guarded = self._plan.recipe(index).options, self._guarded(index)
         asked = options.get(name, options.get("psnr") if name == "min_psnr" else None)
         if asked is None and name == "min_psnr" and guarded is not None:
@@ -203,7 +209,7 @@ class ConvertedTileCheck(TileCheck):
             yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
 
     def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
-        """Whether the same bytes stand for the same picture: tables and colours are told beside them."""
+        """Return whether equal bytes make the same picture: tables and colours are stored beside them."""
         tile = self._slide.read_encoded_tile(index)
         if (tile.encoding, tile.size) == (original.encoding, original.size):
             return True
@@ -213,7 +219,7 @@ class ConvertedTileCheck(TileCheck):
             return False
 
     def _carried(self, index: TileIndex) -> EncodedTile | None:
-        """The source's tile as it was carried on; None where it cannot be decoded, to name nobody."""
+        """Return the source's tile as it was carried; None where it cannot be decoded to name nobody."""
         assert self._source is not None, "there is something to compare with"
         tile = self._source.read_encoded_tile(self._in_source(index))
         if not self._is_deidentified:

@@ -1,9 +1,9 @@
-"""Checking a written file as data: every finding is a `Problem` with a stable code.
+"""Checks a written file as data: every finding is a `Problem` with a stable code.
 
-The file is opened anew and read as any other slide. Held against its source, nothing that the file says of
-itself is believed: its plan must be one of that source (`claims`), and each tile show what is there
-(`tile_checks`, `comparison`). A file that this process has just written need not be asked so much. Then other
-programs look at it (`oracle`).
+The file is opened anew and read as any other slide. Compared with its source, nothing that the file states of
+itself is believed: its plan must be one of that source (`claims`), and each tile must show what is there
+(`tile_checks`, `source_comparison`). A file that this process has just written is asked less. Then other
+programs read it (`pixel_agreement`).
 """
 
 from __future__ import annotations
@@ -52,20 +52,22 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
-
-    `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
-    """
+    """The fidelity of neural and JPEG 2000 tiles that were compared with their source, painted ones left out."""
 
     tiles: int
+    """The count of the tiles."""
     mean_ssim: float
+    """The mean SSIM, at most 1."""
     least_ssim: float
+    """The least SSIM of a tile."""
     least_psnr: float | None
+    """The least PSNR of a tile in dB; None where all are equal to the source."""
     most_color_shift: float
+    """The largest colour shift of a tile in grey levels."""
 
     @classmethod
     def of(cls, found: Sequence[Fidelity]) -> Measured | None:
-        """The figures of many tiles; None of none."""
+        """Return the figures of many tiles; None of none."""
         if not found:
             return None
         ssims = [tile.ssim for tile in found]
@@ -81,23 +83,27 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a check found, and what it looked at; `problems` is empty for a good file.
-
-    `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
-    were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open a good file of this form. `measured` is None where no
-    neural or JPEG 2000 tile could be held against a source. `removed_area` is the part of level 0 that was
-    seen to be background, None where not every tile was held against a source.
-    """
+    """The result of a check."""
 
     problems: tuple[Problem, ...]
+    """The problems; empty for a good file."""
     tiles: int
+    """The count of the file's tiles."""
     has_provenance: bool
+    """Whether wsicomp wrote the file."""
     flawed: tuple[str, ...] = ()
+    """The tiles that were damaged in the source already, and were kept or encoded as far as they decode."""
     lost: tuple[str, ...] = ()
+    """The source's tiles that could not be decoded, and are background."""
     readers: tuple[ReaderVerdict, ...] = ()
+    """Which programs open a good file of this form."""
     measured: Measured | None = None
+    """The fidelity of neural and JPEG 2000 tiles; None where none could be compared with a source."""
     removed_area: float | None = None
+    """The part of level 0 found to be background, in [0, 1].
+
+    None where not every tile was compared with a source.
+    """
 
 
 def verify_slide(
@@ -111,12 +117,20 @@ def verify_slide(
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
-    `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
-    slide must hold. `is_fresh` is for a file that this process has just written: its plan is its own, what is
-    blank or was encoded anew is not held against the source, and tiles that were unpacked and compared, or
-    read back and measured, before they were written are held to their digests alone.
-    With `thorough` other programs look at every tile of a level's far edges, and at many more.
+    A file without provenance is checked for what any slide must hold.
+
     Memory: some tiles for each worker.
+
+    Args:
+        path: The file.
+        source: The open source, or None.
+        source_sha256: The SHA-256 of the source's file.
+        workers: Threads.
+        progress: Called with the tiles done and their total.
+        is_fresh: Whether this process has just written the file. Its plan is trusted then, and tiles that
+            were
+            compared before they were written are checked by their digests alone.
+        thorough: Let other programs read every tile of a level's far edges, and many more.
     """
     try:
         slide = open_tiff(path)
@@ -168,7 +182,10 @@ def verify_slide(
 
 
 def _check_own(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
-    """What a file of ours holds beside its tiles; of another nobody can say what it was made from."""
+    """Yield the problems of a converted file beside its tiles.
+
+    Of another file, that its source is unknown.
+    """
     if slide is not None:
         yield from _check_model(slide)
         yield from _check_sizes(slide.info)
@@ -182,7 +199,7 @@ def _check_own(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Probl
 
 
 def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
-    """The text beside each level of an SVS, in which other programs read which slide it is."""
+    """Yield the levels of an SVS whose text was edited: other programs read there which slide it is."""
     plan = slide.provenance.plan
     for level in plan.levels if plan.container == "svs" else ():
         text = slide.description_of(level.number).rstrip("\0 ")
@@ -193,7 +210,7 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
 def _check_carried(
     slide: ConvertedSlide | None, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
 ) -> Iterator[Problem]:
-    """What a file carries to rebuild its source, if its tiles are sound, and its model."""
+    """Yield the problems of what rebuilds the source, if the tiles are sound, and of the model."""
     if slide is None:
         return
     if slide.provenance.restoration and is_sound:
@@ -202,7 +219,7 @@ def _check_carried(
 
 
 def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
-    """What was found, but for tiles that are not like the source's where others see that of their level."""
+    """Yield the problems, without unlike tiles of levels in which other programs find the same."""
     levels = {_level_in(problem) for problem in by_pixels}
     return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
 
@@ -227,7 +244,10 @@ def _check_claims(
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
-    """Each level is a smaller copy of the largest; other vendors' slides are as OpenSlide has them."""
+    """Yield the levels that are not smaller copies of the largest.
+
+    Other vendors' slides are as OpenSlide has them.
+    """
     if info.vendor not in ("aperio", "generic-tiff"):
         return
     for number, level in enumerate(info.levels[1:], 1):
@@ -246,7 +266,7 @@ def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
 
 
 def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
-    """No obstacle to measuring: the same model of this machine has taken its place."""
+    """Yield a damaged model; the tiles could be measured by the same one of this machine."""
     if slide.model_flaw:
         yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
@@ -254,7 +274,7 @@ def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
 def _check_restoration(
     slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool
 ) -> Iterator[Problem]:
-    """Rebuild the source, and throw it away: it is its SHA-256 that counts."""
+    """Rebuild the source without storing it, and yield a problem if its SHA-256 is wrong."""
     try:
         if not is_fresh:  # of one that was just written the source's size is known
             check_stated(slide)
@@ -273,7 +293,7 @@ def _lost(slide: TiffSlide) -> Iterator[str]:
 def _check_openslide(
     path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
 ) -> Iterator[Problem]:
-    """What OpenSlide makes of the file; nothing where it is known not to open it."""
+    """Yield how OpenSlide differs from what the file states; nothing where it is known not to open it."""
     if plan is not None and verdict.opens == "no":
         return
     navigable = [] if plan is None else [level.number for level in plan.navigable]
@@ -311,14 +331,14 @@ def _check_openslide(
 
 
 def _level_of(slide: TiffSlide, size: Size) -> int | None:
-    """The level of this size; None where OpenSlide shows what is none here."""
+    """Return the number of the level of this size; None where there is none."""
     return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
 
 
 def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
-    """Whether a tile decodes: OpenSlide's refusal of one that does not says nothing of the file.
+    """Return whether a tile decodes: if not, OpenSlide's refusal of it says nothing of the file.
 
-    None does that OpenSlide draws anew: from tiles that may be damaged.
+    A tile that OpenSlide draws anew does not count, for its sources may be damaged.
     """
     if not shows_what_is_stored(slide, index.level):
         return False
@@ -330,7 +350,7 @@ def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
 
 
 def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
-    """Blank tiles share one stored tile of background, empty tiles store nothing."""
+    """Check that blank tiles share one stored tile of background, and that empty tiles store nothing."""
     provenance = slide.provenance
     for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True):
         place = f"level {plan.number}"
@@ -408,7 +428,7 @@ def _check_source(
 
 
 def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
-    """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
+    """Check that OpenSlide shows each carried image as it shows the source's, where it shows both."""
     images = slide.info.associated_images
     drawn = {"thumbnail"} if plan.deidentified else set()
     names = (set(plan.images) & set(images)) - drawn
@@ -459,13 +479,16 @@ def _check_tiles(
 
 
 def _openslide_mpp(properties: Mapping[str, str]) -> float | None:
-    """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
+    """Return OpenSlide's um per px along x.
+
+    None where it is out of range, or not stated for both directions.
+    """
     mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
     return mpp_x if mpp_y else None
 
 
 def _keeps_holes(plan: ConversionPlan) -> bool:
-    """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
+    """Return whether tiles without bytes are the source's, where they bound what OpenSlide shows too."""
     return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
 
 

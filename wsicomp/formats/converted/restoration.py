@@ -1,8 +1,7 @@
-"""What rebuilds a source's file byte for byte from its conversion.
+"""Rebuilds a source's file byte for byte from its conversion.
 
-Tiles and strips come back out of the target's own. All other bytes of the source, its directories, gaps,
-tails and whatever else lies in it, are appended to the target in one LZMA stream, behind the list of what
-stands between them:
+Tiles and strips are taken from the target's own. All other bytes of the source, its directories, gaps and
+whatever else is in it, are appended to the target in one LZMA stream, behind the list of the pieces:
 
     count          int64, little endian
     gaps           count x int64: bytes of the stream that stand before each piece
@@ -38,14 +37,23 @@ _BLOCK_BYTES = 1 << 20
 _PRESET = 3
 _MOST_DICTIONARY_BYTES = 1 << 28
 _MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
-"""What a remainder may always unpack to, and how many times its bytes: LZMA makes zeros 7000 times less."""
+"""The bytes that a remainder may always unpack to, and the most for each packed byte.
+
+LZMA packs zeros 7000 times.
+"""
 _LEAST_PIECE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
-"""What a packed tile gives back at most: samples and a stream's headers, or a JPEG with its comments."""
+"""The most bytes that a packed tile unpacks to.
+
+Samples and a stream's headers, or a JPEG with its comments.
+"""
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Where the target's tiles and strips lie in the source, sorted and apart; four int64 of one length."""
+    """The places of the target's tiles and strips in the source, sorted and apart.
+
+    Four int64 arrays of one length.
+    """
 
     offsets: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -54,7 +62,7 @@ class _Pieces:
 
 
 def remainder_blocks(source: TiffSlide, plan: ConversionPlan) -> Iterator[bytes]:
-    """All of the source that the target does not hold otherwise, compressed, in blocks to be appended.
+    """Yield all bytes of the source that no tile or strip of the target holds, compressed, in blocks.
 
     Memory: four numbers for each tile, and the compressor's 32 MB.
 
@@ -99,10 +107,12 @@ def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
 
 
 def check_stated(slide: ConvertedSlide) -> None:
-    """Hold the size that a file states of its source against what it holds, before a byte is rebuilt.
+    """Check the size that a file states of its source against the bytes that it holds, before anything is
+    rebuilt.
 
     Raises:
-        SlideReadError: it holds far less, or its list of pieces cannot be one; or as `restored_blocks`.
+        SlideReadError: it holds far less than it states, its list of pieces is damaged, or it holds no
+            source.
     """
     stated = slide.provenance.plan.source.bytes
     with _translated(slide), _remainder(slide) as stream:
@@ -116,12 +126,12 @@ def check_stated(slide: ConvertedSlide) -> None:
 def restored_blocks(
     slide: ConvertedSlide, workers: int, progress: StageProgress = no_progress
 ) -> Iterator[bytes]:
-    """The source's bytes in order, and checked: the last one comes only if all of them are right.
+    """Yield the source's bytes in order; the last block only if all of them have the source's SHA-256.
 
     Memory: some tiles for each worker, three numbers for each tile.
 
     Raises:
-        SlideReadError: the file does not hold what rebuilds its source, or is damaged.
+        SlideReadError: the file does not hold the source, or is damaged.
     """
     source = slide.provenance.plan.source
     digest, total, held = hashlib.sha256(), 0, b""
@@ -147,7 +157,11 @@ def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
 
 @contextmanager
 def _translated(slide: ConvertedSlide) -> Iterator[None]:
-    """What is wrong inside, as an error that names the file."""
+    """Turn errors of what is rebuilt into one that names the file.
+
+    Raises:
+        SlideReadError: the stream or a tile is damaged.
+    """
     try:
         yield
     except (lzma.LZMAError, EOFError, ValueError, LookupError, OverflowError) as exc:
@@ -156,13 +170,13 @@ def _translated(slide: ConvertedSlide) -> Iterator[None]:
 
 @contextmanager
 def _remainder(slide: ConvertedSlide) -> Iterator[BinaryIO]:
-    """The stream of all that is no tile; its lists come first."""
+    """Yield the stream of all bytes that are in no tile; its lists come first."""
     with slide.open_restoration() as file, io.BufferedReader(_Unpacked(file)) as stream:
         yield stream
 
 
 class _Unpacked(io.RawIOBase):
-    """An LZMA stream as a file; unlike `lzma.LZMAFile` it bounds what the stream's dictionary may take."""
+    """An LZMA stream as a file, with a bound on the memory of its dictionary that `lzma.LZMAFile` lacks."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
@@ -170,15 +184,15 @@ class _Unpacked(io.RawIOBase):
         self._unpacker = lzma.LZMADecompressor(memlimit=_MOST_DICTIONARY_BYTES)
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as one step of the decompressor goes; 0 at the end.
+        """Fill a buffer as far as one step of the decompressor goes; return 0 at the end.
 
         Raises:
-            LZMAError: the stream is damaged, or asks for more memory than any of ours.
-            EOFError: it ends too early.
+            LZMAError: the stream is damaged, or needs more memory than any that wsicomp writes.
+            EOFError: the stream ends too early.
         """
         room = memoryview(buffer)
         while not self._unpacker.eof:
@@ -193,7 +207,10 @@ class _Unpacked(io.RawIOBase):
 
 @dataclass(frozen=True)
 class _Listed:
-    """The pieces in the source's order: bytes of the remainder before each, and which tile or strip it is."""
+    """The pieces in the source's order.
+
+    Bytes of the remainder before each, and the tile or strip that it is.
+    """
 
     gaps: NDArray[np.int64]
     directories: NDArray[np.int64]
@@ -215,10 +232,12 @@ def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
 
 
 def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
-    """What the pieces make at most: of tiles as they are their bytes, of packed ones a bound by their pixels.
+    """Return the most bytes that the pieces unpack to.
+
+    Stored bytes for copied tiles, a bound by pixels for packed.
 
     Raises:
-        ValueError: one is no tile or strip, or several are the same bytes of the file.
+        ValueError: a piece is no tile or strip, or several are the same bytes of the file.
     """
     total = 0
     parts = slide.provenance.plan.directories
@@ -241,7 +260,10 @@ def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
 
 
 def _most_beside(slide: ConvertedSlide) -> int:
-    """What the remainder may make: a real one is directories, texts and pictures, and hardly shrinks."""
+    """Return the most bytes that the remainder unpacks to.
+
+    A real one is directories and texts, and hardly shrinks.
+    """
     kept = slide.provenance.restoration
     return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
 

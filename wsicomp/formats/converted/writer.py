@@ -1,7 +1,7 @@
-"""Writing a pyramid so that it is either whole under its name or not there at all.
+"""Writes a pyramid under its name as a whole, or not at all.
 
-tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and
-the atomic rename are ours. It must not decode a tile or decide anything.
+tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and the
+atomic rename are done here. Nothing here decodes a tile or decides anything.
 """
 
 from __future__ import annotations
@@ -67,23 +67,22 @@ from wsicomp.version import SOFTWARE
 _NODATA_TAG = 42113
 _NODATA = b"255\0"
 _SUBFILE_TYPES = {"label": 1, "macro": 9, "thumbnail": 0}
-"""Of an SVS, by which OpenSlide's aperio driver knows them; in a generic TIFF all are 0, see `_attach`."""
+"""NewSubfileType in an SVS, by which OpenSlide's aperio driver knows the image; in a generic TIFF it is 0."""
 _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
 _COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
 _CHECKED_BYTES = 1 << 24
-"""So many bytes are written between two looks at the disk."""
+"""The bytes written between two checks of the free space."""
 
 
 class PyramidWriter:
     """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
-    Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
-    left is overwritten; one that another run still writes is refused. Where less than `min_free` GB are left
-    on the disk, writing ends. With `root` no folder below it may be
-    a link.
+    Leaving the context without `commit` deletes the partial file. A partial file of an interrupted run is
+    overwritten; one that another run is writing is refused. Writing ends where less than `min_free` GB are
+    left on the disk. With `root` no folder below it may be a link.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -131,7 +130,7 @@ class PyramidWriter:
         return self
 
     def _begun(self) -> BinaryIO:
-        """The partial file, in the folder that is held from now on."""
+        """Return the partial file, open in the folder that is held from now on."""
         try:
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
         except SlideWriteError:
@@ -160,7 +159,7 @@ class PyramidWriter:
             self._file.close()
 
     def write_level(self, plan: LevelPlan, tiles: Iterable[MadeTile]) -> None:
-        """Append a level; its tiles come in raster order.
+        """Append a level; `tiles` are in raster order.
 
         Memory: one tile, and some bytes for each of the level's tiles.
 
@@ -197,11 +196,11 @@ class PyramidWriter:
 
     @property
     def _states_sample_format(self) -> bool:
-        """Whether FAST is to read the file itself: it takes a level without the tag for one of another type.
+        """Whether FAST is to read the file itself: it leaves a level without the tag to OpenSlide.
 
-        TIFF has 1 for the default. FAST would show WebP, Zstandard and neural tiles as black, and dies at
-        the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
-        reads Zstandard, or shows the overview.
+        TIFF's default is 1. FAST would show WebP, Zstandard and neural tiles as black, and crashes at the
+        levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it, reads
+        Zstandard, or shows the overview.
         """
         rgb = any(
             level.encoding.compression == JPEG and level.encoding.photometric == RGB
@@ -231,10 +230,10 @@ class PyramidWriter:
         self._pages.append(None)
 
     def append(self, blocks: Iterable[bytes]) -> Restoration:
-        """Append bytes that belong to no image, after all images, and say where they are.
+        """Append bytes that belong to no image behind all images, and return their place.
 
         Raises:
-            SlideReadError: what they are made from cannot be read.
+            SlideReadError: the source of the bytes cannot be read.
             SlideWriteError: the file system refuses.
         """
         digest = hashlib.sha256()
@@ -257,7 +256,7 @@ class PyramidWriter:
         properties: Mapping[str, str],
         restoration: Restoration | None = None,
     ) -> Provenance:
-        """Point tiles that share one at the stored one, add the provenance, and flush to the disk.
+        """Point shared tiles at their stored one, write the provenance, and flush to the disk.
 
         Raises:
             SlideWriteError: the file system refuses.
@@ -301,7 +300,7 @@ class PyramidWriter:
         return provenance
 
     def _image_sha256(self) -> dict[str, str]:
-        """The digests of the associated images as a reader finds them."""
+        """Return the digests of the associated images as a reader finds them."""
         directories = written_directories(read_directories(self.partial))
         file = TiffFile(self.partial)
         try:
@@ -320,11 +319,13 @@ class PyramidWriter:
         return self._plan.container == "tiff" and bool(self._plan.images)
 
     def commit(self) -> None:
-        """Give the finished file its name; from here on it is there even if the machine stops.
+        """Give the finished file its name; afterwards it is there even if the machine stops.
 
         Raises:
-            TargetExistsError: the target has come into being meanwhile, or another run is writing it.
-            SlideWriteError: the file system refuses, which leaves the target as it was; or as `sync_name`.
+            TargetExistsError: the target has been created meanwhile, or another run is writing it.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or the disk does not
+                confirm
+                the name.
         """
         try:
             give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
@@ -362,7 +363,11 @@ class PyramidWriter:
             raise _refused(exc, self.partial) from exc
 
     def _stored(self, level: _WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
-        """The tiles as tifffile is to store them, and their number checked."""
+        """Yield the bytes of the tiles that tifffile has to store, and check their number.
+
+        Raises:
+            SlideWriteError: a blank tile cannot be encoded, or the number of tiles is not the plan's.
+        """
         for tile in tiles:
             try:
                 data = level.add(tile)
@@ -378,7 +383,7 @@ class PyramidWriter:
             raise SlideWriteError(found, displayed_path(self.partial), f"level {level.plan.number}")
 
     def _check_room(self, count: int) -> None:
-        """Look at the disk now and then, before so many bytes more are written."""
+        """Check the free space before `count` bytes are written, once for every 16 MiB."""
         self._unchecked_bytes += count
         if self._unchecked_bytes > _CHECKED_BYTES:
             self._unchecked_bytes = 0
@@ -410,12 +415,15 @@ class PyramidWriter:
 
 
 def _is_known(compression: int) -> bool:
-    """Whether tifffile writes tiles under this number."""
+    """Return whether tifffile writes tiles under this number."""
     return compression in tifffile.COMPRESSION.__members__.values()
 
 
 class _WrittenLevel:
-    """What becomes of a level while its tiles pass: blank ones, digests, and those that went otherwise."""
+    """The record of a level while its tiles are written.
+
+    Shared ones, digests, and those not made as planned.
+    """
 
     def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
         self.plan = plan
@@ -433,9 +441,10 @@ class _WrittenLevel:
         self._unpainted = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
-        """The bytes to store for the next tile; of all blank ones the first is stored for all.
+        """Return the bytes to store for the next tile; empty for one that shares an earlier tile's bytes.
 
-        So is the first of equal ones that the source stores in one place, as a shared tile of its own.
+        All blank tiles share the first one. Equal tiles that the source stores in one place share the first
+        of them.
 
         Raises:
             ValueError: a blank tile cannot be made in the level's encoding.
@@ -474,7 +483,7 @@ class _WrittenLevel:
             self._guarded_by_recipe[number].add(self.count, found, fallback)
 
     def share(self, page: tifffile.TiffPage) -> None:
-        """Point the tiles that were not stored at those that are stored for them."""
+        """Point the tiles that were not stored at the stored ones."""
         if self._shared:
             _share(page, np.asarray(self._shared), np.asarray(self._sharing))
 
@@ -484,13 +493,13 @@ class _WrittenLevel:
         return encode(self.plan.encoding, self.plan.tile, self._background)
 
     def made(self) -> LevelPlan:
-        """The plan as carried out: tiles that are smaller with their glass were encoded as they are."""
+        """Return the plan as carried out: tiles that are smaller with their glass were encoded with it."""
         actions = self.plan.actions.copy()
         actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
         return replace(self.plan, actions=actions)
 
     def record(self) -> LevelRecord:
-        """What there is to say once all tiles have passed."""
+        """Return the record of the level once all tiles are written."""
         kept, flawed, lost = (
             tuple(self._others[outcome])
             for outcome in (TileOutcome.KEPT, TileOutcome.FLAWED, TileOutcome.LOST)
@@ -529,12 +538,12 @@ def _rename(tiff: tifffile.TiffFile, tag: tifffile.TiffTag, code: int) -> None:
 
 
 def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tifffile.TiffPage) -> None:
-    """Take the associated images out of the chain of levels: the first one becomes level 0's only SubIFD.
+    """Take the associated images out of the chain of levels: the first becomes level 0's only SubIFD.
 
-    The others stay behind it, in a chain of their own. Of all layouts tried it is the only one in which no
-    program takes any of them for a level, and none refuses the file: in the chain of levels GDAL and cuCIM
-    do whatever their types, and tifffile does with every SubIFD that is an exact part of the slide in size,
-    as a thumbnail may be.
+    The others follow it in a chain of their own. Of all layouts tried it is the only one in which no program
+    takes an image for a level, and none refuses the file: in the chain of levels GDAL and cuCIM do whatever
+    their types, and tifffile does with every SubIFD that is an exact part of the slide in size, as a
+    thumbnail may be.
     """
     file, form = tiff.filehandle, tiff.tiff
     tag = levels[0].tags[_AS_SUBIFDS]

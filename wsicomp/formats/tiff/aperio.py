@@ -207,10 +207,9 @@ def _short_number(text: str) -> str:
 
 
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text with scale, power and the history lines that name nobody, and the keys that were left
-    out.
+    """Return the text without names, and the keys of what was left out.
 
-    Values are never among them.
+    Scale, power and the history lines that name nobody stay. Values are never among the keys.
     """
     head, *parts = description.split("|", _MOST_FIELDS)
     dropped = ["history text"] if len(head) > _MOST_HISTORY else []

@@ -160,7 +160,7 @@ class _Sorter:
         )
 
     def _set_beside(self) -> dict[_Image, Size]:
-        """Return the images of nearly a level's size without its whole-number ratio, each with the level's
+        """Return the images of nearly a level's size that are not exact parts of the slide, with the level's
         size.
 
         The first one that can be a thumbnail becomes it, if the file names none.
@@ -183,9 +183,7 @@ class _Sorter:
         return None if self._document is None else self._document.of_page(one.position)
 
     def _name(self, one: _Image) -> NamedImage | None:
-        """Return the associated image that a directory is, by its text, by OME-XML, by its type or by its
-        place.
-        """
+        """Return the associated image that a directory is, by its text, OME-XML, type or place."""
         directory = one.directory
         described = None if one.is_sub else self._described(one)
         kind = directory.subfile_type
@@ -209,8 +207,7 @@ class _Sorter:
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
 
     def _means_a_copy(self, one: _Image) -> bool:
-        """Return whether the type of an image in strips marks it as a smaller copy of another, as TIFF
-        defines it.
+        """Return whether the type of an image in strips marks it as a smaller copy, as TIFF defines it.
 
         Aperio marks its labels so; in an SVS alone OpenSlide takes an image that is marked so for a label.
         """
@@ -383,9 +380,7 @@ def _are_same(one: Size, other: Size) -> bool:
 
 
 def _off_whole(size: Size, slide: Size) -> tuple[bool, bool]:
-    """Return whether a level is off every whole-number ratio to the slide, and whether off every power of
-    two.
-    """
+    """Return whether a level is off every whole-number ratio to the slide, and off every power of two."""
     ratio = max(1, round(slide.width / max(1, size.width)))
     off = max(abs(size.width - slide.width / ratio), abs(size.height - slide.height / ratio))
     return off > _STRICT_PX, ratio & (ratio - 1) != 0

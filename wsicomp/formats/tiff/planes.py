@@ -23,8 +23,9 @@ _COLORSPACES = {1: "GRAY", 4: "CMYK"}
 
 
 def decode_planes(parts: Sequence[bytes], encoding: TileEncoding, size: Size, count: int) -> Pixels:
-    """Return a tile's pixels, (rows, columns, 3) uint8, from one part for each of `count` samples or one for
-    all.
+    """Return a tile's pixels, (rows, columns, 3) uint8.
+
+    It has one part for each of `count` samples, or one for all.
 
     Raises:
         ValueError, RuntimeError: the bytes do not decode to the tile.

@@ -579,9 +579,7 @@ def check_level(directory: Directory, place: str) -> None:
 def _associated_images(
     file: TiffFile, named: Sequence[NamedImage], shown: Mapping[int, str]
 ) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
-    """Return label, macro and thumbnail, their directories, and those that are there twice or unreadable in
-    words.
-    """
+    """Return label, macro and thumbnail, their directories, and in words the images that are left out."""
     images: dict[str, AssociatedImage] = {}
     found: dict[str, Directory] = {}
     omitted = []

@@ -140,8 +140,7 @@ def check_tags(path: Path) -> None:
 
 
 def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags]:
-    """Yield the directories of a TIFF's main chain, with `has_subs` its SubIFDs too, as far as they can be
-    walked.
+    """Yield the directories of a TIFF's main chain as far as they can be walked, with `has_subs` SubIFDs too.
 
     Of a directory with more than `most_tags` tags the first are read, and the one behind it is not reached.
     """
