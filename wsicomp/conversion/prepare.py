@@ -1,4 +1,4 @@
-"""Everything that a conversion reads and decides before it writes: identify, segment, survey, plan."""
+"""Reads and decides all that a conversion needs before it writes: identity, tissue, kinds of tiles, plan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, che
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a slide before it is prepared: which one it is, and what `find_glass` found on it."""
+    """Facts about a slide that an earlier conversion found.
+
+    Its identity, and its glass as `find_glass` found it.
+    """
 
     identity: SourceIdentity
     findings: Findings
@@ -34,19 +37,20 @@ class Known:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is decided before writing: the plan, and what carries it out.
-
-    `deidentified` is None where names stay, `findings` and `paint` where glass does. `embedded_model` is what
-    the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
-    keeps one that not every machine has.
-    """
+    """All decisions of a conversion, and what carries them out."""
 
     plan: ConversionPlan
+    """The plan."""
     findings: Findings | None = None
+    """The tissue and glass that were found; None where glass is kept."""
     paint: GlassPaint | None = None
+    """Paints the glass of mixed tiles; None where glass is kept."""
     deidentified: Deidentified | None = None
+    """The facts of the slide without names; None where names stay."""
     embedded_model: bytes | None = None
+    """The bytes of a neural codec's decoder that the file carries."""
     kept_model: str | None = None
+    """The name of the file in which this machine keeps a model that not every machine has."""
 
 
 def prepare(
@@ -56,16 +60,16 @@ def prepare(
     keep_model: bool = False,
     known: Known | None = None,
 ) -> Prepared:
-    """Identify, segment, survey and plan.
+    """Identify a slide, find its tissue, sort its tiles and plan its conversion.
 
-    With `keep_model` the model of a neural codec stays on this machine, unless the file is to carry it.
-    What is `known` already, by the same choices about tissue, is not looked for again.
+    With `keep_model` the model of a neural codec is kept on this machine, unless the file carries it. Facts
+    that are `known` by the same options about tissue are not looked for again.
 
     Raises:
-        ConfigError: what the config asks for cannot be made of this source.
+        ConfigError: the config asks for what cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
-        WeightsError: the network is not what its manifest says.
+        WeightsError: the network is not as its manifest states.
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
@@ -108,10 +112,10 @@ def _planned(
 
 
 def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
-    """The plan with a note where others show the source otherwise than we read it.
+    """Return the plan with a note where other programs show the source otherwise than wsicomp reads it.
 
     Raises:
-        SlideReadError: we alone read it so, and pixels that we read would come into the target or decide it.
+        SlideReadError: wsicomp alone reads it so, and its pixels would be written or decide what is.
     """
     notes = tuple(disagreement_notes(misread))
     carries = all(
@@ -124,17 +128,15 @@ def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> C
 
 
 def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:
-    """How a plan that has the digest of this conversion is not its plan, in words; "" if nothing is wrong.
+    """Return in words how a plan with this conversion's digest differs from its plan; "" if it does not.
 
-    It may be the plan that another version made of the same options, if its defaults are known.
-
-    `sha256` is the digest of the slide's file.
-
-    All is compared that no pixel decides; which tiles are glass is looked at tile by tile when the file is
-    held against its source.
+    It may be the plan that another version made of the same options, if its defaults are known. `sha256` is
+    the digest of the slide's file. Which tiles are glass is left to `verify`, which compares the file with
+    its source tile by tile.
 
     Raises:
-        SlideReadError, WeightsError: as `prepare`.
+        SlideReadError: the source cannot be read.
+        WeightsError: the network is not as its manifest states.
     """
     try:
         config = config_then(plan, config)
@@ -159,10 +161,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 
 
 def _decided(plan: ConversionPlan) -> dict[str, object]:
-    """A plan as JSON values, without what it says of its source's name, and what pixels decide.
+    """Return a plan as JSON values, without its source's name and without what depends on pixels.
 
-    Of its options only the plane is left: `config_then` has compared the others. In which order images beside
-    the levels stand is up to the version that wrote them.
+    Of its options only the plane is left: `config_then` has compared the others. The order of associated
+    images depends on the version that wrote them, so they are sorted.
     """
     values = json.loads(json.dumps(plan.to_json()))
     values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
@@ -173,7 +175,7 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
 
 
 def kept_model(config: ConversionConfig) -> str | None:
-    """The name of the file in which this machine keeps a neural codec's model that not every machine has.
+    """Keep a neural codec's model on this machine if not every machine has it, and return its file's name.
 
     None where the file carries the model, or there is none.
 
@@ -188,7 +190,10 @@ def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | Non
 
 
 def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
-    """Which levels repacking without loss makes smaller, by a few of their tiles; none if it is not asked."""
+    """Return for each level whether repacking a few of its tiles makes them smaller.
+
+    Empty if not lossless.
+    """
     if not config.codec.lossless:
         return ()
     return levels_that_shrink(slide, create_transcoder(config.codec.name, config.codec.restorable))

@@ -1,4 +1,4 @@
-"""Read, mask, encode: the tiles of one level in raster order, as its plan says."""
+"""Makes the tiles of one level in raster order, as its plan says: read, mask, encode."""
 
 from __future__ import annotations
 
@@ -33,14 +33,20 @@ _LEAST_GAP = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True)
 class GlassPaint:
-    """Paints the glass of a mixed tile: what neither the mask with its margin nor the guard's finds hold."""
+    """Paints the glass of a mixed tile.
+
+    All pixels that neither the mask with its margin nor the guard holds.
+    """
 
     mask: TissueMask
+    """The tissue mask with its margin."""
     found: TissueMask
+    """The pixels that the guard protects."""
     background: tuple[int, int, int]
+    """The colour of the paint, RGB."""
 
     def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
-        """The pixels of a whole tile that mask or guard holds, in whole cells."""
+        """Return the pixels of a whole tile that mask or guard holds, (rows, columns) bool, in whole cells."""
         level = plan.as_level(slide)
         cells = self.mask.over_cells(level, column, row, _CELL_PX)
         cells |= self.found.over_cells(level, column, row, _CELL_PX)
@@ -53,15 +59,16 @@ class GlassPaint:
         return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
-        """A copy of a whole tile in which what neither mask nor guard holds is background."""
+        """Return a copy of a whole tile in which all other pixels are background."""
         keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
 def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
-    """Cells of a tile of which the level's edge cuts some off, without paint that rings into what is seen.
+    """Return cells of a tile at the level's edge, without paint that rings into visible pixels.
 
-    What lies beyond the edge goes on like the edge, and a cell that it cuts stays where its neighbour does.
+    Beyond the edge the cells continue those at the edge; a cell that the edge cuts is kept where its
+    neighbour is.
     """
     for axis, side in enumerate(shown.shape):
         whole, last = side // _CELL_PX - 1, -(-side // _CELL_PX) - 1
@@ -73,30 +80,30 @@ def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What holds for every tile of a conversion.
-
-    `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
-    their very bytes; `deidentify` leaves out of tiles all but their pictures.
-    """
+    """The options that hold for every tile of a conversion."""
 
     paint: GlassPaint | None = None
+    """Paints the glass of mixed tiles; None where glass is kept."""
     strict: bool = False
+    """Whether the first damaged tile of the source ends the conversion."""
     exact: bool = False
+    """Whether transcoded tiles must unpack to their very bytes."""
     deidentify: bool = False
+    """Whether tiles lose everything but their pictures."""
 
 
 TileStream: TypeAlias = Callable[[Slide, LevelPlan, StreamOptions, int], Generator[MadeTile]]
-"""What makes the tiles of a level, in raster order: `stream_level`, or what stands in for it."""
+"""Makes the tiles of a level in raster order: `stream_level`, or a stand-in for it."""
 
 
 def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:
-    """Every tile in raster order.
+    """Yield every tile of a level in raster order.
 
-    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker; fewer of large
-    ones, whose pixels are held to `budget_bytes`.
+    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles for each worker; fewer
+    large ones, whose pixels are held to `budget_bytes`.
 
     Raises:
-        SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
+        SlideReadError: a tile of the source cannot be read; or, with `strict`, it cannot be decoded.
     """
     make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
@@ -107,9 +114,10 @@ def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers:
 
 
 class _ToEncode(NamedTuple):
-    """A tile's pixels, all but encoded: as they are, and with their glass painted where that is wanted.
+    """A tile's pixels before they are encoded: as they are, and with painted glass where that is wanted.
 
-    `recipe` is the number of its recipe, `source` the tile as its slide stores it, if these are its pixels.
+    `recipe` is the number of its recipe, `source` the tile as its slide stores it if these are its pixels,
+    `shown` the size of its part inside the level.
     """
 
     recipe: int
@@ -121,12 +129,12 @@ class _ToEncode(NamedTuple):
 
     @property
     def versions(self) -> list[tuple[Pixels, EncodedTile | None]]:
-        """What is to be encoded, in the order that `done` takes."""
+        """The pictures to encode, in the order that `done` takes."""
         plain = [(self.pixels, self.source)]
         return plain if self.painted is None else [*plain, (self.painted, None)]
 
     def done(self, encoded: Sequence[Encoded]) -> MadeTile:
-        """The smaller one: an edge between glass and paint can cost more than the glass that goes."""
+        """Return the smaller one: an edge between glass and paint can cost more than the glass that goes."""
         plain, painted = encoded[0], encoded[-1]
         if self.painted is None or len(painted.data) <= len(plain.data):
             return MadeTile(painted.data, self.outcome, painted)
@@ -134,7 +142,7 @@ class _ToEncode(NamedTuple):
 
 
 def _sharing(slide: Slide, plan: LevelPlan) -> dict[int, int]:
-    """The first tile that is stored in the same place, of each tile of a level that does not stand alone."""
+    """Return for each tile that shares its place in the source the first tile stored there."""
     ranges = slide.tile_ranges(plan.source_level)
     _, first, inverse, counts = np.unique(
         ranges[:, 0], return_index=True, return_inverse=True, return_counts=True
@@ -144,7 +152,7 @@ def _sharing(slide: Slide, plan: LevelPlan) -> dict[int, int]:
 
 
 class _Tools(NamedTuple):
-    """What makes the tiles of a recipe: the one that their actions need, or neither of both."""
+    """The codec or the transcoder of a recipe, as the actions of its tiles need it; or neither."""
 
     codec: TileCodec | None = None
     transcoder: TileTranscoder | None = None
@@ -171,7 +179,11 @@ class TileMaker:
         self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
-        """What the plan says of each; those to encode go through the codec together."""
+        """Return these tiles as planned; those to encode go through the codec together.
+
+        Raises:
+            SlideReadError: a tile of the source cannot be read; or, with `strict`, it cannot be decoded.
+        """
         made = self._made(indices)
         return [self._with_sharing(index, tile) for index, tile in zip(indices, made, strict=True)]
 
@@ -237,7 +249,7 @@ class TileMaker:
         return MadeTile(packed, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
 
     def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
-        """A carried tile with nothing but its picture, and that no larger than the level."""
+        """Return a carried tile with nothing but its picture, cut at the level's edge."""
         shown = self._plan.grid.region(index.column, index.row).size
         try:
             found = carried_tile(tile, self._plan.recipe(index).shown, shown)
@@ -258,7 +270,7 @@ class TileMaker:
         return self._tools[self._plan.recipe_number(index)].transcoder
 
     def _decodes(self, index: TileIndex) -> bool:
-        """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
+        """Return whether a tile of the source is sound: packing a damaged one keeps its flaws."""
         try:
             self._slide.read_tile_eighth(index)
         except TileReadError:
@@ -286,7 +298,7 @@ class TileMaker:
         return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), shown, painted)
 
     def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
-        """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
+        """Return the tile as the source stores it, if these are its pixels, for a codec that can use it."""
         codec = self._tools[self._plan.recipe_number(index)].codec
         if not isinstance(codec, ModelCodec) or not self._keeps_tiles:
             return None

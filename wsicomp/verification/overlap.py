@@ -34,7 +34,10 @@ def covered(flags: NDArray[np.bool_], plan: LevelPlan, other: Level) -> NDArray[
 
 
 def _spans(count: int, tile: int, length: int, step: float, limit: int) -> Spans:
-    """Return for each of `count` tiles along a side of `length` the first and the last step that it overlaps."""
+    """Return for each of `count` tiles along a side of `length` the steps that it overlaps.
+
+    As the number of the first one, and that behind the last.
+    """
     starts = np.arange(count) * tile
     ends = np.minimum(starts + tile, length)
     first = np.clip((starts // step).astype(np.intp), 0, limit - 1)

@@ -50,8 +50,7 @@ _PAINTED = 24
 _RINGING_PX = 17
 _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
-"""The multiple of its tolerance by which a tile may be off if its codec makes the same of the source again.
-"""
+"""The multiple of its tolerance by which a tile may be off if its codec does the same again."""
 _RENEWED_MEAN = 3.0
 """Grey levels that a JPEG tile may lose in the mean when it is encoded again with its own quantisation."""
 _SAME_SHIFT = 3.0
@@ -241,8 +240,9 @@ class _PixelCheck:
         truth: PlacedPixels,
         kept: NDArray[np.bool_],
     ) -> bool:
-        """Return whether the codec makes the same of the source's pixels, which may be noise where it is
-        damaged.
+        """Return whether the codec makes the same of the source's pixels.
+
+        It may make noise of a damaged tile.
         """
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)

@@ -127,9 +127,7 @@ class Reference:
 
 
 class ReferenceReader:
-    """Reads regions of a slide by other programs, and decides which is right where they differ from
-    wsicomp's.
-    """
+    """Reads regions of a slide by other programs, and decides which one is right."""
 
     def __init__(self, slide: Slide, stack: ExitStack) -> None:
         self.slide = slide
@@ -219,7 +217,7 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
 
 
 def _is_openslide_s(slide: Slide, level: int) -> bool:
-    """Return whether wsicomp reads a level by OpenSlide's whole pixels, so that there is nothing to compare."""
+    """Return whether wsicomp reads a level by OpenSlide's whole pixels: then both are the same."""
     return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
 
 

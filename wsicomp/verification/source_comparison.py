@@ -89,8 +89,7 @@ class SourceComparison:
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
     def check_blanks(self, progress: StageProgress) -> list[Problem]:
-        """Return the blank and empty tiles whose source shows more than glass, at their level or at any
-        other.
+        """Return the blank and empty tiles whose source shows more than glass, at any level.
 
         Memory: a decoded tile for each worker, and two bytes for each tile of the source.
         """
@@ -123,11 +122,11 @@ class SourceComparison:
         return problems
 
     def _blank_over_source(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Return for each tile of each source level the target's level that is blank there or -1, and if by
-        another level.
+        """Return for each source level's tiles the blank level of the target over them, and if it is another
+        one.
 
-        A level of the target is blank over tiles of its own source level, and over tiles of other levels that
-        lie wholly under its blank tiles.
+        The number is -1 where none is blank. A level of the target is blank over tiles of its own source
+        level, and over tiles of other levels that lie wholly under its blank tiles.
         """
         levels = self._source.info.levels
         numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
@@ -259,9 +258,7 @@ class SourceComparison:
     def _off(
         self, bounds: _Bounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
-        """Return in words how far a tile is from the pixels that were encoded, if its codec does not explain
-        it.
-        """
+        """Return in words how far a tile is from its source, if its codec does not explain it."""
         there = expected[: region.height, : region.width]
         if bounds.is_lossless:
             return (
@@ -319,8 +316,7 @@ class SourceComparison:
         painted: NDArray[np.bool_],
         doubtful: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Return the doubtful blocks that look more like background than like what the codec makes of the
-        source.
+        """Return the doubtful blocks that look more like background than the codec makes them.
 
         A codec too loses much of a small thing. Where nothing can be encoded again, all of them count.
         """
@@ -356,8 +352,9 @@ class SourceComparison:
         return first, second
 
     def _loses(self, level: _Level, index: TileIndex, here: Pixels, there: Pixels) -> tuple[str, str] | None:
-        """Return a problem if things on the source's glass became glass, where the codec's tolerance is not
-        known.
+        """Return a problem if things on the source's glass became glass.
+
+        For tiles whose codec's tolerance is not known.
         """
         found = self._find(level, index, there)
         if found is None:

@@ -68,8 +68,9 @@ class Tolerance:
     """How far an encoded tile may be from its source."""
 
     shift: float
-    """Grey levels in any channel by which the mean colour may be off, of the whole and of most 16 x 16 px
-    blocks.
+    """Grey levels in any channel by which the mean colour may be off.
+
+    It holds for the whole tile, and for most of its blocks of 16 x 16 px.
     """
     most_shift: float | None = None
     """Grey levels by which the mean colour of any block may be off."""

@@ -52,7 +52,10 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """The fidelity of neural and JPEG 2000 tiles that were compared with their source, painted ones left out."""
+    """The fidelity of neural and JPEG 2000 tiles that were compared with their source.
+
+    Tiles with painted glass are left out.
+    """
 
     tiles: int
     """The count of the tiles."""

@@ -21,5 +21,5 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
 
 
 def is_true_thumbnail(thumbnail: AssociatedImage, slide: Size) -> bool:
-    """Return whether a thumbnail has the slide's proportions, which a label that is called thumbnail has not."""
+    """Return whether a thumbnail has the slide's proportions; a mislabelled label has not."""
     return layout.has_slide_proportions(thumbnail.size, slide)

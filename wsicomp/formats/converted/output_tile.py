@@ -35,10 +35,9 @@ class MadeTile(NamedTuple):
     unpainted: bool = False
     """Whether its glass was to be painted, but stays because the tile is smaller with it."""
     shared_with: int | None = None
-    """The raster number of the first tile of its level that the source stores in the same place, its own for
-    that one.
+    """The raster number of the first tile of its level that the source stores in the same place.
 
-    None where the source stores it alone.
+    Its own number for that first tile; None where the source stores it alone.
     """
     renewed: bool = False
     """Whether it was to be carried and had to be encoded, to name nobody."""

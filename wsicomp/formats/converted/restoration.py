@@ -107,8 +107,9 @@ def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
 
 
 def check_stated(slide: ConvertedSlide) -> None:
-    """Check the size that a file states of its source against the bytes that it holds, before anything is
-    rebuilt.
+    """Check the size that a file states of its source against the bytes that it holds.
+
+    Nothing is rebuilt yet.
 
     Raises:
         SlideReadError: it holds far less than it states, its list of pieces is damaged, or it holds no

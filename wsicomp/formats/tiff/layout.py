@@ -160,10 +160,10 @@ class _Sorter:
         )
 
     def _set_beside(self) -> dict[_Image, Size]:
-        """Return the images of nearly a level's size that are not exact parts of the slide, with the level's
-        size.
+        """Return the images of nearly a level's size that are not exact parts of the slide.
 
-        The first one that can be a thumbnail becomes it, if the file names none.
+        Each has the level's size beside it. The first one that can be a thumbnail becomes it, if the file
+        names none.
         """
         found: dict[_Image, Size] = {}
         for group in self._groups()[1:]:
