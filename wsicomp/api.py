@@ -1,4 +1,4 @@
-"""What commands do, as functions: `import wsicomp` offers them."""
+"""The functions of `import wsicomp`: each does what the command of its name does."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def convert(
     audit: StrPath | None = None,
     on_progress: Progress | None = None,
 ) -> ConversionReport:
-    """Convert a slide into a smaller one, and return what was done.
+    """Convert a slide into a smaller one, and return the report.
 
     The target appears under its name only when it is complete and verified.
 
     Args:
-        source: SVS, tiled TIFF, or what else OpenSlide reads.
+        source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         target: The file to write: `.svs`, `.tif`, `.tiff` or `.btf`.
         config: By default glass becomes white and tissue is kept byte for byte where it can be.
-        audit: Where a picture of what was removed goes, as PNG or JPEG.
+        audit: The file for a picture of what was removed, PNG or JPEG.
         on_progress: Called with the stage, what is done of it, and its total.
 
     Raises:
-        ConfigError: What the config asks for cannot be made of this source.
+        ConfigError: The config asks for what cannot be made of this source.
         SlideReadError: The source cannot be read, or changed meanwhile.
         SlideWriteError: The target cannot be written, has no room, or exists.
-        VerificationError: What was written is not what was planned; nothing is left of it.
+        VerificationError: The written file differs from the plan; nothing is left of it.
 
     Example:
         >>> report = wsicomp.convert("slide.svs", "small.svs")  # doctest: +SKIP

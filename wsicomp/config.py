@@ -1,7 +1,7 @@
-"""What a user can choose about a conversion, checked once, before any slide is opened.
+"""The options of a conversion, checked once, before any slide is opened.
 
 A `ConversionConfig` has five parts, and each part declares its options: name, type, range, default and help.
-A preset in TOML, the command line and `ConversionConfig.of` spell them all flat, by the same names.
+A preset in TOML, the command line and `ConversionConfig.of` take the same flat names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """How tissue is stored."""
+    """The options of tissue's codec."""
 
     GROUP: ClassVar = "what becomes of tissue"
 
@@ -45,7 +45,7 @@ class CodecConfig:
         choices=codec_choices(),
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The codec's own options, those that were given; `wsicomp.codecs` declares them."""
+    """The codec's own options that were given; `wsicomp.codecs` declares them."""
     lossless: bool = option(
         False,
         "repack the source's own tiles: with jpegxl so that their very bytes come back, with jpeg their "
@@ -98,13 +98,13 @@ class CodecConfig:
 
     @property
     def needs_model(self) -> bool:
-        """Whether only the model that made its tiles can read them."""
+        """Whether its tiles can be decoded only with the model that made them."""
         return self.name not in ("auto", "copy") and codec_info(self.name).needs_model
 
 
 @dataclass(frozen=True)
 class GlassConfig:
-    """What becomes of glass."""
+    """The options for glass."""
 
     GROUP: ClassVar = "what becomes of glass"
 
@@ -135,7 +135,7 @@ class GlassConfig:
 
 @dataclass(frozen=True)
 class TissueConfig:
-    """How tissue is found."""
+    """The options for finding tissue."""
 
     GROUP: ClassVar = "finding tissue"
 
@@ -176,7 +176,7 @@ class TissueConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """What of the slide is written, and into which file."""
+    """The options for the target: which parts of the slide it has, and in which container."""
 
     GROUP: ClassVar = "the file"
 
@@ -206,7 +206,7 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How one run goes; nothing here shapes a sound file."""
+    """The options of one run, none of which changes a sound file."""
 
     GROUP: ClassVar = "the run"
 
@@ -238,7 +238,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ConversionConfig:
-    """Every choice of a conversion.
+    """All options of a conversion.
 
     Example:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
@@ -247,10 +247,15 @@ class ConversionConfig:
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
+    """How tissue is stored."""
     glass: GlassConfig = field(default_factory=GlassConfig)
+    """What becomes of glass."""
     tissue: TissueConfig = field(default_factory=TissueConfig)
+    """How tissue is found."""
     output: OutputConfig = field(default_factory=OutputConfig)
+    """What of the slide is written, and into which file."""
     run: RunConfig = field(default_factory=RunConfig)
+    """How one run goes."""
 
     def __post_init__(self) -> None:
         if self.glass.fill == "empty" and self.output.format == "svs":
@@ -279,8 +284,9 @@ class ConversionConfig:
         """Return the config of these options, by their flat names, with defaults for the rest.
 
         Raises:
-            ConfigError: an unknown name, a value of the wrong type or out of range, or options that do not go
-                together.
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that
+                contradict each
+                other.
         """
         parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
         for name, value in choices.items():
@@ -299,10 +305,10 @@ class ConversionConfig:
 
     @classmethod
     def preset(cls, name: str | os.PathLike[str], **choices: Any) -> ConversionConfig:
-        """Return a preset, by its name or its TOML file; `choices` take the place of what it says.
+        """Return a preset by its name or its TOML file; `choices` replace its options.
 
         Raises:
-            ConfigError: there is no such preset, or as `of`.
+            ConfigError: there is no such preset, or its options or `choices` are refused by `of`.
 
         Example:
             >>> ConversionConfig.preset("archive-lossless").codec.restorable
@@ -314,17 +320,23 @@ class ConversionConfig:
         """Return this config with other values for some options.
 
         Raises:
-            ConfigError: as `of`.
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that
+                contradict each
+                other.
+
+        Example:
+            >>> ConversionConfig().changed(glass="keep").glass.is_kept
+            True
         """
         return ConversionConfig.of(**{**self.flat(), **choices})
 
     def flat(self) -> dict[str, Value]:
-        """Return every option by its flat name; a codec's own ones only where they were given."""
+        """Return every option by its flat name; a codec's own only where they were given."""
         own = {name: getattr(getattr(self, part), attribute) for name, (part, attribute) in _PLACES.items()}
         return own | dict(self.codec.options)
 
     def lasting(self) -> dict[str, Value]:
-        """Return the choices that shape the target's bytes, as JSON values, without the names of files."""
+        """Return the options that shape the target's bytes, as JSON values, without the names of files."""
         values: dict[str, Value] = dict.fromkeys(named_options())
         values |= self.flat()
         passing = {"device", "model"} | {name for name, each in all_options().items() if not each.shapes_file}
@@ -343,11 +355,11 @@ _PLACES = {
     for part, kind in _PARTS.items()
     for attribute, declared in options_of(kind).items()
 }
-"""In which part, and under which name there, each option stands."""
+"""The part and the attribute of each option."""
 
 
 def all_options() -> Mapping[str, Option]:
-    """Return every option of a conversion by its flat name, a codec's own ones last."""
+    """Return every option of a conversion by its flat name, a codec's own last."""
     own = {each.name: each for kind in _PARTS.values() for each in options_of(kind).values()}
     codecs = {name: replace(each, group=CodecConfig.GROUP) for name, each in named_options().items()}
     return {**own, **codecs}
@@ -359,12 +371,12 @@ def option_names() -> tuple[str, ...]:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets that ship."""
+    """Return the names of the shipped presets."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
 def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the options that a TOML preset sets; `path` is a file, or the name of one that ships.
+    """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML.

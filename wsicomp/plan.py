@@ -1,7 +1,7 @@
-"""Every decision of a conversion, made before the first tile is written.
+"""The plan: every decision of a conversion, made before the first tile is written.
 
-After the plan nothing asks which codec, what is glass or whether a level exists. It does no I/O, and goes
-to JSON and back: `--dry-run` prints it, the report quotes it and the written file carries it.
+After the plan nothing asks which codec, what is glass or whether a level exists. It does no I/O, and goes to
+JSON and back: `--dry-run` prints it, the report quotes it and the written file carries it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MOST_SUBSAMPLED = 4
 _MOST_BYTES = 1 << 62
 _TEXTS = ("software", "digest", "codec", "description")
 _RECIPE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-"""The recipes of a level in its run-length text, the first one first."""
+"""The letters of a level's recipes in its run-length text, the first recipe first."""
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
-"""The options of a codec that say how true its tiles must be."""
+"""The options of a codec that set how true its tiles must be."""
 
 
 class TileAction(enum.Enum):
-    """What becomes of a tile. The value is its letter in a level's run-length text."""
+    """How a tile is made. The value is its letter in a level's run-length text."""
 
     COPY = "C"
     """The source's bytes, untouched."""
@@ -61,15 +61,15 @@ class Recipe:
     """How the tiles of one class are made."""
 
     codec: str
-    """The codec of what is encoded or transcoded; "copy" where all is copied."""
+    """The codec that encodes or transcodes; "copy" where all is copied."""
     options: Mapping[str, int | float | bool | str]
     """The codec's options."""
     encoding: TileEncoding
-    """How the tiles are stored."""
+    """The encoding of the stored tiles."""
     shown: TileEncoding
-    """How they come back: as the source stores them, if they are packed so that they do; else as stored."""
+    """The encoding of the tiles after they are unpacked: the source's for packed tiles, else `encoding`."""
     action: TileAction
-    """What becomes of its tiles, but for those that are blank, empty or painted."""
+    """The action for its tiles, but for those that are blank, empty or painted."""
 
     @property
     def copies(self) -> bool:
@@ -78,11 +78,11 @@ class Recipe:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether its options say how true each tile must be."""
+        """Whether its options set how true each tile must be."""
         return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; the action is not among them, for the tiles' own letters say it."""
+        """Return JSON values without the action, which the letters of the tiles say."""
         return {
             "codec": self.codec,
             "options": dict(self.options),
@@ -95,7 +95,7 @@ class Recipe:
         """Return the recipe that `to_json` described, whose tiles take these actions.
 
         Raises:
-            ValueError, KeyError, TypeError: the values do not describe one.
+            ValueError, KeyError, TypeError: the values are not those of a recipe.
         """
         encoding, codec = _encoding_from_json(values["encoding"]), stated.text(values["codec"])
         usual = TileAction.COPY if codec == "copy" else TileAction.ENCODE
@@ -111,22 +111,28 @@ class Recipe:
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """What a level of the target is made of: box-reduced by `reduction` from level `source_level`.
+    """A level of the target, and how each of its tiles is made.
 
     Raises:
-        ValueError: its recipes store tiles in several ways, though TIFF has one for all tiles of a level; or
-            a tile takes a recipe that there is not.
+        ValueError: its recipes have several encodings, though TIFF has one for all tiles of a level; or a
+            tile
+            takes a recipe that does not exist.
     """
 
     number: int
+    """Its number, 0 for the largest level."""
     size: Size
+    """Its size in pixels."""
     tile: Size
+    """The size of its tiles in pixels."""
     source_level: int
+    """The number of the source's level that it is made from."""
     reduction: int
+    """The side of the boxes of that level whose means are its pixels; 1 for the level itself."""
     recipes: tuple[Recipe, ...]
-    """How its tiles are made: a recipe for each class of them."""
+    """A recipe for each class of its tiles."""
     actions: Actions = field(repr=False)
-    """(rows, columns): what becomes of each tile."""
+    """(rows, columns): the action for each tile."""
     chosen: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(rows, columns): the number of the recipe that each tile takes; None where there is but one."""
 
@@ -142,26 +148,26 @@ class LevelPlan:
 
     @property
     def grid(self) -> TileGrid:
-        """The tiles that cover the level."""
+        """The grid of its tiles."""
         return TileGrid(self.size, self.tile)
 
     @property
     def encoding(self) -> TileEncoding:
-        """How the file stores its tiles, whatever their recipes."""
+        """The encoding in which the file stores its tiles, whatever their recipes."""
         return self.recipes[0].encoding
 
     @property
     def shown(self) -> TileEncoding | None:
-        """How its tiles come back; None where that is not the same for all recipes."""
+        """The encoding of its tiles after they are unpacked; None where it differs by recipe."""
         found = {recipe.shown for recipe in self.recipes}
         return self.recipes[0].shown if len(found) == 1 else None
 
     def action(self, index: TileIndex) -> TileAction:
-        """Return what becomes of a tile."""
+        """Return the action for a tile."""
         return TileAction(self.actions[index.row, index.column])
 
     def recipe_number(self, index: TileIndex) -> int:
-        """Return which of its recipes a tile takes."""
+        """Return the number of a tile's recipe."""
         return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
 
     def takes(self, number: int) -> NDArray[np.bool_]:
@@ -175,24 +181,30 @@ class LevelPlan:
         return _actions_in(letters)
 
     def recipe(self, index: TileIndex) -> Recipe:
-        """Return how a tile is made."""
+        """Return a tile's recipe."""
         return self.recipes[self.recipe_number(index)]
 
     def keeps_tiles_of(self, source: Sequence[Level]) -> bool:
-        """Whether each of its tiles shows what one tile of its source level shows; of all levels there."""
+        """Return whether each of its tiles shows the pixels of one tile of its source level.
+
+        `source` are all levels of the source.
+        """
         return self.reduction == 1 and self.tile == source[self.source_level].tile
 
     def as_level(self, slide: Size) -> Level:
-        """This level as the slide that will be written shows it; `slide` is the largest level's size."""
+        """Return this level as the written slide has it; `slide` is the largest level's size."""
         downsample = (slide.width / self.size.width + slide.height / self.size.height) / 2
         return Level(self.size, self.tile, downsample, self.shown)
 
     def count(self, action: TileAction) -> int:
-        """How many tiles take this action."""
+        """Return the count of tiles with this action."""
         return int((self.actions == action.value).sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values: of one recipe as of the level itself; actions as run lengths, `"12C3B"`."""
+        """Return JSON values.
+
+        A single recipe's stand beside the level's own, actions are run lengths, `"12C3B"`.
+        """
         values = {
             "number": self.number,
             "size": [self.size.width, self.size.height],
@@ -209,10 +221,10 @@ class LevelPlan:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LevelPlan:
-        """The plan that `to_json` described.
+        """Return the level plan that `to_json` described.
 
         Raises:
-            ValueError, KeyError, TypeError: the values do not describe one.
+            ValueError, KeyError, TypeError: the values are not those of a level's plan.
         """
         size, tile = stated.size(values["size"]), stated.size(values["tile"])
         grid = TileGrid(size, tile)
@@ -235,7 +247,7 @@ class LevelPlan:
 def _recipes(
     values: Mapping[str, Any], grid: TileGrid, actions: Actions
 ) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
-    """Return a level's recipes, and the number of that of each tile."""
+    """Return a level's recipes, and the recipe's number for each tile."""
     if "recipe_rows" not in values:
         return (Recipe.from_json(values, _actions_in(actions)),), None
     described = [values, *values["further_recipes"]]
@@ -290,16 +302,16 @@ def _option(name: str, value: Any) -> int | float | bool | str:
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """Which slide was converted. `name` is None where the user asked for no names.
-
-    `bytes` are those of all its files, `sha256` is its file's, or of many over theirs (`slide_identity`).
-    `origin_sha256` is that of the file behind it, where the source is a conversion itself.
-    """
+    """The identity of the slide that is converted."""
 
     name: str | None
+    """Its file's name; None where the user asked for de-identification."""
     bytes: int
+    """The bytes of all its files."""
     sha256: str
+    """The SHA-256 of its file, or over those of its files (`slide_identity`)."""
     origin_sha256: str | None = None
+    """The SHA-256 of the file behind it, where it is a conversion itself."""
 
 
 def _identity(values: Mapping[str, Any]) -> SourceIdentity:
@@ -317,57 +329,70 @@ def _identity(values: Mapping[str, Any]) -> SourceIdentity:
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """Every decision. `container` is "svs" or "tiff"; `codec` is "copy" or the codec's name.
-
-    `overview` says whether the levels from downsample 4 on are JPEG, and first in the file, for the sake of
-    readers that do not know the codec. `digest` identifies source, choices and software.
-    `images` are the associated images that are carried on, `dropped` names what `deidentify` left out.
-    `notes` say in words what the user should know. `model` is the card of the model by which neural tiles are
-    read, with its `name` and `sha256`, and whether it is `embedded`.
-    """
+    """Every decision of a conversion."""
 
     software: str
+    """Name and version of the program that made the plan."""
     digest: str
+    """The digest over the source and the chosen options."""
     source: SourceIdentity
+    """The identity of the source."""
     stated_config: Mapping[str, Any] = field(repr=False)
-    """The config as the file's JSON has it, for that alone; the properties below say what it decided."""
+    """The config in the file's JSON, for the JSON alone; the properties below are what it decided."""
     container: str
+    """"svs" or "tiff"."""
     codec: str
+    """The codec's name, or "copy"."""
     overview: bool
+    """Whether the levels from downsample 4 on are JPEG and first in the file, for readers without the codec.
+    """
     background: tuple[int, int, int]
+    """The colour that glass becomes, RGB."""
     big: bool
+    """Whether the file is a BigTIFF."""
     mpp: Mpp | None
+    """The um per px that the target states."""
     objective_power: float | None
+    """The objective power that the target states."""
     description: str
+    """The source's ImageDescription as it is carried."""
     levels: tuple[LevelPlan, ...]
+    """The levels, largest first."""
     images: tuple[str, ...]
+    """The associated images that are carried."""
     dropped: tuple[str, ...]
+    """The names of the images and fields that are left out."""
     notes: tuple[str, ...]
+    """Lines for the user."""
     model: Mapping[str, Any] | None = None
+    """The card of the model of neural tiles, with its `name` and `sha256`, and whether it is `embedded`."""
 
     @property
     def glass_fill(self) -> str:
-        """What became of glass: "keep", "white" or "empty"."""
+        """The fill of glass: "keep", "white" or "empty"."""
         return str(self.stated_config["glass"])
 
     @property
     def keeps_glass(self) -> bool:
-        """Whether no tile was taken for glass."""
+        """Whether no tile is taken for glass."""
         return self.glass_fill == "keep"
 
     @property
     def empties_glass(self) -> bool:
-        """Whether glass is tiles without bytes; those of a source are kept as holes where it is not."""
+        """Whether glass becomes tiles without bytes.
+
+        Where it does not, tiles without bytes are the source's.
+        """
         return self.glass_fill == "empty"
 
     @property
     def deidentified(self) -> bool:
-        """Whether all was left out that could name a patient."""
+        """Whether all that could name a patient is left out."""
         return bool(self.stated_config["deidentify"])
 
     @property
     def lossless(self) -> bool:
-        """Whether tiles were repacked without loss."""
+        """Whether tiles are repacked without loss."""
         return bool(self.stated_config["lossless"])
 
     @property
@@ -377,13 +402,13 @@ class ConversionPlan:
 
     @property
     def plane(self) -> int | None:
-        """The focal plane that was kept of the source's; None where it has one, or the file is older."""
+        """The focal plane of the source that is kept; None where it has one, or the file is older."""
         z = self.stated_config.get("z")
         return z if type(z) is int and z >= 0 else None
 
     @property
     def unwanted_images(self) -> frozenset[str]:
-        """The associated images that were to be left out, beside those that `deidentified` leaves out."""
+        """The associated images that the user leaves out, beside those that `deidentified` leaves out."""
         return frozenset(name for name in ("label", "macro") if not self.stated_config.get(name, True))
 
     @property
@@ -401,13 +426,13 @@ class ConversionPlan:
 
     @property
     def navigable(self) -> tuple[LevelPlan, ...]:
-        """The levels by which a reader that knows TIFF's own codecs finds its way: all, or the overview."""
+        """The levels that a reader without the codec can show: all, or those of the overview."""
         if not self.overview:
             return self.levels
         return tuple(level for level in self.levels if level.encoding.compression == JPEG)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, from which `from_json` makes an equal plan."""
+        """Return JSON values, from which `from_json` makes an equal plan."""
         values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
         return values | {
             "source": asdict(self.source),
@@ -422,10 +447,10 @@ class ConversionPlan:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], most_tiles: int = _MOST_TILES) -> ConversionPlan:
-        """The plan that `to_json` described, if it has at most so many tiles.
+        """Return the plan that `to_json` described, if it has at most `most_tiles` tiles.
 
         Raises:
-            ValueError, KeyError, TypeError: the values do not describe one.
+            ValueError, KeyError, TypeError: the values are not those of a plan.
         """
         red, green, blue = (stated.natural(value) for value in values["background"])
         if max(red, green, blue) > 255:

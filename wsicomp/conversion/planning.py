@@ -217,7 +217,7 @@ def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction,
 
 
 def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
-    """Return the actions with EMPTY for a tile that would keep the source's bytes, of which there are none."""
+    """Return the actions with EMPTY for a tile that would keep the source's bytes and has none."""
     letters = actions.reshape(-1)
     absent = np.array(level.absent, np.intp)
     letters[absent[letters[absent] == whole.value]] = TileAction.EMPTY.value

@@ -255,7 +255,7 @@ def removed_area_of(provenance: Provenance) -> float | None:
 
 
 def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
-    """Return the parts of a level's area in tiles that stay whole, and in tiles whose glass may be painted."""
+    """Return the parts of a level's area in whole tiles, and in tiles whose glass may be painted."""
     width, height = (
         np.minimum(tile, side - np.arange(count) * tile)
         for tile, side, count in (

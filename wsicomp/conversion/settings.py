@@ -102,7 +102,10 @@ class Settings:
         return cls(**values)
 
     def agrees(self, wanted: Settings) -> bool:
-        """Return whether a file of these settings is what is `wanted` now, by the defaults of now or of then."""
+        """Return whether a file of these settings is what is `wanted` now.
+
+        An option may differ where neither this nor the wanted setting chose it.
+        """
         return all(
             (name in self.effective and self.effective[name] == value)
             or (name not in self.chosen and name not in wanted.chosen)
@@ -165,8 +168,9 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
 
 
 def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> bool:
-    """Return whether a plan has the digest of a source's conversion by these options, now or when it was
-    made.
+    """Return whether a plan has the digest of a source's conversion by these options.
+
+    It may be the digest of now, or of when the plan was made.
 
     Raises:
         UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not

@@ -46,7 +46,7 @@ class GlassPaint:
     """The colour of the paint, RGB."""
 
     def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
-        """Return the pixels of a whole tile that mask or guard holds, (rows, columns) bool, in whole cells."""
+        """Return which pixels of a whole tile mask or guard holds, (rows, columns) bool, in whole cells."""
         level = plan.as_level(slide)
         cells = self.mask.over_cells(level, column, row, _CELL_PX)
         cells |= self.found.over_cells(level, column, row, _CELL_PX)

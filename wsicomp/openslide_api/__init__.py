@@ -1,7 +1,7 @@
-"""Slides through OpenSlide's own interface: every file that wsicomp writes, and what OpenSlide reads.
+"""OpenSlide's interface for every file that wsicomp writes, and for every file that OpenSlide reads.
 
-Whoever has code for `openslide.OpenSlide` gets the same object here: regions, levels, properties,
-associated images, colour profile, thumbnails, and through them `DeepZoomGenerator`.
+Code for `openslide.OpenSlide` gets the same object here: regions, levels, properties, associated images,
+colour profile, thumbnails, and through them `DeepZoomGenerator`.
 """
 
 from __future__ import annotations
@@ -50,18 +50,23 @@ __all__ = [
 
 
 def open_slide(filename: Filename) -> AbstractSlide:
-    """Open a slide: a `WsicompSlide` for our own files, and for TIFFs that OpenSlide cannot read.
+    """Open a slide: a `WsicompSlide` for converted files, and for TIFFs that OpenSlide cannot read.
 
-    A file of ours shows what its source showed: levels, properties and, where tiles were copied or packed
-    without loss, the very pixels. Everything else is what `openslide.open_slide` makes of it: an
-    `openslide.OpenSlide`, or an `openslide.ImageSlide` of a plain picture.
+    A converted file shows what its source showed: levels, properties and, where tiles were copied or packed
+    without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
+    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture.
+
+    >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
+    ...     region = slide.read_region((0, 0), 0, (512, 512))
 
     Raises:
-        SlideAccessError: nothing here reads the file, it is damaged, or the model that its neural tiles
-            need is not on this machine. It is an `OpenSlideError` too, and where OpenSlide knows no such file
-            an `OpenSlideUnsupportedFormatError` and what else `openslide.open_slide` raises: a
-            `FileNotFoundError`, an `IsADirectoryError`, an `UnidentifiedImageError` of Pillow.
-        SlideArgumentError: `filename` is no path.
+        SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not
+            on
+            this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
+            `OpenSlideUnsupportedFormatError` and the error of `openslide.open_slide`: a `FileNotFoundError`,
+                an
+            `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
+        SlideArgumentError: `filename` is not a path.
     """
     path = path_of(filename)
     try:
@@ -110,7 +115,11 @@ def _open_picture(path: Path, filename: Filename) -> ImageSlide:
 
 
 def _refuse_truncated(path: Path) -> None:
-    """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels."""
+    """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels.
+
+    Raises:
+        SlideFormatError: the file is a damaged TIFF.
+    """
     with path.open("rb") as file:
         is_tiff = file.read(4) in TIFF_MAGIC
     try:

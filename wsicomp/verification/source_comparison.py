@@ -122,11 +122,11 @@ class SourceComparison:
         return problems
 
     def _blank_over_source(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Return for each source level's tiles the blank level of the target over them, and if it is another
-        one.
+        """Return for each source level's tiles the blank level of the target over them.
 
-        The number is -1 where none is blank. A level of the target is blank over tiles of its own source
-        level, and over tiles of other levels that lie wholly under its blank tiles.
+        Beside its number, or -1 where none is blank, stands whether it is made from another source level. A
+        level of the target is blank over tiles of its own source level, and over tiles of other levels that
+        lie wholly under its blank tiles.
         """
         levels = self._source.info.levels
         numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
