@@ -65,10 +65,10 @@ def segment(
     *,
     on_progress: Progress | None = None,
 ) -> NDArray[np.bool_]:
-    """Find the tissue of a slide.
+    """Return the tissue of a slide as a mask.
 
     Args:
-        source: SVS, tiled TIFF, or what else OpenSlide reads.
+        source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         config: Its tissue part says how; by default the U-Net at 2.5x.
         on_progress: As for `convert`.
 
@@ -78,7 +78,7 @@ def segment(
 
     Raises:
         SlideReadError: The source cannot be read, or does not say how large a pixel is.
-        WeightsError: The network is not what its manifest says.
+        WeightsError: The network is not as its manifest states.
 
     Example:
         >>> mask = wsicomp.segment("slide.svs")  # doctest: +SKIP
@@ -99,17 +99,17 @@ def verify(
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> Verification:
-    """Check a written file, and hold it against its source where one is given.
+    """Check a written file, and compare it with its source where one is given.
 
     Args:
-        file: What `convert` wrote, or any tiled TIFF.
+        file: A file that `convert` wrote, or any tiled TIFF.
         against: The source that it was made from.
-        thorough: Look for tissue among what was taken for glass once more, by the source alone.
-        workers: Threads; one a core by default.
+        thorough: Let other programs read every tile of each level's last row and column, and many more.
+        workers: Threads; by default as many as there are cores.
         on_progress: As for `convert`.
 
     Returns:
-        What was found: `problems` is empty where the file is sound.
+        The result: `problems` is empty where the file is sound.
 
     Raises:
         SlideReadError: A file cannot be read at all.
@@ -139,17 +139,17 @@ def restore(
     trust: bool = False,
     on_progress: Progress | None = None,
 ) -> RestoreReport:
-    """Write the file again that a restorable conversion was made from, byte for byte.
+    """Write the source's file of a restorable conversion again, byte for byte.
 
     Args:
-        file: What `convert` wrote with `restorable=True`.
-        target: Where the source's file goes.
-        overwrite: Replace what is there already.
-        trust: Restore a file too that states a far larger source than its bytes could make.
+        file: A file that `convert` wrote with `restorable=True`.
+        target: The file to write.
+        overwrite: Replace a file that is there already.
+        trust: Restore a file even if it states a far larger source than its bytes could make.
         on_progress: As for `convert`.
 
     Raises:
-        SlideReadError: The file is no restorable conversion, or is damaged.
+        SlideReadError: The file is not a restorable conversion, or is damaged.
         SlideWriteError: The target cannot be written, has no room, or exists.
 
     Example:
@@ -169,18 +169,18 @@ def compare(
     overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> Comparison:
-    """Measure what each codec saves on slides of your own, and does to their tissue.
+    """Measure how much each codec saves on your slides, and how it changes their tissue.
 
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        choices: Codecs, ways with glass, how many tiles stand for a slide.
-        drawn: So many slides of a folder stand for all of it.
-        overwrite: Write into `out` though it is not empty.
+        choices: Codecs, fills of glass, and how many tiles represent a slide.
+        drawn: How many slides of a folder are drawn to represent it.
+        overwrite: Write into `out` even if it is not empty.
         on_progress: As for `convert`.
 
     Raises:
-        ConfigError: The choices do not go together.
+        ConfigError: The choices contradict each other.
         SlideReadError: There is no slide to compare.
         SlideWriteError: The results cannot be written.
 

@@ -344,7 +344,9 @@ class ConversionPlan:
     codec: str
     """The codec's name, or "copy"."""
     overview: bool
-    """Whether the levels from downsample 4 on are JPEG and first in the file, for readers without the codec.
+    """Whether the levels from downsample 4 on are JPEG and first in the file.
+
+    Readers that do not know the codec can show them.
     """
     background: tuple[int, int, int]
     """The colour that glass becomes, RGB."""

@@ -31,9 +31,7 @@ from wsicomp.openslide_api.properties import icc_size_property, openslide_proper
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_CANVAS_PX = 4096
-"""The side of the canvases in which OpenSlide paints a region, each of whose corners is a whole level-0
-pixel.
-"""
+"""The side of OpenSlide's canvases for a region, each of whose corners is a whole level-0 pixel."""
 
 _LEAST_BATCH = 4
 """The least count of neural tiles that a thread decodes at once."""
