@@ -74,7 +74,7 @@ class CodecConfig:
         object.__setattr__(self, "options", {**implied, **self.options})
         self._check_options(implied)
         if self.embed_model and not self.needs_model:
-            raise ConfigError(f"codec {self.name} has no model to embed; leave --embed-model out")
+            raise ConfigError(f"codec {self.name} has no model to embed; leave `embed_model` out")
         if self.overview != "none" and self.name not in unknown_to_openslide():
             known = " or ".join(unknown_to_openslide())
             raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
@@ -277,7 +277,9 @@ class ConversionConfig:
         if output.deidentify or not output.label or not output.macro:
             raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
         if not self.run.verify:
-            raise ConfigError("restorable is a promise that only verifying can make; leave --no-verify out")
+            raise ConfigError(
+                "restorable is a promise that only verifying can make; leave `verify=False` out"
+            )
 
     @classmethod
     def of(cls, **choices: Any) -> ConversionConfig:

@@ -1,7 +1,7 @@
 """The plan: every decision of a conversion, made before the first tile is written.
 
 After the plan nothing asks which codec, what is glass or whether a level exists. It does no I/O, and goes to
-JSON and back: `--dry-run` prints it, the report quotes it and the written file carries it.
+JSON and back: `plan_slide` returns it, the report quotes it and the written file carries it.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _for_jpeg2000(config: ConversionConfig) -> str:
     for_svs = " and ".join(name for name, stands in obstacles.items() if stands) or "format svs"
     if config.codec.restorable or config.codec.overview != "none":
         return for_svs
-    return f"{for_svs}, or {'leave --lossless out' if config.codec.lossless else 'codec jpeg'}"
+    return f"{for_svs}, or {'leave `lossless` out' if config.codec.lossless else 'codec jpeg'}"
 
 
 def _unknown_to_svs(unknown: Sequence[Compression], config: ConversionConfig) -> str:
@@ -118,7 +118,7 @@ def _for_holes(config: ConversionConfig) -> str:
     """Return in words what to choose where tiles without bytes would show otherwise in a generic TIFF."""
     if config.codec.name in ("auto", "copy"):
         return "format svs, or codec jpeg"
-    return "codec jpeg without --lossless" if config.codec.lossless else "format svs"
+    return "codec jpeg without `lossless`" if config.codec.lossless else "format svs"
 
 
 def _fills_holes(info: SlideInfo) -> bool:

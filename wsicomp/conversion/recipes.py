@@ -91,7 +91,7 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
         )
     if other == "svs" and config.glass.fill == "empty" and _obstacle(info, level, other) is None:
         return "take glass white, or codec jpeg"
-    return "take codec jpeg" if not config.codec.restorable else "leave --restorable out, and take codec jpeg"
+    return "take codec jpeg" if not config.codec.restorable else "leave `restorable` out, and take codec jpeg"
 
 
 def _copy(level: Level) -> Recipe:
@@ -124,7 +124,7 @@ def _repacked(
     """Return the recipe of a lossless level: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
     if level.encoding is not None and level.encoding.compression == NEURAL:
-        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without --lossless"
+        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without `lossless`"
         raise ConfigError(message, info.path)
     apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
     if level.encoding is not None and not _is_odd(level.tile) and not apart:
@@ -146,7 +146,7 @@ def _repacked(
     wanted = (
         "keep its tiles as they are" if config.codec.restorable else f"be repacked as {config.codec.name}"
     )
-    advice = "leave --restorable out" if config.codec.restorable else "take codec jpegxl with --lossless"
+    advice = "leave `restorable` out" if config.codec.restorable else "take codec jpegxl with `lossless`"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 

@@ -43,7 +43,7 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     try:
         text = xmp.unwrap(first.xmp)
         if text is not None and z:
-            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave z out")
+            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave `z` out")
         if text is not None:
             stored = sum(len(each.ranges) for one in directories for each in (one, *one.subs))
             return ConvertedSlide(path, directories, Provenance.from_text(text, stored))
@@ -110,7 +110,7 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
             "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path
         )
     if z:
-        message = f"no plane z {z}; OpenSlide hands out one of this vendor's slides: leave z out"
+        message = f"no plane z {z}; OpenSlide reads one of this vendor's slides: leave `z` out"
         raise UnsupportedSlideError(message, path)
     return OpenSlideSlide(path)
 
@@ -176,4 +176,4 @@ def _several_planes(info: SlideInfo) -> UnsupportedSlideError:
     planes = ", ".join(map(str, info.planes[:_MOST_PLANES]))
     more = f" and {len(info.planes) - _MOST_PLANES} more" if len(info.planes) > _MOST_PLANES else ""
     found = f"{len(info.planes)} focal planes of {info.size} px, expected one: {planes}{more}"
-    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by --z N", info.path)
+    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by `z`", info.path)

@@ -88,7 +88,7 @@ def test_focal_planes_are_refused_in_one_line_that_names_them(draw, tmp_path, ca
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert f"{len(planes)} focal planes of 512 x 384 px" in message
-    assert "--z N" in message
+    assert "choose one by `z`" in message
     assert [path.name for path in tmp_path.iterdir()] == ["s.svs"]
 
 
@@ -197,7 +197,7 @@ def test_segment_takes_the_same_choice(tmp_path, capsys):
     drawn.z_stack(tmp_path / "s.svs")
     command = ["segment", str(tmp_path / "s.svs"), str(tmp_path / "m.png"), "--segmenter", "threshold"]
     assert main(command) == 1
-    assert "--z N" in capsys.readouterr().err
+    assert "planes are no levels: choose one by" in capsys.readouterr().err
     assert main([*command, "--z", "1"]) == 0
 
 

@@ -145,7 +145,7 @@ class _Sorter:
         planes = tuple(Plane(number, one.size, one.offset) for number, one in enumerate(stack))
         if z is not None and not 0 <= z < len(planes):
             there = ", ".join(map(str, planes)) if len(planes) > 1 else "one focal plane"
-            raise UnsupportedSlideError(f"no plane z {z}; the slide has {there}: choose another --z, or none")
+            raise UnsupportedSlideError(f"no plane z {z}; the slide has {there}: choose another `z`, or none")
         chosen = z or 0
         members = [_of_plane(group, stack, chosen) for group in groups]
         levels = [stack[chosen], *(member for member in members if member is not None)]
@@ -295,7 +295,7 @@ class _Sorter:
             chosen = (
                 f"{planes[z]} is kept, the others are not carried on"
                 if z is not None
-                else "look at one by --z"
+                else "choose one by `z`"
             )
             yield f"{len(planes)} focal planes of {planes[0].size} px, {there}: {chosen}"
         shown = [id(directory) for directory in openslide_levels(self._directories)]
