@@ -428,7 +428,7 @@ def _check_encoded_anew(source, truth, tmp_path):
 
 
 def test_a_tile_of_other_colours_beyond_the_first_ones_is_refused_when_it_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsicomp.formats.tiff.directories._SAMPLES", 1)
+    monkeypatch.setattr("wsicomp.formats.tiff.stored_encodings._SAMPLES", 1)
     for first_has_transform in (True, False):
         source = tmp_path / f"source{first_has_transform}.svs"
         colour.draw_mixed_jpeg2000(source, first_has_transform)

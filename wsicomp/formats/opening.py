@@ -16,7 +16,8 @@ from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.slide_files import check_parts
 from wsicomp.formats.tiff import xmp
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
-from wsicomp.formats.tiff.reader import PixelKind, TiffSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.sample_kinds import PixelKind
 from wsicomp.geometry import TileIndex
 from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance

@@ -34,8 +34,10 @@ from wsicomp.errors import (
 )
 from wsicomp.formats.converted.tile_digests import TileLedger, image_digest
 from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import Directory, distinct_bytes
-from wsicomp.formats.tiff.reader import TiffSlide, associated_image, check_level
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance

@@ -42,8 +42,8 @@ from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.reader import written_directories
 from wsicomp.formats.converted.tile_digests import LevelDigest, image_digest, tile_digest
 from wsicomp.formats.tiff import aperio, xmp
+from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
-from wsicomp.formats.tiff.reader import associated_image
 from wsicomp.formats.tiff.tags import MODEL_TAG
 from wsicomp.limits import check_free_space
 from wsicomp.own_files import displayed_path, opened_folder

@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import jpeg, plain
 from wsicomp.codecs.pixels import PartlyDecodedError, eighth
-from wsicomp.codecs.registry import can_decode, compression_name, decode_tile, decode_tile_eighth
+from wsicomp.codecs.registry import decode_tile, decode_tile_eighth
 from wsicomp.errors import (
     CodecUnavailableError,
     DamagedTileError,
@@ -27,78 +24,35 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import (
-    PLANES,
-    Directory,
-    TiffFile,
-    distinct_bytes,
-    is_readable,
-    odd_jpeg2000,
-    openslide_levels,
-    stored_encoding,
-    tile_encoding,
-)
-from wsicomp.formats.tiff.layout import NamedImage, read_layout
+from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
+from wsicomp.formats.tiff.directories import Directory, TiffFile, distinct_bytes, openslide_levels
+from wsicomp.formats.tiff.layout import read_layout
 from wsicomp.formats.tiff.planes import decode_planes
-from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise, openslide_names
+from wsicomp.formats.tiff.sample_kinds import (
+    LARGEST_TILE_PX,
+    TRANSPOSED,
+    TURNS,
+    PixelKind,
+    check_level,
+    kind_text,
+    may_be_shown,
+    orientation_remarks,
+    stored_form,
+)
+from wsicomp.formats.tiff.shown_images import openslide_names
+from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.inputs import reason
 from wsicomp.provenance import Provenance
 from wsicomp.slide import (
     APERIO_JPEG2000_YCBCR,
-    JPEG,
     RGB,
-    YCBCR,
-    AssociatedImage,
     EncodedTile,
     Level,
     Pixels,
     SlideInfo,
     TileEncoding,
 )
-
-_LARGEST_TILE_PX = 4096
-_BITS = 8
-_PHOTOMETRICS = {
-    0: "grayscale",
-    1: "grayscale",
-    3: "palette colour",
-    4: "a mask",
-    5: "CMYK",
-    8: "CIELab",
-    9: "ICCLab",
-    10: "ITULab",
-}
-_TRANSPOSED = 5
-_TURNS = {
-    2: "mirrored left to right",
-    3: "turned by 180 degrees",
-    4: "mirrored top to bottom",
-    _TRANSPOSED: "mirrored at the diagonal",
-    6: "turned by 90 degrees clockwise",
-    7: "mirrored at the other diagonal",
-    8: "turned by 90 degrees counterclockwise",
-}
-"""How a viewer should turn an image of each of TIFF's Orientations other than 1."""
-_SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
-"""The PhotometricInterpretations that libtiff turns into RGB, without masks and CIELab."""
-_SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
-_LARGEST_ASSOCIATED_BYTES = 1 << 28
-_LARGEST_ASSOCIATED_PX = 1 << 28
-_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
-
-
-class PixelKind:
-    """Levels of samples that wsicomp does not read, and OpenSlide may."""
-
-    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """What each image beside the levels could be by other signs."""
-    sizes: tuple[Size, ...] = ()
-    """The sizes of the levels that OpenSlide has to show."""
-    may_hide = False
-    """Whether OpenSlide may take a sample for alpha."""
-    found = ""
-    """How the samples are stored, in words."""
 
 
 class TiffSlide:
@@ -140,14 +94,14 @@ class TiffSlide:
             try:
                 check_level(directory, f"level {number}")
             except UnsupportedSlideError as exc:
-                if self._layout.planes or not all(map(_may_be_shown, levels)):
+                if self._layout.planes or not all(map(may_be_shown, levels)):
                     raise
                 kind = PixelKind()
                 kind.sizes = tuple(level.size for level in levels)
                 kind.may_hide = any(
                     level.encoding.photometric == RGB and level.samples > 3 for level in levels
                 )
-                kind.found = _kind(directory)
+                kind.found = kind_text(directory)
                 kind.may_be = {one.name: one.may_be for one in self._layout.named}
                 exc.kind = kind
                 raise
@@ -357,7 +311,7 @@ class TiffSlide:
         libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4.
         """
         directory = self._levels[level]
-        is_turned = directory.orientation in _TURNS and directory.orientation != _TRANSPOSED
+        is_turned = directory.orientation in TURNS and directory.orientation != TRANSPOSED
         return is_turned and not directory.is_decoded_by_openslide
 
     @property
@@ -381,7 +335,7 @@ class TiffSlide:
                 int((region.x + region.width) * scale_x),
                 int((region.y + region.height) * scale_y),
             )
-            if not 0 < (right - left) * (bottom - top) <= _LARGEST_TILE_PX**2:
+            if not 0 < (right - left) * (bottom - top) <= LARGEST_TILE_PX**2:
                 raise TileReadError("no bytes, and too much to draw it from", self._info.path, str(index))
             part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
             pixels[: region.height, : region.width] = cv2.resize(
@@ -424,11 +378,11 @@ class TiffSlide:
         is_aperio = first.description.startswith("Aperio")
         description = aperio.plane_description(chosen.description, first.description) if is_aperio else ""
         fields = aperio.parse_fields(description)
-        images, self._images, unsound = _associated_images(self.file, layout.named, self._names)
+        images, self._images, unsound = associated_images(self.file, layout.named, self._names)
         self._as_shown = {
-            name: told
+            name: remark
             for name, directory in self._images.items()
-            if directory.tile is None and (told := _naming_errors(name, directory))
+            if directory.tile is None and (remark := re_encoding_remark(name, directory))
         }
         image = layout.image
         stated = None if image is None else image.mpp
@@ -445,7 +399,7 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
-            remarks=(*layout.remarks, *self._as_shown.values(), *_oriented(self._levels)),
+            remarks=(*layout.remarks, *self._as_shown.values(), *orientation_remarks(self._levels)),
             big=b"+" in self.file.read(0, 4, "header"),
         )
 
@@ -482,213 +436,3 @@ class TiffSlide:
             if number == 0:
                 raise
             return directory.encoding
-
-
-def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
-    """Yield one line for the user about levels that state another Orientation than 1."""
-    found = sorted({level.orientation for level in levels} & set(_TURNS))
-    if not found:
-        return
-    said = " and ".join(f"{number} (to be shown {_TURNS[number]})" for number in found)
-    by_itself = all(level.is_decoded_by_openslide for level in levels)
-    seen = (
-        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
-    )
-    others = "Pillow and libvips turn it"
-    if not by_itself:
-        others += ", OpenSlide turns each of its tiles for itself"
-    yield f"the file says Orientation {said}: {seen}, {others}; the tag is not carried on"
-
-
-def _may_be_shown(directory: Directory) -> bool:
-    """Return whether OpenSlide's 8-bit RGB loses nothing of a level: not for 16 bits, nor for a mask.
-
-    OpenSlide would decode a whole tile of any size for each part of it.
-    """
-    return (
-        _has_usual_tiles(directory)
-        and directory.bits == 8
-        and directory.depth == 1
-        and directory.sample_format not in _SAMPLE_FORMATS
-        and directory.orientation not in _TURNS
-        and directory.samples > 0
-        and directory.encoding.photometric in _SHOWN_PHOTOMETRICS
-    )
-
-
-def _has_usual_tiles(directory: Directory) -> bool:
-    tile = directory.tile
-    return tile is not None and all(1 <= side <= _LARGEST_TILE_PX for side in tile.shape)
-
-
-def _kind(directory: Directory) -> str:
-    return f"{stored_form(directory)}, {compression_name(directory.encoding.compression)}"
-
-
-def stored_form(directory: Directory) -> str:
-    """Return in words how the samples of an image are stored."""
-    photometric = directory.encoding.photometric
-    names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
-    turned = " of turned bits (FillOrder 2)" if directory.is_turned else ""
-    name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
-    if directory.is_rgb and directory.is_turned:
-        return f"{name}{turned}"
-    if directory.is_plain_rgb:
-        alpha = " with alpha" if directory.samples == 4 else ""
-        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}{turned}"
-    kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
-    planar = ", in planes" if directory.planar == PLANES else ""
-    count = f"{directory.samples} " if directory.samples else ""
-    samples = "sample" if directory.samples == 1 else "samples"
-    bits = "bit" if directory.bits == 1 else "bits"
-    return f"{name}, {count}{kind + ' ' if kind else ''}{samples} of {directory.bits} {bits}{planar}"
-
-
-def check_level(directory: Directory, place: str) -> None:
-    """Refuse an image that cannot be a level of a bright-field slide.
-
-    Raises:
-        UnsupportedSlideError: it has other samples, an unknown compression, focal planes, or too large tiles.
-    """
-    size, tile = directory.size, directory.tile
-    assert tile is not None, "levels are tiled"
-    if min(size.width, size.height) < 1 or not _has_usual_tiles(directory):
-        found = f"{size} px in tiles of {tile} px"
-        expected = f"expected tiles of 1 to {_LARGEST_TILE_PX} px; save it in such tiles"
-        raise UnsupportedSlideError(f"{found}; {expected}", place=place)
-    if not directory.is_rgb and not directory.is_plain_rgb:
-        found = _kind(directory)
-        raise UnsupportedSlideError(
-            f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
-        )
-    if directory.sample_format in _SAMPLE_FORMATS:
-        kind = _SAMPLE_FORMATS[directory.sample_format]
-        raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
-    if not can_decode(directory.encoding.compression):
-        number = directory.encoding.compression
-        raise UnsupportedSlideError(f"unknown TIFF compression {compression_name(number)}", place=place)
-    if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
-        raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
-    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in plain.COMPRESSIONS:
-        number = directory.encoding.predictor
-        raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
-    if directory.depth != 1:
-        raise UnsupportedSlideError(f"{directory.depth} focal planes, expected 1", place=place)
-
-
-def _associated_images(
-    file: TiffFile, named: Sequence[NamedImage], shown: Mapping[int, str]
-) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
-    """Return label, macro and thumbnail, their directories, and in words the images that are left out."""
-    images: dict[str, AssociatedImage] = {}
-    found: dict[str, Directory] = {}
-    omitted = []
-    for one in named:
-        name, directory = one.name, one.directory
-        if name not in images:
-            if directory.tile is not None:
-                image = laid_in_strips(file, directory)
-            elif is_laid_anew(directory):
-                image = image_as_shown(file, directory, shown.get(id(directory)))
-            else:
-                image = associated_image(file, directory)
-            if image is not None:
-                images[name], found[name] = replace(image, may_be=one.may_be), directory
-                continue
-        stored = "strips" if directory.tile is None else "tiles"
-        reason = "" if name in images else f", {_unreadable(directory)}"
-        other = "another " if name in images else ""
-        omitted.append(f"{other}{name} of {directory.size} px in {stored}{reason}")
-    return images, found, tuple(omitted)
-
-
-def is_laid_anew(directory: Directory) -> bool:
-    """Return whether an image in strips has to be re-encoded, because its stored form cannot be carried."""
-    return not is_readable(directory) or is_shown_otherwise(directory)
-
-
-def _naming_errors(name: str, directory: Directory) -> str:
-    """Return in words why an image is carried as pixels; "" if it is carried as stored."""
-    if not is_laid_anew(directory):
-        return ""
-    what = f"the {name} of {directory.size} px"
-    is_turned = directory.orientation != 1 or directory.fill_order != 1
-    if is_readable(directory) and is_turned:
-        tag = f"Orientation {directory.orientation}" if directory.orientation != 1 else "FillOrder 2"
-        return (
-            f"{what} is stored with {tag}: it is carried on as RGB pixels, as libtiff and OpenSlide show it"
-        )
-    lost = f", 8 of its {directory.bits} bits" if directory.bits > _BITS else ""
-    return f"{what} is {_kind(directory)}: it is carried on as RGB pixels, as OpenSlide shows it{lost}"
-
-
-def _unreadable(directory: Directory) -> str:
-    """Return in words why an image beside the levels is left out."""
-    if not is_laid_anew(directory):
-        return "which is damaged or too large"
-    return f"which is {_kind(directory)}, and which OpenSlide does not show"
-
-
-def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """Return an image in tiles, re-encoded in one strip without loss; None if it is not sound 8-bit RGB.
-
-    In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
-    """
-    size, tile = directory.size, directory.tile
-    if tile is None or not is_readable(directory) or min(*size.shape, *tile.shape) < 1:
-        return None
-    room = directory.grid.count * tile.width * tile.height * 3
-    if (
-        max(*tile.shape) > _LARGEST_TILE_PX
-        or max(room, directory.ranges[:, 1].sum()) > _LARGEST_ASSOCIATED_BYTES
-    ):
-        return None
-    pixels = np.empty((*size.shape, 3), np.uint8)
-    try:
-        encoding = stored_encoding(file, directory, "image in tiles")
-        for index, (offset, count) in zip(directory.grid.raster(0), directory.ranges.tolist(), strict=True):
-            data = directory.as_read(file.read(offset, count, "image in tiles"))
-            whole = decode_tile(EncodedTile(data, encoding, tile))
-            region = directory.grid.region(index.column, index.row)
-            part = whole[: region.height, : region.width]
-            pixels[region.y : region.y + region.height, region.x : region.x + region.width] = part
-    except (SlideReadError, PartlyDecodedError, CodecUnavailableError, UnknownModelError):
-        return None
-    except (ValueError, RuntimeError):
-        return None
-    strip = plain.encode(_LOSSLESS, pixels)
-    copy = Size(size.width, size.height)
-    return AssociatedImage(
-        copy, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
-    )
-
-
-def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """Return an image in strips as it is stored; None if it is not sound 8-bit RGB."""
-    size = directory.size
-    if min(size.width, size.height, directory.rows_per_strip) < 1 or not is_readable(directory):
-        return None
-    if size.width * size.height > _LARGEST_ASSOCIATED_PX:
-        return None
-    counts = directory.ranges[:, 1]
-    if len(counts) != -(-size.height // directory.rows_per_strip) or not counts.all():
-        return None
-    if counts.sum() > _LARGEST_ASSOCIATED_BYTES:
-        return None
-    strips = tuple(
-        directory.as_read(file.read(offset, count, "strip")) for offset, count in directory.ranges.tolist()
-    )
-    try:
-        encoding = stored_encoding(file, directory, "image in strips")
-        for strip in strips if encoding.compression == JPEG else ():
-            jpeg.frame_subsampling(strip)
-    except (SlideReadError, ValueError):
-        return None
-    return AssociatedImage(
-        Size(size.width, size.height),
-        encoding,
-        directory.rows_per_strip,
-        strips,
-        directory.icc_profile,
-        directory.description,
-    )

@@ -22,7 +22,8 @@ from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelEr
 from wsicomp.formats.openslide import on_white
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable, stored_encoding
+from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
+from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
 from wsicomp.slide import (
     RGB,
