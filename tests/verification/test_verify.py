@@ -17,7 +17,7 @@ from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.verification import problems, verify
+from wsicomp.verification import openslide_checks, problems, verify
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_file_that_openslide_refuses(target, monkeypatch):
     def refuse(path):
         raise openslide.OpenSlideError("no")
 
-    monkeypatch.setattr(verify, "open_openslide", refuse)
+    monkeypatch.setattr(openslide_checks, "open_openslide", refuse)
     assert codes(target) == {"openslide-refuses"}
 
 

@@ -10,39 +10,33 @@ from __future__ import annotations
 import math
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
+from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
-from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import LevelPlan, Recipe, TileAction
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.plan import TileAction
 from wsicomp.progress import StageProgress
-from wsicomp.provenance import Guarded, LevelRecord
-from wsicomp.slide import EncodedTile, Level, Pixels
+from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard
+from wsicomp.verification.level_bounds import BLANK_ACTIONS, ComparedLevel, RecipeBounds
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
-from wsicomp.verification.tolerance import Detail, Tolerance, tolerance_of
+from wsicomp.verification.tolerance import Detail, Tolerance
 
 _CELL_PX = 16
 """The side of the cells in which glass is painted."""
-_BLANK = (TileAction.BLANK.value, TileAction.EMPTY.value)
 _NOT_BLANK = 8.0
 """Grey levels from the background within which a colour counts as background."""
 _SAME = Tolerance(3.0, 6.0)
 """The tolerance within which two encodings of the same pixels are equal: machines and versions differ."""
-_STRICTEST = 8.0
-"""Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
 _RESEMBLES, _CONTRAST = 0.5, 6.0
 """The least correlation of blocks with the source's, and the grey levels of deviation that it needs."""
 _MOST_APART = 16.0
@@ -72,7 +66,7 @@ class SourceComparison:
         provenance = slide.provenance
         self._background = np.array(provenance.plan.background, np.float32)
         self._levels = [
-            _Level(plan, record, source.info.levels[plan.source_level])
+            ComparedLevel(plan, record, source.info.levels[plan.source_level])
             for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True)
         ]
         self._lock = Lock()
@@ -84,7 +78,7 @@ class SourceComparison:
         level = self._levels[0]
         blank = sum(
             math.prod(level.plan.grid.region(int(column), int(row)).size.shape)
-            for row, column in np.argwhere(np.isin(level.plan.actions, _BLANK))
+            for row, column in np.argwhere(np.isin(level.plan.actions, BLANK_ACTIONS))
         )
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
@@ -181,7 +175,7 @@ class SourceComparison:
             return None
         return Problem("tile-not-lost", str(index), "it stands as lost, but the source's tile is sound")
 
-    def _pixels(self, level: _Level, index: TileIndex) -> Pixels:
+    def _pixels(self, level: ComparedLevel, index: TileIndex) -> Pixels:
         """Return the source's pixels at the place of a tile of the target."""
         if level.plan.keeps_tiles_of(self._source.info.levels):
             return self._source.read_tile(level.in_source(index))
@@ -207,7 +201,7 @@ class SourceComparison:
         return TileComparison(Problem(*message[:1], str(index), message[1]), is_damaged)
 
     def _unlike(
-        self, level: _Level, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
+        self, level: ComparedLevel, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
     ) -> tuple[str, str] | None:
         """Return the code of the problem, and the problem in words."""
         region = level.plan.grid.region(index.column, index.row)
@@ -256,7 +250,7 @@ class SourceComparison:
         return np.where(whole[..., None], self._background.astype(np.uint8), truth)
 
     def _off(
-        self, bounds: _Bounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
+        self, bounds: RecipeBounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
         """Return in words how far a tile is from its source, if its codec does not explain it."""
         there = expected[: region.height, : region.width]
@@ -283,7 +277,7 @@ class SourceComparison:
         return detail.violation(Detail.between(there, again))
 
     def _paints_over(
-        self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
     ) -> str | None:
         """Return in words what a tile's `painted` cells cover that is not glass in the source."""
         there = truth[: here.shape[0], : here.shape[1]]
@@ -309,7 +303,7 @@ class SourceComparison:
 
     def _lost(
         self,
-        level: _Level,
+        level: ComparedLevel,
         index: TileIndex,
         here: Pixels,
         truth: Pixels,
@@ -333,7 +327,7 @@ class SourceComparison:
         return doubtful & self._is_background(first, second)
 
     def _find(
-        self, level: _Level, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
+        self, level: ComparedLevel, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
         if level.plan.keeps_tiles_of(self._source.info.levels):
             with suppress(TileReadError):
@@ -341,7 +335,7 @@ class SourceComparison:
         return self._guard.find_in(there, level.as_level(self._source), index, glass)
 
     def _blocks(
-        self, level: _Level, index: TileIndex, here: Pixels, there: Pixels
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, there: Pixels
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the means of both tiles' blocks, in the guard's block size."""
         form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
@@ -351,7 +345,9 @@ class SourceComparison:
         )
         return first, second
 
-    def _loses(self, level: _Level, index: TileIndex, here: Pixels, there: Pixels) -> tuple[str, str] | None:
+    def _loses(
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, there: Pixels
+    ) -> tuple[str, str] | None:
         """Return a problem if things on the source's glass became glass.
 
         For tiles whose codec's tolerance is not known.
@@ -394,90 +390,6 @@ class SourceComparison:
         if alike >= _RESEMBLES:
             return None
         return UNLIKE, f"it is another picture than the source's (a correlation of {alike:.2f})"
-
-
-class _Level:
-    """A level of the target, and the bounds for the tiles of each of its recipes."""
-
-    def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
-        self.plan = plan
-        self.source = source
-        self._flawed = frozenset(record.flawed)
-        self._bounds = [
-            _Bounds(recipe, record.guarded_of(number), plan.tile)
-            for number, recipe in enumerate(plan.recipes)
-        ]
-
-    def bounds(self, index: TileIndex) -> _Bounds:
-        return self._bounds[self.plan.recipe_number(index)]
-
-    def is_flawed(self, index: TileIndex) -> bool:
-        return index.row * self.plan.grid.columns + index.column in self._flawed
-
-    def in_source(self, index: TileIndex) -> TileIndex:
-        return TileIndex(self.plan.source_level, index.column, index.row)
-
-    def as_level(self, source: Slide) -> Level:
-        return self.plan.as_level(source.info.size)
-
-    def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
-        """Return the tiles that are blank, without those that are blank in the source.
-
-        Unless glass `is_emptied`, tiles without bytes are those that the source lacks too.
-        """
-        flags = np.isin(self.plan.actions, _BLANK)
-        if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
-            flags.reshape(-1)[[*self.source.blank]] = False
-            if not is_emptied:
-                absent = np.zeros(flags.shape, np.bool_)
-                absent.reshape(-1)[[*self.source.absent]] = True
-                flags &= ~(absent & (self.plan.actions == TileAction.EMPTY.value))
-        return flags
-
-
-class _Bounds:
-    """How much the tiles of a recipe may differ."""
-
-    def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
-        self._recipe = recipe
-        self._tile = tile
-        self._is_guarded = needs_model(recipe.codec) or is_guarded(recipe.codec)
-        self._guarded = guarded if self._is_guarded else None
-
-    @cached_property
-    def is_lossless(self) -> bool:
-        return self.codec is not None and not self._is_guarded and self.codec.lossless
-
-    @cached_property
-    def is_loose(self) -> bool:
-        """Whether only the file itself states how true its tiles are, and nothing can be encoded again."""
-        return needs_model(self._recipe.codec)
-
-    @cached_property
-    def codec(self) -> TileCodec | None:
-        """The codec that encoded its tiles; None for one with a model, which needs more than pixels."""
-        if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
-            return None
-        return create_codec(self._recipe.codec, self._recipe.options)
-
-    @cached_property
-    def tolerance(self) -> Tolerance:
-        """`tolerance_of` the recipe, with a bound on what a file states of its own tiles."""
-        tolerance = tolerance_of(self._recipe, self._guarded)
-        if self._guarded is None and not self.is_loose:
-            return Tolerance(min(tolerance.shift, _STRICTEST), min(2 * tolerance.shift + 3, _STRICTEST))
-        allowed = float(self._recipe.options.get("max_color_shift", _STRICTEST - 3)) + 3
-        bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
-        shift = min(tolerance.shift, bound)
-        return Tolerance(shift, shift, tolerance.psnr)
-
-    def encoded_again(self, pixels: Pixels) -> Pixels | None:
-        """Return these pixels after the codec has encoded and decoded them; None where that fails."""
-        assert self.codec is not None, "asked of what can be encoded again"
-        with suppress(ValueError, RuntimeError, OSError, WsicompError):
-            data = self.codec.encode(pixels)
-            return decode_tile(EncodedTile(data, self.codec.encoding, self._tile))
-        return None
 
 
 def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:

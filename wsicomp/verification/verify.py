@@ -9,13 +9,12 @@ programs read it (`pixel_agreement`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from openslide import OpenSlideError
 
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency import batched, ordered_map
@@ -27,12 +26,9 @@ from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.converted.tile_digests import LevelDigest
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.formats.opening import open_tiff
-from wsicomp.formats.safe_openslide import open_openslide
-from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
 from wsicomp.formats.tiff.reader import TiffSlide
-from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import tiles_at_once, workers_for
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
@@ -40,13 +36,18 @@ from wsicomp.progress import StageProgress
 from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims
+from wsicomp.verification.openslide_checks import (
+    are_close,
+    check_openslide,
+    check_shown_images,
+    differ,
+    sizes_text,
+)
 from wsicomp.verification.pixel_agreement import check_pixels
 from wsicomp.verification.problems import UNLIKE, Problem, first_of_each
-from wsicomp.verification.reader_agreement import shows_what_is_stored
 from wsicomp.verification.source_comparison import SourceComparison
 from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 
-_MPP_TOLERANCE = 1e-3
 _BLANK_TOLERANCE = 8
 
 
@@ -144,11 +145,11 @@ def verify_slide(
         plan = None if own is None else own.provenance.plan
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
-        problems = list(_check_openslide(path, slide, plan, newest))
+        problems = list(check_openslide(path, slide, plan, newest))
         problems += _check_own(own, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
-            problems += _check_shown_images(slide, plan, source)
+            problems += check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
             problems += _check_claims(own, source, is_direct, workers)
@@ -293,65 +294,6 @@ def _lost(slide: TiffSlide) -> Iterator[str]:
             yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)
 
 
-def _check_openslide(
-    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
-) -> Iterator[Problem]:
-    """Yield how OpenSlide differs from what the file states; nothing where it is known not to open it."""
-    if plan is not None and verdict.opens == "no":
-        return
-    navigable = [] if plan is None else [level.number for level in plan.navigable]
-    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.openslide_levels
-    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
-    stated = slide.info.mpp if plan is not None else slide.openslide_mpp
-    try:
-        with open_openslide(path) as shown:
-            sizes = tuple(Size(*size) for size in shown.level_dimensions)
-            if sizes != expected:
-                yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
-            for number, size in enumerate(sizes):
-                # It may show a level more than the file is to have, which is told already.
-                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
-                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
-                    shown.read_region((0, 0), number, (1, 1))
-            mpp = _openslide_mpp(shown.properties)
-            if mpp is not None and stated is not None:
-                differs = not _close(mpp, stated.x * scale)
-            else:
-                # OpenSlide reads no scale from whole numbers, which other programs write.
-                differs = mpp is not None or (stated is not None and plan is not None)
-            if differs:
-                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
-            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
-            if plan is not None and plan.container == "svs" and _differ(power, slide.info.objective_power):
-                expected_power = slide.info.objective_power
-                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
-            bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
-            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
-                yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
-    except OpenSlideError as exc:
-        yield Problem("openslide-refuses", "file", str(exc))
-
-
-def _level_of(slide: TiffSlide, size: Size) -> int | None:
-    """Return the number of the level of this size; None where there is none."""
-    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
-
-
-def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
-    """Return whether a tile decodes: if not, OpenSlide's refusal of it says nothing of the file.
-
-    A tile that OpenSlide draws anew does not count, for its sources may be damaged.
-    """
-    if not shows_what_is_stored(slide, index.level):
-        return False
-    try:
-        slide.read_tile_eighth(index)
-    except SlideReadError:
-        return False
-    return True
-
-
 def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
     """Check that blank tiles share one stored tile of background, and that empty tiles store nothing."""
     provenance = slide.provenance
@@ -410,10 +352,10 @@ def _check_source(
         sizes = [size for number, size in enumerate(sizes) if number in carried]
     if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
         yield Problem(
-            "level-differs", "levels", f"{_sizes(tuple(kept))}, the source has {_sizes(tuple(sizes))}"
+            "level-differs", "levels", f"{sizes_text(tuple(kept))}, the source has {sizes_text(tuple(sizes))}"
         )
     if (info.mpp is None) != (source.mpp is None) or (
-        info.mpp and source.mpp and not _close(info.mpp.mean, source.mpp.mean)
+        info.mpp and source.mpp and not are_close(info.mpp.mean, source.mpp.mean)
     ):
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
@@ -421,36 +363,13 @@ def _check_source(
     profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_deidentified else [])]
     if info.icc_profile not in profiles:
         yield Problem("property-differs", "ICC profile", "not the source's")
-    if _differ(info.objective_power, source.objective_power):
+    if differ(info.objective_power, source.objective_power):
         found = f"{info.objective_power}, the source has {source.objective_power}"
         yield Problem("property-differs", "objective power", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
         strips = source.associated_images[name].strips
         if not is_deidentified and info.associated_images[name].strips != strips:
             yield Problem("associated-differs", name, "not the source's bytes")
-
-
-def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
-    """Check that OpenSlide shows each carried image as it shows the source's, where it shows both."""
-    images = slide.info.associated_images
-    drawn = {"thumbnail"} if plan.deidentified else set()
-    names = (set(plan.images) & set(images)) - drawn
-    if not names or source.info.path == slide.info.path:
-        return
-    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
-        if theirs is None or ours is None:
-            return
-        for name in names:
-            shown = slide.openslide_name(name)
-            known = source.openslide_name(name)
-            if shown is None or known is None:
-                continue
-            there = shown_picture(theirs, known, images[name].size)
-            here = None if there is None else shown_picture(ours, shown, images[name].size)
-            if there is not None and here is not None and not np.array_equal(here, there):
-                yield Problem(
-                    "associated-differs", name, "OpenSlide shows another picture than of the source"
-                )
 
 
 def _check_tiles(
@@ -479,31 +398,3 @@ def _check_tiles(
             message = "SHA-256 is not that of the written tiles"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, checks
-
-
-def _openslide_mpp(properties: Mapping[str, str]) -> float | None:
-    """Return OpenSlide's um per px along x.
-
-    None where it is out of range, or not stated for both directions.
-    """
-    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
-    return mpp_x if mpp_y else None
-
-
-def _keeps_holes(plan: ConversionPlan) -> bool:
-    """Return whether tiles without bytes are the source's, where they bound what OpenSlide shows too."""
-    return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
-
-
-def _differ(first: float | None, second: float | None) -> bool:
-    if first is None or second is None:
-        return first is not second
-    return not _close(first, second)
-
-
-def _close(first: float, second: float) -> bool:
-    return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
-
-
-def _sizes(sizes: tuple[Size, ...]) -> str:
-    return ", ".join(str(size) for size in sizes)

@@ -10,17 +10,14 @@ import contextlib
 import hashlib
 import os
 import struct
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from tifffile import DATATYPE
 
 from wsicomp.atomic import (
@@ -32,15 +29,13 @@ from wsicomp.atomic import (
     partial_path,
     sync_name,
 )
-from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.plain import ZSTANDARD
-from wsicomp.codecs.registry import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.formats.converted.associated_images import carried_image
-from wsicomp.formats.converted.guard_statistics import GuardedTiles
-from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
+from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import written_directories
-from wsicomp.formats.converted.tile_digests import LevelDigest, image_digest, tile_digest
+from wsicomp.formats.converted.tile_digests import image_digest
+from wsicomp.formats.converted.written_level import WrittenLevel
 from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
@@ -48,8 +43,7 @@ from wsicomp.formats.tiff.tags import MODEL_TAG
 from wsicomp.limits import check_free_space
 from wsicomp.own_files import displayed_path, opened_folder
 from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.provenance import LevelRecord, Provenance, Restoration
-from wsicomp.quality import Fidelity
+from wsicomp.provenance import Provenance, Restoration
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     JPEG,
@@ -72,7 +66,7 @@ _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
-_COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
+_COMPRESSION = 259
 _CHECKED_BYTES = 1 << 24
 """The bytes written between two checks of the free space."""
 
@@ -110,7 +104,7 @@ class PyramidWriter:
         self._model = model
         self._min_free = min_free
         self._unchecked_bytes = 0
-        self._pages: list[_WrittenLevel | None] = []
+        self._pages: list[WrittenLevel | None] = []
         self.note: str | None = None
         """What the user should know of how the partial file is held."""
 
@@ -179,7 +173,7 @@ class PyramidWriter:
             tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
         if first and self._attaches:
             tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
-        level = _WrittenLevel(plan, self._plan.background)
+        level = WrittenLevel(plan, self._plan.background)
         navigable = {level.number for level in self._plan.navigable}
         reduced = not first and self._plan.container == "tiff" and plan.number in navigable
         layout = {
@@ -362,7 +356,7 @@ class PyramidWriter:
         except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
             raise _refused(exc, self.partial) from exc
 
-    def _stored(self, level: _WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
+    def _stored(self, level: WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
         """Yield the bytes of the tiles that tifffile has to store, and check their number.
 
         Raises:
@@ -419,117 +413,12 @@ def _is_known(compression: int) -> bool:
     return compression in tifffile.COMPRESSION.__members__.values()
 
 
-class _WrittenLevel:
-    """The record of a level while its tiles are written.
-
-    Shared ones, digests, and those not made as planned.
-    """
-
-    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
-        self.plan = plan
-        self.count = 0
-        self.blank = array("q")
-        self._shared, self._sharing = array("q"), array("q")
-        self._first_of_equal: dict[tuple[int, bytes], int] = {}
-        self.renewed = array("q")
-        self._background = background
-        self._all = LevelDigest()
-        self._digests = bytearray()
-        self._others: dict[TileOutcome, list[int]] = {outcome: [] for outcome in TileOutcome}
-        self._guarded = GuardedTiles()
-        self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
-        self._unpainted = array("q")
-
-    def add(self, tile: MadeTile) -> bytes:
-        """Return the bytes to store for the next tile; empty for one that shares an earlier tile's bytes.
-
-        All blank tiles share the first one. Equal tiles that the source stores in one place share the first
-        of them.
-
-        Raises:
-            ValueError: a blank tile cannot be made in the level's encoding.
-        """
-        data = self._blank_tile if tile.data is None else tile.data
-        self._all.update(data)
-        if tile.outcome is not TileOutcome.AS_PLANNED:
-            self._others[tile.outcome].append(self.count)
-        if tile.renewed:
-            self.renewed.append(self.count)
-        if tile.unpainted:
-            self._unpainted.append(self.count)
-        if tile.encoded is not None and tile.encoded.fidelity is not None:
-            self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
-        first = self.count
-        if tile.data is None:
-            self.blank.append(self.count)
-            first = self.blank[0]
-        elif data:
-            self._digests += tile_digest(data)
-            if tile.shared_with is not None:
-                first = self._first_of_equal.setdefault(
-                    (tile.shared_with, hashlib.sha256(data).digest()), self.count
-                )
-        self.count += 1
-        if first == self.count - 1:
-            return data
-        self._shared.append(self.count - 1)
-        self._sharing.append(first)
-        return b""
-
-    def _add_guarded(self, found: Fidelity, fallback: Fallback) -> None:
-        self._guarded.add(self.count, found, fallback)
-        if self.plan.chosen is not None:
-            number = int(self.plan.chosen.flat[self.count])
-            self._guarded_by_recipe[number].add(self.count, found, fallback)
-
-    def share(self, page: tifffile.TiffPage) -> None:
-        """Point the tiles that were not stored at the stored ones."""
-        if self._shared:
-            _share(page, np.asarray(self._shared), np.asarray(self._sharing))
-
-    @cached_property
-    def _blank_tile(self) -> bytes:
-        encode = tile_format(self.plan.encoding.compression).encode_uniform
-        return encode(self.plan.encoding, self.plan.tile, self._background)
-
-    def made(self) -> LevelPlan:
-        """Return the plan as carried out: tiles that are smaller with their glass were encoded with it."""
-        actions = self.plan.actions.copy()
-        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
-        return replace(self.plan, actions=actions)
-
-    def record(self) -> LevelRecord:
-        """Return the record of the level once all tiles are written."""
-        kept, flawed, lost = (
-            tuple(self._others[outcome])
-            for outcome in (TileOutcome.KEPT, TileOutcome.FLAWED, TileOutcome.LOST)
-        )
-        return LevelRecord(
-            self._all.hexdigest(),
-            bytes(self._digests),
-            kept,
-            flawed,
-            lost,
-            self._guarded.record(),
-            tuple(self.renewed),
-            tuple(tiles.record() for tiles in self._guarded_by_recipe),
-        )
-
-
 def _renewed_note(count: int) -> Iterator[str]:
     if count:
         yield (
             f"{counted(count, 'tile')} stored more than a picture, which could name a patient, and had to be "
             "encoded anew: without loss, but where it was JPEG with the quantisation that it had"
         )
-
-
-def _share(page: tifffile.TiffPage, numbers: NDArray[np.int64], stored: NDArray[np.int64]) -> None:
-    for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
-        tag = page.tags[code]
-        values = np.array(tag.value, np.uint64).reshape(-1)
-        values[numbers] = values[stored]
-        tag.overwrite(values.tolist())
 
 
 def _rename(tiff: tifffile.TiffFile, tag: tifffile.TiffTag, code: int) -> None:

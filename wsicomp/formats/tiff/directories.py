@@ -22,8 +22,16 @@ from numpy.typing import NDArray
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.formats.stated_scale import scale_of
-from wsicomp.formats.tiff.tags import MODEL_TAG, MOST_DIRECTORIES, MOST_MODEL_BYTES, check_tags
+from wsicomp.formats.tiff.tag_values import (
+    first_number,
+    icc_profile_of,
+    image_description,
+    jpeg_tables,
+    model_range_of,
+    stated_mpp,
+    whole_number,
+)
+from wsicomp.formats.tiff.tags import MOST_DIRECTORIES, check_tags
 from wsicomp.formats.tiff.xmp import XMP_TAG
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
@@ -35,18 +43,11 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first four bytes of a TIFF or BigTIFF, in either order of bytes."""
 
 _MANY_TILES = 50_000
-_MICROMETRES = {2: 25400.0, 3: 10000.0}
-"""Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
-_RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FILL_ORDER, _ORIENTATION = 266, 274
 _LOW_BITS_FIRST = 2
 _BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
-_FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
-_NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
-"""TIFF's types of values: rationals, bytes, and all other numbers."""
 
 UNPARSED = (
     *(tifffile.TiffFileError, struct.error, OSError, ValueError, TypeError, LookupError, ArithmeticError),
@@ -302,10 +303,12 @@ def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
-    size = Size(_whole(page.imagewidth, "width"), _whole(page.imagelength, "height"))
+    size = Size(whole_number(page.imagewidth, "width"), whole_number(page.imagelength, "height"))
     tile = None
     if page.is_tiled:
-        tile = Size(_whole(page.tilewidth, "tiles' width"), _whole(page.tilelength, "tiles' height"))
+        tile = Size(
+            whole_number(page.tilewidth, "tiles' width"), whole_number(page.tilelength, "tiles' height")
+        )
     photometric = RGB if page.photometric is None else int(page.photometric)
     xmp = page.tags.valueof(XMP_TAG)
     return Directory(
@@ -313,23 +316,23 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         tile=tile,
         rows_per_strip=min(page.rowsperstrip, page.imagelength),
         encoding=TileEncoding(
-            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=_jpeg_tables(page)
+            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=jpeg_tables(page)
         ),
-        samples=_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
+        samples=whole_number(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
-        depth=_whole(page.imagedepth, "depth"),
+        depth=whole_number(page.imagedepth, "depth"),
         subfile_type=int(page.subfiletype),
         ranges=_ranges(page, file_bytes),
-        description=_text(page),
+        description=image_description(page),
         software=str(page.software),
-        icc_profile=_icc_profile(page),
+        icc_profile=icc_profile_of(page),
         xmp=xmp if isinstance(xmp, bytes) else None,
-        mpp=_resolution(page),
-        model_range=_model_range(page),
-        sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
-        fill_order=int(_first_number(page, _FILL_ORDER, 1)),
-        orientation=int(_first_number(page, _ORIENTATION, 1)),
+        mpp=stated_mpp(page),
+        model_range=model_range_of(page),
+        sample_format=int(first_number(page, _SAMPLE_FORMAT, 1)),
+        fill_order=int(first_number(page, _FILL_ORDER, 1)),
+        orientation=int(first_number(page, _ORIENTATION, 1)),
     )
 
 
@@ -363,91 +366,6 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
         ends = f"ends at byte {int(table[number].sum())} of {file_bytes}; the file is truncated"
         raise SlideReadError(f"{tile} {ends}", place=place)
     return table.astype(np.int64)
-
-
-def _text(page: tifffile.TiffPage) -> str:
-    """Return the ImageDescription byte for byte: Latin-1 alone carries all bytes unchanged."""
-    tag = page.tags.get(270)
-    if tag is None or tag.dtype not in (1, 2, 7):
-        return ""
-    return _raw(page, tag).rstrip(b"\0").decode("latin-1")
-
-
-def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
-    """Return the bytes of a tag of bytes, as many as the file has."""
-    file = page.parent.filehandle
-    file.seek(tag.valueoffset)
-    return file.read(min(tag.count, file.size))
-
-
-def _whole(value: object, name: str) -> int:
-    """Return a whole number that a tag states.
-
-    Raises:
-        SlideReadError: the value is of another type.
-    """
-    if not isinstance(value, int):
-        raise SlideReadError(f"its {name} is {value!r:.40}, expected a whole number; the file is damaged")
-    return int(value)
-
-
-def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
-    """Return JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
-
-    Raises:
-        SlideReadError: their values are not bytes.
-    """
-    tag = page.tags.get(_JPEG_TABLES)
-    if tag is None:
-        return None
-    if tag.dtype in _BYTES_ALONE:
-        return _raw(page, tag)
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    if all(isinstance(value, int) and 0 <= value < 256 for value in values):
-        return bytes(values)
-    raise SlideReadError("its JPEGTables hold no bytes; the file is damaged")
-
-
-def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
-    tag = page.tags.get(MODEL_TAG)
-    if tag is None or tag.dtype not in (1, 7) or tag.count > MOST_MODEL_BYTES:
-        return None
-    return tag.valueoffset, tag.count
-
-
-def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
-    value = page.tags.valueof(34675)
-    return value if isinstance(value, bytes) and value else None
-
-
-def _resolution(page: tifffile.TiffPage) -> Mpp | None:
-    """Return the um per px that the tags state in any type of number; of several numbers the first.
-
-    Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
-    """
-    tag = page.tags.get(_RESOLUTION_UNIT)
-    is_whole = tag is None or tag.dtype not in _FLOATS
-    unit = _MICROMETRES.get(int(_first_number(page, _RESOLUTION_UNIT, _INCH))) if is_whole else None
-    mpp_x, mpp_y = (
-        None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
-        for code in _RESOLUTIONS
-    )
-    return Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None
-
-
-def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> float:
-    """Return the first number of a tag, `default` where there is no such tag, 0 where it holds no number."""
-    tag = page.tags.get(code)
-    if tag is None:
-        return default
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    if tag.dtype in _FRACTIONS:
-        numerator, denominator = values[:2]
-        return numerator / denominator if denominator else 0
-    if tag.dtype in _BYTES and isinstance(tag.value, bytes):
-        values = tuple(tag.value)
-    is_number = tag.dtype in (*_BYTES, *_NUMBERS) and values and isinstance(values[0], int | float)
-    return values[0] if is_number else 0
 
 
 def distinct_bytes(ranges: NDArray[np.int64]) -> int:
