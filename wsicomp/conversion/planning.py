@@ -128,11 +128,11 @@ def _levels(
         )
         actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
         if recipe.action is not TileAction.ENCODE:
-            actions = _left_absent(actions, level, recipe.action)
+            actions = _with_absent_empty(actions, level, recipe.action)
         if grid == level.grid:
-            actions = _left_blank(actions, level)
+            actions = _with_blank_kept(actions, level)
         if config.glass.fill == "empty":
-            actions = _emptied(actions, corners=not plans)
+            actions = _with_empty_glass(actions, corners=not plans)
         plans.append(
             LevelPlan(
                 number=len(plans),
@@ -192,11 +192,11 @@ def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reducti
             left = column * target.tile.width * reduction // source.tile.width
             right = -(-(column + 1) * target.tile.width * reduction // source.tile.width)
             parts = kinds[top:bottom, left:right]
-            result[row, column] = _joined(parts)
+            result[row, column] = _joint_kind(parts)
     return result
 
 
-def _joined(parts: NDArray[np.uint8]) -> int:
+def _joint_kind(parts: NDArray[np.uint8]) -> int:
     """Return the kind of a tile made of these: it stays whole if the guard kept any of them."""
     if np.isin(parts, (TileKind.RESCUED, TileKind.PROTECTED)).any():
         return TileKind.PROTECTED
@@ -216,7 +216,7 @@ def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction,
     return actions
 
 
-def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
+def _with_absent_empty(actions: Actions, level: Level, whole: TileAction) -> Actions:
     """Return the actions with EMPTY for a tile that would keep the source's bytes and has none."""
     letters = actions.reshape(-1)
     absent = np.array(level.absent, np.intp)
@@ -224,14 +224,14 @@ def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
     return letters.reshape(actions.shape)
 
 
-def _left_blank(actions: Actions, level: Level) -> Actions:
+def _with_blank_kept(actions: Actions, level: Level) -> Actions:
     """Return the actions with BLANK for a tile of background alone, which shares the blank tile."""
     letters = actions.reshape(-1)
     letters[np.array(level.blank, np.intp)] = TileAction.BLANK.value
     return letters.reshape(actions.shape)
 
 
-def _emptied(actions: Actions, corners: bool) -> Actions:
+def _with_empty_glass(actions: Actions, corners: bool) -> Actions:
     """Return the actions with EMPTY for BLANK; stored corners keep OpenSlide's bounds at the level's size."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
     if corners:

@@ -81,18 +81,18 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
         digest = conversion_digest(identity.sha256, config)
         shrinking = _shrinking(slide, config)
-        without = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
+        deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     if config.glass.fill == "keep":
-        plan = _planned(info, identity, digest, config, None, shrinking, model, without)
-        plan = _noted(plan, misread, slide)
-        return Prepared(plan, deidentified=without, embedded_model=embedded, kept_model=kept)
+        plan = _planned(info, identity, digest, config, None, shrinking, model, deidentified)
+        plan = _with_reading_notes(plan, misread, slide)
+        return Prepared(plan, deidentified=deidentified, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.classes, findings.color, findings.tissue.notes)
-    plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
-    plan = _noted(plan, misread, slide)
+    plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
+    plan = _with_reading_notes(plan, misread, slide)
     paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
-    return Prepared(plan, findings, paint, without, embedded, kept)
+    return Prepared(plan, findings, paint, deidentified, embedded, kept)
 
 
 def _planned(
@@ -103,15 +103,17 @@ def _planned(
     glass: Glass | None,
     shrinking: tuple[bool, ...],
     model: Mapping[str, object] | None,
-    without: Deidentified | None,
+    deidentified: Deidentified | None,
 ) -> ConversionPlan:
-    if without is None:
+    if deidentified is None:
         return plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    plan = plan_conversion(without.info, identity, digest, config, glass, shrinking, model, without.unproved)
-    return replace(plan, notes=(*plan.notes, *without.notes))
+    plan = plan_conversion(
+        deidentified.info, identity, digest, config, glass, shrinking, model, deidentified.unproved
+    )
+    return replace(plan, notes=(*plan.notes, *deidentified.notes))
 
 
-def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
+def _with_reading_notes(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
     """Return the plan with a note where other programs show the source otherwise than wsicomp reads it.
 
     Raises:
@@ -144,10 +146,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     except (ConfigError, UnknownModelError) as exc:
         return f"plan-differs: file: {exc.message}"
     model = None if codec is None else codec.describe()
-    without = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
+    deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
-        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)
+        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, deidentified)
     except ConfigError as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
     own = replace(own, software=plan.software)

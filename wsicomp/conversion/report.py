@@ -171,7 +171,7 @@ def describe_conversion(
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
     look = review_reason(provenance)
-    afterthoughts = _afterthoughts(target, plan, kept_model, target_bytes, lost)
+    target_notes = _target_notes(target, plan, kept_model, target_bytes, lost)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -194,7 +194,7 @@ def describe_conversion(
         notes=(
             *plan.notes,
             *filter(None, (held,)),
-            *afterthoughts,
+            *target_notes,
             *_trust_needed(target, provenance),
             *([review_note(look)] if look else []),
         ),
@@ -302,7 +302,7 @@ def without_name_advice(report: ConversionReport) -> ConversionReport:
     return replace(report, notes=tuple(notes))
 
 
-def _afterthoughts(
+def _target_notes(
     target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
 ) -> Iterator[str]:
     if kept_model is not None:

@@ -53,15 +53,15 @@ class Settings:
             UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
                 here.
         """
-        return cls._by(_given(config, this_release()), this_release())
+        return cls._by_release(_given(config, this_release()), this_release())
 
     @classmethod
     def of_plan(cls, plan: ConversionPlan, config: ConversionConfig) -> Settings:
         """Return the settings that made a plan's file; `config` is its `config_then`."""
-        return cls._by(_given(config, _release(plan)), _release(plan))
+        return cls._by_release(_given(config, _release(plan)), _release(plan))
 
     @classmethod
-    def _by(cls, given: Mapping[str, Value], release: Release) -> Settings:
+    def _by_release(cls, given: Mapping[str, Value], release: Release) -> Settings:
         effective = _effective(given, release)
         codec = str(effective["codec"])
         chosen = {name: value for name, value in effective.items() if value != release.default(name, codec)}
@@ -114,7 +114,7 @@ class Settings:
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
         """Return whether this version would carry out the same options, or the `wanted` ones, otherwise."""
-        now = wanted or Settings._by(self.chosen, this_release())
+        now = wanted or Settings._by_release(self.chosen, this_release())
         is_other = any(self.effective.get(name, value) != value for name, value in now.effective.items())
         made_by = self.software, self.network, self.model
         return is_other or made_by != (now.software, now.network, now.model)
@@ -196,7 +196,7 @@ def past_settings(config: ConversionConfig) -> dict[str, Settings]:
         if release.had_digests_of_all:
             for each in (config, _by_defaults_of(release, config, chosen)):
                 facts = _facts_of_all(each, release)
-                found[_sha256_of(facts)] = Settings._by(_given(each, release), release)
+                found[_sha256_of(facts)] = Settings._by_release(_given(each, release), release)
     return found
 
 
@@ -270,7 +270,7 @@ def _model_then(plan: ConversionPlan, config: ConversionConfig, wanted: Settings
 def _digests(sha256: str, config: ConversionConfig, release: Release) -> Iterator[str]:
     """Yield the digests that a release gave to the conversion of a source."""
     try:
-        yield _sha256_of([sha256, dict(Settings._by(_given(config, release), release).chosen)])
+        yield _sha256_of([sha256, dict(Settings._by_release(_given(config, release), release).chosen)])
         if release.had_digests_of_all:
             tissue, model, options = _facts_of_all(config, release)
             yield _sha256_of([release.software, sha256, tissue, model, options])
@@ -281,7 +281,7 @@ def _digests(sha256: str, config: ConversionConfig, release: Release) -> Iterato
 def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
     """Return the facts of a digest over everything: what finds tissue, the model, every option."""
     given, codec = _given(config, release), model_codec(config)
-    by = Settings._by(given, release)
+    by = Settings._by_release(given, release)
     options = {name: value for name, value in config.lasting().items() if name in release.defaults}
     return [given["mask"] or by.network or None, None if codec is None else codec.describe(), options]
 

@@ -72,19 +72,19 @@ def _is_alike(slide: Slide, number: int, above: int, rows: range) -> bool:
         for side, ratio in zip(truth.shape[:2], (down, across), strict=True)
     )
     region = Region(0, top, min(width, level.width), min(height, level.height - top))
-    seen, is_seen = _read(slide, number, region)
-    size = min(truth.shape[1], seen.shape[1]), min(truth.shape[0], seen.shape[0])
-    first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (truth, seen))
+    smaller, is_read = _read(slide, number, region)
+    size = min(truth.shape[1], smaller.shape[1]), min(truth.shape[0], smaller.shape[0])
+    first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (truth, smaller))
     known = cv2.resize(is_known & 1, size, interpolation=cv2.INTER_NEAREST)
-    known &= cv2.resize(is_seen & 1, size, interpolation=cv2.INTER_NEAREST)
+    known &= cv2.resize(is_read & 1, size, interpolation=cv2.INTER_NEAREST)
     return not _strays(first, second, known.astype(np.bool_))
 
 
-def _strays(truth: Pixels, seen: Pixels, known: NDArray[np.bool_]) -> bool:
+def _strays(truth: Pixels, smaller: Pixels, known: NDArray[np.bool_]) -> bool:
     """Return whether the smaller level is somewhere darker or lighter than all true pixels around."""
     square = np.ones((3, 3), np.uint8)
-    under = cv2.subtract(cv2.erode(truth, square), seen)
-    over = cv2.subtract(seen, cv2.dilate(truth, square))
+    under = cv2.subtract(cv2.erode(truth, square), smaller)
+    over = cv2.subtract(smaller, cv2.dilate(truth, square))
     beyond = np.where(known, np.maximum(under, over).max(axis=-1), 0)
     for grey, most in _STRAY:
         stray = (beyond > grey).astype(np.float32)

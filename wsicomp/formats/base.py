@@ -87,15 +87,15 @@ class Slide(Protocol):
         ...
 
     def is_exact(self, level: int) -> bool:
-        """Whether every pixel of a level is stored in the file, and none is interpolated by OpenSlide."""
+        """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
         ...
 
     def is_turned_by_openslide(self, level: int) -> bool:
-        """Whether OpenSlide turns each tile of a level within itself."""
+        """Return whether OpenSlide turns each tile of a level within itself."""
         ...
 
     def shows_absent_white(self, level: int) -> bool:
-        """Whether a level's tiles without bytes are white, and not drawn from the next larger level."""
+        """Return whether tiles without bytes are white, and not drawn from the next larger level."""
         ...
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
@@ -160,15 +160,15 @@ class PixelsOnly:
         return
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Whether every pixel of a level is stored in the file: always."""
+        """Return whether every pixel of a level is stored in the file: always."""
         return True
 
     def is_turned_by_openslide(self, level: int) -> bool:  # noqa: ARG002
-        """Whether OpenSlide turns each tile within itself: never."""
+        """Return whether OpenSlide turns each tile within itself: never."""
         return False
 
     def shows_absent_white(self, level: int) -> bool:  # noqa: ARG002
-        """Whether tiles without bytes are white: none are known."""
+        """Return whether tiles without bytes are white: none are known."""
         return False
 
     def openslide_name(self, name: str) -> str | None:

@@ -186,7 +186,7 @@ def _ours(facts: _Facts) -> ReaderVerdict:
     return ReaderVerdict("wsicomp.open_slide", "yes", needs)
 
 
-def _named(compressions: frozenset[Compression]) -> str:
+def _codec_labels(compressions: frozenset[Compression]) -> str:
     return " and ".join(sorted({each.label for each in compressions}))
 
 
@@ -200,18 +200,20 @@ def _openslide(facts: _Facts, program: Program, stumbles: str | None) -> ReaderV
     unknown = facts.unread(program) | apart
     by_libtiff = all(Program.LIBTIFF in each.readers for each in unknown)
     if unknown and by_libtiff and program is Program.OPENSLIDE_34:
-        return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
+        return ReaderVerdict(
+            name, "partly", f"where its libtiff reads {_codec_labels(unknown)}, as Debian's does"
+        )
     if unknown:
-        return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict(name, "no", f"it does not read {_codec_labels(unknown)}")
     if program is Program.OPENSLIDE_34 and facts.plain_is_low and not facts.empty_tiles:
         return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
-    return _what_it_knows(
+    return _by_empty_tiles(
         facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
     )
 
 
-def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
+def _by_empty_tiles(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
     """Return the verdict for a program that reads all codecs of the first levels.
 
     `when_empty` says in words what goes wrong at empty tiles; None if nothing does.
@@ -223,37 +225,39 @@ def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVe
     return ReaderVerdict(name, "yes")
 
 
-def _black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
-    return ReaderVerdict(name, "shows black", f"it does not read {_named(unknown)}, and does not say so")
+def _shows_black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
+    return ReaderVerdict(
+        name, "shows black", f"it does not read {_codec_labels(unknown)}, and does not say so"
+    )
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
     unread = facts.unread(Program.LIBVIPS)
     if unknown := frozenset(each for each in unread if not each.only_in_svs):
-        return _black("libvips", unknown)
+        return _shows_black("libvips", unknown)
     if unknown := unread:
-        way = "; through OpenSlide it does" if facts.in_svs else ""
-        return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
+        by_openslide = "; through OpenSlide it does" if facts.in_svs else ""
+        return ReaderVerdict("libvips", "no", f"libtiff does not read {_codec_labels(unknown)}{by_openslide}")
     if facts.has_overview:
         return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
-    return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
+    return _by_empty_tiles(facts, "libvips", "libtiff fails at empty tiles")
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread_anywhere(Program.BIOFORMATS):
         stops = "" if unknown & facts.first else ", anywhere in a file"
-        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
+        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_codec_labels(unknown)}{stops}")
     if facts.levels > 1 and not facts.in_svs:
         empty = "; empty tiles are black" if facts.empty_tiles else ""
         return ReaderVerdict("Bio-Formats", "partly", f"level 0 alone{empty}")
     if facts.levels > 1 and facts.has_thumbnail:
         return ReaderVerdict("Bio-Formats", "partly", "the thumbnail in the place of the smallest level")
-    return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
+    return _by_empty_tiles(facts, "Bio-Formats", "empty tiles are black")
 
 
 def _tifffile(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.TIFFFILE):
-        return ReaderVerdict("tifffile", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("tifffile", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.unread_anywhere(Program.TIFFFILE):
         return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
@@ -278,7 +282,7 @@ def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
 def _fast(facts: _Facts) -> ReaderVerdict:
     """Return FAST's verdict: it reads an SVS, and a TIFF that states no sample format, by OpenSlide."""
     if unknown := facts.unread(Program.FAST):
-        return ReaderVerdict("FAST", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("FAST", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
@@ -304,10 +308,10 @@ def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
             "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
         )
     if unread:
-        return _black("tiatoolbox", unread)
+        return _shows_black("tiatoolbox", unread)
     if not facts.in_svs and not facts.is_big:
         return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
-    return _what_it_knows(facts, "tiatoolbox", None)
+    return _by_empty_tiles(facts, "tiatoolbox", None)
 
 
 def _large_image(facts: _Facts) -> ReaderVerdict:
@@ -315,29 +319,29 @@ def _large_image(facts: _Facts) -> ReaderVerdict:
     if facts.levels == 1 and not facts.in_svs:
         return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
     if unknown := facts.unread(Program.LARGE_IMAGE):
-        return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
-    return _what_it_knows(facts, "large_image", None)
+        return ReaderVerdict("large_image", "no", f"every tile of {_codec_labels(unknown)} is an error")
+    return _by_empty_tiles(facts, "large_image", None)
 
 
 def _cucim(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.CUCIM):
-        return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("cuCIM", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
-    return _what_it_knows(facts, "cuCIM", "empty tiles are black")
+    return _by_empty_tiles(facts, "cuCIM", "empty tiles are black")
 
 
 def _gdal(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.GDAL):
-        return ReaderVerdict("GDAL", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("GDAL", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.in_svs:
         return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
-    return _what_it_knows(facts, "GDAL", None)
+    return _by_empty_tiles(facts, "GDAL", None)
 
 
 def _slideio(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread_anywhere(Program.SLIDEIO):
-        return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("slideio", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.empty_tiles:
         return ReaderVerdict("slideio", "no", "it fails at empty tiles")
     if facts.levels > 1 and not facts.in_svs:
@@ -355,7 +359,7 @@ def _tiffslide(facts: _Facts) -> ReaderVerdict:
 
 def _libtiff(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.LIBTIFF):
-        return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("libtiff", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.empty_tiles and not facts.has_full_level:
         return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")
-    return _what_it_knows(facts, "libtiff", "it fails at levels with empty tiles")
+    return _by_empty_tiles(facts, "libtiff", "it fails at levels with empty tiles")

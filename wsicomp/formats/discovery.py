@@ -112,8 +112,8 @@ def find_slides(selection: Selection) -> Inventory:
         folder = Path(name)
         _prune(folder, root, folders, files, found)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
-        series = _together(path for path in wanted if path.suffix.lower() == _DICOM)
-        found.slides += [_found(path, root, series) for path in wanted]
+        series = _folder_stamp(path for path in wanted if path.suffix.lower() == _DICOM)
+        found.slides += [_found_slide(path, root, series) for path in wanted]
         found.others += len(files) - len(wanted)
     slides = sorted(found.slides, key=lambda slide: slide.source)
     return Inventory(tuple(slides), tuple(sorted(found.links)), tuple(sorted(found.closed)), found.others)
@@ -145,7 +145,7 @@ def folders_of(root: Path) -> Iterator[tuple[tuple[int, int], Path]]:
                 yield (status.st_dev, status.st_ino), Path(name)
 
 
-def _found(path: Path, root: Path, series: str) -> FoundSlide:
+def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
     """Return a slide by its name and size; one that cannot be examined too, whose conversion will fail."""
     source, suffix = as_text(path.relative_to(root)), path.suffix.lower()
     try:
@@ -159,7 +159,7 @@ def _found(path: Path, root: Path, series: str) -> FoundSlide:
     return FoundSlide(source, status.st_size, stamp)
 
 
-def _together(paths: Iterable[Path]) -> str:
+def _folder_stamp(paths: Iterable[Path]) -> str:
     """Return one stamp for all DICOM files of a folder.
 
     Any of them may belong to the same slide as another.

@@ -54,7 +54,7 @@ def _rewritten(profile: bytes) -> bytes:
     version = profile[8]
     tags[b"desc"] = _text("RGB", version, is_description=True)
     tags[b"cprt"] = _text("None", version, is_description=False)
-    return _laid_out(_header(profile), tags)
+    return _assembled(_header(profile), tags)
 
 
 def _header(profile: bytes) -> bytes:
@@ -109,7 +109,7 @@ def _text(text: str, version: int, is_description: bool) -> bytes:
     return b"desc" + bytes(4) + struct.pack(">I", len(plain)) + plain + bytes(4 + 4 + 2 + 1 + 67)
 
 
-def _laid_out(header: bytes, tags: dict[bytes, bytes]) -> bytes:
+def _assembled(header: bytes, tags: dict[bytes, bytes]) -> bytes:
     place = _HEADER_BYTES + 4 + len(tags) * _ENTRY.size
     places: dict[bytes, int] = {}
     entries, blocks = [], []

@@ -107,7 +107,7 @@ class OpenSlideSlide(PixelsOnly):
         return self._shown.read(level, (region.x * downsample, region.y * downsample), region.size)
 
     def is_exact(self, level: int) -> bool:
-        """Whether every pixel of a level is stored in the file, and none is interpolated by OpenSlide."""
+        """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
         if level not in self._reads or self._opened_alone(level) is not None:
             return True
         return self._reads[level].reach == self._shown.sizes[level]

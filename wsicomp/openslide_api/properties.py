@@ -24,12 +24,12 @@ def openslide_properties(slide: TiffSlide) -> dict[str, str]:
     """
     recorded = dict(slide.info.properties)
     own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))
-    if not _has_the_source_s_hash(slide):
+    if not _keeps_source_hash(slide):
         found = quickhash(slide)
         recorded.pop(PROPERTY_NAME_QUICKHASH1, None)
         recorded |= {} if found is None else {PROPERTY_NAME_QUICKHASH1: found}
     if slide.provenance is not None:
-        if not _has_the_levels(slide.info, recorded):
+        if not _keeps_source_levels(slide.info, recorded):
             recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
         shown = tuple(f"{_IMAGES}{name}." for name in shown_images(slide))
         gone = {name for name in recorded if name.startswith(_IMAGES) and not name.startswith(shown)}
@@ -37,7 +37,7 @@ def openslide_properties(slide: TiffSlide) -> dict[str, str]:
     return dict(sorted((own | recorded).items()))
 
 
-def _has_the_source_s_hash(slide: TiffSlide) -> bool:
+def _keeps_source_hash(slide: TiffSlide) -> bool:
     """Return whether the source's quickhash holds for the file, because every pixel is still the source's.
 
     Otherwise a file has the quickhash that OpenSlide computes of the file itself.
@@ -98,6 +98,6 @@ def _of_images(images: Mapping[str, AssociatedImage | None]) -> Iterator[tuple[s
             yield icc_size_property(name), str(len(image.icc_profile))
 
 
-def _has_the_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
+def _keeps_source_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
     own = {name: value for name, value in _own(info) if name.endswith(("width", "height", "-count"))}
     return all(recorded.get(name) == value for name, value in own.items())

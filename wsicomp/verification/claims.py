@@ -47,7 +47,7 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     if not plan.deidentified:
         yield from _texts(slide, source, is_direct)
     if not is_direct:
-        yield from _of_another(provenance)
+        yield from _restoration_claims(provenance)
         return
     size = sum(part.stat().st_size for part in slide_parts(info.path))
     if plan.source.bytes != size:
@@ -199,6 +199,6 @@ def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
     return np.array_equal(first, second)
 
 
-def _of_another(provenance: Provenance) -> Iterator[Problem]:
+def _restoration_claims(provenance: Provenance) -> Iterator[Problem]:
     if provenance.restoration is not None:
         yield Problem("not-restorable", "file", "it rebuilds the file that it was made from, not this source")

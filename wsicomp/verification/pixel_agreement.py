@@ -228,11 +228,11 @@ class _PixelCheck:
         # What its own encoder makes again excuses little: that one may be what is wrong.
         widest = Tolerance(_MOST_EXCUSED * tolerance.shift)
         near = short is not None and widest.violation(there, here, kept, tile_px) is None
-        if short is None or (near and self._is_the_codec_s(plan, index, placed, truth.placed, kept)):
+        if short is None or (near and self._codec_does_the_same(plan, index, placed, truth.placed, kept)):
             return None
         return f"{short}, as {program} shows it beside the source"
 
-    def _is_the_codec_s(
+    def _codec_does_the_same(
         self,
         plan: LevelPlan,
         index: TileIndex,

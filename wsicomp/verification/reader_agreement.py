@@ -78,7 +78,7 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
         source = ReferenceReader(slide, stack)
         found: list[Disagreement] = []
         for number, level in enumerate(slide.info.levels):
-            if _is_openslide_s(slide, number):
+            if _is_openslide_decoded(slide, number):
                 continue
             letters = np.ones(level.grid.count, bool)
             letters[[*level.absent, *level.blank]] = False
@@ -141,7 +141,7 @@ class ReferenceReader:
         except SlideReadError:
             return None
         ours = PlacedPixels(own, region.x, region.y)
-        if _is_openslide_s(self.slide, level):
+        if _is_openslide_decoded(self.slide, level):
             return Reference(ours, OPENSLIDE)
         placed = self.displayed(level, region)
         if placed is None:
@@ -216,7 +216,7 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
     return []
 
 
-def _is_openslide_s(slide: Slide, level: int) -> bool:
+def _is_openslide_decoded(slide: Slide, level: int) -> bool:
     """Return whether wsicomp reads a level by OpenSlide's whole pixels: then both are the same."""
     return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
 
@@ -281,8 +281,8 @@ def chosen_tiles(
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:
-            edges = _some(chance, edges, max(1, most // 4))
-        others = _some(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
+            edges = _sample(chance, edges, max(1, most // 4))
+        others = _sample(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
         numbers = np.union1d(edges, others)
     return [TileIndex(number, int(one % grid.columns), int(one // grid.columns)) for one in numbers]
 
@@ -293,5 +293,5 @@ def regions_of(encoding: TileEncoding | None) -> int:
     return FEW_REGIONS if slow else REGIONS
 
 
-def _some(chance: np.random.Generator, numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+def _sample(chance: np.random.Generator, numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return numbers if len(numbers) <= most else chance.choice(numbers, max(0, most), replace=False)

@@ -195,34 +195,34 @@ class SourceComparison:
             return TileComparison(
                 Problem("tile-not-lost", str(index), "it stands as damaged, but the source's tile is sound")
             )
-        message = self._unlike(level, index, decoded, truth, is_damaged)
+        message = self._difference(level, index, decoded, truth, is_damaged)
         if message is None:
             return TileComparison(is_damaged=is_damaged)
         return TileComparison(Problem(*message[:1], str(index), message[1]), is_damaged)
 
-    def _unlike(
+    def _difference(
         self, level: ComparedLevel, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
     ) -> tuple[str, str] | None:
         """Return the code of the problem, and the problem in words."""
         region = level.plan.grid.region(index.column, index.row)
         here, there = (pixels[: region.height, : region.width] for pixels in (decoded, truth))
         if not self._is_direct:
-            return self._loses(level, index, here, there) or self._other_picture(here, there)
+            return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         painted = self._painted(here, there) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
-        unlike = self._off(level.bounds(index), region, here, expected, decoded.shape)
+        unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
-            blanked = self._paints_over(level, index, here, truth, painted)
+            blanked = self._painted_over(level, index, here, truth, painted)
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and index.level == 0:
             gone = painted & (_distance(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:
-            return self._loses(level, index, here, there) or self._other_picture(
+            return self._lost_things(level, index, here, there) or self._other_picture(
                 here, expected[: region.height, : region.width]
             )
         return None
@@ -249,7 +249,7 @@ class SourceComparison:
         whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
         return np.where(whole[..., None], self._background.astype(np.uint8), truth)
 
-    def _off(
+    def _codec_excess(
         self, bounds: RecipeBounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
         """Return in words how far a tile is from its source, if its codec does not explain it."""
@@ -276,7 +276,7 @@ class SourceComparison:
             return short
         return detail.violation(Detail.between(there, again))
 
-    def _paints_over(
+    def _painted_over(
         self, level: ComparedLevel, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
     ) -> str | None:
         """Return in words what a tile's `painted` cells cover that is not glass in the source."""
@@ -287,11 +287,11 @@ class SourceComparison:
         if not doubtful.any():
             return None
         # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
-        found = self._find(level, index, there)
-        beside = None if found is None else self._find(level, index, there, glass)
+        found = self._guarded_blocks(level, index, there)
+        beside = None if found is None else self._guarded_blocks(level, index, there, glass)
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
-        lost = self._lost(level, index, here, truth, painted, doubtful)
+        lost = self._lost_blocks(level, index, here, truth, painted, doubtful)
         if self._guard.block_px(level.as_level(self._source)) == 1:
             lost = _without_threads(lost)
         # Another mask makes other fringes: what is gone must be a thing by itself.
@@ -301,7 +301,7 @@ class SourceComparison:
         count = f"{int(thing.sum())} of its {found.size} blocks"
         return f"{count} are painted where the source shows more than glass"
 
-    def _lost(
+    def _lost_blocks(
         self,
         level: ComparedLevel,
         index: TileIndex,
@@ -326,7 +326,7 @@ class SourceComparison:
         first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
         return doubtful & self._is_background(first, second)
 
-    def _find(
+    def _guarded_blocks(
         self, level: ComparedLevel, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
         if level.plan.keeps_tiles_of(self._source.info.levels):
@@ -345,14 +345,14 @@ class SourceComparison:
         )
         return first, second
 
-    def _loses(
+    def _lost_things(
         self, level: ComparedLevel, index: TileIndex, here: Pixels, there: Pixels
     ) -> tuple[str, str] | None:
         """Return a problem if things on the source's glass became glass.
 
         For tiles whose codec's tolerance is not known.
         """
-        found = self._find(level, index, there)
+        found = self._guarded_blocks(level, index, there)
         if found is None:
             return None
         first, second = self._blocks(level, index, here, there)

@@ -110,7 +110,7 @@ class ConvertedTileCheck(TileCheck):
         elif self._is_carried(index, action):
             yield from self._check_carried(index, data)
             self._note_flaws(index)
-        elif self._stands_by_its_digest(index, action):
+        elif self._needs_digest_alone(index, action):
             return
         elif action is TileAction.TRANSCODE:
             yield from self._check_transcoded(index)
@@ -119,7 +119,7 @@ class ConvertedTileCheck(TileCheck):
         else:
             yield from self._check_decoding(index)
 
-    def _stands_by_its_digest(self, index: TileIndex, action: TileAction) -> bool:
+    def _needs_digest_alone(self, index: TileIndex, action: TileAction) -> bool:
         """Return whether the digest is all that can be checked.
 
         Its model is not here, or it was read back when made.

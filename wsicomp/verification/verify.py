@@ -141,25 +141,25 @@ def verify_slide(
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
-        own = slide if isinstance(slide, ConvertedSlide) else None
-        plan = None if own is None else own.provenance.plan
+        converted = slide if isinstance(slide, ConvertedSlide) else None
+        plan = None if converted is None else converted.provenance.plan
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(check_openslide(path, slide, plan, newest))
-        problems += _check_own(own, source is not None)
+        problems += _check_converted(converted, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
             problems += check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
-            problems += _check_claims(own, source, is_direct, workers)
+            problems += _check_claims(converted, source, is_direct, workers)
         compared = None if problems else source
-        comparison = None if is_fresh else _comparison(own, compared, is_direct, workers)
+        comparison = None if is_fresh else _comparison(converted, compared, is_direct, workers)
 
         def tile_check(number: int) -> TileCheck:
-            if own is None:
+            if converted is None:
                 return TileCheck(slide)
-            return ConvertedTileCheck(own, number, compared, is_direct, is_fresh, comparison)
+            return ConvertedTileCheck(converted, number, compared, is_direct, is_fresh, comparison)
 
         found, checks = _check_tiles(slide, tile_check, workers, progress)
         if comparison is not None:
@@ -167,14 +167,14 @@ def verify_slide(
         reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
         by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
         found = [*_without_doubles(found, by_pixels), *by_pixels]
-        found += _check_carried(own, workers, progress, is_fresh, is_sound=not found)
+        found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
             tiles,
             plan is not None,
             tuple(place for check in checks for place in check.flawed),
-            tuple(_lost(slide)),
+            tuple(_lost_tiles(slide)),
             readers,
             Measured.of([tile for check in checks for tile in check.measured]),
             None if comparison is None else comparison.removed_area,
@@ -185,7 +185,7 @@ def verify_slide(
         slide.close()
 
 
-def _check_own(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
+def _check_converted(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
     """Yield the problems of a converted file beside its tiles.
 
     Of another file, that its source is unknown.
@@ -288,7 +288,7 @@ def _check_restoration(
         yield Problem("not-restorable", exc.place or "file", exc.message)
 
 
-def _lost(slide: TiffSlide) -> Iterator[str]:
+def _lost_tiles(slide: TiffSlide) -> Iterator[str]:
     if slide.provenance is not None:
         for number, record in enumerate(slide.provenance.levels):
             yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)

@@ -116,10 +116,10 @@ def check_stated(slide: ConvertedSlide) -> None:
             source.
     """
     stated = slide.provenance.plan.source.bytes
-    with _translated(slide), _remainder(slide) as stream:
-        pieces = _listed(slide, stream)
-        most = _most_bytes(slide, pieces) + _most_beside(slide)
-        if int(pieces.gaps.sum()) > min(stated, _most_beside(slide)) or stated > most:
+    with _naming_file(slide), _remainder(slide) as stream:
+        pieces = _read_piece_list(slide, stream)
+        most = _most_bytes(slide, pieces) + _most_remainder_bytes(slide)
+        if int(pieces.gaps.sum()) > min(stated, _most_remainder_bytes(slide)) or stated > most:
             found = f"it states {as_bytes(stated)} of a source, and holds what makes {as_bytes(most)} at most"
             raise SlideReadError(f"{found}; if you trust it, restore it with `trust`", slide.info.path)
 
@@ -136,7 +136,7 @@ def restored_blocks(
     """
     source = slide.provenance.plan.source
     digest, total, held = hashlib.sha256(), 0, b""
-    with _translated(slide):
+    with _naming_file(slide):
         for block in _blocks(slide, workers):
             yield held
             digest.update(block)
@@ -157,7 +157,7 @@ def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def _translated(slide: ConvertedSlide) -> Iterator[None]:
+def _naming_file(slide: ConvertedSlide) -> Iterator[None]:
     """Turn errors of what is rebuilt into one that names the file.
 
     Raises:
@@ -207,7 +207,7 @@ class _Unpacked(io.RawIOBase):
 
 
 @dataclass(frozen=True)
-class _Listed:
+class _PieceList:
     """The pieces in the source's order.
 
     Bytes of the remainder before each, and the tile or strip that it is.
@@ -218,7 +218,7 @@ class _Listed:
     numbers: NDArray[np.int64]
 
 
-def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
+def _read_piece_list(slide: ConvertedSlide, stream: BinaryIO) -> _PieceList:
     (count,) = _numbers(stream, 1).tolist()
     if not 0 <= count <= _most_pieces(slide):
         raise ValueError(f"{count} pieces")
@@ -226,13 +226,13 @@ def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
     stated = slide.provenance.plan.source.bytes
     if (gaps < 0).any() or (gaps > stated).any():
         raise ValueError("a gap of less than nothing, or of more than the source")
-    listed = _Listed(gaps, directories, np.cumsum(steps))
+    listed = _PieceList(gaps, directories, np.cumsum(steps))
     if len(np.unique(np.column_stack([listed.directories, listed.numbers]), axis=0)) < count:
         raise ValueError("a piece that comes twice")
     return listed
 
 
-def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
+def _most_bytes(slide: ConvertedSlide, pieces: _PieceList) -> int:
     """Return the most bytes that the pieces unpack to.
 
     Stored bytes for copied tiles, a bound by pixels for packed.
@@ -260,7 +260,7 @@ def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
     return total
 
 
-def _most_beside(slide: ConvertedSlide) -> int:
+def _most_remainder_bytes(slide: ConvertedSlide) -> int:
     """Return the most bytes that the remainder unpacks to.
 
     A real one is directories and texts, and hardly shrinks.
@@ -270,7 +270,7 @@ def _most_beside(slide: ConvertedSlide) -> int:
 
 
 def _interleaved(slide: ConvertedSlide, stream: BinaryIO, workers: int) -> Iterator[bytes]:
-    listed = _listed(slide, stream)
+    listed = _read_piece_list(slide, stream)
     places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
     parts = slide.provenance.plan.directories
     largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)

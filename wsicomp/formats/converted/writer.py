@@ -111,19 +111,19 @@ class PyramidWriter:
     def __enter__(self) -> PyramidWriter:
         check_absent(self._target, self._overwrite)
         with self._opened:
-            self._file = self._begun()
+            self._file = self._open_partial()
             try:
                 self.note = lock_note(self._file)
                 self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
             except BaseException as exc:
                 self._discard()
                 if isinstance(exc, OSError):
-                    raise _refused(exc, self.partial) from exc
+                    raise _write_error(exc, self.partial) from exc
                 raise
             self._opened = self._opened.pop_all()
         return self
 
-    def _begun(self) -> BinaryIO:
+    def _open_partial(self) -> BinaryIO:
         """Return the partial file, open in the folder that is held from now on."""
         try:
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
@@ -242,7 +242,7 @@ class PyramidWriter:
         except (SlideReadError, SlideWriteError):
             raise
         except OSError as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
 
     def finish(
         self,
@@ -290,7 +290,7 @@ class PyramidWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         except (OSError, struct.error) as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
         return provenance
 
     def _image_sha256(self) -> dict[str, str]:
@@ -354,7 +354,7 @@ class PyramidWriter:
         except (SlideReadError, SlideWriteError):
             raise
         except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
 
     def _stored(self, level: WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
         """Yield the bytes of the tiles that tifffile has to store, and check their number.
@@ -444,6 +444,6 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
     file.flush()
 
 
-def _refused(exc: Exception, path: Path) -> SlideWriteError:
+def _write_error(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return SlideWriteError(f"cannot be written ({reason}); the target is as it was", displayed_path(path))

@@ -55,8 +55,8 @@ def associated_images(
         name, directory = one.name, one.directory
         if name not in images:
             if directory.tile is not None:
-                image = laid_in_strips(file, directory)
-            elif is_laid_anew(directory):
+                image = in_one_strip(file, directory)
+            elif needs_re_encoding(directory):
                 image = image_as_shown(file, directory, shown.get(id(directory)))
             else:
                 image = associated_image(file, directory)
@@ -70,14 +70,14 @@ def associated_images(
     return images, found, tuple(omitted)
 
 
-def is_laid_anew(directory: Directory) -> bool:
+def needs_re_encoding(directory: Directory) -> bool:
     """Return whether an image in strips has to be re-encoded, because its stored form cannot be carried."""
     return not is_readable(directory) or is_shown_otherwise(directory)
 
 
 def re_encoding_remark(name: str, directory: Directory) -> str:
     """Return in words why an image is carried as pixels; "" if it is carried as stored."""
-    if not is_laid_anew(directory):
+    if not needs_re_encoding(directory):
         return ""
     what = f"the {name} of {directory.size} px"
     is_turned = directory.orientation != 1 or directory.fill_order != 1
@@ -92,12 +92,12 @@ def re_encoding_remark(name: str, directory: Directory) -> str:
 
 def _unreadable(directory: Directory) -> str:
     """Return in words why an image beside the levels is left out."""
-    if not is_laid_anew(directory):
+    if not needs_re_encoding(directory):
         return "which is damaged or too large"
     return f"which is {kind_text(directory)}, and which OpenSlide does not show"
 
 
-def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
+def in_one_strip(file: TiffFile, directory: Directory) -> AssociatedImage | None:
     """Return an image in tiles, re-encoded in one strip without loss; None if it is not sound 8-bit RGB.
 
     In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.

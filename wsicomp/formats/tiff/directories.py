@@ -236,32 +236,33 @@ def _cut_short(tiff: tifffile.TiffFile) -> str:
 def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
     file_bytes = tiff.filehandle.size
     pages = _pages(tiff)
-    seen = {page.offset for page in pages}
+    visited = {page.offset for page in pages}
     listed = {offset for page in pages for offset in page.subifds or ()}
     for page in pages:
-        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, seen))
+        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, visited))
         yield replace(_directory(page, file_bytes), subs=subs)
 
 
 def _sub_pages(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], visited: set[int]
 ) -> list[tifffile.TiffPage]:
-    """Return the images of a page's SubIFDs, of the chains there, and of their SubIFDs; `seen` grows by them.
+    """Return the images of a page's SubIFDs, of the chains there, and of their SubIFDs.
 
-    `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
+    `visited` grows by them. `listed` are the SubIFDs of all images: tifffile chains those that it lists, and
+    a chain ends there.
     """
     subs: list[tifffile.TiffPage] = []
     offsets = _listed_subs(page)
     while offsets:
         offset = offsets.pop(0)
-        if offset in seen or len(seen) >= MOST_DIRECTORIES:
+        if offset in visited or len(visited) >= MOST_DIRECTORIES:
             raise SlideReadError("a SubIFD leads back to another image, or they have no end")
-        seen.add(offset)
+        visited.add(offset)
         tiff.filehandle.seek(offset)
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
         subs.append(sub)
         chained = _next_offset(tiff, offset)
-        further = [] if not chained or chained in seen or chained in listed else [chained]
+        further = [] if not chained or chained in visited or chained in listed else [chained]
         offsets = [*further, *_listed_subs(sub), *offsets]
     return subs
 

@@ -127,13 +127,13 @@ class _Sorter:
         self._chain = [_Image(directory, number) for number, directory in enumerate(directories)]
         self._subs = [_Image(sub, one.position, True) for one in self._chain for sub in one.directory.subs]
         self._main = self._chain[0] if self._document is None else _main_image(self._chain, self._document)
-        self._beside: dict[_Image, Size] = {}
+        self._near_levels: dict[_Image, Size] = {}
         self._names = {
             one: name
             for one in (*self._chain, *self._subs)
             if one is not self._main and (name := self._name(one)) is not None
         }
-        self._beside = self._set_beside()
+        self._near_levels = self._find_near_levels()
 
     def layout(self, z: int | None) -> Layout:
         if self._main.directory.tile is None:
@@ -159,7 +159,7 @@ class _Sorter:
             image,
         )
 
-    def _set_beside(self) -> dict[_Image, Size]:
+    def _find_near_levels(self) -> dict[_Image, Size]:
         """Return the images of nearly a level's size that are not exact parts of the slide.
 
         Each has the level's size beside it. The first one that can be a thumbnail becomes it, if the file
@@ -167,8 +167,8 @@ class _Sorter:
         """
         found: dict[_Image, Size] = {}
         for group in self._groups()[1:]:
-            best = min(group, key=lambda one: _off_whole(one.size, self._main.size))
-            if _off_whole(best.size, self._main.size)[0]:
+            best = min(group, key=lambda one: _off_whole_ratio(one.size, self._main.size))
+            if _off_whole_ratio(best.size, self._main.size)[0]:
                 continue
             found |= {one: best.size for one in group if not _differ_by_rounding(one.size, best.size)}
         named = {name.name for name in self._names.values()}
@@ -245,7 +245,7 @@ class _Sorter:
 
     def _is_candidate(self, one: _Image) -> bool:
         directory, main = one.directory, self._main.directory
-        if directory.tile is None or one in self._names or one in self._beside:
+        if directory.tile is None or one in self._names or one in self._near_levels:
             return False
         if directory.subfile_type & _MASK:
             return False
@@ -268,15 +268,15 @@ class _Sorter:
             whose = "of them" if planes else "of one size with a level"
             sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in smaller))
             yield f"{counted(len(smaller), 'smaller image')} {whose} ({sizes})"
-        for one, level in self._beside.items():
+        for one, level in self._near_levels.items():
             yield f"{_text(one)}, nearly of one size with the level of {level} px"
-        known = {*levels, *of_planes, *self._names, *self._beside}
+        known = {*levels, *of_planes, *self._names, *self._near_levels}
         rest = [one for one in (*self._chain, *self._subs) if one not in known]
-        unseen = [one for one in rest if self._is_unseen(one)]
-        if unseen:
-            sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in unseen))
-            yield f"{counted(len(unseen), 'tiled image')} that OpenSlide does not show ({sizes})"
-        texts = Counter(_text(one) for one in rest if one not in unseen)
+        hidden = [one for one in rest if self._is_hidden_in_openslide(one)]
+        if hidden:
+            sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in hidden))
+            yield f"{counted(len(hidden), 'tiled image')} that OpenSlide does not show ({sizes})"
+        texts = Counter(_text(one) for one in rest if one not in hidden)
         for text, count in list(texts.items())[:_MOST_NAMED]:
             yield text if count == 1 else f"{count} times {text}"
         if len(texts) > _MOST_NAMED:
@@ -285,7 +285,7 @@ class _Sorter:
         if described is not None and described.is_elsewhere:
             yield "what the OME-XML says to be in other files"
 
-    def _is_unseen(self, one: _Image) -> bool:
+    def _is_hidden_in_openslide(self, one: _Image) -> bool:
         kind = one.directory.subfile_type
         return one.directory.tile is not None and not one.is_sub and not self._is_aperio and kind == 0
 
@@ -319,10 +319,10 @@ class _Sorter:
             elif named.may_be:
                 other = " and ".join(named.may_be)
                 yield f"an image of {one.size} px calls itself {named.name}, but its type says {other}"
-        unseen = sum(id(level.directory) not in shown for level in levels)
-        if unseen and len(planes) == 1:
-            seen = f"{len(levels) - unseen} of the source's {len(levels)} levels"
-            yield f"OpenSlide shows {seen}: it knows neither SubIFDs nor OME-XML"
+        hidden = sum(id(level.directory) not in shown for level in levels)
+        if hidden and len(planes) == 1:
+            displayed = f"{len(levels) - hidden} of the source's {len(levels)} levels"
+            yield f"OpenSlide shows {displayed}: it knows neither SubIFDs nor OME-XML"
 
 
 def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
@@ -379,7 +379,7 @@ def _are_same(one: Size, other: Size) -> bool:
     return all(max(pair) < _SAME_SIZE * min(pair) or max(pair) == min(pair) for pair in pairs)
 
 
-def _off_whole(size: Size, slide: Size) -> tuple[bool, bool]:
+def _off_whole_ratio(size: Size, slide: Size) -> tuple[bool, bool]:
     """Return whether a level is off every whole-number ratio to the slide, and off every power of two."""
     ratio = max(1, round(slide.width / max(1, size.width)))
     off = max(abs(size.width - slide.width / ratio), abs(size.height - slide.height / ratio))

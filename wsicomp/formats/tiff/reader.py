@@ -139,7 +139,7 @@ class TiffSlide:
         return repr(cut).encode() + touched.tobytes()
 
     def shows_absent_white(self, level: int) -> bool:
-        """Whether a level's tiles without bytes are white, and not drawn from the next larger level."""
+        """Return whether tiles without bytes are white, and not drawn from the next larger level."""
         return not (level and self.draws_absent_tiles)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
@@ -148,8 +148,8 @@ class TiffSlide:
         None if it was re-encoded.
         """
         directory = self._images[name]
-        is_laid_anew = directory.tile is not None or name in self._as_shown
-        return directory.ranges[:0] if is_laid_anew else directory.ranges
+        needs_re_encoding = directory.tile is not None or name in self._as_shown
+        return directory.ranges[:0] if needs_re_encoding else directory.ranges
 
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide.
@@ -195,16 +195,16 @@ class TiffSlide:
         return self.read_encoded_tile(index)
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Whether every pixel of a level is stored in the file: always."""
+        """Return whether every pixel of a level is stored in the file: always."""
         return True
 
     def is_absent(self, index: TileIndex) -> bool:
-        """Whether the file stores no bytes for a tile."""
+        """Return whether the file stores no bytes for a tile."""
         number = index.row * self._levels[index.level].grid.columns + index.column
         return not self.tile_ranges(index.level)[number, 1]
 
     def is_neural(self, level: int) -> bool:  # noqa: ARG002
-        """Whether tiles of a level are best read many at once: never, only files of wsicomp have such."""
+        """Return whether tiles of a level are best read many at once: only converted files have such."""
         return False
 
     @property
@@ -305,7 +305,7 @@ class TiffSlide:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     def is_turned_by_openslide(self, level: int) -> bool:
-        """Whether OpenSlide turns each tile of a level within itself, as its Orientation says.
+        """Return whether OpenSlide turns each tile of a level within itself, as its Orientation says.
 
         Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
         libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4.

@@ -151,12 +151,12 @@ def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags
     if len(head) < place + form.link.size:
         return
     waiting = [*form.link.unpack_from(head, place)]
-    seen: set[int] = set()
-    while waiting and len(seen) <= MOST_DIRECTORIES:
+    visited: set[int] = set()
+    while waiting and len(visited) <= MOST_DIRECTORIES:
         offset = waiting.pop()
-        if offset in seen or not offset:
+        if offset in visited or not offset:
             continue
-        seen.add(offset)
+        visited.add(offset)
         found, following = _directory(file, form, offset, most_tags)
         yield found
         waiting += following
