@@ -99,12 +99,12 @@ def encoded_fidelity(codec: TileCodec, tiles: Sequence[tuple[TileIndex, Pixels]]
     """Encode and decode tiles of one size, and return the fidelity of each."""
     made = round_trip(codec, [pixels for _, pixels in tiles])
     return [
-        compared(index, stored, pixels, back)
+        tile_fidelity(index, stored, pixels, back)
         for (index, pixels), (stored, back) in zip(tiles, made, strict=True)
     ]
 
 
-def compared(
+def tile_fidelity(
     index: TileIndex, stored: int, source: Pixels, decoded: Pixels, is_edge: bool = False
 ) -> TileFidelity:
     """Return the fidelity of a decoded tile of `stored` bytes; pixels beyond the source do not count.
@@ -121,7 +121,9 @@ def compared(
     return TileFidelity(index, stored, px, *pair, psnr(source, shown), color_shift(source, shown), is_edge)
 
 
-def summed_up(found: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None) -> Quality | None:
+def overall_quality(
+    found: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None
+) -> Quality | None:
     """Return the figures over many tiles, None where each of them is an edge tile.
 
     `weights` is the count of tiles that each one represents, as in a sample; by default 1.

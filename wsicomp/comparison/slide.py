@@ -18,7 +18,7 @@ from wsicomp.comparison.target_quality import curve, land
 from wsicomp.comparison.tile_trials import Bench, spread_over
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.prepare import Known
+from wsicomp.conversion.prepare import KnownSlide
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
@@ -158,7 +158,7 @@ def compare_slide(
     try:
         with closing(open_reader(path, choices.base.output.z)) as slide:
             stages = Stages(on_progress)
-            known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
+            known = KnownSlide(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
             with opened_folder(folder, root, make=True) as opened:
                 found = _compare(bench, name, choices, reasons, opened.held, on_row, on_progress)

@@ -14,7 +14,7 @@ from wsicomp.codecs.registry import create_transcoder, decode_tiles
 from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
@@ -50,7 +50,7 @@ class Bench:
     """One open slide, with what is known of it, and the choices that all candidates share."""
 
     slide: Slide
-    known: Known
+    known: KnownSlide
     base: ConversionConfig
 
     def prepared(self, candidate: Candidate, glass: str) -> Prepared:

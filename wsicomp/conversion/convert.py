@@ -13,7 +13,7 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 from wsicomp.atomic import check_outputs
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.planning import least_bytes
-from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.report import ConversionReport, describe_conversion
 from wsicomp.conversion.tile_stream import StreamOptions, TileStream, stream_level
 from wsicomp.deidentification.deidentify import drawn_thumbnail
@@ -58,7 +58,7 @@ def convert_slide(
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
     audit: Path | None = None,
-    known: Known | None = None,
+    known: KnownSlide | None = None,
     root: Path | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.

@@ -25,7 +25,7 @@ from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, che
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownSlide:
     """Facts about a slide that an earlier conversion found.
 
     Its identity, and its glass as `find_glass` found it.
@@ -58,7 +58,7 @@ def prepare(
     config: ConversionConfig,
     stages: Stages,
     keep_model: bool = False,
-    known: Known | None = None,
+    known: KnownSlide | None = None,
 ) -> Prepared:
     """Identify a slide, find its tissue, sort its tiles and plan its conversion.
 
