@@ -80,7 +80,7 @@ class CodecConfig:
             raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
         targets = self.options.keys() - {"effort"}
         if self.lossless and targets:
-            raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
+            raise ConfigError(f"`lossless` does not go with {min(targets)}; leave one of them out")
         if self.lossless and self.name in ("auto", "copy"):
             raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
 
@@ -92,7 +92,7 @@ class CodecConfig:
             raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
         for name, value in implied.items():
             if given[name] != value:
-                raise ConfigError(f"codec {value} is its {name} already; leave {name} {given[name]} out")
+                raise ConfigError(f"codec {value} sets {name} already; leave {name} {given[name]} out")
         if self.name != "copy" and not self.needs_model:
             create_codec("jpeg" if self.name == "auto" else self.name, given)
 
@@ -171,7 +171,9 @@ class TissueConfig:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
-            raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
+            raise ConfigError(
+                "`weights` are for segmenter unet; leave them out, or take segmenter unet without `mask`"
+            )
 
 
 @dataclass(frozen=True)
@@ -271,15 +273,17 @@ class ConversionConfig:
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output
         if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
-            raise ConfigError("restorable needs tiles that come back: codec jpegxl with lossless, or copy")
+            raise ConfigError(
+                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless`, or copy"
+            )
         if not self.glass.is_kept:
             raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
         if output.deidentify or not output.label or not output.macro:
-            raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
-        if not self.run.verify:
             raise ConfigError(
-                "restorable is a promise that only verifying can make; leave `verify=False` out"
+                "`restorable` keeps label, macro and names: leave out `deidentify`, `label=False`, `macro=False`"
             )
+        if not self.run.verify:
+            raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
 
     @classmethod
     def of(cls, **choices: Any) -> ConversionConfig:

@@ -91,7 +91,7 @@ def convert_slide(
     with closing(open_reader(source, config.output.z)) as slide:
         if config.codec.restorable and slide.provenance is not None:
             raise ConfigError(
-                "is a conversion already, of which nothing is restorable; take its source", source
+                "it is a conversion, and only a source can be kept restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
         check_free_space(target, least_bytes(slide, prepared.plan), config.run.min_free)

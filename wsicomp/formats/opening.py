@@ -66,7 +66,7 @@ def open_converted(path: Path) -> ConvertedSlide:
     slide = open_tiff(path)
     if not isinstance(slide, ConvertedSlide):
         slide.close()
-        raise SlideReadError("does not say what it was made from: wsicomp did not write it", path)
+        raise SlideReadError("wsicomp did not write it: it holds no provenance", path)
     return slide
 
 

@@ -174,7 +174,9 @@ class WsicompSlide(AbstractSlide):
         self._require_open()
         x, y, level, width, height = _whole(location[0], location[1], level, size[0], size[1])
         if width < 0 or height < 0:
-            raise SlideAccessError(f"a region of {width} x {height} px", self._slide.info.path)
+            raise SlideAccessError(
+                f"a region of {width} x {height} px, expected no negative side", self._slide.info.path
+            )
         if width * height > _MOST_PX:
             raise OverflowError(f"a region of {width} x {height} px is larger than any memory")
         region = np.zeros((height, width, 4), np.uint8)

@@ -80,7 +80,9 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
     is_same = level.reduction == 1 and level.tile == source.tile
     is_carried = np.isin(letters, _CARRIED)
     if is_carried.any() and (not is_same or source.encoding is None):
-        yield Problem("plan-differs", place, "tiles of the source stand in it that the source does not have")
+        yield Problem(
+            "plan-differs", place, "its tiles are copied or packed from tiles that the source does not have"
+        )
     excused = np.zeros(letters.size, bool)
     if is_same:
         excused[[*source.blank]] = True
@@ -101,7 +103,7 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
         yield Problem("plan-differs", place, "tiles are kept as in the source where none were packed")
     renewed = letters[list(record.renewed)] if record.renewed else letters[:0]
     if record.renewed and not (plan.deidentified and np.isin(renewed, _CARRIED).all()):
-        yield Problem("plan-differs", place, "tiles are encoded anew that were not to be, or named nobody")
+        yield Problem("plan-differs", place, "tiles were encoded instead of copied, without need")
     yield from _recipes(level, record)
 
 

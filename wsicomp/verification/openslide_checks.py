@@ -102,9 +102,7 @@ def check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) ->
             there = shown_picture(theirs, known, images[name].size)
             here = None if there is None else shown_picture(ours, shown, images[name].size)
             if there is not None and here is not None and not np.array_equal(here, there):
-                yield Problem(
-                    "associated-differs", name, "OpenSlide shows another picture than of the source"
-                )
+                yield Problem("associated-differs", name, "OpenSlide shows another picture than the source's")
 
 
 def _openslide_mpp(properties: Mapping[str, str]) -> float | None:

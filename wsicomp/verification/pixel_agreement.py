@@ -139,7 +139,9 @@ class _PixelCheck:
             return Problem("pixels-differ", str(index), f"it is sound, but {exc.message}")
         if displayed is not None and not self._agree(index, ours, displayed):
             found = difference(ours.at(displayed), displayed.pixels)
-            return Problem("pixels-differ", str(index), f"{program} shows it {found}, off what wsicomp reads")
+            return Problem(
+                "pixels-differ", str(index), f"{program} shows it otherwise than wsicomp reads it: {found}"
+            )
         if self._source is None or self._provenance is None:
             return None
         message = self._against_source(index, region, ours, displayed, program)
@@ -205,7 +207,7 @@ class _PixelCheck:
             return None
         if found.mean <= _RENEWED_MEAN and self._is_renewed(plan, index):
             return None
-        return f"{program} shows it {found}, off the source, of which nothing should be lost"
+        return f"{program} shows it otherwise than the source, though it is lossless: {found}"
 
     def _short(
         self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels, program: str

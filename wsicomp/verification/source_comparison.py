@@ -173,7 +173,7 @@ class SourceComparison:
                 self._pixels(level, index)
         except TileReadError:
             return None
-        return Problem("tile-not-lost", str(index), "it stands as lost, but the source's tile is sound")
+        return Problem("tile-not-lost", str(index), "it is recorded as lost, but the source's tile is sound")
 
     def _pixels(self, level: ComparedLevel, index: TileIndex) -> Pixels:
         """Return the source's pixels at the place of a tile of the target."""
@@ -193,7 +193,9 @@ class SourceComparison:
             return TileComparison(is_damaged=True)
         if not is_damaged and level.is_flawed(index):
             return TileComparison(
-                Problem("tile-not-lost", str(index), "it stands as damaged, but the source's tile is sound")
+                Problem(
+                    "tile-not-lost", str(index), "it is recorded as damaged, but the source's tile is sound"
+                )
             )
         message = self._difference(level, index, decoded, truth, is_damaged)
         if message is None:

@@ -206,7 +206,9 @@ class ConvertedTileCheck(TileCheck):
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
         elif self._comparison is not None and not self._shows_the_same(index, tile):
-            yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
+            yield Problem(
+                "tile-differs", str(index), "it has the source's bytes, but decodes to another picture"
+            )
 
     def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
         """Return whether equal bytes make the same picture: tables and colours are stored beside them."""

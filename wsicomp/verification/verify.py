@@ -196,7 +196,7 @@ def _check_converted(slide: ConvertedSlide | None, has_source: bool) -> Iterator
         yield from _check_blanks(slide)
         yield from _check_descriptions(slide)
         for name in slide.damaged_images:
-            yield Problem("associated-differs", name, "damaged: not what was written")
+            yield Problem("associated-differs", name, "damaged: it is not as it was written")
     elif has_source:
         message = "it holds no provenance, so nothing says what it was made from"
         yield Problem("source-differs", "file", message)
@@ -266,7 +266,7 @@ def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
     try:
         slide.require_model()
     except SlideReadError as exc:
-        yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
+        yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
 
 
 def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
@@ -395,6 +395,6 @@ def _check_tiles(
         problems += first_of_each(of_level)
         provenance = slide.provenance
         if provenance is not None and digest.hexdigest() != provenance.levels[number].sha256:
-            message = "SHA-256 is not that of the written tiles"
+            message = "the SHA-256 of its tiles is not the one that was written"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, checks

@@ -219,12 +219,16 @@ class ConvertedSlide(TiffSlide):
         """
         kept = self.provenance.restoration
         if kept is None:
-            raise SlideReadError("does not hold what rebuilds its source", self._info.path)
+            raise SlideReadError(
+                "it does not hold its source; only a file converted with `restorable` does", self._info.path
+            )
         digest, end = hashlib.sha256(), kept.offset + kept.bytes
         for at in range(kept.offset, end, _BLOCK_BYTES):
             digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))
         if digest.hexdigest() != kept.sha256:
-            raise SlideReadError("what rebuilds the source is damaged", self._info.path)
+            raise SlideReadError(
+                "the bytes that rebuild the source are damaged; take the file from a copy", self._info.path
+            )
         file = self._info.path.open("rb")
         file.seek(kept.offset)
         return file
@@ -386,7 +390,9 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
             message = f"codec {codec}, compression {compression}: of another version of wsicomp"
             raise UnsupportedSlideError(message, place=f"level {plan.number}")
         if TileAction.TRANSCODE in plan.actions_of(number) and not has_transcoder(codec):
-            raise UnsupportedSlideError(f"codec {codec} packs no tiles", place=f"level {plan.number}")
+            raise UnsupportedSlideError(
+                f"codec {codec} does not transcode in this version of wsicomp", place=f"level {plan.number}"
+            )
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):

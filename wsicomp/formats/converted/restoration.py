@@ -166,7 +166,9 @@ def _naming_file(slide: ConvertedSlide) -> Iterator[None]:
     try:
         yield
     except (lzma.LZMAError, EOFError, ValueError, LookupError, OverflowError) as exc:
-        raise SlideReadError(f"what rebuilds the source is damaged ({exc})", slide.info.path) from exc
+        raise SlideReadError(
+            f"the bytes that rebuild the source are damaged ({exc})", slide.info.path
+        ) from exc
 
 
 @contextmanager

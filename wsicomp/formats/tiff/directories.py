@@ -214,7 +214,7 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     pages = [page for page in islice(tiff.pages, MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)]
     if len({page.offset for page in pages}) < len(pages):
-        raise SlideReadError("the chain of directories loops")
+        raise SlideReadError("the chain of directories loops; the file is damaged")
     if len(pages) > MOST_DIRECTORIES:
         raise SlideReadError(f"{len(pages)} directories or more, expected at most {MOST_DIRECTORIES}")
     if not pages:
@@ -256,7 +256,9 @@ def _sub_pages(
     while offsets:
         offset = offsets.pop(0)
         if offset in visited or len(visited) >= MOST_DIRECTORIES:
-            raise SlideReadError("a SubIFD leads back to another image, or they have no end")
+            raise SlideReadError(
+                "a SubIFD leads back to another image, or there are too many; the file is damaged"
+            )
         visited.add(offset)
         tiff.filehandle.seek(offset)
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))

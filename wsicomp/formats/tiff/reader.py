@@ -336,7 +336,11 @@ class TiffSlide:
                 int((region.y + region.height) * scale_y),
             )
             if not 0 < (right - left) * (bottom - top) <= LARGEST_TILE_PX**2:
-                raise TileReadError("no bytes, and too much to draw it from", self._info.path, str(index))
+                raise TileReadError(
+                    "it has no bytes, and the next larger level is too large to draw it from",
+                    self._info.path,
+                    str(index),
+                )
             part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
             pixels[: region.height, : region.width] = cv2.resize(
                 part, (region.width, region.height), interpolation=cv2.INTER_AREA

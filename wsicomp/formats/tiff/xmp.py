@@ -59,5 +59,8 @@ def unwrap(packet: object) -> str | None:
     body = packet[start + _LEAD_BYTES : max(start + _LEAD_BYTES, end - len(_TAIL))]
     lead = _lead(body)
     if packet[start : start + len(lead)] != lead or packet[end - len(_TAIL) : end] != _TAIL:
-        raise SlideReadError("damaged provenance, or of another version of wsicomp", place="XMP packet")
+        raise SlideReadError(
+            "damaged provenance, or of another version of wsicomp; take the file from a copy",
+            place="XMP packet",
+        )
     return body.decode("ascii")
