@@ -26,7 +26,6 @@ STILL_SHARED = frozenset(
     {
         "augmented",
         "draw_slides",
-        "register",
         "run_codec",
         "run_tissue",
         "ssim",

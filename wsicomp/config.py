@@ -280,7 +280,7 @@ class ConversionConfig:
             raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
         if output.deidentify or not output.label or not output.macro:
             raise ConfigError(
-                "`restorable` keeps label, macro and names: leave out `deidentify`, `label=False`, `macro=False`"
+                "`restorable` keeps label, macro and names; leave `deidentify`, `label` and `macro` alone"
             )
         if not self.run.verify:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")

@@ -28,8 +28,8 @@ from wsicomp.formats.tiff.tag_values import (
     image_description,
     jpeg_tables,
     model_range_of,
-    stated_mpp,
-    whole_number,
+    resolution_mpp,
+    checked_whole,
 )
 from wsicomp.formats.tiff.tags import MOST_DIRECTORIES, check_tags
 from wsicomp.formats.tiff.xmp import XMP_TAG
@@ -306,11 +306,11 @@ def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
-    size = Size(whole_number(page.imagewidth, "width"), whole_number(page.imagelength, "height"))
+    size = Size(checked_whole(page.imagewidth, "width"), checked_whole(page.imagelength, "height"))
     tile = None
     if page.is_tiled:
         tile = Size(
-            whole_number(page.tilewidth, "tiles' width"), whole_number(page.tilelength, "tiles' height")
+            checked_whole(page.tilewidth, "tiles' width"), checked_whole(page.tilelength, "tiles' height")
         )
     photometric = RGB if page.photometric is None else int(page.photometric)
     xmp = page.tags.valueof(XMP_TAG)
@@ -321,17 +321,17 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         encoding=TileEncoding(
             int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=jpeg_tables(page)
         ),
-        samples=whole_number(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
+        samples=checked_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
-        depth=whole_number(page.imagedepth, "depth"),
+        depth=checked_whole(page.imagedepth, "depth"),
         subfile_type=int(page.subfiletype),
         ranges=_ranges(page, file_bytes),
         description=image_description(page),
         software=str(page.software),
         icc_profile=icc_profile_of(page),
         xmp=xmp if isinstance(xmp, bytes) else None,
-        mpp=stated_mpp(page),
+        mpp=resolution_mpp(page),
         model_range=model_range_of(page),
         sample_format=int(first_number(page, _SAMPLE_FORMAT, 1)),
         fill_order=int(first_number(page, _FILL_ORDER, 1)),

@@ -37,7 +37,7 @@ def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
     return file.read(min(tag.count, file.size))
 
 
-def whole_number(value: object, name: str) -> int:
+def checked_whole(value: object, name: str) -> int:
     """Return a whole number that a tag states.
 
     Raises:
@@ -79,7 +79,7 @@ def icc_profile_of(page: tifffile.TiffPage) -> bytes | None:
     return value if isinstance(value, bytes) and value else None
 
 
-def stated_mpp(page: tifffile.TiffPage) -> Mpp | None:
+def resolution_mpp(page: tifffile.TiffPage) -> Mpp | None:
     """Return the um per px that the tags state in any type of number; of several numbers the first.
 
     Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
