@@ -13,7 +13,7 @@ ROOMS = (
 SINGLE_FILES = (
     *("atomic", "concurrency", "errors", "escaping", "forks", "geometry", "html", "inputs", "limits"),
     *("options", "own_files", "path_text", "progress", "quality", "shipped", "slide", "text_format"),
-    *("api", "config", "plan", "provenance", "stated_values", "tile_quality"),
+    *("api", "config", "level_plan", "plan", "provenance", "stated_values", "tile_quality"),
 )
 """Where these rules hold so far; a room is added when its docstrings follow them."""
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from wsicomp.errors import SlideReadError
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.stated_values import figure, natural
 
 DIGEST_BYTES = 8

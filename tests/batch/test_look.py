@@ -30,8 +30,8 @@ from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import kept_and_painted, removed_area, review_reason_by
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.path_text import as_text
-from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 QUARANTINE = ".wsicomp-quarantine"

@@ -33,7 +33,8 @@ from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.quality import Fidelity
 from wsicomp.slide import RGB, Pixels

@@ -37,7 +37,7 @@ from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.mask_reader import read_mask

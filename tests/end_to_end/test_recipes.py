@@ -16,7 +16,8 @@ from wsicomp.conversion.report import describe_conversion
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_converted, open_reader
 from wsicomp.geometry import Region
-from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages, no_progress
 from wsicomp.quality import fidelity
 from wsicomp.verification.verify import verify_slide

@@ -45,8 +45,8 @@ from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.inputs import is_folder
+from wsicomp.level_plan import TileAction
 from wsicomp.path_text import as_text
-from wsicomp.plan import TileAction
 from wsicomp.progress import Progress, Stages, utc_now
 from wsicomp.provenance import Provenance
 

@@ -14,8 +14,9 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide, plan_slide
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
+from wsicomp.level_plan import TileAction
 from wsicomp.options import argument, option
-from wsicomp.plan import ConversionPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.text_format import as_bytes, as_saving
 
 _DESCRIPTION = """\

@@ -15,8 +15,8 @@ from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.opening import open_reader
+from wsicomp.level_plan import GUARD_OPTIONS
 from wsicomp.options import argument, option
-from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.provenance import Provenance
 from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text_format import as_bytes

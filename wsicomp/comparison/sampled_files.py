@@ -24,7 +24,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import no_progress
 from wsicomp.quality import Fidelity
 from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity

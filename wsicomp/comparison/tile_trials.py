@@ -20,7 +20,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import JPEG, EncodedTile, Pixels
 

@@ -34,8 +34,9 @@ from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
+from wsicomp.level_plan import LevelPlan
 from wsicomp.limits import check_free_space
-from wsicomp.plan import ConversionPlan, LevelPlan
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
 from wsicomp.provenance import Provenance, texts_bytes
 from wsicomp.slide import Pixels, SlideInfo

@@ -17,7 +17,8 @@ from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
-from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
+from wsicomp.level_plan import TileAction
+from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.progress import Stages
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass

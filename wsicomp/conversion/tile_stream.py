@@ -20,8 +20,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.tissue.mask import TissueMask
 

@@ -24,7 +24,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
 from wsicomp.formats.openslide import OpenSlideFile
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,

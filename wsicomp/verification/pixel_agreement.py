@@ -21,8 +21,8 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.slide import NEURAL, Pixels
 from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference

@@ -22,7 +22,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard

@@ -14,7 +14,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.provenance import Guarded
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.slide import EncodedTile, Pixels

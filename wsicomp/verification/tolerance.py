@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import codec_info
-from wsicomp.plan import Recipe
+from wsicomp.level_plan import Recipe
 from wsicomp.provenance import Guarded
 from wsicomp.quality import COLOR_BLOCK_PX
 from wsicomp.slide import (

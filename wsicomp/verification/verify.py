@@ -30,8 +30,9 @@ from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import StageProgress
 from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, SlideInfo

@@ -28,8 +28,9 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import StageProgress, no_progress
 from wsicomp.text_format import as_bytes
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan
+from wsicomp.level_plan import LevelPlan
 from wsicomp.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
 from wsicomp.slide import AssociatedImage
 

@@ -40,9 +40,10 @@ from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
 from wsicomp.formats.tiff.tags import MODEL_TAG
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import check_free_space
 from wsicomp.own_files import displayed_path, opened_folder
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.provenance import Provenance, Restoration
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,

@@ -16,7 +16,7 @@ from wsicomp.codecs.registry import tile_format
 from wsicomp.formats.converted.guard_statistics import GuardedTiles
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.tile_digests import LevelDigest, tile_digest
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.quality import Fidelity
 

@@ -23,13 +23,13 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.tiff.tag_values import (
+    checked_whole,
     first_number,
     icc_profile_of,
     image_description,
-    jpeg_tables,
+    jpeg_tables_of,
     model_range_of,
     resolution_mpp,
-    checked_whole,
 )
 from wsicomp.formats.tiff.tags import MOST_DIRECTORIES, check_tags
 from wsicomp.formats.tiff.xmp import XMP_TAG
@@ -319,7 +319,10 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         tile=tile,
         rows_per_strip=min(page.rowsperstrip, page.imagelength),
         encoding=TileEncoding(
-            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=jpeg_tables(page)
+            int(page.compression),
+            photometric,
+            predictor=int(page.predictor),
+            jpeg_tables=jpeg_tables_of(page),
         ),
         samples=checked_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,

@@ -48,7 +48,7 @@ def checked_whole(value: object, name: str) -> int:
     return int(value)
 
 
-def jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
+def jpeg_tables_of(page: tifffile.TiffPage) -> bytes | None:
     """Return JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
 
     Raises:
