@@ -291,8 +291,7 @@ class ConversionConfig:
 
         Raises:
             ConfigError: an unknown name, a value of the wrong type or out of range, or options that
-                contradict each
-                other.
+                contradict each other.
         """
         parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
         for name, value in choices.items():
@@ -327,8 +326,7 @@ class ConversionConfig:
 
         Raises:
             ConfigError: an unknown name, a value of the wrong type or out of range, or options that
-                contradict each
-                other.
+                contradict each other.
 
         Example:
             >>> ConversionConfig().changed(glass="keep").glass.is_kept

@@ -116,8 +116,7 @@ class LevelPlan:
 
     Raises:
         ValueError: its recipes have several encodings, though TIFF has one for all tiles of a level; or a
-            tile
-            takes a recipe that does not exist.
+            tile takes a recipe that does not exist.
     """
 
     number: int

@@ -84,8 +84,7 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
     Raises:
         SlideReadError: there is no such file, it is damaged, or nothing here reads it.
         UnsupportedSlideError: it is not an 8-bit bright-field slide, or it has several focal planes and none
-            was
-            chosen.
+            was chosen.
     """
     path = Path(path)
     check_parts(path)

@@ -61,11 +61,9 @@ def open_slide(filename: Filename) -> AbstractSlide:
 
     Raises:
         SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not
-            on
-            this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
+            on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
             `OpenSlideUnsupportedFormatError` and the error of `openslide.open_slide`: a `FileNotFoundError`,
-                an
-            `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
+            an `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
         SlideArgumentError: `filename` is not a path.
     """
     path = path_of(filename)

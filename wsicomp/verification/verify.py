@@ -133,8 +133,7 @@ def verify_slide(
         workers: Threads.
         progress: Called with the tiles done and their total.
         is_fresh: Whether this process has just written the file. Its plan is trusted then, and tiles that
-            were
-            compared before they were written are checked by their digests alone.
+            were compared before they were written are checked by their digests alone.
         thorough: Let other programs read every tile of a level's far edges, and many more.
     """
     try:

@@ -319,8 +319,7 @@ class PyramidWriter:
         Raises:
             TargetExistsError: the target has been created meanwhile, or another run is writing it.
             SlideWriteError: the file system refuses, which leaves the target as it was; or the disk does not
-                confirm
-                the name.
+                confirm the name.
         """
         try:
             give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
