@@ -293,8 +293,8 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
             {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
         )
     try:
-        with open_openslide(slide.info.path) as shown:
-            found = _known_fields(dict(shown.properties), slide) | _own_properties(slide)
+        with open_openslide(slide.info.path) as opened:
+            found = _known_fields(dict(opened.properties), slide) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found
     except OpenSlideError:

@@ -64,13 +64,13 @@ class GlassPaint:
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
-def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
+def _continued(cells: NDArray[np.bool_], visible: Size) -> NDArray[np.bool_]:
     """Return cells of a tile at the level's edge, without paint that rings into visible pixels.
 
     Beyond the edge the cells continue those at the edge; a cell that the edge cuts is kept where its
     neighbour is.
     """
-    for axis, side in enumerate(shown.shape):
+    for axis, side in enumerate(visible.shape):
         whole, last = side // _CELL_PX - 1, -(-side // _CELL_PX) - 1
         places = np.minimum(np.arange(cells.shape[axis]), last)
         beside = np.where(places > whole, max(whole, 0), places)
@@ -117,14 +117,14 @@ class _ToEncode(NamedTuple):
     """A tile's pixels before they are encoded: as they are, and with painted glass where that is wanted.
 
     `recipe` is the number of its recipe, `source` the tile as its slide stores it if these are its pixels,
-    `shown` the size of its part inside the level.
+    `visible` the size of its part inside the level.
     """
 
     recipe: int
     pixels: Pixels
     outcome: TileOutcome
     source: EncodedTile | None
-    shown: Size
+    visible: Size
     painted: Pixels | None = None
 
     @property
@@ -212,8 +212,8 @@ class TileMaker:
         codec = self._tools[recipe].codec
         assert codec is not None, "a recipe by which tiles are encoded has a codec"
         pixels, sources = zip(*(version for tile in pending for version in tile.versions), strict=True)
-        shown = [tile.shown for tile in pending for _ in tile.versions]
-        return encode_tiles(codec, pixels, sources, shown)
+        visible = [tile.visible for tile in pending for _ in tile.versions]
+        return encode_tiles(codec, pixels, sources, visible)
 
     def _started(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = self._plan.action(index)
@@ -232,8 +232,8 @@ class TileMaker:
             if self._options.strict:
                 raise
             return MadeTile(None, TileOutcome.LOST)
-        transcoder, shown = self._transcoder(index), self._plan.recipe(index).shown
-        if transcoder is None and (obstacle := copy_obstacle(tile, shown)):
+        transcoder, unpacked = self._transcoder(index), self._plan.recipe(index).shown
+        if transcoder is None and (obstacle := copy_obstacle(tile, unpacked)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._options.strict:
@@ -250,9 +250,9 @@ class TileMaker:
 
     def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
         """Return a carried tile with nothing but its picture, cut at the level's edge."""
-        shown = self._plan.grid.region(index.column, index.row).size
+        visible = self._plan.grid.region(index.column, index.row).size
         try:
-            found = carried_tile(tile, self._plan.recipe(index).shown, shown)
+            found = carried_tile(tile, self._plan.recipe(index).shown, visible)
         except (ValueError, RuntimeError, OSError):
             if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
@@ -290,12 +290,12 @@ class TileMaker:
         paint, painted = self._options.paint, None
         if action is TileAction.MASK_AND_ENCODE and paint is not None:
             painted = paint.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
-        shown = self._plan.grid.region(index.column, index.row).size
+        visible = self._plan.grid.region(index.column, index.row).size
         if self._options.deidentify:
-            pixels = with_extended_edge(pixels, shown)
-            painted = None if painted is None else with_extended_edge(painted, shown)
+            pixels = with_extended_edge(pixels, visible)
+            painted = None if painted is None else with_extended_edge(painted, visible)
         recipe = self._plan.recipe_number(index)
-        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), shown, painted)
+        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), visible, painted)
 
     def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
         """Return the tile as the source stores it, if these are its pixels, for a codec that can use it."""

@@ -98,10 +98,10 @@ def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> Tile
     return replace(encoding, jpeg_tables=None)
 
 
-def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> CarriedTile:
+def carried_tile(tile: EncodedTile, stored: TileEncoding, visible: Size) -> CarriedTile:
     """Return a tile with its picture alone, for a level of encoding `stored`.
 
-    `shown` px of it lie in the level.
+    `visible` px of it lie in the level.
 
     Its pixels there are exactly those of the source, unless it had to be encoded with loss.
 
@@ -114,38 +114,38 @@ def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> Carrie
         pixels = decode_tile(tile)
         made = without_text(tile, stored.jpeg_tables)
         is_same = made == tile or np.array_equal(decode_tile(made), pixels)
-        if is_same and is_plain_beyond(pixels, shown):
+        if is_same and is_plain_beyond(pixels, visible):
             return CarriedTile(made, False)
     except PartlyDecodedError as exc:
         pixels = exc.pixels
     except (ValueError, RuntimeError):
         pixels = decode_tile(tile)
-    pixels = with_extended_edge(pixels, shown)
+    pixels = with_extended_edge(pixels, visible)
     encoding = replace(tile.encoding, jpeg_tables=stored.jpeg_tables)
     return CarriedTile(EncodedTile(encode_alike(tile, encoding, pixels), encoding, tile.size), True)
 
 
-def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
+def is_plain_beyond(pixels: Pixels, visible: Size) -> bool:
     """Return whether the pixels beyond a level's edge are of one colour, or continue the edge."""
-    if shown.shape == pixels.shape[:2]:
+    if visible.shape == pixels.shape[:2]:
         return True
     beyond = np.ones(pixels.shape[:2], bool)
-    beyond[: shown.height, : shown.width] = False
+    beyond[: visible.height, : visible.width] = False
     allowed = np.full(pixels.shape[:2], _FAR_TOLERANCE)
-    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shown.shape)
+    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in visible.shape)
     allowed[tuple(slice(side) for side in near)] = _BEYOND_TOLERANCE
     found = pixels[beyond].astype(np.int16)
-    going_on = with_extended_edge(pixels, shown)[beyond].astype(np.int16)
+    going_on = with_extended_edge(pixels, visible)[beyond].astype(np.int16)
     return any(
         (np.abs(found - plain).max(axis=-1) <= allowed[beyond]).all()
         for plain in (np.median(found, axis=0), going_on)
     )
 
 
-def with_extended_edge(pixels: Pixels, shown: Size) -> Pixels:
+def with_extended_edge(pixels: Pixels, visible: Size) -> Pixels:
     """Return a tile whose pixels beyond the level's edge repeat the edge."""
     rows, columns = pixels.shape[:2]
-    inside = pixels[: shown.height, : shown.width]
+    inside = pixels[: visible.height, : visible.width]
     return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
 
 

@@ -42,7 +42,7 @@ def check_openslide(
                     "openslide-differs", "levels", f"{sizes_text(sizes)}, expected {sizes_text(expected)}"
                 )
             for number, size in enumerate(sizes):
-                # It may show a level more than the file is to have, which is told already.
+                # It may show a level more than the file is to have, which is reported already.
                 own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
                 if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
                     shown.read_region((0, 0), number, (1, 1))

@@ -172,8 +172,8 @@ class ConvertedTileCheck(TileCheck):
         assert self._source is not None, "there is something to compare with"
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
             return
-        shown = self._plan.grid.region(index.column, index.row).size
-        found = fidelity(self._source.read_tile(self._in_source(index)), tile, shown)
+        visible = self._plan.grid.region(index.column, index.row).size
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile, visible)
         self.measured.append(found)
         most_shift = float(self._plan.recipe(index).options.get("max_color_shift", math.inf))
         limits = (
@@ -226,9 +226,9 @@ class ConvertedTileCheck(TileCheck):
         tile = self._source.read_encoded_tile(self._in_source(index))
         if not self._is_deidentified:
             return tile
-        shown = self._plan.grid.region(index.column, index.row).size
+        visible = self._plan.grid.region(index.column, index.row).size
         try:
-            return carried_tile(tile, self._plan.recipe(index).shown, shown).tile
+            return carried_tile(tile, self._plan.recipe(index).shown, visible).tile
         except (ValueError, RuntimeError, OSError):
             return None
 

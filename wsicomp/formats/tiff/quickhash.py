@@ -42,8 +42,8 @@ def quickhash(slide: Slide) -> str | None:
     """
     path = slide.info.path
     try:
-        with open_openslide(path) as shown:
-            return shown.properties.get(PROPERTY_NAME_QUICKHASH1)
+        with open_openslide(path) as opened:
+            return opened.properties.get(PROPERTY_NAME_QUICKHASH1)
     except OpenSlideError:
         return _computed(slide, path)
 
