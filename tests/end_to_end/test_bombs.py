@@ -261,7 +261,7 @@ def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, monkeypatch
     bombs.long_remainder(forged, 1 / 16)
     monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
     assert main(["verify", str(forged)]) == 1
-    assert "--trust" in capsys.readouterr().out
+    assert "if you trust it, restore it with" in capsys.readouterr().out
 
 
 def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch, capsys):
@@ -272,7 +272,7 @@ def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch,
     report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig.of(**PACKED))
     assert any("restoring it needs `trust`" in note for note in report.notes)
     assert main(["verify", str(tmp_path / "a.tiff")]) == 1
-    assert "--trust" in capsys.readouterr().out
+    assert "if you trust it, restore it with" in capsys.readouterr().out
     wsicomp.restore_slide(tmp_path / "a.tiff", tmp_path / "again.svs", trust=True)
     assert (tmp_path / "again.svs").read_bytes() == (tmp_path / "s.svs").read_bytes()
 
