@@ -20,7 +20,7 @@ from usage import parser_of
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
 from wsicomp.concurrency import available_cores, batched, ordered_map
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.synthetic import SyntheticSlide
@@ -47,7 +47,7 @@ def tiles_of(paths: list[Path], count: int) -> list[Pixels]:
             for x in range(1024, 3072, SIDE)
         ][:count]
     for path in paths:
-        with closing(open_slide(path)) as slide:
+        with closing(open_reader(path)) as slide:
             size = slide.info.levels[0].size
             for y in range(size.height // 4, 3 * size.height // 4 - SIDE, SIDE):
                 row = range(size.width // 4, 3 * size.width // 4 - SIDE, SIDE)

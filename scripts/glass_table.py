@@ -14,8 +14,8 @@ import numpy as np
 from usage import parser_of
 
 from wsicomp import ConversionConfig, WsicompError, convert_slide
-from wsicomp.formats.opening import open_slide
-from wsicomp.plan import TileAction
+from wsicomp.formats.opening import open_reader
+from wsicomp.level_plan import TileAction
 
 CODECS: dict[str, dict[str, object]] = {
     "copy": {"codec": "copy"},
@@ -33,7 +33,7 @@ CODECS: dict[str, dict[str, object]] = {
 
 def tile_bytes(path: Path) -> tuple[int, int, int]:
     """The bytes of all tiles, a shared one counted once; how many are painted, how many stayed unpainted."""
-    slide = open_slide(path)
+    slide = open_reader(path)
     with closing(slide):
         levels = slide.provenance.plan.levels
         total = 0

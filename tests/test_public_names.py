@@ -24,16 +24,10 @@ SHARED = frozenset(
 
 STILL_SHARED = frozenset(
     {
-        "Look",
-        "Outcome",
-        "Shown",
         "augmented",
         "draw_slides",
-        "open_slide",
         "run_codec",
         "run_tissue",
-        "shortened",
-        "shows_the_scan",
         "ssim",
     }
 )

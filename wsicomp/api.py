@@ -1,4 +1,4 @@
-"""What commands do, as functions: `import wsicomp` offers them."""
+"""The functions of `import wsicomp`: each does what the command of its name does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.verify import Verification
@@ -34,22 +34,22 @@ def convert(
     audit: StrPath | None = None,
     on_progress: Progress | None = None,
 ) -> ConversionReport:
-    """Convert a slide into a smaller one, and return what was done.
+    """Convert a slide into a smaller one, and return the report.
 
     The target appears under its name only when it is complete and verified.
 
     Args:
-        source: SVS, tiled TIFF, or what else OpenSlide reads.
+        source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         target: The file to write: `.svs`, `.tif`, `.tiff` or `.btf`.
         config: By default glass becomes white and tissue is kept byte for byte where it can be.
-        audit: Where a picture of what was removed goes, as PNG or JPEG.
+        audit: The file for a picture of what was removed, PNG or JPEG.
         on_progress: Called with the stage, what is done of it, and its total.
 
     Raises:
-        ConfigError: What the config asks for cannot be made of this source.
+        ConfigError: The config asks for what cannot be made of this source.
         SlideReadError: The source cannot be read, or changed meanwhile.
         SlideWriteError: The target cannot be written, has no room, or exists.
-        VerificationError: What was written is not what was planned; nothing is left of it.
+        VerificationError: The written file differs from the plan; nothing is left of it.
 
     Example:
         >>> report = wsicomp.convert("slide.svs", "small.svs")  # doctest: +SKIP
@@ -66,10 +66,10 @@ def segment(
     *,
     on_progress: Progress | None = None,
 ) -> NDArray[np.bool_]:
-    """Find the tissue of a slide.
+    """Return the tissue of a slide as a mask.
 
     Args:
-        source: SVS, tiled TIFF, or what else OpenSlide reads.
+        source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         config: Its tissue part says how; by default the U-Net at 2.5x.
         on_progress: As for `convert`.
 
@@ -79,7 +79,7 @@ def segment(
 
     Raises:
         SlideReadError: The source cannot be read, or does not say how large a pixel is.
-        WeightsError: The network is not what its manifest says.
+        WeightsError: The network is not as its manifest states.
 
     Example:
         >>> mask = wsicomp.segment("slide.svs")  # doctest: +SKIP
@@ -87,7 +87,7 @@ def segment(
         21.4% of the slide is tissue
     """
     config = config or ConversionConfig()
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         return segment_slide(slide, config, None, Stages(on_progress)).pixels
 
 
@@ -100,17 +100,17 @@ def verify(
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> Verification:
-    """Check a written file, and hold it against its source where one is given.
+    """Check a written file, and compare it with its source where one is given.
 
     Args:
-        file: What `convert` wrote, or any tiled TIFF.
+        file: A file that `convert` wrote, or any tiled TIFF.
         against: The source that it was made from.
-        thorough: Let other programs look at every tile of each level's last row and column, and at many more.
-        workers: Threads; one a core by default.
+        thorough: Let other programs read every tile of each level's last row and column, and many more.
+        workers: Threads; by default as many as there are cores.
         on_progress: As for `convert`.
 
     Returns:
-        What was found: `problems` is empty where the file is sound.
+        The result: `problems` is empty where the file is sound.
 
     Raises:
         SlideReadError: A file cannot be read at all.
@@ -132,17 +132,17 @@ def restore(
     trust: bool = False,
     on_progress: Progress | None = None,
 ) -> RestoreReport:
-    """Write the file again that a restorable conversion was made from, byte for byte.
+    """Write the source's file of a restorable conversion again, byte for byte.
 
     Args:
-        file: What `convert` wrote with `restorable=True`.
-        target: Where the source's file goes.
-        overwrite: Replace what is there already.
-        trust: Restore a file too that states a far larger source than its bytes could make.
+        file: A file that `convert` wrote with `restorable=True`.
+        target: The file to write.
+        overwrite: Replace a file that is there already.
+        trust: Restore a file even if it states a far larger source than its bytes could make.
         on_progress: As for `convert`.
 
     Raises:
-        SlideReadError: The file is no restorable conversion, or is damaged.
+        SlideReadError: The file is not a restorable conversion, or is damaged.
         SlideWriteError: The target cannot be written, has no room, or exists.
 
     Example:
@@ -162,18 +162,18 @@ def compare(
     overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> Comparison:
-    """Measure what each codec saves on slides of your own, and does to their tissue.
+    """Measure how much each codec saves on your slides, and how it changes their tissue.
 
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        choices: Codecs, ways with glass, how many tiles stand for a slide.
-        drawn: So many slides of a folder stand for all of it.
-        overwrite: Write into `out` though it is not empty.
+        choices: Codecs, fills of glass, and how many tiles represent a slide.
+        drawn: How many slides of a folder are drawn to represent it.
+        overwrite: Write into `out` even if it is not empty.
         on_progress: As for `convert`.
 
     Raises:
-        ConfigError: The choices do not go together.
+        ConfigError: The choices contradict each other.
         SlideReadError: There is no slide to compare.
         SlideWriteError: The results cannot be written.
 

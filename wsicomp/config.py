@@ -1,7 +1,7 @@
-"""What a user can choose about a conversion, checked once, before any slide is opened.
+"""The options of a conversion, checked once, before any slide is opened.
 
 A `ConversionConfig` has five parts, and each part declares its options: name, type, range, default and help.
-A preset in TOML, the command line and `ConversionConfig.of` spell them all flat, by the same names.
+A preset in TOML, the command line and `ConversionConfig.of` take the same flat names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """How tissue is stored."""
+    """The options of tissue's codec."""
 
     GROUP: ClassVar = "what becomes of tissue"
 
@@ -45,7 +45,7 @@ class CodecConfig:
         choices=codec_choices(),
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The codec's own options, those that were given; `wsicomp.codecs` declares them."""
+    """The codec's own options that were given; `wsicomp.codecs` declares them."""
     lossless: bool = option(
         False,
         "repack the source's own tiles: with jpegxl so that their very bytes come back, with jpeg their "
@@ -74,13 +74,13 @@ class CodecConfig:
         object.__setattr__(self, "options", {**implied, **self.options})
         self._check_options(implied)
         if self.embed_model and not self.needs_model:
-            raise ConfigError(f"codec {self.name} has no model to embed; leave --embed-model out")
+            raise ConfigError(f"codec {self.name} has no model to embed; leave `embed_model` out")
         if self.overview != "none" and self.name not in unknown_to_openslide():
             known = " or ".join(unknown_to_openslide())
             raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
         targets = self.options.keys() - {"effort"}
         if self.lossless and targets:
-            raise ConfigError(f"lossless has no {min(targets)}; leave one of them out")
+            raise ConfigError(f"`lossless` does not go with {min(targets)}; leave one of them out")
         if self.lossless and self.name in ("auto", "copy"):
             raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
 
@@ -92,19 +92,19 @@ class CodecConfig:
             raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
         for name, value in implied.items():
             if given[name] != value:
-                raise ConfigError(f"codec {value} is its {name} already; leave {name} {given[name]} out")
+                raise ConfigError(f"codec {value} sets {name} already; leave {name} {given[name]} out")
         if self.name != "copy" and not self.needs_model:
             create_codec("jpeg" if self.name == "auto" else self.name, given)
 
     @property
     def needs_model(self) -> bool:
-        """Whether only the model that made its tiles can read them."""
+        """Whether its tiles can be decoded only with the model that made them."""
         return self.name not in ("auto", "copy") and codec_info(self.name).needs_model
 
 
 @dataclass(frozen=True)
 class GlassConfig:
-    """What becomes of glass."""
+    """The options for glass."""
 
     GROUP: ClassVar = "what becomes of glass"
 
@@ -135,7 +135,7 @@ class GlassConfig:
 
 @dataclass(frozen=True)
 class TissueConfig:
-    """How tissue is found."""
+    """The options for finding tissue."""
 
     GROUP: ClassVar = "finding tissue"
 
@@ -171,12 +171,14 @@ class TissueConfig:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.weights is not None and (self.segmenter != "unet" or self.mask is not None):
-            raise ConfigError("weights are those of segmenter unet; leave out what takes its place")
+            raise ConfigError(
+                "`weights` are for segmenter unet; leave them out, or take segmenter unet without `mask`"
+            )
 
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """What of the slide is written, and into which file."""
+    """The options for the target: which parts of the slide it has, and in which container."""
 
     GROUP: ClassVar = "the file"
 
@@ -206,7 +208,7 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How one run goes; nothing here shapes a sound file."""
+    """The options of one run, none of which changes a sound file."""
 
     GROUP: ClassVar = "the run"
 
@@ -238,7 +240,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ConversionConfig:
-    """Every choice of a conversion.
+    """All options of a conversion.
 
     Example:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
@@ -247,10 +249,15 @@ class ConversionConfig:
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
+    """How tissue is stored."""
     glass: GlassConfig = field(default_factory=GlassConfig)
+    """What becomes of glass."""
     tissue: TissueConfig = field(default_factory=TissueConfig)
+    """How tissue is found."""
     output: OutputConfig = field(default_factory=OutputConfig)
+    """What of the slide is written, and into which file."""
     run: RunConfig = field(default_factory=RunConfig)
+    """How one run goes."""
 
     def __post_init__(self) -> None:
         if self.glass.fill == "empty" and self.output.format == "svs":
@@ -266,21 +273,25 @@ class ConversionConfig:
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output
         if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
-            raise ConfigError("restorable needs tiles that come back: codec jpegxl with lossless, or copy")
+            raise ConfigError(
+                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless`, or copy"
+            )
         if not self.glass.is_kept:
             raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
         if output.deidentify or not output.label or not output.macro:
-            raise ConfigError("restorable keeps the source whole: label, macro and names; leave one out")
+            raise ConfigError(
+                "`restorable` keeps label, macro and names; leave `deidentify`, `label` and `macro` alone"
+            )
         if not self.run.verify:
-            raise ConfigError("restorable is a promise that only verifying can make; leave --no-verify out")
+            raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
 
     @classmethod
     def of(cls, **choices: Any) -> ConversionConfig:
         """Return the config of these options, by their flat names, with defaults for the rest.
 
         Raises:
-            ConfigError: an unknown name, a value of the wrong type or out of range, or options that do not go
-                together.
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that
+                contradict each other.
         """
         parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
         for name, value in choices.items():
@@ -299,10 +310,10 @@ class ConversionConfig:
 
     @classmethod
     def preset(cls, name: str | os.PathLike[str], **choices: Any) -> ConversionConfig:
-        """Return a preset, by its name or its TOML file; `choices` take the place of what it says.
+        """Return a preset by its name or its TOML file; `choices` replace its options.
 
         Raises:
-            ConfigError: there is no such preset, or as `of`.
+            ConfigError: there is no such preset, or its options or `choices` are refused by `of`.
 
         Example:
             >>> ConversionConfig.preset("archive-lossless").codec.restorable
@@ -314,17 +325,22 @@ class ConversionConfig:
         """Return this config with other values for some options.
 
         Raises:
-            ConfigError: as `of`.
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that
+                contradict each other.
+
+        Example:
+            >>> ConversionConfig().changed(glass="keep").glass.is_kept
+            True
         """
         return ConversionConfig.of(**{**self.flat(), **choices})
 
     def flat(self) -> dict[str, Value]:
-        """Return every option by its flat name; a codec's own ones only where they were given."""
+        """Return every option by its flat name; a codec's own only where they were given."""
         own = {name: getattr(getattr(self, part), attribute) for name, (part, attribute) in _PLACES.items()}
         return own | dict(self.codec.options)
 
     def lasting(self) -> dict[str, Value]:
-        """Return the choices that shape the target's bytes, as JSON values, without the names of files."""
+        """Return the options that shape the target's bytes, as JSON values, without the names of files."""
         values: dict[str, Value] = dict.fromkeys(named_options())
         values |= self.flat()
         passing = {"device", "model"} | {name for name, each in all_options().items() if not each.shapes_file}
@@ -343,11 +359,11 @@ _PLACES = {
     for part, kind in _PARTS.items()
     for attribute, declared in options_of(kind).items()
 }
-"""In which part, and under which name there, each option stands."""
+"""The part and the attribute of each option."""
 
 
 def all_options() -> Mapping[str, Option]:
-    """Return every option of a conversion by its flat name, a codec's own ones last."""
+    """Return every option of a conversion by its flat name, a codec's own last."""
     own = {each.name: each for kind in _PARTS.values() for each in options_of(kind).values()}
     codecs = {name: replace(each, group=CodecConfig.GROUP) for name, each in named_options().items()}
     return {**own, **codecs}
@@ -359,12 +375,12 @@ def option_names() -> tuple[str, ...]:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets that ship."""
+    """Return the names of the shipped presets."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
 def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the options that a TOML preset sets; `path` is a file, or the name of one that ships.
+    """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML.

@@ -1,7 +1,7 @@
-"""What a written file says of its own making: the plan, the mask's figures and digests of all that it holds.
+"""The provenance of a written file: its plan, the mask's figures, and digests of all that the file holds.
 
-It stands as JSON in the XMP packet of the first image, in both containers. A reader holds every tile
-against its digest, so that damage is told and never shown.
+It is JSON in the XMP packet of the first image, in both containers. A reader checks every tile against its
+digest, so that a damaged one is an error and never a picture.
 """
 
 from __future__ import annotations
@@ -17,47 +17,55 @@ from typing import Any
 import numpy as np
 
 from wsicomp.errors import SlideReadError
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.stated_values import figure, natural
 
 DIGEST_BYTES = 8
 """Bytes of a tile's digest."""
 _SOME_VALUES, _VALUES_A_TILE = 1_000_000, 8
-"""How many values the text may have: in memory each is a hundred times what it is in the text."""
+"""The most values that the text may have, and for each tile.
+
+In memory each takes a hundred times its text.
+"""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LONG_TEXT, _MOST_TEXT_BYTES = 1 << 20, 1 << 28
 _TEXT, _TEXTS, _ESCAPED = "text", "texts", "<>&"
-"""Texts of more letters than a slide has are held packed, once each, and named by their number.
+"""Texts with more letters than a slide has are stored packed, once each, and referred to by their number.
 
-Of others some letters are escaped, which XML minds.
+In other texts XML's special letters are escaped.
 """
-NOT_OWN = (TileAction.BLANK.value, TileAction.EMPTY.value)
+WITHOUT_BYTES = (TileAction.BLANK.value, TileAction.EMPTY.value)
 """The letters of tiles that have no bytes of their own."""
 
 
 @dataclass(frozen=True)
 class GuardFigures:
-    """Figures of the tiles that a guarded codec made, each of which it held against its pixels."""
+    """Figures over the tiles of a guarded codec, which measures each against its source's pixels."""
 
     tiles: int
+    """The count of the tiles."""
     refined: int
-    """Those that took more quality than was asked for."""
+    """Tiles that took a higher quality than was asked for."""
     sparse: int
-    """Those that are smaller by another codec."""
+    """Tiles that are smaller by another codec."""
     repacked: int
-    """Those that are smaller by the source's own JPEG coefficients."""
+    """Tiles that are smaller by the source's own JPEG coefficients."""
     mean_ssim: float
+    """The mean SSIM, at most 1."""
     least_ssim: float
+    """The least SSIM of a tile."""
     mean_psnr: float | None
-    """In dB, lossless tiles left out; None where all are lossless."""
+    """The mean PSNR in dB, lossless tiles left out; None where all are lossless."""
     least_psnr: float | None
+    """The least PSNR in dB; None where all are lossless."""
     most_color_shift: float
-    """Of 16 x 16 px, in grey levels."""
+    """The largest colour shift of blocks of 16 x 16 px, in grey levels."""
 
 
 @dataclass(frozen=True)
 class Guarded(GuardFigures):
-    """What a guarded codec made of a level's tiles, or of those of a recipe."""
+    """The figures of a guarded codec over a level's tiles, or over those of a recipe."""
 
     fell_back: tuple[int, ...]
     """The raster numbers of tiles that were not true enough at any quality, and are by another codec."""
@@ -65,31 +73,31 @@ class Guarded(GuardFigures):
 
 @dataclass(frozen=True)
 class LevelRecord:
-    """What became of a level's tiles, which are numbered in raster order.
-
-    `sha256` is over the bytes that the file stores for each tile, blank ones too. `digests` are 8 bytes of
-    BLAKE2b for each tile that is neither blank nor empty. `kept` are tiles that could not be transcoded and
-    stand as in the source, `flawed` were encoded or packed although they decode only in part, `lost` could
-    not be decoded and are background. `guarded` is None where no codec has a guard. `renewed` were to be
-    copied or transcoded and had to be encoded anew, to name nobody. `guarded_by_recipe` has what `guarded` is
-    over all tiles for those of each recipe, where the level has several.
-    """
+    """The record of a level's tiles, which are numbered in raster order."""
 
     sha256: str
+    """SHA-256 over the bytes that the file stores for each tile, blank ones too."""
     digests: bytes = field(repr=False)
+    """8 bytes of BLAKE2b for each tile that is neither blank nor empty."""
     kept: tuple[int, ...] = ()
+    """Tiles that could not be transcoded, and are stored as in the source."""
     flawed: tuple[int, ...] = ()
+    """Tiles that decode only in part, and were encoded or packed all the same."""
     lost: tuple[int, ...] = ()
+    """Tiles that could not be decoded, and are background."""
     guarded: Guarded | None = None
+    """The figures of a guarded codec; None where no codec has a guard."""
     renewed: tuple[int, ...] = ()
+    """Tiles that were to be copied or transcoded and had to be encoded, to name nobody."""
     guarded_by_recipe: tuple[Guarded | None, ...] = ()
+    """`guarded` for the tiles of each recipe, where the level has several."""
 
     def guarded_of(self, recipe: int) -> Guarded | None:
-        """Return what a guarded codec made of the tiles of a recipe, by its number."""
+        """Return the figures of a guarded codec for the recipe of this number."""
         return self.guarded_by_recipe[recipe] if self.guarded_by_recipe else self.guarded
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; those by recipes only where the level has several."""
+        """Return JSON values; figures by recipe only where the level has several."""
         values = asdict(self) | {"digests": base64.b64encode(self.digests).decode()}
         if not self.guarded_by_recipe:
             del values["guarded_by_recipe"]
@@ -98,33 +106,38 @@ class LevelRecord:
 
 @dataclass(frozen=True)
 class Restoration:
-    """Where a file keeps what rebuilds its source: `bytes` at `offset`, whose digest is `sha256`."""
+    """The place in a file of the bytes that rebuild its source."""
 
     offset: int
+    """The offset of the first byte."""
     bytes: int
+    """Their count."""
     sha256: str
+    """Their SHA-256."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """`levels` has one record for each level of the plan; `mask` is None where glass was kept.
-
-    `properties` are the source's own as OpenSlide has them. `icc_sha256` is over the ICC profile, of no
-    bytes where there is none; `image_sha256` has the digest of each associated image. `restoration` is None
-    unless the source can be rebuilt.
-    """
+    """The provenance of a written file."""
 
     plan: ConversionPlan
+    """Its plan."""
     mask: Mapping[str, Any] | None
+    """The figures of its tissue mask; None where glass was kept."""
     properties: Mapping[str, str]
+    """OpenSlide's properties of the source."""
     levels: tuple[LevelRecord, ...]
+    """A record for each level of the plan."""
     icc_sha256: str
+    """SHA-256 over the ICC profile; over no bytes where there is none."""
     image_sha256: Mapping[str, str]
+    """The digest of each associated image."""
     restoration: Restoration | None = None
+    """The place of the bytes that rebuild the source; None where it cannot be rebuilt."""
 
     @property
     def shows_every_pixel(self) -> bool:
-        """Whether each tile is the source's."""
+        """Whether each tile has the pixels of the source's."""
         carried = [TileAction.COPY, TileAction.TRANSCODE]
         if self.plan.keeps_glass:
             carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
@@ -134,7 +147,7 @@ class Provenance:
         ) and not any(level.lost for level in self.levels)
 
     def to_text(self) -> str:
-        """As ASCII JSON."""
+        """Return ASCII JSON."""
         long = _long_texts(self.plan.description, self.properties)
         numbers = {text: {_TEXT: number} for number, text in enumerate(long)}
         plan = self.plan.to_json()
@@ -152,10 +165,10 @@ class Provenance:
 
     @classmethod
     def from_text(cls, text: str, most_tiles: int = 1 << 26) -> Provenance:
-        """The provenance that `to_text` wrote, of a file with so many tiles and strips.
+        """Return the provenance that `to_text` wrote, for a file with at most `most_tiles` tiles and strips.
 
         Raises:
-            SlideReadError: the text is not such a block.
+            SlideReadError: the text is not a provenance.
         """
         try:
             _check_count(text, _SOME_VALUES + _VALUES_A_TILE * most_tiles)
@@ -188,7 +201,7 @@ class Provenance:
 
 
 def texts_bytes(description: str, properties: Mapping[str, str]) -> int:
-    """What a source's texts take at the most in a written file's provenance."""
+    """Return the most bytes that a source's texts take in a written file's provenance."""
     long = _long_texts(description, properties)
     short = [text for text in (description, *properties, *properties.values()) if text not in long]
     escaped = sum(len(json.dumps(text)) + 5 * sum(map(text.count, _ESCAPED)) for text in short)
@@ -224,7 +237,11 @@ def _resolved(value: Any, texts: list[str]) -> Any:
 
 
 def _check_count(text: str, most: int) -> None:
-    """Hold how many values a text has, not counting what stands in strings."""
+    """Check how many values a text has, without those inside strings.
+
+    Raises:
+        ValueError: there are more than `most`.
+    """
     parts = sum(map(text.count, ",[{"))
     if parts > most:
         parts = sum(map(_STRING.sub("", text).count, ",[{"))
@@ -233,7 +250,7 @@ def _check_count(text: str, most: int) -> None:
 
 
 def _mask(values: Any) -> Mapping[str, Any] | None:
-    """The figures of a mask, those that are read again of the type that they have."""
+    """Return the figures of a mask, those that are used later checked."""
     if values is None:
         return None
     figure(values.get("tissue_fraction_with_margin", 0))
@@ -261,7 +278,7 @@ def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
     if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
         raise ValueError(f"a tile number beyond {count}")
     digests = base64.b64decode(values["digests"], validate=True)
-    own = int((~np.isin(plan.actions, NOT_OWN)).sum()) - len(set(lost))
+    own = int((~np.isin(plan.actions, WITHOUT_BYTES)).sum()) - len(set(lost))
     if len(digests) != own * DIGEST_BYTES:
         raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
     by_recipe = values.get("guarded_by_recipe", ())

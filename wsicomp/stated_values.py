@@ -1,4 +1,4 @@
-"""Values that a file states, each checked before it is believed: anyone can write a text into a file."""
+"""Checks values that a file states: anyone can write a text into a file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from wsicomp.geometry import Size
 Kind = TypeVar("Kind")
 
 _LARGEST_FIGURE = 1000.0
-"""Qualities, dB, grey levels: none of a codec's figures is larger."""
+"""The largest of a codec's figures: qualities, dB, grey levels."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def natural(value: object) -> int:
     """Return a count that a file states.
 
+    >>> natural(12)
+    12
+
     Raises:
-        ValueError: it is another value.
+        ValueError: the value is not a whole number in [0, 2^32).
     """
     if type(value) is not int or not 0 <= value < 1 << 32:
         raise ValueError(f"{value!r:.40} is not a count")
@@ -33,7 +36,7 @@ def text(value: object) -> str:
     """Return a text that a file states.
 
     Raises:
-        ValueError: it is another value.
+        ValueError: the value is not a text.
     """
     return _typed(str, value, "not a text")
 
@@ -42,7 +45,7 @@ def flag(value: object) -> bool:
     """Return a yes or no that a file states.
 
     Raises:
-        ValueError: it is another value.
+        ValueError: the value is neither true nor false.
     """
     return _typed(bool, value, "neither true nor false")
 
@@ -57,7 +60,7 @@ def sha256(value: object) -> str:
     """Return a SHA-256 that a file states.
 
     Raises:
-        ValueError: it is another value.
+        ValueError: the value is not 64 hexadecimal digits.
     """
     if _SHA256.fullmatch(text(value)) is None:
         raise ValueError(f"{value!r:.40} is no SHA-256")
@@ -65,10 +68,10 @@ def sha256(value: object) -> str:
 
 
 def figure(value: object) -> float:
-    """Return a number that a codec can have measured or been told.
+    """Return a number that a codec can have measured or can have as an option.
 
     Raises:
-        ValueError: it is another, or none.
+        ValueError: the value is not a number in [-1000, 1000].
     """
     if type(value) not in (int, float) or not abs(value) <= _LARGEST_FIGURE:  # type: ignore[arg-type]
         raise ValueError(f"{value!r:.40} is not a figure of a codec")
@@ -79,7 +82,7 @@ def positive(value: object) -> float:
     """Return a length, or another positive number that a file states.
 
     Raises:
-        ValueError: it is another value.
+        ValueError: the value is not a finite number over 0.
     """
     if type(value) not in (int, float) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
         raise ValueError(f"{value!r:.40} is not a length")
@@ -87,10 +90,10 @@ def positive(value: object) -> float:
 
 
 def size(values: Any) -> Size:
-    """Return a size, which a file states as (width, height).
+    """Return a size that a file states as (width, height).
 
     Raises:
-        ValueError, TypeError: it is another value, or 0 px.
+        ValueError, TypeError: the values are not two whole numbers over 0.
     """
     width, height = (natural(value) for value in values)
     if not width or not height:
@@ -99,10 +102,13 @@ def size(values: Any) -> Size:
 
 
 def expanded(row: str, columns: int, letters: str) -> NDArray[np.str_]:
-    """Return a row of so many of these letters, which a file states as run lengths: `"12C3B"`.
+    """Return a row of `columns` letters that a file states as run lengths: `"12C3B"`.
+
+    >>> "".join(expanded("2C3B", 5, "CB"))
+    'CCBBB'
 
     Raises:
-        ValueError: the runs do not fill the row, or are of other letters.
+        ValueError: the runs do not fill the row, or have other letters.
     """
     if len(row) > 2 * columns:  # as long as a row of runs of one tile each
         raise ValueError(f"runs {row[:40]!r} do not fill {columns} columns")

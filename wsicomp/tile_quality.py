@@ -1,4 +1,4 @@
-"""Rate and fidelity of encoded tiles: one by one, and over many.
+"""Rate and fidelity of encoded tiles: of each, and over many.
 
 `compare` and `evaluate codec` both measure by this module, so that their figures mean the same.
 """
@@ -21,18 +21,23 @@ from wsicomp.slide import EncodedTile, Pixels
 
 @dataclass(frozen=True, slots=True)
 class TileFidelity:
-    """Rate and fidelity of one tile: its stored bytes, and its decoded pixels against the source's."""
+    """The rate and the fidelity of one tile.
+
+    Its stored bytes, and its decoded pixels compared with the source's.
+    """
 
     index: TileIndex
+    """The tile."""
     bytes: int
-    """Stored bytes."""
+    """Its stored bytes."""
     px: int
-    """Pixels inside of the level."""
+    """Its pixels inside the level."""
     ssim: float
+    """SSIM, at most 1."""
     ms_ssim: float | None
-    """None where a side has less than 176 px."""
+    """MS-SSIM; None where a side has less than 176 px."""
     psnr: float
-    """In dB, infinite where the tile is exact."""
+    """PSNR in dB, infinite where the tile is exact."""
     color_shift: float
     """The largest difference between mean colours of blocks of 16 x 16 px, in grey levels."""
     is_edge: bool = False
@@ -40,40 +45,46 @@ class TileFidelity:
 
     @property
     def bits_per_pixel(self) -> float:
-        """Stored bits for each pixel."""
+        """Its stored bits for each pixel."""
         return 8 * self.bytes / self.px
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Rate and fidelity over many tiles.
+    """The rate and the fidelity over many tiles.
 
     Means are over `tiles`, extremes over `edge_tiles` too: tissue ends there, and a codec may wipe out pale
     specks.
     """
 
     tiles: int
-    """Tiles that are at least half tissue."""
+    """The count of tiles that are at least half tissue."""
     exact_tiles: int
-    """Those of `tiles` whose pixels are all equal to the source's."""
+    """The count of `tiles` whose pixels all equal the source's."""
     bits_per_pixel: float
+    """The stored bits for each pixel."""
     ssim: float
+    """The mean SSIM."""
     ssim_spread: float
-    """The standard deviation."""
+    """The standard deviation of SSIM."""
     least_ssim: float
+    """The least SSIM of a tile."""
     worst_tile: str
-    """The place of the tile with the least SSIM."""
+    """The tile with the least SSIM."""
     ms_ssim: float | None
-    """None where no tile is large enough for it."""
+    """The mean MS-SSIM; None where no tile is large enough for it."""
     least_ms_ssim: float | None
+    """The least MS-SSIM of a tile."""
     psnr_db: float | None
-    """Over the tiles that are not exact, None where all are."""
+    """The mean PSNR in dB over the tiles that are not exact; None where all are."""
     least_psnr_db: float | None
+    """The least PSNR of a tile in dB."""
     color_shift_levels: float
-    """The mean over tiles of each tile's largest shift, in grey levels."""
+    """The mean over tiles of each tile's largest colour shift, in grey levels."""
     most_color_shift_levels: float
+    """The largest colour shift of a tile, in grey levels."""
     edge_tiles: int = 0
-    """Tiles that show tissue on less than half."""
+    """The count of tiles of which less than half shows tissue."""
 
 
 def round_trip(codec: TileCodec, pictures: Sequence[Pixels]) -> list[tuple[int, Pixels]]:
@@ -85,18 +96,21 @@ def round_trip(codec: TileCodec, pictures: Sequence[Pixels]) -> list[tuple[int, 
 
 
 def encoded_fidelity(codec: TileCodec, tiles: Sequence[tuple[TileIndex, Pixels]]) -> list[TileFidelity]:
-    """Encode and decode tiles of one size, and measure each."""
+    """Encode and decode tiles of one size, and return the fidelity of each."""
     made = round_trip(codec, [pixels for _, pixels in tiles])
     return [
-        compared(index, stored, pixels, back)
+        tile_fidelity(index, stored, pixels, back)
         for (index, pixels), (stored, back) in zip(tiles, made, strict=True)
     ]
 
 
-def compared(
+def tile_fidelity(
     index: TileIndex, stored: int, source: Pixels, decoded: Pixels, is_edge: bool = False
 ) -> TileFidelity:
-    """Measure a decoded tile of `stored` bytes against its source; pixels past the source do not count."""
+    """Return the fidelity of a decoded tile of `stored` bytes; pixels beyond the source do not count.
+
+    `source` is the tile cut at the level's edge, `decoded` at least as large; both (rows, columns, 3) uint8.
+    """
     shown = np.ascontiguousarray(decoded[: source.shape[0], : source.shape[1]])
     px = source.shape[0] * source.shape[1]
     pair: tuple[float, float | None] = (
@@ -107,10 +121,12 @@ def compared(
     return TileFidelity(index, stored, px, *pair, psnr(source, shown), color_shift(source, shown), is_edge)
 
 
-def summed_up(found: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None) -> Quality | None:
+def overall_quality(
+    found: Sequence[TileFidelity], weights: NDArray[np.float64] | None = None
+) -> Quality | None:
     """Return the figures over many tiles, None where each of them is an edge tile.
 
-    `weights` says for how many tiles each one stands, as in a sample; the default is 1.
+    `weights` is the count of tiles that each one represents, as in a sample; by default 1.
     """
     mostly = np.array([not tile.is_edge for tile in found], np.bool_)
     tiles = [tile for tile in found if not tile.is_edge]

@@ -17,10 +17,10 @@ from wsicomp.batch.quarantine import ProofJob
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
 from wsicomp.conversion.prepare import plan_flaw, prepare
-from wsicomp.conversion.releases import RELEASES, here
+from wsicomp.conversion.releases import RELEASES, this_release
 from wsicomp.conversion.settings import Settings, config_then, has_digest, past_settings
 from wsicomp.errors import ConfigError, LedgerError
-from wsicomp.formats.opening import open_slide, open_tiff
+from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.version import SOFTWARE
@@ -145,7 +145,7 @@ def test_digests_of_0_5_0_are_recognised(digest):
 
 def test_this_version_has_its_line_among_the_releases():
     """Where this fails, a default, the network or a model has changed: see `RELEASES` on how to state it."""
-    line, now = RELEASES[SOFTWARE], here()
+    line, now = RELEASES[SOFTWARE], this_release()
     assert {name: value for name, value in line.defaults.items() if not name.endswith(" model")} == {
         **now.defaults
     }
@@ -157,8 +157,8 @@ def test_this_version_has_its_line_among_the_releases():
 
 def at(monkeypatch, **defaults):
     """Have this version be a later one whose defaults are others; 0.6.0 is one that is known."""
-    now = replace(here(), software="wsicomp 9.0.0", defaults={**here().defaults, **defaults})
-    for place in ("wsicomp.conversion.settings.here", "wsicomp.conversion.releases.here"):
+    now = replace(this_release(), software="wsicomp 9.0.0", defaults={**this_release().defaults, **defaults})
+    for place in ("wsicomp.conversion.settings.this_release", "wsicomp.conversion.releases.this_release"):
         monkeypatch.setattr(place, lambda: now)
     monkeypatch.setattr(releases, "SOFTWARE", "wsicomp 9.0.0")
 
@@ -200,7 +200,7 @@ def test_an_option_that_was_not_known_then_agrees_unless_it_is_chosen(monkeypatc
 def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("later") / "slide.svs"
     forged.draw_tissue(path)
-    with closing(open_slide(path)) as opened:
+    with closing(open_reader(path)) as opened:
         yield opened
 
 

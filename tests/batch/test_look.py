@@ -27,12 +27,12 @@ from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.conversion.report import kept_and_painted, look_reason, removed_area
+from wsicomp.conversion.report import kept_and_painted, removed_area
 from wsicomp.conversion.settings import past_settings
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.path_text import as_text
-from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 QUARANTINE = ".wsicomp-quarantine"
@@ -570,7 +570,7 @@ def test_an_upgrade_that_is_killed_leaves_the_old_ledger(night, monkeypatch):
     from wsicomp.batch import ledger
 
     with monkeypatch.context() as broken:
-        broken.setattr(ledger, "look_reason", lambda *_: 1 / 0)
+        broken.setattr(ledger, "review_reason_by", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Ledger(target)
     with sqlite3.connect(target / ".wsicomp/ledger.sqlite") as database:
@@ -685,12 +685,14 @@ def test_area_is_counted_in_pixels_and_never_over_estimates_what_stays():
     assert removed_area(0.01, 0.05, 0.04) == pytest.approx(0.96)
     assert removed_area(0.01, 0.05, 1.0) == pytest.approx(0.94)
     assert removed_area(1, 0, 0) == 0
-    assert look_reason(0.5, 0.98) == ""
-    assert "(98.0 %" in look_reason(0.5, 0.98001)
-    assert "(99.9 %" in look_reason(0.5, 0.99999), "it is not rounded up"
-    assert look_reason(0, 0) == "no tissue was found, and nothing of its level 0 was taken out"
-    assert look_reason(0, 0.3) == "no tissue was found, and everything that looks like glass was taken out"
-    assert look_reason(None, None) == ""
+    assert review_reason_by(0.5, 0.98) == ""
+    assert "(98.0 %" in review_reason_by(0.5, 0.98001)
+    assert "(99.9 %" in review_reason_by(0.5, 0.99999), "it is not rounded up"
+    assert review_reason_by(0, 0) == "no tissue was found, and nothing of its level 0 was taken out"
+    assert (
+        review_reason_by(0, 0.3) == "no tissue was found, and everything that looks like glass was taken out"
+    )
+    assert review_reason_by(None, None) == ""
     actions = np.array([list("BCM"), list("ZBC")])
     recipe = Recipe("copy", {}, ENCODING, ENCODING, TileAction.COPY)
     level = LevelPlan(0, Size(130, 70), Size(64, 64), 0, 1, (recipe,), actions)

@@ -28,7 +28,7 @@ from wsicomp.codecs.jpeg_stream import (
     with_plain_colors,
 )
 from wsicomp.codecs.registry import create_codec, create_transcoder, decode_tile, decode_tile_eighth
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, TileEncoding
 
@@ -62,7 +62,7 @@ def by_api(path):
 
 
 def by_reader(path):
-    slide = open_slide(path)
+    slide = open_reader(path)
     size = slide.info.size
     pixels = slide.read_region(0, Region(0, 0, size.width, size.height)).astype(int)
     slide.close()
@@ -70,7 +70,7 @@ def by_reader(path):
 
 
 def tile_of(path):
-    slide = open_slide(path)
+    slide = open_reader(path)
     tile = slide.read_encoded_tile(TileIndex(0, 0, 0))
     slide.close()
     return tile
@@ -428,7 +428,7 @@ def _check_encoded_anew(source, truth, tmp_path):
 
 
 def test_a_tile_of_other_colours_beyond_the_first_ones_is_refused_when_it_comes(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsicomp.formats.tiff.directories._SAMPLES", 1)
+    monkeypatch.setattr("wsicomp.formats.tiff.stored_encodings._SAMPLES", 1)
     for first_has_transform in (True, False):
         source = tmp_path / f"source{first_has_transform}.svs"
         colour.draw_mixed_jpeg2000(source, first_has_transform)

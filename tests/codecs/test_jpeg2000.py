@@ -10,7 +10,7 @@ from tests.paths import FIXTURES
 from wsicomp import ConversionConfig, convert_slide
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_codec, encode_tiles, is_guarded
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size
 from wsicomp.progress import no_progress
 from wsicomp.quality import color_shift
@@ -22,9 +22,9 @@ def psnr(first, second):
 
 
 def verify(target, source):
-    slide = open_slide(source)
+    slide = open_reader(source)
     try:
-        return verify_slide(target, slide, open_slide(target).provenance.plan.source.sha256, 1, no_progress)
+        return verify_slide(target, slide, open_reader(target).provenance.plan.source.sha256, 1, no_progress)
     finally:
         slide.close()
 

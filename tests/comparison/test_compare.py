@@ -23,7 +23,7 @@ from wsicomp.comparison.tissue_tiles import tissue_tiles
 from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, TargetExistsError
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Stages
 from wsicomp.tissue.findings import find_glass
 
@@ -60,7 +60,7 @@ def test_the_reference_is_jpeg_of_quality_90_in_the_same_tiles_and_levels(slide,
 def test_the_reference_of_a_drawn_slide_has_this_size(slide, tmp_path):
     found = compare_slides([slide], tmp_path / "out", quick("jpeg:90"))
     levels = {row.glass: row.level_bytes for row in found.rows}
-    with closing(open_slide(slide)) as source:
+    with closing(open_reader(slide)) as source:
         expected = []
         for number, level in enumerate(source.info.levels):
             size = 0
@@ -77,12 +77,12 @@ def test_the_reference_of_a_drawn_slide_has_this_size(slide, tmp_path):
 
 def recomputed_ssim(source, target):
     """Mean SSIM of the tissue tiles by scikit-image, of what OpenSlide shows of both files."""
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         tissue = find_glass(slide, BASE, Stages()).tissue
     with (
         wsicomp.open_slide(target) as made,
         wsicomp.open_slide(source) as before,
-        closing(open_slide(target)) as converted,
+        closing(open_reader(target)) as converted,
     ):
         plan = converted.provenance.plan
         found = []
@@ -145,12 +145,12 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
     out = tmp_path / "out"
     compare_slides([slide], out, quick("jpeg:80", keep_files=True))
     files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "white", "empty")]
-    with closing(open_slide(slide)) as source:
+    with closing(open_reader(slide)) as source:
         found = find_glass(source, BASE, Stages())
     with (
-        closing(open_slide(files[0])) as keep,
-        closing(open_slide(files[1])) as white,
-        closing(open_slide(files[2])) as empty,
+        closing(open_reader(files[0])) as keep,
+        closing(open_reader(files[1])) as white,
+        closing(open_reader(files[2])) as empty,
     ):
         whole = np.argwhere(found.classes.kinds[0] == 2).tolist()
         assert whole

@@ -13,7 +13,7 @@ import numpy as np
 import openslide
 import tifffile
 
-from wsicomp.formats.opening import open_slide, open_tiff
+from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.slide import JPEG, TileEncoding
 from wsicomp.verification.other_readers import decoded_by_others
 
@@ -32,7 +32,7 @@ def differences(source, target, lossless, lacks_levels=False):
     with closing(open_tiff(target)) as slide:
         plan, records = slide.provenance.plan, slide.provenance.levels
         before = Shown(source)
-        with closing(open_slide(source)) as own:
+        with closing(open_reader(source)) as own:
             source_levels = own.info.levels
             named = [image.size for image in own.info.associated_images.values()]
             carried = {(size.width, size.height) for size in named}

@@ -28,12 +28,13 @@ from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, stream_level
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.quality import Fidelity
 from wsicomp.slide import RGB, Pixels
@@ -118,7 +119,7 @@ class Forged:
             np.ascontiguousarray(pixels)
         )
         best = Fidelity(1.0, 60.0, 0.1) if self.plan.recipes[0].codec == "jpeg2000" else None
-        return MadeTile(data, Outcome.AS_PLANNED, Encoded(data, best))
+        return MadeTile(data, TileOutcome.AS_PLANNED, Encoded(data, best))
 
 
 def other_recipes(level: LevelPlan, **changes: Any) -> LevelPlan:
@@ -129,7 +130,7 @@ def other_recipes(level: LevelPlan, **changes: Any) -> LevelPlan:
 def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = None) -> None:
     """Write what the forgery says, with the digest that a conversion of the source by its config has."""
     config = forgery.config
-    with closing(open_slide(source)) as slide, closing(open_slide(other or source)) as another:
+    with closing(open_reader(source)) as slide, closing(open_reader(other or source)) as another:
         prepared = _prepared(source, config)
         plan = forgery.plan(prepared.plan)
 
@@ -150,7 +151,7 @@ def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = Non
 
 @lru_cache(maxsize=32)
 def _prepared(source: Path, config: ConversionConfig) -> Prepared:
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         return prepare(slide, config, Stages())
 
 
@@ -302,13 +303,15 @@ def _of_level_0(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
 
 
 def _lost(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
-    return MadeTile(None, Outcome.LOST) if made.data else made
+    return MadeTile(None, TileOutcome.LOST) if made.data else made
 
 
 def _flawed(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
     if not made.data:
         return made
-    return forged.encoded(_all_white(forged.slide.read_tile(index), index))._replace(outcome=Outcome.FLAWED)
+    return forged.encoded(_all_white(forged.slide.read_tile(index), index))._replace(
+        outcome=TileOutcome.FLAWED
+    )
 
 
 def _from_level_0(plan: ConversionPlan) -> ConversionPlan:

@@ -33,11 +33,11 @@ from wsicomp.errors import TileReadError
 from wsicomp.formats.converted import restoration, writer
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.opening import open_slide, open_tiff
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.opening import open_reader, open_tiff
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.mask_reader import read_mask
@@ -128,7 +128,7 @@ def test_large_tiles_are_worked_on_one_at_a_time(tmp_path, monkeypatch):
         return [MadeTile(b"x") for _ in indices]
 
     monkeypatch.setattr(TileMaker, "tiles", made)
-    with closing(open_slide(tmp_path / "source.tiff")) as slide:
+    with closing(open_reader(tmp_path / "source.tiff")) as slide:
         plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(codec="copy", **KEPT))
         assert len(list(stream_level(slide, plan.levels[0], StreamOptions(), 8))) == 6
     assert set(at_once) == {1}
@@ -159,13 +159,13 @@ def test_a_slide_of_really_large_tiles_is_converted(tmp_path):
 def test_a_stream_of_another_size_than_its_tile_is_not_decoded(tmp_path, codec):
     path = tmp_path / "source.svs"
     bombs.larger_frame(path, codec, side=2000)
-    with closing(open_slide(path)) as slide, pytest.raises(TileReadError, match="2000"):
+    with closing(open_reader(path)) as slide, pytest.raises(TileReadError, match="2000"):
         slide.read_tile(TileIndex(0, 1, 1))
 
 
 def test_a_tile_of_many_scans_is_lost_and_told(tmp_path):
     bombs.many_scans(tmp_path / "source.tiff", scans=600)
-    with closing(open_slide(tmp_path / "source.tiff")) as slide:
+    with closing(open_reader(tmp_path / "source.tiff")) as slide:
         for read in (slide.read_tile, slide.read_tile_eighth):
             with pytest.raises(TileReadError, match="scans, expected at most 500"):
                 read(TileIndex(0, 1, 1))
@@ -177,7 +177,7 @@ def test_a_tile_of_many_scans_is_lost_and_told(tmp_path):
 
 def test_a_tile_of_as_many_scans_as_anyone_writes_is_read(tmp_path):
     bombs.many_scans(tmp_path / "source.tiff", scans=0)
-    with closing(open_slide(tmp_path / "source.tiff")) as slide:
+    with closing(open_reader(tmp_path / "source.tiff")) as slide:
         assert np.abs(slide.read_tile(TileIndex(0, 1, 0)).astype(int) - 200).max() <= 1
 
 
@@ -185,7 +185,7 @@ def test_a_tile_of_as_many_scans_as_anyone_writes_is_read(tmp_path):
 def test_jpeg2000_that_is_cut_too_small_is_not_decoded(tmp_path, kind):
     bombs.cut_small(tmp_path / "source.svs", kind, side=1024)
     with (
-        closing(open_slide(tmp_path / "source.svs")) as slide,
+        closing(open_reader(tmp_path / "source.svs")) as slide,
         pytest.raises(TileReadError, match="JPEG 2000"),
     ):
         slide.read_tile(TileIndex(0, 0, 0))
@@ -261,7 +261,7 @@ def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, monkeypatch
     bombs.long_remainder(forged, 1 / 16)
     monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
     assert main(["verify", str(forged)]) == 1
-    assert "--trust" in capsys.readouterr().out
+    assert "if you trust it, restore it with" in capsys.readouterr().out
 
 
 def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch, capsys):
@@ -270,9 +270,9 @@ def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch,
         file.truncate(1 << 26)
     monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
     report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig.of(**PACKED))
-    assert any("needs wsicomp restore --trust" in note for note in report.notes)
+    assert any("restoring it needs `trust`" in note for note in report.notes)
     assert main(["verify", str(tmp_path / "a.tiff")]) == 1
-    assert "--trust" in capsys.readouterr().out
+    assert "if you trust it, restore it with" in capsys.readouterr().out
     wsicomp.restore_slide(tmp_path / "a.tiff", tmp_path / "again.svs", trust=True)
     assert (tmp_path / "again.svs").read_bytes() == (tmp_path / "s.svs").read_bytes()
 
@@ -311,13 +311,13 @@ def test_a_provenance_that_is_larger_than_its_file_is_refused(forged, bomb):
 def test_directories_that_share_a_list_are_refused(tmp_path):
     bombs.shared_lists(tmp_path / "source.tiff")
     with pytest.raises(SlideReadError, match="its directories state"):
-        open_slide(tmp_path / "source.tiff")
+        open_reader(tmp_path / "source.tiff")
 
 
 def test_a_profile_of_gigabytes_is_refused(tmp_path):
     bombs.huge_profile(tmp_path / "source.tiff", gigabytes=0.375)
     with pytest.raises(SlideReadError, match="tag 34675 of 402653184 bytes"):
-        open_slide(tmp_path / "source.tiff")
+        open_reader(tmp_path / "source.tiff")
 
 
 def test_a_macro_that_no_memory_holds_is_told_when_it_is_asked_for(tmp_path, monkeypatch):
@@ -365,7 +365,7 @@ def test_a_large_mask_with_alpha_is_read(tmp_path):
 def test_openslide_does_not_see_a_text_of_millions_of_fields(tmp_path, capsys):
     bombs.long_text(tmp_path / "source.svs", times=4_100_000)
     with pytest.raises(openslide.OpenSlideError, match="fields or lines"):
-        opened(tmp_path / "source.svs")
+        open_openslide(tmp_path / "source.svs")
     assert main(["info", str(tmp_path / "source.svs")]) == 0
     assert "um per px: 0.5 x 0.5" in capsys.readouterr().out
 
@@ -376,7 +376,7 @@ def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_pat
     with openslide.OpenSlide(tmp_path / "a.svs") as slide:
         assert slide.properties["openslide.mpp-x"] == "0.5"
         assert len(slide.properties["openslide.comment"]) < 60_000
-    with closing(open_slide(tmp_path / "a.svs")) as slide:
+    with closing(open_reader(tmp_path / "a.svs")) as slide:
         assert slide.info.description.endswith(text)
 
 
@@ -386,10 +386,10 @@ def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, piece, times,
     text = bombs.long_text(tmp_path / "source.svs", piece, times)
     report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / target, ConversionConfig.of(**KEPT))
     assert report.target_bytes < 4_000_000
-    with closing(open_slide(tmp_path / target)) as slide:
+    with closing(open_reader(tmp_path / target)) as slide:
         assert slide.info.description.endswith(text)
     wsicomp.convert_slide(tmp_path / target, tmp_path / f"again{target}", ConversionConfig.of(**KEPT))
-    with closing(open_slide(tmp_path / f"again{target}")) as slide:
+    with closing(open_reader(tmp_path / f"again{target}")) as slide:
         assert slide.info.description.endswith(text)
 
 
@@ -415,8 +415,8 @@ def test_tiles_that_share_their_bytes_are_decoded_once_for_the_overview(
     tmp_path, monkeypatch, is_shared, tile, columns, rows
 ):
     bombs.one_tile(tmp_path / "source.tiff", tile, columns, rows, is_shared)
-    with closing(open_slide(tmp_path / "source.tiff")) as slide:
-        monkeypatch.setattr(TiffSlide, "twin_key", lambda *_: None)
+    with closing(open_reader(tmp_path / "source.tiff")) as slide:
+        monkeypatch.setattr(TiffSlide, "content_key", lambda *_: None)
         expected = read_overview(slide, 2, no_progress).pixels
         monkeypatch.undo()
         read = []
@@ -432,8 +432,8 @@ def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monk
     options = ConversionConfig.of(segmenter="threshold", margin_um=0, workers=2)
     report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / "a.svs", options)
     assert report.levels[0].blank > 50
-    with closing(open_slide(tmp_path / "a.svs")) as slide:
-        monkeypatch.setattr(ConvertedSlide, "twin_key", lambda *_: None)
+    with closing(open_reader(tmp_path / "a.svs")) as slide:
+        monkeypatch.setattr(ConvertedSlide, "content_key", lambda *_: None)
         expected = read_overview(slide, 2, no_progress).pixels
         monkeypatch.undo()
         assert np.array_equal(read_overview(slide, 2, no_progress).pixels, expected)
@@ -462,7 +462,7 @@ def test_tiles_that_are_too_large_are_refused_and_not_left_to_openslide(tmp_path
     with pytest.raises(
         UnsupportedSlideError, match="tiles of 4112 x 4112 px; expected tiles of 1 to 4096 px"
     ):
-        open_slide(tmp_path / "source.tiff")
+        open_reader(tmp_path / "source.tiff")
 
 
 def test_the_bombs_digest_is_sound(forged):

@@ -18,7 +18,7 @@ from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExists
 from wsicomp.atomic import partial_path
 from wsicomp.conversion.convert import segment_slide
 from wsicomp.formats.identity import file_sha256
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.plan import ConversionPlan
@@ -556,7 +556,7 @@ def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
         wsicomp.convert_slide(drawn, tmp_path / "t.svs", over, audit=drawn)
     with pytest.raises(SlideWriteError, match="is an input"):
         wsicomp.plan_slide(drawn, over, audit=drawn)
-    with closing(open_slide(drawn)) as slide, pytest.raises(SlideWriteError, match="is an input"):
+    with closing(open_reader(drawn)) as slide, pytest.raises(SlideWriteError, match="is an input"):
         segment_slide(slide, over, drawn, Stages())
     with pytest.raises(SlideWriteError, match="name another file"):
         wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "t.svs")

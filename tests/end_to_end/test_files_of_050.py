@@ -10,7 +10,7 @@ import wsicomp
 from tests.paths import FIXTURES
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.identity import file_sha256
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.progress import no_progress
 from wsicomp.provenance import Provenance
@@ -39,7 +39,7 @@ def library(request):
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_and_verifies_against_its_source(name):
-    with closing(open_slide(FOLDER / "source.svs")) as source:
+    with closing(open_reader(FOLDER / "source.svs")) as source:
         sha256 = file_sha256(FOLDER / "source.svs")
         found = verify_slide(FOLDER / name, source, sha256, 1, no_progress)
     assert found.problems == ()

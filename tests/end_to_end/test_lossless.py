@@ -224,8 +224,8 @@ def jpeg2000(tmp_path_factory):
             "glass white and overview none$",
             {"glass": "white", "overview": "none"},
         ),
-        ({"format": "tiff"}, "take format svs, or leave --lossless out$", {"format": "svs"}),
-        ({"format": "tiff"}, "take format svs, or leave --lossless out$", {"lossless": False}),
+        ({"format": "tiff"}, "take format svs, or leave `lossless` out$", {"format": "svs"}),
+        ({"format": "tiff"}, "take format svs, or leave `lossless` out$", {"lossless": False}),
     ],
     ids=str,
 )

@@ -14,9 +14,10 @@ from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import prepare
 from wsicomp.conversion.report import describe_conversion
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_converted, open_slide
+from wsicomp.formats.opening import open_converted, open_reader
 from wsicomp.geometry import Region
-from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages, no_progress
 from wsicomp.quality import fidelity
 from wsicomp.verification.verify import verify_slide
@@ -47,7 +48,7 @@ def halved(level, recipes):
 
 def write(source, target, config, recipes):
     """Convert by a plan whose largest level has two recipes; returns the plan that was written."""
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         prepared = prepare(slide, config, Stages())
         levels = (halved(prepared.plan.levels[0], recipes), *prepared.plan.levels[1:])
         prepared = replace(prepared, plan=replace(prepared.plan, levels=levels))
@@ -58,13 +59,13 @@ def write(source, target, config, recipes):
 
 
 def verified(target, source, is_fresh=False):
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         sha256 = prepare(slide, CONFIG, Stages()).plan.source.sha256
         return verify_slide(target, slide, sha256, 1, no_progress, is_fresh=is_fresh)
 
 
 def psnr_of_halves(target, source):
-    with closing(open_slide(target)) as made, closing(open_slide(source)) as slide:
+    with closing(open_reader(target)) as made, closing(open_reader(source)) as slide:
         size = slide.info.size
         halves = (Region(x, 0, size.width // 2, size.height) for x in (0, size.width // 2))
         return [fidelity(slide.read_region(0, half), made.read_region(0, half)).psnr for half in halves]
@@ -74,7 +75,7 @@ def test_two_distances_in_one_level_are_written_read_back_verified_and_seen(sour
     target = tmp_path / "target.tiff"
     recipes = [encoded_by("jpegxl", FINE), encoded_by("jpegxl", COARSE)]
     plan = write(source, target, CONFIG, recipes)
-    with closing(open_slide(target)) as made:
+    with closing(open_reader(target)) as made:
         assert made.provenance is not None
         found = made.provenance.plan
         assert json.dumps(found.to_json(), sort_keys=True) == json.dumps(plan.to_json(), sort_keys=True)
@@ -102,7 +103,7 @@ def test_each_recipe_of_a_guarded_codec_has_figures_of_its_own(source, tmp_path)
     target = tmp_path / "target.svs"
     config = forged.GUARDED.changed(glass="keep")
     write(source, target, config, [encoded_by("jpeg2000", {"psnr": psnr}) for psnr in (44.0, 30.0)])
-    with closing(open_slide(target)) as made:
+    with closing(open_reader(target)) as made:
         record = made.provenance.levels[0]
     fine, coarse = record.guarded_by_recipe
     assert fine.least_psnr > coarse.mean_psnr
@@ -119,10 +120,10 @@ def test_each_recipe_of_a_guarded_codec_has_figures_of_its_own(source, tmp_path)
 
 def test_tiles_that_come_back_byte_for_byte_stand_beside_encoded_ones(source, tmp_path):
     target = tmp_path / "target.tiff"
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         packed = prepare(slide, forged.PACKED, Stages()).plan.levels[0].recipes[0]
         write(source, target, CONFIG, [packed, encoded_by("jpegxl", COARSE)])
-        with closing(open_slide(target)) as made:
+        with closing(open_reader(target)) as made:
             assert made.info.levels[0].encoding is None, "its tiles come back in several ways"
             for index in made.info.levels[0].grid.raster(0):
                 is_same = made.read_encoded_tile(index) == slide.read_encoded_tile(index)
@@ -134,7 +135,7 @@ def test_tiles_that_come_back_byte_for_byte_stand_beside_encoded_ones(source, tm
 
 
 def test_a_plan_of_one_recipe_is_the_json_that_it_always_was(source):
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         level = prepare(slide, CONFIG, Stages()).plan.levels[0].to_json()
     expected = "number size tile source_level reduction codec options encoding shown actions"
     assert list(level) == expected.split()
@@ -153,7 +154,7 @@ def test_a_plan_of_one_recipe_is_the_json_that_it_always_was(source):
     ],
 )
 def test_recipes_that_do_not_fit_their_level_are_refused(source, changes):
-    with closing(open_slide(source)) as slide:
+    with closing(open_reader(source)) as slide:
         plan = prepare(slide, CONFIG, Stages()).plan
     level = halved(plan.levels[0], [encoded_by("jpegxl", FINE), encoded_by("jpegxl", COARSE)])
     assert ConversionPlan.from_json(replace(plan, levels=(level,)).to_json()).levels[0].chosen is not None

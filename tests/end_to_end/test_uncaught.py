@@ -245,7 +245,7 @@ def test_what_nobody_foresaw_is_one_line_that_says_where(monkeypatch, sound, cap
     def fails(*arguments, **options):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("wsicomp.cli.info.open_slide", fails)
+    monkeypatch.setattr("wsicomp.cli.info.open_reader", fails)
     assert main(["info", str(sound["jpeg_svs"])]) == 1
     err = capsys.readouterr().err
     assert err.startswith("wsicomp: internal error, RuntimeError at test_uncaught.py:")

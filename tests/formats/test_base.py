@@ -9,7 +9,7 @@ import wsicomp
 from tests.drawn import forged
 from wsicomp.errors import SlideReadError, WsicompError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.opening import open_converted, open_slide, open_tiff
+from wsicomp.formats.opening import open_converted, open_reader, open_tiff
 from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, TileIndex
@@ -31,7 +31,7 @@ def opened(reader, folder) -> Slide:
         return PictureSlide(folder / "picture.png", np.full((300, 200, 3), 90, np.uint8), 0.5)
     if reader == "openslide":
         return OpenSlideSlide(folder / "slide.svs")
-    return open_slide(folder / {"tiff": "slide.svs", "converted": "target.tiff"}[reader])
+    return open_reader(folder / {"tiff": "slide.svs", "converted": "target.tiff"}[reader])
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -43,7 +43,7 @@ def test_it_says_what_it_is_without_being_asked_for_its_class(reader, folder):
         assert ranges.shape == (slide.info.levels[0].grid.count if reader in WITH_TILES else 0, 2)
         assert slide.is_exact(0)
         assert not slide.is_turned_by_openslide(0)
-        assert slide.shown_mpp == slide.info.mpp
+        assert slide.openslide_mpp == slide.info.mpp
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -66,7 +66,7 @@ def test_regions_with_one_key_show_the_same(reader, folder):
         shown = {}
         for index in grid.raster(0):
             region = grid.region(index.column, index.row)
-            key = slide.twin_key(0, Region(region.x, region.y, region.width, region.height))
+            key = slide.content_key(0, Region(region.x, region.y, region.width, region.height))
             assert (key is None) == (reader not in WITH_TILES) or reader == "converted"
             if key is not None:
                 pixels = slide.read_region(0, region).tobytes()

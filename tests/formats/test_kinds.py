@@ -11,12 +11,12 @@ import tifffile
 import wsicomp
 from tests.drawn import kinds
 from wsicomp.cli import main
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region
 
 
 def shown_by_us(path, level=0):
-    with closing(open_slide(path)) as slide:
+    with closing(open_reader(path)) as slide:
         size = slide.info.levels[level].size
         return slide.read_region(level, Region(0, 0, size.width, size.height))
 
@@ -103,7 +103,7 @@ def test_openslide_turns_tiles_that_are_no_jpeg_each_for_itself(tmp_path):
 @pytest.mark.parametrize("orientation", [1, 0, 9])
 def test_an_orientation_that_says_nothing_is_no_note(tmp_path, orientation):
     kinds.oriented(tmp_path / "one.tif", orientation, "jpeg")
-    with closing(open_slide(tmp_path / "one.tif")) as slide:
+    with closing(open_reader(tmp_path / "one.tif")) as slide:
         assert not slide.info.remarks
 
 
@@ -171,13 +171,13 @@ def test_grey_jpeg_is_read_as_openslide_shows_it(tmp_path):
 def test_sixteen_bits_stay_refused(tmp_path):
     kinds.sixteen_bits(tmp_path / "one.tif")
     with pytest.raises(wsicomp.UnsupportedSlideError, match="1 sample of 16 bits"):
-        open_slide(tmp_path / "one.tif")
+        open_reader(tmp_path / "one.tif")
 
 
 def test_a_sample_that_openslide_takes_for_alpha_hides_nothing(tmp_path):
     kinds.five_samples(tmp_path / "one.tif", last=7)
     with pytest.raises(wsicomp.UnsupportedSlideError, match="transparent"):
-        open_slide(tmp_path / "one.tif")
+        open_reader(tmp_path / "one.tif")
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_a_sample_that_openslide_takes_for_alpha_hides_nothing(tmp_path):
 def test_a_compression_that_nobody_reads_is_refused_by_its_name(tmp_path, compression, said):
     kinds.pyramid(tmp_path / "one.tif", compression=compression)
     with pytest.raises(wsicomp.UnsupportedSlideError, match=said):
-        open_slide(tmp_path / "one.tif")
+        open_reader(tmp_path / "one.tif")
 
 
 def test_a_tiled_label_of_grey_is_no_level_and_so_the_slide_stays_refused(tmp_path):
     path = tmp_path / "one.svs"
     kinds.pyramid(path, kinds.picture()[..., 1], photometric="minisblack", tiled_label=True)
     with pytest.raises(wsicomp.UnsupportedSlideError, match="grayscale"):
-        open_slide(path)
+        open_reader(path)
 
 
 @pytest.mark.parametrize("name", ["one.tif", "one.svs"])
@@ -202,7 +202,7 @@ def test_grey_on_a_dark_ground_is_no_bright_field(tmp_path, name):
     dark = kinds.picture()[..., 1] // 8
     kinds.pyramid(tmp_path / name, dark, photometric="minisblack")
     with pytest.raises(wsicomp.UnsupportedSlideError, match="dark ground, as in fluorescence"):
-        open_slide(tmp_path / name)
+        open_reader(tmp_path / name)
 
 
 def test_a_grey_slide_without_identity_keeps_neither_label_nor_words(tmp_path):

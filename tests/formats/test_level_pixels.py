@@ -9,7 +9,7 @@ from tests.drawn import pixels_only
 from wsicomp import ConversionConfig
 from wsicomp.errors import TileReadError
 from wsicomp.formats.level_pixels import CANVAS_PX, LevelReads, exact_starts
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size, TileIndex
 
 SIZES = [(1100, 800), (551, 401), (276, 201)]
@@ -47,7 +47,7 @@ def test_openslide_interpolates_there_tile_by_tile(drawn):
 
 def test_every_tile_of_every_level_is_its_own_pixels(drawn):
     path, levels = drawn
-    slide = open_slide(path)
+    slide = open_reader(path)
     assert [level.downsample.is_integer() for level in slide.info.levels] == [True, False, False]
     for number, pixels in enumerate(levels):
         assert slide.is_exact(number)
@@ -59,7 +59,7 @@ def test_every_tile_of_every_level_is_its_own_pixels(drawn):
 def test_a_series_that_cannot_be_taken_apart_is_read_from_where_openslide_is_exact(drawn, monkeypatch):
     monkeypatch.setattr("wsicomp.formats.openslide.dicom_levels", lambda path: {})
     path, levels = drawn
-    slide = open_slide(path)
+    slide = open_reader(path)
     for number, pixels in enumerate(levels):
         assert slide.is_exact(number)
         assert (tiles_of(slide, number) == pixels).all(), number
@@ -73,7 +73,7 @@ def test_a_lossless_conversion_holds_the_levels_as_they_were_drawn(drawn, lossle
     config = ConversionConfig.of(glass="keep", levels="source", workers=2, **options)
     report = wsicomp.convert_slide(path, tmp_path / "target.tiff", config)
     assert report.verified
-    slide = open_slide(tmp_path / "target.tiff")
+    slide = open_reader(tmp_path / "target.tiff")
     for found, pixels in zip(levels_of(slide), levels, strict=True):
         assert (found == pixels).all()
     slide.close()
@@ -127,7 +127,7 @@ def test_what_no_start_reaches_is_known():
 
 def test_one_damaged_frame_does_not_take_the_others_with_it(tmp_path):
     path, levels = pixels_only.dicom_pyramid(tmp_path / "slide", [(800, 300)])
-    slide = open_slide(path)
+    slide = open_reader(path)
     data = path.read_bytes()
     path.write_bytes(data[: -256 * 256 * 3])  # of the last frame only the first rows are left
     with pytest.raises(TileReadError):
@@ -142,6 +142,6 @@ def test_a_colour_profile_is_carried_byte_for_byte(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     profile += bytes(4)
     path, _ = pixels_only.dicom_pyramid(tmp_path / "slide", [(300, 300)], profile=profile)
-    slide = open_slide(path)
+    slide = open_reader(path)
     assert slide.info.icc_profile == profile
     slide.close()

@@ -15,10 +15,10 @@ from tests.conftest import slow_unless
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.formats.base import PixelsOnly
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Level
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -94,7 +94,7 @@ def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path, segmenter)
     path, slide, _ = drawn
     config = ConversionConfig.of(codec="jpeg", background="#00ff00", segmenter=segmenter)
     wsicomp.convert_slide(path, tmp_path / "t.svs", config)
-    source, target = open_slide(path), open_slide(tmp_path / "t.svs")
+    source, target = open_reader(path), open_reader(tmp_path / "t.svs")
     whole = Region(0, 0, slide.size.width, slide.size.height)
     truth = slide.truth(whole).astype(np.uint8)
     deep = cv2.erode(truth, np.ones((5, 5), np.uint8)).astype(np.bool_)
@@ -147,7 +147,7 @@ class Unreadable(PixelsOnly):
 
 def test_a_tile_that_cannot_be_decoded_is_kept(tmp_path):
     write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(600, 500), sections=0, fragments=0))
-    slide = open_slide(tmp_path / "slide.svs")
+    slide = open_reader(tmp_path / "slide.svs")
     with Stages().stage("segment") as progress:
         overview = read_overview(slide, 1, progress)
         mask = TissueMask(np.zeros((50, 60), np.bool_), slide.info.size, 10, 10, "test")
@@ -209,7 +209,7 @@ def test_the_glass_colour_follows_an_uneven_lamp():
 @pytest.mark.parametrize(("downsample", "side"), [(1, 8), (4, 4), (16, 1), (64, 1)])
 def test_a_block_is_8_um_and_at_most_8_px(downsample, side, tmp_path):
     write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(300, 300), sections=0, fragments=0))
-    slide = open_slide(tmp_path / "slide.svs")
+    slide = open_reader(tmp_path / "slide.svs")
     guard = GlassGuard(slide.info, GlassColor(np.zeros((6, 3))), 0)
     assert guard.block_px(Level(Size(300, 300), Size(64, 64), downsample)) == side
     slide.close()

@@ -8,8 +8,8 @@ from PIL import Image
 import wsicomp
 from tests.drawn import glass as drawn
 from wsicomp import ConversionConfig, convert_slide, plan_slide
-from wsicomp.formats.opening import open_slide
-from wsicomp.plan import TileAction
+from wsicomp.formats.opening import open_reader
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.tissue.glass_color import fit_glass_color
 from wsicomp.tissue.mask import TissueMask
@@ -97,7 +97,7 @@ def test_glass_that_is_pure_white_all_over_is_fitted_as_white(tmp_path):
     pixels = np.full((1024, 1024, 3), 255, np.uint8)
     pixels[300:600, 400:800] = drawn.TISSUE
     drawn.write_pyramid(tmp_path / "s.svs", pixels)
-    slide = open_slide(tmp_path / "s.svs")
+    slide = open_reader(tmp_path / "s.svs")
     overview = read_overview(slide, 1, no_progress)
     mask = TissueMask(
         overview.pixels[..., 1] < 200, slide.info.size, overview.scale_x, overview.scale_y, "test"
@@ -108,7 +108,7 @@ def test_glass_that_is_pure_white_all_over_is_fitted_as_white(tmp_path):
 
 def test_tissue_that_touches_padding_is_whole_and_the_fringe_of_padding_is_none(tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "band", 0)
-    slide = open_slide(tmp_path / "s.svs")
+    slide = open_reader(tmp_path / "s.svs")
     overview = read_overview(slide, 1, no_progress)
     slide.close()
     black = find_padding(overview).black
@@ -128,7 +128,7 @@ def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
     for glass in ("keep", "white"):
         config = ConversionConfig.of(codec=codec, glass=glass, segmenter="threshold", format="tiff")
         convert_slide(tmp_path / "s.svs", tmp_path / f"{glass}.tiff", config)
-        slide = open_slide(tmp_path / f"{glass}.tiff")
+        slide = open_reader(tmp_path / f"{glass}.tiff")
         levels = slide.provenance.plan.levels
         sizes[glass] = [slide.tile_ranges(level.number)[:, 1] for level in levels]
         actions[glass] = [level.actions.reshape(-1) for level in levels]
@@ -146,7 +146,7 @@ def test_fat_beside_stained_tissue_is_not_painted_over_at_tile_borders(codec, tm
     config = ConversionConfig.of(codec=codec, segmenter="threshold", background="#00ff00", levels="full")
     convert_slide(tmp_path / "s.svs", tmp_path / "t.tiff", config)
     inner = inner_tissue(np.where(truth, 255, 0).astype(np.uint8), drawn.MPP)
-    slide = open_slide(tmp_path / "t.tiff")
+    slide = open_reader(tmp_path / "t.tiff")
     for number, level in enumerate(slide.info.levels):
         rows, columns = level.size.shape
         pixels = np.vstack(

@@ -13,11 +13,11 @@ from tests import tiffs
 from tests.paths import FIXTURES, ROOT
 from wsicomp import ConversionConfig, convert_slide
 from wsicomp.formats.identity import file_sha256
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.verification import problems, verify
+from wsicomp.verification import openslide_checks, problems, verify
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def target(made, tmp_path):
 
 
 def check(path, source=None):
-    slide = None if source is None else open_slide(source)
+    slide = None if source is None else open_reader(source)
     sha256 = None if source is None else file_sha256(source)
     found = verify.verify_slide(path, slide, sha256, 1, lambda done, total: None)
     if slide is not None:
@@ -119,7 +119,7 @@ def test_a_file_that_openslide_refuses(target, monkeypatch):
     def refuse(path):
         raise openslide.OpenSlideError("no")
 
-    monkeypatch.setattr(verify, "opened", refuse)
+    monkeypatch.setattr(openslide_checks, "open_openslide", refuse)
     assert codes(target) == {"openslide-refuses"}
 
 
@@ -258,7 +258,7 @@ def test_a_conversion_that_no_longer_rebuilds_its_source(tmp_path):
     source, target = tiffs.write_tiff(tmp_path / "source.svs", 400, 300), tmp_path / "target.tiff"
     config = ConversionConfig.of(codec="copy", glass="keep", restorable=True)
     convert_slide(source, target, config)
-    with closing(open_slide(target)) as slide:
+    with closing(open_reader(target)) as slide:
         place = slide.provenance.restoration.offset + 40
     data = bytearray(target.read_bytes())
     data[place] ^= 1

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from wsicomp.formats.base import Slide
+from wsicomp.level_plan import TileAction
 from wsicomp.own_files import opened_folder
-from wsicomp.plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX, REMOVED

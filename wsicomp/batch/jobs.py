@@ -26,8 +26,8 @@ from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
     describe_conversion,
-    look_note,
-    look_reason,
+    review_note,
+    review_reason_by,
     without_name_advice,
 )
 from wsicomp.conversion.settings import Settings, config_then, has_digest
@@ -52,7 +52,7 @@ from wsicomp.errors import (
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, identify
-from wsicomp.formats.opening import open_slide, open_source, open_tiff
+from wsicomp.formats.opening import open_reader, open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
@@ -275,7 +275,7 @@ class ConversionJob:
         """
         refused = ""
         stages = Stages(on_progress)
-        with closing(open_slide(self.source, self.config.output.z)) as source:
+        with closing(open_reader(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
                 sha256 = identify(source, self.config, progress).sha256
             provenance = _provenance(self.target)
@@ -293,7 +293,7 @@ class ConversionJob:
                     )
                     seen = seen_reason(source, then, found.removed_area, stages)
                     if seen and not report.look:
-                        report = replace(report, look=seen, notes=(*report.notes, look_note(seen)))
+                        report = replace(report, look=seen, notes=(*report.notes, review_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
                     return _Adopted(report, Settings.of_plan(provenance.plan, then)), None, ""
         moved = self._make_way(provenance, sha256, is_same)
@@ -384,7 +384,7 @@ def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, 
     if config.glass.fill == "keep":
         return ""
     tissue, _, _ = inspect_overview(source, config, stages)
-    return look_reason(tissue.tissue_fraction, removed)
+    return review_reason_by(tissue.tissue_fraction, removed)
 
 
 def _of_another(provenance: Provenance | None) -> str:

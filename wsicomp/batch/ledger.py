@@ -36,7 +36,7 @@ from wsicomp.batch.ledger_checks import (
     stale_flaw,
     to_look_at,
 )
-from wsicomp.conversion.report import look_note, look_reason, removed_area, reported_notes
+from wsicomp.conversion.report import removed_area, reported_notes, review_note, review_reason_by
 from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.inputs import is_file
@@ -649,9 +649,9 @@ def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
     area = removed_area(1 - gone - painted, painted, tissue)
     if area is not None and not 0 <= area <= 1:
         raise ValueError("more was removed than there is")
-    look = look_reason(tissue, area)
+    look = review_reason_by(tissue, area)
     return {
-        "notes": "\n".join([*reported_notes(report), *([look_note(look)] if look else [])]),
+        "notes": "\n".join([*reported_notes(report), *([review_note(look)] if look else [])]),
         "model": str(report.get("model") or ""),
         "removed_area": area or 0.0,
         "look": look,

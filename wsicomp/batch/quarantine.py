@@ -21,7 +21,7 @@ from wsicomp.batch.source_records import forget_stay, write_stay
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
-from wsicomp.conversion.report import reason_to_look
+from wsicomp.conversion.report import review_reason
 from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
 from wsicomp.formats.base import Slide
@@ -89,7 +89,7 @@ class ProofJob:
         provenance = self._provenance()
         restorable = provenance.restoration is not None
         is_seen = self.released or restorable
-        if not is_seen and (unseen := reason_to_look(provenance)):
+        if not is_seen and (unseen := review_reason(provenance)):
             raise _UnseenError(unseen)
         if not restorable and not self.even_if_lossy:
             raise KeptError("the target cannot restore it, and --even-if-lossy was not said")

@@ -32,7 +32,7 @@ from wsicomp.batch.monitoring import held_alone, logged
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map
-from wsicomp.conversion.report import look_note, reason_to_look, removed_area_of
+from wsicomp.conversion.report import removed_area_of, review_note, review_reason
 from wsicomp.errors import (
     LedgerError,
     SlideReadError,
@@ -45,8 +45,8 @@ from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.inputs import is_folder
+from wsicomp.level_plan import TileAction
 from wsicomp.path_text import as_text
-from wsicomp.plan import TileAction
 from wsicomp.progress import Progress, Stages, utc_now
 from wsicomp.provenance import Provenance
 
@@ -205,7 +205,7 @@ def _said(outcome: Outcome, exc: Exception) -> str:
 def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:
     """The entry of a target. It has no stamp and no settings, so that the next run looks at its source."""
     plan = provenance.plan
-    look = reason_to_look(provenance)
+    look = review_reason(provenance)
     actions = Counter[TileAction]()
     for level in plan.levels:
         actions.update({action: level.count(action) for action in TileAction})
@@ -226,7 +226,7 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
         tiles=actions.total(),
         removed_tiles=actions[TileAction.BLANK] + actions[TileAction.EMPTY],
         lost_tiles=sum(len(record.lost) for record in provenance.levels),
-        notes="\n".join(as_text(note) for note in (*plan.notes, *([look_note(look)] if look else []))),
+        notes="\n".join(as_text(note) for note in (*plan.notes, *([review_note(look)] if look else []))),
         model="" if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
         removed_area=removed_area_of(provenance) or 0.0,
         look=look,

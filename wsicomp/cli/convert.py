@@ -13,9 +13,10 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide, plan_slide
-from wsicomp.conversion.report import ConversionReport, GuardedReport, look_note, planned_look
+from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
+from wsicomp.level_plan import TileAction
 from wsicomp.options import argument, option
-from wsicomp.plan import ConversionPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.text_format import as_bytes, as_saving
 
 _DESCRIPTION = """\
@@ -106,8 +107,8 @@ def _plan_text(plan: ConversionPlan) -> list[str]:
         )
         lines.append(f"  level {level.number}: {level.size} px in tiles of {level.tile}: {counts}")
     images = ", ".join(plan.images) or "none"
-    look = planned_look(plan)
-    notes = (*plan.notes, *([look_note(look)] if look else []))
+    look = planned_review_reason(plan)
+    notes = (*plan.notes, *([review_note(look)] if look else []))
     return [*lines, f"  associated images: {images}", *_remarks(plan.dropped, notes)]
 
 

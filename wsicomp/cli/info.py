@@ -14,13 +14,13 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
+from wsicomp.level_plan import GUARD_OPTIONS
 from wsicomp.options import argument, option
-from wsicomp.plan import GUARD_OPTIONS
 from wsicomp.provenance import Provenance
 from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text_format import as_bytes
-from wsicomp.verification.reader_agreement import check_reading, refusal_of_openslide, told_once
+from wsicomp.verification.reader_agreement import check_reading, disagreement_notes, refusal_of_openslide
 
 _DESCRIPTION = """\
 Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
@@ -36,9 +36,9 @@ class InfoOptions:
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
     """Print it."""
-    with closing(open_slide(options.file, config.output.z, any_plane=True)) as slide:
+    with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
-        values["seen_otherwise"] = told_once(check_reading(slide, available_cores()))
+        values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
         values["remarks"] += refusal_of_openslide(slide)
         if slide.provenance is not None:
             values["conversion"] = _describe_conversion(slide.provenance)

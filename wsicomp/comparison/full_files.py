@@ -21,7 +21,7 @@ from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
-from wsicomp.tile_quality import TileFidelity, compared, summed_up
+from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
                 decoded = read_tiles(made, indices)
                 pairs = [source_pixels(bench.slide, level, index) for index in indices]  # noqa: B023
                 return [
-                    compared(
+                    tile_fidelity(
                         index,
                         int(counts[index.row * level.grid.columns + index.column]),  # noqa: B023
                         pair[1],
@@ -168,7 +168,7 @@ class WholeFiles:
             encode_s=made.encode_s,
             read_s=made.read_s,
             setting=candidate.setting,
-            quality=summed_up(self._tissue[candidate.label]),
+            quality=overall_quality(self._tissue[candidate.label]),
         )
 
 

@@ -18,7 +18,7 @@ from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
 from wsicomp.slide import Level, Pixels, SlideInfo
-from wsicomp.tile_quality import TileFidelity, encoded_fidelity, summed_up
+from wsicomp.tile_quality import TileFidelity, encoded_fidelity, overall_quality
 from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
 
 PATCH_PX = 256
@@ -95,7 +95,7 @@ def magnified_row(
     candidate: Candidate, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
 ) -> MagnifiedRow:
     """The figures of a candidate beside those of `REFERENCE` on the same patches."""
-    quality = summed_up(found)
+    quality = overall_quality(found)
     assert quality is not None, "there are patches"
     each = [1 - tile.bytes / other.bytes for tile, other in zip(found, base, strict=True)]
     return MagnifiedRow(

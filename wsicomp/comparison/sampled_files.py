@@ -24,10 +24,11 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import no_progress
 from wsicomp.quality import Fidelity
-from wsicomp.tile_quality import TileFidelity, compared, summed_up
+from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 _ALIGNMENT_BYTES = 16
 """How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
@@ -147,7 +148,9 @@ class SampledConversions:
             if index in tissue | edges and trial.pixels is not None:
                 pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
                 if pair is not None:
-                    self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels, index in edges))
+                    self.tissue.append(
+                        tile_fidelity(index, trial.bytes, pair[1], trial.pixels, index in edges)
+                    )
             self._made[index, painted] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
@@ -267,5 +270,5 @@ class Samples:
             read_s=found.read_s,
             sampled_tiles=len(self._sample.drawn),
             setting=candidate.setting,
-            quality=summed_up(tried.tissue, tried.tissue_weights()),
+            quality=overall_quality(tried.tissue, tried.tissue_weights()),
         )

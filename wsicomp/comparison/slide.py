@@ -18,7 +18,7 @@ from wsicomp.comparison.target_quality import curve, land
 from wsicomp.comparison.tile_trials import Bench, spread_over
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.prepare import Known
+from wsicomp.conversion.prepare import KnownSlide
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
@@ -30,7 +30,7 @@ from wsicomp.errors import (
 from wsicomp.escaping import quoted
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.geometry import TileIndex
 from wsicomp.options import checked_fields, option
@@ -156,9 +156,9 @@ def compare_slide(
     """
     reasons = missing_codecs(choices.codecs) if missing is None else missing
     try:
-        with closing(open_slide(path, choices.base.output.z)) as slide:
+        with closing(open_reader(path, choices.base.output.z)) as slide:
             stages = Stages(on_progress)
-            known = Known(_identity(slide, choices), find_glass(slide, choices.base, stages))
+            known = KnownSlide(_identity(slide, choices), find_glass(slide, choices.base, stages))
             bench = Bench(slide, known, choices.base)
             with opened_folder(folder, root, make=True) as opened:
                 found = _compare(bench, name, choices, reasons, opened.held, on_row, on_progress)

@@ -14,13 +14,13 @@ from wsicomp.codecs.registry import create_transcoder, decode_tiles
 from wsicomp.comparison.codec_specs import Candidate
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import JPEG, EncodedTile, Pixels
 
@@ -50,7 +50,7 @@ class Bench:
     """One open slide, with what is known of it, and the choices that all candidates share."""
 
     slide: Slide
-    known: Known
+    known: KnownSlide
     base: ConversionConfig
 
     def prepared(self, candidate: Candidate, glass: str) -> Prepared:
@@ -106,7 +106,7 @@ class _LevelTrials:
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
         """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
         fell_back = tile.encoded is not None and tile.encoded.fallback is Fallback.FELL_BACK
-        if tile.outcome is Outcome.AS_PLANNED and not fell_back:
+        if tile.outcome is TileOutcome.AS_PLANNED and not fell_back:
             return _RUN_BYTES * tile.unpainted
         return len(str(index.row * self._plan.grid.columns + index.column)) + 1
 
@@ -128,7 +128,7 @@ class _LevelTrials:
             return None
         plan, recipe = self._plan, self._plan.recipe(index)
         action = plan.action(index)
-        if action is not TileAction.TRANSCODE or tile.outcome is Outcome.KEPT:
+        if action is not TileAction.TRANSCODE or tile.outcome is TileOutcome.KEPT:
             return EncodedTile(tile.data, recipe.shown, plan.tile)
         packed = EncodedTile(tile.data, recipe.encoding, plan.tile)
         if recipe.shown.compression != JPEG:

@@ -9,7 +9,7 @@ import numpy as np
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import LevelPlan
+from wsicomp.level_plan import LevelPlan
 from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, LEAST_SIDE_PX
 from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask

@@ -8,7 +8,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import codecs, compression_info
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.slide import Level, SlideInfo, TileEncoding
 
 _ABSENT = "it has tiles without bytes, which OpenSlide draws from the next larger level in format svs alone"
@@ -16,7 +16,7 @@ _JPEG2000 = "OpenSlide reads Aperio's JPEG 2000 in format svs alone"
 
 
 def container_by(config: ConversionConfig, is_aperio: bool, stored: Iterable[Compression | None]) -> str:
-    """Return "svs" or "tiff": what the config asks for, else what tiles of these compressions belong in.
+    """Return "svs" or "tiff": the config's choice, else the container for tiles of these compressions.
 
     That is an SVS where the source `is_aperio` and Aperio has such tiles, or where only an SVS may hold them.
     """
@@ -34,13 +34,13 @@ def container_by(config: ConversionConfig, is_aperio: bool, stored: Iterable[Com
 def chosen_container(
     info: SlideInfo, config: ConversionConfig, encodings: Iterable[TileEncoding | None]
 ) -> str:
-    """Return the container of a conversion of this source whose levels are stored so."""
+    """Return the container of a conversion of this source whose levels are stored in these encodings."""
     stored = (None if each is None else compression_info(each.compression) for each in encodings)
     return container_by(config, info.vendor == "aperio", stored)
 
 
 def could_be_svs(config: ConversionConfig) -> bool:
-    """Return whether a conversion of some SVS is one, too, by the config alone."""
+    """Return whether a conversion of some SVS would be an SVS, by the config alone."""
     name = config.codec.name if config.codec.name in codecs() else "jpeg"  # auto and copy: as Aperio has it
     return any(container_by(config, True, [each]) == "svs" for each in codecs()[name].compressions)
 
@@ -64,7 +64,7 @@ def check_readable(
     """Refuse a container in which OpenSlide would not read what it could read in the other.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: OpenSlide does not read a codec, an overview or empty tiles in this container.
     """
     stored = [compression_info(level.encoding.compression) for level in levels]
     only_in_svs = any(each.only_in_svs for each in stored)
@@ -95,7 +95,7 @@ def _reads(compression: Compression) -> bool:
 
 
 def _for_jpeg2000(config: ConversionConfig) -> str:
-    """What to take where a generic TIFF would hold JPEG 2000: an SVS, or no JPEG 2000."""
+    """Return in words what to choose where a generic TIFF would hold JPEG 2000: an SVS, or no JPEG 2000."""
     obstacles = {
         "glass white": config.glass.fill == "empty",
         "format svs": config.output.format == "tiff",
@@ -104,7 +104,7 @@ def _for_jpeg2000(config: ConversionConfig) -> str:
     for_svs = " and ".join(name for name, stands in obstacles.items() if stands) or "format svs"
     if config.codec.restorable or config.codec.overview != "none":
         return for_svs
-    return f"{for_svs}, or {'leave --lossless out' if config.codec.lossless else 'codec jpeg'}"
+    return f"{for_svs}, or {'leave `lossless` out' if config.codec.lossless else 'codec jpeg'}"
 
 
 def _unknown_to_svs(unknown: Sequence[Compression], config: ConversionConfig) -> str:
@@ -115,12 +115,12 @@ def _unknown_to_svs(unknown: Sequence[Compression], config: ConversionConfig) ->
 
 
 def _for_holes(config: ConversionConfig) -> str:
-    """What to take where tiles without bytes would show otherwise in a generic TIFF."""
+    """Return in words what to choose where tiles without bytes would show otherwise in a generic TIFF."""
     if config.codec.name in ("auto", "copy"):
         return "format svs, or codec jpeg"
-    return "codec jpeg without --lossless" if config.codec.lossless else "format svs"
+    return "codec jpeg without `lossless`" if config.codec.lossless else "format svs"
 
 
 def _fills_holes(info: SlideInfo) -> bool:
-    """Whether OpenSlide draws a lower level's tile without bytes from the next larger one."""
+    """Return whether OpenSlide draws a lower level's tile without bytes from the next larger level."""
     return info.vendor == "aperio"

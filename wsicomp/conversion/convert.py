@@ -1,4 +1,4 @@
-"""One slide, from its file to its smaller file: the straight line through the whole program."""
+"""Converts one slide, from its file to a smaller file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 from wsicomp.atomic import check_outputs
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.planning import least_bytes
-from wsicomp.conversion.prepare import Known, Prepared, prepare
+from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.report import ConversionReport, describe_conversion
 from wsicomp.conversion.tile_stream import StreamOptions, TileStream, stream_level
 from wsicomp.deidentification.deidentify import drawn_thumbnail
@@ -28,14 +28,15 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.restoration import remainder_blocks
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_slide
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.opening import open_reader
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
+from wsicomp.level_plan import LevelPlan
 from wsicomp.limits import check_free_space
-from wsicomp.plan import ConversionPlan, LevelPlan
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
 from wsicomp.provenance import Provenance, texts_bytes
 from wsicomp.slide import Pixels, SlideInfo
@@ -58,35 +59,44 @@ def convert_slide(
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
     audit: Path | None = None,
-    known: Known | None = None,
+    known: KnownSlide | None = None,
     root: Path | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
 
-    `audit` is where a picture of what was removed goes, a moment before the target appears. `known` is what
-    need not be looked for again, where several conversions of a slide go by the same choices about tissue.
-    `root` is the tree that target and picture lie in, if no folder of it may be a link.
+    >>> report = convert_slide("slide.svs", "small.svs")  # doctest: +SKIP
+    >>> report.saved  # doctest: +SKIP
+    0.68
+
+    Args:
+        source: The slide.
+        target: The file to write.
+        config: By default `ConversionConfig()`.
+        on_progress: Called with the stage, what is done of it, and its total.
+        audit: The file for a picture of what was removed, written just before the target.
+        known: Facts of an earlier conversion of the slide by the same options about tissue.
+        root: The tree of target and picture, if none of its folders may be a link.
 
     Raises:
-        ConfigError: what the config asks for cannot be made of this source.
+        ConfigError: the config asks for what cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read, or changed meanwhile.
         SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
-        VerificationError: what was written is not what was planned; the target is as it was.
+        VerificationError: the written file differs from the plan; the target is as it was.
     """
     source, target = Path(source), Path(target)
     config = config or ConversionConfig()
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         if config.codec.restorable and slide.provenance is not None:
             raise ConfigError(
-                "is a conversion already, of which nothing is restorable; take its source", source
+                "it is a conversion, and only a source can be kept restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
         check_free_space(target, least_bytes(slide, prepared.plan), config.run.min_free)
-        icc_profile = (prepared.nameless or slide).info.icc_profile
+        icc_profile = (prepared.deidentified or slide).info.icc_profile
         with PyramidWriter(
             target,
             prepared.plan,
@@ -118,24 +128,32 @@ def plan_slide(
     on_progress: Progress | None = None,
     audit: Path | None = None,
 ) -> ConversionPlan:
-    """What `convert_slide` would write, decided by the same steps, without writing anything but `audit`.
+    """Return the plan by which `convert_slide` would write; nothing but `audit` is written.
+
+    >>> plan_slide("slide.svs").container  # doctest: +SKIP
+    'svs'
 
     Raises:
-        ConfigError, MaskError, SlideReadError: as `convert_slide`.
+        ConfigError: the config asks for what cannot be made of this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the audit picture cannot be written.
     """
     config = config or ConversionConfig()
     _check_outputs(Path(source), config, audit)
-    with closing(open_slide(source, config.output.z)) as slide:
+    with closing(open_reader(source, config.output.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)
     return prepared.plan
 
 
 def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
-    """The tissue of a slide without margin; with `audit`, a picture of what a conversion would remove.
+    """Return the tissue of a slide without margin; with `audit`, draw what a conversion would remove.
 
     Raises:
-        SlideReadError, WeightsError, SlideWriteError: as `convert_slide`, of the picture.
+        SlideReadError: the source cannot be read.
+        WeightsError: the network is not as its manifest states.
+        SlideWriteError: the picture cannot be written.
     """
     if audit is None:
         return inspect_overview(slide, config, stages)[0]
@@ -167,7 +185,7 @@ def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: Co
 def _drawn_audit(
     path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig
 ) -> Pixels | None:
-    """Read the overview again and draw on it, if there is to be a picture."""
+    """Return the overview with the removed areas drawn on it; None without `path`."""
     if path is None:
         return None
     found = prepared.findings
@@ -184,10 +202,12 @@ def write_pyramid(
     progress: StageProgress,
     stream: TileStream = stream_level,
 ) -> Provenance:
-    """Write everything that was prepared, its tiles as `stream` makes them, and what the file says of itself.
+    """Write the levels, images and provenance that were prepared; `stream` makes the tiles.
 
     Raises:
-        SlideReadError, SlideWriteError: as `convert_slide`.
+        SlideReadError: a tile of the source cannot be read.
+        SlideWriteError: the target cannot be written, or has no room.
+        UnsupportedSlideError: the source's texts are larger than a target can carry.
     """
     properties = _carried_properties(slide, config)
     _check_texts(slide.info, prepared.plan, properties)
@@ -202,8 +222,8 @@ def write_pyramid(
             done += part.grid.count
         else:
             image = slide.info.associated_images[part]
-            if prepared.nameless is not None:
-                image = drawn_thumbnail(slide, image, prepared.nameless.unproved)
+            if prepared.deidentified is not None:
+                image = drawn_thumbnail(slide, image, prepared.deidentified.unproved)
             writer.write_associated(part, image)
     restoration = None
     if config.codec.restorable:
@@ -213,7 +233,7 @@ def write_pyramid(
 
 
 def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str, str]) -> None:
-    """Hold the source's texts against what a target can carry.
+    """Check the size of the source's texts against what a target can carry.
 
     Raises:
         UnsupportedSlideError: they take more.
@@ -223,7 +243,7 @@ def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str,
         found = (
             f"its texts may take {as_bytes(need)} in a target, expected at most {as_bytes(MOST_PACKET_BYTES)}"
         )
-        raise UnsupportedSlideError(f"{found}; convert with --deidentify, which leaves them out", info.path)
+        raise UnsupportedSlideError(f"{found}; convert with `deidentify`, which leaves them out", info.path)
 
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
@@ -262,7 +282,7 @@ def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
 
 
 def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
-    """What OpenSlide says of the source, for readers of the target; no names where none are wanted."""
+    """Return the source's properties as OpenSlide states them; de-identified, the vendor alone."""
     if config.output.deidentify:
         return {"openslide.vendor": slide.info.vendor}
     if slide.provenance is not None:
@@ -273,8 +293,8 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
             {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
         )
     try:
-        with opened(slide.info.path) as shown:
-            found = _known_fields(dict(shown.properties), slide) | _own_properties(slide)
+        with open_openslide(slide.info.path) as opened:
+            found = _known_fields(dict(opened.properties), slide) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found
     except OpenSlideError:
@@ -283,7 +303,10 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
 
 
 def _known_fields(properties: dict[str, str], slide: Slide) -> dict[str, str]:
-    """Without what stands behind the fields that we parse, which stays in the source's text."""
+    """Return the properties without Aperio's fields beyond those that are parsed.
+
+    The text itself holds them.
+    """
     if len(properties) <= _MOST_PROPERTIES:
         return properties
     return {
@@ -298,11 +321,11 @@ def _without_hash(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def _own_properties(slide: Slide) -> dict[str, str]:
-    """Where OpenSlide speaks of another image than the one that is converted: the properties of this one."""
+    """Return the properties of the converted image, where OpenSlide states those of another image."""
     info, own = slide.info, {}
     if info.planes:
         own = {**info.properties, "tiff.ImageDescription": info.description}
         own |= {"openslide.comment": info.description} if info.vendor == "aperio" else {}
-    if info.mpp is not None and info.mpp != slide.shown_mpp:
+    if info.mpp is not None and info.mpp != slide.openslide_mpp:
         own |= {"openslide.mpp-x": f"{info.mpp.x:.17g}", "openslide.mpp-y": f"{info.mpp.y:.17g}"}
     return own

@@ -1,4 +1,4 @@
-"""Deciding: from what a slide is, what is glass and what the user wants, to a `ConversionPlan`."""
+"""Plans a conversion: from the facts of a slide, its glass and the config to a `ConversionPlan`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.associated_images import shows_the_scan
+from wsicomp.formats.converted.associated_images import is_true_thumbnail
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.plan import Actions, ConversionPlan, LevelPlan, Recipe, SourceIdentity, TileAction
+from wsicomp.level_plan import Actions, LevelPlan, Recipe, TileAction
+from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.slide import WHITE, Level, SlideInfo
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.scale import plausible_mpp
@@ -31,11 +32,11 @@ from wsicomp.version import SOFTWARE
 
 _CLASSIC_TIFF_BYTES = 4_000_000_000
 _ENCODED_BOUND = 1.5
-"""Encoded bytes for a byte of pixels that every codec stays below, JPEG of noise at quality 100 too."""
+"""The encoded bytes for a byte of pixels that no codec exceeds, not even JPEG of noise at quality 100."""
 _TABLES_BYTES = 500
-"""What a JPEG tile can grow by when it gets Huffman tables of its own."""
+"""The bytes by which a JPEG tile can grow when it gets Huffman tables of its own."""
 _LISTED_BYTES = 32
-"""What a tile costs in lists: offset, byte count, and its digest in the provenance."""
+"""The bytes for a tile in lists: offset, byte count, and its digest in the provenance."""
 _UNCOMPRESSED = 1
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
@@ -43,11 +44,14 @@ _SMALLEST_LEVEL_PX = 1024
 
 @dataclass(frozen=True)
 class Glass:
-    """What is known of a slide's glass: every tile's kind, how bare glass looks, what to know of the mask."""
+    """The glass of a slide."""
 
-    survey: TileClasses
+    classes: TileClasses
+    """The kind of every tile."""
     color: GlassColor
+    """The colour of bare glass."""
     notes: tuple[str, ...] = ()
+    """Lines for the user about the mask."""
 
 
 def plan_conversion(
@@ -60,13 +64,20 @@ def plan_conversion(
     model: Mapping[str, object] | None = None,
     unproved: frozenset[int] = frozenset(),
 ) -> ConversionPlan:
-    """Decide everything. `glass` is None where glass is kept, `unproved` are source levels that stay behind.
+    """Return the plan of a conversion.
 
-    `shrinking` says of each source level whether repacking without loss makes its tiles smaller. `model` is
-    what a neural codec says of its model.
+    Args:
+        info: The facts of the source.
+        identity: Name, size and SHA-256 of the source.
+        digest: The digest of this conversion.
+        config: The options.
+        glass: None where glass is kept.
+        shrinking: For each source level whether repacking without loss makes its tiles smaller.
+        model: A neural codec's card of its model.
+        unproved: Source levels that are left out.
 
     Raises:
-        ConfigError: what the user asked for cannot be written from this source.
+        ConfigError: the config asks for what cannot be written from this source.
     """
     recipes = source_recipes(info, config, shrinking)
     is_added = any(reduction > 1 for _, reduction in _sources(info, config, unproved))
@@ -114,15 +125,15 @@ def _levels(
         tile = tile_size(info, level, recipe)
         grid = TileGrid(size, tile)
         kinds = (
-            None if glass is None else _kinds(glass.survey.kinds[source_level], level.grid, grid, reduction)
+            None if glass is None else _kinds(glass.classes.kinds[source_level], level.grid, grid, reduction)
         )
         actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
         if recipe.action is not TileAction.ENCODE:
-            actions = _left_absent(actions, level, recipe.action)
+            actions = _with_absent_empty(actions, level, recipe.action)
         if grid == level.grid:
-            actions = _left_blank(actions, level)
+            actions = _with_blank_kept(actions, level)
         if config.glass.fill == "empty":
-            actions = _emptied(actions, corners=not plans)
+            actions = _with_empty_glass(actions, corners=not plans)
         plans.append(
             LevelPlan(
                 number=len(plans),
@@ -138,7 +149,7 @@ def _levels(
 
 
 def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]) -> list[tuple[int, int]]:
-    """(source level, box reduction) of every level of the target, largest first."""
+    """Return (source level, box reduction) of every level of the target, largest first."""
     sources: list[tuple[int, int]] = []
     carried = [number for number in range(len(info.levels)) if number not in unproved]
     for number, following in zip(carried, [*carried[1:], None], strict=True):
@@ -163,7 +174,7 @@ def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]
 
 
 def _overview_levels(size: Size) -> int:
-    """How many levels in steps of four it takes from one of this size to a small one, at least one."""
+    """Return the count of levels in steps of four from one of this size to a small one, at least one."""
     count, side = 1, max(size.width, size.height) / _STEP
     while side > _SMALLEST_LEVEL_PX:
         count, side = count + 1, side / _STEP
@@ -171,7 +182,7 @@ def _overview_levels(size: Size) -> int:
 
 
 def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reduction: int) -> NDArray[np.uint8]:
-    """The kinds of a target level's tiles from those of the source tiles that each one is made of."""
+    """Return the kinds of a target level's tiles from those of the source tiles that each one is made of."""
     if reduction == 1 and source == target:
         return kinds
     result = np.empty((target.rows, target.columns), np.uint8)
@@ -182,19 +193,22 @@ def _kinds(kinds: NDArray[np.uint8], source: TileGrid, target: TileGrid, reducti
             left = column * target.tile.width * reduction // source.tile.width
             right = -(-(column + 1) * target.tile.width * reduction // source.tile.width)
             parts = kinds[top:bottom, left:right]
-            result[row, column] = _joined(parts)
+            result[row, column] = _joint_kind(parts)
     return result
 
 
-def _joined(parts: NDArray[np.uint8]) -> int:
-    """The kind of a tile made of these: what the guard kept on any of them stays whole."""
+def _joint_kind(parts: NDArray[np.uint8]) -> int:
+    """Return the kind of a tile made of these: it stays whole if the guard kept any of them."""
     if np.isin(parts, (TileKind.RESCUED, TileKind.PROTECTED)).any():
         return TileKind.PROTECTED
     return int(parts.flat[0]) if (parts == parts.flat[0]).all() else TileKind.MIXED
 
 
 def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction, paints: bool) -> Actions:
-    """`paints` says whether the glass of mixed tiles that are encoded becomes background."""
+    """Return the actions of tiles.
+
+    `paints` says whether the glass of mixed encoded tiles becomes background.
+    """
     actions = np.full((grid.rows, grid.columns), whole.value)
     if kinds is not None:
         actions[kinds == TileKind.GLASS] = TileAction.BLANK.value
@@ -203,23 +217,23 @@ def _actions(kinds: NDArray[np.uint8] | None, grid: TileGrid, whole: TileAction,
     return actions
 
 
-def _left_absent(actions: Actions, level: Level, whole: TileAction) -> Actions:
-    """A tile that would keep the source's bytes, and of which it has none, has none in the target either."""
+def _with_absent_empty(actions: Actions, level: Level, whole: TileAction) -> Actions:
+    """Return the actions with EMPTY for a tile that would keep the source's bytes and has none."""
     letters = actions.reshape(-1)
     absent = np.array(level.absent, np.intp)
     letters[absent[letters[absent] == whole.value]] = TileAction.EMPTY.value
     return letters.reshape(actions.shape)
 
 
-def _left_blank(actions: Actions, level: Level) -> Actions:
-    """A tile that is nothing but background stays so, as the one that all of them share."""
+def _with_blank_kept(actions: Actions, level: Level) -> Actions:
+    """Return the actions with BLANK for a tile of background alone, which shares the blank tile."""
     letters = actions.reshape(-1)
     letters[np.array(level.blank, np.intp)] = TileAction.BLANK.value
     return letters.reshape(actions.shape)
 
 
-def _emptied(actions: Actions, corners: bool) -> Actions:
-    """Zero bytes for blank tiles. With stored corners OpenSlide sees no bounds smaller than the level."""
+def _with_empty_glass(actions: Actions, corners: bool) -> Actions:
+    """Return the actions with EMPTY for BLANK; stored corners keep OpenSlide's bounds at the level's size."""
     emptied = np.where(actions == TileAction.BLANK.value, TileAction.EMPTY.value, actions)
     if corners:
         for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
@@ -251,7 +265,7 @@ def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
 
 
 def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
-    """What a target takes at the least: what is copied, samples as they are, and the lists of its tiles."""
+    """Return the least bytes of a target: copied tiles, uncompressed samples, and the lists of its tiles."""
     total = 0
     for level in plan.levels:
         total += level.grid.count * _LISTED_BYTES
@@ -265,7 +279,7 @@ def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
 
 
 def _source_text(info: SlideInfo, config: ConversionConfig) -> tuple[str, tuple[str, ...]]:
-    """The source's ImageDescription as it is carried on, and what was left out of it."""
+    """Return the source's ImageDescription as it is carried, and the names of what was left out of it."""
     if info.vendor != "aperio":
         fields = aperio.technical_fields(info.mpp, info.objective_power)
         named = {"vendor properties": info.properties, "ImageDescription": info.description}
@@ -280,7 +294,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "macro": config.output.macro and not config.output.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.output.deidentify or shows_the_scan(thumbnail, info.size)),
+        and (not config.output.deidentify or is_true_thumbnail(thumbnail, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(
@@ -313,8 +327,8 @@ def _notes(
     if config.glass.fill != "keep" and plausible_mpp(info) is None:
         notes.append("to be safe margins are as wide as at 0.25 um per px, the guard as keen as at 1")
     notes += glass.notes if glass is not None else ()
-    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.survey.kinds):
-        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.survey.kinds)
+    if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.classes.kinds):
+        is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.classes.kinds)
         found = "no tissue" if is_bare else "nothing but tissue"
         notes.append(f"the mask shows {found} on this slide: look at it with `--dry-run --audit PNG`")
     if container == "tiff" and info.objective_power is not None:
@@ -330,7 +344,7 @@ def _notes(
 
 
 def _image_notes(container: str, images: tuple[str, ...], levels: tuple[LevelPlan, ...]) -> Iterator[str]:
-    """How OpenSlide shows the images beside the levels, where it is not by their own names."""
+    """Yield how OpenSlide shows the associated images, where it is not by their own names."""
     if container == "svs" and len(levels) == 1 and images and "thumbnail" not in images:
         yield f"OpenSlide takes the second image of an SVS for the thumbnail: here it is the {images[0]}"
     if container == "tiff" and images:

@@ -1,4 +1,4 @@
-"""Everything that a conversion reads and decides before it writes: identify, segment, survey, plan."""
+"""Reads and decides all that a conversion needs before it writes: identity, tissue, kinds of tiles, plan."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from wsicomp.conversion.planning import Glass, plan_conversion
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
-from wsicomp.deidentification.deidentify import Nameless, nameless
+from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
-from wsicomp.plan import ConversionPlan, SourceIdentity, TileAction
+from wsicomp.level_plan import TileAction
+from wsicomp.plan import ConversionPlan, SourceIdentity
 from wsicomp.progress import Stages
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
-from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, told_once
+from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, disagreement_notes
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a slide before it is prepared: which one it is, and what `find_glass` found on it."""
+class KnownSlide:
+    """Facts about a slide that an earlier conversion found.
+
+    Its identity, and its glass as `find_glass` found it.
+    """
 
     identity: SourceIdentity
     findings: Findings
@@ -34,19 +38,20 @@ class Known:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is decided before writing: the plan, and what carries it out.
-
-    `nameless` is None where names stay, `findings` and `paint` where glass does. `embedded_model` is what
-    the file is to carry of a neural codec's model, `kept_model` the name of the file in which this machine
-    keeps one that not every machine has.
-    """
+    """All decisions of a conversion, and what carries them out."""
 
     plan: ConversionPlan
+    """The plan."""
     findings: Findings | None = None
+    """The tissue and glass that were found; None where glass is kept."""
     paint: GlassPaint | None = None
-    nameless: Nameless | None = None
+    """Paints the glass of mixed tiles; None where glass is kept."""
+    deidentified: Deidentified | None = None
+    """The facts of the slide without names; None where names stay."""
     embedded_model: bytes | None = None
+    """The bytes of a neural codec's decoder that the file carries."""
     kept_model: str | None = None
+    """The name of the file in which this machine keeps a model that not every machine has."""
 
 
 def prepare(
@@ -54,18 +59,18 @@ def prepare(
     config: ConversionConfig,
     stages: Stages,
     keep_model: bool = False,
-    known: Known | None = None,
+    known: KnownSlide | None = None,
 ) -> Prepared:
-    """Identify, segment, survey and plan.
+    """Identify a slide, find its tissue, sort its tiles and plan its conversion.
 
-    With `keep_model` the model of a neural codec stays on this machine, unless the file is to carry it.
-    What is `known` already, by the same choices about tissue, is not looked for again.
+    With `keep_model` the model of a neural codec is kept on this machine, unless the file carries it. Facts
+    that are `known` by the same options about tissue are not looked for again.
 
     Raises:
-        ConfigError: what the config asks for cannot be made of this source.
+        ConfigError: the config asks for what cannot be made of this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
-        WeightsError: the network is not what its manifest says.
+        WeightsError: the network is not as its manifest states.
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
@@ -77,18 +82,18 @@ def prepare(
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
         digest = conversion_digest(identity.sha256, config)
         shrinking = _shrinking(slide, config)
-        without = nameless(slide, config.run.workers) if config.output.deidentify else None
+        deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     if config.glass.fill == "keep":
-        plan = _planned(info, identity, digest, config, None, shrinking, model, without)
-        plan = _noted(plan, misread, slide)
-        return Prepared(plan, nameless=without, embedded_model=embedded, kept_model=kept)
+        plan = _planned(info, identity, digest, config, None, shrinking, model, deidentified)
+        plan = _with_reading_notes(plan, misread, slide)
+        return Prepared(plan, deidentified=deidentified, embedded_model=embedded, kept_model=kept)
     findings = known.findings if known else find_glass(slide, config, stages)
     glass = Glass(findings.classes, findings.color, findings.tissue.notes)
-    plan = _planned(info, identity, digest, config, glass, shrinking, model, without)
-    plan = _noted(plan, misread, slide)
+    plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
+    plan = _with_reading_notes(plan, misread, slide)
     paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
-    return Prepared(plan, findings, paint, without, embedded, kept)
+    return Prepared(plan, findings, paint, deidentified, embedded, kept)
 
 
 def _planned(
@@ -99,21 +104,23 @@ def _planned(
     glass: Glass | None,
     shrinking: tuple[bool, ...],
     model: Mapping[str, object] | None,
-    without: Nameless | None,
+    deidentified: Deidentified | None,
 ) -> ConversionPlan:
-    if without is None:
+    if deidentified is None:
         return plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    plan = plan_conversion(without.info, identity, digest, config, glass, shrinking, model, without.unproved)
-    return replace(plan, notes=(*plan.notes, *without.notes))
+    plan = plan_conversion(
+        deidentified.info, identity, digest, config, glass, shrinking, model, deidentified.unproved
+    )
+    return replace(plan, notes=(*plan.notes, *deidentified.notes))
 
 
-def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
-    """The plan with a note where others show the source otherwise than we read it.
+def _with_reading_notes(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:
+    """Return the plan with a note where other programs show the source otherwise than wsicomp reads it.
 
     Raises:
-        SlideReadError: we alone read it so, and pixels that we read would come into the target or decide it.
+        SlideReadError: wsicomp alone reads it so, and its pixels would be written or decide what is.
     """
-    notes = tuple(told_once(misread))
+    notes = tuple(disagreement_notes(misread))
     carries = all(
         level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE) == 0 for level in plan.levels
     )
@@ -124,17 +131,15 @@ def _noted(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> C
 
 
 def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: ConversionPlan) -> str:
-    """How a plan that has the digest of this conversion is not its plan, in words; "" if nothing is wrong.
+    """Return in words how a plan with this conversion's digest differs from its plan; "" if it does not.
 
-    It may be the plan that another version made of the same options, if its defaults are known.
-
-    `sha256` is the digest of the slide's file.
-
-    All is compared that no pixel decides; which tiles are glass is looked at tile by tile when the file is
-    held against its source.
+    It may be the plan that another version made of the same options, if its defaults are known. `sha256` is
+    the digest of the slide's file. Which tiles are glass is left to `verify`, which compares the file with
+    its source tile by tile.
 
     Raises:
-        SlideReadError, WeightsError: as `prepare`.
+        SlideReadError: the source cannot be read.
+        WeightsError: the network is not as its manifest states.
     """
     try:
         config = config_then(plan, config)
@@ -142,10 +147,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     except (ConfigError, UnknownModelError) as exc:
         return f"plan-differs: file: {exc.message}"
     model = None if codec is None else codec.describe()
-    without = nameless(slide, config.run.workers) if config.output.deidentify else None
+    deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
-        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, without)
+        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, deidentified)
     except ConfigError as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
     own = replace(own, software=plan.software)
@@ -159,10 +164,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 
 
 def _decided(plan: ConversionPlan) -> dict[str, object]:
-    """A plan as JSON values, without what it says of its source's name, and what pixels decide.
+    """Return a plan as JSON values, without its source's name and without what depends on pixels.
 
-    Of its options only the plane is left: `config_then` has compared the others. In which order images beside
-    the levels stand is up to the version that wrote them.
+    Of its options only the plane is left: `config_then` has compared the others. The order of associated
+    images depends on the version that wrote them, so they are sorted.
     """
     values = json.loads(json.dumps(plan.to_json()))
     values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
@@ -173,7 +178,7 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
 
 
 def kept_model(config: ConversionConfig) -> str | None:
-    """The name of the file in which this machine keeps a neural codec's model that not every machine has.
+    """Keep a neural codec's model on this machine if not every machine has it, and return its file's name.
 
     None where the file carries the model, or there is none.
 
@@ -188,7 +193,10 @@ def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | Non
 
 
 def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
-    """Which levels repacking without loss makes smaller, by a few of their tiles; none if it is not asked."""
+    """Return for each level whether repacking a few of its tiles makes them smaller.
+
+    Empty if not lossless.
+    """
     if not config.codec.lossless:
         return ()
     return levels_that_shrink(slide, create_transcoder(config.codec.name, config.codec.restorable))

@@ -1,6 +1,6 @@
-"""Recipes: how the tiles of each source level come into the target: copied, repacked or encoded, as what.
+"""Recipes: how the tiles of each source level are written: copied, repacked or encoded, and by which codec.
 
-A mixture of copied and encoded levels would open nowhere, so codec copy takes all levels or none; where tiles
+A mixture of copied and encoded levels would open nowhere, so codec copy takes all levels or none. Where tiles
 are repacked without loss each level has a recipe of its own.
 """
 
@@ -12,7 +12,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import chosen_container, container_obstacle
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
-from wsicomp.plan import Recipe, TileAction
+from wsicomp.level_plan import Recipe, TileAction
 from wsicomp.slide import (
     JPEG,
     NEURAL,
@@ -22,7 +22,7 @@ from wsicomp.slide import (
 
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _PLAIN_TILE_BYTES = 1024
-"""OpenSlide 4.0.1 from PyPI refuses uncompressed tiles that are no multiple of this, as of 240 x 240 px.
+"""The bytes of which an uncompressed tile must be a multiple: OpenSlide 4.0.1 from PyPI refuses 240 x 240 px.
 
 It also refuses those of one level after larger ones of another: all must have as many bytes.
 """
@@ -31,11 +31,11 @@ _LARGE_TILE_PX = 1024
 _PLAIN_APART = "OpenSlide does not read uncompressed tiles of these sizes"
 _UNUSUAL = "JPEG with unusual chroma subsampling"
 OVERVIEW_DOWNSAMPLE = 3.5
-"""From here on a level belongs to the overview: the second one of a pyramid in steps of four."""
+"""The least downsample of a level of the overview: the second one of a pyramid in steps of four."""
 
 
 def codec_name(config: ConversionConfig) -> str:
-    """The codec of what is not copied."""
+    """Return the codec of the tiles that are not copied."""
     return "jpeg" if config.codec.name in ("auto", "copy") else config.codec.name
 
 
@@ -63,7 +63,10 @@ def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[b
 
 
 def _copied(info: SlideInfo, config: ConversionConfig) -> list[Recipe] | None:
-    """All levels copied, or none: a mixture would open nowhere. None where auto finds that it cannot be."""
+    """Return recipes that copy all levels.
+
+    None where the config leaves it open and a level cannot be copied.
+    """
     container = chosen_container(info, config, [level.encoding for level in info.levels])
     for number, level in enumerate(info.levels):
         obstacle = _obstacle(info, level, container)
@@ -77,7 +80,10 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[Recipe] | None:
 
 
 def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: ConversionConfig) -> str:
-    """What to do about an obstacle to copying: another container if there is none in it."""
+    """Return in words what to choose instead of copying.
+
+    Another container, if nothing is in the way there.
+    """
     other = "tiff" if container == "svs" else "svs"
     if not (other == "svs" and config.glass.fill == "empty") and _obstacle(info, level, other) is None:
         return (
@@ -85,7 +91,7 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
         )
     if other == "svs" and config.glass.fill == "empty" and _obstacle(info, level, other) is None:
         return "take glass white, or codec jpeg"
-    return "take codec jpeg" if not config.codec.restorable else "leave --restorable out, and take codec jpeg"
+    return "take codec jpeg" if not config.codec.restorable else "leave `restorable` out, and take codec jpeg"
 
 
 def _copy(level: Level) -> Recipe:
@@ -99,7 +105,7 @@ def _encoded(name: str, options: Options) -> Recipe:
 
 
 def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Recipe | None:
-    """A low level as JPEG, where a file is to have such an overview."""
+    """Return a recipe for a low level as JPEG, where the config asks for such an overview; else None."""
     if config.codec.overview == "none" or level.downsample < OVERVIEW_DOWNSAMPLE:
         return None
     if not config.codec.lossless:
@@ -115,10 +121,10 @@ def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Recipe
 def _repacked(
     info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, shrinks: bool
 ) -> Recipe:
-    """A level that loses nothing: its tiles repacked, else copied, else encoded without loss."""
+    """Return the recipe of a lossless level: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
     if level.encoding is not None and level.encoding.compression == NEURAL:
-        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without --lossless"
+        message = "neural tiles cannot be repacked; take codec jpeg or jpegxl without `lossless`"
         raise ConfigError(message, info.path)
     apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
     if level.encoding is not None and not _is_odd(level.tile) and not apart:
@@ -140,12 +146,12 @@ def _repacked(
     wanted = (
         "keep its tiles as they are" if config.codec.restorable else f"be repacked as {config.codec.name}"
     )
-    advice = "leave --restorable out" if config.codec.restorable else "take codec jpegxl with --lossless"
+    advice = "leave `restorable` out" if config.codec.restorable else "take codec jpegxl with `lossless`"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 
 def _pixels_alone(level: Level) -> str:
-    """Why a level has no tiles that another file could hold."""
+    """Return in words why a level has no tiles that another file could hold."""
     if level.form:
         return f"they are {level.form}"
     whose = "OpenSlide hands out this vendor's" if level.encoding is None else "of neural tiles there are"
@@ -159,7 +165,7 @@ def _obstacle(info: SlideInfo, level: Level, container: str) -> str | None:
 
 
 def _odd_tiles(info: SlideInfo, level: Level) -> str | None:
-    """What of the tiles themselves keeps them out of any container."""
+    """Return in words what keeps a level's tiles out of any container; None if nothing does."""
     assert level.encoding is not None, "there are encoded tiles"
     if _is_odd(level.tile):
         return f"tiles of {level.tile} px, expected multiples of 16"
@@ -170,7 +176,7 @@ def _odd_tiles(info: SlideInfo, level: Level) -> str | None:
 
 
 def tile_size(info: SlideInfo, level: Level, recipe: Recipe) -> Size:
-    """The source's tile size, if TIFF and its readers take it."""
+    """Return the size of a target level's tiles: the source's, if TIFF and its readers take it."""
     if recipe.action is TileAction.ENCODE and recipe.encoding.compression == 1:
         common = _plain_tile(info)
         return level.tile if _is_plain_beside(level.tile, common) else common
@@ -178,7 +184,7 @@ def tile_size(info: SlideInfo, level: Level, recipe: Recipe) -> Size:
 
 
 def _plain_tile(info: SlideInfo) -> Size:
-    """A tile of as many bytes as the uncompressed tiles of all levels are to have."""
+    """Return a tile of as many bytes as the uncompressed tiles of all levels are to have."""
     tile = info.levels[0].tile
     is_shared = all(_is_plain_beside(level.tile, tile) for level in info.levels)
     is_small = max(tile.shape) <= _LARGE_TILE_PX and _is_plain_beside(tile, tile)
@@ -186,7 +192,7 @@ def _plain_tile(info: SlideInfo) -> Size:
 
 
 def _is_plain_beside(tile: Size, other: Size) -> bool:
-    """Whether OpenSlide reads uncompressed tiles of this size beside those of the other."""
+    """Return whether OpenSlide reads uncompressed tiles of this size beside tiles of the other size."""
     count = tile.width * tile.height * 3
     return not _is_odd(tile) and count % _PLAIN_TILE_BYTES == 0 and count == other.width * other.height * 3
 
@@ -196,7 +202,7 @@ def _is_odd(tile: Size) -> bool:
 
 
 def added_recipe(config: ConversionConfig) -> Recipe:
-    """How a level is stored that the source lacks: there is nothing of it to keep without loss."""
+    """Return the recipe of a level that the source lacks: nothing of it can be kept without loss."""
     if config.codec.overview != "none":
         return _encoded("jpeg", {})
     return _encoded(codec_name(config), config.codec.options)

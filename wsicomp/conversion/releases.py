@@ -1,4 +1,4 @@
-"""What each version of wsicomp did unless told otherwise, so that what it wrote is known again later.
+"""The defaults of each version of wsicomp, so that later versions know what it wrote.
 
 Each release has a line in `RELEASES`. A new one copies the line before and states what became different: a
 default, a new option, another network or model. A test fails where this version and its line disagree.
@@ -25,25 +25,28 @@ from wsicomp.version import PROGRAM, SOFTWARE
 
 @dataclass(frozen=True)
 class Release:
-    """What a version did unless told otherwise."""
+    """The defaults of a version."""
 
     software: str
     """Its name and number, as in the files that it wrote."""
     defaults: Mapping[str, Value] = field(repr=False)
-    """Of every option that shapes a file; of a codec's own ones as "jpeg quality"."""
+    """The default of every option that shapes a file; a codec's own as "jpeg quality"."""
     network: str = ""
-    """SHA-256 of the tissue network that shipped; "" of the one that ships here."""
+    """SHA-256 of the tissue network that shipped; "" for the one that ships here."""
     models: Mapping[str, str] | None = None
     """SHA-256 of each codec model that shipped, by its name; None for those that ship here."""
     had_digests_of_all: bool = False
     """Whether its digests were over every option, the network and the version, chosen or not."""
 
     def default(self, name: str, codec: str) -> Value:
-        """Return the default of an option for a codec; of one that it did not know, today's."""
+        """Return the default of an option for a codec.
+
+        Today's for an option that the release did not know.
+        """
         if name == "model":
             return self._default_model(codec)
         encoder = "jpeg" if codec in ("auto", "copy") else codec
-        for known in (self.defaults, here().defaults):
+        for known in (self.defaults, this_release().defaults):
             for key in (f"{encoder} {name}", name):
                 if key in known:
                     return known[key]
@@ -56,13 +59,13 @@ class Release:
         return cast(Value, _store().DEFAULTS.get(codec))
 
     def model_digest(self, name: str) -> str:
-        """Return the SHA-256 of a codec model that shipped; "" if none did by this name."""
+        """Return the SHA-256 of a codec model that shipped; "" if none has this name."""
         models = _store().shipped_models() if self.models is None else self.models
         return cast(str, models.get(name, ""))
 
     @property
     def shipped_network(self) -> str:
-        """The SHA-256 of the tissue network that it takes unless told otherwise.
+        """The SHA-256 of its default tissue network.
 
         Raises:
             WeightsError: it is the one that ships here, and that is damaged.
@@ -116,12 +119,12 @@ RELEASES: Mapping[str, Release] = {
         ),
     )
 }
-"""Every released version, by what its files say wrote them."""
+"""Every released version, by the name and number in its files."""
 
 
 @cache
-def here() -> Release:
-    """Return what this version does unless told otherwise."""
+def this_release() -> Release:
+    """Return the defaults of this version."""
     defaults = ConversionConfig().lasting()
     for info in codecs().values():
         own = {f"{info.name} {each.name}": each.default for each in info.options if each.name in defaults}
@@ -130,12 +133,12 @@ def here() -> Release:
 
 
 def release_of(software: str) -> Release | None:
-    """Return the release that calls itself so in its files; None of one that is not known."""
-    return here() if software == SOFTWARE else RELEASES.get(software)
+    """Return the release of this name and number; None for one that is not known."""
+    return this_release() if software == SOFTWARE else RELEASES.get(software)
 
 
 def _store() -> Any:
-    """Where models are found: of an extra, without which none is of use."""
+    """Return the module that finds models; an empty one without the extra that holds it."""
     try:
         return import_module("wsicomp.codecs.neural.store")
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a conversion did, as data: the report and its figures."""
+"""The report of a conversion, as data."""
 
 from __future__ import annotations
 
@@ -18,62 +18,72 @@ from wsicomp.formats.compatibility import opens_in
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
-"""Where more of level 0's area than this was taken out as glass, a person should look at it."""
+"""The part of level 0's area that may be taken out as glass before a person should look at the target."""
 
-_NAME_ADVICE = ("; name it .tiff", "; name it .svs, or give --format tiff")
+_NAME_ADVICE = ("; name it .tiff", "; name it .svs, or take `format` tiff")
 
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
 class GuardedReport(GuardFigures):
-    """What a guarded codec made of a level's tiles, or of those of a recipe."""
+    """The figures of a guarded codec over a level's tiles, or over those of a recipe."""
 
     fell_back: int
-    """How many tiles were not true enough at any quality, and are by another codec."""
+    """The count of tiles that were not true enough at any quality, and are by another codec."""
     fell_back_tiles: tuple[str, ...]
-    """Their places."""
+    """The places of those tiles."""
 
 
 @dataclass(frozen=True)
 class RecipeReport:
-    """What came of the tiles of one recipe."""
+    """The tiles of one recipe."""
 
     codec: str
+    """The codec; "copy" where all is copied."""
     options: Mapping[str, Any]
+    """The codec's options."""
     tiles: int
-    """Those that are neither blank nor empty."""
+    """The count of its tiles that are neither blank nor empty."""
     guarded: GuardedReport | None
-    """As of the level."""
+    """The figures of a guarded codec; None where it has no guard."""
 
 
 @dataclass(frozen=True)
 class LevelReport:
-    """How many tiles of a level came to be how.
-
-    `kept` could not be transcoded and stand as in the source; `lost` could not be decoded, and are
-    background; `encoded` also counts what was to be carried and had to be encoded anew to name nobody.
-    `guarded` is None where the codec has no guard. `recipes` are told of a level that has several.
-    """
+    """The counts of a level's tiles by how they were made."""
 
     width: int
+    """The level's width in pixels."""
     height: int
+    """The level's height in pixels."""
     copied: int
+    """Tiles that are the source's bytes."""
     transcoded: int
+    """Tiles that were packed without loss."""
     kept: int
+    """Tiles that could not be transcoded, and are stored as in the source."""
     lost: int
+    """Tiles that could not be decoded, and are background."""
     encoded: int
+    """Tiles that were encoded, those too that were to be carried and had to be encoded to name nobody."""
     whitened: int
+    """Tiles whose glass was painted before they were encoded."""
     blank: int
+    """Tiles that share the one of background."""
     empty: int
+    """Tiles without bytes."""
     guarded: GuardedReport | None = None
+    """The figures of a guarded codec; None where it has no guard."""
     recipes: tuple[RecipeReport, ...] = ()
+    """The tiles of each recipe, where the level has several."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, by the same names."""
@@ -85,46 +95,62 @@ class LevelReport:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion did, in the units that the names say.
-
-    `saved` is 1 - target_bytes / source_bytes. `rescued_tiles` are those that the mask called glass and
-    the guard kept, `flawed_tiles` damaged tiles of the source that stand as they were or were encoded as
-    far as they decode, `lost_tiles` those that could not be decoded and are background. `restorable` says
-    that the source was rebuilt from the target and is replaceable by it. `opens_in` says which programs open
-    the target, by `verify`'s verdicts, None where it was not verified. `model` is the name of that by which
-    neural tiles are read, and its SHA-256. `dropped` names the images and
-    fields that were left out. `elapsed_s` has an entry for each stage. `removed_area` is the part of level 0
-    that was taken out as glass, None where glass was kept. `look` says why a person should look at the target
-    before the source goes: no tissue was found, or over 98 % of the area went; None where there is no cause.
-    """
+    """The result of a conversion."""
 
     source: str
+    """The path of the source."""
     target: str
+    """The path of the target."""
     container: str
+    """"svs" or "tiff"."""
     codec: str
+    """The codec's name, or "copy"."""
     source_bytes: int
+    """The bytes of the source."""
     target_bytes: int
+    """The bytes of the target."""
     saved: float
+    """1 - target_bytes / source_bytes."""
     source_sha256: str
+    """The SHA-256 of the source."""
     digest: str
+    """The digest of this conversion: over the source and the chosen options."""
     levels: tuple[LevelReport, ...]
+    """The levels, largest first."""
     rescued_tiles: int
+    """Tiles that the mask called glass and the guard kept."""
     tissue_fraction: float | None
+    """The part of the slide that the mask with its margin holds; None where glass was kept."""
     removed_area: float | None
+    """The part of level 0 that was taken out as glass; None where glass was kept."""
     look: str | None
+    """The reason for a person to look at the target before the source goes; None where there is none.
+
+    No tissue was found, or over 98 % of the area was taken out.
+    """
     dropped: tuple[str, ...]
+    """The names of the images and fields that were left out."""
     notes: tuple[str, ...]
+    """Lines for the user."""
     verified: bool
+    """Whether the target was verified."""
     flawed_tiles: int
+    """Damaged tiles of the source that were kept, or were encoded as far as they decode."""
     lost_tiles: int
+    """Tiles of the source that could not be decoded, and are background."""
     restorable: bool
+    """Whether the source was rebuilt from the target, so that the target can replace it."""
     opens_in: str | None
+    """The programs that open the target, by `verify`'s verdicts; None where it was not verified."""
     model: str | None
+    """Name and SHA-256 of the model that decodes its neural tiles."""
     elapsed_s: Mapping[str, float]
+    """The seconds of each stage."""
     peak_memory_bytes: int
+    """The most memory that the process has taken."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names."""
+        """Return JSON values, by the same names."""
         return asdict(self) | {"levels": [level.to_json() for level in self.levels]}
 
 
@@ -137,16 +163,16 @@ def describe_conversion(
     kept_model: str | None = None,
     held: str | None = None,
 ) -> ConversionReport:
-    """The report on a conversion whose target stands under its name, by what the target says of itself.
+    """Return the report of a conversion whose target has its name, by the target's provenance.
 
-    `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model.
-    `held` is what the user should know of how the target was held while it was written.
+    `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model,
+    `held` a note on how the target was locked while it was written.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
-    look = reason_to_look(provenance)
-    afterthoughts = _afterthoughts(target, plan, kept_model, target_bytes, lost)
+    look = review_reason(provenance)
+    target_notes = _target_notes(target, plan, kept_model, target_bytes, lost)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -169,9 +195,9 @@ def describe_conversion(
         notes=(
             *plan.notes,
             *filter(None, (held,)),
-            *afterthoughts,
+            *target_notes,
             *_trust_needed(target, provenance),
-            *([look_note(look)] if look else []),
+            *([review_note(look)] if look else []),
         ),
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found else 0,
@@ -189,21 +215,21 @@ def _tissue_fraction(provenance: Provenance) -> float | None:
     return None if mask is None else float(mask["tissue_fraction_with_margin"])
 
 
-def reason_to_look(provenance: Provenance) -> str:
-    """Why a person should look at a conversion before its source goes, by what it says of itself; or ""."""
-    return look_reason(_tissue_fraction(provenance), removed_area_of(provenance))
+def review_reason(provenance: Provenance) -> str:
+    """Return why a person should look at a conversion before its source goes, by its provenance; or ""."""
+    return review_reason_by(_tissue_fraction(provenance), removed_area_of(provenance))
 
 
-def planned_look(plan: ConversionPlan) -> str:
-    """Why a person should look at what a plan would make, by its tiles alone; or ""."""
+def planned_review_reason(plan: ConversionPlan) -> str:
+    """Return why a person should look at the file that a plan would make, by its tiles alone; or ""."""
     if plan.keeps_glass:
         return ""
     kept, painted = kept_and_painted(plan.levels[0])
-    return look_reason(1.0, 1 - kept - painted)
+    return review_reason_by(1.0, 1 - kept - painted)
 
 
-def look_reason(tissue_fraction: float | None, area: float | None) -> str:
-    """Why a person should look at a conversion that found so much tissue and took out so much area; or ""."""
+def review_reason_by(tissue_fraction: float | None, area: float | None) -> str:
+    """Return why a person should look at a conversion with this part of tissue and of removed area; or ""."""
     if tissue_fraction is None or area is None:
         return ""
     if tissue_fraction == 0:
@@ -214,8 +240,8 @@ def look_reason(tissue_fraction: float | None, area: float | None) -> str:
     return ""
 
 
-def look_note(reason: str) -> str:
-    """What a report says of a conversion that a person should look at."""
+def review_note(reason: str) -> str:
+    """Return the report's note on a conversion that a person should look at."""
     return f"{reason}: look at the target before the source goes"
 
 
@@ -224,13 +250,13 @@ def _not_rounded_up(fraction: float) -> str:
 
 
 def removed_area_of(provenance: Provenance) -> float | None:
-    """The part of level 0 that was taken out as glass; None where glass was kept."""
+    """Return the part of level 0 that was taken out as glass; None where glass was kept."""
     kept, painted = kept_and_painted(provenance.plan.levels[0])
     return removed_area(kept, painted, _tissue_fraction(provenance))
 
 
 def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
-    """The parts of a level's area in tiles that stay whole, and in tiles whose glass may be painted."""
+    """Return the parts of a level's area in whole tiles, and in tiles whose glass may be painted."""
     width, height = (
         np.minimum(tile, side - np.arange(count) * tile)
         for tile, side, count in (
@@ -247,10 +273,13 @@ def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
 
 
 def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> float | None:
-    """The part of a level's area that was taken out, at most; None where glass was kept.
+    """Return the largest part of a level's area that may have been taken out; None where glass was kept.
 
-    `kept` and `painted` are as `kept_and_painted` has them. Of painted tiles only what the mask holds is sure
-    to stay; the mask's tissue that whole tiles do not hold must lie there.
+    `kept` and `painted` are those of `kept_and_painted`. Of painted tiles only the mask's tissue is sure to
+    stay: the tissue that whole tiles do not hold.
+
+    >>> round(removed_area(kept=0.3, painted=0.2, tissue_fraction=0.4), 3)
+    0.6
     """
     if tissue_fraction is None:
         return None
@@ -259,7 +288,7 @@ def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> 
 
 
 def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """All that a report, as JSON values, says in words or would have to: a line each."""
+    """Return all that a report, as JSON values, states in words: a line each."""
     notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
     if report["flawed_tiles"]:
         notes.append(
@@ -269,18 +298,18 @@ def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def without_name_advice(report: ConversionReport) -> ConversionReport:
-    """The report, for somebody who has not named the target."""
+    """Return the report without advice on the target's name, for a user who has not chosen it."""
     notes = (note.removesuffix(_NAME_ADVICE[0]).removesuffix(_NAME_ADVICE[1]) for note in report.notes)
     return replace(report, notes=tuple(notes))
 
 
-def _afterthoughts(
+def _target_notes(
     target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
 ) -> Iterator[str]:
     if kept_model is not None:
         yield (
             f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
-            "--embed-model puts it into the file"
+            "`embed_model` puts it into the file"
         )
     if lost:
         yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
@@ -293,14 +322,14 @@ def _afterthoughts(
 
 
 def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
-    """Of a source that is far larger than what its archive holds, as one of holes is."""
+    """Yield a note on a source that is far larger than the bytes in its archive, as one of holes is."""
     if provenance.restoration is None:
         return
     with closing(open_converted(target)) as slide:
         try:
             check_stated(slide)
         except SlideReadError as exc:
-            yield f"it needs wsicomp restore --trust, and wsicomp verify does not pass it: {exc.message}"
+            yield f"restoring it needs `trust`, and verifying does not pass it: {exc.message}"
 
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:

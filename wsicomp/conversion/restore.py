@@ -1,4 +1,4 @@
-"""The way back: from a conversion to its source's file, byte for byte."""
+"""Restores a conversion's source, byte for byte."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from wsicomp.concurrency import available_cores
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.limits import check_free_space
 from wsicomp.progress import Progress, Stages, progress_raises_through
 
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """The file that was rebuilt: `sha256` is that of the source when it was converted.
-
-    `notes` say in words what the user should know.
-    """
+    """The restored file."""
 
     target: str
+    """Its path."""
     bytes: int
+    """Its size."""
     sha256: str
+    """Its SHA-256, which is that of the source when it was converted."""
     notes: tuple[str, ...] = ()
+    """Lines for the user."""
 
 
 @progress_raises_through
@@ -41,19 +42,22 @@ def restore_slide(
 ) -> RestoreReport:
     """Rebuild the source of a file that was converted with `restorable`.
 
-    The target appears under its name only when its SHA-256 is that of the source. A file that states a far
-    larger source than its bytes could make is refused, unless you `trust` it.
+    The target appears under its name only when its SHA-256 is the source's. A file that states a far larger
+    source than its bytes could make is refused, unless you `trust` it.
+
+    >>> restore_slide("kept.tiff", "again.svs").bytes  # doctest: +SKIP
+    1938955
 
     Raises:
-        SlideReadError: the file cannot be read, is damaged, or does not hold what rebuilds its source.
+        SlideReadError: the file cannot be read, is damaged, or does not hold its source.
         SlideWriteError: the target cannot be written, exists, or has no room on its disk.
     """
     converted, target = Path(converted), Path(target)
     check_output(target, (converted,), overwrite)
-    with closing(open_slide(converted)) as slide, Stages(on_progress).stage("restore") as progress:
+    with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError(
-                "holds no source to restore: only what was converted with --restorable and --glass keep does",
+                "holds no source to restore: only a file converted with `restorable` and glass keep does",
                 converted,
             )
         if not trust:

@@ -1,8 +1,8 @@
-"""What shapes a conversion: what a user chose, and what that comes to by the defaults of a version.
+"""Settings: the options that a user chose, and their effective values by the defaults of a version.
 
-A new version may have other defaults, options, networks and models. What an earlier one wrote stands all the
-same, as long as it has what is chosen now: an option agrees if its value is the same, or if it stood at its
-default and nobody chooses it now.
+A new version may have other defaults, options, networks and models. A file of an earlier one is still valid
+as long as it has what is chosen now: an option agrees if its value is the same, or if it had its default then
+and is not chosen now.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, cast
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.releases import RELEASES, Release, here, release_of
+from wsicomp.conversion.releases import RELEASES, Release, release_of, this_release
 from wsicomp.errors import ConfigError, UnknownModelError
 from wsicomp.formats.identity import file_sha256
 from wsicomp.options import Value
@@ -26,13 +26,13 @@ from wsicomp.tissue.segmenters.weights import load_weights
 
 _MOST_NAMES = 1000
 _FILES = ("mask", "weights", "model")
-"""What a user names and a file does not say: these count by the digests of their contents."""
+"""Options that name files, which count by the digests of the files' contents."""
 _KINDS = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What shapes conversions, as a user chose it and as a version carried it out."""
+    """The settings of conversions, as a user chose them and as a version carried them out."""
 
     chosen: Mapping[str, Value] = field(hash=False)
     """The options that differ from that version's defaults; files by the digests of their contents."""
@@ -47,20 +47,21 @@ class Settings:
 
     @classmethod
     def of(cls, config: ConversionConfig) -> Settings:
-        """Return what this version makes of a config.
+        """Return the settings of a config by this version.
 
         Raises:
-            UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+            UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
+                here.
         """
-        return cls._by(_given(config, here()), here())
+        return cls._by_release(_given(config, this_release()), this_release())
 
     @classmethod
     def of_plan(cls, plan: ConversionPlan, config: ConversionConfig) -> Settings:
-        """Return what made the file of a plan; `config` is its `config_then`."""
-        return cls._by(_given(config, _release(plan)), _release(plan))
+        """Return the settings that made a plan's file; `config` is its `config_then`."""
+        return cls._by_release(_given(config, _release(plan)), _release(plan))
 
     @classmethod
-    def _by(cls, given: Mapping[str, Value], release: Release) -> Settings:
+    def _by_release(cls, given: Mapping[str, Value], release: Release) -> Settings:
         effective = _effective(given, release)
         codec = str(effective["codec"])
         chosen = {name: value for name, value in effective.items() if value != release.default(name, codec)}
@@ -74,11 +75,11 @@ class Settings:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it, by which a ledger knows it."""
+        """SHA-256 over all of it, by which a ledger identifies it."""
         return _sha256_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return JSON values."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
@@ -86,7 +87,7 @@ class Settings:
         """Return the settings that `to_json` described.
 
         Raises:
-            ValueError: the values describe none.
+            ValueError: the values are not settings.
         """
         if not isinstance(values, dict) or values.keys() != cls.__dataclass_fields__.keys():
             raise ValueError("settings of other fields")
@@ -101,7 +102,10 @@ class Settings:
         return cls(**values)
 
     def agrees(self, wanted: Settings) -> bool:
-        """Whether what these made is what is wanted now, by the defaults of now or of then."""
+        """Return whether a file of these settings is what is `wanted` now.
+
+        An option may differ where neither this nor the wanted setting chose it.
+        """
         return all(
             (name in self.effective and self.effective[name] == value)
             or (name not in self.chosen and name not in wanted.chosen)
@@ -109,8 +113,8 @@ class Settings:
         )
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
-        """Whether the same choices, or those that are `wanted` now, would be carried out otherwise now."""
-        now = wanted or Settings._by(self.chosen, here())
+        """Return whether this version would carry out the same options, or the `wanted` ones, otherwise."""
+        now = wanted or Settings._by_release(self.chosen, this_release())
         is_other = any(self.effective.get(name, value) != value for name, value in now.effective.items())
         made_by = self.software, self.network, self.model
         return is_other or made_by != (now.software, now.network, now.model)
@@ -124,24 +128,25 @@ def model_codec(config: ConversionConfig) -> ModelCodec | None:
 
 
 def conversion_digest(sha256: str, config: ConversionConfig) -> str:
-    """Return the digest of a conversion: over its source's SHA-256 and what was chosen, nothing else.
+    """Return the digest of a conversion, over its source's SHA-256 and the chosen options.
 
     Raises:
-        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+        UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
+            here.
     """
     return _sha256_of([sha256, dict(Settings.of(config).chosen)])
 
 
 def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionConfig:
-    """Return the config by which a plan was made, if the options of this one ask for nothing else.
+    """Return the config by which a plan was made, if the options of `config` ask for nothing else.
 
-    A plan's word counts for no more than the defaults of the version that it names: an option that is chosen
-    now has to stand in it as chosen, any other as it is now or as it was by default then.
+    The plan itself is believed only within the defaults of its version: an option that is chosen now must
+    stand in it as chosen, any other as it is now or as its default was then.
 
     Raises:
         ConfigError: the plan is by other options, or of a version whose defaults are not known here.
     """
-    release, now = _release(plan), here()
+    release, now = _release(plan), this_release()
     wanted = Settings.of(config)
     names = config.lasting().keys() - {"z"}  # which the slide decides
     if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= {*names, "z"}:
@@ -163,12 +168,15 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
 
 
 def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> bool:
-    """Whether a plan has the digest of a source's conversion by these options, now or when it was made.
+    """Return whether a plan has the digest of a source's conversion by these options.
+
+    It may be the digest of now, or of when the plan was made.
 
     Raises:
-        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+        UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
+            here.
     """
-    release = release_of(plan.software) or here()
+    release = release_of(plan.software) or this_release()
     configs = [config]
     with suppress(ConfigError):
         configs.append(config_then(plan, config))
@@ -176,10 +184,11 @@ def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> b
 
 
 def past_settings(config: ConversionConfig) -> dict[str, Settings]:
-    """Return what a config came to by versions whose ledgers have nothing but digests, by these digests.
+    """Return a config's settings by earlier versions whose ledgers hold digests alone, by these digests.
 
     Raises:
-        UnknownModelError, CodecUnavailableError, WeightsError: what was chosen is not here.
+        UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
+            here.
     """
     chosen = Settings.of(config).chosen
     found: dict[str, Settings] = {}
@@ -187,20 +196,20 @@ def past_settings(config: ConversionConfig) -> dict[str, Settings]:
         if release.had_digests_of_all:
             for each in (config, _by_defaults_of(release, config, chosen)):
                 facts = _facts_of_all(each, release)
-                found[_sha256_of(facts)] = Settings._by(_given(each, release), release)
+                found[_sha256_of(facts)] = Settings._by_release(_given(each, release), release)
     return found
 
 
 def _by_defaults_of(
     release: Release, config: ConversionConfig, chosen: Mapping[str, Value]
 ) -> ConversionConfig:
-    """The config with a release's defaults for what is not chosen."""
+    """Return the config with a release's defaults for the options that are not chosen."""
     codec = config.codec.name if "codec" in chosen else str(release.defaults["codec"])
     unchosen = [name for name in release.defaults if " " not in name and name not in chosen]
     changed = {
         name: release.default(name, codec)
         for name in unchosen
-        if release.default(name, codec) != here().default(name, codec)
+        if release.default(name, codec) != this_release().default(name, codec)
     }
     try:
         return config.changed(**changed)
@@ -216,9 +225,9 @@ def _release(plan: ConversionPlan) -> Release:
 
 
 def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
-    """The options that shape a file as they were given, and files by the digests of their contents.
+    """Return the given options that shape a file, and files by the digests of their contents.
 
-    A model that shipped with a release goes by its name.
+    A model that shipped with a release is given by its name.
     """
     mask, weights = config.tissue.mask, config.tissue.weights
     given = config.lasting() | {
@@ -230,16 +239,16 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
     if codec is not None:
         facts = codec.describe()
         name, digest = str(facts["name"]), str(facts["sha256"])
-        known = (None, name) if release is here() else (None, name, digest)
+        known = (None, name) if release is this_release() else (None, name, digest)
         is_shipped = release.model_digest(name) == digest and config.codec.options.get("model") in known
         given["model"] = name if is_shipped else f"{digest} {facts['encoder_sha256']}"
     return given
 
 
 def _effective(given: Mapping[str, Value], release: Release) -> dict[str, Value]:
-    """The value of each option, by a release's defaults for those that were not given."""
+    """Return the value of each option, by a release's defaults for those that were not given."""
     codec = str(given.get("codec") or release.defaults["codec"])
-    names = {*here().defaults, *given, *_FILES}
+    names = {*this_release().defaults, *given, *_FILES}
     values = {name: given.get(name) for name in names if " " not in name}
     return {
         name: release.default(name, codec) if value is None else value
@@ -248,7 +257,7 @@ def _effective(given: Mapping[str, Value], release: Release) -> dict[str, Value]
 
 
 def _model_then(plan: ConversionPlan, config: ConversionConfig, wanted: Settings, release: Release) -> Value:
-    """How the model of a plan is named here: as it is now, or by the digest that it had then."""
+    """Return the name of a plan's model as it is now, or its digest then."""
     given = config.codec.options.get("model")
     if plan.model is None or plan.model.get("sha256") == wanted.model.split(" ")[0]:
         return cast(Value, given)
@@ -259,9 +268,9 @@ def _model_then(plan: ConversionPlan, config: ConversionConfig, wanted: Settings
 
 
 def _digests(sha256: str, config: ConversionConfig, release: Release) -> Iterator[str]:
-    """The digests that a release gave to the conversion of a source."""
+    """Yield the digests that a release gave to the conversion of a source."""
     try:
-        yield _sha256_of([sha256, dict(Settings._by(_given(config, release), release).chosen)])
+        yield _sha256_of([sha256, dict(Settings._by_release(_given(config, release), release).chosen)])
         if release.had_digests_of_all:
             tissue, model, options = _facts_of_all(config, release)
             yield _sha256_of([release.software, sha256, tissue, model, options])
@@ -270,9 +279,9 @@ def _digests(sha256: str, config: ConversionConfig, release: Release) -> Iterato
 
 
 def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
-    """What digests were over when they were over everything: what finds tissue, the model, every option."""
+    """Return the facts of a digest over everything: what finds tissue, the model, every option."""
     given, codec = _given(config, release), model_codec(config)
-    by = Settings._by(given, release)
+    by = Settings._by_release(given, release)
     options = {name: value for name, value in config.lasting().items() if name in release.defaults}
     return [given["mask"] or by.network or None, None if codec is None else codec.describe(), options]
 

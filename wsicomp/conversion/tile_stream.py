@@ -1,4 +1,4 @@
-"""Read, mask, encode: the tiles of one level in raster order, as its plan says."""
+"""Makes the tiles of one level in raster order, as its plan says: read, mask, encode."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from wsicomp.codecs.base import Encoded, ModelCodec, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import copy_obstacle, create_codec, create_transcoder, encode_tiles
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.deidentification.deidentify import carried_tile, continued
+from wsicomp.deidentification.deidentify import carried_tile, with_extended_edge
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.tissue.mask import TissueMask
 
@@ -33,14 +33,20 @@ _LEAST_GAP = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True)
 class GlassPaint:
-    """Paints the glass of a mixed tile: what neither the mask with its margin nor the guard's finds hold."""
+    """Paints the glass of a mixed tile.
+
+    All pixels that neither the mask with its margin nor the guard holds.
+    """
 
     mask: TissueMask
+    """The tissue mask with its margin."""
     found: TissueMask
+    """The pixels that the guard protects."""
     background: tuple[int, int, int]
+    """The colour of the paint, RGB."""
 
     def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
-        """The pixels of a whole tile that mask or guard holds, in whole cells."""
+        """Return which pixels of a whole tile mask or guard holds, (rows, columns) bool, in whole cells."""
         level = plan.as_level(slide)
         cells = self.mask.over_cells(level, column, row, _CELL_PX)
         cells |= self.found.over_cells(level, column, row, _CELL_PX)
@@ -53,17 +59,18 @@ class GlassPaint:
         return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
-        """A copy of a whole tile in which what neither mask nor guard holds is background."""
+        """Return a copy of a whole tile in which all other pixels are background."""
         keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 
 
-def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
-    """Cells of a tile of which the level's edge cuts some off, without paint that rings into what is seen.
+def _continued(cells: NDArray[np.bool_], visible: Size) -> NDArray[np.bool_]:
+    """Return cells of a tile at the level's edge, without paint that rings into visible pixels.
 
-    What lies beyond the edge goes on like the edge, and a cell that it cuts stays where its neighbour does.
+    Beyond the edge the cells continue those at the edge; a cell that the edge cuts is kept where its
+    neighbour is.
     """
-    for axis, side in enumerate(shown.shape):
+    for axis, side in enumerate(visible.shape):
         whole, last = side // _CELL_PX - 1, -(-side // _CELL_PX) - 1
         places = np.minimum(np.arange(cells.shape[axis]), last)
         beside = np.where(places > whole, max(whole, 0), places)
@@ -73,30 +80,30 @@ def _continued(cells: NDArray[np.bool_], shown: Size) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What holds for every tile of a conversion.
-
-    `strict` ends it at the first damaged tile of the source; `exact` asks transcoded tiles to give back
-    their very bytes; `nameless` leaves out of tiles all but their pictures.
-    """
+    """The options that hold for every tile of a conversion."""
 
     paint: GlassPaint | None = None
+    """Paints the glass of mixed tiles; None where glass is kept."""
     strict: bool = False
+    """Whether the first damaged tile of the source ends the conversion."""
     exact: bool = False
-    nameless: bool = False
+    """Whether transcoded tiles must unpack to their very bytes."""
+    deidentify: bool = False
+    """Whether tiles lose everything but their pictures."""
 
 
 TileStream: TypeAlias = Callable[[Slide, LevelPlan, StreamOptions, int], Generator[MadeTile]]
-"""What makes the tiles of a level, in raster order: `stream_level`, or what stands in for it."""
+"""Makes the tiles of a level in raster order: `stream_level`, or a stand-in for it."""
 
 
 def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:
-    """Every tile in raster order.
+    """Yield every tile of a level in raster order.
 
-    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles a worker; fewer of large
-    ones, whose pixels are held to `budget_bytes`.
+    Memory: at most `2 * workers` batches of 32 encoded tiles, and 32 decoded tiles for each worker; fewer
+    large ones, whose pixels are held to `budget_bytes`.
 
     Raises:
-        SlideReadError: a tile of the source cannot be read, or decoded where that is asked for.
+        SlideReadError: a tile of the source cannot be read; or, with `strict`, it cannot be decoded.
     """
     make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
@@ -107,34 +114,35 @@ def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers:
 
 
 class _ToEncode(NamedTuple):
-    """A tile's pixels, all but encoded: as they are, and with their glass painted where that is wanted.
+    """A tile's pixels before they are encoded: as they are, and with painted glass where that is wanted.
 
-    `recipe` is the number of its recipe, `source` the tile as its slide stores it, if these are its pixels.
+    `recipe` is the number of its recipe, `source` the tile as its slide stores it if these are its pixels,
+    `visible` the size of its part inside the level.
     """
 
     recipe: int
     pixels: Pixels
-    outcome: Outcome
+    outcome: TileOutcome
     source: EncodedTile | None
-    shown: Size
+    visible: Size
     painted: Pixels | None = None
 
     @property
     def versions(self) -> list[tuple[Pixels, EncodedTile | None]]:
-        """What is to be encoded, in the order that `done` takes."""
+        """The pictures to encode, in the order that `done` takes."""
         plain = [(self.pixels, self.source)]
         return plain if self.painted is None else [*plain, (self.painted, None)]
 
     def done(self, encoded: Sequence[Encoded]) -> MadeTile:
-        """The smaller one: an edge between glass and paint can cost more than the glass that goes."""
+        """Return the smaller one: an edge between glass and paint can cost more than the glass that goes."""
         plain, painted = encoded[0], encoded[-1]
         if self.painted is None or len(painted.data) <= len(plain.data):
             return MadeTile(painted.data, self.outcome, painted)
         return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
-def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
-    """The first tile that is stored in the same place, of each tile of a level that does not stand alone."""
+def _sharing(slide: Slide, plan: LevelPlan) -> dict[int, int]:
+    """Return for each tile that shares its place in the source the first tile stored there."""
     ranges = slide.tile_ranges(plan.source_level)
     _, first, inverse, counts = np.unique(
         ranges[:, 0], return_index=True, return_inverse=True, return_counts=True
@@ -144,7 +152,7 @@ def _twins(slide: Slide, plan: LevelPlan) -> dict[int, int]:
 
 
 class _Tools(NamedTuple):
-    """What makes the tiles of a recipe: the one that their actions need, or neither of both."""
+    """The codec or the transcoder of a recipe, as the actions of its tiles need it; or neither."""
 
     codec: TileCodec | None = None
     transcoder: TileTranscoder | None = None
@@ -167,20 +175,24 @@ class TileMaker:
         self._plan = plan
         self._options = options
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
-        self._twins = _twins(slide, plan) if self._keeps_tiles else {}
+        self._sharing = _sharing(slide, plan) if self._keeps_tiles else {}
         self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
-        """What the plan says of each; those to encode go through the codec together."""
-        made = self._made(indices)
-        return [self._with_twin(index, tile) for index, tile in zip(indices, made, strict=True)]
+        """Return these tiles as planned; those to encode go through the codec together.
 
-    def _with_twin(self, index: TileIndex, tile: MadeTile) -> MadeTile:
-        twin = self._twins.get(index.row * self._plan.grid.columns + index.column)
-        return tile if twin is None else tile._replace(twin=twin)
+        Raises:
+            SlideReadError: a tile of the source cannot be read; or, with `strict`, it cannot be decoded.
+        """
+        made = self._made(indices)
+        return [self._with_sharing(index, tile) for index, tile in zip(indices, made, strict=True)]
+
+    def _with_sharing(self, index: TileIndex, tile: MadeTile) -> MadeTile:
+        shared_with = self._sharing.get(index.row * self._plan.grid.columns + index.column)
+        return tile if shared_with is None else tile._replace(shared_with=shared_with)
 
     def _made(self, indices: list[TileIndex]) -> list[MadeTile]:
-        found = [self._begun(index) for index in indices]
+        found = [self._started(index) for index in indices]
         pending = [tile for tile in found if isinstance(tile, _ToEncode)]
         if not pending:
             return [tile for tile in found if isinstance(tile, MadeTile)]
@@ -200,10 +212,10 @@ class TileMaker:
         codec = self._tools[recipe].codec
         assert codec is not None, "a recipe by which tiles are encoded has a codec"
         pixels, sources = zip(*(version for tile in pending for version in tile.versions), strict=True)
-        shown = [tile.shown for tile in pending for _ in tile.versions]
-        return encode_tiles(codec, pixels, sources, shown)
+        visible = [tile.visible for tile in pending for _ in tile.versions]
+        return encode_tiles(codec, pixels, sources, visible)
 
-    def _begun(self, index: TileIndex) -> MadeTile | _ToEncode:
+    def _started(self, index: TileIndex) -> MadeTile | _ToEncode:
         action = self._plan.action(index)
         if action is TileAction.BLANK:
             return MadeTile(None)
@@ -219,46 +231,46 @@ class TileMaker:
         except TileReadError:
             if self._options.strict:
                 raise
-            return MadeTile(None, Outcome.LOST)
-        transcoder, shown = self._transcoder(index), self._plan.recipe(index).shown
-        if transcoder is None and (obstacle := copy_obstacle(tile, shown)):
+            return MadeTile(None, TileOutcome.LOST)
+        transcoder, unpacked = self._transcoder(index), self._plan.recipe(index).shown
+        if transcoder is None and (obstacle := copy_obstacle(tile, unpacked)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._options.strict:
             self._slide.read_tile_eighth(index)
-        if self._options.nameless:
-            return self._without_words(index, tile)
+        if self._options.deidentify:
+            return self._deidentified(index, tile)
         if transcoder is None:
             return MadeTile(tile.data)
         packed = transcoder.transcode(tile)
         if packed is None:
-            return MadeTile(transcoder.keep(tile), Outcome.KEPT)
+            return MadeTile(transcoder.keep(tile), TileOutcome.KEPT)
         is_sound = self._options.strict or self._decodes(index)  # strict has looked already
-        return MadeTile(packed, Outcome.AS_PLANNED if is_sound else Outcome.FLAWED)
+        return MadeTile(packed, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
 
-    def _without_words(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
-        """A carried tile with nothing but its picture, and that no larger than the level."""
-        shown = self._plan.grid.region(index.column, index.row).size
+    def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
+        """Return a carried tile with nothing but its picture, cut at the level's edge."""
+        visible = self._plan.grid.region(index.column, index.row).size
         try:
-            found = carried_tile(tile, self._plan.recipe(index).shown, shown)
+            found = carried_tile(tile, self._plan.recipe(index).shown, visible)
         except (ValueError, RuntimeError, OSError):
             if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
-            return MadeTile(None, Outcome.LOST)
-        outcome = Outcome.AS_PLANNED if self._decodes(index) else Outcome.FLAWED
+            return MadeTile(None, TileOutcome.LOST)
+        outcome = TileOutcome.AS_PLANNED if self._decodes(index) else TileOutcome.FLAWED
         transcoder = self._transcoder(index)
         if transcoder is None:
             return MadeTile(found.tile.data, outcome, renewed=found.is_anew)
         packed = transcoder.transcode(found.tile)
         if packed is None:
-            return MadeTile(transcoder.keep(found.tile), Outcome.KEPT, renewed=found.is_anew)
+            return MadeTile(transcoder.keep(found.tile), TileOutcome.KEPT, renewed=found.is_anew)
         return MadeTile(packed, outcome, renewed=found.is_anew)
 
     def _transcoder(self, index: TileIndex) -> TileTranscoder | None:
         return self._tools[self._plan.recipe_number(index)].transcoder
 
     def _decodes(self, index: TileIndex) -> bool:
-        """Whether a tile of the source is sound: packing one that is not keeps its flaws."""
+        """Return whether a tile of the source is sound: packing a damaged one keeps its flaws."""
         try:
             self._slide.read_tile_eighth(index)
         except TileReadError:
@@ -266,31 +278,31 @@ class TileMaker:
         return True
 
     def _to_encode(self, index: TileIndex, action: TileAction) -> MadeTile | _ToEncode:
-        outcome = Outcome.AS_PLANNED
+        outcome = TileOutcome.AS_PLANNED
         try:
             pixels = self._pixels(index)
         except TileReadError as exc:
             if self._options.strict:
                 raise
             if not isinstance(exc, DamagedTileError):
-                return MadeTile(None, Outcome.LOST)
-            pixels, outcome = exc.pixels, Outcome.FLAWED
+                return MadeTile(None, TileOutcome.LOST)
+            pixels, outcome = exc.pixels, TileOutcome.FLAWED
         paint, painted = self._options.paint, None
         if action is TileAction.MASK_AND_ENCODE and paint is not None:
             painted = paint.apply(self._slide.info.size, self._plan, index.column, index.row, pixels)
-        shown = self._plan.grid.region(index.column, index.row).size
-        if self._options.nameless:
-            pixels = continued(pixels, shown)
-            painted = None if painted is None else continued(painted, shown)
+        visible = self._plan.grid.region(index.column, index.row).size
+        if self._options.deidentify:
+            pixels = with_extended_edge(pixels, visible)
+            painted = None if painted is None else with_extended_edge(painted, visible)
         recipe = self._plan.recipe_number(index)
-        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), shown, painted)
+        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), visible, painted)
 
-    def _unchanged(self, index: TileIndex, outcome: Outcome) -> EncodedTile | None:
-        """The tile as the source stores it, if these are its pixels, for a codec that may do better by it."""
+    def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
+        """Return the tile as the source stores it, if these are its pixels, for a codec that can use it."""
         codec = self._tools[self._plan.recipe_number(index)].codec
         if not isinstance(codec, ModelCodec) or not self._keeps_tiles:
             return None
-        if outcome is not Outcome.AS_PLANNED or self._options.nameless:
+        if outcome is not TileOutcome.AS_PLANNED or self._options.deidentify:
             return None
         level = self._slide.info.levels[self._plan.source_level]
         tile = None if level.encoding is None else self._slide.read_encoded_tile(index)

@@ -1,1 +1,1 @@
-"""Slides of which nothing is left that could name a patient."""
+"""Slides without anything that could name a patient."""

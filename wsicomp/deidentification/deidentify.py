@@ -1,7 +1,7 @@
-"""A slide of which nothing is left that could name a patient, but what is seen on its tissue.
+"""Removes all that could name a patient from a slide, but for what is visible on its tissue.
 
-What holds no picture is rebuilt away (`codecs.bare`), what holds one beyond the picture is drawn over or
-drawn anew, and what cannot be rewritten is told.
+Bytes outside the picture are left out; a picture beyond the level's edge or in the thumbnail is drawn anew;
+what cannot be rewritten is reported in a note.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from wsicomp.slide import JPEG, YCBCR, AssociatedImage, EncodedTile, Pixels, Sli
 
 _TRIED = 16
 _BEYOND_TOLERANCE, _FAR_TOLERANCE = 12, 4
-"""Grey levels by which what lies beyond a level's edge may differ from its edge, or from one colour.
+"""Grey levels by which pixels beyond a level's edge may differ from its edge, or from one colour.
 
-The first counts in blocks of 16 px that show a part of the level, where codecs ring, the other beyond them.
+The first holds in blocks of 16 px that show a part of the level, where codecs ring, the other beyond them.
 """
 _BLOCK_PX = 16
 _THUMBNAIL_QUALITY = 90
@@ -34,27 +34,27 @@ _BAND = 16
 
 
 @dataclass(frozen=True)
-class Nameless:
-    """What a slide says of itself without names. `unproved` are levels that do not show what is above them.
-
-    `notes` say what was made anew or stays.
-    """
+class Deidentified:
+    """The start of a de-identified conversion."""
 
     info: SlideInfo
+    """The slide's facts without names."""
     unproved: frozenset[int] = frozenset()
+    """The levels that may show something else than level 0, which are left out."""
     notes: tuple[str, ...] = ()
+    """Lines for the user about what was drawn anew or stays."""
 
 
 @dataclass(frozen=True)
 class CarriedTile:
-    """A tile without room for words; `is_anew` says that its pixels were encoded once more."""
+    """A tile with its picture alone; `is_anew` says whether its pixels had to be encoded."""
 
     tile: EncodedTile
     is_anew: bool
 
 
-def nameless(slide: Slide, workers: int) -> Nameless:
-    """Find out what a conversion that names nobody starts from.
+def deidentify_slide(slide: Slide, workers: int) -> Deidentified:
+    """Return the facts, levels and notes from which a de-identified conversion starts.
 
     Raises:
         SlideReadError: a level cannot be read.
@@ -78,11 +78,14 @@ def nameless(slide: Slide, workers: int) -> Nameless:
     if "thumbnail" in info.associated_images:
         notes.append("the thumbnail is drawn anew, from the levels")
     found = replace(info, levels=levels, icc_profile=profile)
-    return Nameless(found, unproved, tuple(notes))
+    return Deidentified(found, unproved, tuple(notes))
 
 
 def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> TileEncoding:
-    """The encoding with those shared tables that the level's first tile uses; others go into their tiles."""
+    """Return the encoding with those shared tables that the level's first tile uses.
+
+    The others go into their tiles.
+    """
     grid = slide.info.levels[number].grid
     for place in range(min(grid.count, _TRIED * _TRIED)):
         row, column = divmod(place, grid.columns)
@@ -95,10 +98,12 @@ def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> Tile
     return replace(encoding, jpeg_tables=None)
 
 
-def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> CarriedTile:
-    """The tile to stand among tiles of `stored`, of which `shown` lies inside its level.
+def carried_tile(tile: EncodedTile, stored: TileEncoding, visible: Size) -> CarriedTile:
+    """Return a tile with its picture alone, for a level of encoding `stored`.
 
-    Its pixels there are exactly those of the source, unless it had to be encoded anew with loss.
+    `visible` px of it lie in the level.
+
+    Its pixels there are exactly those of the source, unless it had to be encoded with loss.
 
     Raises:
         ValueError, RuntimeError, OSError: it cannot be decoded, or not encoded.
@@ -109,43 +114,43 @@ def carried_tile(tile: EncodedTile, stored: TileEncoding, shown: Size) -> Carrie
         pixels = decode_tile(tile)
         made = without_text(tile, stored.jpeg_tables)
         is_same = made == tile or np.array_equal(decode_tile(made), pixels)
-        if is_same and is_plain_beyond(pixels, shown):
+        if is_same and is_plain_beyond(pixels, visible):
             return CarriedTile(made, False)
     except PartlyDecodedError as exc:
         pixels = exc.pixels
     except (ValueError, RuntimeError):
         pixels = decode_tile(tile)
-    pixels = continued(pixels, shown)
+    pixels = with_extended_edge(pixels, visible)
     encoding = replace(tile.encoding, jpeg_tables=stored.jpeg_tables)
     return CarriedTile(EncodedTile(encode_alike(tile, encoding, pixels), encoding, tile.size), True)
 
 
-def is_plain_beyond(pixels: Pixels, shown: Size) -> bool:
-    """Whether what lies beyond a level's edge is of one colour, or goes on like the edge."""
-    if shown.shape == pixels.shape[:2]:
+def is_plain_beyond(pixels: Pixels, visible: Size) -> bool:
+    """Return whether the pixels beyond a level's edge are of one colour, or continue the edge."""
+    if visible.shape == pixels.shape[:2]:
         return True
     beyond = np.ones(pixels.shape[:2], bool)
-    beyond[: shown.height, : shown.width] = False
+    beyond[: visible.height, : visible.width] = False
     allowed = np.full(pixels.shape[:2], _FAR_TOLERANCE)
-    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in shown.shape)
+    near = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in visible.shape)
     allowed[tuple(slice(side) for side in near)] = _BEYOND_TOLERANCE
     found = pixels[beyond].astype(np.int16)
-    going_on = continued(pixels, shown)[beyond].astype(np.int16)
+    going_on = with_extended_edge(pixels, visible)[beyond].astype(np.int16)
     return any(
         (np.abs(found - plain).max(axis=-1) <= allowed[beyond]).all()
         for plain in (np.median(found, axis=0), going_on)
     )
 
 
-def continued(pixels: Pixels, shown: Size) -> Pixels:
-    """A tile whose pixels beyond the level's edge are those of the edge."""
+def with_extended_edge(pixels: Pixels, visible: Size) -> Pixels:
+    """Return a tile whose pixels beyond the level's edge repeat the edge."""
     rows, columns = pixels.shape[:2]
-    inside = pixels[: shown.height, : shown.width]
+    inside = pixels[: visible.height, : visible.width]
     return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
 
 
 def drawn_thumbnail(slide: Slide, image: AssociatedImage, unproved: frozenset[int]) -> AssociatedImage:
-    """A thumbnail of the same size, from the smallest proved level that is no smaller.
+    """Return a thumbnail of the same size, drawn from the smallest proved level that is no smaller.
 
     Raises:
         SlideReadError: the level cannot be read.
@@ -162,7 +167,7 @@ def drawn_thumbnail(slide: Slide, image: AssociatedImage, unproved: frozenset[in
 
 
 def _whole(slide: Slide, number: int, size: Size) -> Pixels:
-    """A level in a smaller size, band by band; white where a tile cannot be decoded."""
+    """Return a level reduced to a smaller size, band by band; white where a tile cannot be decoded."""
     level = slide.info.levels[number]
     picture = np.full((*size.shape, 3), 255, np.uint8)
     for row in range(0, size.height, _BAND):

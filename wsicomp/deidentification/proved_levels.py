@@ -1,4 +1,4 @@
-"""Levels that show what the slide's largest one shows, everywhere, and nothing besides.
+"""Finds levels that show something else than the next larger level does.
 
 Somebody may have written on a smaller level alone, or left a name there that was blacked out above.
 """
@@ -22,7 +22,7 @@ from wsicomp.slide import Pixels
 _EIGHTH = 8
 _WINDOW_PX = 16
 _STRAY = ((16, 64), (32, 20))
-"""Grey levels, and the pixels of a window of 16 x 16 that may be further beyond their surroundings.
+"""Grey levels beyond the surroundings, and the most pixels of a window of 16 x 16 that may be further beyond.
 
 Measured on `TCGA-CR-7395`, two breast sections and a biopsy, whose smaller levels are point samples and JPEG
 at worst: at most 25 and 7.
@@ -30,9 +30,9 @@ at worst: at most 25 and 7.
 
 
 def unproved_levels(slide: Slide, workers: int) -> frozenset[int]:
-    """The levels that do not show what the next larger proved one shows.
+    """Return the levels that show something else than the next larger proved level.
 
-    Memory: a row of tiles of both levels a worker, the larger at an eighth.
+    Memory: a row of tiles of both levels for each worker, the larger at an eighth.
 
     Raises:
         SlideReadError: a level cannot be read.
@@ -51,7 +51,7 @@ def unproved_levels(slide: Slide, workers: int) -> frozenset[int]:
 
 
 def _bands(slide: Slide, number: int, above: int) -> Iterator[range]:
-    """Rows of tiles of the larger level, as many at once as a tile of the smaller one is high."""
+    """Yield rows of tiles of the larger level, as many at once as a tile of the smaller one is high."""
     level, larger = slide.info.levels[number], slide.info.levels[above]
     rows = max(1, round(level.tile.height * larger.size.height / level.size.height / larger.tile.height))
     for first in range(0, larger.grid.rows, rows):
@@ -59,7 +59,10 @@ def _bands(slide: Slide, number: int, above: int) -> Iterator[range]:
 
 
 def _is_alike(slide: Slide, number: int, above: int, rows: range) -> bool:
-    """Whether a level shows in a band what the larger one does; what neither can be read of is alike."""
+    """Return whether a level shows in a band what the larger one shows.
+
+    Parts that cannot be read count as alike.
+    """
     level, larger = slide.info.levels[number].size, slide.info.levels[above].size
     truth, is_known = _eighths(slide, above, rows)
     across, down = level.width / larger.width, level.height / larger.height
@@ -69,19 +72,19 @@ def _is_alike(slide: Slide, number: int, above: int, rows: range) -> bool:
         for side, ratio in zip(truth.shape[:2], (down, across), strict=True)
     )
     region = Region(0, top, min(width, level.width), min(height, level.height - top))
-    seen, is_seen = _read(slide, number, region)
-    size = min(truth.shape[1], seen.shape[1]), min(truth.shape[0], seen.shape[0])
-    first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (truth, seen))
+    smaller, is_read = _read(slide, number, region)
+    size = min(truth.shape[1], smaller.shape[1]), min(truth.shape[0], smaller.shape[0])
+    first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (truth, smaller))
     known = cv2.resize(is_known & 1, size, interpolation=cv2.INTER_NEAREST)
-    known &= cv2.resize(is_seen & 1, size, interpolation=cv2.INTER_NEAREST)
+    known &= cv2.resize(is_read & 1, size, interpolation=cv2.INTER_NEAREST)
     return not _strays(first, second, known.astype(np.bool_))
 
 
-def _strays(truth: Pixels, seen: Pixels, known: NDArray[np.bool_]) -> bool:
-    """Whether what is seen is somewhere darker or lighter than all that is true around it."""
+def _strays(truth: Pixels, smaller: Pixels, known: NDArray[np.bool_]) -> bool:
+    """Return whether the smaller level is somewhere darker or lighter than all true pixels around."""
     square = np.ones((3, 3), np.uint8)
-    under = cv2.subtract(cv2.erode(truth, square), seen)
-    over = cv2.subtract(seen, cv2.dilate(truth, square))
+    under = cv2.subtract(cv2.erode(truth, square), smaller)
+    over = cv2.subtract(smaller, cv2.dilate(truth, square))
     beyond = np.where(known, np.maximum(under, over).max(axis=-1), 0)
     for grey, most in _STRAY:
         stray = (beyond > grey).astype(np.float32)
@@ -94,7 +97,7 @@ def _strays(truth: Pixels, seen: Pixels, known: NDArray[np.bool_]) -> bool:
 
 
 def _eighths(slide: Slide, number: int, rows: range) -> tuple[Pixels, NDArray[np.uint8]]:
-    """Rows of tiles, each 8 x 8 px their mean, and which pixels could be read."""
+    """Return rows of tiles reduced to their means of 8 x 8 px, and which pixels could be read."""
     level = slide.info.levels[number]
     tile = Size(*(-(-side // _EIGHTH) for side in (level.tile.width, level.tile.height)))
     shape = len(rows) * tile.height, level.grid.columns * tile.width
@@ -114,7 +117,7 @@ def _eighths(slide: Slide, number: int, rows: range) -> tuple[Pixels, NDArray[np
 
 
 def _read(slide: Slide, number: int, region: Region) -> tuple[Pixels, NDArray[np.uint8]]:
-    """A band of a level, and which pixels could be read."""
+    """Return a band of a level, and which pixels could be read."""
     try:
         return slide.read_region(number, region), np.ones(region.size.shape, np.uint8)
     except TileReadError:

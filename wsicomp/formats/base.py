@@ -1,6 +1,6 @@
-"""What every reader promises: the `Slide` protocol, and what holds for readers of pixels alone.
+"""The protocol of an open slide, and what holds for every reader that has pixels alone.
 
-It must not know how a file is parsed, what tissue is, or what will be written.
+It knows nothing of how a file is parsed, what tissue is, or what will be written.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class Slide(Protocol):
 
     @property
     def info(self) -> SlideInfo:
-        """What the file says of itself."""
+        """The facts that the file states: levels, scale, texts, associated images."""
         ...
 
     @property
     def provenance(self) -> Provenance | None:
-        """What a file of ours says of its own making; None for any other slide."""
+        """The record of how wsicomp wrote the file; None for any other slide."""
         ...
 
     @property
     def is_by_openslide(self) -> bool:
-        """Whether OpenSlide reads its pixels, so that there is nothing to compare with OpenSlide's."""
+        """Whether OpenSlide decodes its pixels, so that a comparison with OpenSlide says nothing."""
         ...
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile's bytes, untouched; empty bytes where the file stores none.
+        """Return a tile's bytes unchanged; empty bytes where the file stores none.
 
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
@@ -43,19 +43,21 @@ class Slide(Protocol):
         ...
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels.
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB.
 
-        An edge tile too has the level's tile size; what lies outside is whatever the file stores. A tile
-        that the file does not store shows what OpenSlide shows there, on white.
+        An edge tile has the level's tile size too; beyond the level's edge it holds what the file stores. A
+        tile without bytes shows what OpenSlide shows there, on white.
 
         Raises:
-            DamagedTileError: it decodes only in part; the error holds what there is.
+            DamagedTileError: the tile decodes only in part; the error holds the decoded part.
             TileReadError: the tile cannot be decoded.
         """
         ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels, in as many rows and columns as they fill.
+        """Return the means of a tile's blocks of 8 x 8 pixels, (rows, columns, 3) uint8.
+
+        The tile's sides are divided by 8 and rounded up.
 
         Raises:
             TileReadError: the tile cannot be decoded.
@@ -63,48 +65,57 @@ class Slide(Protocol):
         ...
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle that lies inside the level, in the level's own pixels.
+        """Return the pixels of a rectangle inside a level, given in that level's own pixels.
 
         Raises:
-            TileReadError: a tile that it touches cannot be decoded.
+            TileReadError: a tile under the rectangle cannot be decoded.
         """
         ...
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """(tiles, 2): offset and byte count of each tile in raster order; no rows of pixels alone."""
+        """Return (tiles, 2): offset and byte count of each tile in raster order.
+
+        No rows where there are pixels alone.
+        """
         ...
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
-        """Equal for regions of a level that show the same; None where that is not known."""
+    def content_key(self, level: int, region: Region) -> bytes | None:
+        """Return a key that is equal for regions of a level that show the same.
+
+        None where that is not known.
+        """
         ...
 
     def is_exact(self, level: int) -> bool:
-        """Whether every pixel of a level is its own, and none one that OpenSlide interpolated."""
+        """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
         ...
 
     def is_turned_by_openslide(self, level: int) -> bool:
-        """Whether OpenSlide turns each tile of a level within itself."""
+        """Return whether OpenSlide turns each tile of a level within itself."""
         ...
 
     def shows_absent_white(self, level: int) -> bool:
-        """Whether a level's tiles without bytes are white, and not drawn from the next larger level."""
+        """Return whether tiles without bytes are white, and not drawn from the next larger level."""
         ...
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile as the file stores it, packed or not.
+        """Return a tile as the file stores it, packed or not.
 
         Raises:
-            SlideReadError: as `read_encoded_tile`.
+            SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
         """
         ...
 
     def openslide_name(self, name: str) -> str | None:
-        """Under which name OpenSlide shows an associated image; None where it does not, or that is unsure."""
+        """Return the name of an associated image in OpenSlide.
+
+        None where OpenSlide has none, or it is unsure.
+        """
         ...
 
     @property
-    def shown_mpp(self) -> Mpp | None:
-        """The scale that OpenSlide reads from the file."""
+    def openslide_mpp(self) -> Mpp | None:
+        """The um per px that OpenSlide reads from the file."""
         ...
 
     def close(self) -> None:
@@ -113,7 +124,7 @@ class Slide(Protocol):
 
 
 class PixelsOnly:
-    """What holds for a slide of which a reader has pixels and no stored tiles."""
+    """The methods of a slide of which a reader has pixels and no stored tiles."""
 
     _info: SlideInfo
     provenance: Provenance | None = None
@@ -121,46 +132,50 @@ class PixelsOnly:
 
     @property
     def info(self) -> SlideInfo:
-        """What the file says of itself."""
+        """The facts that the file states: levels, scale, texts, associated images."""
         return self._info
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Refuse.
+        """Refuse: there are pixels alone.
 
         Raises:
-            SlideReadError: always; there are pixels alone.
+            SlideReadError: always.
         """
         raise SlideReadError("has no encoded tiles that can be copied", self._info.path, str(index))
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """Refuse, as `read_encoded_tile`."""
+        """Refuse: there are pixels alone.
+
+        Raises:
+            SlideReadError: always.
+        """
         return self.read_encoded_tile(index)
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:  # noqa: ARG002
-        """No rows: nobody knows where tiles are stored."""
+        """Return no rows: where tiles are stored is not known."""
         return np.empty((0, 2), np.int64)
 
-    def twin_key(self, level: int, region: Region) -> None:  # noqa: ARG002
-        """None: nobody knows which tiles are stored in one place."""
+    def content_key(self, level: int, region: Region) -> None:  # noqa: ARG002
+        """Return None: which tiles are stored in one place is not known."""
         return
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Whether every pixel of a level is its own."""
+        """Return whether every pixel of a level is stored in the file: always."""
         return True
 
     def is_turned_by_openslide(self, level: int) -> bool:  # noqa: ARG002
-        """Whether OpenSlide turns each tile within itself: not those that it shows."""
+        """Return whether OpenSlide turns each tile within itself: never."""
         return False
 
     def shows_absent_white(self, level: int) -> bool:  # noqa: ARG002
-        """Whether tiles without bytes are white: nobody knows of any."""
+        """Return whether tiles without bytes are white: none are known."""
         return False
 
     def openslide_name(self, name: str) -> str | None:
-        """The name of an associated image, which is OpenSlide's own."""
+        """Return the name of an associated image, which is OpenSlide's own."""
         return name
 
     @property
-    def shown_mpp(self) -> Mpp | None:
-        """The scale that OpenSlide reads from the file."""
+    def openslide_mpp(self) -> Mpp | None:
+        """The um per px that OpenSlide reads from the file."""
         return self._info.mpp

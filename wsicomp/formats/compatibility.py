@@ -1,4 +1,4 @@
-"""Which programs open a file: rules, measured on the versions that they name, for what a file holds.
+"""Which programs open a file: rules over what the file holds, measured on the named versions of the programs.
 
 `tests/formats/test_compatibility.py` holds each rule against the program where it can be installed.
 """
@@ -13,7 +13,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import compression_info
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.slide import JPEG, JPEGXL, RGB, TileEncoding
 
 _REPACKED = "repacked JPEG differs where chroma is subsampled"
@@ -22,27 +22,27 @@ _DARKER = "every pixel, but darker: repacked JPEG that holds RGB"
 
 @dataclass(frozen=True)
 class ReaderVerdict:
-    """Whether a program opens a file: "yes", "partly", "no" or "shows black"; `reason` says more in words.
-
-    "shows black" is worse than "no": the program opens the file, tells nothing, and its tissue is black.
-    """
+    """Whether a program opens a file."""
 
     reader: str
+    """The program's name and version."""
     opens: str
+    """"yes", "partly", "no" or "shows black".
+
+    "shows black" is worse than "no": the program opens the file without an error, and its tissue is black.
+    """
     reason: str = ""
+    """More in words."""
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What decides whether a program opens a file: compressions, those of the first levels, and tiles.
-
-    `plain_is_low` says that some level of neither JPEG nor JPEG 2000 is lower than a tile; `has_full_level`
-    that some level of the first has no empty tile; `holds_rgb` that its JPEG does.
-    """
+    """The facts of a file that decide whether a program opens it."""
 
     in_svs: bool
     compressions: frozenset[Compression]
     first: frozenset[Compression]
+    """The compressions of the first levels in the file: all, or those of the overview."""
     has_overview: bool
     empty_tiles: int
     kept_tiles: int
@@ -52,20 +52,27 @@ class _Facts:
     levels: int = 1
     has_thumbnail: bool = False
     plain_is_low: bool = False
+    """Whether a level that is neither JPEG nor JPEG 2000 is lower than a tile."""
     has_full_level: bool = True
+    """Whether one of the first levels has no empty tile."""
     holds_rgb: bool = False
+    """Whether its JPEG holds RGB instead of YCbCr."""
 
     def unread(self, program: Program) -> frozenset[Compression]:
-        """Those of the first levels that a program does not read."""
+        """Return the compressions of the first levels that a program does not read."""
         return frozenset(each for each in self.first if program not in each.readers)
 
     def unread_anywhere(self, program: Program) -> frozenset[Compression]:
-        """Those of any level that a program does not read."""
+        """Return the compressions of any level that a program does not read."""
         return frozenset(each for each in self.compressions if program not in each.readers)
 
 
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
-    """One verdict for each program, our own reader and OpenSlide's newest first."""
+    """Return one verdict for each program, wsicomp's own reader and the newest OpenSlide first.
+
+    >>> [f"{each.reader}: {each.opens}" for each in verdicts(slide)][:2]  # doctest: +SKIP
+    ['wsicomp.open_slide: yes', 'OpenSlide 4.0.1: yes']
+    """
     facts = _facts(slide)
     return (
         _ours(facts),
@@ -88,7 +95,7 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
 
 
 def opens_in(found: Sequence[ReaderVerdict]) -> str:
-    """The verdicts in one line, the worst in capitals."""
+    """Return the verdicts in one line, the worst in capitals."""
     named = {
         word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
         for word in ("yes", "partly", "shows black", "no")
@@ -179,30 +186,38 @@ def _ours(facts: _Facts) -> ReaderVerdict:
     return ReaderVerdict("wsicomp.open_slide", "yes", needs)
 
 
-def _named(compressions: frozenset[Compression]) -> str:
+def _codec_labels(compressions: frozenset[Compression]) -> str:
     return " and ".join(sorted({each.label for each in compressions}))
 
 
 def _openslide(facts: _Facts, program: Program, stumbles: str | None) -> ReaderVerdict:
-    """`stumbles` says over which empty tiles: those of a generic TIFF, or all."""
+    """Return the verdict for an OpenSlide.
+
+    `stumbles` says at which empty tiles it fails: "generic" TIFF, or "all".
+    """
     name = program.value
     apart = frozenset(each for each in facts.first if each.only_in_svs and not facts.in_svs)
     unknown = facts.unread(program) | apart
     by_libtiff = all(Program.LIBTIFF in each.readers for each in unknown)
     if unknown and by_libtiff and program is Program.OPENSLIDE_34:
-        return ReaderVerdict(name, "partly", f"where its libtiff reads {_named(unknown)}, as Debian's does")
+        return ReaderVerdict(
+            name, "partly", f"where its libtiff reads {_codec_labels(unknown)}, as Debian's does"
+        )
     if unknown:
-        return ReaderVerdict(name, "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict(name, "no", f"it does not read {_codec_labels(unknown)}")
     if program is Program.OPENSLIDE_34 and facts.plain_is_low and not facts.empty_tiles:
         return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
-    return _what_it_knows(
+    return _by_empty_tiles(
         facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
     )
 
 
-def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
-    """Of a program that knows the codecs of the first levels; `when_empty` is what empty tiles do to it."""
+def _by_empty_tiles(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
+    """Return the verdict for a program that reads all codecs of the first levels.
+
+    `when_empty` says in words what goes wrong at empty tiles; None if nothing does.
+    """
     if facts.empty_tiles and when_empty is not None:
         return ReaderVerdict(name, "partly", when_empty)
     if facts.has_overview:
@@ -210,37 +225,39 @@ def _what_it_knows(facts: _Facts, name: str, when_empty: str | None) -> ReaderVe
     return ReaderVerdict(name, "yes")
 
 
-def _black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
-    return ReaderVerdict(name, "shows black", f"it does not read {_named(unknown)}, and does not say so")
+def _shows_black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
+    return ReaderVerdict(
+        name, "shows black", f"it does not read {_codec_labels(unknown)}, and does not say so"
+    )
 
 
 def _libvips(facts: _Facts) -> ReaderVerdict:
     unread = facts.unread(Program.LIBVIPS)
     if unknown := frozenset(each for each in unread if not each.only_in_svs):
-        return _black("libvips", unknown)
+        return _shows_black("libvips", unknown)
     if unknown := unread:
-        way = "; through OpenSlide it does" if facts.in_svs else ""
-        return ReaderVerdict("libvips", "no", f"libtiff does not read {_named(unknown)}{way}")
+        by_openslide = "; through OpenSlide it does" if facts.in_svs else ""
+        return ReaderVerdict("libvips", "no", f"libtiff does not read {_codec_labels(unknown)}{by_openslide}")
     if facts.has_overview:
         return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
-    return _what_it_knows(facts, "libvips", "libtiff fails at empty tiles")
+    return _by_empty_tiles(facts, "libvips", "libtiff fails at empty tiles")
 
 
 def _bioformats(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread_anywhere(Program.BIOFORMATS):
         stops = "" if unknown & facts.first else ", anywhere in a file"
-        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_named(unknown)}{stops}")
+        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_codec_labels(unknown)}{stops}")
     if facts.levels > 1 and not facts.in_svs:
         empty = "; empty tiles are black" if facts.empty_tiles else ""
         return ReaderVerdict("Bio-Formats", "partly", f"level 0 alone{empty}")
     if facts.levels > 1 and facts.has_thumbnail:
         return ReaderVerdict("Bio-Formats", "partly", "the thumbnail in the place of the smallest level")
-    return _what_it_knows(facts, "Bio-Formats", "empty tiles are black")
+    return _by_empty_tiles(facts, "Bio-Formats", "empty tiles are black")
 
 
 def _tifffile(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.TIFFFILE):
-        return ReaderVerdict("tifffile", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("tifffile", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.unread_anywhere(Program.TIFFFILE):
         return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
@@ -263,9 +280,9 @@ def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
 
 
 def _fast(facts: _Facts) -> ReaderVerdict:
-    """An SVS, and a TIFF whose levels do not state their sample format, it reads by OpenSlide."""
+    """Return FAST's verdict: it reads an SVS, and a TIFF that states no sample format, by OpenSlide."""
     if unknown := facts.unread(Program.FAST):
-        return ReaderVerdict("FAST", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("FAST", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
     if facts.kept_tiles:
@@ -278,7 +295,7 @@ def _fast(facts: _Facts) -> ReaderVerdict:
 
 
 def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
-    """By OpenSlide where it can, else by tifffile where a generic TIFF is a BigTIFF."""
+    """Return tiatoolbox's verdict: it reads by OpenSlide where it can, else a generic BigTIFF by tifffile."""
     if facts.levels == 1 and not facts.in_svs and not facts.is_big and not facts.unread(Program.TIFFFILE):
         if facts.repacks_jpeg and facts.holds_rgb:
             return ReaderVerdict("tiatoolbox", "partly", _DARKER)
@@ -291,40 +308,40 @@ def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
             "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
         )
     if unread:
-        return _black("tiatoolbox", unread)
+        return _shows_black("tiatoolbox", unread)
     if not facts.in_svs and not facts.is_big:
         return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
-    return _what_it_knows(facts, "tiatoolbox", None)
+    return _by_empty_tiles(facts, "tiatoolbox", None)
 
 
 def _large_image(facts: _Facts) -> ReaderVerdict:
-    """By its TIFF source."""
+    """Return the verdict of large_image's TIFF source."""
     if facts.levels == 1 and not facts.in_svs:
         return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
     if unknown := facts.unread(Program.LARGE_IMAGE):
-        return ReaderVerdict("large_image", "no", f"every tile of {_named(unknown)} is an error")
-    return _what_it_knows(facts, "large_image", None)
+        return ReaderVerdict("large_image", "no", f"every tile of {_codec_labels(unknown)} is an error")
+    return _by_empty_tiles(facts, "large_image", None)
 
 
 def _cucim(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.CUCIM):
-        return ReaderVerdict("cuCIM", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("cuCIM", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.has_overview:
         return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
-    return _what_it_knows(facts, "cuCIM", "empty tiles are black")
+    return _by_empty_tiles(facts, "cuCIM", "empty tiles are black")
 
 
 def _gdal(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.GDAL):
-        return ReaderVerdict("GDAL", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("GDAL", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.in_svs:
         return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
-    return _what_it_knows(facts, "GDAL", None)
+    return _by_empty_tiles(facts, "GDAL", None)
 
 
 def _slideio(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread_anywhere(Program.SLIDEIO):
-        return ReaderVerdict("slideio", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("slideio", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.empty_tiles:
         return ReaderVerdict("slideio", "no", "it fails at empty tiles")
     if facts.levels > 1 and not facts.in_svs:
@@ -333,7 +350,7 @@ def _slideio(facts: _Facts) -> ReaderVerdict:
 
 
 def _tiffslide(facts: _Facts) -> ReaderVerdict:
-    """By tifffile; an overview's levels it takes for the slide."""
+    """Return tiffslide's verdict: it reads by tifffile, and takes an overview's levels for the slide."""
     found = _tifffile(facts)
     if facts.has_overview:
         return ReaderVerdict("tiffslide", "partly", "the levels of the overview alone")
@@ -342,7 +359,7 @@ def _tiffslide(facts: _Facts) -> ReaderVerdict:
 
 def _libtiff(facts: _Facts) -> ReaderVerdict:
     if unknown := facts.unread(Program.LIBTIFF):
-        return ReaderVerdict("libtiff", "no", f"it does not read {_named(unknown)}")
+        return ReaderVerdict("libtiff", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.empty_tiles and not facts.has_full_level:
         return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")
-    return _what_it_knows(facts, "libtiff", "it fails at levels with empty tiles")
+    return _by_empty_tiles(facts, "libtiff", "it fails at levels with empty tiles")

@@ -1,6 +1,6 @@
-"""What is in a source tree: every slide, and what was passed by and why.
+"""The slides of a source tree, and the files and folders that were left out.
 
-Files are told by name and size alone; none is opened here.
+Files are judged by name and size alone; none is opened here.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide"),
     *(".czi", ".dcm"),
 )
-"""The files that are taken for slides where no `include` says it."""
+"""The suffixes of slides where no `include` names other files."""
 
 QUARANTINE = ".wsicomp-quarantine"
-"""The folder in a source tree that takes sources which their conversions replace."""
+"""The folder in a source tree that takes the sources that their conversions replace."""
 
 _OF_MANY = (".mrxs", ".vms", ".vmu")
 _DICOM = ".dcm"
@@ -32,27 +32,31 @@ _DICOM = ".dcm"
 
 @dataclass(frozen=True)
 class FoundSlide:
-    """A slide of the tree. `stamp` changes with its files' sizes and times; `bytes` are those of all of them.
-
-    Of a DICOM file only its own bytes count: which others are of its series is not known unread.
-    """
+    """A slide of the tree."""
 
     source: str
+    """Its path in the tree, as text."""
     bytes: int
+    """The bytes of all its files.
+
+    Of a DICOM file its own alone, for the others of its series are not known unread.
+    """
     stamp: str
+    """A text that changes with the sizes and times of its files."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """`links` are folders that are links, which are not entered, `closed` those that cannot be read.
-
-    `others` counts the files that are no slides by their names. All paths are relative, as text.
-    """
+    """The content of a source tree. All paths are relative, as text."""
 
     slides: tuple[FoundSlide, ...]
+    """The slides, sorted by path."""
     links: tuple[str, ...]
+    """The folders that are links, which are not entered."""
     closed: tuple[tuple[str, str], ...]
+    """The folders that cannot be read, each with the reason."""
     others: int
+    """The count of files that are not slides by their names."""
 
 
 @dataclass
@@ -65,14 +69,20 @@ class _Findings:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of a tree are its slides: by suffix or `include`, and not by `exclude` or hidden."""
+    """The rule by which files of a tree are its slides.
+
+    By suffix or `include`, without `exclude` and hidden files.
+    """
 
     root: Path
+    """The folder at the top of the tree."""
     include: tuple[str, ...] = ()
+    """Globs of names or of paths in the tree that are slides; empty: by `SUFFIXES`."""
     exclude: tuple[str, ...] = ()
+    """Globs of names or of paths in the tree that are not slides."""
 
     def wants(self, path: Path) -> bool:
-        """Whether a file of the tree is one, by its name. Globs match it, or its path in the tree."""
+        """Return whether a file of the tree is a slide, by its name."""
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
@@ -85,10 +95,13 @@ def _matches(path: Path, globs: Sequence[str]) -> bool:
 
 
 def find_slides(selection: Selection) -> Inventory:
-    """Walk a tree.
+    """Return the slides of a tree.
 
-    Links to files are slides like others; links to folders are not entered, so that nothing is found twice
+    Links to files are slides like others. Links to folders are not entered, so that nothing is found twice
     and nothing outside of the tree.
+
+    >>> find_slides(Selection(Path("slides"))).slides  # doctest: +SKIP
+    (FoundSlide(source='a.svs', bytes=1938955, stamp='1938955-1700000000000000000'),)
     """
     found, root = _Findings(), selection.root
 
@@ -99,15 +112,15 @@ def find_slides(selection: Selection) -> Inventory:
         folder = Path(name)
         _prune(folder, root, folders, files, found)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
-        series = _together(path for path in wanted if path.suffix.lower() == _DICOM)
-        found.slides += [_found(path, root, series) for path in wanted]
+        series = _folder_stamp(path for path in wanted if path.suffix.lower() == _DICOM)
+        found.slides += [_found_slide(path, root, series) for path in wanted]
         found.others += len(files) - len(wanted)
     slides = sorted(found.slides, key=lambda slide: slide.source)
     return Inventory(tuple(slides), tuple(sorted(found.links)), tuple(sorted(found.closed)), found.others)
 
 
 def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], found: _Findings) -> None:
-    """Leave out hidden folders, links, and those that belong to a slide beside them."""
+    """Remove from the folders to enter: hidden ones, links, and those that belong to a slide."""
     owners = {name.casefold() for name in files}
     entered = []
     for name in sorted(folders):
@@ -121,9 +134,9 @@ def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], f
 
 
 def folders_of(root: Path) -> Iterator[tuple[tuple[int, int], Path]]:
-    """Every folder of a tree by its device and inode, hidden ones too; those that cannot be read are not.
+    """Yield every readable folder of a tree with its device and inode, hidden folders too.
 
-    File systems without inodes say 0, by which no folder is told.
+    Folders on file systems without inodes are left out.
     """
     for name, *_ in os.walk(root):
         with suppress(OSError):
@@ -132,8 +145,8 @@ def folders_of(root: Path) -> Iterator[tuple[tuple[int, int], Path]]:
                 yield (status.st_dev, status.st_ino), Path(name)
 
 
-def _found(path: Path, root: Path, series: str) -> FoundSlide:
-    """What its name and size say; a file that cannot be looked at is a slide too, which will fail."""
+def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
+    """Return a slide by its name and size; one that cannot be examined too, whose conversion will fail."""
     source, suffix = as_text(path.relative_to(root)), path.suffix.lower()
     try:
         if suffix in _OF_MANY:
@@ -146,8 +159,11 @@ def _found(path: Path, root: Path, series: str) -> FoundSlide:
     return FoundSlide(source, status.st_size, stamp)
 
 
-def _together(paths: Iterable[Path]) -> str:
-    """A stamp of all DICOM files of a folder: any of them may be of the same slide as another."""
+def _folder_stamp(paths: Iterable[Path]) -> str:
+    """Return one stamp for all DICOM files of a folder.
+
+    Any of them may belong to the same slide as another.
+    """
     digest = hashlib.sha256()
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""ICC profiles: the same colour transform without words, dates and what stands between its tags.
+"""ICC profiles: rewritten to the same colour transform without texts, dates and bytes between the tags.
 
 Source: ICC.1:2022 clauses 7 (header and tag table) and 10 (tag types).
 """
@@ -21,14 +21,14 @@ _TRANSFORM = frozenset(
     )
 )
 _PARAMETERS = (1, 3, 4, 5, 7)
-"""How many numbers a parametric curve of each type has."""
+"""The count of numbers that a parametric curve of each type has."""
 _EPOCH = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def neutral_profile(profile: bytes | None) -> tuple[bytes | None, bool]:
-    """The profile with nothing but its transform, and True; itself and False where it cannot be rewritten.
+    """Return the profile with its transform alone, and True; the profile itself and False where that fails.
 
-    Whether both transform alike is tried with many colours.
+    The new profile is used only if both give the same colours for many samples.
     """
     if profile is None:
         return None, True
@@ -54,11 +54,11 @@ def _rewritten(profile: bytes) -> bytes:
     version = profile[8]
     tags[b"desc"] = _text("RGB", version, is_description=True)
     tags[b"cprt"] = _text("None", version, is_description=False)
-    return _laid_out(_header(profile), tags)
+    return _assembled(_header(profile), tags)
 
 
 def _header(profile: bytes) -> bytes:
-    """Version, class, spaces, intent and illuminant; no makers, attributes, date or digest."""
+    """Return version, class, spaces, intent and illuminant; no makers, attributes, date or digest."""
     made = bytearray(_HEADER_BYTES)
     made[8:10] = profile[8:10]
     for start, end in ((12, 24), (36, 40)):
@@ -70,10 +70,10 @@ def _header(profile: bytes) -> bytes:
 
 
 def _bare_tag(data: bytes) -> bytes:
-    """A tag's data in the length that it states.
+    """Return a tag's data in the length that the data state.
 
     Raises:
-        ValueError: its type is none that can be cut so.
+        ValueError: the type of the tag is not known here, or the data are cut off.
     """
     kind = data[:4]
     if kind == b"XYZ ":
@@ -109,7 +109,7 @@ def _text(text: str, version: int, is_description: bool) -> bytes:
     return b"desc" + bytes(4) + struct.pack(">I", len(plain)) + plain + bytes(4 + 4 + 2 + 1 + 67)
 
 
-def _laid_out(header: bytes, tags: dict[bytes, bytes]) -> bytes:
+def _assembled(header: bytes, tags: dict[bytes, bytes]) -> bytes:
     place = _HEADER_BYTES + 4 + len(tags) * _ENTRY.size
     places: dict[bytes, int] = {}
     entries, blocks = [], []
@@ -125,7 +125,7 @@ def _laid_out(header: bytes, tags: dict[bytes, bytes]) -> bytes:
 
 
 def _transformed(profile: bytes, intent: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """What many colours become in sRGB."""
+    """Return the sRGB colours that the profile gives for many samples."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     target = ImageCms.createProfile("sRGB")
     transform = ImageCms.buildTransform(source, target, "RGB", "RGB", renderingIntent=ImageCms.Intent(intent))

@@ -1,4 +1,4 @@
-"""Which slide a file is: name, size and SHA-256 of a source."""
+"""The identity of a slide: name, size and SHA-256."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _BLOCK_BYTES = 1 << 20
 
 
 def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = no_progress) -> SourceIdentity:
-    """Name, size and SHA-256 of a source, and what it was made from; no name where none is wanted."""
+    """Return name, size and SHA-256 of a source, and the SHA-256 behind it where it is a conversion itself.
+
+    The name is None where the config asks for de-identification.
+
+    Raises:
+        SlideReadError: a file of the slide cannot be read.
+    """
     path, origin = slide.info.path, None
     if slide.provenance is not None:
         behind = slide.provenance.plan.source
@@ -29,10 +35,15 @@ def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = n
 
 
 def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:
-    """The bytes of a slide and its SHA-256; of many files over their digests, in the order of their names.
+    """Return the bytes of a slide and its SHA-256.
+
+    The SHA-256 of a slide of many files is over the digests of its files, in the order of their names.
+
+    >>> slide_identity(Path("slide.svs"))  # doctest: +SKIP
+    (1938955, '8c1b...')
 
     Raises:
-        SlideReadError: a file of it cannot be read.
+        SlideReadError: a file of the slide cannot be read.
     """
     parts = slide_parts(path)
     if len(parts) == 1:
@@ -57,7 +68,7 @@ def _size(path: Path) -> int:
 
 
 def file_sha256(path: Path, progress: StageProgress = no_progress) -> str:
-    """SHA-256 of a file's bytes.
+    """Return the SHA-256 of a file's bytes.
 
     Raises:
         SlideReadError: the file cannot be read.

@@ -1,8 +1,8 @@
-"""A level's own pixels through OpenSlide, which interpolates where a location is no whole pixel of the level.
+"""A level's stored pixels through OpenSlide, which interpolates at locations between them.
 
-A location is a whole pixel of level 0, so that on a level whose downsample is no whole number only some
-pixels can be asked for exactly: the first one of the level always, and those that fall on a whole pixel of
-level 0 as near as cairo tells. Whatever lies behind such a start, within one canvas of OpenSlide, is exact.
+A location is a whole pixel of level 0. On a level whose downsample is not a whole number, only some pixels
+can be read exactly: the first one, and those that fall on a whole pixel of level 0 as near as cairo can tell.
+All pixels behind such a start, within one canvas of OpenSlide, are exact.
 
 Source: openslide 4.0.1 `openslide.c` (canvases of 4096 px, each of whose corners is a whole pixel of level
 0), `openslide-grid.c`; cairo 1.18 `cairo-matrix.c` (24.8 fixed point).
@@ -23,19 +23,26 @@ from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels
 
 CANVAS_PX = 4096
-"""OpenSlide paints a region in canvases of this side; within one all pixels lie as its corner does."""
+"""The side of the canvases in which OpenSlide paints a region.
+
+Within one all pixels lie as its corner does.
+"""
 WHOLE = 1 / 600
-"""Cairo takes an offset for whole within 1/512 px; a little less, to be sure."""
+"""The part of a pixel within which cairo takes an offset for whole: 1/512, here a little less to be sure."""
 _MOST_CACHED_BYTES = 1 << 30
 _MOST_OVERREAD = 4
-"""Up to so many times a region's area is read anew for it; beyond that larger blocks are read and kept."""
+"""A region is read anew up to this multiple of its area; beyond it, larger blocks are read and kept."""
 
 Read = Callable[[tuple[int, int], Size], Pixels]
-"""Pixels at a location of level 0: one call of OpenSlide for a level."""
+"""Returns the pixels of a level at a location of level 0, in one call of OpenSlide."""
 
 
 def exact_starts(downsample: float, length: int) -> NDArray[np.int64]:
-    """The pixels of a level, along one side of so many, that OpenSlide shows exactly when asked for them."""
+    """Return the pixels along one side of a level, `length` long, that OpenSlide reads exactly.
+
+    >>> exact_starts(2.5, 8).tolist()
+    [0, 2, 4, 6]
+    """
     pixels = np.arange(length)
     off = np.abs(np.rint(pixels * downsample) / downsample - pixels)
     return np.flatnonzero(off < WHOLE)
@@ -43,21 +50,22 @@ def exact_starts(downsample: float, length: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of one side of a region: pixels `first` to `end`, read from `start` on.
-
-    `start` is None where nothing reaches them exactly, and `limit` is how far `start` reaches.
-    """
+    """A part of one side of a region: pixels `first` to `end`, read from `start` on."""
 
     first: int
+    """The first pixel of the part."""
     end: int
+    """The pixel behind its last one."""
     start: int | None
+    """The pixel at which the read starts; None where no exact start reaches the part."""
     limit: int
+    """The pixel behind the last one that `start` reaches."""
 
 
 class LevelReads:
-    """Reads a level whose downsample is no whole number, by the starts that are exact.
+    """Reads a level whose downsample is not a whole number from its exact starts. Any thread may read.
 
-    Any thread may read. Memory: a gigabyte at most, or an eighth of what is free, for levels with few starts.
+    Memory: for levels with few starts at most a gigabyte, or an eighth of the free memory.
     """
 
     def __init__(self, size: Size, downsample: float, read: Read) -> None:
@@ -67,7 +75,7 @@ class LevelReads:
         self._lock = ForkLock(self)
 
     def renew(self) -> None:
-        """Keep no blocks any more."""
+        """Forget all blocks that are kept."""
         self.__dict__.pop("_blocks", None)
 
     @fork_safe_property
@@ -82,7 +90,7 @@ class LevelReads:
 
     @property
     def reach(self) -> Size:
-        """How much of the level is exact, counted from its upper left corner."""
+        """The size of the exact part of the level, counted from its upper left corner."""
         return Size(*(_reach(starts, end) for starts, end in zip(self._starts, self._sides, strict=True)))
 
     @property
@@ -90,7 +98,10 @@ class LevelReads:
         return self._size.width, self._size.height
 
     def read(self, region: Region) -> Pixels:
-        """The pixels of a rectangle of the level; where no start reaches, as OpenSlide interpolates them."""
+        """Return the pixels of a rectangle of the level.
+
+        Where no start reaches, as OpenSlide interpolates them.
+        """
         pixels = np.empty((*region.size.shape, 3), np.uint8)
         columns = list(_spans(self._starts[0], region.x, region.x + region.width, self._size.width))
         for row in _spans(self._starts[1], region.y, region.y + region.height, self._size.height):
@@ -113,7 +124,7 @@ class LevelReads:
         return pixels[top : top + height, left : left + width]
 
     def _block(self, column: Span, row: Span) -> Pixels:
-        """All that a start reaches, kept for the regions beside this one."""
+        """Return all pixels that a start reaches, and keep them for the regions beside this one."""
         assert column.start is not None, "asked for what can be reached"
         assert row.start is not None, "asked for what can be reached"
         key = column.start, row.start
@@ -130,7 +141,7 @@ class LevelReads:
 
 
 def _spans(starts: NDArray[np.int64], first: int, end: int, length: int) -> Iterator[Span]:
-    """A side of a region in parts, each of which one start reaches."""
+    """Yield the parts of a side of a region, each of which one start reaches."""
     while first < end:
         number = int(np.searchsorted(starts, first, "right")) - 1
         start = int(starts[number])
@@ -145,7 +156,7 @@ def _spans(starts: NDArray[np.int64], first: int, end: int, length: int) -> Iter
 
 
 def _reach(starts: NDArray[np.int64], length: int) -> int:
-    """The pixels from the first one on that a start reaches without a gap."""
+    """Return the count of pixels from the first on that starts reach without a gap."""
     ends = np.append(starts[1:], length)
     gaps = np.flatnonzero(ends > starts + CANVAS_PX)
     return length if not gaps.size else int(starts[gaps[0]]) + CANVAS_PX

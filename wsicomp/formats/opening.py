@@ -1,4 +1,4 @@
-"""`open_slide`, which chooses the reader that fits a file."""
+"""Opens a slide with the reader that fits its file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.slide_files import check_parts
 from wsicomp.formats.tiff import xmp
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
-from wsicomp.formats.tiff.reader import PixelKind, TiffSlide
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.sample_kinds import PixelKind
 from wsicomp.geometry import TileIndex
 from wsicomp.inputs import check_file, reason
 from wsicomp.provenance import Provenance
@@ -29,12 +30,13 @@ _TILES_LOOKED_AT, _DARK = 16, 64
 
 
 def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
-    """Open a tiled TIFF, a `ConvertedSlide` where wsicomp wrote it.
+    """Open a tiled TIFF; a `ConvertedSlide` where wsicomp wrote it.
 
-    Of several focal planes `z` chooses one; without it the first is shown.
+    `z` chooses one of several focal planes, counted from 0; without it the first is read.
 
     Raises:
-        SlideReadError, UnsupportedSlideError: as `open_slide`.
+        SlideReadError: the file is not there, is damaged, or lacks the provenance that wsicomp wrote.
+        UnsupportedSlideError: it is not an 8-bit bright-field slide in tiles, or has no plane `z`.
     """
     check_file(path)
     directories = read_directories(path)
@@ -42,7 +44,7 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
     try:
         text = xmp.unwrap(first.xmp)
         if text is not None and z:
-            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave z out")
+            raise UnsupportedSlideError(f"no plane z {z}; a conversion has one focal plane: leave `z` out")
         if text is not None:
             stored = sum(len(each.ranges) for one in directories for each in (one, *one.subs))
             return ConvertedSlide(path, directories, Provenance.from_text(text, stored))
@@ -58,25 +60,31 @@ def open_converted(path: Path) -> ConvertedSlide:
     """Open a file that wsicomp wrote.
 
     Raises:
-        SlideReadError: wsicomp did not write it; or as `open_slide`.
+        SlideReadError: wsicomp did not write it, or it is not there or damaged.
+        UnsupportedSlideError: another version of wsicomp wrote it with a codec that is not known here.
     """
     slide = open_tiff(path)
     if not isinstance(slide, ConvertedSlide):
         slide.close()
-        raise SlideReadError("does not say what it was made from: wsicomp did not write it", path)
+        raise SlideReadError("wsicomp did not write it: it holds no provenance", path)
     return slide
 
 
-def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
-    """Open a slide: Aperio SVS and tiled TIFF tile by tile, whatever else OpenSlide reads as pixels.
+def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
+    """Open a slide.
 
-    Of several focal planes `z` chooses one, by its place in the file. Without it such a slide is refused, but
-    with `any_plane`, where the first one is shown.
+    Aperio SVS and tiled TIFF tile by tile, every other format that OpenSlide reads as pixels.
+
+    `z` chooses one of several focal planes by its place in the file, counted from 0. Without `z` such a slide
+    is refused; with `any_plane` its first plane is read instead.
+
+    >>> with closing(open_reader("slide.svs")) as slide:  # doctest: +SKIP
+    ...     tile = slide.read_tile(TileIndex(0, 0, 0))
 
     Raises:
         SlideReadError: there is no such file, it is damaged, or nothing here reads it.
-        UnsupportedSlideError: it is an image, but not an 8-bit bright-field slide, or of focal planes of
-            which none was chosen.
+        UnsupportedSlideError: it is not an 8-bit bright-field slide, or it has several focal planes and none
+            was chosen.
     """
     path = Path(path)
     check_parts(path)
@@ -102,28 +110,33 @@ def open_slide(path: str | os.PathLike[str], z: int | None = None, any_plane: bo
             "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path
         )
     if z:
-        message = f"no plane z {z}; OpenSlide hands out one of this vendor's slides: leave z out"
+        message = f"no plane z {z}; OpenSlide reads one of this vendor's slides: leave `z` out"
         raise UnsupportedSlideError(message, path)
     return OpenSlideSlide(path)
 
 
 def open_source(path: Path, converted: Path) -> Slide:
-    """Open a slide to hold against it what was made of it: of several focal planes the one that was kept."""
-    slide = open_slide(path, any_plane=True)
+    """Open the source of a conversion to compare both; of several focal planes the one that was converted.
+
+    Raises:
+        SlideReadError: the source cannot be read.
+        UnsupportedSlideError: it is not an 8-bit bright-field slide.
+    """
+    slide = open_reader(path, any_plane=True)
     z = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
         z = made.info.z if made.provenance is not None else None
     if z is None or slide.provenance is not None:
         return slide
     slide.close()
-    return open_slide(path, z)
+    return open_reader(path, z)
 
 
 def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:
-    """A TIFF of samples that we do not read, by the pixels that OpenSlide shows.
+    """Open a TIFF whose samples we do not read by the pixels that OpenSlide shows.
 
     Raises:
-        UnsupportedSlideError: OpenSlide does not read all of its levels, or shows others, or it is dark.
+        UnsupportedSlideError: OpenSlide does not read all of its levels, shows others, or the slide is dark.
     """
     plain = UnsupportedSlideError(error.message, path, error.place)
     remark = f"{refusal.found}: read as OpenSlide shows it, by its pixels alone"
@@ -148,7 +161,7 @@ def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> O
 
 
 def _is_dark(slide: OpenSlideSlide) -> bool:
-    """Whether most of some tiles of the lowest level is darker than any glass."""
+    """Return whether most pixels of some tiles of the lowest level are darker than any glass."""
     number = len(slide.info.levels) - 1
     level = slide.info.levels[number]
     chosen = np.unique(np.linspace(0, level.grid.count - 1, _TILES_LOOKED_AT).astype(int)).tolist()
@@ -163,4 +176,4 @@ def _several_planes(info: SlideInfo) -> UnsupportedSlideError:
     planes = ", ".join(map(str, info.planes[:_MOST_PLANES]))
     more = f" and {len(info.planes) - _MOST_PLANES} more" if len(info.planes) > _MOST_PLANES else ""
     found = f"{len(info.planes)} focal planes of {info.size} px, expected one: {planes}{more}"
-    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by --z N", info.path)
+    return UnsupportedSlideError(f"{found}; planes are no levels: choose one by `z`", info.path)

@@ -20,7 +20,7 @@ from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.forks import ForkLock
 from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
@@ -30,7 +30,7 @@ from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEn
 _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
 _PICTURE_BYTES = 12
-"""What a pixel of an associated image takes: with alpha, on white, and stored."""
+"""The bytes of memory for a pixel of an associated image: with alpha, on white, and stored."""
 _UNKNOWN = ("label", "macro")
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
@@ -38,10 +38,16 @@ _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 class OpenSlideSlide(PixelsOnly):
     """A slide as OpenSlide shows it, transparent pixels laid on white.
 
-    Levels show their own pixels, also where OpenSlide would interpolate between them: those of a DICOM slide
-    by opening each level alone, others as far as `LevelReads` reaches. `remarks` are told of the slide, and
-    `may_be` what an image beside the levels could be too: one that it does not name may be any. With
-    `opaque` a transparent pixel is refused, for what was no alpha may have been taken for it.
+    Levels show their stored pixels even where OpenSlide would interpolate: those of a DICOM slide by opening
+    each level alone, others as far as `LevelReads` reaches.
+
+    Args:
+        remarks: Lines about the slide for its user.
+        opaque: Refuse transparent pixels, because a sample that is not alpha may have been taken for it.
+        may_be: What else each associated image could be; one that is not named may be a label or a macro.
+
+    Raises:
+        SlideReadError: OpenSlide cannot open the file.
     """
 
     is_by_openslide = True
@@ -54,9 +60,9 @@ class OpenSlideSlide(PixelsOnly):
         may_be: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._files = ExitStack()
-        self._shown = self._files.enter_context(closing(Shown(path, opaque)))
+        self._shown = self._files.enter_context(closing(OpenSlideFile(path, opaque)))
         self._lock = ForkLock()
-        self._alone: dict[int, Shown | None] = {}
+        self._alone: dict[int, OpenSlideFile | None] = {}
         try:
             info, omitted = _describe(self._shown)
             self._reads = {
@@ -76,7 +82,7 @@ class OpenSlideSlide(PixelsOnly):
             raise
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels; beyond the level's edge they are white."""
+        """Return a whole tile's pixels; white beyond the level's edge."""
         level = self._info.levels[index.level]
         region = level.grid.region(index.column, index.row)
         pixels = self.read_region(index.level, region)
@@ -87,11 +93,11 @@ class OpenSlideSlide(PixelsOnly):
         return tile
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels."""
+        """Return the means of a tile's blocks of 8 x 8 pixels."""
         return eighth(self.read_tile(index))
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle of a level, its own wherever they can be had (`is_exact`)."""
+        """Return the pixels of a rectangle of a level, not interpolated where `is_exact`."""
         alone = self._opened_alone(level)
         if alone is not None:
             return alone.read(0, (region.x, region.y), region.size)
@@ -101,7 +107,7 @@ class OpenSlideSlide(PixelsOnly):
         return self._shown.read(level, (region.x * downsample, region.y * downsample), region.size)
 
     def is_exact(self, level: int) -> bool:
-        """Whether every pixel of a level is its own, and none one that OpenSlide interpolated."""
+        """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
         if level not in self._reads or self._opened_alone(level) is not None:
             return True
         return self._reads[level].reach == self._shown.sizes[level]
@@ -110,8 +116,11 @@ class OpenSlideSlide(PixelsOnly):
         """Close the file."""
         self._files.close()
 
-    def _opened_alone(self, number: int) -> Shown | None:
-        """A DICOM level as a slide of its own, which shows every pixel as it is; None where it cannot be."""
+    def _opened_alone(self, number: int) -> OpenSlideFile | None:
+        """Return a DICOM level as a slide of its own, which shows every stored pixel.
+
+        None where that fails.
+        """
         if number not in self._reads or not self._shown.is_dicom:
             return None
         with self._lock:
@@ -119,7 +128,7 @@ class OpenSlideSlide(PixelsOnly):
                 self._alone[number] = self._open_alone(number)
             return self._alone[number]
 
-    def _open_alone(self, number: int) -> Shown | None:
+    def _open_alone(self, number: int) -> OpenSlideFile | None:
         size = self._shown.sizes[number]
         try:
             parts = dicom_levels(self._shown.path).get((size.width, size.height), ())
@@ -127,13 +136,13 @@ class OpenSlideSlide(PixelsOnly):
             links = [folder / f"{count}.dcm" for count, _ in enumerate(parts)]
             for link, part in zip(links, parts, strict=True):
                 link.symlink_to(part.resolve())
-            shown = self._files.enter_context(closing(Shown(links[0]))) if links else None
+            shown = self._files.enter_context(closing(OpenSlideFile(links[0]))) if links else None
         except (OSError, NotImplementedError):
             return None
         return shown if shown is not None and shown.sizes == (size,) else None
 
     def _interpolated(self) -> Iterator[str]:
-        """In words, the levels of which not all pixels can be had."""
+        """Yield in words the levels of which not all stored pixels can be read."""
         for number, reads in self._reads.items():
             if not self.is_exact(number):
                 yield (
@@ -142,7 +151,7 @@ class OpenSlideSlide(PixelsOnly):
                 )
 
 
-class Shown:
+class OpenSlideFile:
     """A file open in OpenSlide, opened anew after an error, which OpenSlide else repeats for every region.
 
     Any thread may read from it.
@@ -161,11 +170,11 @@ class Shown:
         self.is_dicom = self.slide.properties[openslide.PROPERTY_NAME_VENDOR] == "dicom"
 
     def read(self, level: int, location: tuple[int, int], size: Size) -> Pixels:
-        """A region on white, in one call of OpenSlide; `location` is in pixels of level 0.
+        """Return a region on white, by one call of OpenSlide; `location` is in pixels of level 0.
 
         Raises:
             TileReadError: OpenSlide cannot read it.
-            UnsupportedSlideError: it is not opaque, and should be.
+            UnsupportedSlideError: it has transparent pixels, and only opaque ones are allowed.
         """
         for is_last in (False, False, True):  # an error may be that of another thread's region
             slide = self.slide
@@ -184,7 +193,7 @@ class Shown:
         raise AssertionError("read or raised")
 
     def picture(self, name: str) -> Image.Image:
-        """An associated image.
+        """Return an associated image.
 
         Raises:
             SlideReadError: OpenSlide cannot read it.
@@ -197,7 +206,7 @@ class Shown:
             raise SlideReadError(f"OpenSlide cannot read its {name} ({exc})", self.path) from exc
 
     def icc_profile(self) -> bytes | None:
-        """The profile byte for byte, which `color_profile` would write anew; it comes with any region.
+        """Return the ICC profile byte for byte; OpenSlide's `color_profile` would write it anew.
 
         Raises:
             SlideReadError: OpenSlide cannot read it.
@@ -219,13 +228,13 @@ class Shown:
 
     def _opened(self) -> openslide.OpenSlide:
         try:
-            return opened(self.path)
+            return open_openslide(self.path)
         except openslide.OpenSlideError as exc:
             raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
 
 
 def on_white(rgba: Pixels) -> Pixels:
-    """Straight RGBA as RGB: its transparent pixels laid on white."""
+    """Return straight RGBA, (rows, columns, 4) uint8, as RGB with transparent pixels laid on white."""
     opaque = rgba[..., 3:] == 255
     if opaque.all():
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -234,8 +243,8 @@ def on_white(rgba: Pixels) -> Pixels:
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
-    """What OpenSlide says of a file, and which images beside the levels cannot be had."""
+def _describe(shown: OpenSlideFile) -> tuple[SlideInfo, list[str]]:
+    """Return the facts that OpenSlide states about a file, and the associated images that cannot be read."""
     images, omitted = _associated_images(shown)
     slide = shown.slide  # another one than before where an image could not be read
     properties = dict(slide.properties)
@@ -254,7 +263,7 @@ def _describe(shown: Shown) -> tuple[SlideInfo, list[str]]:
     return info, omitted
 
 
-def _associated_images(shown: Shown) -> tuple[dict[str, AssociatedImage], list[str]]:
+def _associated_images(shown: OpenSlideFile) -> tuple[dict[str, AssociatedImage], list[str]]:
     most_px = budget_bytes() // _PICTURE_BYTES
     images, omitted = {}, []
     for name in sorted(shown.slide.associated_images):

@@ -1,4 +1,4 @@
-"""A plain picture (PNG, JPEG, WebP) as a slide of one level, for labelled sections that are no slides."""
+"""A plain picture (PNG, JPEG, WebP) as a slide of one level, for labelled sections that are not slides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wsicomp.inputs import check_file, reason
 from wsicomp.slide import Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""What `open_picture` reads, in lower case."""
+"""The suffixes that `open_picture` reads, in lower case."""
 
 DAMAGED = (
     *(
@@ -33,14 +33,14 @@ DAMAGED = (
     ),
     *(AssertionError, MemoryError, struct.error, zlib.error),
 )
-"""What Pillow raises of a picture that is damaged, beside errors of the system."""
+"""The errors that Pillow raises for a damaged picture, beside errors of the system."""
 
 _TILE_PX = 256
 _EIGHTH = 8
 
 
 class PictureSlide(PixelsOnly):
-    """Pixels in memory, (rows, columns, 3) uint8 RGB, that answer as a slide of one level does."""
+    """Pixels in memory, (rows, columns, 3) uint8 RGB, behind the interface of a slide of one level."""
 
     def __init__(self, path: Path, pixels: Pixels, mpp: float | None, tile_px: int = _TILE_PX) -> None:
         self._pixels = pixels
@@ -52,34 +52,36 @@ class PictureSlide(PixelsOnly):
         )
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A tile's pixels; white past the picture's edge."""
+        """Return a tile's pixels; white beyond the picture's edge."""
         part = self.read_region(0, self._info.levels[0].grid.region(index.column, index.row))
         tile = np.full((*self._tile.shape, 3), 255, np.uint8)
         tile[: part.shape[0], : part.shape[1]] = part
         return tile
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of blocks of 8 x 8 pixels."""
+        """Return the means of blocks of 8 x 8 pixels."""
         side = self._tile.width // _EIGHTH
         whole = self.read_tile(index)[: side * _EIGHTH, : side * _EIGHTH]
         return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
     def read_region(self, level: int, region: Region) -> Pixels:  # noqa: ARG002
-        """A copy of the pixels of a rectangle."""
+        """Return a copy of the pixels of a rectangle."""
         return self._pixels[region.y : region.y + region.height, region.x : region.x + region.width].copy()
 
     def close(self) -> None:
-        """Let the pixels go."""
+        """Free the pixels."""
         self._pixels = np.empty((0, 0, 3), np.uint8)
 
 
 def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> PictureSlide:
-    """A picture file as a slide; `mpp` is what is known of its scale, for the file does not say.
+    """Open a picture file as a slide; `mpp` is its scale, which the file does not state.
 
-    Its tiles are of `tile_px` pixels a side, or of 256. Where it is transparent it is white.
+    Its tiles have `tile_px` pixels a side, or 256. Transparent pixels become white.
+
+    >>> slide = open_picture(Path("section.png"), mpp=0.5)  # doctest: +SKIP
 
     Raises:
-        SlideReadError: it cannot be read.
+        SlideReadError: it is not a picture, is damaged, or cannot be read.
         UnsupportedSlideError: it has more than 178 million pixels, or other than 8-bit samples.
     """
     check_file(path)

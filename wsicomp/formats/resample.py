@@ -1,4 +1,4 @@
-"""Tiles of levels that the source lacks, by box reduction of one that it has."""
+"""Tiles of levels that the source lacks, made by box reduction of a level that it has."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import numpy as np
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, parts_of_tiles
-from wsicomp.plan import LevelPlan
+from wsicomp.level_plan import LevelPlan
 from wsicomp.slide import Pixels
 
 _READ_PX = 2048
 
 
 def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> Pixels:
-    """A whole tile of `plan`, each pixel the mean of a box of its source level; white beyond the edge.
+    """Return a whole tile of `plan`: each pixel is the mean of a box of its source level.
 
-    Raises:
-        DamagedTileError: a tile that it is made of is damaged; the error holds what there is of the others.
-        TileReadError: not one of the tiles that a part of it is made of can be decoded.
+    White beyond the edge.
 
     Memory: reads at most about 2048 x 2048 source pixels at a time, whatever the reduction.
+
+    Raises:
+        DamagedTileError: a source tile under it is damaged; the error holds the pixels of all others.
+        TileReadError: a part of it has no source tile that can be decoded.
     """
     tile = np.full((*plan.tile.shape, 3), 255, np.uint8)
     region = plan.grid.region(column, row)
@@ -52,11 +54,11 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
 
 
 def _read(slide: Slide, level: int, region: Region) -> Pixels:
-    """A region; where a tile of it cannot be decoded, what its other tiles hold, and white in its place.
+    """Return a region, with white in the place of source tiles that cannot be decoded.
 
     Raises:
-        DamagedTileError: a tile of it is damaged; the error holds the rest.
-        TileReadError: not one of its tiles can be decoded.
+        DamagedTileError: a source tile under it is damaged; the error holds the rest.
+        TileReadError: none of its source tiles can be decoded.
     """
     try:
         return slide.read_region(level, region)

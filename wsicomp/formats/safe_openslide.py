@@ -1,8 +1,8 @@
-"""OpenSlide's own slides, opened only where what a file states cannot bring OpenSlide down.
+"""Opens files in OpenSlide, but for those whose stated sizes would end the whole process.
 
-OpenSlide takes memory for a tile by what the file says of it, and ends the whole process where there is none.
-So a byte count of terabytes, a tile of a milliard pixels, and an Aperio text of millions of fields are looked
-for before OpenSlide sees a file.
+OpenSlide allocates memory for a tile by the sizes that the file states, and aborts where there is none. So a
+byte count of terabytes, a tile of a thousand million pixels, and an Aperio text of millions of fields are
+found before OpenSlide opens the file.
 
 Source: openslide 4.0.1 `openslide-decode-tiff.c` (`g_malloc` of a byte count, and of a tile's pixels) and
 `openslide-vendor-aperio.c` (`g_strsplit` of a text).
@@ -27,41 +27,44 @@ from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
 
 _COMPRESSION, _WIDTH, _HEIGHT, _OFFSETS, _COUNTS = _WANTED = 259, 322, 323, 324, 325
 _BY_COUNT = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
-"""The compressions whose tiles OpenSlide reads by itself, into as much memory as they state."""
+"""The compressions whose tiles OpenSlide reads by itself, into as much memory as their byte counts state."""
 _MOST_TAGS = 1 << 16
 _MOST_PX = 1 << 28
 _MOST_FIELDS, _SEPARATORS = 4_000_000, (b"|", b"\n", b"\r")
 _APERIO = b"Aperio"
 _FARTHEST = 1 << 40
-"""No slide is a terabyte large. What lies nearer may be what a transfer that broke off has yet to bring."""
+"""No slide is a terabyte large. A smaller offset beyond the file may belong to a transfer that broke off."""
 
 
 Numbers = dict[int, NDArray[np.uint64]]
 
 
 class ForkSafeOpenSlide(OpenSlide):
-    """An `openslide.OpenSlide` that a forked process reads on from, whatever other threads were reading."""
+    """An `openslide.OpenSlide` that a forked process can read on, whatever other threads were reading."""
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
-        """As `openslide.OpenSlide.read_region`."""
+        """Read a region, as `openslide.OpenSlide.read_region` does."""
         with OPENSLIDE_GATE:
             return super().read_region(location, level, size)
 
 
-def opened(path: str | bytes | os.PathLike[str]) -> OpenSlide:
-    """A file as OpenSlide opens it.
+def open_openslide(path: str | bytes | os.PathLike[str]) -> OpenSlide:
+    """Open a file in OpenSlide.
+
+    >>> with open_openslide("slide.svs") as slide:  # doctest: +SKIP
+    ...     slide.dimensions
 
     Raises:
-        OpenSlideError: it does not open the file, or must not see it.
+        OpenSlideError: OpenSlide does not open the file, or the sizes that it states would end the process.
     """
-    found = _danger(Path(os.fsdecode(path)))
+    found = _crash_risk(Path(os.fsdecode(path)))
     if found:
         raise OpenSlideError(found)
     return ForkSafeOpenSlide(path)
 
 
-def _danger(path: Path) -> str:
-    """Why OpenSlide must not see a file, in words; "" where it may."""
+def _crash_risk(path: Path) -> str:
+    """Return in words why OpenSlide must not open a file; "" where it may."""
     try:
         with path.open("rb") as file:
             if file.read(4) not in TIFF_MAGIC:
@@ -71,18 +74,18 @@ def _danger(path: Path) -> str:
             for directory in directories(file, _MOST_TAGS, has_subs=False):
                 text = _text(file, directory)
                 is_aperio = text.startswith(_APERIO) if is_aperio is None else is_aperio
-                found = _beyond(_wanted(file, directory), file_bytes)
-                if found or (is_aperio and (found := _told_at_length(text))):
+                found = _size_risk(_numbers_of(file, directory), file_bytes)
+                if found or (is_aperio and (found := _text_risk(text))):
                     return found
     except (OSError, struct.error, ValueError):
         pass  # OpenSlide says better than we could what is wrong
     return ""
 
 
-def _wanted(file: BinaryIO, directory: Tags) -> Numbers:
-    """The numbers of the wanted tags.
+def _numbers_of(file: BinaryIO, directory: Tags) -> Numbers:
+    """Return the numbers of the wanted tags.
 
-    Of a tag that is there twice those of both: readers differ about which of them counts.
+    Where a tag is there twice, return the numbers of both: readers differ about which of them counts.
     """
     found: Numbers = dict.fromkeys(_WANTED, np.empty(0, np.uint64))
     for tag in directory.tags:
@@ -95,7 +98,7 @@ def _text(file: BinaryIO, directory: Tags) -> bytes:
     return b"".join(tag.data(file) for tag in directory.tags if tag.code == DESCRIPTION_TAG)
 
 
-def _told_at_length(text: bytes) -> str:
+def _text_risk(text: bytes) -> str:
     fields = max(map(text.count, _SEPARATORS))
     return (
         f"a text of {fields} fields or lines, expected at most {_MOST_FIELDS}"
@@ -104,7 +107,7 @@ def _told_at_length(text: bytes) -> str:
     )
 
 
-def _beyond(tags: Numbers, file_bytes: int) -> str:
+def _size_risk(tags: Numbers, file_bytes: int) -> str:
     if not len(tags[_WIDTH]) or not len(tags[_HEIGHT]):
         return ""
     width, height = (int(tags[code].max()) for code in (_WIDTH, _HEIGHT))

@@ -1,6 +1,6 @@
 """The files that one slide is made of: most formats have one, MRXS, VMS, VMU and DICOM have many.
 
-Which slide it is, how large, and whether it is still there, is a question to all of them.
+Identity, size and presence of a slide are those of all its files.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _INDEX_BYTES = 1 << 20
 
 
 def slide_parts(path: Path) -> tuple[Path, ...]:
-    """All files of the slide that `path` opens: itself alone, or those of its companions, sorted.
+    """Return all files of the slide that `path` opens, sorted: one, or one with its companions.
 
     Raises:
-        SlideReadError: they cannot be listed.
+        SlideReadError: the file is not there, or its companions cannot be listed.
     """
     check_file(path)
     try:
@@ -32,14 +32,14 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
 
 
 def check_parts(path: Path) -> None:
-    """Refuse a slide of which a file is none: OpenSlide would wait for what comes out of a pipe without end.
+    """Refuse a slide with a pipe or device among its files, at which OpenSlide would wait for ever.
 
     Raises:
-        SlideReadError: a file beside it, that it names or that OpenSlide looks into, is a pipe or the like.
+        SlideReadError: a file that OpenSlide would open with it is not a regular file, or cannot be examined.
     """
     check_file(path)
     try:
-        for part in _beside(path):
+        for part in _openslide_inputs(path):
             if not (part.is_file() or part.is_dir()) and part.exists():
                 check_file(part)
     except SlideReadError:
@@ -48,8 +48,11 @@ def check_parts(path: Path) -> None:
         raise SlideReadError(reason(exc), path) from exc
 
 
-def _beside(path: Path) -> Iterable[Path]:
-    """All that OpenSlide may open with a file: its folder, what it names, what stands beside a DICOM file."""
+def _openslide_inputs(path: Path) -> Iterable[Path]:
+    """Return the paths that OpenSlide may open with a file.
+
+    Its folder, the files it names, those beside a DICOM file.
+    """
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         folder = path.with_suffix("")
@@ -60,10 +63,10 @@ def _beside(path: Path) -> Iterable[Path]:
 
 
 def stamp_of(path: Path) -> str:
-    """A text that changes when a file of the slide does, by its size or time.
+    """Return a text that changes when size or time of a file of the slide changes.
 
     Raises:
-        SlideReadError: a file of it is not there, or cannot be looked at.
+        SlideReadError: a file of the slide is not there, or cannot be examined.
     """
     parts = slide_parts(path)
     try:
@@ -74,10 +77,12 @@ def stamp_of(path: Path) -> str:
 
 
 def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
-    """The files of each level of a DICOM slide by the level's width and height; associated images left out.
+    """Return the files of each level of a DICOM slide by the level's (width, height).
+
+    Associated images are left out.
 
     Raises:
-        OSError: they cannot be listed or read.
+        OSError: the files cannot be listed or read.
     """
     levels: dict[tuple[int, int], list[Path]] = {}
     for part in slide_parts(path):
@@ -115,12 +120,12 @@ def _companions(path: Path) -> list[Path]:
 
 
 def _named_in(index: Path) -> list[Path]:
-    """The files beside an index of lines `Key=Name` that it names."""
+    """Return the existing files that an index of lines `Key=Name` names."""
     return [path for path in _paths_in(index) if path.is_file()]
 
 
 def _paths_in(index: Path) -> list[Path]:
-    """Where the files would stand that an index of lines `Key=Name` may name."""
+    """Return the paths that an index of lines `Key=Name` may name, beside the index."""
     with index.open(encoding="latin-1") as file:
         lines = file.read(_INDEX_BYTES).splitlines()
     names = {line.partition("=")[2].strip() for line in lines}
@@ -129,7 +134,7 @@ def _paths_in(index: Path) -> list[Path]:
 
 
 def _series(path: Path) -> str | None:
-    """The DICOM series that a file belongs to; None of what is no DICOM."""
+    """Return the DICOM series that a file belongs to; None for a file that is not DICOM."""
     status = path.stat()
     return _series_of(path, status.st_size, status.st_mtime_ns)
 

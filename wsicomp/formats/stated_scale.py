@@ -1,4 +1,4 @@
-"""Numbers that slides state as text, and which of them can be a scale."""
+"""Numbers that slides state as text, and the ranges in which they can be a scale."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import re
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _HEXADECIMAL = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,64}", re.ASCII)
 BLANKS = " \t\n\f\r"
-"""What OpenSlide takes off both ends of a value: less than Python does."""
+"""The characters that OpenSlide strips from both ends of a value: fewer than Python strips."""
 
 _SCALES = 1e-5, 1e5
-"""Um per px: what a TIFF can state. Nothing beyond is a slide's: a hydrogen atom is 1e-4 um wide."""
+"""The least and the largest um per px of a slide; a hydrogen atom is 1e-4 um wide."""
 _POWERS = 0.05, 500.0
-"""Objective powers of 200 to 0.02 um per px, beyond which no slide was ever scanned."""
+"""The least and the largest objective power of a slide, those of 200 and 0.02 um per px."""
 
 
 def positive_number(text: str | None) -> float | None:
-    """A finite number over 0, with a decimal point or comma; None for anything else.
+    """Return a finite number over 0, with a decimal point or comma; None for any other text.
 
     Source: OpenSlide's `_openslide_parse_double`, which reads hexadecimal too.
+
+    >>> positive_number("0,25"), positive_number("unknown")
+    (0.25, None)
     """
     text = (text or "").strip(BLANKS).replace(",", ".")
     if _HEXADECIMAL.fullmatch(text):
@@ -32,10 +35,10 @@ def positive_number(text: str | None) -> float | None:
 
 
 def scale_of(value: float | None) -> float | None:
-    """A stated um per px; None for one that is nonsense, which is as good as not stated."""
+    """Return a stated um per px; None for a value outside the range of slides."""
     return value if value is not None and _SCALES[0] <= value <= _SCALES[1] else None
 
 
 def power_of(value: float | None) -> float | None:
-    """A stated objective power; None for one that is nonsense."""
+    """Return a stated objective power; None for a value outside the range of slides."""
     return value if value is not None and _POWERS[0] <= value <= _POWERS[1] else None

@@ -1,7 +1,7 @@
-"""Slides through OpenSlide's own interface: every file that wsicomp writes, and what OpenSlide reads.
+"""OpenSlide's interface for every file that wsicomp writes, and for every file that OpenSlide reads.
 
-Whoever has code for `openslide.OpenSlide` gets the same object here: regions, levels, properties,
-associated images, colour profile, thumbnails, and through them `DeepZoomGenerator`.
+Code for `openslide.OpenSlide` gets the same object here: regions, levels, properties, associated images,
+colour profile, thumbnails, and through them `DeepZoomGenerator`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.picture import DAMAGED
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.misread import openslide_misreads
 from wsicomp.openslide_api.cache import TileCache
@@ -30,7 +30,7 @@ from wsicomp.openslide_api.errors import (
     SlideNotFoundError,
     SlidePermissionError,
     SlideUnsupportedError,
-    of_system,
+    as_slide_error,
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
@@ -52,18 +52,21 @@ __all__ = [
 
 
 def open_slide(filename: Filename) -> AbstractSlide:
-    """Open a slide: a `WsicompSlide` for our own files, and for TIFFs that OpenSlide cannot read.
+    """Open a slide: a `WsicompSlide` for converted files, and for TIFFs that OpenSlide cannot read.
 
-    A file of ours shows what its source showed: levels, properties and, where tiles were copied or packed
-    without loss, the very pixels. Everything else is what `openslide.open_slide` makes of it: an
-    `openslide.OpenSlide`, or an `openslide.ImageSlide` of a plain picture.
+    A converted file shows what its source showed: levels, properties and, where tiles were copied or packed
+    without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
+    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture.
+
+    >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
+    ...     region = slide.read_region((0, 0), 0, (512, 512))
 
     Raises:
-        SlideAccessError: nothing here reads the file, it is damaged, or the model that its neural tiles
-            need is not on this machine. It is an `OpenSlideError` too, and where OpenSlide knows no such file
-            an `OpenSlideUnsupportedFormatError` and what else `openslide.open_slide` raises: a
-            `FileNotFoundError`, an `IsADirectoryError`, an `UnidentifiedImageError` of Pillow.
-        SlideArgumentError: `filename` is no path.
+        SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not
+            on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
+            `OpenSlideUnsupportedFormatError` and the error of `openslide.open_slide`: a `FileNotFoundError`,
+            an `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
+        SlideArgumentError: `filename` is not a path.
     """
     path = path_of(filename)
     try:
@@ -81,7 +84,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = opened(filename)
+        found = open_openslide(filename)
         if not openslide_misreads(path):
             return found
         found.close()
@@ -106,7 +109,7 @@ copyreg.pickle(WsicompSlide, _by_its_file)
 
 
 def _open_picture(path: Path, filename: Filename) -> ImageSlide:
-    _refuse_torso(path)
+    _refuse_truncated(path)
     try:
         return ImageSlide(filename)
     except UnidentifiedImageError as exc:
@@ -114,13 +117,17 @@ def _open_picture(path: Path, filename: Filename) -> ImageSlide:
     except Image.DecompressionBombError as exc:
         raise SlideUnsupportedError(f"a picture too large for one level ({exc})", path) from exc
     except OSError as exc:
-        raise of_system(exc, path) from exc
+        raise as_slide_error(exc, path) from exc
     except DAMAGED as exc:
         raise SlideFormatError(f"a damaged picture ({type(exc).__name__})", path) from exc
 
 
-def _refuse_torso(path: Path) -> None:
-    """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels."""
+def _refuse_truncated(path: Path) -> None:
+    """Refuse a TIFF that is cut off: Pillow opens one, warns, and fails at its pixels.
+
+    Raises:
+        SlideFormatError: the file is a damaged TIFF.
+    """
     with path.open("rb") as file:
         is_tiff = file.read(4) in TIFF_MAGIC
     try:

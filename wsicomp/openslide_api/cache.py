@@ -1,4 +1,4 @@
-"""Decoded tiles kept in memory up to a bound in bytes, for one slide or for many."""
+"""A cache of decoded tiles with a bound in bytes, for one slide or for many."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ _CAPACITY = 64 << 20
 
 
 class TileCache(OpenSlideCache):
-    """The tiles that were last in use, in at most `capacity` bytes. Any thread may use it.
+    """A cache of the tiles that were last in use, in at most `capacity` bytes. Any thread may use it.
 
     Give one to `set_cache` of several slides to bound them all together. It is an `OpenSlideCache` too, so
-    that slides which OpenSlide itself reads take it: their tiles have as many bytes again.
+    that slides which OpenSlide itself reads accept it; their tiles take as many bytes again.
+
+    >>> cache = TileCache(256 << 20)
+    >>> slide.set_cache(cache)  # doctest: +SKIP
     """
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
@@ -27,17 +30,17 @@ class TileCache(OpenSlideCache):
         self.renew()
 
     def renew(self) -> None:
-        """Keep nothing any more."""
+        """Forget all tiles."""
         self._tiles: LRUCache[Hashable, Pixels] = LRUCache(self._capacity, getsizeof=lambda tile: tile.nbytes)
 
     @property
     def bytes(self) -> int:
-        """What the tiles take now."""
+        """The bytes of the tiles in it."""
         with self._lock:
             return int(self._tiles.currsize)
 
     def get(self, key: Hashable) -> Pixels | None:
-        """The tile, or None if it is not there any more."""
+        """Return the tile, or None if it is not there any more."""
         with self._lock:
             tile: Pixels | None = self._tiles.get(key)
             return tile
@@ -49,16 +52,16 @@ class TileCache(OpenSlideCache):
                 self._tiles[key] = tile
 
 
-_twins: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
-_twins_lock = ForkLock()
+_our_caches: WeakKeyDictionary[OpenSlideCache, TileCache] = WeakKeyDictionary()
+_our_caches_lock = ForkLock()
 
 
 def tile_cache(cache: OpenSlideCache) -> TileCache:
-    """The cache itself, or one of the same capacity for our tiles, the same one whenever it is asked for."""
+    """Return the cache itself, or for OpenSlide's own one of the same capacity, always the same one."""
     if isinstance(cache, TileCache):
         return cache
-    with _twins_lock:
-        if cache not in _twins:
+    with _our_caches_lock:
+        if cache not in _our_caches:
             # OpenSlide's cache tells its capacity nowhere else.
-            _twins[cache] = TileCache(getattr(cache, "_capacity", _CAPACITY))
-        return _twins[cache]
+            _our_caches[cache] = TileCache(getattr(cache, "_capacity", _CAPACITY))
+        return _our_caches[cache]

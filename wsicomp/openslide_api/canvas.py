@@ -1,8 +1,8 @@
-"""Laying tiles on a region's canvas exactly as OpenSlide does, to the last bit.
+"""Paints tiles on a region's canvas exactly as OpenSlide does, to the last bit.
 
 OpenSlide paints each tile with cairo, from the last one to the first, with the operator SATURATE on a
 transparent canvas. A tile at a whole pixel is copied; one between pixels, as on levels whose downsample is
-no whole number, is sampled bilinearly by pixman in 32-bit floats. Both are done here in the same order and
+not a whole number, is sampled bilinearly by pixman in 32-bit floats. Both are done here in the same order and
 precision, so that a region is equal to OpenSlide's, seams of tiles too.
 
 Source: openslide 4.0.1 `openslide-grid.c`, `openslide.c`; cairo 1.18 `cairo-matrix.c` (24.8 and 16.16 fixed
@@ -32,16 +32,20 @@ _ONE = np.float32(1)
 
 @dataclass(frozen=True)
 class Placement:
-    """A tile's column and row, and where its upper left corner lies on the canvas, in pixels."""
+    """A tile on a canvas."""
 
     column: int
+    """Its column in the level's grid."""
     row: int
+    """Its row in the level's grid."""
     x: float
+    """The column of the canvas, in pixels, at which its upper left corner lies."""
     y: float
+    """The row of the canvas, in pixels, at which its upper left corner lies."""
 
 
 def placements(grid: TileGrid, x: float, y: float, size: Size) -> Iterator[Placement]:
-    """The tiles under a canvas of `size` whose corner lies at (x, y) of the level, last one first."""
+    """Yield the tiles under a canvas of `size` whose corner lies at (x, y) of the level, last one first."""
     wide, high = float(grid.tile.width), float(grid.tile.height)
     first_column, first_row = int(x / wide), int(y / high)
     if first_column >= grid.columns or first_row >= grid.rows:
@@ -57,7 +61,7 @@ def placements(grid: TileGrid, x: float, y: float, size: Size) -> Iterator[Place
 
 
 def paint(canvas: Rgba, tile: Pixels, x: float, y: float) -> None:
-    """Lay a tile, RGB and cut at the level's edge, at (x, y) on a canvas of premultiplied RGBA."""
+    """Paint a tile, RGB and cut at the level's edge, at (x, y) of a canvas of premultiplied RGBA."""
     if _is_whole(-x) and _is_whole(-y):
         _copy(canvas, tile, -math.ceil(-x - 0.5), -math.ceil(-y - 0.5))
     else:
@@ -65,7 +69,7 @@ def paint(canvas: Rgba, tile: Pixels, x: float, y: float) -> None:
 
 
 def _is_whole(offset: float) -> bool:
-    """Whether cairo takes an offset for a whole number of pixels: in 24.8 fixed point."""
+    """Return whether cairo takes an offset for a whole number of pixels: in 24.8 fixed point."""
     return math.floor(offset * 256 + 0.5) % 256 == 0
 
 
@@ -107,7 +111,7 @@ def _blend(canvas: Rgba, tile: Pixels, x: float, y: float) -> None:
 
 
 def _fixed(offset: float) -> tuple[int, np.float32]:
-    """An offset's whole part, and its fraction as pixman has it: in 16.16 fixed point."""
+    """Return an offset's whole part, and its fraction as pixman has it: in 16.16 fixed point."""
     whole = math.floor(offset)
     fraction = math.floor((offset - whole) * 65536 + 0.5)
     return whole + (fraction >> 16), np.float32(fraction & 0xFFFF) / np.float32(65536)
@@ -132,8 +136,8 @@ def _saturate(canvas: Rgba, source: Floats) -> None:
     canvas[:] = values - (values >> 8)
 
 
-def straight(canvas: Rgba) -> Rgba:
-    """The canvas with its colours no longer multiplied by their opacity."""
+def unpremultiplied(canvas: Rgba) -> Rgba:
+    """Return the canvas with its colours no longer multiplied by their opacity."""
     alpha = canvas[..., 3]
     partly = (alpha != 255) & (alpha != 0)
     if partly.any():

@@ -1,7 +1,7 @@
-"""What `wsicomp.open_slide` and its slides raise: our errors, each of them also the one of OpenSlide.
+"""The errors of `wsicomp.open_slide` and its slides: wsicomp's own, and each of them also OpenSlide's.
 
-`openslide.OpenSlide` raises `OpenSlideUnsupportedFormatError` for all that it does not know, and
-`openslide.open_slide` the system's or Pillow's error: what is raised here is both.
+`openslide.OpenSlide` raises `OpenSlideUnsupportedFormatError` for everything that it does not know, and
+`openslide.open_slide` the system's or Pillow's error: an error from here is both.
 
 Source: openslide-python 1.4, measured.
 """
@@ -18,7 +18,7 @@ from wsicomp.errors import SlideReadError, WsicompError
 
 
 class SlideAccessError(SlideReadError, OpenSlideError):
-    """What cannot be opened or read, both as our error and as OpenSlide's."""
+    """A slide that cannot be opened or read."""
 
 
 class SlideClosedError(SlideAccessError, ArgumentError, ValueError):
@@ -30,7 +30,7 @@ class SlideUnsupportedError(SlideAccessError, OpenSlideUnsupportedFormatError):
 
 
 class SlideFormatError(SlideUnsupportedError, UnidentifiedImageError):
-    """A file that is neither a slide nor a picture, or the torso of one."""
+    """A file that is neither a slide nor a picture, or a part of one."""
 
 
 class SlideNotFoundError(SlideUnsupportedError, FileNotFoundError):
@@ -38,7 +38,7 @@ class SlideNotFoundError(SlideUnsupportedError, FileNotFoundError):
 
 
 class SlideIsADirectoryError(SlideUnsupportedError, IsADirectoryError):
-    """A folder in a slide's place."""
+    """A folder in the place of a slide."""
 
 
 class SlideNotADirectoryError(SlideUnsupportedError, NotADirectoryError):
@@ -61,8 +61,8 @@ _BY_SYSTEM: dict[type[Exception], type[SlideUnsupportedError]] = {
 }
 
 
-def of_system(error: OSError, path: str | os.PathLike[str]) -> SlideUnsupportedError:
-    """The same error as one of ours, with its number."""
+def as_slide_error(error: OSError, path: str | os.PathLike[str]) -> SlideUnsupportedError:
+    """Return the same error as one of wsicomp's, with its number."""
     found = _BY_SYSTEM.get(type(error), SlideUnsupportedError)(error.strerror or str(error), path)
     found.errno, found.strerror, found.filename = error.errno, error.strerror, os.fspath(path)
     return found

@@ -1,4 +1,4 @@
-"""Whose a file is: ours, OpenSlide's, or nobody's."""
+"""Detects whether a file is a conversion, another slide, or neither."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from wsicomp.openslide_api.errors import (
     SlideFormatError,
     SlideNotFoundError,
     SlideUnsupportedError,
-    of_system,
+    as_slide_error,
 )
 from wsicomp.version import PROGRAM
 
 Filename: TypeAlias = str | bytes | os.PathLike[Any]
-"""A path as OpenSlide takes it."""
+"""A path as OpenSlide accepts it."""
 
 _HEAD_BYTES = 1 << 16
 
 
 def path_of(filename: Filename) -> Path:
-    """A path of any kind that OpenSlide takes, bytes too.
+    """Return a path of any kind that OpenSlide accepts, bytes too.
 
     Raises:
-        SlideArgumentError: it is no path.
+        SlideArgumentError: `filename` is not a path.
         SlideNotFoundError: it is empty.
     """
     try:
@@ -47,11 +47,11 @@ def path_of(filename: Filename) -> Path:
 
 
 def open_if_converted(path: Path) -> TiffSlide | None:
-    """A file that wsicomp wrote; None for any other file.
+    """Open a file that wsicomp wrote; return None for any other file.
 
     Raises:
-        SlideUnsupportedError: there is no file, or none that can be read.
-        SlideReadError: it is ours, and damaged.
+        SlideUnsupportedError: there is no file, or it cannot be read.
+        SlideReadError: wsicomp wrote it, and it is damaged.
     """
     if not _may_be_ours(path):
         return None
@@ -63,10 +63,10 @@ def open_if_converted(path: Path) -> TiffSlide | None:
 
 
 def vendor_of(filename: Filename) -> str | None:
-    """The vendor that `openslide.vendor` of the open slide will say; None for what is no slide.
+    """Return the `openslide.vendor` of the open slide; None for a file that is not a slide.
 
     Raises:
-        SlideArgumentError: `filename` is no path.
+        SlideArgumentError: `filename` is not a path.
     """
     try:
         path = path_of(filename)
@@ -94,7 +94,7 @@ def vendor_of(filename: Filename) -> str | None:
 
 
 def _may_be_ours(path: Path) -> bool:
-    """Whether it is a TIFF whose first bytes name our program, as those of all our files do."""
+    """Return whether a file is a TIFF whose first bytes name wsicomp, as those of all conversions do."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -109,7 +109,7 @@ def _may_be_ours(path: Path) -> bool:
     except SlideReadError:
         raise
     except OSError as exc:
-        raise of_system(exc, path) from exc
+        raise as_slide_error(exc, path) from exc
     except ValueError as exc:
         raise SlideNotFoundError(f"no such file ({exc})", path) from exc
     return head.startswith(TIFF_MAGIC) and PROGRAM.encode() in head

@@ -1,6 +1,6 @@
-"""The mappings of an open slide: properties and associated images, as OpenSlide hands them out.
+"""The mappings of an open slide: properties and associated images, as OpenSlide returns them.
 
-They look the slide up at each access, so that after `close` they raise as the slide does.
+They read the slide at each access, so that after `close` they raise as the slide does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Value = TypeVar("_Value")
 
 
 class _OpenSlideMap(Mapping[str, _Value]):
-    """Shows what it holds, under the name that OpenSlide's own has."""
+    """Shows its content under the name of OpenSlide's mapping."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {dict(self)!r}>"
@@ -68,7 +68,7 @@ class _AssociatedImageMap(_OpenSlideMap[Image.Image]):
 
 
 def property_map(properties: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
-    """Properties, which a function looks up each time."""
+    """Return a mapping of properties that calls `properties` at each access."""
     return _PropertyMap(properties)
 
 
@@ -76,5 +76,5 @@ def associated_image_map(
     images: Callable[[], Mapping[str, AssociatedImage | None]],
     decode: Callable[[str, AssociatedImage | None], Image.Image],
 ) -> Mapping[str, Image.Image]:
-    """Associated images, which a function looks up each time, and another decodes."""
+    """Return a mapping of associated images that calls `images` at each access, and decodes with `decode`."""
     return _AssociatedImageMap(images, decode)

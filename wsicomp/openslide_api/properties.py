@@ -18,15 +18,18 @@ _IMAGES = "openslide.associated."
 
 
 def openslide_properties(slide: TiffSlide) -> dict[str, str]:
-    """What OpenSlide says of the source, in its order; what the conversion changed is as it is now."""
+    """Return OpenSlide's properties of the source, sorted.
+
+    Those that the conversion changed are of this file.
+    """
     recorded = dict(slide.info.properties)
     own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))
-    if not _has_the_source_s_hash(slide):
+    if not _keeps_source_hash(slide):
         found = quickhash(slide)
         recorded.pop(PROPERTY_NAME_QUICKHASH1, None)
         recorded |= {} if found is None else {PROPERTY_NAME_QUICKHASH1: found}
     if slide.provenance is not None:
-        if not _has_the_levels(slide.info, recorded):
+        if not _keeps_source_levels(slide.info, recorded):
             recorded = {name: value for name, value in recorded.items() if not name.startswith(_LEVELS)}
         shown = tuple(f"{_IMAGES}{name}." for name in shown_images(slide))
         gone = {name for name in recorded if name.startswith(_IMAGES) and not name.startswith(shown)}
@@ -34,26 +37,25 @@ def openslide_properties(slide: TiffSlide) -> dict[str, str]:
     return dict(sorted((own | recorded).items()))
 
 
-def _has_the_source_s_hash(slide: TiffSlide) -> bool:
-    """Whether its recorded quickhash holds, or that OpenSlide had none: every pixel is still the source's.
+def _keeps_source_hash(slide: TiffSlide) -> bool:
+    """Return whether the source's quickhash holds for the file, because every pixel is still the source's.
 
-    Where it is not, a file has the quickhash that OpenSlide makes of the file itself.
+    Otherwise a file has the quickhash that OpenSlide computes of the file itself.
     """
     shown = "openslide.level-count" in slide.info.properties
     return shown and slide.provenance is not None and slide.provenance.shows_every_pixel
 
 
 def icc_size_property(image: str) -> str:
-    """The property that tells the bytes of an associated image's ICC profile."""
+    """Return the name of the property with the bytes of an associated image's ICC profile."""
     return f"{_IMAGES}{image}.icc-size"
 
 
 def shown_images(slide: TiffSlide) -> Mapping[str, AssociatedImage | None]:
-    """The associated images that OpenSlide showed of the source, all where that is not known.
+    """Return the associated images that OpenSlide shows of the source, by name; all where that is not known.
 
-    In the order of their names, as there. In an SVS it shows them all, whatever it took them for in the
-    source: a tiled label is a level there, one that stands second the thumbnail. None stands for one that is
-    damaged.
+    OpenSlide shows all images of an SVS that wsicomp writes, whatever it took them for in the source: a tiled
+    label is a level there, one that stands second the thumbnail. None stands for a damaged image.
     """
     images: dict[str, AssociatedImage | None] = dict(slide.info.associated_images)
     if slide.provenance is not None:
@@ -96,6 +98,6 @@ def _of_images(images: Mapping[str, AssociatedImage | None]) -> Iterator[tuple[s
             yield icc_size_property(name), str(len(image.icc_profile))
 
 
-def _has_the_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
+def _keeps_source_levels(info: SlideInfo, recorded: Mapping[str, str]) -> bool:
     own = {name: value for name, value in _own(info) if name.endswith(("width", "height", "-count"))}
     return all(recorded.get(name) == value for name, value in own.items())

@@ -23,7 +23,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.limits import budget_bytes, workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
-from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, straight
+from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
 from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import associated_image_map, property_map
@@ -31,27 +31,27 @@ from wsicomp.openslide_api.properties import icc_size_property, openslide_proper
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_CANVAS_PX = 4096
-"""OpenSlide paints a region in canvases of this side, each of whose corners is a whole level-0 pixel."""
+"""The side of OpenSlide's canvases for a region, each of whose corners is a whole level-0 pixel."""
 
 _LEAST_BATCH = 4
-"""As many neural tiles are decoded at once by a thread."""
+"""The least count of neural tiles that a thread decodes at once."""
 
 _MOST_PX = sys.maxsize // 4
 _PICTURE_BYTES = 10
-"""What a pixel of an associated image takes: its strips, their picture, and that with alpha."""
+"""The bytes of memory for a pixel of an associated image: its strips, their picture, and that with alpha."""
 
 _EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
 
 _numbers = itertools.count()
-"""One for each slide of the process, by which it finds its tiles in a cache of many slides."""
+"""A number for each slide of the process, by which it finds its tiles in a cache of many slides."""
 
 
 class WsicompSlide(AbstractSlide):
     """A slide that behaves as `openslide.OpenSlide` does, pixel for pixel and property for property.
 
-    Any thread may read from it. Tiles of a region are decoded in as many threads as there are cores, and
-    kept in a `TileCache`. Unlike OpenSlide it can be used on after an error. After `close` whatever would
-    look into the file raises `SlideClosedError`, `close` too. `filename` is the path as it was given.
+    Any thread may read from it. Tiles of a region are decoded in as many threads as there are cores, and kept
+    in a `TileCache`. Unlike OpenSlide's it can be used on after an error. After `close` every access to the
+    file raises `SlideClosedError`, `close` too. `filename` is the path as it was given.
     """
 
     def __init__(self, slide: TiffSlide, filename: Filename | None = None) -> None:
@@ -69,7 +69,7 @@ class WsicompSlide(AbstractSlide):
 
     @classmethod
     def detect_format(cls, filename: Filename) -> str | None:
-        """The vendor, as `openslide.vendor` of the open slide says it; None for what is no slide."""
+        """Return the vendor, as `openslide.vendor` of the open slide; None for a file that is not a slide."""
         return vendor_of(filename)
 
     def close(self) -> None:
@@ -100,13 +100,13 @@ class WsicompSlide(AbstractSlide):
 
     @property
     def level_downsamples(self) -> tuple[float, ...]:
-        """By how much each level is smaller than level 0."""
+        """The downsample of each level: level-0 size / its size."""
         self._require_open()
         return self._downsamples
 
     @property
     def properties(self) -> Mapping[str, str]:
-        """What OpenSlide says of the source, as far as it holds for this file."""
+        """OpenSlide's properties of the source, as far as they hold for this file."""
         return property_map(self._open_properties)
 
     def _open_properties(self) -> Mapping[str, str]:
@@ -122,7 +122,7 @@ class WsicompSlide(AbstractSlide):
 
     @property
     def associated_images(self) -> Mapping[str, Image.Image]:
-        """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded when asked for."""
+        """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded at each access."""
         return associated_image_map(self._open_images, self._picture)
 
     def _open_images(self) -> Mapping[str, AssociatedImage | None]:
@@ -130,7 +130,11 @@ class WsicompSlide(AbstractSlide):
         return shown_images(self._slide)
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
-        """The smallest level that is no smaller than level 0 by this factor."""
+        """Return the smallest level that is no smaller than level 0 by this factor.
+
+        Raises:
+            SlideArgumentError: `downsample` is not a number.
+        """
         self._require_open()
         try:
             wanted = c_double(downsample).value
@@ -142,11 +146,11 @@ class WsicompSlide(AbstractSlide):
     def set_cache(self, cache: OpenSlideCache) -> None:
         """Keep decoded tiles in this cache.
 
-        OpenSlide's own holds OpenSlide's tiles alone: it stands for a `TileCache` of its capacity, which all
-        slides share that are given the same.
+        OpenSlide's own cache holds OpenSlide's tiles alone. In its place a `TileCache` of the same capacity
+        is used, which all slides share that are given the same cache.
 
         Raises:
-            SlideArgumentError: it is no cache. It is a `TypeError` too.
+            SlideArgumentError: `cache` is not a cache. The error is a `TypeError` too.
         """
         if not isinstance(cache, OpenSlideCache):
             raise SlideArgumentError(f"{cache!r} is no openslide.OpenSlideCache or wsicomp.TileCache")
@@ -154,30 +158,32 @@ class WsicompSlide(AbstractSlide):
         self._cache = tile_cache(cache)
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
-        """A region as RGBA, transparent where there is no slide.
+        """Return a region as RGBA, transparent where there is no slide.
 
-        `location` is in pixels of level 0, `size` in pixels of `level`.
+        `location` is (x, y) in pixels of level 0, `size` is (width, height) in pixels of `level`.
 
         Raises:
             SlideAccessError: a tile is damaged, or the size is negative.
-            SlideArgumentError: a number is no whole one. It is a `TypeError` too.
+            SlideArgumentError: a number is not a whole one. The error is a `TypeError` too.
         """
         self._require_open()
         x, y, level, width, height = _whole(location[0], location[1], level, size[0], size[1])
         if width < 0 or height < 0:
-            raise SlideAccessError(f"a region of {width} x {height} px", self._slide.info.path)
+            raise SlideAccessError(
+                f"a region of {width} x {height} px, expected no negative side", self._slide.info.path
+            )
         if width * height > _MOST_PX:
             raise OverflowError(f"a region of {width} x {height} px is larger than any memory")
         region = np.zeros((height, width, 4), np.uint8)
         if 0 <= level < self.level_count:
             self._paint(region, x, y, level)
-        image = Image.fromarray(straight(region), "RGBA")
+        image = Image.fromarray(unpremultiplied(region), "RGBA")
         if self._profile is not None:
             image.info["icc_profile"] = self._profile
         return image
 
     def _refusal(self, error: SlideReadError) -> SlideAccessError:
-        """An error of the reader as this slide's, which may have been closed while a thread read."""
+        """Return a reader's error as this slide's, which may have been closed while a thread read."""
         self._require_open()
         return SlideAccessError(error.message, error.path, error.place)
 
@@ -218,7 +224,7 @@ class WsicompSlide(AbstractSlide):
         return _executor().map(self._tile, indices)
 
     def _tiles_at_once(self, indices: list[TileIndex], cached: list[Pixels | None]) -> Iterator[Pixels]:
-        """Those that are not in the cache, decoded together."""
+        """Yield the tiles; those that are not in the cache are decoded together."""
         slide = self._slide
         missing = [
             index
@@ -242,7 +248,7 @@ class WsicompSlide(AbstractSlide):
             yield found
 
     def _tile(self, index: TileIndex) -> Pixels:
-        """A tile cut at the level's edge."""
+        """Return a tile cut at the level's edge."""
         key = (self._number, index)
         tile = self._cache.get(key)
         if tile is None:
@@ -286,7 +292,11 @@ class WsicompSlide(AbstractSlide):
 
 
 def _whole(*values: Any) -> list[int]:
-    """Whole numbers of any type, and nothing else."""
+    """Return whole numbers of any type.
+
+    Raises:
+        SlideArgumentError: a value is not a whole number.
+    """
     try:
         return [operator.index(value) for value in values]
     except TypeError as exc:
@@ -294,7 +304,7 @@ def _whole(*values: Any) -> list[int]:
 
 
 def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
-    """Whether nothing is stored for a tile, and OpenSlide shows nothing there."""
+    """Return whether nothing is stored for a tile, and OpenSlide shows nothing there."""
     return not (slide.draws_absent_tiles and index.level) and slide.is_absent(index)
 
 
@@ -303,7 +313,7 @@ _executor_lock = ForkLock()
 
 
 def _executor() -> ThreadPoolExecutor:
-    """The threads that decode, for all slides of this process."""
+    """Return the threads that decode, for all slides of this process."""
     global _shared_executor  # noqa: PLW0603
     with _executor_lock:
         if _shared_executor is None:

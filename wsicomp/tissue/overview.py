@@ -94,7 +94,7 @@ def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Regio
     first: dict[bytes, Region] = {}
     twins = {}
     for block in blocks:
-        key = slide.twin_key(level, block)
+        key = slide.content_key(level, block)
         if key is not None:
             twin = first.setdefault(hashlib.blake2b(key, digest_size=_KEY_BYTES).digest(), block)
             if twin is not block:

@@ -1,8 +1,8 @@
-"""What a written file says of its own making, held against its source before a tile is read.
+"""Checks the plan that a written file carries against its source, before a tile is read.
 
-A plan is a text in a file, and anyone can write one. Only what this source could have been made into is let
-through: its levels, each from its own; blank tiles only where glass was taken out; no image left out that was
-asked for. What the tiles show is looked at elsewhere (`against`).
+A plan is a text in a file, and anyone can write one. It is accepted only if this source could have been
+converted so: each level from its own level, blank tiles only where glass was taken out, no image left out
+that was asked for. `source_comparison` checks what the tiles show.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
-from wsicomp.plan import ConversionPlan, LevelPlan, Recipe, TileAction
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
 from wsicomp.verification.problems import Problem
-from wsicomp.verification.tolerance import floor_of
+from wsicomp.verification.tolerance import tolerance_of
 
 _CARRIED = (TileAction.COPY.value, TileAction.TRANSCODE.value)
 _FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
 
 
 def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> Iterator[Problem]:
-    """What no conversion of this source would say. `is_direct` says that the file was made from it alone."""
+    """Yield what no conversion of this source would state.
+
+    `is_direct` says that it was made from this source alone.
+    """
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
     left_out = unproved_levels(source, workers) if plan.deidentified else frozenset[int]()
@@ -44,7 +48,7 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     if not plan.deidentified:
         yield from _texts(slide, source, is_direct)
     if not is_direct:
-        yield from _of_another(provenance)
+        yield from _restoration_claims(provenance)
         return
     size = sum(part.stat().st_size for part in slide_parts(info.path))
     if plan.source.bytes != size:
@@ -53,7 +57,7 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
 
 
 def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:
-    """`left_out` are levels of the source that are not to be there."""
+    """Yield wrong levels; `left_out` are the source's levels that must not be there."""
     whole = [level.source_level for level in plan.levels if level.reduction == 1]
     wanted = [number for number in range(len(source.levels)) if number not in left_out]
     if whole != wanted:
@@ -72,12 +76,14 @@ def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -
 
 
 def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: Level) -> Iterator[Problem]:
-    """Letters that no plan of this level has, and recipes that none can follow."""
+    """Yield actions that no plan of this level has, and recipes that cannot be followed."""
     place, letters = f"level {level.number}", level.actions.reshape(-1)
     is_same = level.reduction == 1 and level.tile == source.tile
     is_carried = np.isin(letters, _CARRIED)
     if is_carried.any() and (not is_same or source.encoding is None):
-        yield Problem("plan-differs", place, "tiles of the source stand in it that the source does not have")
+        yield Problem(
+            "plan-differs", place, "its tiles are copied or packed from tiles that the source does not have"
+        )
     excused = np.zeros(letters.size, bool)
     if is_same:
         excused[[*source.blank]] = True
@@ -98,7 +104,7 @@ def _tiles(plan: ConversionPlan, level: LevelPlan, record: LevelRecord, source: 
         yield Problem("plan-differs", place, "tiles are kept as in the source where none were packed")
     renewed = letters[list(record.renewed)] if record.renewed else letters[:0]
     if record.renewed and not (plan.deidentified and np.isin(renewed, _CARRIED).all()):
-        yield Problem("plan-differs", place, "tiles are encoded anew that were not to be, or named nobody")
+        yield Problem("plan-differs", place, "tiles were encoded instead of copied, without need")
     yield from _recipes(level, record)
 
 
@@ -109,19 +115,19 @@ def _recipes(level: LevelPlan, record: LevelRecord) -> Iterator[Problem]:
 
 
 def _recipe(recipe: Recipe, guarded: Guarded | None, place: str) -> Iterator[Problem]:
-    """Options by which a codec cannot be had."""
+    """Yield a problem if the codec does not take the options."""
     try:
         if not needs_model(recipe.codec):
             create_codec(recipe.codec, recipe.options)
-        floor_of(recipe, guarded)
-        floor_of(recipe, None)
+        tolerance_of(recipe, guarded)
+        tolerance_of(recipe, None)
     except (WsicompError, ValueError, TypeError, LookupError, ArithmeticError) as exc:
         found = f"codec {recipe.codec} has no such options ({exc})"
         yield Problem("plan-differs", place, found)
 
 
 def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterator[Problem]:
-    """What a file says of its mask, by which it is decided whether a person has to look."""
+    """Yield wrong figures of the mask, by which it is decided whether a person has to look at the file."""
     if (mask is None) is not plan.keeps_glass:
         found = "no mask" if mask is None else "a mask, though glass was kept"
         yield Problem("plan-differs", "mask", f"{found}; expected one where glass was taken out")
@@ -134,7 +140,7 @@ def _figures(plan: ConversionPlan, mask: Mapping[str, object] | None) -> Iterato
 
 
 def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
-    """Associated images: none is left out unless that was asked, and those there are the source's."""
+    """Yield associated images that are missing without having been left out, and those that differ."""
     plan, info = slide.provenance.plan, source.info
     named = plan.deidentified
     for name, image in info.associated_images.items():
@@ -148,7 +154,7 @@ def _images(slide: ConvertedSlide, source: Slide) -> Iterator[Problem]:
 
 
 def _texts(slide: ConvertedSlide, source: Slide, is_direct: bool) -> Iterator[Problem]:
-    """What the source says of itself in words, by which people and programs know which slide it is."""
+    """Yield texts that differ from the source's, by which people and programs know the slide."""
     plan, info = slide.provenance.plan, source.info
     if info.vendor == "aperio":
         is_same = plan.description == info.description
@@ -179,7 +185,7 @@ def _shown_properties(source: Slide) -> Mapping[str, str]:
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
-    """Whether the same strips make the same picture; that they are the same is said elsewhere."""
+    """Return whether equal strips make the same picture; whether they are equal is checked elsewhere."""
     if found.strips != expected.strips:
         return True
     if (found.size, found.rows_per_strip) != (expected.size, expected.rows_per_strip):
@@ -196,6 +202,6 @@ def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
     return np.array_equal(first, second)
 
 
-def _of_another(provenance: Provenance) -> Iterator[Problem]:
+def _restoration_claims(provenance: Provenance) -> Iterator[Problem]:
     if provenance.restoration is not None:
         yield Problem("not-restorable", "file", "it rebuilds the file that it was made from, not this source")

@@ -1,6 +1,6 @@
-"""What other programs see of a slide: OpenSlide, and on stored tiles Pillow, libtiff and others.
+"""Regions as other programs decode them: OpenSlide, and for stored tiles Pillow, libtiff and others.
 
-None of our decoders is used here, for it is they that are held against what is seen here.
+wsicomp's own decoders are not used here, for they are what is checked.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from wsicomp.errors import SlideReadError
 from wsicomp.forks import ForkLock
 from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
-from wsicomp.formats.openslide import Shown
+from wsicomp.formats.openslide import OpenSlideFile
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,
@@ -42,26 +42,29 @@ SMALL_PX = 1 << 20
 """Levels of fewer pixels are read whole."""
 _CANVAS_PX = 4096
 _INTERPOLATED_PX = 128
-"""Of a region between pixels no more than this is read, for it takes OpenSlide ten times as long."""
+"""The most pixels read of a region between pixels, for which OpenSlide needs ten times as long."""
 _COD, _SOT = 0xFF52, 0xFF90
 _SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
 
 
 @dataclass(frozen=True)
-class Look:
-    """Pixels, and where on the level the first of them lies: between two, where OpenSlide interpolates."""
+class PlacedPixels:
+    """Pixels, (rows, columns, 3) uint8, and their place on the level."""
 
     pixels: Pixels
+    """The pixels."""
     x: float
+    """The column of the first of them in the level; between two columns where OpenSlide interpolates."""
     y: float
+    """The row of the first of them in the level."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether its pixels are those of the level, and none between them."""
+        """Whether they are pixels of the level, and not interpolated."""
         return float(self.x).is_integer() and float(self.y).is_integer()
 
-    def at(self, other: Look) -> Pixels:
-        """These pixels where the other's lie, which must be inside; interpolated as OpenSlide does."""
+    def at(self, other: PlacedPixels) -> Pixels:
+        """Return these pixels at the other's place inside of them, interpolated as OpenSlide does."""
         rows, columns = other.pixels.shape[:2]
         (top, lower), (left, right) = _split(other.y - self.y), _split(other.x - self.x)
         if not lower and not right:
@@ -79,26 +82,28 @@ def _split(offset: float) -> tuple[int, float]:
     return whole, 0.0 if abs(fraction) < WHOLE else fraction
 
 
-class OpenSlideEyes:
-    """A file as OpenSlide shows it. Levels are found by their size.
+class OpenSlideRegions:
+    """Regions of a file as OpenSlide shows them. Levels are found by their size.
 
     Raises:
         SlideReadError: OpenSlide does not open it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._shown = Shown(path)
-        sizes = self._shown.sizes
+        self._file = OpenSlideFile(path)
+        sizes = self._file.sizes
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
         self._whole: dict[int, Pixels | None] = {}
         self._lock = ForkLock()
 
-    def sees(self, size: Size) -> bool:
-        """Whether it shows a level of this size."""
+    def has(self, size: Size) -> bool:
+        """Return whether OpenSlide shows a level of this size."""
         return size in self._numbers
 
-    def look(self, size: Size, region: Region) -> Look | None:
-        """As much of a region as can be read well, if OpenSlide shows such a level; on white.
+    def read(self, size: Size, region: Region) -> PlacedPixels | None:
+        """Return as much of a region as OpenSlide reads in good time, on white.
+
+        None where it has no such level.
 
         Raises:
             SlideReadError: OpenSlide cannot read it.
@@ -109,14 +114,14 @@ class OpenSlideEyes:
         whole = self._whole_level(number, size)
         if whole is not None:
             part = whole[region.y : region.y + region.height, region.x : region.x + region.width]
-            return Look(part, region.x, region.y)
-        downsample = self._shown.downsamples[number]
+            return PlacedPixels(part, region.x, region.y)
+        downsample = self._file.downsamples[number]
         column = _start(downsample, region.x, region.width)
         row = _start(downsample, region.y, region.height)
         if column.count < 1 or row.count < 1:
             return None
-        pixels = self._shown.read(number, (column.location, row.location), Size(column.count, row.count))
-        return Look(pixels, column.at, row.at)
+        pixels = self._file.read(number, (column.location, row.location), Size(column.count, row.count))
+        return PlacedPixels(pixels, column.at, row.at)
 
     def _whole_level(self, number: int, size: Size) -> Pixels | None:
         if size.width * size.height > SMALL_PX or max(size.width, size.height) > _CANVAS_PX:
@@ -125,17 +130,17 @@ class OpenSlideEyes:
             if number not in self._whole:
                 self._whole[number] = None
                 with suppress(SlideReadError):
-                    self._whole[number] = self._shown.read(number, (0, 0), size)
+                    self._whole[number] = self._file.read(number, (0, 0), size)
             return self._whole[number]
 
     def close(self) -> None:
         """Close the file."""
-        self._shown.close()
+        self._file.close()
 
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a read begins along one side: in level 0, in the level, and how many pixels follow."""
+    """The start of a read along one side: in level 0, in the level, and the count of pixels that follow."""
 
     location: int
     at: float
@@ -143,7 +148,7 @@ class _Start:
 
 
 def _start(downsample: float, first: int, count: int) -> _Start:
-    """A whole pixel of the level if there is one near the first, else the first location behind it."""
+    """Return a start at a whole pixel of the level near `first`, else at the first location behind it."""
     pixels = np.arange(first, first + max(1, count // 2))
     locations = np.rint(pixels * downsample)
     whole = np.flatnonzero(np.abs(locations / downsample - pixels) < WHOLE)
@@ -155,14 +160,14 @@ def _start(downsample: float, first: int, count: int) -> _Start:
     return _Start(location, at, min(_INTERPOLATED_PX, math.floor(first + count - 1 - at)))
 
 
-class StoredEyes:
-    """A TIFF's tiles as others decode the bytes that it stores; of packed JPEG, the JPEG that comes back."""
+class StoredRegions:
+    """Regions of a TIFF whose stored tiles other libraries decode; packed JPEG after it is unpacked."""
 
     def __init__(self, slide: Slide) -> None:
         self._slide = slide
 
-    def look(self, level: int, region: Region) -> Look | None:
-        """A region, if every tile of it is known to be decoded by others too."""
+    def read(self, level: int, region: Region) -> PlacedPixels | None:
+        """Return a region; None where another library decodes not all of its tiles."""
         pixels = np.full((*region.size.shape, 3), 255, np.uint8)
         size = self._slide.info.levels[level].tile
         for row in range(region.y // size.height, -(-(region.y + region.height) // size.height)):
@@ -173,7 +178,7 @@ class StoredEyes:
                 x, y = column * size.width - region.x, row * size.height - region.y
                 target = pixels[max(0, y) : y + size.height, max(0, x) : x + size.width]
                 target[:] = tile[max(0, -y) :, max(0, -x) :][: target.shape[0], : target.shape[1]]
-        return Look(pixels, region.x, region.y)
+        return PlacedPixels(pixels, region.x, region.y)
 
     def _tile(self, index: TileIndex) -> Pixels | None:
         size = self._slide.info.levels[index.level].tile
@@ -197,10 +202,10 @@ class StoredEyes:
 
 
 def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels | None:
-    """A tile's pixels without our decoders; None where there are no others.
+    """Return a tile's pixels without wsicomp's decoders; None where no other library decodes it.
 
     Raises:
-        ValueError, RuntimeError, OSError: they refuse it.
+        ValueError, RuntimeError, OSError: the library refuses the tile.
     """
     if encoding.compression in (JPEGXL, JPEGXL_DNG):
         return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
@@ -224,16 +229,17 @@ def _by_pillow(data: bytes, name: str) -> Pixels:
 
 
 def holds_rgb(codestream: bytes) -> bool:
-    """Whether a JPEG 2000 codestream gives RGB once decoded, though its TIFF says YCbCr.
+    """Return whether a JPEG 2000 codestream decodes to RGB, though its TIFF says YCbCr.
 
     It does after a multi-component transform, and imagecodecs converts by itself where chroma is subsampled.
+
     Source: ITU-T T.800 annex A: SIZ (components from byte 42 on) and COD.
     """
     return _has_component_transform(codestream) or is_subsampled(codestream)
 
 
 def is_subsampled(codestream: bytes) -> bool:
-    """Whether a JPEG 2000 codestream has components of different sizes."""
+    """Return whether a JPEG 2000 codestream has components of different sizes."""
     return any(codestream[at] > 1 for at in (43, 44, 46, 47, 49, 50) if at < len(codestream))
 
 
@@ -244,7 +250,7 @@ def _has_component_transform(codestream: bytes) -> bool:
 
 
 def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments of the main header: marker, and its bytes from the length on."""
+    """Yield the segments of the main header: marker, and its bytes from the length on."""
     at = 2
     while at + 4 <= len(codestream):
         marker, length = struct.unpack(">HH", codestream[at : at + 4])
@@ -255,9 +261,10 @@ def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _as_jpeg(data: bytes, encoding: TileEncoding) -> bytes:
-    """A whole JPEG in whose markers a reader of JPEG finds what TIFF's photometric says: RGB, or YCbCr.
+    """Return a whole JPEG whose markers state what TIFF's photometric says: RGB, or YCbCr.
 
-    libtiff would do, but for what it says of some streams on the terminal.
+    libtiff would decode it too, but prints warnings about some streams.
+
     Source: TIFF Technical Note 2; ITU-T T.872 (Adobe's APP14, whose last byte is 0 for RGB, 1 for YCbCr).
     """
     tables = encoding.jpeg_tables or b""
@@ -267,7 +274,7 @@ def _as_jpeg(data: bytes, encoding: TileEncoding) -> bytes:
 
 
 def _without_color_markers(stream: bytes) -> Iterator[bytes]:
-    """A JPEG stream without its SOI, JFIF and Adobe segments."""
+    """Yield a JPEG stream without its SOI, JFIF and Adobe segments."""
     at = 2
     while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != _SOS:
         length = 1 if stream[at + 1] == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
@@ -278,7 +285,7 @@ def _without_color_markers(stream: bytes) -> Iterator[bytes]:
 
 
 def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
-    """A TIFF of one strip that holds a tile's bytes, for libtiff to make of them what it does."""
+    """Return a TIFF of one strip with a tile's bytes, for libtiff to decode."""
     entries: list[tuple[int, str, tuple[int, ...]]] = [
         (256, "I", (size.width,)),
         (257, "I", (size.height,)),
@@ -310,7 +317,7 @@ def _packed(kind: str, value: tuple[int, ...]) -> bytes:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two pictures are from each other, in grey levels: at most, and in the mean over all samples."""
+    """The difference of two pictures in grey levels: the largest, and the mean over all samples."""
 
     worst: int
     mean: float
@@ -320,6 +327,12 @@ class Difference:
 
 
 def difference(first: Pixels, second: Pixels) -> Difference:
-    """Of two pictures of one size."""
+    """Return the difference of two pictures of one size.
+
+    >>> import numpy as np
+    >>> picture = np.zeros((8, 8, 3), np.uint8)
+    >>> str(difference(picture, picture + 2))
+    'up to 2 grey levels, 2.0 in the mean'
+    """
     apart = cv2.absdiff(np.ascontiguousarray(first), np.ascontiguousarray(second))
     return Difference(int(apart.max()), float(cv2.norm(apart, cv2.NORM_L1)) / apart.size)

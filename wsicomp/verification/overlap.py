@@ -1,17 +1,17 @@
-"""Which tiles of a source lie under tiles of a target, whose grids need not be the same."""
+"""The tiles of a source that lie under tiles of a target, whose grids may differ."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.plan import LevelPlan
+from wsicomp.level_plan import LevelPlan
 from wsicomp.slide import Level
 from wsicomp.tissue.mask import Spans, any_inside
 
 
 def touched(flags: NDArray[np.bool_], plan: LevelPlan, source: Level) -> NDArray[np.bool_]:
-    """The tiles of a target level's own source level that reach into any of the flagged ones."""
+    """Return which tiles of the target level's own source level overlap any of the flagged tiles."""
     if plan.reduction == 1 and plan.grid == source.grid:
         return flags
     grid = source.grid
@@ -22,7 +22,7 @@ def touched(flags: NDArray[np.bool_], plan: LevelPlan, source: Level) -> NDArray
 
 
 def covered(flags: NDArray[np.bool_], plan: LevelPlan, other: Level) -> NDArray[np.bool_]:
-    """The tiles of another level of the source that lie under flagged ones wholly."""
+    """Return which tiles of another level of the source lie wholly under flagged tiles."""
     grid = other.grid
     step = (
         plan.tile.height * other.size.height / plan.size.height,
@@ -34,7 +34,10 @@ def covered(flags: NDArray[np.bool_], plan: LevelPlan, other: Level) -> NDArray[
 
 
 def _spans(count: int, tile: int, length: int, step: float, limit: int) -> Spans:
-    """For each of `count` tiles along a side of `length`, which of steps so long it reaches into."""
+    """Return for each of `count` tiles along a side of `length` the steps that it overlaps.
+
+    As the number of the first one, and that behind the last.
+    """
     starts = np.arange(count) * tile
     ends = np.minimum(starts + tile, length)
     first = np.clip((starts // step).astype(np.intp), 0, limit - 1)

@@ -1,8 +1,8 @@
-"""Holding pixels against what other programs see: whether a file shows what its source shows, to others too.
+"""Checks the pixels of a written file against those that other programs show, of the file and of its source.
 
-Our own reader decodes with the code that the writer used, and so takes its faults for right. Here OpenSlide,
-or where it does not open a file the libraries of others, look at the same places. The places are drawn by a
-seed that the file's digest gives, so that a check that is repeated finds the same.
+wsicomp's reader decodes with the code that the writer used, and so shares its faults. Here OpenSlide decodes
+the same places, or other libraries where it does not open a file. The places are drawn by a seed from the
+file's digest, so that a repeated check reads the same ones.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, Recipe, TileAction
 from wsicomp.provenance import LevelRecord
 from wsicomp.slide import NEURAL, Pixels
-from wsicomp.verification.other_readers import Look, StoredEyes, decoded_by_others, difference
+from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.reader_agreement import (
     OPENSLIDE,
     OTHERS,
-    SeenSource,
+    ReferenceReader,
     chosen_tiles,
-    opened_eyes,
+    open_regions,
     regions_of,
     seed_of,
     shows_what_is_stored,
     tile_at,
 )
-from wsicomp.verification.tolerance import Floor, by_decoders, floor_of, is_chroma_subsampled
+from wsicomp.verification.tolerance import Tolerance, by_decoders, is_chroma_subsampled, tolerance_of
 
 _NEURAL_REGIONS = 8
 _REDUCED_REGIONS = 4
 _MOST_REDUCED_PX = 1024
-_MOST_TOLD = 4
+_MOST_LISTED = 4
 _AT_ONCE = 8
 _PAINTED = 24
-"""Grey levels within which a pixel of a mixed tile may be painted glass, whatever its codec did to it."""
+"""Grey levels from the background within which a pixel of a mixed tile may be painted glass."""
 _RINGING_PX = 17
 _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
-"""So many times its floor a tile may be off if its codec makes the same of the source's pixels again."""
+"""The multiple of its tolerance by which a tile may be off if its codec does the same again."""
 _RENEWED_MEAN = 3.0
-"""Grey levels that a JPEG tile may lose in the mean where it is encoded with its own quantisation again."""
+"""Grey levels that a JPEG tile may lose in the mean when it is encoded again with its own quantisation."""
 _SAME_SHIFT = 3.0
-"""Within so many grey levels two encodings of the same pixels are one: painting beside them may differ."""
+"""Grey levels within which two encodings of the same pixels are equal: paint beside them may differ."""
 
 
 def check_pixels(
@@ -62,48 +62,48 @@ def check_pixels(
     source: Slide | None,
     workers: int,
     thorough: bool = False,
-    told: frozenset[str] = frozenset(),
+    reported: frozenset[str] = frozenset(),
 ) -> list[Problem]:
-    """What others see in a written file, beside what we read in it, and beside what they see in its source.
+    """Return the tiles that other programs show otherwise than wsicomp, or otherwise than the source's.
 
-    Tiles of which something was `told` already are left out. With `thorough` every tile of the last row and
-    column of each level is looked at, and many others.
+    Tiles that were `reported` already are left out. With `thorough` every tile of each level's last row and
+    column is read, and many others.
     """
     with ExitStack() as stack:
         check = _PixelCheck(target, source, stack)
         problems: list[Problem] = []
         for number in range(len(target.info.levels)):
-            chosen = [index for index in check.chosen(number, thorough) if str(index) not in told]
+            chosen = [index for index in check.chosen(number, thorough) if str(index) not in reported]
             found: list[Problem] = []
             tile = target.info.levels[number].tile
             parts = batched(chosen, tiles_at_once(tile, _AT_ONCE))
             with closing(ordered_map(check.batch, parts, workers_for(tile, workers))) as batches:
                 for batch in batches:
                     found += batch
-            problems += _told(found)
+            problems += _first_few(found)
         return problems
 
 
-def _told(found: list[Problem]) -> Iterator[Problem]:
-    yield from found[:_MOST_TOLD]
-    if len(found) > _MOST_TOLD:
-        last = found[_MOST_TOLD]
-        more = f"{len(found) - _MOST_TOLD} more tiles of this level differ so, of those looked at"
+def _first_few(found: list[Problem]) -> Iterator[Problem]:
+    yield from found[:_MOST_LISTED]
+    if len(found) > _MOST_LISTED:
+        last = found[_MOST_LISTED]
+        more = f"{len(found) - _MOST_LISTED} more tiles of this level differ so, of those looked at"
         yield Problem(last.code, last.place, f"{last.message}; {more}")
 
 
 class _PixelCheck:
-    """Looks at tiles of a written file."""
+    """Checks tiles of a written file."""
 
     def __init__(self, target: TiffSlide, source: Slide | None, stack: ExitStack) -> None:
         self._target = target
         self._provenance = target.provenance
-        self._eyes = opened_eyes(target, stack)
-        self._stored = StoredEyes(target)
-        self._source = None if source is None else SeenSource(source, stack)
+        self._by_openslide = open_regions(target, stack)
+        self._stored = StoredRegions(target)
+        self._source = None if source is None else ReferenceReader(source, stack)
 
     def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
-        """The tiles of a level to look at."""
+        """Return the tiles of a level to check."""
         level = self._target.info.levels[number]
         wanted = np.ones(level.grid.count, bool)
         wanted[list(level.absent)] = False
@@ -123,7 +123,7 @@ class _PixelCheck:
         return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
 
     def batch(self, indices: list[TileIndex]) -> list[Problem]:
-        """What is wrong with these tiles; the first thing of each."""
+        """Return the first problem of each of these tiles that has one."""
         return [problem for index in indices if (problem := self._problem(index)) is not None]
 
     def _problem(self, index: TileIndex) -> Problem | None:
@@ -132,83 +132,90 @@ class _PixelCheck:
             own = self._target.read_tile(index)[: region.height, : region.width]
         except SlideReadError:
             return None  # that it is damaged is said elsewhere
-        mine = Look(own, region.x, region.y)
+        ours = PlacedPixels(own, region.x, region.y)
         try:
-            shown, program = self._seen(index, region)
+            displayed, program = self._displayed(index, region)
         except SlideReadError as exc:
             return Problem("pixels-differ", str(index), f"it is sound, but {exc.message}")
-        if shown is not None and not self._agree(index, mine, shown):
-            found = difference(mine.at(shown), shown.pixels)
-            return Problem("pixels-differ", str(index), f"{program} shows it {found}, off what wsicomp reads")
+        if displayed is not None and not self._agree(index, ours, displayed):
+            found = difference(ours.at(displayed), displayed.pixels)
+            return Problem(
+                "pixels-differ", str(index), f"{program} shows it otherwise than wsicomp reads it: {found}"
+            )
         if self._source is None or self._provenance is None:
             return None
-        message = self._against_source(index, region, mine, shown, program)
+        message = self._against_source(index, region, ours, displayed, program)
         return None if message is None else Problem("pixels-differ", str(index), message)
 
-    def _seen(self, index: TileIndex, region: Region) -> tuple[Look | None, str]:
+    def _displayed(self, index: TileIndex, region: Region) -> tuple[PlacedPixels | None, str]:
         size = self._target.info.levels[index.level].size
-        if self._eyes is not None and shows_what_is_stored(self._target, index.level):
-            look = self._eyes.look(size, region)
-            if look is not None:
-                return look, OPENSLIDE
-        return self._stored.look(index.level, region), OTHERS
+        if self._by_openslide is not None and shows_what_is_stored(self._target, index.level):
+            placed = self._by_openslide.read(size, region)
+            if placed is not None:
+                return placed, OPENSLIDE
+        return self._stored.read(index.level, region), OTHERS
 
-    def _agree(self, index: TileIndex, mine: Look, shown: Look) -> bool:
-        found = difference(mine.at(shown), shown.pixels)
+    def _agree(self, index: TileIndex, ours: PlacedPixels, displayed: PlacedPixels) -> bool:
+        found = difference(ours.at(displayed), displayed.pixels)
         if not found.worst:
             return True
         encoding = self._target.info.levels[index.level].encoding
         subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
-        return by_decoders(found, subsampled, not shown.is_whole)
+        return by_decoders(found, subsampled, not displayed.is_whole)
 
     def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:
         assert self._provenance is not None, "asked of our own files"
         return self._provenance.plan.levels[number], self._provenance.levels[number]
 
     def _against_source(
-        self, index: TileIndex, region: Region, mine: Look, shown: Look | None, program: str
+        self,
+        index: TileIndex,
+        region: Region,
+        ours: PlacedPixels,
+        displayed: PlacedPixels | None,
+        program: str,
     ) -> str | None:
-        """What is wrong beside the source, in words."""
+        """Return in words how a tile differs from its source."""
         assert self._source is not None, "there is something to compare with"
         plan, record = self._planned(index.level)
         action = plan.action(index)
         if action is TileAction.BLANK:
             return None
-        look = mine if shown is None else shown
+        placed = ours if displayed is None else displayed
         if plan.reduction > 1:
-            return self._against_reduced(plan, record, index, look)
+            return self._against_reduced(plan, record, index, placed)
         if not self._is_lossless(plan.recipe(index), action):
-            return self._short(plan, record, index, look, program)
-        quick = self._source.shown(plan.source_level, region) if program == OPENSLIDE else None
-        if quick is not None and np.array_equal(quick.pixels, look.pixels):
+            return self._short(plan, record, index, placed, program)
+        quick = self._source.displayed(plan.source_level, region) if program == OPENSLIDE else None
+        if quick is not None and np.array_equal(quick.pixels, placed.pixels):
             return None
-        return self._unequal(plan, index, look, program)
+        return self._unequal(plan, index, placed, program)
 
-    def _unequal(self, plan: LevelPlan, index: TileIndex, look: Look, program: str) -> str | None:
-        """What is wrong with a tile of which nothing should be lost, in words."""
+    def _unequal(self, plan: LevelPlan, index: TileIndex, placed: PlacedPixels, program: str) -> str | None:
+        """Return in words how a lossless tile differs from its source."""
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
-        truth = self._source.seen(plan.source_level, region)
-        ends = None if truth is None else _overlapped(look, truth.look)
+        truth = self._source.reference(plan.source_level, region)
+        ends = None if truth is None else _overlapped(placed, truth.placed)
         if truth is None or ends is None:
             return None
         found = difference(*ends)
         is_carried = plan.actions[index.row, index.column] != TileAction.ENCODE.value
-        exact = is_carried and truth.program == program == OPENSLIDE and look.is_whole
-        interpolated = not (look.is_whole and truth.look.is_whole)
+        exact = is_carried and truth.program == program == OPENSLIDE and placed.is_whole
+        interpolated = not (placed.is_whole and truth.placed.is_whole)
         if by_decoders(found, self._is_subsampled(plan, region), interpolated, exact):
             return None
         if found.mean <= _RENEWED_MEAN and self._is_renewed(plan, index):
             return None
-        return f"{program} shows it {found}, off the source, of which nothing should be lost"
+        return f"{program} shows it otherwise than the source, though it is lossless: {found}"
 
     def _short(
-        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, look: Look, program: str
+        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels, program: str
     ) -> str | None:
-        """What is wrong with a tile that was encoded, in words."""
+        """Return in words how an encoded tile exceeds its tolerance."""
         assert self._source is not None, "there is something to compare with"
-        truth = self._source.seen(plan.source_level, plan.grid.region(index.column, index.row))
-        ends = None if truth is None else _overlapped(look, truth.look)
+        truth = self._source.reference(plan.source_level, plan.grid.region(index.column, index.row))
+        ends = None if truth is None else _overlapped(placed, truth.placed)
         if truth is None or ends is None:
             return None
         here, there = ends
@@ -216,21 +223,29 @@ class _PixelCheck:
         kept = self._kept(here, action)
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
-        floor = floor_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
+        tolerance = tolerance_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
         tile = plan.grid.region(index.column, index.row).size
         tile_px = tile.width * tile.height
-        short = floor.falls_short(there, here, kept, tile_px)
+        short = tolerance.violation(there, here, kept, tile_px)
         # What its own encoder makes again excuses little: that one may be what is wrong.
-        widest = Floor(_MOST_EXCUSED * floor.shift)
-        near = short is not None and widest.falls_short(there, here, kept, tile_px) is None
-        if short is None or (near and self._is_the_codec_s(plan, index, look, truth.look, kept)):
+        widest = Tolerance(_MOST_EXCUSED * tolerance.shift)
+        near = short is not None and widest.violation(there, here, kept, tile_px) is None
+        if short is None or (near and self._codec_does_the_same(plan, index, placed, truth.placed, kept)):
             return None
         return f"{short}, as {program} shows it beside the source"
 
-    def _is_the_codec_s(
-        self, plan: LevelPlan, index: TileIndex, look: Look, truth: Look, kept: NDArray[np.bool_]
+    def _codec_does_the_same(
+        self,
+        plan: LevelPlan,
+        index: TileIndex,
+        placed: PlacedPixels,
+        truth: PlacedPixels,
+        kept: NDArray[np.bool_],
     ) -> bool:
-        """Whether the codec makes this of what the source shows, which may be noise where it is damaged."""
+        """Return whether the codec makes the same of the source's pixels.
+
+        It may make noise of a damaged tile.
+        """
         assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
         if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
@@ -245,9 +260,9 @@ class _PixelCheck:
             codec = create_codec(plan.recipe(index).codec, plan.recipe(index).options)
             honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
             if honest is not None:
-                there = Look(honest, region.x, region.y).at(look)
-                bound = Floor(_SAME_SHIFT, 2 * _SAME_SHIFT)
-                return bound.falls_short(there, look.pixels, kept, kept.size) is None
+                there = PlacedPixels(honest, region.x, region.y).at(placed)
+                bound = Tolerance(_SAME_SHIFT, 2 * _SAME_SHIFT)
+                return bound.violation(there, placed.pixels, kept, kept.size) is None
         return False
 
     def _is_lossless(self, recipe: Recipe, action: TileAction) -> bool:
@@ -258,7 +273,7 @@ class _PixelCheck:
         return create_codec(recipe.codec, recipe.options).lossless
 
     def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
-        """Whether a carried tile had to be encoded once more to name nobody, with the loss of that."""
+        """Return whether a carried tile had to be encoded to name nobody, with the loss of that."""
         assert self._source is not None, "there is something to compare with"
         assert self._provenance is not None, "there is a plan"
         if not self._provenance.plan.deidentified:
@@ -280,41 +295,41 @@ class _PixelCheck:
             return is_chroma_subsampled(level.encoding, tile.data)
         return True
 
-    def _kept(self, seen: Pixels, action: TileAction) -> NDArray[np.bool_]:
-        """The pixels of a tile that were not painted: all, but for background and what rings beside it."""
+    def _kept(self, reference: Pixels, action: TileAction) -> NDArray[np.bool_]:
+        """Return which pixels of a tile were not painted: all but background and the ringing beside it."""
         if action is TileAction.ENCODE:
-            return np.ones(seen.shape[:2], bool)
+            return np.ones(reference.shape[:2], bool)
         assert self._provenance is not None, "asked of our own files"
         background = np.array(self._provenance.plan.background, np.int16)
-        painted = (np.abs(seen.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
+        painted = (np.abs(reference.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
         spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
         return np.asarray(spread == 0, bool)
 
     def _against_reduced(
-        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, look: Look
+        self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels
     ) -> str | None:
-        """A level that the source lacks, beside the means of the source's pixels."""
+        """Return in words how a level that the source lacks differs from the means of the source's pixels."""
         assert self._source is not None, "there is something to compare with"
         level = self._source.slide.info.levels[plan.source_level].size
-        left, top = round(look.x) * plan.reduction, round(look.y) * plan.reduction
-        width, height = (side * plan.reduction for side in look.pixels.shape[1::-1])
-        if not look.is_whole or max(width, height) > _MOST_REDUCED_PX:
+        left, top = round(placed.x) * plan.reduction, round(placed.y) * plan.reduction
+        width, height = (side * plan.reduction for side in placed.pixels.shape[1::-1])
+        if not placed.is_whole or max(width, height) > _MOST_REDUCED_PX:
             return None
         whole = Region(left, top, min(width, level.width - left), min(height, level.height - top))
-        truth = self._source.seen(plan.source_level, whole)
-        if truth is None or truth.look.pixels.shape[:2] != whole.size.shape or not truth.look.is_whole:
+        truth = self._source.reference(plan.source_level, whole)
+        if truth is None or truth.placed.pixels.shape[:2] != whole.size.shape or not truth.placed.is_whole:
             return None
-        there = cv2.resize(truth.look.pixels, look.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
-        kept = self._kept(look.pixels, TileAction.MASK_AND_ENCODE)
+        there = cv2.resize(truth.placed.pixels, placed.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+        kept = self._kept(placed.pixels, TileAction.MASK_AND_ENCODE)
         if int(kept.sum()) < _LEAST_PX:
             return None
-        floor = floor_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
-        short = floor.falls_short(np.asarray(there), look.pixels, kept, kept.size)
+        tolerance = tolerance_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
+        short = tolerance.violation(np.asarray(there), placed.pixels, kept, kept.size)
         return None if short is None else f"{short}, beside the means of the source's pixels"
 
 
-def _overlapped(first: Look, second: Look) -> tuple[Pixels, Pixels] | None:
-    """Both where both show the same place; None where they do not."""
+def _overlapped(first: PlacedPixels, second: PlacedPixels) -> tuple[Pixels, Pixels] | None:
+    """Return the pixels of both at one common place; None where neither holds the other."""
     if (first.x, first.y) == (second.x, second.y) and first.pixels.shape == second.pixels.shape:
         return first.pixels, second.pixels
     if first.is_whole and _holds(first, second):
@@ -324,8 +339,8 @@ def _overlapped(first: Look, second: Look) -> tuple[Pixels, Pixels] | None:
     return None
 
 
-def _holds(first: Look, second: Look) -> bool:
-    """Whether the second lies in the first."""
+def _holds(first: PlacedPixels, second: PlacedPixels) -> bool:
+    """Return whether the second lies in the first."""
     rows, columns = second.pixels.shape[:2]
     return (
         first.x <= second.x

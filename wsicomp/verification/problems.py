@@ -1,4 +1,4 @@
-"""What can be wrong with a written file, each kind with a stable code."""
+"""The problems that a written file can have, each kind with a stable code."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ CODES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A finding: what kind, where in the file, and what was found."""
+    """A problem of a written file."""
 
     code: str
+    """One of `CODES`."""
     place: str
+    """The tile, level or image that has it."""
     message: str
+    """What was found and what was expected."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.place}: {self.message}"
@@ -49,21 +52,21 @@ class Problem:
 
 UNLIKE = "tile-unlike"
 _OF_MANY = ("tile-blanked", UNLIKE, "tile-not-lost")
-_MOST_TOLD = 4
+_MOST_LISTED = 4
 
 
-def few_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
-    """The problems; of those of which a file that is another's has one for each tile, the first few."""
+def first_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
+    """Yield the problems, but of a kind that every tile of a foreign file has only the first few."""
     counts = dict.fromkeys(_OF_MANY, 0)
     for problem in found:
         counts[problem.code] = counts.get(problem.code, 0) + 1
-    told = dict.fromkeys(counts, 0)
+    reported = dict.fromkeys(counts, 0)
     for problem in found:
-        told[problem.code] += 1
-        more = counts[problem.code] - _MOST_TOLD
-        if problem.code not in _OF_MANY or told[problem.code] < _MOST_TOLD:
+        reported[problem.code] += 1
+        more = counts[problem.code] - _MOST_LISTED
+        if problem.code not in _OF_MANY or reported[problem.code] < _MOST_LISTED:
             yield problem
-        elif told[problem.code] == _MOST_TOLD:
+        elif reported[problem.code] == _MOST_LISTED:
             message = (
                 f"{problem.message}; {counted(more, 'more tile')} like it" if more > 0 else problem.message
             )

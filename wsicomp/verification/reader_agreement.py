@@ -1,7 +1,7 @@
-"""Whether a slide is read here as others see it: OpenSlide, and the libraries of others on its stored tiles.
+"""Checks that wsicomp reads a slide as OpenSlide and other libraries do.
 
-Where we and OpenSlide do not agree, a third is asked: of 33003 tiles that hold RGB, OpenSlide alone is wrong.
-The places are drawn by a fixed seed, so that a check that is repeated finds the same.
+Where wsicomp and OpenSlide do not agree, a third program decides: for 33003 tiles that hold RGB, OpenSlide
+alone is wrong. The tiles are drawn by a fixed seed, so that a repeated check reads the same ones.
 """
 
 from __future__ import annotations
@@ -21,43 +21,47 @@ from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import LevelPlan, TileAction
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, TileEncoding
 from wsicomp.verification.other_readers import (
     SMALL_PX,
     Difference,
-    Look,
-    OpenSlideEyes,
-    StoredEyes,
+    OpenSlideRegions,
+    PlacedPixels,
+    StoredRegions,
     difference,
 )
 from wsicomp.verification.tolerance import by_decoders, is_chroma_subsampled
 
 REGIONS = 32
-"""How many tiles of a level are looked at, a quarter of them in its last row or column."""
+"""The count of tiles read in a level, a quarter of them in its last row or column."""
 FEW_REGIONS = 12
-"""As many are where tiles are slow to decode, and of a source before it is converted."""
+"""The count where tiles are slow to decode, and for a source before it is converted."""
 _THOROUGH_REGIONS = 2048
 _AT_ONCE = 8
-_LOOKED_PX, _LEAST_REGIONS = 1 << 25, 2
-"""Pixels of a level that are looked at: of tiles of more than 1024 px fewer than `REGIONS`, though some."""
+_READ_PX, _LEAST_REGIONS = 1 << 25, 2
+"""The pixels read in a level, at least two tiles of them.
+
+Fewer than `REGIONS` tiles if they exceed 1024 px.
+"""
 OPENSLIDE = f"OpenSlide {openslide.__library_version__}"
 OTHERS = "another decoder"
-"""Pillow or libtiff for what they know, for the rest the codec's own library."""
+"""Pillow or libtiff for the codecs that they know, else the codec's own library."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A place of a slide that another program shows otherwise than we read it.
-
-    `is_ours_alone` says that whoever else was asked sides with that program, or that there was nobody else.
-    """
+    """A tile of a slide that another program shows otherwise than wsicomp reads it."""
 
     place: str
+    """The tile."""
     found: Difference
+    """How far both are apart."""
     program: str
+    """The other program."""
     is_ours_alone: bool
+    """Whether every other program that was asked shows the other picture."""
 
     def __str__(self) -> str:
         if self.is_ours_alone:
@@ -66,40 +70,40 @@ class Disagreement:
 
 
 def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[Disagreement]:
-    """The places of a slide, of `most` looked at in a level, where what we read is not what others show.
+    """Return the tiles that other programs show otherwise, of at most `most` tiles read in a level.
 
-    Tiles that are damaged are not looked at.
+    Damaged tiles are left out.
     """
     with ExitStack() as stack:
-        source = SeenSource(slide, stack)
+        source = ReferenceReader(slide, stack)
         found: list[Disagreement] = []
         for number, level in enumerate(slide.info.levels):
-            if _is_openslide_s(slide, number):
+            if _is_openslide_decoded(slide, number):
                 continue
             letters = np.ones(level.grid.count, bool)
             letters[[*level.absent, *level.blank]] = False
             few = min(most, regions_of(level.encoding))
             chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
-            look = partial(_disagreements, source, number)
+            placed = partial(_disagreements, source, number)
             parts = batched(chosen, tiles_at_once(level.tile, _AT_ONCE))
-            with closing(ordered_map(look, parts, workers_for(level.tile, workers))) as batches:
+            with closing(ordered_map(placed, parts, workers_for(level.tile, workers))) as batches:
                 for batch in batches:
                     found += batch
         return found
 
 
-def _disagreements(source: SeenSource, number: int, indices: list[TileIndex]) -> list[Disagreement]:
+def _disagreements(source: ReferenceReader, number: int, indices: list[TileIndex]) -> list[Disagreement]:
     found = []
     for index in indices:
         region = source.slide.info.levels[number].grid.region(index.column, index.row)
-        seen = source.seen(number, region)
-        if seen is not None and seen.disagreement is not None:
-            found.append(seen.disagreement)
+        reference = source.reference(number, region)
+        if reference is not None and reference.disagreement is not None:
+            found.append(reference.disagreement)
     return found
 
 
-def told_once(found: Sequence[Disagreement]) -> list[str]:
-    """The disagreements in words: the worst of either kind, and how many there are."""
+def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
+    """Return the disagreements in words: the worst of either kind, and how many there are."""
     lines = []
     for alone in (True, False):
         alike = [one for one in found if one.is_ours_alone is alone]
@@ -111,66 +115,72 @@ def told_once(found: Sequence[Disagreement]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a region of a source shows, by whom, and whether we read it otherwise."""
+class Reference:
+    """The true pixels of a region of a source."""
 
-    look: Look
+    placed: PlacedPixels
+    """The pixels and their place."""
     program: str
+    """The program that decoded them."""
     disagreement: Disagreement | None = None
+    """How wsicomp's own pixels differ; None where they agree."""
 
 
-class SeenSource:
-    """What others see of a slide, and who is right where we do not agree."""
+class ReferenceReader:
+    """Reads regions of a slide by other programs, and decides which one is right."""
 
     def __init__(self, slide: Slide, stack: ExitStack) -> None:
         self.slide = slide
-        self.eyes = opened_eyes(slide, stack)
-        self.stored = StoredEyes(slide)
+        self.by_openslide = open_regions(slide, stack)
+        self.stored = StoredRegions(slide)
 
-    def seen(self, level: int, region: Region) -> Seen | None:
-        """A region as it is true; None where we read it as damaged."""
+    def reference(self, level: int, region: Region) -> Reference | None:
+        """Return the true pixels of a region; None where wsicomp finds it damaged."""
         try:
             own = self.slide.read_region(level, region)
         except SlideReadError:
             return None
-        mine = Look(own, region.x, region.y)
-        if _is_openslide_s(self.slide, level):
-            return Seen(mine, OPENSLIDE)
-        look = self.shown(level, region)
-        if look is None:
-            return self._by_stored(level, region, mine)
-        if self._agree(level, region, mine, look):
-            return Seen(look, OPENSLIDE)
-        found = difference(mine.at(look), look.pixels)
+        ours = PlacedPixels(own, region.x, region.y)
+        if _is_openslide_decoded(self.slide, level):
+            return Reference(ours, OPENSLIDE)
+        placed = self.displayed(level, region)
+        if placed is None:
+            return self._by_stored(level, region, ours)
+        if self._agree(level, region, ours, placed):
+            return Reference(placed, OPENSLIDE)
+        found = difference(ours.at(placed), placed.pixels)
         place = str(tile_at(self.slide.info.levels[level], level, region))
-        other = self.stored.look(level, region)
-        if other is not None and self._agree(level, region, other, mine):
-            return Seen(mine, OTHERS, Disagreement(place, found, OPENSLIDE, is_ours_alone=False))
-        return Seen(look, OPENSLIDE, Disagreement(place, found, OPENSLIDE, is_ours_alone=True))
+        other = self.stored.read(level, region)
+        if other is not None and self._agree(level, region, other, ours):
+            return Reference(ours, OTHERS, Disagreement(place, found, OPENSLIDE, is_ours_alone=False))
+        return Reference(placed, OPENSLIDE, Disagreement(place, found, OPENSLIDE, is_ours_alone=True))
 
-    def _by_stored(self, level: int, region: Region, mine: Look) -> Seen:
-        other = self.stored.look(level, region)
+    def _by_stored(self, level: int, region: Region, ours: PlacedPixels) -> Reference:
+        other = self.stored.read(level, region)
         if other is None:
-            return Seen(mine, "wsicomp")
-        if self._agree(level, region, mine, other):
-            return Seen(other, OTHERS)
-        found = difference(mine.pixels, other.pixels)
+            return Reference(ours, "wsicomp")
+        if self._agree(level, region, ours, other):
+            return Reference(other, OTHERS)
+        found = difference(ours.pixels, other.pixels)
         place = str(tile_at(self.slide.info.levels[level], level, region))
-        return Seen(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
+        return Reference(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
 
-    def shown(self, level: int, region: Region) -> Look | None:
-        """A region as OpenSlide shows it, where it shows what is stored."""
+    def displayed(self, level: int, region: Region) -> PlacedPixels | None:
+        """Return a region as OpenSlide shows it.
+
+        None where OpenSlide shows something else than what is stored.
+        """
         slide = self.slide
-        if self.eyes is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
+        if self.by_openslide is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
             return None
         if not _is_whole(slide, level, region):
             return None
         try:
-            return self.eyes.look(slide.info.levels[level].size, region)
+            return self.by_openslide.read(slide.info.levels[level].size, region)
         except SlideReadError:
             return None
 
-    def _agree(self, level: int, region: Region, first: Look, second: Look) -> bool:
+    def _agree(self, level: int, region: Region, first: PlacedPixels, second: PlacedPixels) -> bool:
         found = difference(first.at(second), second.pixels)
         if not found.worst:
             return True
@@ -183,40 +193,43 @@ class SeenSource:
         return by_decoders(found, subsampled, not second.is_whole)
 
 
-def opened_eyes(slide: Slide, stack: ExitStack) -> OpenSlideEyes | None:
-    """OpenSlide's eyes; None where it does not open the file."""
+def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
+    """Open a slide in OpenSlide; None where OpenSlide does not open it."""
     try:
-        return stack.enter_context(closing(OpenSlideEyes(slide.info.path)))
+        return stack.enter_context(closing(OpenSlideRegions(slide.info.path)))
     except SlideReadError:
         return None
 
 
 def refusal_of_openslide(slide: Slide) -> list[str]:
-    """What OpenSlide says of a source's file that it takes for its own and does not open; else nothing."""
+    """Return OpenSlide's error for a source that it detects and does not open, as a list of one line.
+
+    Else none.
+    """
     path = slide.info.path
     if slide.provenance is not None or OpenSlide.detect_format(path) is None:
         return []
     try:
-        OpenSlideEyes(path).close()
+        OpenSlideRegions(path).close()
     except SlideReadError as exc:
         return [exc.message]
     return []
 
 
-def _is_openslide_s(slide: Slide, level: int) -> bool:
-    """Whether we read a level as OpenSlide shows its whole pixels: there is nothing to compare."""
+def _is_openslide_decoded(slide: Slide, level: int) -> bool:
+    """Return whether wsicomp reads a level by OpenSlide's whole pixels: then both are the same."""
     return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
 
 
 def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
-    """The tile in which a region begins."""
+    """Return the index of the tile in which a region begins."""
     return TileIndex(number, region.x // level.tile.width, region.y // level.tile.height)
 
 
 def shows_what_is_stored(slide: Slide, level: int) -> bool:
-    """Whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
+    """Return whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
 
-    Nor does it where it turns each tile within itself, by the level's Orientation.
+    It does not either where it turns each tile within itself, by the level's Orientation.
 
     Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
     """
@@ -229,7 +242,10 @@ def shows_what_is_stored(slide: Slide, level: int) -> bool:
 
 
 def _is_whole(slide: Slide, number: int, region: Region) -> bool:
-    """Whether each tile under a region has bytes: of others every program makes something else."""
+    """Return whether each tile under a region has bytes.
+
+    Programs differ in what they show for one without.
+    """
     level = slide.info.levels[number]
     missing = np.zeros((level.grid.rows, level.grid.columns), bool)
     missing.reshape(-1)[list(level.absent)] = True
@@ -239,7 +255,7 @@ def _is_whole(slide: Slide, number: int, region: Region) -> bool:
 
 
 def seed_of(slide: Slide) -> int:
-    """A number that is always the same for a slide."""
+    """Return a number that is always the same for a slide."""
     if slide.provenance is not None:
         return int(slide.provenance.plan.source.sha256[:8], 16)
     facts = [(level.size, level.tile, level.encoded_bytes) for level in slide.info.levels]
@@ -254,28 +270,28 @@ def chosen_tiles(
     most: int = REGIONS,
     thorough: bool = False,
 ) -> list[TileIndex]:
-    """Tiles of a level of those that are `wanted`: all of a small level, else some, of its far edges too."""
+    """Return some `wanted` tiles of a level, some at its far edges; all of them in a small level."""
     grid = level.grid
     numbers = np.flatnonzero(wanted)
     columns, rows = numbers % grid.columns, numbers // grid.columns
     is_edge = (columns == grid.columns - 1) | (rows == grid.rows - 1)
     is_whole = level.size.width * level.size.height <= SMALL_PX and most == REGIONS
     if not is_whole:
-        most = max(_LEAST_REGIONS, min(most, _LOOKED_PX // (level.tile.width * level.tile.height)))
+        most = max(_LEAST_REGIONS, min(most, _READ_PX // (level.tile.width * level.tile.height)))
         chance = np.random.default_rng([seed, number])
         edges, others = numbers[is_edge], numbers[~is_edge]
         if not thorough:
-            edges = _some(chance, edges, max(1, most // 4))
-        others = _some(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
+            edges = _sample(chance, edges, max(1, most // 4))
+        others = _sample(chance, others, _THOROUGH_REGIONS if thorough else most - len(edges))
         numbers = np.union1d(edges, others)
     return [TileIndex(number, int(one % grid.columns), int(one // grid.columns)) for one in numbers]
 
 
 def regions_of(encoding: TileEncoding | None) -> int:
-    """As many tiles of a level as are looked at for a small part of a conversion's time."""
+    """Return the count of tiles to read in a level, for a small part of a conversion's time."""
     slow = encoding is not None and encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR)
     return FEW_REGIONS if slow else REGIONS
 
 
-def _some(chance: np.random.Generator, numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+def _sample(chance: np.random.Generator, numbers: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return numbers if len(numbers) <= most else chance.choice(numbers, max(0, most), replace=False)

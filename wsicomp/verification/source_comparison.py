@@ -1,8 +1,8 @@
-"""Holding a conversion against its source, tile by tile, whatever its plan, its mask and its figures say.
+"""Compares a conversion with its source tile by tile, whatever its plan, its mask and its figures state.
 
-What was copied or packed is compared by its bytes and pixels elsewhere (`tile_checks`). Here every tile that
-was encoded anew must be like the source's, as near as its codec comes; where it is painted, and where it is
-blank, the guard must see bare glass in the source once more.
+`tile_checks` compares copied and packed tiles by their bytes and pixels. Here every encoded tile must be as
+near to the source's as its codec comes; where it is painted or blank, the guard must find bare glass in the
+source once more.
 """
 
 from __future__ import annotations
@@ -10,57 +10,51 @@ from __future__ import annotations
 import math
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
 from wsicomp.concurrency import batched, ordered_map
-from wsicomp.errors import DamagedTileError, TileReadError, WsicompError
+from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
-from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import LevelPlan, Recipe, TileAction
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.level_plan import TileAction
 from wsicomp.progress import StageProgress
-from wsicomp.provenance import Guarded, LevelRecord
-from wsicomp.slide import EncodedTile, Level, Pixels
+from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard
+from wsicomp.verification.level_bounds import BLANK_ACTIONS, ComparedLevel, RecipeBounds
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
-from wsicomp.verification.tolerance import Detail, Floor, floor_of
+from wsicomp.verification.tolerance import Detail, Tolerance
 
 _CELL_PX = 16
 """The side of the cells in which glass is painted."""
-_BLANK = (TileAction.BLANK.value, TileAction.EMPTY.value)
 _NOT_BLANK = 8.0
-"""Grey levels: what is nearer to the background than this is as good as background."""
-_SAME = Floor(3.0, 6.0)
-"""Within so many grey levels two encodings of the same pixels are one: machines and versions differ."""
-_STRICTEST = 8.0
-"""Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
+"""Grey levels from the background within which a colour counts as background."""
+_SAME = Tolerance(3.0, 6.0)
+"""The tolerance within which two encodings of the same pixels are equal: machines and versions differ."""
 _RESEMBLES, _CONTRAST = 0.5, 6.0
-"""The least correlation of blocks with those of the source, and the grey levels of deviation to have one."""
+"""The least correlation of blocks with the source's, and the grey levels of deviation that it needs."""
 _MOST_APART = 16.0
-"""Grey levels that the mean colour of a tile may be off where nobody knows by what it was encoded."""
+"""Grey levels by which a tile's mean colour may be off where its codec is not known."""
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What came of holding a tile against its source: what is wrong, and whether it is damaged there."""
+class TileComparison:
+    """The result for one tile: its problem, and whether it is damaged in the source."""
 
     problem: Problem | None = None
     is_damaged: bool = False
 
 
-class Against:
-    """A conversion and its source. May be called from several threads at once.
+class SourceComparison:
+    """Compares a conversion with its source. May be called from several threads at once.
 
-    `is_direct` says that it was made from this source, and not from what was made from it.
+    `is_direct` says that it was made from this source, and not from another conversion of it.
     """
 
     def __init__(self, slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> None:
@@ -68,11 +62,11 @@ class Against:
         self._source = source
         self._is_direct = is_direct
         self._workers = workers
-        self._look = IndependentGuard(source, workers)
+        self._guard = IndependentGuard(source, workers)
         provenance = slide.provenance
         self._background = np.array(provenance.plan.background, np.float32)
         self._levels = [
-            _Level(plan, record, source.info.levels[plan.source_level])
+            ComparedLevel(plan, record, source.info.levels[plan.source_level])
             for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True)
         ]
         self._lock = Lock()
@@ -84,48 +78,49 @@ class Against:
         level = self._levels[0]
         blank = sum(
             math.prod(level.plan.grid.region(int(column), int(row)).size.shape)
-            for row, column in np.argwhere(np.isin(level.plan.actions, _BLANK))
+            for row, column in np.argwhere(np.isin(level.plan.actions, BLANK_ACTIONS))
         )
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
-    def blanks(self, progress: StageProgress) -> list[Problem]:
-        """The blank and empty tiles whose source shows more than glass, at their level or at any other.
+    def check_blanks(self, progress: StageProgress) -> list[Problem]:
+        """Return the blank and empty tiles whose source shows more than glass, at any level.
 
-        Memory: a decoded tile a worker, and two bytes for each tile of the source.
+        Memory: a decoded tile for each worker, and two bytes for each tile of the source.
         """
-        asked = self._asked()
-        total = sum(int((numbers >= 0).sum()) for numbers, _ in asked)
+        covered_by = self._blank_over_source()
+        total = sum(int((numbers >= 0).sum()) for numbers, _ in covered_by)
         places = (
             TileIndex(level, column, row)
-            for level, (numbers, _) in enumerate(asked)
+            for level, (numbers, _) in enumerate(covered_by)
             for row, column in np.argwhere(numbers >= 0).tolist()
         )
         problems: list[Problem] = []
         done = 0
 
-        def looked(batch: list[TileIndex]) -> list[Problem]:
+        def checked(batch: list[TileIndex]) -> list[Problem]:
             return [
                 problem
                 for index in batch
                 if (
                     problem := self._not_glass(
-                        index, *(grid[index.row, index.column] for grid in asked[index.level])
+                        index, *(grid[index.row, index.column] for grid in covered_by[index.level])
                     )
                 )
             ]
 
-        with closing(ordered_map(looked, batched(places), self._workers)) as batches:
+        with closing(ordered_map(checked, batched(places), self._workers)) as batches:
             for found in batches:
                 problems += found
                 done = min(total, done + 32)
                 progress(done, total)
         return problems
 
-    def _asked(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Of each source level's tiles: which level of the target is blank there, or -1; whether by another.
+    def _blank_over_source(self) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """Return for each source level's tiles the blank level of the target over them.
 
-        A level of the target is blank over tiles of its own source level, and over those of others that lie
-        under its blank tiles wholly.
+        Beside its number, or -1 where none is blank, stands whether it is made from another source level. A
+        level of the target is blank over tiles of its own source level, and over tiles of other levels that
+        lie wholly under its blank tiles.
         """
         levels = self._source.info.levels
         numbers = [np.full((level.grid.rows, level.grid.columns), -1, np.int32) for level in levels]
@@ -146,7 +141,7 @@ class Against:
         level = self._source.info.levels[index.level]
         place = self._blank_over(index, level, int(number))
         try:
-            found = self._look.find(index)
+            found = self._guard.find(index)
         except TileReadError as exc:
             if is_other:
                 return None
@@ -159,7 +154,7 @@ class Against:
         return Problem("tile-blanked", place, f"it is blank, and {where} shows more than glass there")
 
     def _blank_over(self, index: TileIndex, level: Level, number: int) -> str:
-        """The tile of a level of the target under which the middle of a tile of the source lies."""
+        """Return the tile of a target's level that lies over the middle of a tile of the source."""
         plan = self._levels[number].plan
         region = level.grid.region(index.column, index.row)
         column = (region.x + region.width / 2) * plan.size.width / level.size.width // plan.tile.width
@@ -168,8 +163,8 @@ class Against:
             TileIndex(number, min(int(column), plan.grid.columns - 1), min(int(row), plan.grid.rows - 1))
         )
 
-    def lost(self, index: TileIndex) -> Problem | None:
-        """What is wrong with a tile that stands as lost."""
+    def check_lost(self, index: TileIndex) -> Problem | None:
+        """Return the problem of a tile that is recorded as lost, although the source's tile is sound."""
         level = self._levels[index.level]
         try:
             if level.plan.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
@@ -178,16 +173,16 @@ class Against:
                 self._pixels(level, index)
         except TileReadError:
             return None
-        return Problem("tile-not-lost", str(index), "it stands as lost, but the source's tile is sound")
+        return Problem("tile-not-lost", str(index), "it is recorded as lost, but the source's tile is sound")
 
-    def _pixels(self, level: _Level, index: TileIndex) -> Pixels:
-        """The source's pixels where a tile of the target is."""
+    def _pixels(self, level: ComparedLevel, index: TileIndex) -> Pixels:
+        """Return the source's pixels at the place of a tile of the target."""
         if level.plan.keeps_tiles_of(self._source.info.levels):
             return self._source.read_tile(level.in_source(index))
         return read_reduced_tile(self._source, level.plan, index.column, index.row)
 
-    def compared(self, index: TileIndex, seen: Pixels) -> Compared:
-        """A tile that was encoded anew, as the target shows it, beside its source."""
+    def compare(self, index: TileIndex, decoded: Pixels) -> TileComparison:
+        """Compare an encoded tile, as the target shows it, with its source."""
         level = self._levels[index.level]
         is_damaged = False
         try:
@@ -195,39 +190,41 @@ class Against:
         except DamagedTileError as exc:
             truth, is_damaged = exc.pixels, True
         except TileReadError:
-            return Compared(is_damaged=True)
+            return TileComparison(is_damaged=True)
         if not is_damaged and level.is_flawed(index):
-            return Compared(
-                Problem("tile-not-lost", str(index), "it stands as damaged, but the source's tile is sound")
+            return TileComparison(
+                Problem(
+                    "tile-not-lost", str(index), "it is recorded as damaged, but the source's tile is sound"
+                )
             )
-        message = self._unlike(level, index, seen, truth, is_damaged)
+        message = self._difference(level, index, decoded, truth, is_damaged)
         if message is None:
-            return Compared(is_damaged=is_damaged)
-        return Compared(Problem(*message[:1], str(index), message[1]), is_damaged)
+            return TileComparison(is_damaged=is_damaged)
+        return TileComparison(Problem(*message[:1], str(index), message[1]), is_damaged)
 
-    def _unlike(
-        self, level: _Level, index: TileIndex, seen: Pixels, truth: Pixels, is_damaged: bool
+    def _difference(
+        self, level: ComparedLevel, index: TileIndex, decoded: Pixels, truth: Pixels, is_damaged: bool
     ) -> tuple[str, str] | None:
-        """The code of what is wrong, and what it is in words."""
+        """Return the code of the problem, and the problem in words."""
         region = level.plan.grid.region(index.column, index.row)
-        here, there = (pixels[: region.height, : region.width] for pixels in (seen, truth))
+        here, there = (pixels[: region.height, : region.width] for pixels in (decoded, truth))
         if not self._is_direct:
-            return self._loses(level, index, here, there) or self._other_picture(here, there)
+            return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         painted = self._painted(here, there) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
-        unlike = self._off(level.bounds(index), region, here, expected, seen.shape)
+        unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
-            blanked = self._paints_over(level, index, here, truth, painted)
+            blanked = self._painted_over(level, index, here, truth, painted)
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and index.level == 0:
-            gone = painted & (_apart(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
+            gone = painted & (_distance(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:
-            return self._loses(level, index, here, there) or self._other_picture(
+            return self._lost_things(level, index, here, there) or self._other_picture(
                 here, expected[: region.height, : region.width]
             )
         return None
@@ -238,23 +235,26 @@ class Against:
             self._painted_px += int(whole.sum())
 
     def _painted(self, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """The cells of a tile that show the background rather than the source."""
+        """Return which cells of a tile show the background rather than the source."""
         return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
 
-    def _is_background(self, seen: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.asarray(_apart(seen, self._background) < _apart(seen, truth))
+    def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))
 
     def _with_paint(self, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
-        """A whole tile of the source as it was before it was encoded; beyond the edge it goes on so."""
+        """Return a whole tile of the source as it was before it was encoded.
+
+        Paint continues beyond the edge.
+        """
         rows, columns = (-(-side // _CELL_PX) for side in truth.shape[:2])
         cells = np.pad(painted, ((0, rows - painted.shape[0]), (0, columns - painted.shape[1])), "edge")
         whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
         return np.where(whole[..., None], self._background.astype(np.uint8), truth)
 
-    def _off(
-        self, bounds: _Bounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
+    def _codec_excess(
+        self, bounds: RecipeBounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
     ) -> str | None:
-        """How far a tile is from what was encoded, if by more than its codec loses."""
+        """Return in words how far a tile is from its source, if its codec does not explain it."""
         there = expected[: region.height, : region.width]
         if bounds.is_lossless:
             return (
@@ -265,58 +265,58 @@ class Against:
         kept = np.ones(here.shape[:2], np.bool_)
         tile_px = region.width * region.height
         detail = Detail.between(there, here)
-        short = bounds.floor.falls_short(there, here, kept, tile_px)
+        short = bounds.tolerance.violation(there, here, kept, tile_px)
         if bounds.codec is None or expected.shape != shape:
-            return short or detail.is_of_another()
-        if short is None and detail.falls_short() is None:
+            return short or detail.mismatch()
+        if short is None and detail.violation() is None:
             return None
         again = bounds.encoded_again(expected)
         if again is None:
-            return short or detail.is_of_another()
+            return short or detail.mismatch()
         again = again[: region.height, : region.width]
-        if short is not None and _SAME.falls_short(again, here, kept, tile_px):
+        if short is not None and _SAME.violation(again, here, kept, tile_px):
             return short
-        return detail.falls_short(Detail.between(there, again))
+        return detail.violation(Detail.between(there, again))
 
-    def _paints_over(
-        self, level: _Level, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
+    def _painted_over(
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, truth: Pixels, painted: NDArray[np.bool_]
     ) -> str | None:
-        """What of a painted tile is no glass in the source, in words. `painted` are its cells."""
+        """Return in words what a tile's `painted` cells cover that is not glass in the source."""
         there = truth[: here.shape[0], : here.shape[1]]
         first, second = self._blocks(level, index, here, there)
         glass = self._is_background(first, second)
-        doubtful = glass & (_apart(second, self._background) > _NOT_BLANK)
+        doubtful = glass & (_distance(second, self._background) > _NOT_BLANK)
         if not doubtful.any():
             return None
         # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
-        found = self._find(level, index, there)
-        beside = None if found is None else self._find(level, index, there, glass)
+        found = self._guarded_blocks(level, index, there)
+        beside = None if found is None else self._guarded_blocks(level, index, there, glass)
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
-        lost = self._lost(level, index, here, truth, painted, doubtful)
-        if self._look.block_px(level.as_level(self._source)) == 1:
+        lost = self._lost_blocks(level, index, here, truth, painted, doubtful)
+        if self._guard.block_px(level.as_level(self._source)) == 1:
             lost = _without_threads(lost)
         # Another mask makes other fringes: what is gone must be a thing by itself.
-        thing = self._look.things(lost, level.as_level(self._source))
+        thing = self._guard.things(lost, level.as_level(self._source))
         if thing is None:
             return None
         count = f"{int(thing.sum())} of its {found.size} blocks"
         return f"{count} are painted where the source shows more than glass"
 
-    def _lost(
+    def _lost_blocks(
         self,
-        level: _Level,
+        level: ComparedLevel,
         index: TileIndex,
         here: Pixels,
         truth: Pixels,
         painted: NDArray[np.bool_],
         doubtful: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """The doubtful blocks that look more like background than like what the codec makes of the source.
+        """Return the doubtful blocks that look more like background than the codec makes them.
 
-        A codec too takes much from what is small. Where nothing can be encoded again, all of them count.
+        A codec too loses much of a small thing. Where nothing can be encoded again, all of them count.
         """
-        side = self._look.block_px(level.as_level(self._source))
+        side = self._guard.block_px(level.as_level(self._source))
         scale = max(1, _CELL_PX // side)
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
@@ -328,28 +328,33 @@ class Against:
         first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
         return doubtful & self._is_background(first, second)
 
-    def _find(
-        self, level: _Level, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
+    def _guarded_blocks(
+        self, level: ComparedLevel, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
         if level.plan.keeps_tiles_of(self._source.info.levels):
             with suppress(TileReadError):
-                return self._look.find(level.in_source(index), glass)
-        return self._look.find_in(there, level.as_level(self._source), index, glass)
+                return self._guard.find(level.in_source(index), glass)
+        return self._guard.find_in(there, level.as_level(self._source), index, glass)
 
     def _blocks(
-        self, level: _Level, index: TileIndex, here: Pixels, there: Pixels
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, there: Pixels
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The means of both tiles' blocks, as the guard looks at them."""
+        """Return the means of both tiles' blocks, in the guard's block size."""
         form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
         first, second = (
-            self._look.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
+            self._guard.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
             for pixels in (here, there)
         )
         return first, second
 
-    def _loses(self, level: _Level, index: TileIndex, here: Pixels, there: Pixels) -> tuple[str, str] | None:
-        """Whether things on the source's glass look like glass or background, where no floor can be told."""
-        found = self._find(level, index, there)
+    def _lost_things(
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, there: Pixels
+    ) -> tuple[str, str] | None:
+        """Return a problem if things on the source's glass became glass.
+
+        For tiles whose codec's tolerance is not known.
+        """
+        found = self._guarded_blocks(level, index, there)
         if found is None:
             return None
         first, second = self._blocks(level, index, here, there)
@@ -357,10 +362,12 @@ class Against:
         lost = np.zeros(found.shape, np.bool_)
         for bare in (
             self._background,
-            self._look.color_of(found.shape, level.as_level(self._source), region),
+            self._guard.color_of(found.shape, level.as_level(self._source), region),
         ):
             lost |= (
-                found & (_apart(first, bare) < _apart(first, second)) & (_apart(second, bare) > _NOT_BLANK)
+                found
+                & (_distance(first, bare) < _distance(first, second))
+                & (_distance(second, bare) > _NOT_BLANK)
             )
         if lost.sum() * 2 <= found.sum():
             return None
@@ -370,8 +377,8 @@ class Against:
         )
 
     def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
-        """Whether a tile is of something else, where no floor can be told."""
-        other = Detail.between(there, here).is_of_another()
+        """Return a problem if a tile shows something else, where the codec's tolerance is not known."""
+        other = Detail.between(there, here).mismatch()
         if other is not None:
             return UNLIKE, other
         first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
@@ -387,104 +394,20 @@ class Against:
         return UNLIKE, f"it is another picture than the source's (a correlation of {alike:.2f})"
 
 
-class _Level:
-    """A level of the target, and what the tiles of each of its recipes may differ by."""
-
-    def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
-        self.plan = plan
-        self.source = source
-        self._flawed = frozenset(record.flawed)
-        self._bounds = [
-            _Bounds(recipe, record.guarded_of(number), plan.tile)
-            for number, recipe in enumerate(plan.recipes)
-        ]
-
-    def bounds(self, index: TileIndex) -> _Bounds:
-        return self._bounds[self.plan.recipe_number(index)]
-
-    def is_flawed(self, index: TileIndex) -> bool:
-        return index.row * self.plan.grid.columns + index.column in self._flawed
-
-    def in_source(self, index: TileIndex) -> TileIndex:
-        return TileIndex(self.plan.source_level, index.column, index.row)
-
-    def as_level(self, source: Slide) -> Level:
-        return self.plan.as_level(source.info.size)
-
-    def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
-        """The tiles that are blank, but for those that are so in the source.
-
-        Unless glass was `is_emptied`, tiles without bytes are those that the source lacks too.
-        """
-        flags = np.isin(self.plan.actions, _BLANK)
-        if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
-            flags.reshape(-1)[[*self.source.blank]] = False
-            if not is_emptied:
-                absent = np.zeros(flags.shape, np.bool_)
-                absent.reshape(-1)[[*self.source.absent]] = True
-                flags &= ~(absent & (self.plan.actions == TileAction.EMPTY.value))
-        return flags
-
-
-class _Bounds:
-    """What the tiles of a recipe may differ by."""
-
-    def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
-        self._recipe = recipe
-        self._tile = tile
-        self._is_guarded = needs_model(recipe.codec) or is_guarded(recipe.codec)
-        self._guarded = guarded if self._is_guarded else None
-
-    @cached_property
-    def is_lossless(self) -> bool:
-        return self.codec is not None and not self._is_guarded and self.codec.lossless
-
-    @cached_property
-    def is_loose(self) -> bool:
-        """Whether the file itself says how true its tiles are, and nothing can be encoded again."""
-        return needs_model(self._recipe.codec)
-
-    @cached_property
-    def codec(self) -> TileCodec | None:
-        """What encoded its tiles; None of a model's, which need more than pixels."""
-        if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
-            return None
-        return create_codec(self._recipe.codec, self._recipe.options)
-
-    @cached_property
-    def floor(self) -> Floor:
-        """As `floor_of`; but what a file says of its own tiles is not believed beyond a bound."""
-        floor = floor_of(self._recipe, self._guarded)
-        if self._guarded is None and not self.is_loose:
-            return Floor(min(floor.shift, _STRICTEST), min(2 * floor.shift + 3, _STRICTEST))
-        allowed = float(self._recipe.options.get("max_color_shift", _STRICTEST - 3)) + 3
-        bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
-        shift = min(floor.shift, bound)
-        return Floor(shift, shift, floor.psnr)
-
-    def encoded_again(self, pixels: Pixels) -> Pixels | None:
-        """What the codec makes of these pixels here."""
-        assert self.codec is not None, "asked of what can be encoded again"
-        with suppress(ValueError, RuntimeError, OSError, WsicompError):
-            data = self.codec.encode(pixels)
-            return decode_tile(EncodedTile(data, self.codec.encoding, self._tile))
-        return None
-
-
 def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without what is one block wide: where blocks are single pixels, that is the fringe of what stays."""
+    """Return the blocks without lines one block wide: where blocks are single pixels, those are fringes."""
     square = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
 
 
 def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
-    """The mean colours of cells, those at the edge of what there is of them."""
+    """Return the mean colours of cells; at the edge, of the part that is there."""
     rows, columns = (np.arange(0, length, side) for length in pixels.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
     counts = np.outer(np.diff([*rows, pixels.shape[0]]), np.diff([*columns, pixels.shape[1]]))
     return np.asarray(sums / counts[..., None], np.float32)
 
 
-def _apart(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The distance of colours."""
+def _distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Euclidean distance of colours."""
     return np.asarray(np.linalg.norm(first - second, axis=-1), np.float32)

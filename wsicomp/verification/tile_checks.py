@@ -1,4 +1,4 @@
-"""Checking a written file's tiles, batch by batch: their bytes, and what they show."""
+"""Checks a written file's tiles, batch by batch: their bytes, and the pixels they decode to."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.plan import TileAction
+from wsicomp.level_plan import TileAction
 from wsicomp.provenance import Guarded
 from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.verification.problems import Problem
-from wsicomp.verification.source_comparison import Against
+from wsicomp.verification.source_comparison import SourceComparison
 
 _SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
 """Machines round neural tiles differently, by a grey level at most."""
 
 
 def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
-    """How the tiles of a level that have these numbers are called."""
+    """Yield the names of a level's tiles that have these raster numbers."""
     return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
 
 
 class TileCheck:
-    """Checks batches of one level's tiles; in a file of another program each must decode.
+    """Checks batches of one level's tiles; in a file of another program each tile must decode.
 
-    `flawed` gathers the tiles that were damaged in the source already and stand as they were, `measured` how
-    true those are that were held against their source.
+    `flawed` collects the tiles that were damaged in the source already and are stored so, `measured` the
+    fidelity of those that were compared with their source.
     """
 
     def __init__(self, slide: TiffSlide) -> None:
@@ -43,7 +43,7 @@ class TileCheck:
         self._slide = slide
 
     def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
-        """The batch's bytes, and what is wrong with them."""
+        """Return the bytes of these tiles, and their problems."""
         data, problems = [], []
         for index in indices:
             try:
@@ -67,10 +67,10 @@ class TileCheck:
 
 
 class ConvertedTileCheck(TileCheck):
-    """Holds tiles to their digests, to their plan and, where there is one, to their source.
+    """Checks tiles against their digests, their plan and, where there is one, their source.
 
-    `is_direct` says that the file was made from this source, and not from what was made from it. With
-    `against` every tile that was encoded is held against the source's, and lost ones are looked for in it.
+    `is_direct` says that the file was made from this source, and not from another conversion of it. With
+    `comparison` every encoded tile is compared with the source's, and lost ones are read in the source.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ConvertedTileCheck(TileCheck):
         source: Slide | None,
         is_direct: bool,
         is_fresh: bool,
-        against: Against | None = None,
+        comparison: SourceComparison | None = None,
     ) -> None:
         super().__init__(slide)
         self._sound_key: bytes | None = None
@@ -90,13 +90,13 @@ class ConvertedTileCheck(TileCheck):
         self._source = source
         self._is_direct = is_direct
         self._is_fresh = is_fresh
-        self._against = against
-        self._is_nameless = slide.provenance.plan.deidentified
+        self._comparison = comparison
+        self._is_deidentified = slide.provenance.plan.deidentified
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         action = self._converted.action(index)
         if self._converted.is_lost(index):
-            found = None if self._against is None else self._against.lost(index)
+            found = None if self._comparison is None else self._comparison.check_lost(index)
             yield from () if found is None else (found,)
             return
         if action in (TileAction.BLANK, TileAction.EMPTY):
@@ -110,17 +110,20 @@ class ConvertedTileCheck(TileCheck):
         elif self._is_carried(index, action):
             yield from self._check_carried(index, data)
             self._note_flaws(index)
-        elif self._stands_by_its_digest(index, action):
+        elif self._needs_digest_alone(index, action):
             return
         elif action is TileAction.TRANSCODE:
             yield from self._check_transcoded(index)
-        elif self._against is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
+        elif self._comparison is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
             yield from self._check_encoded(index, action)
         else:
             yield from self._check_decoding(index)
 
-    def _stands_by_its_digest(self, index: TileIndex, action: TileAction) -> bool:
-        """Whether there is nothing more to see: no model is here, or it was read back when it was made."""
+    def _needs_digest_alone(self, index: TileIndex, action: TileAction) -> bool:
+        """Return whether the digest is all that can be checked.
+
+        Its model is not here, or it was read back when made.
+        """
         if self._converted.is_neural(index.level) and not self._converted.has_model:
             return True
         return self._is_fresh and (action is TileAction.TRANSCODE or self._guarded(index) is not None)
@@ -130,13 +133,16 @@ class ConvertedTileCheck(TileCheck):
         return record.guarded_of(self._plan.recipe_number(index))
 
     def _is_comparable(self, index: TileIndex) -> bool:
-        """Whether a guarded codec's tile can be held against the source's pixels once more."""
+        """Return whether a guarded codec's tile can be compared with the source's pixels once more."""
         if self._source is None or not self._is_direct or not is_guarded(self._plan.recipe(index).codec):
             return False
         return self._plan.keeps_tiles_of(self._source.info.levels)
 
     def _least(self, index: TileIndex, name: str) -> float:
-        """What the codec's options ask of a tile, or, of its PSNR alone, what was measured as the least."""
+        """Return the least figure that the codec's options ask of a tile.
+
+        For PSNR else the least one measured.
+        """
         options, guarded = self._plan.recipe(index).options, self._guarded(index)
         asked = options.get(name, options.get("psnr") if name == "min_psnr" else None)
         if asked is None and name == "min_psnr" and guarded is not None:
@@ -154,9 +160,9 @@ class ConvertedTileCheck(TileCheck):
             if unfaithful:
                 yield from unfaithful
                 return
-        if self._against is None:
+        if self._comparison is None:
             return
-        found = self._against.compared(index, tile)
+        found = self._comparison.compare(index, tile)
         if found.is_damaged and str(index) not in self.flawed:
             self.flawed.append(str(index))
         if found.problem is not None:
@@ -166,8 +172,8 @@ class ConvertedTileCheck(TileCheck):
         assert self._source is not None, "there is something to compare with"
         if str(index) in self.flawed or min(tile.shape[:2]) < LEAST_SIDE_PX:
             return
-        shown = self._plan.grid.region(index.column, index.row).size
-        found = fidelity(self._source.read_tile(self._in_source(index)), tile, shown)
+        visible = self._plan.grid.region(index.column, index.row).size
+        found = fidelity(self._source.read_tile(self._in_source(index)), tile, visible)
         self.measured.append(found)
         most_shift = float(self._plan.recipe(index).options.get("max_color_shift", math.inf))
         limits = (
@@ -199,11 +205,13 @@ class ConvertedTileCheck(TileCheck):
         transcoder = None if is_copy else create_transcoder(self._plan.recipe(index).codec)
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
-        elif self._against is not None and not self._shows_the_same(index, tile):
-            yield Problem("tile-differs", str(index), "the source's bytes, but decoded otherwise than there")
+        elif self._comparison is not None and not self._shows_the_same(index, tile):
+            yield Problem(
+                "tile-differs", str(index), "it has the source's bytes, but decodes to another picture"
+            )
 
     def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
-        """Whether the same bytes stand for the same picture: tables and colours are told beside them."""
+        """Return whether equal bytes make the same picture: tables and colours are stored beside them."""
         tile = self._slide.read_encoded_tile(index)
         if (tile.encoding, tile.size) == (original.encoding, original.size):
             return True
@@ -213,21 +221,21 @@ class ConvertedTileCheck(TileCheck):
             return False
 
     def _carried(self, index: TileIndex) -> EncodedTile | None:
-        """The source's tile as it was carried on; None where it cannot be decoded, to name nobody."""
+        """Return the source's tile as it was carried; None where it cannot be decoded to name nobody."""
         assert self._source is not None, "there is something to compare with"
         tile = self._source.read_encoded_tile(self._in_source(index))
-        if not self._is_nameless:
+        if not self._is_deidentified:
             return tile
-        shown = self._plan.grid.region(index.column, index.row).size
+        visible = self._plan.grid.region(index.column, index.row).size
         try:
-            return carried_tile(tile, self._plan.recipe(index).shown, shown).tile
+            return carried_tile(tile, self._plan.recipe(index).shown, visible).tile
         except (ValueError, RuntimeError, OSError):
             return None
 
     def _note_flaws(self, index: TileIndex) -> None:
         tile = self._plan.tile
         whole = Region(index.column * tile.width, index.row * tile.height, tile.width, tile.height)
-        key = self._slide.twin_key(index.level, whole)
+        key = self._slide.content_key(index.level, whole)
         if key is not None and key == self._sound_key:
             return
         try:

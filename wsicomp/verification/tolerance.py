@@ -1,8 +1,8 @@
-"""How far pixels may be from others for a reason: two decoders, or a codec that loses what it was told to.
+"""Tolerances: how far pixels may differ between two decoders, or because a codec loses detail.
 
-The bounds for what was encoded anew catch wrong colours, another tile's picture and grey rubbish, and let
-every honest tile of the codec pass at its worst quality. They were measured on real tissue, flat tiles and
-noise; a guarded codec's are what it measured itself, as the file's provenance states it.
+The bounds for encoded tiles catch wrong colours, another tile's picture and noise, and let every honest tile
+of the codec pass at its worst quality. They were measured on real tissue, flat tiles and noise; for a guarded
+codec they are its own measurements, as the file's provenance states them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import codec_info
-from wsicomp.plan import Recipe
+from wsicomp.level_plan import Recipe
 from wsicomp.provenance import Guarded
 from wsicomp.quality import COLOR_BLOCK_PX
 from wsicomp.slide import (
@@ -32,26 +32,29 @@ from wsicomp.verification.other_readers import Difference, is_subsampled
 
 _DECODERS_WORST, _DECODERS_MEAN = 2, 1.0
 INTERPOLATED = 2
-"""What our interpolation may add to a difference, where OpenSlide shows pixels between those of a level."""
+"""Grey levels that interpolation may add, where OpenSlide shows pixels between those of a level."""
 _LEAST_BLOCKS = 4
 _OF_FEW = 32.0
 _DETAIL_LOST, _DETAIL_PART = 24.0, 0.25
-"""The variance of errors that a cell may have, summed over colours; and beyond it the part of its own."""
+"""The variance of errors that a cell may have, summed over colours.
+
+Beyond it, the part of the cell's own variance.
+"""
 _WORSE = 1.5
-"""So many times the error of the codec that a file names its tiles may have: encoders' versions differ."""
+"""The factor by which encoders' versions may differ in the error of the codec that a file names."""
 _STRONG_DETAIL, _DETAIL_PART_OF_UNKNOWN = 300.0, 0.7
-"""What detail everyone sees, and the part of it that even a poor codec keeps."""
+"""The variance of detail that everyone sees, and the part of it that even a poor codec keeps."""
 
 
 def is_chroma_subsampled(encoding: TileEncoding, data: bytes) -> bool:
-    """Whether two decoders may draw colours at edges otherwise, each in its right."""
+    """Return whether two correct decoders may draw colours at edges differently."""
     if encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
         return is_subsampled(data)
     return encoding.compression == WEBP or (encoding.compression == JPEG and encoding.subsampling != (1, 1))
 
 
 def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: bool = False) -> bool:
-    """Whether two programs that decode the same stored tile may differ so."""
+    """Return whether two programs that decode the same stored tile may differ so much."""
     more = INTERPOLATED if interpolated else 0
     if exact:
         return found.worst <= more
@@ -61,21 +64,25 @@ def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: 
 
 
 @dataclass(frozen=True)
-class Floor:
-    """How true an encoded tile is at the least.
-
-    `shift` bounds, in grey levels of any channel, how far the mean colour is off, of the whole and of most of
-    its blocks of 16 x 16 px; `most_shift` that of every block; `psnr` is in dB, over as much of a tile
-    as lies in its level.
-    """
+class Tolerance:
+    """How far an encoded tile may be from its source."""
 
     shift: float
-    most_shift: float | None = None
-    psnr: float | None = None
+    """Grey levels in any channel by which the mean colour may be off.
 
-    def falls_short(self, truth: Pixels, seen: Pixels, kept: Any, tile_px: int) -> str | None:
-        """What is wrong, in words, with the pixels that `kept` marks; None if nothing is."""
-        first, second = np.ascontiguousarray(seen), np.ascontiguousarray(truth)
+    It holds for the whole tile, and for most of its blocks of 16 x 16 px.
+    """
+    most_shift: float | None = None
+    """Grey levels by which the mean colour of any block may be off."""
+    psnr: float | None = None
+    """The least PSNR in dB, over the part of the tile inside its level."""
+
+    def violation(self, truth: Pixels, decoded: Pixels, kept: Any, tile_px: int) -> str | None:
+        """Return in words what exceeds the tolerance among the pixels that `kept` marks.
+
+        None if nothing does.
+        """
+        first, second = np.ascontiguousarray(decoded), np.ascontiguousarray(truth)
         apart = cv2.subtract(first, second, dtype=cv2.CV_32F)
         mask = kept.astype(np.uint8)
         mean = max(map(abs, cv2.mean(apart, mask)))
@@ -99,35 +106,38 @@ class Floor:
 
 @dataclass(frozen=True)
 class Detail:
-    """How two pictures differ inside blocks of 16 x 16 px, for each cell of 2 x 2 blocks.
+    """The detail of two pictures inside blocks of 16 x 16 px, for each cell of 2 x 2 blocks.
 
-    Means of blocks say nothing of what is in them: a mosaic of them, or each block turned, has the same.
-    `own` is the variance of the first picture inside its blocks, summed over colours; `error` that of what
-    the second one is off by.
+    Means of blocks do not show what is in them: a mosaic of means, or each block turned, has the same.
     """
 
     own: NDArray[np.float32]
+    """The variance of the first picture inside its blocks, summed over colours."""
     error: NDArray[np.float32]
+    """The variance of the second picture's error."""
 
     @staticmethod
-    def between(truth: Pixels, seen: Pixels) -> Detail:
-        """The detail of the source, and how far what is seen is off."""
+    def between(truth: Pixels, decoded: Pixels) -> Detail:
+        """Return the source's detail, and the error of the decoded picture."""
         first = truth.astype(np.float32)
-        return Detail(_variance(first), _variance(seen.astype(np.float32) - first))
+        return Detail(_variance(first), _variance(decoded.astype(np.float32) - first))
 
-    def falls_short(self, again: Detail | None = None) -> str | None:
-        """What is wrong, in words, unless the codec makes as much of it (`again`); None if nothing is."""
+    def violation(self, again: Detail | None = None) -> str | None:
+        """Return in words the detail that is lost, unless the codec loses as much `again`.
+
+        None if nothing is lost.
+        """
         short = (self.error > _DETAIL_LOST) & (self.error > _DETAIL_PART * self.own)
         if again is not None:
             short &= self.error > _WORSE * again.error + _DETAIL_LOST
-        return self._told(short)
+        return self._described(short)
 
-    def is_of_another(self) -> str | None:
-        """What is wrong, in words, whatever the codec; None if nothing is."""
+    def mismatch(self) -> str | None:
+        """Return in words that the picture is another one, whatever the codec; None if it is not."""
         lost = self.error > _DETAIL_PART_OF_UNKNOWN * self.own
-        return self._told(lost & (self.own > _STRONG_DETAIL))
+        return self._described(lost & (self.own > _STRONG_DETAIL))
 
-    def _told(self, cells: NDArray[np.bool_]) -> str | None:
+    def _described(self, cells: NDArray[np.bool_]) -> str | None:
         if not cells.any():
             return None
         return f"{int(cells.sum())} of its {cells.size} cells of 32 px have not the source's detail"
@@ -147,7 +157,7 @@ def _variance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _block_shifts(apart: Any, kept: Any) -> Any:
-    """Of each whole block that is kept, how far its mean colour is off."""
+    """Return how far the mean colour of each whole kept block is off."""
     rows, columns = (side // COLOR_BLOCK_PX for side in kept.shape)
     if not rows or not columns:
         return np.empty(0, np.float32)
@@ -158,17 +168,17 @@ def _block_shifts(apart: Any, kept: Any) -> Any:
     return means[whole]
 
 
-def floor_of(recipe: Recipe, guarded: Guarded | None) -> Floor:
-    """Return the floor of a recipe's encoded tiles: as measured when they were made, else what codecs do."""
+def tolerance_of(recipe: Recipe, guarded: Guarded | None) -> Tolerance:
+    """Return the tolerance of a recipe's encoded tiles: as measured when they were made, else its codec's."""
     if guarded is not None:
         return _measured(guarded)
-    return Floor(_shift_of(recipe.codec, recipe.options))
+    return Tolerance(_shift_of(recipe.codec, recipe.options))
 
 
-def _measured(guarded: Guarded) -> Floor:
+def _measured(guarded: Guarded) -> Tolerance:
     most = guarded.most_color_shift + _DECODERS_WORST + 1
     psnr = None if guarded.least_psnr is None else guarded.least_psnr - 0.5
-    return Floor(most, most, psnr)
+    return Tolerance(most, most, psnr)
 
 
 def _shift_of(codec: str, options: Mapping[str, Any]) -> float:

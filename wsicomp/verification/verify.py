@@ -1,21 +1,20 @@
-"""Checking a written file as data: every finding is a `Problem` with a stable code.
+"""Checks a written file as data: every finding is a `Problem` with a stable code.
 
-The file is opened anew and read as any other slide. Held against its source, nothing that the file says of
-itself is believed: its plan must be one of that source (`claims`), and each tile show what is there
-(`tile_checks`, `against`). A file that this process has just written need not be asked so much. Then other
-programs look at it (`oracle`).
+The file is opened anew and read as any other slide. Compared with its source, nothing that the file states of
+itself is believed: its plan must be one of that source (`claims`), and each tile must show what is there
+(`tile_checks`, `source_comparison`). A file that this process has just written is asked less. Then other
+programs read it (`pixel_agreement`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from openslide import OpenSlideError
 
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency import batched, ordered_map
@@ -27,45 +26,53 @@ from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.converted.tile_digests import LevelDigest
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.formats.opening import open_tiff
-from wsicomp.formats.safe_openslide import opened
-from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
 from wsicomp.formats.tiff.reader import TiffSlide
-from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import StageProgress
 from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims
+from wsicomp.verification.openslide_checks import (
+    are_close,
+    check_openslide,
+    check_shown_images,
+    differ,
+    sizes_text,
+)
 from wsicomp.verification.pixel_agreement import check_pixels
-from wsicomp.verification.problems import UNLIKE, Problem, few_of_each
-from wsicomp.verification.reader_agreement import shows_what_is_stored
-from wsicomp.verification.source_comparison import Against
+from wsicomp.verification.problems import UNLIKE, Problem, first_of_each
+from wsicomp.verification.source_comparison import SourceComparison
 from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 
-_MPP_TOLERANCE = 1e-3
 _BLANK_TOLERANCE = 8
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How true neural and JPEG 2000 tiles are to their source: those held against it, all but painted ones.
+    """The fidelity of neural and JPEG 2000 tiles that were compared with their source.
 
-    `least_psnr` is in dB, None where all are equal to it; `most_color_shift` in grey levels.
+    Tiles with painted glass are left out.
     """
 
     tiles: int
+    """The count of the tiles."""
     mean_ssim: float
+    """The mean SSIM, at most 1."""
     least_ssim: float
+    """The least SSIM of a tile."""
     least_psnr: float | None
+    """The least PSNR of a tile in dB; None where all are equal to the source."""
     most_color_shift: float
+    """The largest colour shift of a tile in grey levels."""
 
     @classmethod
     def of(cls, found: Sequence[Fidelity]) -> Measured | None:
-        """The figures of many tiles; None of none."""
+        """Return the figures of many tiles; None of none."""
         if not found:
             return None
         ssims = [tile.ssim for tile in found]
@@ -81,23 +88,27 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a check found, and what it looked at; `problems` is empty for a good file.
-
-    `flawed` are the places of the source's tiles that were damaged there already, and stand here as they
-    were or were encoded as far as they could be decoded; `lost` those that could not be decoded and are
-    background. `readers` says which programs open a good file of this form. `measured` is None where no
-    neural or JPEG 2000 tile could be held against a source. `removed_area` is the part of level 0 that was
-    seen to be background, None where not every tile was held against a source.
-    """
+    """The result of a check."""
 
     problems: tuple[Problem, ...]
+    """The problems; empty for a good file."""
     tiles: int
+    """The count of the file's tiles."""
     has_provenance: bool
+    """Whether wsicomp wrote the file."""
     flawed: tuple[str, ...] = ()
+    """The tiles that were damaged in the source already, and were kept or encoded as far as they decode."""
     lost: tuple[str, ...] = ()
+    """The source's tiles that could not be decoded, and are background."""
     readers: tuple[ReaderVerdict, ...] = ()
+    """Which programs open a good file of this form."""
     measured: Measured | None = None
+    """The fidelity of neural and JPEG 2000 tiles; None where none could be compared with a source."""
     removed_area: float | None = None
+    """The part of level 0 found to be background, in [0, 1].
+
+    None where not every tile was compared with a source.
+    """
 
 
 def verify_slide(
@@ -111,55 +122,62 @@ def verify_slide(
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
-    `source_sha256` is the digest of the source's file. A file without provenance is checked for what any
-    slide must hold. `is_fresh` is for a file that this process has just written: its plan is its own, what is
-    blank or was encoded anew is not held against the source, and tiles that were unpacked and compared, or
-    read back and measured, before they were written are held to their digests alone.
-    With `thorough` other programs look at every tile of a level's far edges, and at many more.
+    A file without provenance is checked for what any slide must hold.
+
     Memory: some tiles for each worker.
+
+    Args:
+        path: The file.
+        source: The open source, or None.
+        source_sha256: The SHA-256 of the source's file.
+        workers: Threads.
+        progress: Called with the tiles done and their total.
+        is_fresh: Whether this process has just written the file. Its plan is trusted then, and tiles that
+            were compared before they were written are checked by their digests alone.
+        thorough: Let other programs read every tile of a level's far edges, and many more.
     """
     try:
         slide = open_tiff(path)
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
     try:
-        own = slide if isinstance(slide, ConvertedSlide) else None
-        plan = None if own is None else own.provenance.plan
+        converted = slide if isinstance(slide, ConvertedSlide) else None
+        plan = None if converted is None else converted.provenance.plan
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
-        problems = list(_check_openslide(path, slide, plan, newest))
-        problems += _check_own(own, source is not None)
+        problems = list(check_openslide(path, slide, plan, newest))
+        problems += _check_converted(converted, source is not None)
         if plan is not None and source is not None:
             problems += _check_source(slide.info, plan, source.info, source_sha256)
-            problems += _check_shown_images(slide, plan, source)
+            problems += check_shown_images(slide, plan, source)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not is_fresh and not problems:
-            problems += _check_claims(own, source, is_direct, workers)
+            problems += _check_claims(converted, source, is_direct, workers)
         compared = None if problems else source
-        against = None if is_fresh else _against(own, compared, is_direct, workers)
+        comparison = None if is_fresh else _comparison(converted, compared, is_direct, workers)
 
         def tile_check(number: int) -> TileCheck:
-            if own is None:
+            if converted is None:
                 return TileCheck(slide)
-            return ConvertedTileCheck(own, number, compared, is_direct, is_fresh, against)
+            return ConvertedTileCheck(converted, number, compared, is_direct, is_fresh, comparison)
 
         found, checks = _check_tiles(slide, tile_check, workers, progress)
-        if against is not None:
-            found += few_of_each(against.blanks(progress))
-        told = frozenset(problem.place for problem in found if problem.code != UNLIKE)
-        seen = check_pixels(slide, compared if is_direct else None, workers, thorough, told)
-        found = [*_unseen(found, seen), *seen]
-        found += _check_carried(own, workers, progress, is_fresh, is_sound=not found)
+        if comparison is not None:
+            found += first_of_each(comparison.check_blanks(progress))
+        reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
+        by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
+        found = [*_without_doubles(found, by_pixels), *by_pixels]
+        found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
             tiles,
             plan is not None,
             tuple(place for check in checks for place in check.flawed),
-            tuple(_lost(slide)),
+            tuple(_lost_tiles(slide)),
             readers,
             Measured.of([tile for check in checks for tile in check.measured]),
-            None if against is None else against.removed_area,
+            None if comparison is None else comparison.removed_area,
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
@@ -167,33 +185,36 @@ def verify_slide(
         slide.close()
 
 
-def _check_own(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
-    """What a file of ours holds beside its tiles; of another nobody can say what it was made from."""
+def _check_converted(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
+    """Yield the problems of a converted file beside its tiles.
+
+    Of another file, that its source is unknown.
+    """
     if slide is not None:
         yield from _check_model(slide)
         yield from _check_sizes(slide.info)
         yield from _check_blanks(slide)
         yield from _check_descriptions(slide)
         for name in slide.damaged_images:
-            yield Problem("associated-differs", name, "damaged: not what was written")
+            yield Problem("associated-differs", name, "damaged: it is not as it was written")
     elif has_source:
         message = "it holds no provenance, so nothing says what it was made from"
         yield Problem("source-differs", "file", message)
 
 
 def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
-    """The text beside each level of an SVS, in which other programs read which slide it is."""
+    """Yield the levels of an SVS whose text was edited: other programs read there which slide it is."""
     plan = slide.provenance.plan
     for level in plan.levels if plan.container == "svs" else ():
         text = slide.description_of(level.number).rstrip("\0 ")
-        if not aperio.is_level_description(text, aperio.shortened(plan.description).rstrip("\0 ")):
+        if not aperio.is_level_description(text, aperio.limited_description(plan.description).rstrip("\0 ")):
             yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
 
 
 def _check_carried(
     slide: ConvertedSlide | None, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
 ) -> Iterator[Problem]:
-    """What a file carries to rebuild its source, if its tiles are sound, and its model."""
+    """Yield the problems of what rebuilds the source, if the tiles are sound, and of the model."""
     if slide is None:
         return
     if slide.provenance.restoration and is_sound:
@@ -201,9 +222,9 @@ def _check_carried(
     yield from _check_carried_model(slide)
 
 
-def _unseen(found: Sequence[Problem], seen: Sequence[Problem]) -> Iterator[Problem]:
-    """What was found, but for tiles that are not like the source's where others see that of their level."""
-    levels = {_level_in(problem) for problem in seen}
+def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
+    """Yield the problems, without unlike tiles of levels in which other programs find the same."""
+    levels = {_level_in(problem) for problem in by_pixels}
     return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
 
 
@@ -211,12 +232,12 @@ def _level_in(problem: Problem) -> str:
     return problem.place.partition(" tile ")[0]
 
 
-def _against(
+def _comparison(
     slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
-) -> Against | None:
+) -> SourceComparison | None:
     if source is None or slide is None:
         return None
-    return Against(slide, source, is_direct, workers)
+    return SourceComparison(slide, source, is_direct, workers)
 
 
 def _check_claims(
@@ -227,7 +248,10 @@ def _check_claims(
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
-    """Each level is a smaller copy of the largest; other vendors' slides are as OpenSlide has them."""
+    """Yield the levels that are not smaller copies of the largest.
+
+    Other vendors' slides are as OpenSlide has them.
+    """
     if info.vendor not in ("aperio", "generic-tiff"):
         return
     for number, level in enumerate(info.levels[1:], 1):
@@ -242,11 +266,11 @@ def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
     try:
         slide.require_model()
     except SlideReadError as exc:
-        yield Problem("model-missing", "model", f"{exc.message}; tiles were held to their digests alone")
+        yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
 
 
 def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
-    """No obstacle to measuring: the same model of this machine has taken its place."""
+    """Yield a damaged model; the tiles could be measured by the same one of this machine."""
     if slide.model_flaw:
         yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
@@ -254,7 +278,7 @@ def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
 def _check_restoration(
     slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool
 ) -> Iterator[Problem]:
-    """Rebuild the source, and throw it away: it is its SHA-256 that counts."""
+    """Rebuild the source without storing it, and yield a problem if its SHA-256 is wrong."""
     try:
         if not is_fresh:  # of one that was just written the source's size is known
             check_stated(slide)
@@ -264,73 +288,14 @@ def _check_restoration(
         yield Problem("not-restorable", exc.place or "file", exc.message)
 
 
-def _lost(slide: TiffSlide) -> Iterator[str]:
+def _lost_tiles(slide: TiffSlide) -> Iterator[str]:
     if slide.provenance is not None:
         for number, record in enumerate(slide.provenance.levels):
             yield from tile_names(number, slide.info.levels[number].grid.columns, record.lost)
 
 
-def _check_openslide(
-    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
-) -> Iterator[Problem]:
-    """What OpenSlide makes of the file; nothing where it is known not to open it."""
-    if plan is not None and verdict.opens == "no":
-        return
-    navigable = [] if plan is None else [level.number for level in plan.navigable]
-    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.shown_levels
-    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
-    stated = slide.info.mpp if plan is not None else slide.shown_mpp
-    try:
-        with opened(path) as shown:
-            sizes = tuple(Size(*size) for size in shown.level_dimensions)
-            if sizes != expected:
-                yield Problem("openslide-differs", "levels", f"{_sizes(sizes)}, expected {_sizes(expected)}")
-            for number, size in enumerate(sizes):
-                # It may show a level more than the file is to have, which is told already.
-                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
-                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
-                    shown.read_region((0, 0), number, (1, 1))
-            mpp = _shown_mpp(shown.properties)
-            if mpp is not None and stated is not None:
-                differs = not _close(mpp, stated.x * scale)
-            else:
-                # OpenSlide reads no scale from whole numbers, which other programs write.
-                differs = mpp is not None or (stated is not None and plan is not None)
-            if differs:
-                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
-            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
-            if plan is not None and plan.container == "svs" and _differ(power, slide.info.objective_power):
-                expected_power = slide.info.objective_power
-                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
-            bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
-            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
-                yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
-    except OpenSlideError as exc:
-        yield Problem("openslide-refuses", "file", str(exc))
-
-
-def _level_of(slide: TiffSlide, size: Size) -> int | None:
-    """The level of this size; None where OpenSlide shows what is none here."""
-    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
-
-
-def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
-    """Whether a tile decodes: OpenSlide's refusal of one that does not says nothing of the file.
-
-    None does that OpenSlide draws anew: from tiles that may be damaged.
-    """
-    if not shows_what_is_stored(slide, index.level):
-        return False
-    try:
-        slide.read_tile_eighth(index)
-    except SlideReadError:
-        return False
-    return True
-
-
 def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
-    """Blank tiles share one stored tile of background, empty tiles store nothing."""
+    """Check that blank tiles share one stored tile of background, and that empty tiles store nothing."""
     provenance = slide.provenance
     for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True):
         place = f"level {plan.number}"
@@ -344,8 +309,8 @@ def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
             yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
         if ranges[letters == TileAction.EMPTY.value, 1].any():
             yield Problem("tile-not-blank", place, "an empty tile with bytes")
-        can_look = slide.has_model or not slide.is_neural(plan.number)
-        for number in blank[:1] if can_look else []:
+        is_decodable = slide.has_model or not slide.is_neural(plan.number)
+        for number in blank[:1] if is_decodable else []:
             index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
             yield from _check_blank(slide, plan, index)
 
@@ -380,54 +345,31 @@ def _check_source(
     kept = [
         level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
     ]
-    is_nameless = plan.deidentified
+    is_deidentified = plan.deidentified
     sizes = [level.size for level in source.levels]
-    if is_nameless:
+    if is_deidentified:
         carried = {level.source_level for level in plan.levels}
         sizes = [size for number, size in enumerate(sizes) if number in carried]
     if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
         yield Problem(
-            "level-differs", "levels", f"{_sizes(tuple(kept))}, the source has {_sizes(tuple(sizes))}"
+            "level-differs", "levels", f"{sizes_text(tuple(kept))}, the source has {sizes_text(tuple(sizes))}"
         )
     if (info.mpp is None) != (source.mpp is None) or (
-        info.mpp and source.mpp and not _close(info.mpp.mean, source.mpp.mean)
+        info.mpp and source.mpp and not are_close(info.mpp.mean, source.mpp.mean)
     ):
         yield Problem("property-differs", "um per px", f"{info.mpp}, the source has {source.mpp}")
     if info.vendor != source.vendor:
         yield Problem("property-differs", "vendor", f"{info.vendor}, the source has {source.vendor}")
-    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_nameless else [])]
+    profiles = [source.icc_profile, *([neutral_profile(source.icc_profile)[0]] if is_deidentified else [])]
     if info.icc_profile not in profiles:
         yield Problem("property-differs", "ICC profile", "not the source's")
-    if _differ(info.objective_power, source.objective_power):
+    if differ(info.objective_power, source.objective_power):
         found = f"{info.objective_power}, the source has {source.objective_power}"
         yield Problem("property-differs", "objective power", found)
     for name in set(plan.images) & set(info.associated_images) & set(source.associated_images):
         strips = source.associated_images[name].strips
-        if not is_nameless and info.associated_images[name].strips != strips:
+        if not is_deidentified and info.associated_images[name].strips != strips:
             yield Problem("associated-differs", name, "not the source's bytes")
-
-
-def _check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
-    """OpenSlide shows of each carried image what it shows of the source's, where it shows both."""
-    images = slide.info.associated_images
-    drawn = {"thumbnail"} if plan.deidentified else set()
-    names = (set(plan.images) & set(images)) - drawn
-    if not names or source.info.path == slide.info.path:
-        return
-    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
-        if theirs is None or ours is None:
-            return
-        for name in names:
-            shown = slide.openslide_name(name)
-            known = source.openslide_name(name)
-            if shown is None or known is None:
-                continue
-            there = shown_picture(theirs, known, images[name].size)
-            here = None if there is None else shown_picture(ours, shown, images[name].size)
-            if there is not None and here is not None and not np.array_equal(here, there):
-                yield Problem(
-                    "associated-differs", name, "OpenSlide shows another picture than of the source"
-                )
 
 
 def _check_tiles(
@@ -450,34 +392,9 @@ def _check_tiles(
                 done += len(tiles)
                 progress(done, total)
         checks.append(check)
-        problems += few_of_each(of_level)
+        problems += first_of_each(of_level)
         provenance = slide.provenance
         if provenance is not None and digest.hexdigest() != provenance.levels[number].sha256:
-            message = "SHA-256 is not that of the written tiles"
+            message = "the SHA-256 of its tiles is not the one that was written"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, checks
-
-
-def _shown_mpp(properties: Mapping[str, str]) -> float | None:
-    """Um per px along x as OpenSlide states them; None where that is nonsense, or not of both directions."""
-    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
-    return mpp_x if mpp_y else None
-
-
-def _keeps_holes(plan: ConversionPlan) -> bool:
-    """Whether tiles without bytes are those of the source, where they bound what OpenSlide shows too."""
-    return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
-
-
-def _differ(first: float | None, second: float | None) -> bool:
-    if first is None or second is None:
-        return first is not second
-    return not _close(first, second)
-
-
-def _close(first: float, second: float) -> bool:
-    return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
-
-
-def _sizes(sizes: tuple[Size, ...]) -> str:
-    return ", ".join(str(size) for size in sizes)

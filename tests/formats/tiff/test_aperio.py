@@ -71,14 +71,14 @@ def test_a_history_of_many_empty_lines_goes_with_the_names(piece):
 
 
 def test_a_text_as_slides_have_it_is_not_shortened():
-    assert aperio.shortened(TEXT) == TEXT
+    assert aperio.limited_description(TEXT) == TEXT
 
 
 @pytest.mark.parametrize(
     "text", [f"{TEXT}{'|a = b' * 20_000}", TEXT.replace("|", "|" + "x" * 2_000_000 + "|", 1)]
 )
 def test_a_shortened_text_keeps_scale_and_power(text):
-    short = aperio.shortened(text)
+    short = aperio.limited_description(text)
     fields = aperio.parse_fields(short)
     assert len(short) < 1_100_000
     assert short.count("|") <= 10_001

@@ -11,7 +11,7 @@ from tests import layouts, tiffs
 from tests.drawn import colour, levels
 from wsicomp import ConversionConfig, SlideReadError, convert_slide
 from wsicomp.codecs.jpeg2000_stream import read_form
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.stated_scale import positive_number
 from wsicomp.formats.tiff.ome import parse_ome
 
@@ -63,7 +63,7 @@ def test_a_label_by_its_own_word_goes_with_no_label_whatever_ome_xml_calls_it(tm
         tiff.write(bars, description="Aperio Image Library\nlabel 160x144", **options)
     config = ConversionConfig.of(glass="keep", label=False)
     convert_slide(tmp_path / "a.ome.tif", tmp_path / "b.tif", config)
-    with closing(open_slide(tmp_path / "b.tif")) as slide:
+    with closing(open_reader(tmp_path / "b.tif")) as slide:
         assert not slide.info.associated_images
 
 
@@ -72,7 +72,7 @@ def test_a_list_of_sub_images_without_end_is_refused(tmp_path):
     for name, offsets in {"zeros": [0] * 200_000, "many": range(8, 5008)}.items():
         image = layouts.Image(64, 64, [tile], tags={330: ("I", offsets)})
         (tmp_path / f"{name}.tif").write_bytes(layouts.lay_out([image], random.Random(0)))
-    with closing(open_slide(tmp_path / "zeros.tif")) as slide:
+    with closing(open_reader(tmp_path / "zeros.tif")) as slide:
         assert len(slide.info.levels) == 1
     with pytest.raises(SlideReadError, match="5000 SubIFDs"):
-        open_slide(tmp_path / "many.tif")
+        open_reader(tmp_path / "many.tif")

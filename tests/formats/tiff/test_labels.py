@@ -43,7 +43,7 @@ def shown_images(path):
         return {name: np.asarray(image.convert("RGB")) for name, image in slide.associated_images.items()}
 
 
-def shown_levels(path):
+def openslide_levels(path):
     with openslide.OpenSlide(path) as slide:
         return [
             np.asarray(slide.read_region((0, 0), number, size).convert("RGB"))
@@ -64,7 +64,7 @@ def assert_same(found, truth):
 
 
 def assert_levels(path, truth):
-    found = shown_levels(path)
+    found = openslide_levels(path)
     assert len(found) == len(truth)
     for one, other in zip(found, truth, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,4 +1,4 @@
-"""What of a source's own text and images a target carries, and what it leaves out to name nobody."""
+"""The text and the strips with which a target carries a source's associated images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from wsicomp.slide import AssociatedImage
 
 
 def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> AssociatedImage:
-    """A label, macro or thumbnail with the description and the strips that the target gets."""
+    """Return a label, macro or thumbnail with the description and the profile that the target gets.
+
+    With `deidentify` the description names nobody, and there is no profile.
+    """
     text = aperio.associated_description(name, image.size, image.description)
     if not deidentify:
         return replace(image, description=text)
     return replace(image, description=text.partition("|")[0], icc_profile=None)
 
 
-def shows_the_scan(thumbnail: AssociatedImage, slide: Size) -> bool:
-    """Whether a thumbnail has the slide's proportions, as a label passed off as one has not."""
-    return layout.shows_the_scan(thumbnail.size, slide)
+def is_true_thumbnail(thumbnail: AssociatedImage, slide: Size) -> bool:
+    """Return whether a thumbnail has the slide's proportions; a mislabelled label has not."""
+    return layout.has_slide_proportions(thumbnail.size, slide)

@@ -1,4 +1,4 @@
-"""Statistics of a guarded codec on one level: how close its tiles come, and which of them fell back."""
+"""Statistics of a guarded codec on one level: the fidelity of its tiles, and those that fell back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GuardedTiles:
         self._color_shift = 0.0
 
     def add(self, number: int, found: Fidelity, fallback: Fallback) -> None:
-        """The next guarded tile, with its number in the level."""
+        """Add the next guarded tile, with its number in the level."""
         self._fallbacks[fallback] += 1
         if fallback is Fallback.FELL_BACK:
             self._fell_back.append(number)

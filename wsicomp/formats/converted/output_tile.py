@@ -1,4 +1,4 @@
-"""One tile of an output file, and what became of it."""
+"""One tile of an output file, and how it was made."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from typing import NamedTuple
 from wsicomp.codecs.base import Encoded
 
 
-class Outcome(enum.Enum):
-    """Whether a tile came to be as planned, and if not, why."""
+class TileOutcome(enum.Enum):
+    """Whether a tile was made as planned, and if not, why."""
 
     AS_PLANNED = enum.auto()
     KEPT = enum.auto()
-    """It could not be transcoded, and stands as in the source."""
+    """It could not be transcoded, and is stored as in the source."""
     FLAWED = enum.auto()
-    """The source's tile decodes only in part: what there is was encoded, or it was packed as it is."""
+    """The source's tile decodes only in part.
+
+    The decoded part was encoded, or the tile was packed as it is.
+    """
     LOST = enum.auto()
     """The source's tile cannot be decoded, so there is nothing to encode."""
 
 
 class MadeTile(NamedTuple):
-    """A tile of the target. `data` is None for background, and empty where nothing is stored.
-
-    `encoded` says more of a tile that was encoded anew. `unpainted` is one whose glass was to be painted, but
-    is smaller with it. `twin` is the raster number of the first tile of its level that the source stores in
-    the same place, its own if it is that one; None where the source stores it alone. `renewed` is a carried
-    one that was encoded once more, to name nobody.
-    """
+    """A tile of the target."""
 
     data: bytes | None
-    outcome: Outcome = Outcome.AS_PLANNED
+    """Its bytes; None for background, empty where nothing is stored."""
+    outcome: TileOutcome = TileOutcome.AS_PLANNED
+    """Whether it was made as planned."""
     encoded: Encoded | None = None
+    """The codec's figures of a tile that was encoded."""
     unpainted: bool = False
-    twin: int | None = None
+    """Whether its glass was to be painted, but stays because the tile is smaller with it."""
+    shared_with: int | None = None
+    """The raster number of the first tile of its level that the source stores in the same place.
+
+    Its own number for that first tile; None where the source stores it alone.
+    """
     renewed: bool = False
+    """Whether it was to be carried and had to be encoded, to name nobody."""

@@ -1,7 +1,7 @@
-"""Files that wsicomp wrote, read by what they say of their own making.
+"""Reads files that wsicomp wrote, by the plan and the digests that they carry.
 
-Every tile is held against the digest that was written with it: damage is an error that names the tile,
-never a picture. Tiles that were packed come back as the source stored them.
+Every tile is checked against the digest that was written with it: damage is an error that names the tile,
+never a picture. Tiles that were packed are returned as the source stored them.
 """
 
 from __future__ import annotations
@@ -34,23 +34,25 @@ from wsicomp.errors import (
 )
 from wsicomp.formats.converted.tile_digests import TileLedger, image_digest
 from wsicomp.formats.tiff import aperio
+from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import Directory, distinct_bytes
-from wsicomp.formats.tiff.reader import TiffSlide, associated_image, check_level
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.plan import LevelPlan, TileAction
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.provenance import Provenance
 from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _BLOCK_BYTES = 1 << 20
 _UNPACKED_BOUND = 5
-"""Bytes for a pixel that no tile has more of when it is unpacked."""
+"""A bound on the bytes for a pixel of an unpacked tile."""
 
 
 class ConvertedSlide(TiffSlide):
-    """A file of our own. Its levels and properties are those of the source, as far as they were kept.
+    """A file that wsicomp wrote, with the levels and properties of its source, as far as they were kept.
 
     Raises:
-        SlideReadError: an image of the file is not what was written.
+        SlideReadError: an image of the file differs from the plan that it carries, or its profile is damaged.
     """
 
     provenance: Provenance
@@ -69,38 +71,39 @@ class ConvertedSlide(TiffSlide):
         ]
 
     def action(self, index: TileIndex) -> TileAction:
-        """How a tile came to be."""
+        """Return how a tile was made."""
         return self.provenance.plan.levels[index.level].action(index)
 
     def is_absent(self, index: TileIndex) -> bool:
-        """Whether the file stores no bytes for a tile, by its plan."""
+        """Return whether the file stores no bytes for a tile, by its plan."""
         return self.action(index) is TileAction.EMPTY
 
     def is_kept(self, index: TileIndex) -> bool:
-        """Whether a tile stands as in the source where others are transcoded."""
+        """Return whether a tile is stored as in the source where others are transcoded."""
         return self._ledgers[index.level].is_kept(index)
 
     def is_lost(self, index: TileIndex) -> bool:
-        """Whether the source's tile could not be decoded; the file shows background in its place."""
+        """Return whether the source's tile could not be decoded; the file shows background in its place."""
         return self._ledgers[index.level].is_lost(index)
 
     def is_sound(self, index: TileIndex, data: bytes) -> bool:
-        """Whether these are the bytes that were written for a tile that is not blank, empty or lost."""
+        """Return whether these bytes were written for a tile that is not blank, empty or lost."""
         return self._ledgers[index.level].is_sound(index, data)
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
-        """As `TiffSlide.twin_key`, of tiles that came to be in the same way; None where one was lost."""
+    def content_key(self, level: int, region: Region) -> bytes | None:
+        """Return `TiffSlide.content_key` with the tiles' actions; None where a tile of the level was lost."""
         plan, record = self.provenance.plan.levels[level], self.provenance.levels[level]
-        key = super().twin_key(level, region)
+        key = super().content_key(level, region)
         if key is None or record.lost:
             return None
         return key + plan.actions[plan.grid.under(region)].tobytes()
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile as its level's encoding says: as the source stored it, where it was packed without loss.
+        """Return a tile as the source stored it, if it was packed without loss; else as it is stored.
 
         Raises:
-            TileReadError: its bytes are not those that were written, or the source's were damaged already.
+            TileReadError: its bytes are not those that were written, or the source's tile was damaged
+                already.
         """
         plan = self.provenance.plan.levels[index.level]
         recipe, action = plan.recipe(index), self.action(index)
@@ -117,7 +120,12 @@ class ConvertedSlide(TiffSlide):
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels; a blank tile is background."""
+        """Return a whole tile's pixels; background for a blank tile.
+
+        Raises:
+            TileReadError: its bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: its model is not on this machine.
+        """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
             return self._blank_pixels(plan)
@@ -126,11 +134,15 @@ class ConvertedSlide(TiffSlide):
         return self._decode(index, decode_tile)
 
     def _is_packed(self, index: TileIndex) -> bool:
-        """Whether a tile is stored otherwise than it comes back."""
+        """Return whether a tile is stored otherwise than `read_encoded_tile` returns it."""
         return self.action(index) is TileAction.TRANSCODE and not self.is_kept(index)
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile as the file stores it, packed or not."""
+        """Return a tile as the file stores it, packed or not.
+
+        Raises:
+            TileReadError: its bytes are not those that were written.
+        """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) in (TileAction.BLANK, TileAction.EMPTY):
             return EncodedTile(self.read_stored(index), plan.encoding, plan.tile)
@@ -138,18 +150,22 @@ class ConvertedSlide(TiffSlide):
         return EncodedTile(data, recipe.encoding if self._is_packed(index) else recipe.shown, plan.tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels."""
+        """Return the means of a tile's blocks of 8 x 8 pixels.
+
+        Raises:
+            TileReadError: its bytes are not those that were written, or do not decode.
+        """
         return self._decode(index, decode_tile_eighth)
 
     def is_neural(self, level: int) -> bool:
-        """Whether tiles of a level are best read many at once."""
+        """Return whether tiles of a level are neural, and best read many at once."""
         return self.provenance.plan.levels[level].encoding.compression == NEURAL
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
-        """The pixels of tiles of one level that is neural, its model's part in batches.
+        """Return the pixels of neural tiles of one level, decoded in batches.
 
         Raises:
-            SlideReadError: as `read_tile`, of the first one that cannot be read.
+            SlideReadError: a tile cannot be read; the error names the first one.
         """
         tiles = [self.read_encoded_tile(index) for index in indices]
         try:
@@ -160,16 +176,16 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def has_model(self) -> bool:
-        """Whether neural tiles, if there are any, can be read, as `require_model` has found."""
+        """Whether neural tiles, if there are any, can be decoded, as `require_model` has found."""
         return self._has_model or self.provenance.plan.model is None
 
     def require_model(self) -> None:
-        """Have the model at hand by which neural tiles are read, if there are any.
+        """Load the model that decodes this file's neural tiles, from the file or from this machine.
 
-        Where the one that the file carries is damaged, the same one of this machine does as well.
+        A damaged model in the file is replaced by the same one of this machine.
 
         Raises:
-            UnsupportedSlideError: it is not here or cannot run here, or its library is not installed.
+            UnsupportedSlideError: the model is not here or cannot run here, or its library is not installed.
         """
         model = self.provenance.plan.model
         if self.has_model or model is None:
@@ -196,19 +212,23 @@ class ConvertedSlide(TiffSlide):
         return super()._decoded(tile, index, decoder)
 
     def open_restoration(self) -> BinaryIO:
-        """What rebuilds the source's file, together with the tiles: a file that stands at its first byte.
+        """Open the bytes that rebuild the source together with the tiles, as a file at the first of them.
 
         Raises:
-            SlideReadError: there is none, or it is damaged.
+            SlideReadError: the file holds none, or they are damaged.
         """
         kept = self.provenance.restoration
         if kept is None:
-            raise SlideReadError("does not hold what rebuilds its source", self._info.path)
+            raise SlideReadError(
+                "it does not hold its source; only a file converted with `restorable` does", self._info.path
+            )
         digest, end = hashlib.sha256(), kept.offset + kept.bytes
         for at in range(kept.offset, end, _BLOCK_BYTES):
             digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))
         if digest.hexdigest() != kept.sha256:
-            raise SlideReadError("what rebuilds the source is damaged", self._info.path)
+            raise SlideReadError(
+                "the bytes that rebuild the source are damaged; take the file from a copy", self._info.path
+            )
         file = self._info.path.open("rb")
         file.seek(kept.offset)
         return file
@@ -266,7 +286,7 @@ class ConvertedSlide(TiffSlide):
         vendor = properties.get("openslide.vendor", "generic-tiff")
         if plan.container == "svs":
             description = directories[0].description
-            cut = aperio.shortened(plan.description)
+            cut = aperio.limited_description(plan.description)
             if cut != plan.description and description.endswith(cut):
                 description = description.removesuffix(cut) + plan.description
         else:
@@ -290,7 +310,10 @@ class ConvertedSlide(TiffSlide):
         )
 
     def openslide_name(self, name: str) -> str | None:
-        """Its own name in an SVS; OpenSlide shows none of a generic TIFF."""
+        """Return the name itself for an SVS.
+
+        None for a generic TIFF, whose images OpenSlide does not show.
+        """
         return name if self.provenance.plan.container == "svs" else None
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -305,7 +328,7 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def damaged_images(self) -> tuple[str, ...]:
-        """The associated images of the plan that are not what was written, and so are not shown."""
+        """The associated images of the plan that are not as they were written, and are not shown."""
         return tuple(name for name in self.provenance.plan.images if name not in self._info.associated_images)
 
     def _level(self, number: int) -> Level:
@@ -334,20 +357,27 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def draws_absent_tiles(self) -> bool:
-        """Whether an empty tile was so in an SVS, where OpenSlide draws it from the next larger level."""
+        """Whether an empty tile comes from an SVS, where OpenSlide draws it from the next larger level."""
         return not self.provenance.plan.empties_glass and self._info.vendor == "aperio"
 
 
 def written_directories(directories: Sequence[Directory]) -> list[Directory]:
-    """The images of a file of ours in its plan's order: what is no level of a TIFF stands in SubIFDs.
+    """Return the images of a converted file in its plan's order.
 
-    Up to 0.5.0 they ended the chain of levels.
+    In a generic TIFF associated images are SubIFDs.
+
+    In files of 0.5.0 and older they end the chain of levels.
     """
     return [*directories, *directories[0].subs]
 
 
 def _check_level(directory: Directory, plan: LevelPlan) -> None:
-    """Hold a directory against its level: what its tiles decode by, all but what JPEG says itself."""
+    """Check the tags of a level against its plan.
+
+    Raises:
+        SlideReadError: size or encoding differ.
+        UnsupportedSlideError: a recipe is of another version of wsicomp.
+    """
     found = (directory.size, directory.tile or Size(0, 0))
     if found != (plan.size, plan.tile):
         raise SlideReadError(
@@ -360,7 +390,9 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
             message = f"codec {codec}, compression {compression}: of another version of wsicomp"
             raise UnsupportedSlideError(message, place=f"level {plan.number}")
         if TileAction.TRANSCODE in plan.actions_of(number) and not has_transcoder(codec):
-            raise UnsupportedSlideError(f"codec {codec} packs no tiles", place=f"level {plan.number}")
+            raise UnsupportedSlideError(
+                f"codec {codec} does not transcode in this version of wsicomp", place=f"level {plan.number}"
+            )
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):

@@ -1,8 +1,7 @@
-"""What rebuilds a source's file byte for byte from its conversion.
+"""Rebuilds a source's file byte for byte from its conversion.
 
-Tiles and strips come back out of the target's own. All other bytes of the source, its directories, gaps,
-tails and whatever else lies in it, are appended to the target in one LZMA stream, behind the list of what
-stands between them:
+Tiles and strips are taken from the target's own. All other bytes of the source, its directories, gaps and
+whatever else is in it, are appended to the target in one LZMA stream, behind the list of the pieces:
 
     count          int64, little endian
     gaps           count x int64: bytes of the stream that stand before each piece
@@ -29,8 +28,9 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
+from wsicomp.plan import ConversionPlan
 from wsicomp.progress import StageProgress, no_progress
 from wsicomp.text_format import as_bytes
 
@@ -38,14 +38,23 @@ _BLOCK_BYTES = 1 << 20
 _PRESET = 3
 _MOST_DICTIONARY_BYTES = 1 << 28
 _MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
-"""What a remainder may always unpack to, and how many times its bytes: LZMA makes zeros 7000 times less."""
+"""The bytes that a remainder may always unpack to, and the most for each packed byte.
+
+LZMA packs zeros 7000 times.
+"""
 _LEAST_PIECE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
-"""What a packed tile gives back at most: samples and a stream's headers, or a JPEG with its comments."""
+"""The most bytes that a packed tile unpacks to.
+
+Samples and a stream's headers, or a JPEG with its comments.
+"""
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Where the target's tiles and strips lie in the source, sorted and apart; four int64 of one length."""
+    """The places of the target's tiles and strips in the source, sorted and apart.
+
+    Four int64 arrays of one length.
+    """
 
     offsets: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -54,7 +63,7 @@ class _Pieces:
 
 
 def remainder_blocks(source: TiffSlide, plan: ConversionPlan) -> Iterator[bytes]:
-    """All of the source that the target does not hold otherwise, compressed, in blocks to be appended.
+    """Yield all bytes of the source that no tile or strip of the target holds, compressed, in blocks.
 
     Memory: four numbers for each tile, and the compressor's 32 MB.
 
@@ -99,33 +108,36 @@ def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
 
 
 def check_stated(slide: ConvertedSlide) -> None:
-    """Hold the size that a file states of its source against what it holds, before a byte is rebuilt.
+    """Check the size that a file states of its source against the bytes that it holds.
+
+    Nothing is rebuilt yet.
 
     Raises:
-        SlideReadError: it holds far less, or its list of pieces cannot be one; or as `restored_blocks`.
+        SlideReadError: it holds far less than it states, its list of pieces is damaged, or it holds no
+            source.
     """
     stated = slide.provenance.plan.source.bytes
-    with _translated(slide), _remainder(slide) as stream:
-        pieces = _listed(slide, stream)
-        most = _most_bytes(slide, pieces) + _most_beside(slide)
-        if int(pieces.gaps.sum()) > min(stated, _most_beside(slide)) or stated > most:
+    with _naming_file(slide), _remainder(slide) as stream:
+        pieces = _read_piece_list(slide, stream)
+        most = _most_bytes(slide, pieces) + _most_remainder_bytes(slide)
+        if int(pieces.gaps.sum()) > min(stated, _most_remainder_bytes(slide)) or stated > most:
             found = f"it states {as_bytes(stated)} of a source, and holds what makes {as_bytes(most)} at most"
-            raise SlideReadError(f"{found}; if you trust it, restore it with --trust", slide.info.path)
+            raise SlideReadError(f"{found}; if you trust it, restore it with `trust`", slide.info.path)
 
 
 def restored_blocks(
     slide: ConvertedSlide, workers: int, progress: StageProgress = no_progress
 ) -> Iterator[bytes]:
-    """The source's bytes in order, and checked: the last one comes only if all of them are right.
+    """Yield the source's bytes in order; the last block only if all of them have the source's SHA-256.
 
     Memory: some tiles for each worker, three numbers for each tile.
 
     Raises:
-        SlideReadError: the file does not hold what rebuilds its source, or is damaged.
+        SlideReadError: the file does not hold the source, or is damaged.
     """
     source = slide.provenance.plan.source
     digest, total, held = hashlib.sha256(), 0, b""
-    with _translated(slide):
+    with _naming_file(slide):
         for block in _blocks(slide, workers):
             yield held
             digest.update(block)
@@ -146,23 +158,29 @@ def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def _translated(slide: ConvertedSlide) -> Iterator[None]:
-    """What is wrong inside, as an error that names the file."""
+def _naming_file(slide: ConvertedSlide) -> Iterator[None]:
+    """Turn errors of what is rebuilt into one that names the file.
+
+    Raises:
+        SlideReadError: the stream or a tile is damaged.
+    """
     try:
         yield
     except (lzma.LZMAError, EOFError, ValueError, LookupError, OverflowError) as exc:
-        raise SlideReadError(f"what rebuilds the source is damaged ({exc})", slide.info.path) from exc
+        raise SlideReadError(
+            f"the bytes that rebuild the source are damaged ({exc})", slide.info.path
+        ) from exc
 
 
 @contextmanager
 def _remainder(slide: ConvertedSlide) -> Iterator[BinaryIO]:
-    """The stream of all that is no tile; its lists come first."""
+    """Yield the stream of all bytes that are in no tile; its lists come first."""
     with slide.open_restoration() as file, io.BufferedReader(_Unpacked(file)) as stream:
         yield stream
 
 
 class _Unpacked(io.RawIOBase):
-    """An LZMA stream as a file; unlike `lzma.LZMAFile` it bounds what the stream's dictionary may take."""
+    """An LZMA stream as a file, with a bound on the memory of its dictionary that `lzma.LZMAFile` lacks."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
@@ -170,15 +188,15 @@ class _Unpacked(io.RawIOBase):
         self._unpacker = lzma.LZMADecompressor(memlimit=_MOST_DICTIONARY_BYTES)
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as one step of the decompressor goes; 0 at the end.
+        """Fill a buffer as far as one step of the decompressor goes; return 0 at the end.
 
         Raises:
-            LZMAError: the stream is damaged, or asks for more memory than any of ours.
-            EOFError: it ends too early.
+            LZMAError: the stream is damaged, or needs more memory than any that wsicomp writes.
+            EOFError: the stream ends too early.
         """
         room = memoryview(buffer)
         while not self._unpacker.eof:
@@ -192,15 +210,18 @@ class _Unpacked(io.RawIOBase):
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """The pieces in the source's order: bytes of the remainder before each, and which tile or strip it is."""
+class _PieceList:
+    """The pieces in the source's order.
+
+    Bytes of the remainder before each, and the tile or strip that it is.
+    """
 
     gaps: NDArray[np.int64]
     directories: NDArray[np.int64]
     numbers: NDArray[np.int64]
 
 
-def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
+def _read_piece_list(slide: ConvertedSlide, stream: BinaryIO) -> _PieceList:
     (count,) = _numbers(stream, 1).tolist()
     if not 0 <= count <= _most_pieces(slide):
         raise ValueError(f"{count} pieces")
@@ -208,17 +229,19 @@ def _listed(slide: ConvertedSlide, stream: BinaryIO) -> _Listed:
     stated = slide.provenance.plan.source.bytes
     if (gaps < 0).any() or (gaps > stated).any():
         raise ValueError("a gap of less than nothing, or of more than the source")
-    listed = _Listed(gaps, directories, np.cumsum(steps))
+    listed = _PieceList(gaps, directories, np.cumsum(steps))
     if len(np.unique(np.column_stack([listed.directories, listed.numbers]), axis=0)) < count:
         raise ValueError("a piece that comes twice")
     return listed
 
 
-def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
-    """What the pieces make at most: of tiles as they are their bytes, of packed ones a bound by their pixels.
+def _most_bytes(slide: ConvertedSlide, pieces: _PieceList) -> int:
+    """Return the most bytes that the pieces unpack to.
+
+    Stored bytes for copied tiles, a bound by pixels for packed.
 
     Raises:
-        ValueError: one is no tile or strip, or several are the same bytes of the file.
+        ValueError: a piece is no tile or strip, or several are the same bytes of the file.
     """
     total = 0
     parts = slide.provenance.plan.directories
@@ -240,14 +263,17 @@ def _most_bytes(slide: ConvertedSlide, pieces: _Listed) -> int:
     return total
 
 
-def _most_beside(slide: ConvertedSlide) -> int:
-    """What the remainder may make: a real one is directories, texts and pictures, and hardly shrinks."""
+def _most_remainder_bytes(slide: ConvertedSlide) -> int:
+    """Return the most bytes that the remainder unpacks to.
+
+    A real one is directories and texts, and hardly shrinks.
+    """
     kept = slide.provenance.restoration
     return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
 
 
 def _interleaved(slide: ConvertedSlide, stream: BinaryIO, workers: int) -> Iterator[bytes]:
-    listed = _listed(slide, stream)
+    listed = _read_piece_list(slide, stream)
     places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
     parts = slide.provenance.plan.directories
     largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)

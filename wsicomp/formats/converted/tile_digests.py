@@ -1,4 +1,4 @@
-"""Digests of a written file's tiles and images, by which damage is told and never shown."""
+"""Digests of a written file's tiles and images, by which a reader finds damage."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from wsicomp.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
-from wsicomp.plan import LevelPlan
-from wsicomp.provenance import DIGEST_BYTES, NOT_OWN, LevelRecord
+from wsicomp.level_plan import LevelPlan
+from wsicomp.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
 from wsicomp.slide import AssociatedImage
 
 
 class TileLedger:
-    """Looks up what a written level says of one tile: how it came to be, and its digest."""
+    """Returns how one tile of a written level was made, and whether its bytes have their digest."""
 
     def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
         self._plan = plan
@@ -25,15 +25,15 @@ class TileLedger:
         self._lost = frozenset(record.lost)
 
     def is_kept(self, index: TileIndex) -> bool:
-        """Whether it stands as in the source among tiles that are transcoded."""
+        """Return whether a tile is stored as in the source among tiles that are transcoded."""
         return self._number(index) in self._kept
 
     def is_lost(self, index: TileIndex) -> bool:
-        """Whether the source's tile could not be decoded, and this one is background."""
+        """Return whether the source's tile could not be decoded, so that this one is background."""
         return self._number(index) in self._lost
 
     def is_sound(self, index: TileIndex, data: bytes) -> bool:
-        """Whether these are the bytes that were written for a tile that is neither blank, empty nor lost."""
+        """Return whether these bytes were written for a tile that is neither blank, empty nor lost."""
         at = int(self._positions[self._number(index)]) * DIGEST_BYTES
         return tile_digest(data) == self._record.digests[at : at + DIGEST_BYTES]
 
@@ -42,13 +42,13 @@ class TileLedger:
 
     @fork_safe_property
     def _positions(self) -> NDArray[np.int32]:
-        own = ~np.isin(self._plan.actions.reshape(-1), NOT_OWN)
+        own = ~np.isin(self._plan.actions.reshape(-1), WITHOUT_BYTES)
         own[list(self._lost)] = False
         return np.cumsum(own, dtype=np.int32) - 1
 
 
 def tile_digest(data: bytes) -> bytes:
-    """8 bytes that tell a tile's bytes from any others, damaged ones for certain enough."""
+    """Return 8 bytes of BLAKE2b over a tile's bytes."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
@@ -64,12 +64,12 @@ class LevelDigest:
         self._hash.update(tile)
 
     def hexdigest(self) -> str:
-        """The digest of all tiles so far."""
+        """Return the digest of all tiles so far."""
         return self._hash.hexdigest()
 
 
 def image_digest(image: AssociatedImage) -> str:
-    """SHA-256 over an associated image as it stands in the file: its strips and what they decode by."""
+    """Return the SHA-256 over an associated image as the file stores it: its strips and their encoding."""
     digest = LevelDigest()
     facts = (image.size.width, image.size.height, image.rows_per_strip, asdict(image.encoding))
     for part in (repr(facts).encode(), image.icc_profile or b"", image.description.encode("latin-1")):

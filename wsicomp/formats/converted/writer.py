@@ -1,7 +1,7 @@
-"""Writing a pyramid so that it is either whole under its name or not there at all.
+"""Writes a pyramid under its name as a whole, or not at all.
 
-tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and
-the atomic rename are ours. It must not decode a tile or decide anything.
+tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and the
+atomic rename are done here. Nothing here decodes a tile or decides anything.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ import contextlib
 import hashlib
 import os
 import struct
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from tifffile import DATATYPE
 
 from wsicomp.atomic import (
@@ -32,24 +29,22 @@ from wsicomp.atomic import (
     partial_path,
     sync_name,
 )
-from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.plain import ZSTANDARD
-from wsicomp.codecs.registry import tile_format
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.formats.converted.associated_images import carried_image
-from wsicomp.formats.converted.guard_statistics import GuardedTiles
-from wsicomp.formats.converted.output_tile import MadeTile, Outcome
+from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import written_directories
-from wsicomp.formats.converted.tile_digests import LevelDigest, image_digest, tile_digest
+from wsicomp.formats.converted.tile_digests import image_digest
+from wsicomp.formats.converted.written_level import WrittenLevel
 from wsicomp.formats.tiff import aperio, xmp
+from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
-from wsicomp.formats.tiff.reader import associated_image
 from wsicomp.formats.tiff.tags import MODEL_TAG
+from wsicomp.level_plan import LevelPlan, TileAction
 from wsicomp.limits import check_free_space
 from wsicomp.own_files import displayed_path, opened_folder
-from wsicomp.plan import ConversionPlan, LevelPlan, TileAction
-from wsicomp.provenance import LevelRecord, Provenance, Restoration
-from wsicomp.quality import Fidelity
+from wsicomp.plan import ConversionPlan
+from wsicomp.provenance import Provenance, Restoration
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     JPEG,
@@ -67,23 +62,22 @@ from wsicomp.version import SOFTWARE
 _NODATA_TAG = 42113
 _NODATA = b"255\0"
 _SUBFILE_TYPES = {"label": 1, "macro": 9, "thumbnail": 0}
-"""Of an SVS, by which OpenSlide's aperio driver knows them; in a generic TIFF all are 0, see `_attach`."""
+"""NewSubfileType in an SVS, by which OpenSlide's aperio driver knows the image; in a generic TIFF it is 0."""
 _SUBIFDS, _SAMPLE_FORMAT = 330, 339
 # tifffile writes neither tag as it is needed here: stand-ins of the same type and count, which sort to the
 # same place among the tags, are renamed when all is written.
 _AS_SUBIFDS, _AS_SAMPLE_FORMAT = 331, 340
-_COMPRESSION, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 259, 324, 325
+_COMPRESSION = 259
 _CHECKED_BYTES = 1 << 24
-"""So many bytes are written between two looks at the disk."""
+"""The bytes written between two checks of the free space."""
 
 
 class PyramidWriter:
     """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
-    Leaving the context without `commit` deletes the partial file. A partial file that an interrupted run
-    left is overwritten; one that another run still writes is refused. Where less than `min_free` GB are left
-    on the disk, writing ends. With `root` no folder below it may be
-    a link.
+    Leaving the context without `commit` deletes the partial file. A partial file of an interrupted run is
+    overwritten; one that another run is writing is refused. Writing ends where less than `min_free` GB are
+    left on the disk. With `root` no folder below it may be a link.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -111,27 +105,27 @@ class PyramidWriter:
         self._model = model
         self._min_free = min_free
         self._unchecked_bytes = 0
-        self._pages: list[_WrittenLevel | None] = []
+        self._pages: list[WrittenLevel | None] = []
         self.note: str | None = None
         """What the user should know of how the partial file is held."""
 
     def __enter__(self) -> PyramidWriter:
         check_absent(self._target, self._overwrite)
         with self._opened:
-            self._file = self._begun()
+            self._file = self._open_partial()
             try:
                 self.note = lock_note(self._file)
                 self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
             except BaseException as exc:
                 self._discard()
                 if isinstance(exc, OSError):
-                    raise _refused(exc, self.partial) from exc
+                    raise _write_error(exc, self.partial) from exc
                 raise
             self._opened = self._opened.pop_all()
         return self
 
-    def _begun(self) -> BinaryIO:
-        """The partial file, in the folder that is held from now on."""
+    def _open_partial(self) -> BinaryIO:
+        """Return the partial file, open in the folder that is held from now on."""
         try:
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
         except SlideWriteError:
@@ -160,7 +154,7 @@ class PyramidWriter:
             self._file.close()
 
     def write_level(self, plan: LevelPlan, tiles: Iterable[MadeTile]) -> None:
-        """Append a level; its tiles come in raster order.
+        """Append a level; `tiles` are in raster order.
 
         Memory: one tile, and some bytes for each of the level's tiles.
 
@@ -180,7 +174,7 @@ class PyramidWriter:
             tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
         if first and self._attaches:
             tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
-        level = _WrittenLevel(plan, self._plan.background)
+        level = WrittenLevel(plan, self._plan.background)
         navigable = {level.number for level in self._plan.navigable}
         reduced = not first and self._plan.container == "tiff" and plan.number in navigable
         layout = {
@@ -197,11 +191,11 @@ class PyramidWriter:
 
     @property
     def _states_sample_format(self) -> bool:
-        """Whether FAST is to read the file itself: it takes a level without the tag for one of another type.
+        """Whether FAST is to read the file itself: it leaves a level without the tag to OpenSlide.
 
-        TIFF has 1 for the default. FAST would show WebP, Zstandard and neural tiles as black, and dies at
-        the levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it,
-        reads Zstandard, or shows the overview.
+        TIFF's default is 1. FAST would show WebP, Zstandard and neural tiles as black, and crashes at the
+        levels behind an overview; without the tag it leaves the file to OpenSlide, which refuses it, reads
+        Zstandard, or shows the overview.
         """
         rgb = any(
             level.encoding.compression == JPEG and level.encoding.photometric == RGB
@@ -231,10 +225,10 @@ class PyramidWriter:
         self._pages.append(None)
 
     def append(self, blocks: Iterable[bytes]) -> Restoration:
-        """Append bytes that belong to no image, after all images, and say where they are.
+        """Append bytes that belong to no image behind all images, and return their place.
 
         Raises:
-            SlideReadError: what they are made from cannot be read.
+            SlideReadError: the source of the bytes cannot be read.
             SlideWriteError: the file system refuses.
         """
         digest = hashlib.sha256()
@@ -249,7 +243,7 @@ class PyramidWriter:
         except (SlideReadError, SlideWriteError):
             raise
         except OSError as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
 
     def finish(
         self,
@@ -257,7 +251,7 @@ class PyramidWriter:
         properties: Mapping[str, str],
         restoration: Restoration | None = None,
     ) -> Provenance:
-        """Point tiles that share one at the stored one, add the provenance, and flush to the disk.
+        """Point shared tiles at their stored one, write the provenance, and flush to the disk.
 
         Raises:
             SlideWriteError: the file system refuses.
@@ -297,11 +291,11 @@ class PyramidWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         except (OSError, struct.error) as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
         return provenance
 
     def _image_sha256(self) -> dict[str, str]:
-        """The digests of the associated images as a reader finds them."""
+        """Return the digests of the associated images as a reader finds them."""
         directories = written_directories(read_directories(self.partial))
         file = TiffFile(self.partial)
         try:
@@ -320,11 +314,12 @@ class PyramidWriter:
         return self._plan.container == "tiff" and bool(self._plan.images)
 
     def commit(self) -> None:
-        """Give the finished file its name; from here on it is there even if the machine stops.
+        """Give the finished file its name; afterwards it is there even if the machine stops.
 
         Raises:
-            TargetExistsError: the target has come into being meanwhile, or another run is writing it.
-            SlideWriteError: the file system refuses, which leaves the target as it was; or as `sync_name`.
+            TargetExistsError: the target has been created meanwhile, or another run is writing it.
+            SlideWriteError: the file system refuses, which leaves the target as it was; or the disk does not
+                confirm the name.
         """
         try:
             give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
@@ -359,10 +354,14 @@ class PyramidWriter:
         except (SlideReadError, SlideWriteError):
             raise
         except (OSError, struct.error, ValueError, TypeError, RuntimeError) as exc:
-            raise _refused(exc, self.partial) from exc
+            raise _write_error(exc, self.partial) from exc
 
-    def _stored(self, level: _WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
-        """The tiles as tifffile is to store them, and their number checked."""
+    def _stored(self, level: WrittenLevel, tiles: Iterable[MadeTile]) -> Iterator[bytes]:
+        """Yield the bytes of the tiles that tifffile has to store, and check their number.
+
+        Raises:
+            SlideWriteError: a blank tile cannot be encoded, or the number of tiles is not the plan's.
+        """
         for tile in tiles:
             try:
                 data = level.add(tile)
@@ -378,7 +377,7 @@ class PyramidWriter:
             raise SlideWriteError(found, displayed_path(self.partial), f"level {level.plan.number}")
 
     def _check_room(self, count: int) -> None:
-        """Look at the disk now and then, before so many bytes more are written."""
+        """Check the free space before `count` bytes are written, once for every 16 MiB."""
         self._unchecked_bytes += count
         if self._unchecked_bytes > _CHECKED_BYTES:
             self._unchecked_bytes = 0
@@ -397,7 +396,7 @@ class PyramidWriter:
         is_copied = all(recipe.copies for recipe in plan.recipes)
         coding = "copy" if is_copied else names.get(plan.encoding.compression, "RAW")
         text = aperio.LevelText(plan.size, plan.tile, f"{coding} glass={self._plan.glass_fill}")
-        previous = aperio.shortened(self._plan.description)
+        previous = aperio.limited_description(self._plan.description)
         return aperio.level_description(self._plan.levels[0].size, text, previous)
 
     def _resolution(self, plan: LevelPlan) -> dict[str, Any]:
@@ -410,98 +409,8 @@ class PyramidWriter:
 
 
 def _is_known(compression: int) -> bool:
-    """Whether tifffile writes tiles under this number."""
+    """Return whether tifffile writes tiles under this number."""
     return compression in tifffile.COMPRESSION.__members__.values()
-
-
-class _WrittenLevel:
-    """What becomes of a level while its tiles pass: blank ones, digests, and those that went otherwise."""
-
-    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
-        self.plan = plan
-        self.count = 0
-        self.blank = array("q")
-        self._shared, self._sharing = array("q"), array("q")
-        self._twins: dict[tuple[int, bytes], int] = {}
-        self.renewed = array("q")
-        self._background = background
-        self._all = LevelDigest()
-        self._digests = bytearray()
-        self._others: dict[Outcome, list[int]] = {outcome: [] for outcome in Outcome}
-        self._guarded = GuardedTiles()
-        self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
-        self._unpainted = array("q")
-
-    def add(self, tile: MadeTile) -> bytes:
-        """The bytes to store for the next tile; of all blank ones the first is stored for all.
-
-        So is the first of equal ones that the source stores in one place, as a shared tile of its own.
-
-        Raises:
-            ValueError: a blank tile cannot be made in the level's encoding.
-        """
-        data = self._blank_tile if tile.data is None else tile.data
-        self._all.update(data)
-        if tile.outcome is not Outcome.AS_PLANNED:
-            self._others[tile.outcome].append(self.count)
-        if tile.renewed:
-            self.renewed.append(self.count)
-        if tile.unpainted:
-            self._unpainted.append(self.count)
-        if tile.encoded is not None and tile.encoded.fidelity is not None:
-            self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
-        first = self.count
-        if tile.data is None:
-            self.blank.append(self.count)
-            first = self.blank[0]
-        elif data:
-            self._digests += tile_digest(data)
-            if tile.twin is not None:
-                first = self._twins.setdefault((tile.twin, hashlib.sha256(data).digest()), self.count)
-        self.count += 1
-        if first == self.count - 1:
-            return data
-        self._shared.append(self.count - 1)
-        self._sharing.append(first)
-        return b""
-
-    def _add_guarded(self, found: Fidelity, fallback: Fallback) -> None:
-        self._guarded.add(self.count, found, fallback)
-        if self.plan.chosen is not None:
-            number = int(self.plan.chosen.flat[self.count])
-            self._guarded_by_recipe[number].add(self.count, found, fallback)
-
-    def share(self, page: tifffile.TiffPage) -> None:
-        """Point the tiles that were not stored at those that are stored for them."""
-        if self._shared:
-            _share(page, np.asarray(self._shared), np.asarray(self._sharing))
-
-    @cached_property
-    def _blank_tile(self) -> bytes:
-        encode = tile_format(self.plan.encoding.compression).encode_uniform
-        return encode(self.plan.encoding, self.plan.tile, self._background)
-
-    def made(self) -> LevelPlan:
-        """The plan as carried out: tiles that are smaller with their glass were encoded as they are."""
-        actions = self.plan.actions.copy()
-        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
-        return replace(self.plan, actions=actions)
-
-    def record(self) -> LevelRecord:
-        """What there is to say once all tiles have passed."""
-        kept, flawed, lost = (
-            tuple(self._others[outcome]) for outcome in (Outcome.KEPT, Outcome.FLAWED, Outcome.LOST)
-        )
-        return LevelRecord(
-            self._all.hexdigest(),
-            bytes(self._digests),
-            kept,
-            flawed,
-            lost,
-            self._guarded.record(),
-            tuple(self.renewed),
-            tuple(tiles.record() for tiles in self._guarded_by_recipe),
-        )
 
 
 def _renewed_note(count: int) -> Iterator[str]:
@@ -512,26 +421,18 @@ def _renewed_note(count: int) -> Iterator[str]:
         )
 
 
-def _share(page: tifffile.TiffPage, numbers: NDArray[np.int64], stored: NDArray[np.int64]) -> None:
-    for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
-        tag = page.tags[code]
-        values = np.array(tag.value, np.uint64).reshape(-1)
-        values[numbers] = values[stored]
-        tag.overwrite(values.tolist())
-
-
 def _rename(tiff: tifffile.TiffFile, tag: tifffile.TiffTag, code: int) -> None:
     tiff.filehandle.seek(tag.offset)
     tiff.filehandle.write(struct.pack(f"{tiff.byteorder}H", code))
 
 
 def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tifffile.TiffPage) -> None:
-    """Take the associated images out of the chain of levels: the first one becomes level 0's only SubIFD.
+    """Take the associated images out of the chain of levels: the first becomes level 0's only SubIFD.
 
-    The others stay behind it, in a chain of their own. Of all layouts tried it is the only one in which no
-    program takes any of them for a level, and none refuses the file: in the chain of levels GDAL and cuCIM
-    do whatever their types, and tifffile does with every SubIFD that is an exact part of the slide in size,
-    as a thumbnail may be.
+    The others follow it in a chain of their own. Of all layouts tried it is the only one in which no program
+    takes an image for a level, and none refuses the file: in the chain of levels GDAL and cuCIM do whatever
+    their types, and tifffile does with every SubIFD that is an exact part of the slide in size, as a
+    thumbnail may be.
     """
     file, form = tiff.filehandle, tiff.tiff
     tag = levels[0].tags[_AS_SUBIFDS]
@@ -543,6 +444,6 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
     file.flush()
 
 
-def _refused(exc: Exception, path: Path) -> SlideWriteError:
+def _write_error(exc: Exception, path: Path) -> SlideWriteError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return SlideWriteError(f"cannot be written ({reason}); the target is as it was", displayed_path(path))

@@ -1,1 +1,1 @@
-"""TIFF as scanners write it: directories, levels, tiles, and the words of Aperio, OME and XMP."""
+"""TIFF as scanners write it: directories, levels, tiles, and the texts of Aperio, OME and XMP."""

@@ -1,7 +1,7 @@
-"""The ImageDescription of an Aperio SVS: pure text in, pure text out.
+"""The ImageDescription of an Aperio SVS: parsed from text, and written as text.
 
-It begins with one or more history entries, newest first and separated by `;`, and goes on with
-`|key = value` fields. OpenSlide takes a TIFF for Aperio's if the text starts with "Aperio".
+It begins with one or more history entries, newest first and separated by `;`, and goes on with `|key = value`
+fields. OpenSlide takes a TIFF for Aperio's if the text starts with "Aperio".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TECHNICAL = frozenset(
         *("CalibrationAverageBlue",),
     )
 )
-"""The fields that describe optics and geometry in numbers, which could be those of a day."""
+"""Fields that describe optics and geometry in numbers, which could be the numbers of a day."""
 
 _KNOWN = frozenset(
     (
@@ -30,7 +30,7 @@ _KNOWN = frozenset(
         *("ICC Profile", "DisplayColor", "SessonMode", "SessionMode", "Rack", "Slide", "Barcode", "DSR ID"),
     )
 )
-"""Other keys of Aperio's, which are named when they are left out; an unknown key could itself be a name."""
+"""Other keys of Aperio's, which are named in words when they are left out; an unknown key could be a name."""
 
 _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 
@@ -38,12 +38,15 @@ _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
 _MOST_HEAD = 4096
 _MOST_DIGITS = 8
 _MOST_FIELDS, _MOST_HISTORY, _MOST_SHOWN = 10_000, 1 << 17, 1 << 20
-"""What is parsed of a text, and what a target's ImageDescription takes of one: a real one has 2 kB."""
+"""The limits of parsing: fields, history, and letters of a text that a target carries.
+
+A real one has 2 kB.
+"""
 _MOST_NUMBER = 64
 _BY_TYPE = {1: "label", 9: "macro"}
 
 HEADER = f"Aperio Image Library ({SOFTWARE})"
-"""How every description that we write begins, so that OpenSlide takes the file for Aperio's."""
+"""The beginning of every description that wsicomp writes, by which OpenSlide takes the file for Aperio's."""
 
 _ENTRY = re.compile(
     r"Aperio Image Library \([^()]*\)\r\n\d+x\d+ \[0,0 \d+x\d+\] \(\d+x\d+\) (-> \d+x\d+ )?"
@@ -61,15 +64,22 @@ _HISTORY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LevelText:
-    """What a history entry says of a level; `coding` is like "JPEG/YCC Q=90"."""
+    """The facts of a level in its history entry."""
 
     size: Size
+    """The size of the level in pixels."""
     tile: Size
+    """The size of its tiles in pixels."""
     coding: str
+    """The coding of its tiles, like "JPEG/YCC Q=90"."""
 
 
 def parse_fields(description: str) -> Mapping[str, str]:
-    """The first 10,000 `key = value` fields; a later one of the same name wins, as in OpenSlide."""
+    """Return the first 10,000 `key = value` fields; a later one of the same name wins, as in OpenSlide.
+
+    >>> dict(parse_fields("Aperio Image Library|AppMag = 40|MPP = 0.25"))
+    {'AppMag': '40', 'MPP': '0.25'}
+    """
     fields = {}
     for part in description.split("|", _MOST_FIELDS)[1:_MOST_FIELDS]:
         key, separator, value = part.partition("=")
@@ -79,7 +89,7 @@ def parse_fields(description: str) -> Mapping[str, str]:
 
 
 def plane_description(plane: str, first: str) -> str:
-    """The text of a focal plane's largest image, with scale and power from the first where it has none.
+    """Return the text of a focal plane's largest image, completed by scale and power of the first plane.
 
     Some writers state them once for all planes.
     """
@@ -91,8 +101,8 @@ def plane_description(plane: str, first: str) -> str:
     )
 
 
-def shortened(description: str) -> str:
-    """A text of more fields or letters than a slide has, cut; its scale and its power stay.
+def limited_description(description: str) -> str:
+    """Return a text cut to the fields and letters that a slide has, with its scale and its power.
 
     OpenSlide takes 40 bytes of memory for each field of a text.
     """
@@ -105,18 +115,18 @@ def shortened(description: str) -> str:
 
 
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
-    """Source: Aperio `MPP`, one number for both directions."""
+    """Return the um per px of Aperio's `MPP`, one number for both directions."""
     value = scale_of(positive_number(fields.get("MPP")))
     return None if value is None else Mpp(value, value)
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:
-    """Source: Aperio `AppMag`."""
+    """Return the objective power of Aperio's `AppMag`."""
     return power_of(positive_number(fields.get("AppMag")))
 
 
 def level_description(size: Size, level: LevelText, previous: str) -> str:
-    """The text for a level: a new history entry in front, and all of `previous` behind it.
+    """Return the text for a level: a new history entry, followed by all of `previous`.
 
     `size` is the largest level's.
     """
@@ -128,29 +138,29 @@ def level_description(size: Size, level: LevelText, previous: str) -> str:
 
 
 def is_level_description(text: str, previous: str) -> bool:
-    """Whether a level's text is one that `level_description` writes with `previous` behind it."""
+    """Return whether `level_description` could have written a level's text for `previous`."""
     ending = f";{previous}" if previous else ""
     return text.endswith(ending) and _ENTRY.fullmatch(text.removesuffix(ending)) is not None
 
 
 def technical_fields(mpp: Mpp | None, objective_power: float | None) -> str:
-    """The fields that OpenSlide reads, for a slide that was not Aperio's."""
+    """Return the fields that OpenSlide reads, for a slide that was not Aperio's."""
     power = "" if objective_power is None else f"|AppMag = {objective_power:g}"
     return power + ("" if mpp is None else f"|MPP = {mpp.mean:.6g}")
 
 
 def associated_description(name: str, size: Size, previous: str) -> str:
-    """The text of a label, macro or thumbnail: by its second line OpenSlide 4.0.0 and older know it.
+    """Return the text of a label, macro or thumbnail: OpenSlide 4.0.0 and older know it by its second line.
 
     The fields of `previous` stay, for OpenSlide gives an image the slide's ICC profile if both name it.
     """
     # One line feed: OpenSlide 4.0.0 takes the second piece between any of \r and \n for the name.
-    fields = shortened(previous).partition("|")[2]
+    fields = limited_description(previous).partition("|")[2]
     return f"{HEADER}\n{name} {size.width}x{size.height}" + (f"|{fields}" if fields else "")
 
 
 def stated_name(description: str) -> str | None:
-    """Which associated image a text says that it is of, or None.
+    """Return the associated image that a text states: "label", "macro", "thumbnail" or None.
 
     Source: Aperio writes "label 387x463" as the second line; Philips, Huron and Ventana begin with the word.
     """
@@ -163,15 +173,19 @@ def stated_name(description: str) -> str | None:
 
 
 def place_name(subfile_type: int, position: int) -> str | None:
-    """What OpenSlide 4.0.1 takes an image in strips for; `position` counts from 0 in the file."""
+    """Return the name that OpenSlide 4.0.1 gives to an image in strips.
+
+    `position` counts from 0 in the file.
+    """
     return "thumbnail" if position == 1 else _BY_TYPE.get(subfile_type)
 
 
 def associated_name(description: str, subfile_type: int, position: int) -> str | None:
-    """What an image beside the levels is, or None. `position` counts from 0 in the file.
+    """Return the name of an image beside the levels, or None; `position` counts from 0 in the file.
 
-    Its own word comes before its type, and its type before its place. OpenSlide 4.0.1 knows no words: there
-    the second image of the file, if not tiled, is the thumbnail, and NewSubfileType 1 the label, 9 the macro.
+    The stated name comes before the type, and the type before the place. OpenSlide 4.0.1 reads no names:
+    there the second image of the file, if not tiled, is the thumbnail, and NewSubfileType 1 the label, 9 the
+    macro.
 
     Source: OpenSlide's aperio driver.
     """
@@ -180,7 +194,7 @@ def associated_name(description: str, subfile_type: int, position: int) -> str |
 
 
 def _is_scale(key: str, value: str) -> bool:
-    """Whether a field is the scale or the power that OpenSlide reads, in a number that can be one."""
+    """Return whether a field is the scale or power that OpenSlide reads, as a number in its range."""
     number = positive_number(value) if _NUMBER.fullmatch(value) else None
     return (key == "MPP" and scale_of(number) is not None) or (
         key == "AppMag" and power_of(number) is not None
@@ -188,14 +202,14 @@ def _is_scale(key: str, value: str) -> bool:
 
 
 def _short_number(text: str) -> str:
-    """A number as it stands, or in six digits: more of them state no scale, but could state a day."""
+    """Return a number as it stands, or in six digits: a longer one states no scale, but could state a day."""
     return text if len(text) <= _MOST_DIGITS else f"{float(text):.6g}"
 
 
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
-    """The text with scale, power and those history lines that cannot name anyone, and what was dropped.
+    """Return the text without names, and the keys of what was left out.
 
-    Names what it dropped by key, never by value.
+    Scale, power and the history lines that name nobody stay. Values are never among the keys.
     """
     head, *parts = description.split("|", _MOST_FIELDS)
     dropped = ["history text"] if len(head) > _MOST_HISTORY else []

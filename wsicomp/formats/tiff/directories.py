@@ -1,11 +1,10 @@
-"""The directories of a TIFF as values: parsed by tifffile, then checked against the file before any trust.
+"""The directories of a TIFF as values: parsed by tifffile, then checked against the file.
 
 Source: TIFF 6.0; BigTIFF; TIFF Technical Note 2 (JPEG).
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -20,13 +19,19 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from wsicomp.codecs import jpeg, jpeg2000, plain
-from wsicomp.codecs.jpeg2000_stream import BOXED
-from wsicomp.codecs.jpeg_stream import FRAMES, segments
+from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.formats.stated_scale import scale_of
-from wsicomp.formats.tiff.tags import MODEL_TAG, MOST_DIRECTORIES, MOST_MODEL_BYTES, check_tags
+from wsicomp.formats.tiff.tag_values import (
+    checked_whole,
+    first_number,
+    icc_profile_of,
+    image_description,
+    jpeg_tables_of,
+    model_range_of,
+    resolution_mpp,
+)
+from wsicomp.formats.tiff.tags import MOST_DIRECTORIES, check_tags
 from wsicomp.formats.tiff.xmp import XMP_TAG
 from wsicomp.geometry import Mpp, Size, TileGrid
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB, YCBCR, TileEncoding
@@ -35,38 +40,27 @@ from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, RGB,
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How a TIFF or BigTIFF begins, in either order of bytes."""
+"""The first four bytes of a TIFF or BigTIFF, in either order of bytes."""
 
 _MANY_TILES = 50_000
-_SAMPLES = 16
-"""So many tiles of JPEG 2000 are looked at before a level is taken for one that can be copied."""
-_MICROMETRES = {2: 25400.0, 3: 10000.0}
-"""Micrometres in a TIFF ResolutionUnit: 2 is inch, 3 is centimetre."""
-_RESOLUTIONS, _RESOLUTION_UNIT, _INCH = (282, 283), 296, 2
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FILL_ORDER, _ORIENTATION = 266, 274
 _LOW_BITS_FIRST = 2
 _BY_OPENSLIDE = (JPEG, APERIO_JPEG2000_YCBCR, APERIO_JPEG2000_RGB)
 _BITS_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_FRAME_BYTES = 10
-"""How far into a JPEG frame header its number of samples stands."""
-_JPEG_TABLES, _BYTES_ALONE = 347, (1, 2, 6, 7)
-_FRACTIONS, _BYTES, _FLOATS = (5, 10), (1, 6), (11, 12)
-_NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
-"""TIFF's types of values: rationals, bytes, and all other numbers."""
 
 UNPARSED = (
     *(tifffile.TiffFileError, struct.error, OSError, ValueError, TypeError, LookupError, ArithmeticError),
     *(AttributeError, AssertionError, RuntimeError, MemoryError),
 )
-"""What tifffile raises of a file that is damaged."""
+"""The errors that tifffile raises for a damaged file."""
 
 PLANES = 2
-"""TIFF PlanarConfiguration of samples that are stored apart."""
+"""TIFF's PlanarConfiguration of samples that are stored apart."""
 
 
 class TiffFile:
-    """An open TIFF read by position, so that threads never share an offset."""
+    """An open TIFF that is read by position, so that threads never share an offset."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,10 +69,10 @@ class TiffFile:
         self.bytes = os.fstat(self._file).st_size
 
     def read(self, offset: int, count: int, place: str) -> bytes:
-        """Bytes of the file.
+        """Return bytes of the file; `place` names them in errors.
 
         Raises:
-            SlideReadError: it ends before them; `place` is what they are.
+            SlideReadError: the file ends before them, is closed, or cannot be read.
         """
         if not self._closed.alive:
             raise SlideReadError("the slide is closed", self.path, place)
@@ -93,40 +87,57 @@ class TiffFile:
         return data
 
     def close(self) -> None:
-        """Close the file; reading afterwards is an error, closing again is none."""
+        """Close the file. Reading afterwards is an error, closing again is not."""
         self._closed()
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One image of a TIFF. `tile` is None for one in strips of `rows_per_strip` rows.
-
-    `ranges` is (tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is
-    stored; where each sample has a plane of its own, all ranges of the first plane come first. `mpp` is what
-    X- and YResolution state. `model_range` is offset and byte count of a model. `subs` are the images of its
-    SubIFDs, of their chains and of their own SubIFDs.
-    """
+    """One image of a TIFF."""
 
     size: Size
+    """Its size in pixels."""
     tile: Size | None
+    """The size of its tiles; None for an image in strips."""
     rows_per_strip: int
+    """The rows of a strip."""
     encoding: TileEncoding
+    """The encoding that its tags state."""
     samples: int
+    """The samples of a pixel; 0 where it states no photometric interpretation."""
     bits: int
+    """The bits of a sample."""
     planar: int
+    """TIFF's PlanarConfiguration: 1, or `PLANES`."""
     depth: int
+    """The focal planes in one image, by TIFF's ImageDepth."""
     subfile_type: int
+    """TIFF's NewSubfileType."""
     ranges: NDArray[np.int64] = field(repr=False)
+    """(tiles or strips, 2): offset and byte count of each in raster order, both 0 where nothing is stored.
+
+    With planes, all ranges of the first plane come first.
+    """
     description: str = field(repr=False)
+    """Its ImageDescription, the bytes as Latin-1."""
     software: str = field(repr=False)
+    """Its Software tag."""
     icc_profile: bytes | None = field(repr=False)
+    """Its ICC profile."""
     xmp: bytes | None = field(repr=False)
+    """Its XMP packet."""
     mpp: Mpp | None
+    """The um per px of its XResolution and YResolution."""
     model_range: tuple[int, int] | None = None
+    """Offset and byte count of the neural model that it carries."""
     sample_format: int = 1
+    """TIFF's SampleFormat: 1 is unsigned."""
     fill_order: int = 1
+    """TIFF's FillOrder: 2 stores the lowest bit first."""
     orientation: int = 1
+    """TIFF's Orientation: 1 is upright."""
     subs: tuple[Directory, ...] = field(default=(), repr=False)
+    """The images of its SubIFDs, of the chains there, and of their own SubIFDs."""
 
     @property
     def is_rgb(self) -> bool:
@@ -149,11 +160,11 @@ class Directory:
 
     @property
     def is_decoded_by_openslide(self) -> bool:
-        """Whether OpenSlide decodes its tiles from their raw bytes, and libtiff does not."""
+        """Whether OpenSlide decodes its tiles from their raw bytes, without libtiff."""
         return self.is_rgb and self.encoding.compression in _BY_OPENSLIDE
 
     def as_read(self, data: bytes) -> bytes:
-        """The bytes of a tile or strip with their highest bit first."""
+        """Return the bytes of a tile or strip with their highest bit first."""
         return data.translate(_BITS_TURNED) if self.is_turned else data
 
     @property
@@ -168,15 +179,18 @@ class Directory:
 
     @property
     def grid(self) -> TileGrid:
-        """The tiles, or the strips as tiles as wide as the image."""
+        """The grid of its tiles, or of its strips as tiles as wide as the image."""
         return TileGrid(self.size, self.tile or Size(max(1, self.size.width), max(1, self.rows_per_strip)))
 
 
 def read_directories(path: Path) -> tuple[Directory, ...]:
-    """Every image in the main chain of a TIFF, each with those of its SubIFDs.
+    """Return every image in the main chain of a TIFF, each with the images of its SubIFDs.
+
+    >>> [directory.size for directory in read_directories(Path("slide.svs"))]  # doctest: +SKIP
 
     Raises:
-        SlideReadError: it cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
+        SlideReadError: the file cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
+        UnsupportedSlideError: it is not a TIFF.
     """
     try:
         with path.open("rb") as file:
@@ -197,98 +211,10 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
     return directories
 
 
-def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
-    """How tiles or strips are stored; JPEG states its subsampling itself, in the first one that is sound.
-
-    So does JPEG 2000 state whether it holds RGB where TIFF says YCbCr.
-
-    Raises:
-        SlideReadError: not one of the JPEG tiles has a sound header.
-        UnsupportedSlideError: they hold other samples than RGB of 8 bits.
-    """
-    encoding = directory.encoding
-    stored = directory.ranges[directory.ranges[:, 1] > 0]
-    if encoding.compression == APERIO_JPEG2000_YCBCR and directory.tile is not None:
-        return _true_encoding(file, encoding, stored, place)
-    if encoding.compression != JPEG or not len(stored):
-        return encoding
-    error: ValueError | UnsupportedSlideError | None = None
-    for offset, count in map(np.ndarray.tolist, stored):
-        stream = file.read(offset, count, place)
-        try:
-            _check_samples(stream, file.path, place)
-            subsampling = jpeg.frame_subsampling(stream)
-        except (ValueError, UnsupportedSlideError) as exc:
-            error = error or exc
-        else:
-            return TileEncoding(
-                JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
-            )
-    if isinstance(error, UnsupportedSlideError):
-        raise error
-    raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
-
-
-def _check_samples(stream: bytes, path: Path, place: str) -> None:
-    """Refuse JPEG that holds other samples than the tags of its level say.
-
-    Raises:
-        UnsupportedSlideError: not 3 of 8 bits.
-        ValueError: the stream is damaged.
-    """
-    for marker, start, end in segments(stream):
-        if marker in FRAMES and end - start >= _FRAME_BYTES:
-            bits, samples = stream[start + 4], stream[start + 9]
-            if (bits, samples) != (8, 3):
-                counted = f"{samples} {'sample' if samples == 1 else 'samples'}"
-                found = f"JPEG tiles of {counted} of {bits} bits, expected 3 of 8 bits"
-                raise UnsupportedSlideError(found, path, place)
-            return
-
-
-def _true_encoding(
-    file: TiffFile, encoding: TileEncoding, stored: NDArray[np.int64], place: str
-) -> TileEncoding:
-    for offset, count in map(np.ndarray.tolist, stored):
-        with contextlib.suppress(ValueError):
-            return tile_encoding(encoding, file.read(offset, count, place))
-    return encoding
-
-
-def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
-    """What is odd about JPEG 2000 tiles that can be read and not copied, in words; empty if nothing is.
-
-    Raises:
-        SlideReadError: the file ends before its first tiles do.
-    """
-    encoding = directory.encoding
-    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
-        return ""
-    found = set()
-    for offset, count in directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist():
-        data = file.read(offset, count, "tile")
-        if data.startswith(BOXED):
-            return "JPEG 2000 (in JP2 boxes)"
-        with contextlib.suppress(ValueError):
-            found.add(jpeg2000.true_compression(data, encoding.compression))
-    return "JPEG 2000 (some RGB, some YCbCr)" if len(found) > 1 else ""
-
-
-def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
-    """How one tile is stored, where a level says it for all.
-
-    Raises:
-        ValueError: its bytes are damaged.
-    """
-    if encoding.compression != APERIO_JPEG2000_YCBCR:
-        return encoding
-    return replace(encoding, compression=jpeg2000.true_compression(data, encoding.compression))
-
-
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     pages = [page for page in islice(tiff.pages, MOST_DIRECTORIES + 1) if isinstance(page, tifffile.TiffPage)]
     if len({page.offset for page in pages}) < len(pages):
-        raise SlideReadError("the chain of directories loops")
+        raise SlideReadError("the chain of directories loops; the file is damaged")
     if len(pages) > MOST_DIRECTORIES:
         raise SlideReadError(f"{len(pages)} directories or more, expected at most {MOST_DIRECTORIES}")
     if not pages:
@@ -298,7 +224,7 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _cut_short(tiff: tifffile.TiffFile) -> str:
-    """What to know of a file in which the first directory is not, as where its end is missing."""
+    """Return words on a file whose first directory lies beyond its end; "" for any other file."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(form.offsetsize)  # in a BigTIFF the link is as long as what stands before it, as in a TIFF
     (first,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
@@ -310,38 +236,41 @@ def _cut_short(tiff: tifffile.TiffFile) -> str:
 def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
     file_bytes = tiff.filehandle.size
     pages = _pages(tiff)
-    seen = {page.offset for page in pages}
+    visited = {page.offset for page in pages}
     listed = {offset for page in pages for offset in page.subifds or ()}
     for page in pages:
-        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, seen))
+        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, visited))
         yield replace(_directory(page, file_bytes), subs=subs)
 
 
 def _sub_pages(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], seen: set[int]
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, listed: set[int], visited: set[int]
 ) -> list[tifffile.TiffPage]:
-    """The images of its SubIFDs, of the chains that begin there, and of SubIFDs of these; `seen` grows.
+    """Return the images of a page's SubIFDs, of the chains there, and of their SubIFDs.
 
-    `listed` are the SubIFDs of all images: tifffile chains those that it lists, and a chain ends there.
+    `visited` grows by them. `listed` are the SubIFDs of all images: tifffile chains those that it lists, and
+    a chain ends there.
     """
     subs: list[tifffile.TiffPage] = []
     offsets = _listed_subs(page)
     while offsets:
         offset = offsets.pop(0)
-        if offset in seen or len(seen) >= MOST_DIRECTORIES:
-            raise SlideReadError("a SubIFD leads back to another image, or they have no end")
-        seen.add(offset)
+        if offset in visited or len(visited) >= MOST_DIRECTORIES:
+            raise SlideReadError(
+                "a SubIFD leads back to another image, or there are too many; the file is damaged"
+            )
+        visited.add(offset)
         tiff.filehandle.seek(offset)
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))
         subs.append(sub)
         chained = _next_offset(tiff, offset)
-        further = [] if not chained or chained in seen or chained in listed else [chained]
+        further = [] if not chained or chained in visited or chained in listed else [chained]
         offsets = [*further, *_listed_subs(sub), *offsets]
     return subs
 
 
 def _listed_subs(page: tifffile.TiffPage) -> list[int]:
-    """The offsets of its SubIFDs, those that lead anywhere.
+    """Return the offsets of a page's SubIFDs, without zeros.
 
     Raises:
         SlideReadError: there are more than a file can have images.
@@ -353,7 +282,7 @@ def _listed_subs(page: tifffile.TiffPage) -> list[int]:
 
 
 def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Where in the file the directory at `offset` says which one follows it."""
+    """Return the place in the file where the directory at `offset` links to the next one."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
@@ -361,7 +290,7 @@ def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
 
 
 def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Where the directory behind the one at `offset` stands, 0 where there is none."""
+    """Return the offset of the directory behind the one at `offset`, 0 where there is none."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(link_place(tiff, offset))
     link = file.read(form.offsetsize)
@@ -369,7 +298,7 @@ def _next_offset(tiff: tifffile.TiffFile, offset: int) -> int:
 
 
 def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
-    """Hold the last directory to be the last: tifffile leaves out those that a file is cut off before."""
+    """Check that the last directory is the last: tifffile leaves out those behind a file's end."""
     following = _next_offset(tiff, last.offset)
     if following:
         found = f"the next directory at byte {following} of {tiff.filehandle.size} cannot be read"
@@ -377,10 +306,12 @@ def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
 
 
 def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
-    size = Size(_whole(page.imagewidth, "width"), _whole(page.imagelength, "height"))
+    size = Size(checked_whole(page.imagewidth, "width"), checked_whole(page.imagelength, "height"))
     tile = None
     if page.is_tiled:
-        tile = Size(_whole(page.tilewidth, "tiles' width"), _whole(page.tilelength, "tiles' height"))
+        tile = Size(
+            checked_whole(page.tilewidth, "tiles' width"), checked_whole(page.tilelength, "tiles' height")
+        )
     photometric = RGB if page.photometric is None else int(page.photometric)
     xmp = page.tags.valueof(XMP_TAG)
     return Directory(
@@ -388,28 +319,31 @@ def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
         tile=tile,
         rows_per_strip=min(page.rowsperstrip, page.imagelength),
         encoding=TileEncoding(
-            int(page.compression), photometric, predictor=int(page.predictor), jpeg_tables=_jpeg_tables(page)
+            int(page.compression),
+            photometric,
+            predictor=int(page.predictor),
+            jpeg_tables=jpeg_tables_of(page),
         ),
-        samples=_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
+        samples=checked_whole(page.samplesperpixel, "count of samples") if _PHOTOMETRIC in page.tags else 0,
         bits=page.bitspersample,
         planar=int(page.planarconfig),
-        depth=_whole(page.imagedepth, "depth"),
+        depth=checked_whole(page.imagedepth, "depth"),
         subfile_type=int(page.subfiletype),
         ranges=_ranges(page, file_bytes),
-        description=_text(page),
+        description=image_description(page),
         software=str(page.software),
-        icc_profile=_icc_profile(page),
+        icc_profile=icc_profile_of(page),
         xmp=xmp if isinstance(xmp, bytes) else None,
-        mpp=_resolution(page),
-        model_range=_model_range(page),
-        sample_format=int(_first_number(page, _SAMPLE_FORMAT, 1)),
-        fill_order=int(_first_number(page, _FILL_ORDER, 1)),
-        orientation=int(_first_number(page, _ORIENTATION, 1)),
+        mpp=resolution_mpp(page),
+        model_range=model_range_of(page),
+        sample_format=int(first_number(page, _SAMPLE_FORMAT, 1)),
+        fill_order=int(first_number(page, _FILL_ORDER, 1)),
+        orientation=int(first_number(page, _ORIENTATION, 1)),
     )
 
 
 def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
-    """Checked for a tiled image; strips are checked by who wants them, for a slide is readable without."""
+    """Return offsets and byte counts, checked for a tiled image; no rows for strips that are not sound."""
     counts = (len(page.dataoffsets), len(page.databytecounts))
     place = f"image of {page.imagewidth} x {page.imagelength} px"
     columns = -(-page.imagewidth // max(1, page.tilewidth))
@@ -440,93 +374,8 @@ def _ranges(page: tifffile.TiffPage, file_bytes: int) -> NDArray[np.int64]:
     return table.astype(np.int64)
 
 
-def _text(page: tifffile.TiffPage) -> str:
-    """The ImageDescription byte for byte, which Latin-1 alone carries through unchanged."""
-    tag = page.tags.get(270)
-    if tag is None or tag.dtype not in (1, 2, 7):
-        return ""
-    return _raw(page, tag).rstrip(b"\0").decode("latin-1")
-
-
-def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:
-    """The bytes of a tag of bytes, as many of them as the file has."""
-    file = page.parent.filehandle
-    file.seek(tag.valueoffset)
-    return file.read(min(tag.count, file.size))
-
-
-def _whole(value: object, name: str) -> int:
-    """What a tag states, if it is of a type that can state it.
-
-    Raises:
-        SlideReadError: it is not.
-    """
-    if not isinstance(value, int):
-        raise SlideReadError(f"its {name} is {value!r:.40}, expected a whole number; the file is damaged")
-    return int(value)
-
-
-def _jpeg_tables(page: tifffile.TiffPage) -> bytes | None:
-    """JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
-
-    Raises:
-        SlideReadError: they are of another type.
-    """
-    tag = page.tags.get(_JPEG_TABLES)
-    if tag is None:
-        return None
-    if tag.dtype in _BYTES_ALONE:
-        return _raw(page, tag)
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    if all(isinstance(value, int) and 0 <= value < 256 for value in values):
-        return bytes(values)
-    raise SlideReadError("its JPEGTables hold no bytes; the file is damaged")
-
-
-def _model_range(page: tifffile.TiffPage) -> tuple[int, int] | None:
-    tag = page.tags.get(MODEL_TAG)
-    if tag is None or tag.dtype not in (1, 7) or tag.count > MOST_MODEL_BYTES:
-        return None
-    return tag.valueoffset, tag.count
-
-
-def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
-    value = page.tags.valueof(34675)
-    return value if isinstance(value, bytes) and value else None
-
-
-def _resolution(page: tifffile.TiffPage) -> Mpp | None:
-    """What the tags state, if it is a number whatever its type; the first where there are several.
-
-    Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
-    """
-    tag = page.tags.get(_RESOLUTION_UNIT)
-    is_whole = tag is None or tag.dtype not in _FLOATS
-    unit = _MICROMETRES.get(int(_first_number(page, _RESOLUTION_UNIT, _INCH))) if is_whole else None
-    mpp_x, mpp_y = (
-        None if unit is None else scale_of(unit / value) if (value := _first_number(page, code)) else None
-        for code in _RESOLUTIONS
-    )
-    return Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None
-
-
-def _first_number(page: tifffile.TiffPage, code: int, default: float = 0) -> float:
-    """The first number of a tag, `default` where there is no such tag; 0 for what is no number."""
-    tag = page.tags.get(code)
-    if tag is None:
-        return default
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    if tag.dtype in _FRACTIONS:
-        numerator, denominator = values[:2]
-        return numerator / denominator if denominator else 0
-    if tag.dtype in _BYTES and isinstance(tag.value, bytes):
-        values = tuple(tag.value)
-    is_number = tag.dtype in (*_BYTES, *_NUMBERS) and values and isinstance(values[0], int | float)
-    return values[0] if is_number else 0
-
-
 def distinct_bytes(ranges: NDArray[np.int64]) -> int:
-    """What tiles or strips take in their file, bytes that several of them share counted once."""
+    """Return the bytes that tiles or strips take in their file, shared bytes counted once."""
     ranges = ranges[ranges[:, 1] > 0]
     if len(np.unique(ranges[:, 0])) < len(ranges):
         ranges = np.unique(ranges, axis=0)
@@ -534,17 +383,19 @@ def distinct_bytes(ranges: NDArray[np.int64]) -> int:
 
 
 def is_readable(directory: Directory) -> bool:
-    """Whether its tiles or strips can be turned into pixels here."""
+    """Return whether tiles or strips of a directory can be decoded here."""
     return directory.is_rgb and can_decode(directory.encoding.compression)
 
 
-def shown_levels(directories: Sequence[Directory]) -> list[Directory]:
-    """What OpenSlide's drivers take for levels, largest first; the first directory is always one.
+def openslide_levels(directories: Sequence[Directory]) -> list[Directory]:
+    """Return the directories that OpenSlide's drivers take for levels, largest first.
 
-    They look at the main chain alone, and know neither focal planes nor tiled labels.
+    The first is always one.
 
-    Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled
-    ones that are marked as reduced).
+    The drivers read the main chain alone, and know neither focal planes nor tiled labels.
+
+    Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled ones
+    that are marked as reduced).
     """
     first = directories[0]
     is_aperio = first.description.startswith("Aperio")

@@ -1,8 +1,10 @@
-"""What each image of a TIFF is: a level, another focal plane, a label, macro or thumbnail, or none of them.
+"""The role of each image of a TIFF.
+
+A level, another focal plane, a label, macro or thumbnail, or none of them.
 
 OpenSlide's aperio driver takes every tiled image of the main chain for a level, its generic driver every
-tiled one that is marked as reduced, and neither looks into SubIFDs. Here an image is a level only if it
-shows what level 0 shows, smaller: planes and tiled labels do not. Every image that is left over is named.
+tiled one that is marked as reduced, and neither reads SubIFDs. Here an image is a level only if it can show
+what level 0 shows, smaller: planes and tiled labels cannot. Every image that is left over is named.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import Directory, shown_levels
+from wsicomp.formats.tiff.directories import Directory, openslide_levels
 from wsicomp.formats.tiff.ome import OmeDocument, OmeImage, is_ome, parse_ome
 from wsicomp.geometry import Size
 from wsicomp.slide import Plane
@@ -23,7 +25,7 @@ from wsicomp.text_format import counted
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
 _SAME_SIZE = 1.05
-"""Images that differ by less than this in width and height are of one size: no pyramid has such steps."""
+"""Images whose sides differ by less than this ratio are of one size: no pyramid has such steps."""
 _ROUNDING_PX, _STRICT_PX = 3.0, 1.5
 _MOST_NAMED = 12
 _MOST_THUMBNAIL_PX = 2048
@@ -33,41 +35,46 @@ _OFFSET = re.compile(r"[-+]?\d{1,9}([.,]\d{0,9})?")
 
 @dataclass(frozen=True)
 class NamedImage:
-    """A directory that is an associated image if it is sound; `may_be` as in `AssociatedImage`."""
+    """A directory that is an associated image if it is sound."""
 
     name: str
+    """"label", "macro" or "thumbnail"."""
     directory: Directory
+    """Its directory."""
     may_be: tuple[str, ...] = ()
+    """The names that it could have by other signs, as in `AssociatedImage`."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the images of a file are. `levels` are largest first, each smaller than the one before.
-
-    `omitted` and `remarks` are words for a person, which name nobody. `image` is what OME-XML says of the
-    slide's image.
-    """
+    """The roles of a file's images."""
 
     levels: tuple[Directory, ...]
+    """The levels, largest first, each smaller than the one before."""
     planes: tuple[Plane, ...]
+    """The focal planes; empty where there is one."""
     named: tuple[NamedImage, ...]
+    """The associated images."""
     omitted: tuple[str, ...]
+    """The images that are left out, in words that name nobody."""
     remarks: tuple[str, ...]
+    """Lines about the images for the user, in words that name nobody."""
     image: OmeImage | None
+    """The slide's image as OME-XML describes it."""
 
 
 def read_layout(directories: Sequence[Directory], z: int | None = None) -> Layout:
-    """Sort the images of a file. Of several focal planes `z` chooses one, by its place; the first, if None.
+    """Return the roles of a file's images; `z` chooses a focal plane by its place, None the first.
 
     Raises:
-        UnsupportedSlideError: the slide's image is not tiled, has several channels or times, or lacks
-            the plane.
+        UnsupportedSlideError: the slide's image is not tiled, has several channels or times, or lacks the
+            plane.
     """
     return _Sorter(directories).layout(z)
 
 
-def shows_the_scan(size: Size, slide: Size) -> bool:
-    """Whether an image has the slide's proportions, as a label passed off as a thumbnail has not."""
+def has_slide_proportions(size: Size, slide: Size) -> bool:
+    """Return whether an image has the slide's proportions, which a label has not."""
     if min(size.width, size.height, slide.width, slide.height) < 1:
         return False
     aspect = size.width / size.height * slide.height / slide.width
@@ -75,7 +82,10 @@ def shows_the_scan(size: Size, slide: Size) -> bool:
 
 
 def is_reduced(size: Size, tile: Size, slide: Size) -> bool:
-    """Whether a level can show what level 0 shows, smaller: it is not as large, and not of another shape."""
+    """Return whether a level can show what level 0 shows, smaller.
+
+    It is smaller, and of the same proportions.
+    """
     return not _are_same(size, slide) and _fits(size, tile, slide)
 
 
@@ -93,7 +103,10 @@ class _Image:
 
     @property
     def offset(self) -> str | None:
-        """Where its focal plane lies, as Aperio and those who write like it state it; numbers name nobody."""
+        """The offset of its focal plane as Aperio and similar writers state it.
+
+        Only a number, which names nobody.
+        """
         text = aperio.parse_fields(self.directory.description).get("OffsetZ", "")
         return text if _OFFSET.fullmatch(text) else None
 
@@ -104,7 +117,7 @@ class _Image:
 
 
 class _Sorter:
-    """All images of a file, each of which becomes one of the things that a layout has."""
+    """Finds the role of each image of a file."""
 
     def __init__(self, directories: Sequence[Directory]) -> None:
         text = directories[0].description
@@ -114,13 +127,13 @@ class _Sorter:
         self._chain = [_Image(directory, number) for number, directory in enumerate(directories)]
         self._subs = [_Image(sub, one.position, True) for one in self._chain for sub in one.directory.subs]
         self._main = self._chain[0] if self._document is None else _main_image(self._chain, self._document)
-        self._beside: dict[_Image, Size] = {}
+        self._near_levels: dict[_Image, Size] = {}
         self._names = {
             one: name
             for one in (*self._chain, *self._subs)
             if one is not self._main and (name := self._name(one)) is not None
         }
-        self._beside = self._set_beside()
+        self._near_levels = self._find_near_levels()
 
     def layout(self, z: int | None) -> Layout:
         if self._main.directory.tile is None:
@@ -132,7 +145,7 @@ class _Sorter:
         planes = tuple(Plane(number, one.size, one.offset) for number, one in enumerate(stack))
         if z is not None and not 0 <= z < len(planes):
             there = ", ".join(map(str, planes)) if len(planes) > 1 else "one focal plane"
-            raise UnsupportedSlideError(f"no plane z {z}; the slide has {there}: choose another --z, or none")
+            raise UnsupportedSlideError(f"no plane z {z}; the slide has {there}: choose another `z`, or none")
         chosen = z or 0
         members = [_of_plane(group, stack, chosen) for group in groups]
         levels = [stack[chosen], *(member for member in members if member is not None)]
@@ -146,15 +159,16 @@ class _Sorter:
             image,
         )
 
-    def _set_beside(self) -> dict[_Image, Size]:
-        """What has nearly the size of a level and not its whole-number ratio, with the level's size.
+    def _find_near_levels(self) -> dict[_Image, Size]:
+        """Return the images of nearly a level's size that are not exact parts of the slide.
 
-        The first one that can be a thumbnail becomes it, if the file names none.
+        Each has the level's size beside it. The first one that can be a thumbnail becomes it, if the file
+        names none.
         """
         found: dict[_Image, Size] = {}
         for group in self._groups()[1:]:
-            best = min(group, key=lambda one: _off_whole(one.size, self._main.size))
-            if _off_whole(best.size, self._main.size)[0]:
+            best = min(group, key=lambda one: _off_whole_ratio(one.size, self._main.size))
+            if _off_whole_ratio(best.size, self._main.size)[0]:
                 continue
             found |= {one: best.size for one in group if not _differ_by_rounding(one.size, best.size)}
         named = {name.name for name in self._names.values()}
@@ -169,7 +183,7 @@ class _Sorter:
         return None if self._document is None else self._document.of_page(one.position)
 
     def _name(self, one: _Image) -> NamedImage | None:
-        """What an image is that is no level, by its own word, by OME-XML, by its type, or by its place."""
+        """Return the associated image that a directory is, by its text, OME-XML, type or place."""
         directory = one.directory
         described = None if one.is_sub else self._described(one)
         kind = directory.subfile_type
@@ -183,33 +197,39 @@ class _Sorter:
         typed = aperio.associated_name("", kind, -1)
         may_be = set() if typed is None else {typed}
         if name == "thumbnail":
-            may_be = set() if shows_the_scan(one.size, self._main.size) else {"label", "macro"}
+            may_be = set() if has_slide_proportions(one.size, self._main.size) else {"label", "macro"}
         word = aperio.associated_name(directory.description, 0, -1)  # OME-XML may call it otherwise
         is_by_type = word is None and not (described is not None and described.role)
         may_be_a_copy = is_by_type and (is_second or self._means_a_copy(one))
-        if may_be_a_copy and shows_the_scan(one.size, self._main.size):
+        if may_be_a_copy and has_slide_proportions(one.size, self._main.size):
             name = "thumbnail"  # `may_be` still has its type, by which it goes where no label is wanted
         may_be |= set() if word is None else {word}
         return NamedImage(name, directory, tuple(sorted(may_be - {name})))
 
     def _means_a_copy(self, one: _Image) -> bool:
-        """Whether the type of an image in strips says, as TIFF has it, that it is a smaller copy of another.
+        """Return whether the type of an image in strips marks it as a smaller copy, as TIFF defines it.
 
-        Aperio marks its labels so, and OpenSlide takes what is so marked for one in an SVS alone.
+        Aperio marks its labels so; in an SVS alone OpenSlide takes an image that is marked so for a label.
         """
         directory = one.directory
         is_tiff_s = one.is_sub or not self._is_aperio
         return is_tiff_s and directory.tile is None and directory.subfile_type == _REDUCED
 
     def _may_be_level(self, one: _Image) -> bool:
-        """Whether a tiled image has level 0's proportions; to the pixel where its type is that of a label."""
+        """Return whether a tiled image has level 0's proportions.
+
+        To the pixel where its type is that of a label.
+        """
         size, tile = one.size, one.directory.tile or one.size
         if self._is_aperio and one.directory.subfile_type == _REDUCED:
             return _fits(size, tile, self._main.size, _STRICT_PX, 0)
         return _fits(size, tile, self._main.size)
 
     def _groups(self) -> list[list[_Image]]:
-        """All that shows what level 0 shows, largest first; what is of one size together, in file order."""
+        """Return the images that show what level 0 shows, largest first.
+
+        Those of one size together, in file order.
+        """
         chain = [one for one in self._chain if one is self._main or self._is_candidate(one)]
         side = self._main.size
         parents = {one.position for one in chain if _are_same(one.size, side)}
@@ -225,7 +245,7 @@ class _Sorter:
 
     def _is_candidate(self, one: _Image) -> bool:
         directory, main = one.directory, self._main.directory
-        if directory.tile is None or one in self._names or one in self._beside:
+        if directory.tile is None or one in self._names or one in self._near_levels:
             return False
         if directory.subfile_type & _MASK:
             return False
@@ -248,15 +268,15 @@ class _Sorter:
             whose = "of them" if planes else "of one size with a level"
             sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in smaller))
             yield f"{counted(len(smaller), 'smaller image')} {whose} ({sizes})"
-        for one, level in self._beside.items():
+        for one, level in self._near_levels.items():
             yield f"{_text(one)}, nearly of one size with the level of {level} px"
-        known = {*levels, *of_planes, *self._names, *self._beside}
+        known = {*levels, *of_planes, *self._names, *self._near_levels}
         rest = [one for one in (*self._chain, *self._subs) if one not in known]
-        unseen = [one for one in rest if self._is_unseen(one)]
-        if unseen:
-            sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in unseen))
-            yield f"{counted(len(unseen), 'tiled image')} that OpenSlide does not show ({sizes})"
-        texts = Counter(_text(one) for one in rest if one not in unseen)
+        hidden = [one for one in rest if self._is_hidden_in_openslide(one)]
+        if hidden:
+            sizes = ", ".join(dict.fromkeys(f"{one.size} px" for one in hidden))
+            yield f"{counted(len(hidden), 'tiled image')} that OpenSlide does not show ({sizes})"
+        texts = Counter(_text(one) for one in rest if one not in hidden)
         for text, count in list(texts.items())[:_MOST_NAMED]:
             yield text if count == 1 else f"{count} times {text}"
         if len(texts) > _MOST_NAMED:
@@ -265,7 +285,7 @@ class _Sorter:
         if described is not None and described.is_elsewhere:
             yield "what the OME-XML says to be in other files"
 
-    def _is_unseen(self, one: _Image) -> bool:
+    def _is_hidden_in_openslide(self, one: _Image) -> bool:
         kind = one.directory.subfile_type
         return one.directory.tile is not None and not one.is_sub and not self._is_aperio and kind == 0
 
@@ -275,17 +295,17 @@ class _Sorter:
             chosen = (
                 f"{planes[z]} is kept, the others are not carried on"
                 if z is not None
-                else "look at one by --z"
+                else "choose one by `z`"
             )
             yield f"{len(planes)} focal planes of {planes[0].size} px, {there}: {chosen}"
-        shown = [id(directory) for directory in shown_levels(self._directories)]
+        shown = [id(directory) for directory in openslide_levels(self._directories)]
         for one, named in self._names.items():
             if id(one.directory) in shown:
                 yield f"OpenSlide takes the tiled {named.name} of {one.size} px for a level; it is none here"
             elif self._is_aperio and one.position == 1 and not one.is_sub and named.name != "thumbnail":
                 taken = f"OpenSlide takes the {named.name}, which stands second, for the thumbnail"
                 yield f"{taken}; here it is the {named.name}"
-            elif named.name == "thumbnail" and shows_the_scan(one.size, self._main.size):
+            elif named.name == "thumbnail" and has_slide_proportions(one.size, self._main.size):
                 if named.may_be:
                     yield (
                         f"the image of {one.size} px has the slide's proportions and the type of a "
@@ -299,14 +319,17 @@ class _Sorter:
             elif named.may_be:
                 other = " and ".join(named.may_be)
                 yield f"an image of {one.size} px calls itself {named.name}, but its type says {other}"
-        unseen = sum(id(level.directory) not in shown for level in levels)
-        if unseen and len(planes) == 1:
-            seen = f"{len(levels) - unseen} of the source's {len(levels)} levels"
-            yield f"OpenSlide shows {seen}: it knows neither SubIFDs nor OME-XML"
+        hidden = sum(id(level.directory) not in shown for level in levels)
+        if hidden and len(planes) == 1:
+            displayed = f"{len(levels) - hidden} of the source's {len(levels)} levels"
+            yield f"OpenSlide shows {displayed}: it knows neither SubIFDs nor OME-XML"
 
 
 def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
-    """The slide among the images of an OME-TIFF: the largest in tiles that is no label or the like."""
+    """Return the slide among the images of an OME-TIFF.
+
+    The largest in tiles that is not an associated image.
+    """
 
     def rank(one: _Image) -> tuple[bool, bool, int, int]:
         described = document.of_page(one.position)
@@ -317,7 +340,13 @@ def _main_image(chain: list[_Image], document: OmeDocument) -> _Image:
 
 
 def _check_channels(image: OmeImage, samples: int) -> None:
-    """Refuse what is no single picture in colour, or no stack of such; some writers count samples alone."""
+    """Refuse an image that is neither one picture in colour nor a stack of such.
+
+    Some writers count samples alone.
+
+    Raises:
+        UnsupportedSlideError: OME-XML states several channels or times.
+    """
     if image.size_t > 1 or (image.channels > 1 and image.size_c != samples):
         found = f"planes {image.size_z}, channels {image.channels}, times {image.size_t}"
         raise UnsupportedSlideError(
@@ -326,7 +355,10 @@ def _check_channels(image: OmeImage, samples: int) -> None:
 
 
 def _of_plane(group: list[_Image], stack: list[_Image], z: int) -> _Image | None:
-    """The image of a lower size that belongs to a plane of the stack; None where none is said to."""
+    """Return the image of a lower level that belongs to plane `z` of the stack.
+
+    None where none is marked so.
+    """
     plane = stack[z]
     own = [one for one in group if one.is_sub and one.position == plane.position]
     if own and not plane.is_sub:
@@ -347,8 +379,8 @@ def _are_same(one: Size, other: Size) -> bool:
     return all(max(pair) < _SAME_SIZE * min(pair) or max(pair) == min(pair) for pair in pairs)
 
 
-def _off_whole(size: Size, slide: Size) -> tuple[bool, bool]:
-    """How far a level is from a whole-number ratio to the slide: none at all, and none of two's powers."""
+def _off_whole_ratio(size: Size, slide: Size) -> tuple[bool, bool]:
+    """Return whether a level is off every whole-number ratio to the slide, and off every power of two."""
     ratio = max(1, round(slide.width / max(1, size.width)))
     off = max(abs(size.width - slide.width / ratio), abs(size.height - slide.height / ratio))
     return off > _STRICT_PX, ratio & (ratio - 1) != 0
@@ -359,7 +391,7 @@ def _differ_by_rounding(one: Size, other: Size) -> bool:
 
 
 def _fits(size: Size, tile: Size, slide: Size, rounding: float = _ROUNDING_PX, share: float = 0.02) -> bool:
-    """Whether an image has the slide's proportions, but for rounding or for what fills up its last tiles."""
+    """Return whether an image has the slide's proportions, but for rounding or padding of its last tiles."""
     if min(size.width, size.height, tile.width, tile.height, slide.width, slide.height) < 1:
         return True  # that it is damaged is said by who reads it
     width, height = slide.width * size.height / slide.height, slide.height * size.width / slide.width

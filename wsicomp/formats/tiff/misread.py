@@ -1,4 +1,4 @@
-"""Slides that OpenSlide opens and then shows in wrong colours, or not at all, and that we read ourselves."""
+"""Slides that OpenSlide opens and shows in wrong colours or not at all, and that wsicomp reads itself."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _SAMPLES = 16
 
 
 def openslide_misreads(path: Path) -> bool:
-    """Whether one of the first tiles that a TIFF stores is such; a file that cannot be read is none.
+    """Return whether OpenSlide misreads one of the first stored tiles of a TIFF.
 
-    RGB under Aperio's 33003 it converts from YCbCr. It fails at JPEG 2000 in JP2 boxes, and at an Adobe
-    segment of a transform that it does not know, though what it would say is not what decides.
+    False for an unreadable file.
+
+    OpenSlide converts RGB under Aperio's 33003 from YCbCr. It fails at JPEG 2000 in JP2 boxes, and at an
+    Adobe segment with a transform that it does not know. OpenSlide itself is not asked.
     """
     try:
         with path.open("rb") as file:

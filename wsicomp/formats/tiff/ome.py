@@ -1,7 +1,7 @@
-"""What the OME-XML of an OME-TIFF says of its images: names, planes, scale, objective.
+"""The images that the OME-XML of an OME-TIFF describes: names, planes, scale, objective.
 
-The text comes from a stranger: its size is bounded, a document type is refused and so are entities, and a
-text that is not sound says nothing. It may name a patient; nothing here hands out its text.
+The text comes from a stranger: its size is bounded, a document type and entities are refused, and a text that
+is not sound says nothing. It may name a patient; no function here returns its text.
 
 Source: the OME data model 2016-06; OME-TIFF specification, TiffData.
 """
@@ -39,31 +39,37 @@ _MICROMETRES: Mapping[str, float] = {
     "pt": 25_400.0 / 72,
     "thou": 25.4,
 }
-"""Micrometres in the units of length of the schema that a slide can be measured in."""
+"""Micrometres in each unit of length of the schema that can measure a slide."""
 
 
 @dataclass(frozen=True)
 class OmeImage:
-    """One `Image` element. `size_c` counts samples, of which a page holds `samples`.
-
-    `pages` are the places in the TIFF's main chain that hold its planes; `is_elsewhere` says that some are in
-    other files. `role` is "label", "macro" or "thumbnail" by its name, else empty.
-    """
+    """One `Image` element."""
 
     role: str
+    """"label", "macro" or "thumbnail" by its name, else ""."""
     size: Size | None
+    """Its size in pixels."""
     size_z: int
+    """The count of its focal planes."""
     size_c: int
+    """The count of its samples over all channels."""
     size_t: int
+    """The count of its times."""
     samples: int
+    """The samples that a page holds."""
     mpp: Mpp | None
+    """Its um per px."""
     objective_power: float | None
+    """The nominal magnification of its objective."""
     pages: tuple[int, ...]
+    """The places in the TIFF's main chain that hold its planes."""
     is_elsewhere: bool
+    """Whether some of its planes are in other files."""
 
     @property
     def channels(self) -> int:
-        """How many images make one plane, by what it says of its channels; 1 is what can be read here."""
+        """The count of images that make one plane; only 1 can be read here."""
         return -(-self.size_c // self.samples)
 
 
@@ -74,18 +80,18 @@ class OmeDocument:
     images: tuple[OmeImage, ...]
 
     def of_page(self, page: int) -> OmeImage | None:
-        """The image to which a directory of the main chain belongs."""
+        """Return the image to which a directory of the main chain belongs."""
         return next((image for image in self.images if page in image.pages), None)
 
 
 def is_ome(description: str) -> bool:
-    """Whether an ImageDescription claims to be OME-XML."""
+    """Return whether an ImageDescription claims to be OME-XML."""
     start = description[:4096].lstrip("\ufeff\xef\xbb\xbf \t\r\n").lower()
     return start.startswith(_STARTS) and "<ome" in description[:65536].lower().replace("<ome:ome", "<ome")
 
 
 def parse_ome(description: str) -> OmeDocument | None:
-    """The images of an ImageDescription; None if it is no sound OME-XML.
+    """Return the images of an ImageDescription; None if it is not sound OME-XML.
 
     `description` carries the file's bytes as Latin-1.
     """
@@ -121,7 +127,7 @@ class _Found:
 
 
 class _Collector:
-    """Takes the elements as the parser meets them, and keeps the few that matter."""
+    """Takes the elements from the parser, and keeps those that describe images."""
 
     def __init__(self) -> None:
         self._path: list[str] = []
@@ -202,7 +208,7 @@ class _Collector:
 
 
 def _role(name: str) -> str:
-    """What Bio-Formats, QuPath and others call the images beside a slide."""
+    """Return the role of an image by the names that Bio-Formats, QuPath and others give."""
     words = name.casefold().replace("_", " ").replace("-", " ").split()
     for role in ("label", "macro", "thumbnail"):
         if words[:1] == [role] or (len(words) > 1 and words[-2:] == [role, "image"]):
@@ -218,7 +224,7 @@ def _pages(part: Mapping[str, str], planes: int) -> range:
 
 
 def _mpp(pixels: Mapping[str, str]) -> Mpp | None:
-    """Both directions in um per px; None unless both are stated as lengths."""
+    """Return um per px in both directions; None unless both are stated as lengths."""
     found = []
     for axis in "XY":
         value = positive_number(pixels.get(f"PhysicalSize{axis}"))

@@ -1,4 +1,4 @@
-"""Tiles of RGB whose samples stand in planes of their own, or with alpha, as OpenSlide shows them.
+"""Tiles of RGB in separate planes or with alpha, decoded as OpenSlide shows them.
 
 Source: TIFF 6.0 sections 18 (ExtraSamples) and 8 (PlanarConfiguration); libtiff's RGBA interface, by which
 OpenSlide reads such tiles.
@@ -19,15 +19,17 @@ from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, EncodedTile, Pixels, TileEncoding
 
 _COLORSPACES = {1: "GRAY", 4: "CMYK"}
-"""Under which names simplejpeg gives out so many samples as they are."""
+"""simplejpeg's name for a count of samples that are to stay as they are."""
 
 
 def decode_planes(parts: Sequence[bytes], encoding: TileEncoding, size: Size, count: int) -> Pixels:
-    """A tile's pixels from its parts, one for each of `count` samples or one for all.
+    """Return a tile's pixels, (rows, columns, 3) uint8.
+
+    It has one part for each of `count` samples, or one for all.
 
     Raises:
         ValueError, RuntimeError: the bytes do not decode to the tile.
-        UnsupportedSlideError: some of it is transparent, so that colours are hidden or mixed already.
+        UnsupportedSlideError: a pixel is transparent, so that its colour is hidden or mixed already.
     """
     own = count // len(parts)
     planes = [_samples(EncodedTile(part, encoding, size), own) for part in parts]

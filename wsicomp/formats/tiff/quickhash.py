@@ -1,4 +1,4 @@
-"""OpenSlide's quickhash-1 of a TIFF: by which tools tell whether two files are the same slide.
+"""OpenSlide's quickhash-1 of a TIFF, by which programs tell whether two files are the same slide.
 
 Source: openslide 4.0.1 `openslide-decode-tifflike.c`, `openslide-hash.c`.
 """
@@ -15,11 +15,11 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import UNPARSED, TiffFile
 
 _MOST_BYTES = 5 << 20
-"""OpenSlide hashes no smallest level that is larger."""
+"""The largest smallest level, in stored bytes, that OpenSlide hashes."""
 
 _TEXTS = {
     "tiff.ImageDescription": 270,
@@ -35,17 +35,21 @@ _TEXTS = {
 
 
 def quickhash(slide: Slide) -> str | None:
-    """The file's own: what OpenSlide says of it, or would say if it opened the file; None if it has none."""
+    """Return the hash that OpenSlide gives to the file, or would give if it opened it; None if it gives none.
+
+    Raises:
+        SlideReadError: a tag or a tile of the file cannot be read.
+    """
     path = slide.info.path
     try:
-        with opened(path) as shown:
-            return shown.properties.get(PROPERTY_NAME_QUICKHASH1)
+        with open_openslide(path) as opened:
+            return opened.properties.get(PROPERTY_NAME_QUICKHASH1)
     except OpenSlideError:
         return _computed(slide, path)
 
 
 def _computed(slide: Slide, path: Path) -> str | None:
-    """SHA-256 over the stored tiles of the smallest level, and the texts of the first directory."""
+    """Return the SHA-256 over the stored tiles of the smallest level and the texts of the first directory."""
     ranges = slide.tile_ranges(len(slide.info.levels) - 1)
     if int(np.sum(ranges[:, 1])) > _MOST_BYTES:
         return None
@@ -64,7 +68,7 @@ def _computed(slide: Slide, path: Path) -> str | None:
 
 
 def _text(tiff: tifffile.TiffFile, code: int) -> bytes:
-    """A tag's text up to its first NUL, as C has it."""
+    """Return a tag's text up to its first NUL, as C reads it."""
     tag = tiff.pages.first.tags.get(code)
     if tag is None or tag.dtype not in (1, 2, 7):
         return b""

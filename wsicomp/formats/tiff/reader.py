@@ -1,23 +1,20 @@
 """Aperio SVS and generic tiled TIFF, tile by tile as the file stores them.
 
-What is a level and what is not stands in `layout`.
+`layout` decides which images are levels.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs import jpeg, plain
 from wsicomp.codecs.pixels import PartlyDecodedError, eighth
-from wsicomp.codecs.registry import can_decode, compression_name, decode_tile, decode_tile_eighth
+from wsicomp.codecs.registry import decode_tile, decode_tile_eighth
 from wsicomp.errors import (
     CodecUnavailableError,
     DamagedTileError,
@@ -27,29 +24,29 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import (
-    PLANES,
-    Directory,
-    TiffFile,
-    distinct_bytes,
-    is_readable,
-    odd_jpeg2000,
-    shown_levels,
-    stored_encoding,
-    tile_encoding,
-)
-from wsicomp.formats.tiff.layout import NamedImage, read_layout
+from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
+from wsicomp.formats.tiff.directories import Directory, TiffFile, distinct_bytes, openslide_levels
+from wsicomp.formats.tiff.layout import read_layout
 from wsicomp.formats.tiff.planes import decode_planes
-from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise, openslide_names
+from wsicomp.formats.tiff.sample_kinds import (
+    LARGEST_TILE_PX,
+    TRANSPOSED,
+    TURNS,
+    PixelKind,
+    check_level,
+    kind_text,
+    may_be_shown,
+    orientation_remarks,
+    stored_form,
+)
+from wsicomp.formats.tiff.shown_images import openslide_names
+from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.inputs import reason
 from wsicomp.provenance import Provenance
 from wsicomp.slide import (
     APERIO_JPEG2000_YCBCR,
-    JPEG,
     RGB,
-    YCBCR,
-    AssociatedImage,
     EncodedTile,
     Level,
     Pixels,
@@ -57,56 +54,12 @@ from wsicomp.slide import (
     TileEncoding,
 )
 
-_LARGEST_TILE_PX = 4096
-_BITS = 8
-_PHOTOMETRICS = {
-    0: "grayscale",
-    1: "grayscale",
-    3: "palette colour",
-    4: "a mask",
-    5: "CMYK",
-    8: "CIELab",
-    9: "ICCLab",
-    10: "ITULab",
-}
-_TRANSPOSED = 5
-_TURNS = {
-    2: "mirrored left to right",
-    3: "turned by 180 degrees",
-    4: "mirrored top to bottom",
-    _TRANSPOSED: "mirrored at the diagonal",
-    6: "turned by 90 degrees clockwise",
-    7: "mirrored at the other diagonal",
-    8: "turned by 90 degrees counterclockwise",
-}
-"""How TIFF's Orientations other than 1 are to be shown."""
-_SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
-"""The PhotometricInterpretations that libtiff makes RGB of, but for masks and CIELab."""
-_SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
-_LARGEST_ASSOCIATED_BYTES = 1 << 28
-_LARGEST_ASSOCIATED_PX = 1 << 28
-_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
-
-
-class PixelKind:
-    """Levels of samples that we do not read, and OpenSlide may.
-
-    `sizes` are what it must show for levels; `may_hide` says that it may take a sample for alpha; `found` is
-    how the samples are stored, in words; `may_be` is what each image beside the
-    levels could be by other signs.
-    """
-
-    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    sizes: tuple[Size, ...] = ()
-    may_hide = False
-    found = ""
-
 
 class TiffSlide:
     """A tiled TIFF: its levels, as encoded tiles and as pixels.
 
-    `file` is the file itself, for who needs its bytes. Of several focal planes `z` chooses one, by its place;
-    without it the first is shown.
+    `file` is the open file, for code that needs its bytes. `z` chooses one of several focal planes by its
+    place; without it the first is read.
 
     Raises:
         SlideReadError: a level or its first tiles are damaged.
@@ -118,7 +71,7 @@ class TiffSlide:
 
     def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
         self._z = z
-        self._first, self._shown = directories[0], shown_levels(directories)
+        self._first, self._shown = directories[0], openslide_levels(directories)
         self._names = openslide_names(directories)
         try:
             self._levels = self._chosen_levels(directories)
@@ -141,14 +94,14 @@ class TiffSlide:
             try:
                 check_level(directory, f"level {number}")
             except UnsupportedSlideError as exc:
-                if self._layout.planes or not all(map(_may_be_shown, levels)):
+                if self._layout.planes or not all(map(may_be_shown, levels)):
                     raise
                 kind = PixelKind()
                 kind.sizes = tuple(level.size for level in levels)
                 kind.may_hide = any(
                     level.encoding.photometric == RGB and level.samples > 3 for level in levels
                 )
-                kind.found = _kind(directory)
+                kind.found = kind_text(directory)
                 kind.may_be = {one.name: one.may_be for one in self._layout.named}
                 exc.kind = kind
                 raise
@@ -156,13 +109,15 @@ class TiffSlide:
 
     @property
     def info(self) -> SlideInfo:
-        """What the file says of itself, in its tags and its ImageDescription."""
+        """The facts that the file states in its tags and its ImageDescription."""
         return self._info
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """(tiles, 2): offset and byte count of each tile of a level in raster order; 0 and 0 for no tile.
+        """Return (tiles, 2): offset and byte count of each tile of a level in raster order.
 
-        Of a tile in planes, the offset of the first and the bytes of all.
+        0 and 0 for no tile.
+
+        For a tile in planes, the offset of the first plane and the bytes of all.
         """
         directory = self._levels[level]
         if len(directory.ranges) == directory.grid.count:
@@ -170,10 +125,10 @@ class TiffSlide:
         planes = directory.ranges.reshape(-1, directory.grid.count, 2)
         return np.stack([planes[0, :, 0], planes[:, :, 1].sum(axis=0)], axis=1)
 
-    def twin_key(self, level: int, region: Region) -> bytes | None:
-        """Equal for regions of a level that show the same, for the same stored bytes make them up.
+    def content_key(self, level: int, region: Region) -> bytes | None:
+        """Return a key that is equal for regions of a level made of the same stored bytes.
 
-        None where that is not known.
+        None where not known.
         """
         grid = self._levels[level].grid
         rows, columns = grid.under(region)
@@ -184,32 +139,43 @@ class TiffSlide:
         return repr(cut).encode() + touched.tobytes()
 
     def shows_absent_white(self, level: int) -> bool:
-        """Whether a level's tiles without bytes are white, and not drawn from the next larger level."""
+        """Return whether tiles without bytes are white, and not drawn from the next larger level."""
         return not (level and self.draws_absent_tiles)
 
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
-        """(strips, 2): offset and byte count of each strip of an associated image; none of one laid anew."""
+        """Return (strips, 2): offset and byte count of each strip of an associated image.
+
+        None if it was re-encoded.
+        """
         directory = self._images[name]
-        is_laid_anew = directory.tile is not None or name in self._as_shown
-        return directory.ranges[:0] if is_laid_anew else directory.ranges
+        needs_re_encoding = directory.tile is not None or name in self._as_shown
+        return directory.ranges[:0] if needs_re_encoding else directory.ranges
 
     def openslide_name(self, name: str) -> str | None:
-        """Under which name OpenSlide shows an associated image; None where it does not, or that is unsure."""
+        """Return the name of an associated image in OpenSlide.
+
+        None where OpenSlide has none, or it is unsure.
+        """
         directory = self._images.get(name)
         return None if directory is None else self._names.get(id(directory))
 
     @property
-    def shown_levels(self) -> tuple[Size, ...]:
-        """The sizes of what OpenSlide takes for levels, largest first."""
+    def openslide_levels(self) -> tuple[Size, ...]:
+        """The sizes of the images that OpenSlide takes for levels, largest first."""
         return tuple(directory.size for directory in self._shown)
 
     @property
-    def shown_mpp(self) -> Mpp | None:
-        """The scale that OpenSlide reads from the file: it knows no OME-XML."""
+    def openslide_mpp(self) -> Mpp | None:
+        """The um per px that OpenSlide reads from the file: it reads no OME-XML."""
         return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile's bytes, untouched; empty where the file stores none."""
+        """Return a tile's bytes unchanged; empty bytes where the file stores none.
+
+        Raises:
+            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
+                does.
+        """
         level, directory = self._info.levels[index.level], self._levels[index.level]
         if not directory.is_rgb or directory.is_turned:
             raise SlideReadError(f"its {level.form} tiles cannot be copied", self._info.path, str(index))
@@ -220,20 +186,25 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """A tile as the file stores it."""
+        """Return a tile as the file stores it.
+
+        Raises:
+            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
+                does.
+        """
         return self.read_encoded_tile(index)
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Whether every pixel of a level is its own: here all are."""
+        """Return whether every pixel of a level is stored in the file: always."""
         return True
 
     def is_absent(self, index: TileIndex) -> bool:
-        """Whether the file stores no bytes for a tile."""
+        """Return whether the file stores no bytes for a tile."""
         number = index.row * self._levels[index.level].grid.columns + index.column
         return not self.tile_ranges(index.level)[number, 1]
 
     def is_neural(self, level: int) -> bool:  # noqa: ARG002
-        """Whether tiles of a level are best read many at once: only our own files have such."""
+        """Return whether tiles of a level are best read many at once: only converted files have such."""
         return False
 
     @property
@@ -242,18 +213,26 @@ class TiffSlide:
         return True
 
     def require_model(self) -> None:
-        """Have the model at hand by which neural tiles are read: there are none."""
+        """Load the model that decodes the file's neural tiles: there are none."""
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
-        """The pixels of tiles of one level, each as `read_tile` gives it."""
+        """Return the pixels of tiles of one level, each as from `read_tile`.
+
+        Raises:
+            SlideReadError: one of the tiles cannot be read.
+        """
         return [self.read_tile(index) for index in indices]
 
     def description_of(self, level: int) -> str:
-        """The text that stands in the file beside a level."""
+        """Return the ImageDescription of a level."""
         return self._levels[level].description
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """What the file holds for a tile, unchecked, highest bits first; of planes one after another."""
+        """Return the bytes of a tile, unchecked, highest bits first; those of planes one after another.
+
+        Raises:
+            SlideReadError: the file ends before them.
+        """
         return b"".join(self._read_parts(index))
 
     def _read_parts(self, index: TileIndex) -> list[bytes]:
@@ -263,11 +242,20 @@ class TiffSlide:
         return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """A whole tile's pixels, beyond the level's edge as the file stores them."""
+        """Return a whole tile's pixels, beyond the level's edge as the file stores them.
+
+        Raises:
+            DamagedTileError: the tile decodes only in part; the error holds the decoded part.
+            TileReadError: the tile cannot be decoded.
+        """
         return self._decode(index, decode_tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """The means of a tile's blocks of 8 x 8 pixels."""
+        """Return the means of a tile's blocks of 8 x 8 pixels.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
         return self._decode(index, decode_tile_eighth)
 
     def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
@@ -287,7 +275,7 @@ class TiffSlide:
         return absent if decoder is decode_tile else eighth(absent)
 
     def _decode_planes(self, index: TileIndex) -> Pixels:
-        """A tile in planes or with alpha, as pixels."""
+        """Return the pixels of a tile in planes or with alpha."""
         parts = self._read_parts(index)
         if not any(parts):
             return self._absent_tile(index)
@@ -317,13 +305,13 @@ class TiffSlide:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
     def is_turned_by_openslide(self, level: int) -> bool:
-        """Whether OpenSlide turns each tile of a level within itself, as an Orientation bids it.
+        """Return whether OpenSlide turns each tile of a level within itself, as its Orientation says.
 
         Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
-        libtiff's TIFFReadRGBATile, which mirrors by the tag, and of 5 to 8 knows no more than of 1 to 4.
+        libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4.
         """
         directory = self._levels[level]
-        is_turned = directory.orientation in _TURNS and directory.orientation != _TRANSPOSED
+        is_turned = directory.orientation in TURNS and directory.orientation != TRANSPOSED
         return is_turned and not directory.is_decoded_by_openslide
 
     @property
@@ -332,7 +320,10 @@ class TiffSlide:
         return self._info.vendor == "aperio"
 
     def _absent_tile(self, index: TileIndex) -> Pixels:
-        """White; in an SVS what the next larger level shows there, as OpenSlide's aperio driver has it."""
+        """Return a white tile.
+
+        In an SVS the next larger level's pixels, as OpenSlide's aperio driver draws them.
+        """
         level = self._info.levels[index.level]
         pixels = np.full((*level.tile.shape, 3), 255, np.uint8)
         if not self.shows_absent_white(index.level):
@@ -344,8 +335,12 @@ class TiffSlide:
                 int((region.x + region.width) * scale_x),
                 int((region.y + region.height) * scale_y),
             )
-            if not 0 < (right - left) * (bottom - top) <= _LARGEST_TILE_PX**2:
-                raise TileReadError("no bytes, and too much to draw it from", self._info.path, str(index))
+            if not 0 < (right - left) * (bottom - top) <= LARGEST_TILE_PX**2:
+                raise TileReadError(
+                    "it has no bytes, and the next larger level is too large to draw it from",
+                    self._info.path,
+                    str(index),
+                )
             part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
             pixels[: region.height, : region.width] = cv2.resize(
                 part, (region.width, region.height), interpolation=cv2.INTER_AREA
@@ -353,10 +348,11 @@ class TiffSlide:
         return pixels
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """The pixels of a rectangle; every tile that it touches is decoded once.
+        """Return the pixels of a rectangle; each tile under it is decoded once.
 
         Raises:
-            DamagedTileError: one decodes only in part; the error holds all of the rectangle that there is.
+            DamagedTileError: a tile decodes only in part; the error holds the decoded part of the rectangle.
+            TileReadError: a tile cannot be decoded.
         """
         damage: DamagedTileError | None = None
         tile = self._info.levels[level].tile
@@ -386,11 +382,11 @@ class TiffSlide:
         is_aperio = first.description.startswith("Aperio")
         description = aperio.plane_description(chosen.description, first.description) if is_aperio else ""
         fields = aperio.parse_fields(description)
-        images, self._images, unsound = _associated_images(self.file, layout.named, self._names)
+        images, self._images, unsound = associated_images(self.file, layout.named, self._names)
         self._as_shown = {
-            name: told
+            name: remark
             for name, directory in self._images.items()
-            if directory.tile is None and (told := _naming_errors(name, directory))
+            if directory.tile is None and (remark := re_encoding_remark(name, directory))
         }
         image = layout.image
         stated = None if image is None else image.mpp
@@ -407,7 +403,7 @@ class TiffSlide:
             omitted=(*unsound, *layout.omitted),
             planes=layout.planes,
             z=(self._z or 0) if layout.planes else None,
-            remarks=(*layout.remarks, *self._as_shown.values(), *_oriented(self._levels)),
+            remarks=(*layout.remarks, *self._as_shown.values(), *orientation_remarks(self._levels)),
             big=b"+" in self.file.read(0, 4, "header"),
         )
 
@@ -431,7 +427,10 @@ class TiffSlide:
         )
 
     def _encoding(self, number: int) -> TileEncoding:
-        """How a level's tiles are stored; by the tags alone where all of a lower level's are damaged."""
+        """Return how a level's tiles are stored.
+
+        By the tags alone where all tiles of a lower level are damaged.
+        """
         directory = self._levels[number]
         try:
             return stored_encoding(self.file, directory, f"level {number}")
@@ -441,213 +440,3 @@ class TiffSlide:
             if number == 0:
                 raise
             return directory.encoding
-
-
-def _oriented(levels: Sequence[Directory]) -> Iterator[str]:
-    """What a person should know of levels that state another Orientation than 1, in one line."""
-    found = sorted({level.orientation for level in levels} & set(_TURNS))
-    if not found:
-        return
-    said = " and ".join(f"{number} (to be shown {_TURNS[number]})" for number in found)
-    by_itself = all(level.is_decoded_by_openslide for level in levels)
-    seen = (
-        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
-    )
-    others = "Pillow and libvips turn it"
-    if not by_itself:
-        others += ", OpenSlide turns each of its tiles for itself"
-    yield f"the file says Orientation {said}: {seen}, {others}; the tag is not carried on"
-
-
-def _may_be_shown(directory: Directory) -> bool:
-    """Whether nothing of a level is lost where it is read as 8-bit RGB: not of 16 bits, nor of a mask.
-
-    OpenSlide would decode a whole tile of any size for each part of it.
-    """
-    return (
-        _has_usual_tiles(directory)
-        and directory.bits == 8
-        and directory.depth == 1
-        and directory.sample_format not in _SAMPLE_FORMATS
-        and directory.orientation not in _TURNS
-        and directory.samples > 0
-        and directory.encoding.photometric in _SHOWN_PHOTOMETRICS
-    )
-
-
-def _has_usual_tiles(directory: Directory) -> bool:
-    tile = directory.tile
-    return tile is not None and all(1 <= side <= _LARGEST_TILE_PX for side in tile.shape)
-
-
-def _kind(directory: Directory) -> str:
-    return f"{stored_form(directory)}, {compression_name(directory.encoding.compression)}"
-
-
-def stored_form(directory: Directory) -> str:
-    """How the samples of an image are stored, in words."""
-    photometric = directory.encoding.photometric
-    names = {RGB: "RGB", YCBCR: "YCbCr", **_PHOTOMETRICS}
-    turned = " of turned bits (FillOrder 2)" if directory.is_turned else ""
-    name = names.get(photometric, f"photometric {photometric}") if directory.samples else "no photometric"
-    if directory.is_rgb and directory.is_turned:
-        return f"{name}{turned}"
-    if directory.is_plain_rgb:
-        alpha = " with alpha" if directory.samples == 4 else ""
-        return f"{'planar ' if directory.planar == PLANES else ''}RGB{alpha}{turned}"
-    kind = _SAMPLE_FORMATS.get(directory.sample_format, "")
-    planar = ", in planes" if directory.planar == PLANES else ""
-    count = f"{directory.samples} " if directory.samples else ""
-    samples = "sample" if directory.samples == 1 else "samples"
-    bits = "bit" if directory.bits == 1 else "bits"
-    return f"{name}, {count}{kind + ' ' if kind else ''}{samples} of {directory.bits} {bits}{planar}"
-
-
-def check_level(directory: Directory, place: str) -> None:
-    """Refuse what is not a level of a bright-field slide.
-
-    Raises:
-        UnsupportedSlideError: other samples, an unknown compression, focal planes, tiles too large.
-    """
-    size, tile = directory.size, directory.tile
-    assert tile is not None, "levels are tiled"
-    if min(size.width, size.height) < 1 or not _has_usual_tiles(directory):
-        found = f"{size} px in tiles of {tile} px"
-        expected = f"expected tiles of 1 to {_LARGEST_TILE_PX} px; save it in such tiles"
-        raise UnsupportedSlideError(f"{found}; {expected}", place=place)
-    if not directory.is_rgb and not directory.is_plain_rgb:
-        found = _kind(directory)
-        raise UnsupportedSlideError(
-            f"{found}; expected 3 interleaved samples of 8 bits, RGB or YCbCr", place=place
-        )
-    if directory.sample_format in _SAMPLE_FORMATS:
-        kind = _SAMPLE_FORMATS[directory.sample_format]
-        raise UnsupportedSlideError(f"{kind} samples of 8 bits, expected unsigned ones", place=place)
-    if not can_decode(directory.encoding.compression):
-        number = directory.encoding.compression
-        raise UnsupportedSlideError(f"unknown TIFF compression {compression_name(number)}", place=place)
-    if directory.encoding.compression in plain.COMPRESSIONS and directory.encoding.photometric != RGB:
-        raise UnsupportedSlideError("YCbCr samples that are not JPEG; expected RGB, or JPEG", place=place)
-    if directory.encoding.predictor not in (1, 2) and directory.encoding.compression in plain.COMPRESSIONS:
-        number = directory.encoding.predictor
-        raise UnsupportedSlideError(f"predictor {number}, expected none or horizontal", place=place)
-    if directory.depth != 1:
-        raise UnsupportedSlideError(f"{directory.depth} focal planes, expected 1", place=place)
-
-
-def _associated_images(
-    file: TiffFile, named: Sequence[NamedImage], shown: Mapping[int, str]
-) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
-    """The label, macro and thumbnail, and which ones are there once more or are not readable."""
-    images: dict[str, AssociatedImage] = {}
-    found: dict[str, Directory] = {}
-    omitted = []
-    for one in named:
-        name, directory = one.name, one.directory
-        if name not in images:
-            if directory.tile is not None:
-                image = laid_in_strips(file, directory)
-            elif is_laid_anew(directory):
-                image = image_as_shown(file, directory, shown.get(id(directory)))
-            else:
-                image = associated_image(file, directory)
-            if image is not None:
-                images[name], found[name] = replace(image, may_be=one.may_be), directory
-                continue
-        stored = "strips" if directory.tile is None else "tiles"
-        reason = "" if name in images else f", {_unreadable(directory)}"
-        other = "another " if name in images else ""
-        omitted.append(f"{other}{name} of {directory.size} px in {stored}{reason}")
-    return images, found, tuple(omitted)
-
-
-def is_laid_anew(directory: Directory) -> bool:
-    """Whether an image in strips cannot be carried on as it is stored, though others may show it."""
-    return not is_readable(directory) or is_shown_otherwise(directory)
-
-
-def _naming_errors(name: str, directory: Directory) -> str:
-    """Why an image is carried on as pixels; empty if it is not."""
-    if not is_laid_anew(directory):
-        return ""
-    what = f"the {name} of {directory.size} px"
-    is_turned = directory.orientation != 1 or directory.fill_order != 1
-    if is_readable(directory) and is_turned:
-        tag = f"Orientation {directory.orientation}" if directory.orientation != 1 else "FillOrder 2"
-        return (
-            f"{what} is stored with {tag}: it is carried on as RGB pixels, as libtiff and OpenSlide show it"
-        )
-    lost = f", 8 of its {directory.bits} bits" if directory.bits > _BITS else ""
-    return f"{what} is {_kind(directory)}: it is carried on as RGB pixels, as OpenSlide shows it{lost}"
-
-
-def _unreadable(directory: Directory) -> str:
-    """Why an image beside the levels is not carried on."""
-    if not is_laid_anew(directory):
-        return "which is damaged or too large"
-    return f"which is {_kind(directory)}, and which OpenSlide does not show"
-
-
-def laid_in_strips(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """An image in tiles, decoded and laid into one strip without loss; None if it is not sound 8-bit RGB.
-
-    In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
-    """
-    size, tile = directory.size, directory.tile
-    if tile is None or not is_readable(directory) or min(*size.shape, *tile.shape) < 1:
-        return None
-    room = directory.grid.count * tile.width * tile.height * 3
-    if (
-        max(*tile.shape) > _LARGEST_TILE_PX
-        or max(room, directory.ranges[:, 1].sum()) > _LARGEST_ASSOCIATED_BYTES
-    ):
-        return None
-    pixels = np.empty((*size.shape, 3), np.uint8)
-    try:
-        encoding = stored_encoding(file, directory, "image in tiles")
-        for index, (offset, count) in zip(directory.grid.raster(0), directory.ranges.tolist(), strict=True):
-            data = directory.as_read(file.read(offset, count, "image in tiles"))
-            whole = decode_tile(EncodedTile(data, encoding, tile))
-            region = directory.grid.region(index.column, index.row)
-            part = whole[: region.height, : region.width]
-            pixels[region.y : region.y + region.height, region.x : region.x + region.width] = part
-    except (SlideReadError, PartlyDecodedError, CodecUnavailableError, UnknownModelError):
-        return None
-    except (ValueError, RuntimeError):
-        return None
-    strip = plain.encode(_LOSSLESS, pixels)
-    copy = Size(size.width, size.height)
-    return AssociatedImage(
-        copy, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
-    )
-
-
-def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | None:
-    """An image in strips, None if it is not sound 8-bit RGB."""
-    size = directory.size
-    if min(size.width, size.height, directory.rows_per_strip) < 1 or not is_readable(directory):
-        return None
-    if size.width * size.height > _LARGEST_ASSOCIATED_PX:
-        return None
-    counts = directory.ranges[:, 1]
-    if len(counts) != -(-size.height // directory.rows_per_strip) or not counts.all():
-        return None
-    if counts.sum() > _LARGEST_ASSOCIATED_BYTES:
-        return None
-    strips = tuple(
-        directory.as_read(file.read(offset, count, "strip")) for offset, count in directory.ranges.tolist()
-    )
-    try:
-        encoding = stored_encoding(file, directory, "image in strips")
-        for strip in strips if encoding.compression == JPEG else ():
-            jpeg.frame_subsampling(strip)
-    except (SlideReadError, ValueError):
-        return None
-    return AssociatedImage(
-        Size(size.width, size.height),
-        encoding,
-        directory.rows_per_strip,
-        strips,
-        directory.icc_profile,
-        directory.description,
-    )

@@ -1,7 +1,7 @@
-"""Labels, macros and thumbnails that cannot be carried on as they are stored, as OpenSlide shows them.
+"""Labels, macros and thumbnails that cannot be carried as they are stored: as OpenSlide shows them.
 
-OpenSlide reads them by libtiff's RGBA interface, which knows more kinds of samples than a carried image may
-have, and which turns a picture as its Orientation says, though never a row into a column.
+OpenSlide reads them by libtiff's RGBA interface. It knows more kinds of samples than a carried image may
+have, and turns a picture as its Orientation says, though never a row into a column.
 
 Source: OpenSlide 4.0.1's aperio driver; libtiff `tif_getimage.c`.
 """
@@ -20,9 +20,10 @@ from wsicomp.codecs import plain
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
 from wsicomp.formats.openslide import on_white
-from wsicomp.formats.safe_openslide import opened
+from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff import aperio
-from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable, stored_encoding
+from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
+from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
 from wsicomp.slide import (
     RGB,
@@ -35,14 +36,14 @@ from wsicomp.slide import (
 _LARGEST_BYTES = 1 << 28
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 _FLIPPED_ROWS, _FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
-"""The values of Orientation at which libtiff turns a picture upside down, and left to right."""
+"""The values of Orientation for which libtiff turns a picture upside down, and left to right."""
 _SIDES = ("width", "height")
 
 
 def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
-    """Under which name OpenSlide shows an image beside the levels, by the `id` of its directory.
+    """Return the names under which OpenSlide shows images beside the levels, by the `id` of the directory.
 
-    Left out are those that it does not show, or of which several would have one name.
+    Left out are images that it does not show, and those that would share a name.
     """
     if not directories[0].description.startswith("Aperio"):
         return {}
@@ -58,9 +59,9 @@ def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
 
 @contextmanager
 def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
-    """A file as OpenSlide opens it; None where it does not."""
+    """Yield a file open in OpenSlide; None where OpenSlide does not open it."""
     try:
-        slide = opened(path)
+        slide = open_openslide(path)
     except (openslide.OpenSlideError, OSError):
         yield None
         return
@@ -69,7 +70,7 @@ def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
 
 
 def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels | None:
-    """An associated image as OpenSlide shows it, on white; None where it shows none of this size."""
+    """Return an associated image as OpenSlide shows it, on white; None where it shows none of this size."""
     try:
         stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
         if stated != [str(size.width), str(size.height)] or size.width * size.height > _LARGEST_BYTES // 4:
@@ -80,16 +81,16 @@ def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels |
 
 
 def is_shown_otherwise(directory: Directory) -> bool:
-    """Whether the strips of an image, carried on as they are, would show another picture without its tags."""
+    """Return whether an image would show another picture if its strips were carried without its tags."""
     compression, photometric = directory.encoding.compression, directory.encoding.photometric
     is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
     return directory.is_turned or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)
 
 
 def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> AssociatedImage | None:
-    """An image in strips as OpenSlide shows it under this name, in one strip without loss.
+    """Return an image in strips as OpenSlide shows it under `name`, in one strip without loss.
 
-    What it does not show is decoded here and turned in the same way; None if that cannot be done.
+    An image that OpenSlide does not show is decoded here and turned in the same way; None where that fails.
     """
     picture = None
     if name is not None:

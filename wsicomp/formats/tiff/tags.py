@@ -1,7 +1,7 @@
-"""The directories of a TIFF, walked by hand before a library reads what they state.
+"""The directories of a TIFF, walked by hand before a library reads the values that they state.
 
-tifffile loads the lists of all directories as Python numbers, ten bytes of memory for each of the file's.
-Directories that share one list, or a tag of gigabytes in a file with holes, would take all memory there is.
+tifffile loads the lists of all directories as Python numbers, ten bytes of memory for each byte in the file.
+Directories that share one list, or a tag of gigabytes in a file with holes, would take all memory.
 
 Source: TIFF 6.0 section 2; BigTIFF.
 """
@@ -21,7 +21,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES, XMP_TAG
 
 MODEL_TAG = 65453
-"""The tag of the first image that holds the decoder of neural tiles, as a safetensors file: private, ours."""
+"""The private tag of the first image with the decoder of neural tiles, as a safetensors file."""
 MOST_DIRECTORIES = 1000
 MOST_MODEL_BYTES = 1 << 29
 
@@ -33,7 +33,7 @@ _BYTES_OF = {
 }
 """Bytes of a value by TIFF's type."""
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
-"""TIFF's types of whole numbers, as numpy has them."""
+"""TIFF's types of whole numbers, as numpy names them."""
 _PLACES = (4, 13, 16, 18)
 DESCRIPTION_TAG, _SUBIFDS, _TILE_BYTE_COUNTS = 270, 330, 325
 _LISTS = frozenset((273, 279, 324, _TILE_BYTE_COUNTS))
@@ -42,12 +42,12 @@ _MOST_VALUE_BYTES, _PROVENANCE_BYTES_A_TILE = 1 << 28, 64
 _MOST_BYTES_OF = {DESCRIPTION_TAG: 1 << 26, XMP_TAG: MOST_PACKET_BYTES}
 _MOST_TILES = 1 << 26
 _SHARED_BYTES = 1 << 24
-"""What directories may state together beyond the file's size: tables and profiles that they share."""
+"""The bytes that directories may state beyond the file's size: tables and profiles that they share."""
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a TIFF is laid out: `count` and `link` read numbers, `entry` a tag."""
+    """The layout of a TIFF's numbers: `count` and `link` unpack numbers, `entry` a tag."""
 
     order: str
     count: struct.Struct
@@ -57,21 +57,26 @@ class _Form:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag as its directory has it: `value` are its values where they have room there, else their place."""
+    """A tag of a directory."""
 
     order: str
+    """The order of bytes: "<" or ">"."""
     code: int
+    """Its number."""
     dtype: int
+    """The number of its TIFF type."""
     count: int
+    """The count of its values."""
     value: bytes
+    """Its values where they fit into the entry, else their place in the file."""
 
     @property
     def size(self) -> int:
-        """The bytes of its values; 0 of a type that TIFF does not know."""
+        """The bytes of its values; 0 for a type that TIFF does not know."""
         return self.count * _BYTES_OF.get(self.dtype, 0)
 
     def data(self, file: BinaryIO) -> bytes:
-        """The bytes of its values, as many as the file has."""
+        """Return the bytes of its values, as many as the file has."""
         file_bytes = file.seek(0, 2)
         size = _BYTES_OF.get(self.dtype, 0) * min(self.count, file_bytes)
         if size <= len(self.value):
@@ -81,7 +86,7 @@ class Tag:
         return file.read(min(size, file_bytes))
 
     def numbers(self, file: BinaryIO) -> NDArray[np.uint64]:
-        """Its values, as many as the file has; none where they are no whole numbers."""
+        """Return its values, as many as the file has; none where they are not whole numbers."""
         if self.dtype not in _WHOLE:
             return np.empty(0, np.uint64)
         form = np.dtype(f"{self.order}{_WHOLE[self.dtype]}")
@@ -91,17 +96,19 @@ class Tag:
 
 @dataclass(frozen=True)
 class Tags:
-    """A directory's tags; `is_whole` says whether they are all that it states."""
+    """The tags of a directory; `is_whole` says whether they are all that it states."""
 
     tags: list[Tag]
     is_whole: bool
 
 
 def check_tags(path: Path) -> None:
-    """Hold what the directories of a TIFF state against its size. Where they cannot be walked, others say so.
+    """Check the sizes that a TIFF's directories state against the file's size.
+
+    A directory that cannot be walked is refused elsewhere.
 
     Raises:
-        SlideReadError: they state more than the file holds, or than any file has.
+        SlideReadError: they state more bytes than the file holds, or more than any slide has.
     """
     with path.open("rb") as file:
         file_bytes = file.seek(0, 2)
@@ -133,9 +140,9 @@ def check_tags(path: Path) -> None:
 
 
 def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags]:
-    """The directories of a TIFF's main chain, with `has_subs` SubIFDs too, as far as they can be walked.
+    """Yield the directories of a TIFF's main chain as far as they can be walked, with `has_subs` SubIFDs too.
 
-    Of one with more than `most_tags` the first are read; what follows it is not reached.
+    Of a directory with more than `most_tags` tags the first are read, and the one behind it is not reached.
     """
     file.seek(0)
     head = file.read(16)
@@ -144,12 +151,12 @@ def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags
     if len(head) < place + form.link.size:
         return
     waiting = [*form.link.unpack_from(head, place)]
-    seen: set[int] = set()
-    while waiting and len(seen) <= MOST_DIRECTORIES:
+    visited: set[int] = set()
+    while waiting and len(visited) <= MOST_DIRECTORIES:
         offset = waiting.pop()
-        if offset in seen or not offset:
+        if offset in visited or not offset:
             continue
-        seen.add(offset)
+        visited.add(offset)
         found, following = _directory(file, form, offset, most_tags)
         yield found
         waiting += following
@@ -166,7 +173,7 @@ def _form(head: bytes) -> _Form:
 
 
 def _directory(file: BinaryIO, form: _Form, offset: int, most_tags: int) -> tuple[Tags, list[int]]:
-    """A directory, and the place of the one that follows it."""
+    """Return a directory, and the place of the next one."""
     try:
         file.seek(offset)
         head = file.read(form.count.size)
@@ -183,7 +190,10 @@ def _directory(file: BinaryIO, form: _Form, offset: int, most_tags: int) -> tupl
 
 
 def _listed(file: BinaryIO, tag: Tag) -> list[int]:
-    """The places of SubIFDs; of more than a file can have, none, for that is refused elsewhere."""
+    """Return the places of SubIFDs.
+
+    None where there are more than a file can have, which is refused elsewhere.
+    """
     if tag.dtype not in _PLACES or tag.count > MOST_DIRECTORIES:
         return []
     found = tag.numbers(file).tolist()

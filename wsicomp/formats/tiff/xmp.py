@@ -1,7 +1,7 @@
-"""The XMP packet (TIFF tag 700) that carries wsicomp's provenance as JSON, with a digest of its own.
+"""The XMP packet (TIFF tag 700) that carries wsicomp's provenance as JSON, with a digest.
 
-XMP is where programs look for a picture's history, and every TIFF reader knows the tag: libtiff warns at
-each opening of a file with a private one.
+XMP is where programs look for a picture's history, and every TIFF reader knows the tag: libtiff warns at each
+opening of a file with a private one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ XMP_TAG = 700
 """TIFF tag of an XMP packet (Adobe XMP specification part 3)."""
 
 MOST_PACKET_BYTES = 1 << 27
-"""A packet's bytes at the most, what it says of tiles apart."""
+"""The most bytes of a packet, without its part for each tile."""
 
 _HEAD = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -30,7 +30,7 @@ _OURS = b"urn:wsicomp:"
 
 
 def wrap(text: str) -> bytes:
-    """A packet around ASCII JSON, in which the characters that XML minds are JSON escapes."""
+    """Return a packet around ASCII JSON; XML's special characters become JSON escapes."""
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     body = text.encode("ascii")
@@ -38,7 +38,7 @@ def wrap(text: str) -> bytes:
 
 
 def _bare(body: bytes) -> bytes:
-    """A packet without its wrapper, as files of 0.5.0 and older hold it."""
+    """Return a packet without its wrapper, as in files of 0.5.0 and older."""
     return _lead(body) + body + _TAIL
 
 
@@ -47,10 +47,10 @@ def _lead(body: bytes) -> bytes:
 
 
 def unwrap(packet: object) -> str | None:
-    """The JSON text of a packet that `wrap` made, None for another program's.
+    """Return the JSON text of a packet that `wrap` made, None for another program's packet.
 
     Raises:
-        SlideReadError: it is ours, but no longer what was written.
+        SlideReadError: the packet is wsicomp's, but not as it was written.
     """
     if not isinstance(packet, bytes) or _OURS not in packet[: 2 * len(_HEAD)]:
         return None
@@ -59,5 +59,8 @@ def unwrap(packet: object) -> str | None:
     body = packet[start + _LEAD_BYTES : max(start + _LEAD_BYTES, end - len(_TAIL))]
     lead = _lead(body)
     if packet[start : start + len(lead)] != lead or packet[end - len(_TAIL) : end] != _TAIL:
-        raise SlideReadError("damaged provenance, or of another version of wsicomp", place="XMP packet")
+        raise SlideReadError(
+            "damaged provenance, or of another version of wsicomp; take the file from a copy",
+            place="XMP packet",
+        )
     return body.decode("ascii")

@@ -13,7 +13,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from wsicomp.tile_quality import TileFidelity, summed_up
+from wsicomp.tile_quality import TileFidelity, overall_quality
 
 REFERENCE, REFERENCE_QUALITY = "jpeg", 90
 
@@ -77,7 +77,7 @@ def curves(measurements: Sequence[Measurement]) -> list[RatePoint]:
 
 
 def _point(codec: str, setting: str, power: float, found: Sequence[TileFidelity]) -> RatePoint:
-    quality = summed_up(found)
+    quality = overall_quality(found)
     assert quality is not None, "there are tiles, and none is an edge tile"
     assert quality.ms_ssim is not None, "tiles have 240 px a side"
     return RatePoint(

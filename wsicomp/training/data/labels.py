@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import MaskError, TrainingError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.opening import open_slide
+from wsicomp.formats.opening import open_reader
 from wsicomp.formats.picture import SUFFIXES, open_picture
 from wsicomp.geometry import Region, Size
 from wsicomp.tissue.mask_reader import read_samples
@@ -96,7 +96,7 @@ def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:
     is_picture = row.image.suffix.lower() in SUFFIXES
     if row.mpp is not None and not is_picture:
         raise TrainingError("um_per_px is for pictures; a slide states its own, leave it out", row.image)
-    slide: Slide = _picture(row, tile_um) if is_picture else open_slide(row.image)
+    slide: Slide = _picture(row, tile_um) if is_picture else open_reader(row.image)
     try:
         if row.mask is None:
             value = TISSUE if row.everywhere == ALL_TISSUE else GLASS

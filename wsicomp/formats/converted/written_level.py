@@ -1,0 +1,125 @@
+"""A level while its tiles are written: which of them share bytes, and how each was made."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsicomp.codecs.base import Fallback
+from wsicomp.codecs.registry import tile_format
+from wsicomp.formats.converted.guard_statistics import GuardedTiles
+from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
+from wsicomp.formats.converted.tile_digests import LevelDigest, tile_digest
+from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.provenance import LevelRecord
+from wsicomp.quality import Fidelity
+
+_TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
+
+
+class WrittenLevel:
+    """The record of a level while its tiles are written: which share bytes, and which went otherwise."""
+
+    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
+        self.plan = plan
+        self.count = 0
+        self.blank = array("q")
+        self._shared, self._sharing = array("q"), array("q")
+        self._first_of_equal: dict[tuple[int, bytes], int] = {}
+        self.renewed = array("q")
+        self._background = background
+        self._all = LevelDigest()
+        self._digests = bytearray()
+        self._others: dict[TileOutcome, list[int]] = {outcome: [] for outcome in TileOutcome}
+        self._guarded = GuardedTiles()
+        self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
+        self._unpainted = array("q")
+
+    def add(self, tile: MadeTile) -> bytes:
+        """Return the bytes to store for the next tile; empty for one that shares an earlier tile's bytes.
+
+        All blank tiles share the first one. Equal tiles that the source stores in one place share the first
+        of them.
+
+        Raises:
+            ValueError: a blank tile cannot be made in the level's encoding.
+        """
+        data = self._blank_tile if tile.data is None else tile.data
+        self._all.update(data)
+        if tile.outcome is not TileOutcome.AS_PLANNED:
+            self._others[tile.outcome].append(self.count)
+        if tile.renewed:
+            self.renewed.append(self.count)
+        if tile.unpainted:
+            self._unpainted.append(self.count)
+        if tile.encoded is not None and tile.encoded.fidelity is not None:
+            self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
+        first = self.count
+        if tile.data is None:
+            self.blank.append(self.count)
+            first = self.blank[0]
+        elif data:
+            self._digests += tile_digest(data)
+            if tile.shared_with is not None:
+                first = self._first_of_equal.setdefault(
+                    (tile.shared_with, hashlib.sha256(data).digest()), self.count
+                )
+        self.count += 1
+        if first == self.count - 1:
+            return data
+        self._shared.append(self.count - 1)
+        self._sharing.append(first)
+        return b""
+
+    def _add_guarded(self, found: Fidelity, fallback: Fallback) -> None:
+        self._guarded.add(self.count, found, fallback)
+        if self.plan.chosen is not None:
+            number = int(self.plan.chosen.flat[self.count])
+            self._guarded_by_recipe[number].add(self.count, found, fallback)
+
+    def share(self, page: tifffile.TiffPage) -> None:
+        """Point the tiles that were not stored at the stored ones."""
+        if self._shared:
+            _share(page, np.asarray(self._shared), np.asarray(self._sharing))
+
+    @cached_property
+    def _blank_tile(self) -> bytes:
+        encode = tile_format(self.plan.encoding.compression).encode_uniform
+        return encode(self.plan.encoding, self.plan.tile, self._background)
+
+    def made(self) -> LevelPlan:
+        """Return the plan as carried out: tiles that are smaller with their glass were encoded with it."""
+        actions = self.plan.actions.copy()
+        actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
+        return replace(self.plan, actions=actions)
+
+    def record(self) -> LevelRecord:
+        """Return the record of the level once all tiles are written."""
+        kept, flawed, lost = (
+            tuple(self._others[outcome])
+            for outcome in (TileOutcome.KEPT, TileOutcome.FLAWED, TileOutcome.LOST)
+        )
+        return LevelRecord(
+            self._all.hexdigest(),
+            bytes(self._digests),
+            kept,
+            flawed,
+            lost,
+            self._guarded.record(),
+            tuple(self.renewed),
+            tuple(tiles.record() for tiles in self._guarded_by_recipe),
+        )
+
+
+def _share(page: tifffile.TiffPage, numbers: NDArray[np.int64], stored: NDArray[np.int64]) -> None:
+    for code in (_TILE_OFFSETS, _TILE_BYTE_COUNTS):
+        tag = page.tags[code]
+        values = np.array(tag.value, np.uint64).reshape(-1)
+        values[numbers] = values[stored]
+        tag.overwrite(values.tolist())

@@ -1,0 +1,112 @@
+"""The encodings of stored tiles and strips, completed by what their streams state."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs import jpeg, jpeg2000
+from wsicomp.codecs.jpeg2000_stream import BOXED
+from wsicomp.codecs.jpeg_stream import FRAMES, segments
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.formats.tiff.directories import Directory, TiffFile
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, TileEncoding
+
+_SAMPLES = 16
+"""The count of JPEG 2000 tiles that are examined before a level's tiles may be copied."""
+
+_FRAME_BYTES = 10
+"""The offset of the number of samples in a JPEG frame header."""
+
+
+def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
+    """Return how tiles or strips are stored, completed by what their streams state.
+
+    JPEG states its subsampling in the first sound stream; JPEG 2000 states whether it holds RGB where TIFF
+    says YCbCr.
+
+    Raises:
+        SlideReadError: none of the JPEG streams has a sound header.
+        UnsupportedSlideError: they hold other samples than RGB of 8 bits.
+    """
+    encoding = directory.encoding
+    stored = directory.ranges[directory.ranges[:, 1] > 0]
+    if encoding.compression == APERIO_JPEG2000_YCBCR and directory.tile is not None:
+        return _true_encoding(file, encoding, stored, place)
+    if encoding.compression != JPEG or not len(stored):
+        return encoding
+    error: ValueError | UnsupportedSlideError | None = None
+    for offset, count in map(np.ndarray.tolist, stored):
+        stream = file.read(offset, count, place)
+        try:
+            _check_samples(stream, file.path, place)
+            subsampling = jpeg.frame_subsampling(stream)
+        except (ValueError, UnsupportedSlideError) as exc:
+            error = error or exc
+        else:
+            return TileEncoding(
+                JPEG, encoding.photometric, subsampling, encoding.predictor, encoding.jpeg_tables
+            )
+    if isinstance(error, UnsupportedSlideError):
+        raise error
+    raise SlideReadError(f"damaged JPEG ({error})", file.path, place) from error
+
+
+def _check_samples(stream: bytes, path: Path, place: str) -> None:
+    """Refuse JPEG whose samples differ from the tags of its level.
+
+    Raises:
+        UnsupportedSlideError: it has not 3 samples of 8 bits.
+        ValueError: the stream is damaged.
+    """
+    for marker, start, end in segments(stream):
+        if marker in FRAMES and end - start >= _FRAME_BYTES:
+            bits, samples = stream[start + 4], stream[start + 9]
+            if (bits, samples) != (8, 3):
+                counted = f"{samples} {'sample' if samples == 1 else 'samples'}"
+                found = f"JPEG tiles of {counted} of {bits} bits, expected 3 of 8 bits"
+                raise UnsupportedSlideError(found, path, place)
+            return
+
+
+def _true_encoding(
+    file: TiffFile, encoding: TileEncoding, stored: NDArray[np.int64], place: str
+) -> TileEncoding:
+    for offset, count in map(np.ndarray.tolist, stored):
+        with contextlib.suppress(ValueError):
+            return tile_encoding(encoding, file.read(offset, count, place))
+    return encoding
+
+
+def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
+    """Return in words why JPEG 2000 tiles can be read and not copied; "" if they can be copied.
+
+    Raises:
+        SlideReadError: the file ends before its first tiles do.
+    """
+    encoding = directory.encoding
+    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        return ""
+    found = set()
+    for offset, count in directory.ranges[directory.ranges[:, 1] > 0][:_SAMPLES].tolist():
+        data = file.read(offset, count, "tile")
+        if data.startswith(BOXED):
+            return "JPEG 2000 (in JP2 boxes)"
+        with contextlib.suppress(ValueError):
+            found.add(jpeg2000.true_compression(data, encoding.compression))
+    return "JPEG 2000 (some RGB, some YCbCr)" if len(found) > 1 else ""
+
+
+def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
+    """Return how one tile is stored, whose level states one encoding for all tiles.
+
+    Raises:
+        ValueError: its bytes are damaged.
+    """
+    if encoding.compression != APERIO_JPEG2000_YCBCR:
+        return encoding
+    return replace(encoding, compression=jpeg2000.true_compression(data, encoding.compression))

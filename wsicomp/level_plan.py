@@ -1,0 +1,300 @@
+"""The plan of one level: recipes for its tiles, and the action for each tile.
+
+It goes to JSON and back.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp import stated_values as stated
+from wsicomp.codecs.registry import named_options
+from wsicomp.geometry import Size, TileGrid, TileIndex
+from wsicomp.slide import Level, TileEncoding
+
+MOST_TILES = 1 << 26
+"""The most tiles of a level or a slide."""
+
+_MOST_SUBSAMPLED = 4
+
+_RECIPE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""The letters of a level's recipes in its run-length text, the first recipe first."""
+
+GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
+"""The options of a codec that set how true its tiles must be."""
+
+
+class TileAction(enum.Enum):
+    """How a tile is made. The value is its letter in a level's run-length text."""
+
+    COPY = "C"
+    """The source's bytes, untouched."""
+    TRANSCODE = "T"
+    """The source's bytes packed without loss."""
+    ENCODE = "E"
+    """Decoded and encoded."""
+    MASK_AND_ENCODE = "M"
+    """Decoded, its glass painted in the background's colour, and encoded."""
+    BLANK = "B"
+    """A pointer to the level's one stored tile of background."""
+    EMPTY = "Z"
+    """Zero bytes."""
+
+
+Actions = NDArray[np.str_]
+"""(rows, columns) of `TileAction` values, one letter each."""
+
+
+def _actions_in(letters: Actions) -> set[TileAction]:
+    return {action for action in TileAction if (letters == action.value).any()}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the tiles of one class are made."""
+
+    codec: str
+    """The codec that encodes or transcodes; "copy" where all is copied."""
+    options: Mapping[str, int | float | bool | str]
+    """The codec's options."""
+    encoding: TileEncoding
+    """The encoding of the stored tiles."""
+    shown: TileEncoding
+    """The encoding of the tiles after they are unpacked: the source's for packed tiles, else `encoding`."""
+    action: TileAction
+    """The action for its tiles, but for those that are blank, empty or painted."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether tiles stay as the source stores them."""
+        return self.action is TileAction.COPY
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether its options set how true each tile must be."""
+        return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values without the action, which the letters of the tiles say."""
+        return {
+            "codec": self.codec,
+            "options": dict(self.options),
+            "encoding": _encoding_to_json(self.encoding),
+            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], taken: set[TileAction]) -> Recipe:
+        """Return the recipe that `to_json` described, whose tiles take these actions.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values are not those of a recipe.
+        """
+        encoding, codec = _encoding_from_json(values["encoding"]), stated.text(values["codec"])
+        usual = TileAction.COPY if codec == "copy" else TileAction.ENCODE
+        action = TileAction.TRANSCODE if TileAction.TRANSCODE in taken else usual
+        return cls(
+            codec,
+            {stated.text(name): _option(name, value) for name, value in values["options"].items()},
+            encoding,
+            encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
+            action,
+        )
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """A level of the target, and how each of its tiles is made.
+
+    Raises:
+        ValueError: its recipes have several encodings, though TIFF has one for all tiles of a level; or a
+            tile takes a recipe that does not exist.
+    """
+
+    number: int
+    """Its number, 0 for the largest level."""
+    size: Size
+    """Its size in pixels."""
+    tile: Size
+    """The size of its tiles in pixels."""
+    source_level: int
+    """The number of the source's level that it is made from."""
+    reduction: int
+    """The side of the boxes of that level whose means are its pixels; 1 for the level itself."""
+    recipes: tuple[Recipe, ...]
+    """A recipe for each class of its tiles."""
+    actions: Actions = field(repr=False)
+    """(rows, columns): the action for each tile."""
+    chosen: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(rows, columns): the number of the recipe that each tile takes; None where there is but one."""
+
+    def __post_init__(self) -> None:
+        if len({recipe.encoding for recipe in self.recipes}) != 1:
+            raise ValueError(
+                f"recipes of level {self.number} that store tiles in several ways, or none at all"
+            )
+        highest = 0 if self.chosen is None else int(self.chosen.max())
+        is_whole = self.chosen is None or self.chosen.shape == self.actions.shape
+        if not is_whole or highest >= len(self.recipes):
+            raise ValueError(f"{len(self.recipes)} recipes of level {self.number} that do not fit its tiles")
+
+    @property
+    def grid(self) -> TileGrid:
+        """The grid of its tiles."""
+        return TileGrid(self.size, self.tile)
+
+    @property
+    def encoding(self) -> TileEncoding:
+        """The encoding in which the file stores its tiles, whatever their recipes."""
+        return self.recipes[0].encoding
+
+    @property
+    def shown(self) -> TileEncoding | None:
+        """The encoding of its tiles after they are unpacked; None where it differs by recipe."""
+        found = {recipe.shown for recipe in self.recipes}
+        return self.recipes[0].shown if len(found) == 1 else None
+
+    def action(self, index: TileIndex) -> TileAction:
+        """Return the action for a tile."""
+        return TileAction(self.actions[index.row, index.column])
+
+    def recipe_number(self, index: TileIndex) -> int:
+        """Return the number of a tile's recipe."""
+        return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
+
+    def takes(self, number: int) -> NDArray[np.bool_]:
+        """Return (rows, columns): whether each tile takes the recipe of this number."""
+        chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
+        return np.asarray(chosen == number)
+
+    def actions_of(self, number: int) -> set[TileAction]:
+        """Return the actions that tiles of a recipe take, by its number."""
+        letters = self.actions if self.chosen is None else self.actions[self.chosen == number]
+        return _actions_in(letters)
+
+    def recipe(self, index: TileIndex) -> Recipe:
+        """Return a tile's recipe."""
+        return self.recipes[self.recipe_number(index)]
+
+    def keeps_tiles_of(self, source: Sequence[Level]) -> bool:
+        """Return whether each of its tiles shows the pixels of one tile of its source level.
+
+        `source` are all levels of the source.
+        """
+        return self.reduction == 1 and self.tile == source[self.source_level].tile
+
+    def as_level(self, slide: Size) -> Level:
+        """Return this level as the written slide has it; `slide` is the largest level's size."""
+        downsample = (slide.width / self.size.width + slide.height / self.size.height) / 2
+        return Level(self.size, self.tile, downsample, self.shown)
+
+    def count(self, action: TileAction) -> int:
+        """Return the count of tiles with this action."""
+        return int((self.actions == action.value).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values.
+
+        A single recipe's stand beside the level's own, actions are run lengths, `"12C3B"`.
+        """
+        values = {
+            "number": self.number,
+            "size": [self.size.width, self.size.height],
+            "tile": [self.tile.width, self.tile.height],
+            "source_level": self.source_level,
+            "reduction": self.reduction,
+            **self.recipes[0].to_json(),
+            "actions": list(_run_lengths(self.actions)),
+        }
+        if self.chosen is not None:
+            values["further_recipes"] = [recipe.to_json() for recipe in self.recipes[1:]]
+            values["recipe_rows"] = list(_run_lengths(np.array([*_RECIPE_LETTERS])[self.chosen]))
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LevelPlan:
+        """Return the level plan that `to_json` described.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values are not those of a level's plan.
+        """
+        size, tile = stated.size(values["size"]), stated.size(values["tile"])
+        grid = TileGrid(size, tile)
+        if grid.count > MOST_TILES:
+            raise ValueError(f"{grid.count} tiles, expected at most {MOST_TILES}")
+        actions = _rows(values["actions"], grid, "".join(action.value for action in TileAction))
+        recipes, chosen = _recipes(values, grid, actions)
+        return cls(
+            stated.natural(values["number"]),
+            size,
+            tile,
+            stated.natural(values["source_level"]),
+            stated.natural(values["reduction"]),
+            recipes,
+            actions,
+            chosen,
+        )
+
+
+def _recipes(
+    values: Mapping[str, Any], grid: TileGrid, actions: Actions
+) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
+    """Return a level's recipes, and the recipe's number for each tile."""
+    if "recipe_rows" not in values:
+        return (Recipe.from_json(values, _actions_in(actions)),), None
+    described = [values, *values["further_recipes"]]
+    if len(described) > len(_RECIPE_LETTERS):
+        raise ValueError(f"{len(described)} recipes, expected at most {len(_RECIPE_LETTERS)}")
+    letters = _rows(values["recipe_rows"], grid, _RECIPE_LETTERS[: len(described)])
+    chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
+    recipes = (
+        Recipe.from_json(each, _actions_in(actions[chosen == number]))
+        for number, each in enumerate(described)
+    )
+    return tuple(recipes), chosen
+
+
+def _run_lengths(letters: NDArray[np.str_]) -> Iterator[str]:
+    return ("".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in letters)
+
+
+def _rows(rows: Sequence[str], grid: TileGrid, letters: str) -> NDArray[np.str_]:
+    if len(rows) != grid.rows:
+        raise ValueError(f"{len(rows)} rows of tiles, expected {grid.rows}")
+    return np.array([stated.expanded(row, grid.columns, letters) for row in rows])
+
+
+def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
+    tables = encoding.jpeg_tables
+    return asdict(encoding) | {"jpeg_tables": None if tables is None else base64.b64encode(tables).decode()}
+
+
+def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
+    tables = values["jpeg_tables"]
+    horizontal, vertical = (stated.natural(value) for value in values["subsampling"])
+    if not (0 < horizontal <= _MOST_SUBSAMPLED and 0 < vertical <= _MOST_SUBSAMPLED):
+        raise ValueError(f"a subsampling of {horizontal} x {vertical}")
+    return TileEncoding(
+        stated.natural(values["compression"]),
+        stated.natural(values["photometric"]),
+        (horizontal, vertical),
+        stated.natural(values["predictor"]),
+        None if tables is None else base64.b64decode(tables, validate=True),
+    )
+
+
+def _option(name: str, value: Any) -> int | float | bool | str:
+    expected = named_options()[name].kind if name in named_options() else None
+    if expected in (int, float):
+        return stated.figure(value)
+    if (expected is str and type(value) is not str) or type(value) not in (int, float, bool, str):
+        raise ValueError(f"option {name} is {value!r:.40}")
+    return value  # type: ignore[no-any-return]

@@ -1,0 +1,114 @@
+"""How much the tiles of a converted level may differ from their source, by recipe."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs.base import TileCodec
+from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
+from wsicomp.errors import WsicompError
+from wsicomp.formats.base import Slide
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.provenance import Guarded, LevelRecord
+from wsicomp.slide import EncodedTile, Level, Pixels
+from wsicomp.verification.tolerance import Tolerance, tolerance_of
+
+BLANK_ACTIONS = (TileAction.BLANK.value, TileAction.EMPTY.value)
+"""The letters of tiles that show background."""
+
+_STRICTEST = 8.0
+"""Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
+
+
+class ComparedLevel:
+    """A level of the target, and the bounds for the tiles of each of its recipes."""
+
+    def __init__(self, plan: LevelPlan, record: LevelRecord, source: Level) -> None:
+        self.plan = plan
+        self.source = source
+        self._flawed = frozenset(record.flawed)
+        self._bounds = [
+            RecipeBounds(recipe, record.guarded_of(number), plan.tile)
+            for number, recipe in enumerate(plan.recipes)
+        ]
+
+    def bounds(self, index: TileIndex) -> RecipeBounds:
+        """Return the bounds for a tile."""
+        return self._bounds[self.plan.recipe_number(index)]
+
+    def is_flawed(self, index: TileIndex) -> bool:
+        """Return whether a tile is recorded as damaged in the source."""
+        return index.row * self.plan.grid.columns + index.column in self._flawed
+
+    def in_source(self, index: TileIndex) -> TileIndex:
+        """Return the index of the tile in its source level."""
+        return TileIndex(self.plan.source_level, index.column, index.row)
+
+    def as_level(self, source: Slide) -> Level:
+        """Return the level as the written slide has it."""
+        return self.plan.as_level(source.info.size)
+
+    def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
+        """Return the tiles that are blank, without those that are blank in the source.
+
+        Unless glass `is_emptied`, tiles without bytes are those that the source lacks too.
+        """
+        flags = np.isin(self.plan.actions, BLANK_ACTIONS)
+        if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
+            flags.reshape(-1)[[*self.source.blank]] = False
+            if not is_emptied:
+                absent = np.zeros(flags.shape, np.bool_)
+                absent.reshape(-1)[[*self.source.absent]] = True
+                flags &= ~(absent & (self.plan.actions == TileAction.EMPTY.value))
+        return flags
+
+
+class RecipeBounds:
+    """How much the tiles of a recipe may differ."""
+
+    def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
+        self._recipe = recipe
+        self._tile = tile
+        self._is_guarded = needs_model(recipe.codec) or is_guarded(recipe.codec)
+        self._guarded = guarded if self._is_guarded else None
+
+    @cached_property
+    def is_lossless(self) -> bool:
+        """Whether nothing of the source's pixels may be lost."""
+        return self.codec is not None and not self._is_guarded and self.codec.lossless
+
+    @cached_property
+    def is_loose(self) -> bool:
+        """Whether only the file itself states how true its tiles are, and nothing can be encoded again."""
+        return needs_model(self._recipe.codec)
+
+    @cached_property
+    def codec(self) -> TileCodec | None:
+        """The codec that encoded its tiles; None for one with a model, which needs more than pixels."""
+        if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
+            return None
+        return create_codec(self._recipe.codec, self._recipe.options)
+
+    @cached_property
+    def tolerance(self) -> Tolerance:
+        """`tolerance_of` the recipe, with a bound on what a file states of its own tiles."""
+        tolerance = tolerance_of(self._recipe, self._guarded)
+        if self._guarded is None and not self.is_loose:
+            return Tolerance(min(tolerance.shift, _STRICTEST), min(2 * tolerance.shift + 3, _STRICTEST))
+        allowed = float(self._recipe.options.get("max_color_shift", _STRICTEST - 3)) + 3
+        bound = max(allowed, 0.0) if self.is_loose else _STRICTEST
+        shift = min(tolerance.shift, bound)
+        return Tolerance(shift, shift, tolerance.psnr)
+
+    def encoded_again(self, pixels: Pixels) -> Pixels | None:
+        """Return these pixels after the codec has encoded and decoded them; None where that fails."""
+        assert self.codec is not None, "asked of what can be encoded again"
+        with suppress(ValueError, RuntimeError, OSError, WsicompError):
+            data = self.codec.encode(pixels)
+            return decode_tile(EncodedTile(data, self.codec.encoding, self._tile))
+        return None

@@ -1,0 +1,137 @@
+"""Checks that OpenSlide shows what a written file states: levels, scale and associated images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from openslide import OpenSlideError
+
+from wsicomp.errors import SlideReadError
+from wsicomp.formats.base import Slide
+from wsicomp.formats.compatibility import ReaderVerdict
+from wsicomp.formats.safe_openslide import open_openslide
+from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
+from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
+from wsicomp.geometry import Size, TileIndex
+from wsicomp.level_plan import TileAction
+from wsicomp.plan import ConversionPlan
+from wsicomp.verification.problems import Problem
+from wsicomp.verification.reader_agreement import shows_what_is_stored
+
+_MPP_TOLERANCE = 1e-3
+
+
+def check_openslide(
+    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
+) -> Iterator[Problem]:
+    """Yield how OpenSlide differs from what the file states; nothing where it is known not to open it."""
+    if plan is not None and verdict.opens == "no":
+        return
+    navigable = [] if plan is None else [level.number for level in plan.navigable]
+    expected = tuple(slide.info.levels[number].size for number in navigable) or slide.openslide_levels
+    scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
+    stated = slide.info.mpp if plan is not None else slide.openslide_mpp
+    try:
+        with open_openslide(path) as shown:
+            sizes = tuple(Size(*size) for size in shown.level_dimensions)
+            if sizes != expected:
+                yield Problem(
+                    "openslide-differs", "levels", f"{sizes_text(sizes)}, expected {sizes_text(expected)}"
+                )
+            for number, size in enumerate(sizes):
+                # It may show a level more than the file is to have, which is reported already.
+                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
+                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
+                    shown.read_region((0, 0), number, (1, 1))
+            mpp = _openslide_mpp(shown.properties)
+            if mpp is not None and stated is not None:
+                differs = not are_close(mpp, stated.x * scale)
+            else:
+                # OpenSlide reads no scale from whole numbers, which other programs write.
+                differs = mpp is not None or (stated is not None and plan is not None)
+            if differs:
+                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
+            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
+            if plan is not None and plan.container == "svs" and differ(power, slide.info.objective_power):
+                expected_power = slide.info.objective_power
+                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
+            bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
+            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
+            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
+                yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
+    except OpenSlideError as exc:
+        yield Problem("openslide-refuses", "file", str(exc))
+
+
+def _level_of(slide: TiffSlide, size: Size) -> int | None:
+    """Return the number of the level of this size; None where there is none."""
+    return next((number for number, level in enumerate(slide.info.levels) if level.size == size), None)
+
+
+def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
+    """Return whether a tile decodes: if not, OpenSlide's refusal of it says nothing of the file.
+
+    A tile that OpenSlide draws anew does not count, for its sources may be damaged.
+    """
+    if not shows_what_is_stored(slide, index.level):
+        return False
+    try:
+        slide.read_tile_eighth(index)
+    except SlideReadError:
+        return False
+    return True
+
+
+def check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) -> Iterator[Problem]:
+    """Check that OpenSlide shows each carried image as it shows the source's, where it shows both."""
+    images = slide.info.associated_images
+    drawn = {"thumbnail"} if plan.deidentified else set()
+    names = (set(plan.images) & set(images)) - drawn
+    if not names or source.info.path == slide.info.path:
+        return
+    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
+        if theirs is None or ours is None:
+            return
+        for name in names:
+            shown = slide.openslide_name(name)
+            known = source.openslide_name(name)
+            if shown is None or known is None:
+                continue
+            there = shown_picture(theirs, known, images[name].size)
+            here = None if there is None else shown_picture(ours, shown, images[name].size)
+            if there is not None and here is not None and not np.array_equal(here, there):
+                yield Problem("associated-differs", name, "OpenSlide shows another picture than the source's")
+
+
+def _openslide_mpp(properties: Mapping[str, str]) -> float | None:
+    """Return OpenSlide's um per px along x.
+
+    None where it is out of range, or not stated for both directions.
+    """
+    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    return mpp_x if mpp_y else None
+
+
+def _keeps_holes(plan: ConversionPlan) -> bool:
+    """Return whether tiles without bytes are the source's, where they bound what OpenSlide shows too."""
+    return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
+
+
+def differ(first: float | None, second: float | None) -> bool:
+    """Return whether two figures of which either may be absent differ."""
+    if first is None or second is None:
+        return first is not second
+    return not are_close(first, second)
+
+
+def are_close(first: float, second: float) -> bool:
+    """Return whether two positive figures are equal within a thousandth."""
+    return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
+
+
+def sizes_text(sizes: tuple[Size, ...]) -> str:
+    """Return sizes in words."""
+    return ", ".join(str(size) for size in sizes)
