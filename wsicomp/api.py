@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.comparison import Comparison, ComparisonChoices, compare_slides
+from wsicomp.comparison import Comparison, ComparisonOptions, compare_slides
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide, segment_slide
@@ -163,7 +163,7 @@ def restore(
 def compare(
     sources: Sequence[StrPath],
     out: StrPath,
-    choices: ComparisonChoices | None = None,
+    options: ComparisonOptions | None = None,
     *,
     drawn: int = 20,
     overwrite: bool = False,
@@ -174,13 +174,13 @@ def compare(
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        choices: Codecs, ways with glass, how many tiles stand for a slide.
+        options: Codecs, ways with glass, how many tiles stand for a slide.
         drawn: So many slides of a folder stand for all of it.
         overwrite: Write into `out` though it is not empty.
         on_progress: As for `convert`.
 
     Raises:
-        ConfigError: The choices do not go together.
+        ConfigError: The options do not go together.
         SlideReadError: There is no slide to compare.
         SlideWriteError: The results cannot be written.
 
@@ -190,4 +190,4 @@ def compare(
         ...     print(row.codec, row.glass, row.target_bytes)
     """
     paths = [Path(source) for source in sources]
-    return compare_slides(paths, Path(out), choices, drawn, overwrite=overwrite, on_progress=on_progress)
+    return compare_slides(paths, Path(out), options, drawn, overwrite=overwrite, on_progress=on_progress)

@@ -13,7 +13,7 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.comparison import Comparison, ComparisonChoices, Rates, compare_slides
+from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
 from wsicomp.comparison.results import Archive, SummaryRow
 from wsicomp.comparison.slide import parse_sample
@@ -74,7 +74,7 @@ class CompareOptions:
         "tiles:200",
         "whole, or tiles:N: about so many tiles, from 20, stand for a slide",
         metavar="HOW",
-        group=ComparisonChoices.GROUP,
+        group=ComparisonOptions.GROUP,
     )
     draw: int | None = option(
         None,
@@ -118,7 +118,7 @@ class CompareOptions:
             raise ConfigError(f"{given[0]} is for a folder of slides; leave it out")
 
 
-def run_compare(options: CompareOptions, choices: ComparisonChoices, config: ConversionConfig) -> int:
+def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
     """Compare, write the results, and print the summary."""
     options.check()
     base = config.changed(overwrite=True)
@@ -126,7 +126,7 @@ def run_compare(options: CompareOptions, choices: ComparisonChoices, config: Con
         found = compare_slides(
             options.sources,
             options.out,
-            replace(choices, sample=parse_sample(options.sample), base=base),
+            replace(compared, sample=parse_sample(options.sample), base=base),
             options.draw or _DRAWN,
             Rates(options.price, options.machines or 1),
             [name for name in FORMATS if getattr(options, name)] or FORMATS,
@@ -192,7 +192,7 @@ COMMANDS = (
     Command(
         "compare",
         _DESCRIPTION,
-        (CompareOptions, ComparisonChoices),
+        (CompareOptions, ComparisonOptions),
         run_compare,
         conversion=_CONVERSION,
         epilog=_EPILOG,

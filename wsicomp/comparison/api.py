@@ -12,9 +12,9 @@ from pathlib import Path
 from wsicomp.atomic import check_empty, completed, make_folder
 from wsicomp.comparison.full_files import file_name
 from wsicomp.comparison.page import write_page
-from wsicomp.comparison.projection import Rates, draw_slides, project
-from wsicomp.comparison.results import Archive, Comparison, Landing, SlideComparison
-from wsicomp.comparison.slide import ComparisonChoices, compare_slide, missing_codecs
+from wsicomp.comparison.projection import Rates, draw_archive_sample, project_archive
+from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
+from wsicomp.comparison.slide import ComparisonOptions, compare_slide, missing_codecs
 from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
@@ -56,7 +56,7 @@ class _Tree:
 def compare_slides(
     sources: Sequence[Path],
     out: Path,
-    choices: ComparisonChoices | None = None,
+    options: ComparisonOptions | None = None,
     drawn: int = 20,
     rates: Rates | None = None,
     formats: Sequence[str] = FORMATS,
@@ -73,28 +73,35 @@ def compare_slides(
         TargetExistsError: `out` is not empty and `overwrite` is False.
         SlideWriteError: it cannot be written.
     """
-    choices = choices or ComparisonChoices()
-    subjects, tree = _subjects(sources, out, drawn, choices.seed)
+    options = options or ComparisonOptions()
+    subjects, tree = _subjects(sources, out, drawn, options.seed)
     check_empty(out, overwrite)
-    missing = missing_codecs(choices.codecs)
+    missing = missing_codecs(options.codecs)
     with opened_folder(make_folder(out)) as opened:
         for name in _RESULTS if overwrite else ():
             opened.remove(name)  # those of an earlier run do not belong to this one
         for name in (_FILES, _WORK, _PRESETS):
             _check_folder(opened, name)
-    work = out / (_FILES if choices.keep_files else _WORK)
+    work = out / (_FILES if options.keep_files else _WORK)
     found: list[SlideComparison] = []
-    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.run.workers, ())
-    told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
+    comparison = Comparison(SOFTWARE, utc_now(), command, options.sample, options.base.run.workers, ())
+    row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
     try:
         for number, subject in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
-            with_crops = replace(choices, crops=number <= _MOST_WITH_CROPS)
+            with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing, out
+                subject.path,
+                subject.name,
+                with_crops,
+                folder,
+                row_progress.row_done,
+                on_progress,
+                missing,
+                out,
             )
-            found.append(_with_presets(compared, number, out, choices, overwrite))
-            told.slide_done(number * len(choices.codecs) * len(choices.glass))
+            found.append(_with_presets(compared, number, out, options, overwrite))
+            row_progress.slide_done(number * len(options.codecs) * len(options.glass))
             archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
             comparison = replace(comparison, slides=tuple(found), archive=archive)
             write_results(comparison, out, formats, overwrite or number > 1)
@@ -104,7 +111,7 @@ def compare_slides(
     return comparison
 
 
-class _Told:
+class _RowProgress:
     """The rows that are done, told as the progress of one stage."""
 
     def __init__(self, on_progress: Progress | None, total: int) -> None:
@@ -145,7 +152,7 @@ def _subjects(
     slides = list(_once_a_series(folder, found))
     if not slides:
         raise ConfigError("no slide is in it; name a folder with slides", folder)
-    draw = draw_slides(slides, drawn, seed)
+    draw = draw_archive_sample(slides, drawn, seed)
     chosen = [slides[number] for number in draw.drawn.tolist()]
     return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
         folder, slides, draw
@@ -187,36 +194,37 @@ def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[Found
 def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
     if tree is None:
         return None
-    return project(
+    return project_archive(
         tree.folder.resolve().name, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates
     )
 
 
 def _with_presets(
-    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices, overwrite: bool
+    found: SlideComparison, number: int, out: Path, options: ComparisonOptions, overwrite: bool
 ) -> SlideComparison:
     """The settings that reach a quality, each as a preset of `wsicomp convert`."""
-    landings: list[Landing] = []
-    for landing in found.landings:
-        name = f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(landing.codec)[:60]}.toml"
-        glass = "white" if "white" in choices.glass else choices.glass[0]
+    landings: list[TargetSetting] = []
+    for found_setting in found.landings:
+        name = (
+            f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(found_setting.codec)[:60]}.toml"
+        )
+        glass = "white" if "white" in options.glass else options.glass[0]
         path = out / _PRESETS / name
         with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
-            partial.write_text(_preset(found.slide, landing, glass), "utf-8")
-        landings.append(replace(landing, preset=f"{_PRESETS}/{name}"))
+            partial.write_text(_preset(found.slide, found_setting, glass), "utf-8")
+        landings.append(replace(found_setting, preset=f"{_PRESETS}/{name}"))
     return replace(found, landings=tuple(landings))
 
 
-def _preset(slide: str, landing: Landing, glass: str) -> str:
-    values = {**landing.setting, "glass": glass}
+def _preset(slide: str, found_setting: TargetSetting, glass: str) -> str:
+    values = {**found_setting.setting, "glass": glass}
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    about = (
-        f"{' '.join(slide.split())}: mean SSIM {landing.held_out_ssim:.4f} on {landing.held_out_tiles} tiles"
-    )
-    notes = [f"# {about} held out; target {landing.target_ssim:g}"]
-    if not landing.reaches:
+    ssim, tiles = f"{found_setting.held_out_ssim:.4f}", found_setting.held_out_tiles
+    about = f"{' '.join(slide.split())}: mean SSIM {ssim} on {tiles} tiles"
+    notes = [f"# {about} held out; target {found_setting.target_ssim:g}"]
+    if not found_setting.reaches:
         notes.append("# No setting of this codec comes nearer to the target.")
-    if landing.setting.get("min_ssim") == 0:
+    if found_setting.setting.get("min_ssim") == 0:
         notes.append("# Single tiles may have less SSIM than the mean: raise min_ssim to bound the worst.")
     return "\n".join([*notes, *lines, ""])
 

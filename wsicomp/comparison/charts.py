@@ -84,7 +84,7 @@ class Bars:
     width: int = BAR_WIDTH
 
 
-def hues(slides: Sequence[SlideComparison]) -> dict[str, int]:
+def family_colors(slides: Sequence[SlideComparison]) -> dict[str, int]:
     """A colour's number for each family of codecs, the same on all of a page."""
     families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
     return {name: number % _HUES for number, name in enumerate(families)}

@@ -27,10 +27,10 @@ DEFAULT_CODECS = (
 )
 """What is compared unless told otherwise: every road, and one setting of each codec that has any."""
 
-Choice: TypeAlias = int | float | str | bool
-Choices: TypeAlias = dict[str, Choice]
+ConfigValue: TypeAlias = int | float | str | bool
+ConfigValues: TypeAlias = dict[str, ConfigValue]
 
-SOUGHT, NEAREST = " at SSIM ", " nearest SSIM "
+REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
 """What stands in the label of a candidate whose setting was sought: it reaches the quality, or does not."""
 
 _LOSSLESS = "-lossless"
@@ -40,15 +40,15 @@ _UNGUARDED = {"min_ssim": 0.0}
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A codec with its settings. `choices` are the fields of `ConversionConfig` that make it.
+class CodecSpec:
+    """A codec with its settings. `config_values` are the fields of `ConversionConfig` that make it.
 
-    `aims_at_ssim` is the quality for which its settings were sought on one slide, if they were.
+    `target_ssim` is the quality for which its settings were sought on one slide, if they were.
     """
 
     label: str
-    choices: Mapping[str, Choice]
-    aims_at_ssim: float | None = None
+    config_values: Mapping[str, ConfigValue]
+    target_ssim: float | None = None
 
     @property
     def family(self) -> str:
@@ -58,24 +58,24 @@ class Candidate:
     @property
     def setting(self) -> str:
         """The options in words, where they were sought; else they stand in the label."""
-        if self.aims_at_ssim is None:
+        if self.target_ssim is None:
             return ""
-        return " ".join(f"{name}={value}" for name, value in self.choices.items() if name != "codec")
+        return " ".join(f"{name}={value}" for name, value in self.config_values.items() if name != "codec")
 
     @property
-    def options(self) -> Choices:
+    def options(self) -> ConfigValues:
         """Those of its choices that are the codec's own."""
-        return {name: value for name, value in self.choices.items() if name in named_options()}
+        return {name: value for name, value in self.config_values.items() if name in named_options()}
 
     @property
     def is_lossless(self) -> bool:
         """Whether it keeps every pixel by its nature."""
-        return bool(self.choices.get("lossless")) or self.choices["codec"] in ("copy", "none")
+        return bool(self.config_values.get("lossless")) or self.config_values["codec"] in ("copy", "none")
 
     @property
     def is_neural(self) -> bool:
         """Whether a model makes its tiles."""
-        return needs_model(str(self.choices["codec"]))
+        return needs_model(str(self.config_values["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
         """The conversion that it stands for, all else as in `base`.
@@ -83,7 +83,7 @@ class Candidate:
         Raises:
             ConfigError: the choices do not go together.
         """
-        return base.changed(**{**self.choices, "glass": glass})
+        return base.changed(**{**self.config_values, "glass": glass})
 
     def check(self) -> None:
         """Have whatever the codec needs at hand.
@@ -91,9 +91,9 @@ class Candidate:
         Raises:
             ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: it is not.
         """
-        codec = str(self.choices["codec"])
+        codec = str(self.config_values["codec"])
         options = self.options
-        if self.choices.get("lossless"):
+        if self.config_values.get("lossless"):
             create_transcoder(codec)
         elif codec != "copy":
             create_codec(codec, options)
@@ -107,47 +107,47 @@ class Candidate:
         if self.is_lossless:
             return None
         if not self.is_neural:
-            return codec_info(str(self.choices["codec"])).dial
+            return codec_info(str(self.config_values["codec"])).dial
         steps = _steps(self)
         ladder = tuple(float(step) for step in sorted({1, *range(1, steps + 1, 2), steps}))
         return QualityDial("quality", 1, steps, ladder, is_whole=True, fixed=_UNGUARDED)
 
-    def turned(self, dial: QualityDial, setting: float, **more: float) -> Candidate:
+    def with_setting(self, dial: QualityDial, setting: float, **more: float) -> CodecSpec:
         """The same codec with its dial elsewhere."""
         value = round(setting) if dial.is_whole else round(setting, 3)
         others = {
             name: kept
-            for name, kept in self.choices.items()
+            for name, kept in self.config_values.items()
             if name not in ("quality", "distance", "psnr", "rate")
         }
-        choices = {**others, **dial.fixed, dial.option: value, **more}
+        config_values = {**others, **dial.fixed, dial.option: value, **more}
         name, plus, options = self.family.partition("+")
         extra = "".join(f"+{option}={number:g}" for option, number in more.items())
-        return Candidate(f"{name}:{value:g}{dial.unit}{plus}{options}{extra}", choices)
+        return CodecSpec(f"{name}:{value:g}{dial.unit}{plus}{options}{extra}", config_values)
 
 
-REFERENCE = Candidate("jpeg:90", {"codec": "jpeg", "quality": 90})
+REFERENCE = CodecSpec("jpeg:90", {"codec": "jpeg", "quality": 90})
 """What sizes are held against: the slide written anew as JPEG of quality 90, its glass kept."""
 
 
 def family_of(label: str) -> str:
     """A label without its setting, its other options kept: what has one curve, and one colour."""
     head, plus, options = label.partition("+")
-    name = head.partition(SOUGHT)[0].partition(NEAREST)[0].partition(":")[0]
-    return f"{name}{plus}{options}".partition(SOUGHT)[0].partition(NEAREST)[0]
+    name = head.partition(REACHES)[0].partition(COMES_NEAREST)[0].partition(":")[0]
+    return f"{name}{plus}{options}".partition(REACHES)[0].partition(COMES_NEAREST)[0]
 
 
-def parse_codecs(text: str) -> tuple[Candidate, ...]:
+def parse_codecs(text: str) -> tuple[CodecSpec, ...]:
     """The candidates of a list with commas, each once.
 
     Raises:
         ConfigError: one of them is none.
     """
-    found = {candidate.label: candidate for candidate in map(parse_candidate, text.split(","))}
+    found = {spec.label: spec for spec in map(parse_codec_spec, text.split(","))}
     return tuple(found.values())
 
 
-def parse_candidate(text: str) -> Candidate:
+def parse_codec_spec(text: str) -> CodecSpec:
     """`CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, or a model's name in the codec's place.
 
     The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. A codec
@@ -160,25 +160,25 @@ def parse_candidate(text: str) -> Candidate:
     text = text.strip()
     head, *options = text.split("+")
     name, _, setting = head.partition(":")
-    choices, setting = _codec(name, setting, text)
-    if choices["codec"] not in ("copy", *codec_names()):
+    config_values, setting = _codec(name, setting, text)
+    if config_values["codec"] not in ("copy", *codec_names()):
         known = ", ".join(name for name in codec_choices() if name != "auto")
         raise ConfigError(f"{text}: unknown codec {name!r}; known are {known}, and jpeg- and jpegxl-lossless")
     if setting:
-        choices |= _set(str(choices["codec"]), setting, text)
+        config_values |= _set(str(config_values["codec"]), setting, text)
     for option in options:
         key, equals, value = option.partition("=")
         if not equals or key not in named_options() or named_options()[key].kind not in (int, float):
             raise ConfigError(f"{text}: {option!r} is no OPTION=NUMBER of a codec, as effort=9")
-        choices[key] = _number(value, named_options()[key].kind, text)
+        config_values[key] = _number(value, named_options()[key].kind, text)
     try:
-        ConversionConfig.of(**choices)
+        ConversionConfig.of(**config_values)
     except ConfigError as exc:
         raise ConfigError(f"{text}: {exc.message}") from exc
-    return Candidate(text, choices)
+    return CodecSpec(text, config_values)
 
 
-def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
+def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
     """The codec that a name stands for, with its model; and what is left of the setting."""
     codec, _, model = name.partition("@")
     if codec.endswith(_LOSSLESS):
@@ -198,7 +198,7 @@ def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
     return {"codec": codec, "model": f"{codec}-mse-{setting}"}, ""
 
 
-def _set(codec: str, setting: str, text: str) -> Choices:
+def _set(codec: str, setting: str, text: str) -> ConfigValues:
     info = codec_info(codec) if codec != "copy" else None
     if info is not None and info.rate_option and setting.endswith("x"):
         return {info.rate_option: _number(setting[:-1], float, text)}
@@ -216,9 +216,9 @@ def _number(text: str, kind: type, whole: str) -> int | float:
         raise ConfigError(f"{whole}: {text!r} is no number") from exc
 
 
-def _steps(candidate: Candidate) -> int:
+def _steps(spec: CodecSpec) -> int:
     """How many qualities a model has."""
-    model = candidate.choices.get("model")
-    codec = create_codec(str(candidate.choices["codec"]), {} if model is None else {"model": str(model)})
+    model = spec.config_values.get("model")
+    codec = create_codec(str(spec.config_values["codec"]), {} if model is None else {"model": str(model)})
     steps = codec.describe()["steps"]  # type: ignore[attr-defined]
     return len(steps)

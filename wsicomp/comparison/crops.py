@@ -24,7 +24,7 @@ _BLUR_PX = 31
 
 
 @dataclass(frozen=True)
-class Shown:
+class TileChange:
     """A tile to be shown: where it is, its SSIM, and its pixels before and after."""
 
     kind: str
@@ -34,18 +34,18 @@ class Shown:
     decoded: Pixels
 
 
-def crop(codec: str, shown: Shown) -> Crop:
+def draw_crop(codec: str, change: TileChange) -> Crop:
     """A part of a tile, at most 160 px a side, as three lossless pictures.
 
     Of the worst tile it is where it differs most; of the typical one its middle, for every codec.
     """
-    before, after = shown.source.astype(np.int16), shown.decoded.astype(np.int16)
+    before, after = change.source.astype(np.int16), change.decoded.astype(np.int16)
     error = np.abs(after - before).sum(axis=2).astype(np.float32)
-    top, left = _worst_place(error) if shown.kind == WORST else _corner(error, *(np.array(error.shape) // 2))
+    top, left = _worst_place(error) if change.kind == WORST else _corner(error, *(np.array(error.shape) // 2))
     part = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
     difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
-    pictures = (_url(shown.source[part]), _url(shown.decoded[part]), _url(difference))
-    return Crop(codec, shown.kind, str(shown.index), shown.ssim, *pictures)
+    pictures = (_url(change.source[part]), _url(change.decoded[part]), _url(difference))
+    return Crop(codec, change.kind, str(change.index), change.ssim, *pictures)
 
 
 def _worst_place(error: NDArray[np.float32]) -> tuple[int, int]:

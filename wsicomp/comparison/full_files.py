@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.results import Row
-from wsicomp.comparison.tile_trials import Bench
+from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
@@ -35,7 +35,7 @@ class WrittenFile:
 
 
 def write_file(
-    bench: Bench, candidate: Candidate, glass: str, path: Path, on_progress: Progress | None
+    compared_slide: ComparedSlide, spec: CodecSpec, glass: str, path: Path, on_progress: Progress | None
 ) -> WrittenFile:
     """Convert the slide, and read back every tile of it.
 
@@ -45,11 +45,13 @@ def write_file(
         ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
         SlideReadError, SlideWriteError: as `convert_slide`.
     """
-    config = candidate.config(bench.base, glass).changed(verify=False)
-    report = convert_slide(bench.slide.info.path, path, config, on_progress, known=bench.known)
+    config = spec.config(compared_slide.base, glass).changed(verify=False)
+    report = convert_slide(
+        compared_slide.slide.info.path, path, config, on_progress, known=compared_slide.known
+    )
     with closing(open_converted(path)) as made:
         start = time.perf_counter()
-        _read_all(made, bench.base.run.workers)
+        _read_all(made, compared_slide.base.run.workers)
         read_s = time.perf_counter() - start
         levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
     return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
@@ -91,7 +93,7 @@ def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | 
     return found
 
 
-def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
+def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity]:
     """How true each tile with tissue of a converted file is to the source, but for those that it lacks.
 
     Raises:
@@ -99,16 +101,16 @@ def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
     """
     with closing(open_converted(path)) as made:
         plan = made.provenance.plan
-        shown = plan.levels, bench.slide.info.size, bench.known.findings.tissue
+        shown = plan.levels, compared_slide.slide.info.size, compared_slide.known.findings.tissue
         edges = set(edge_tiles(*shown))
         wanted = [*tissue_tiles(*shown), *edges]
         found: list[TileFidelity] = []
         for level in plan.levels:
             counts = made.tile_ranges(level.number)[:, 1]
 
-            def look(indices: list[TileIndex]) -> list[TileFidelity]:
+            def measure(indices: list[TileIndex]) -> list[TileFidelity]:
                 decoded = read_tiles(made, indices)
-                pairs = [source_pixels(bench.slide, level, index) for index in indices]  # noqa: B023
+                pairs = [source_pixels(compared_slide.slide, level, index) for index in indices]  # noqa: B023
                 return [
                     compared(
                         index,
@@ -122,43 +124,47 @@ def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
                 ]
 
             of_level = sorted(index for index in wanted if index.level == level.number)
-            with closing(ordered_map(look, batched(of_level, 8), bench.base.run.workers)) as batches:
+            with closing(
+                ordered_map(measure, batched(of_level, 8), compared_slide.base.run.workers)
+            ) as batches:
                 found += [tile for batch in batches for tile in batch]
     return found
 
 
-class WholeFiles:
+class FullFiles:
     """Rows from files that are written, read and measured."""
 
-    def __init__(self, bench: Bench, folder: Path, keep: bool, on_progress: Progress | None) -> None:
-        self._bench = bench
+    def __init__(
+        self, compared_slide: ComparedSlide, folder: Path, keep: bool, on_progress: Progress | None
+    ) -> None:
+        self._slide = compared_slide
         self._folder = folder
         self._keep = keep
         self._on_progress = on_progress
         self._base: int | None = None
         self._tissue: dict[str, list[TileFidelity]] = {}
 
-    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
+    def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
         """The fidelity of every tissue tile, found once the file with its glass was measured."""
-        return self._tissue.get(candidate.label, [])
+        return self._tissue.get(spec.label, [])
 
-    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
+    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
         """The row of one file; that of the reference with its glass comes first."""
-        if glass != "keep" and candidate.label not in self._tissue:
-            self.row(name, candidate, "keep")  # what tissue comes back as, by the file that has all of it
-        path = self._folder / f"{file_name(candidate.label)}-{glass}.tiff"
+        if glass != "keep" and spec.label not in self._tissue:
+            self.row(name, spec, "keep")  # what tissue comes back as, by the file that has all of it
+        path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            made = write_file(self._bench, candidate, glass, path, self._on_progress)
+            made = write_file(self._slide, spec, glass, path, self._on_progress)
             if glass == "keep":
-                self._tissue[candidate.label] = measure_file(self._bench, path)
+                self._tissue[spec.label] = measure_file(self._slide, path)
                 self._base = self._base or made.bytes
         finally:
             if not self._keep:
                 path.unlink(missing_ok=True)
-        source = self._bench.known.identity.bytes
+        source = self._slide.known.identity.bytes
         return Row(
             name,
-            candidate.label,
+            spec.label,
             glass,
             source_bytes=source,
             target_bytes=made.bytes,
@@ -167,8 +173,8 @@ class WholeFiles:
             level_bytes=made.level_bytes,
             encode_s=made.encode_s,
             read_s=made.read_s,
-            setting=candidate.setting,
-            quality=summed_up(self._tissue[candidate.label]),
+            setting=spec.setting,
+            quality=summed_up(self._tissue[spec.label]),
         )
 
 

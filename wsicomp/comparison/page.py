@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsicomp.atomic import completed
-from wsicomp.comparison.charts import hues, pyramids, rate_distortion
+from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
@@ -47,13 +47,13 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
         TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
         SlideWriteError: it cannot be written.
     """
-    colors = hues(found.slides)
+    colors = family_colors(found.slides)
     page = rendered(
         "wsicomp.comparison",
         "page.html.j2",
         {"family": family_of, "crops": _by_codec},
         found=found,
-        hues=colors,
+        family_colors=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
         bars={slide.slide: pyramids(slide, colors) for slide in found.slides if not slide.error},
         amplified=AMPLIFIED,

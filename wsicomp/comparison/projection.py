@@ -25,7 +25,7 @@ class Rates:
     machines: int = 1
 
 
-def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
+def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
     """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
@@ -33,7 +33,7 @@ def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
     return draw_strata([everything], known, count, rng, least=min(count, _A_STRATUM), small=0, nearly_all=1.0)
 
 
-def project(
+def project_archive(
     folder: str,
     slides: Sequence[FoundSlide],
     draw: Draw,
@@ -46,7 +46,7 @@ def project(
     fails, stays as it is and saves nothing.
     """
     ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
-    rows = [_row(way, slides, draw, compared, rates) for way in ways]
+    rows = [_row(row_maker, slides, draw, compared, rates) for row_maker in ways]
     return Archive(
         folder=folder,
         slides=len(slides),
@@ -60,7 +60,7 @@ def project(
 
 
 def _row(
-    way: tuple[str, str],
+    row_maker: tuple[str, str],
     slides: Sequence[FoundSlide],
     draw: Draw,
     compared: Mapping[str, SlideComparison],
@@ -70,7 +70,7 @@ def _row(
     done = 0
     for number in draw.drawn.tolist():
         found = compared.get(slides[number].source)
-        row = None if found is None else _done(found, way)
+        row = None if found is None else _done(found, row_maker)
         saved[number] = seconds[number] = unsure[number] = 0.0
         if found is not None and row is not None and row.target_bytes is not None:
             done += 1
@@ -82,8 +82,8 @@ def _row(
     estimate = total(draw, saved, unsure)
     yearly = None if rates.price is None else rates.price / _TB
     return ArchiveRow(
-        codec=way[0],
-        glass=way[1],
+        codec=row_maker[0],
+        glass=row_maker[1],
         slides=done,
         target_bytes=round(whole - estimate.value),
         saved_bytes=round(estimate.value),
@@ -103,6 +103,6 @@ def _variance(row: Row) -> float:
     return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
 
 
-def _done(found: SlideComparison, way: tuple[str, str]) -> Row | None:
-    rows = (row for row in found.rows if (row.codec, row.glass) == way and row.status is Status.DONE)
+def _done(found: SlideComparison, row_maker: tuple[str, str]) -> Row | None:
+    rows = (row for row in found.rows if (row.codec, row.glass) == row_maker and row.status is Status.DONE)
     return next(rows, None)

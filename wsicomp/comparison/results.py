@@ -99,7 +99,7 @@ class MagnifiedRow:
 
 
 @dataclass(frozen=True)
-class Landing:
+class TargetSetting:
     """The setting that reaches a quality on a slide's tissue, and where it lands on tiles held out.
 
     `setting` are the options found, as a preset of `wsicomp convert` has them; `preset` is its file.
@@ -147,7 +147,7 @@ class SlideComparison:
     rows: tuple[Row, ...] = ()
     curves: tuple[CurvePoint, ...] = ()
     magnified: tuple[MagnifiedRow, ...] = ()
-    landings: tuple[Landing, ...] = ()
+    landings: tuple[TargetSetting, ...] = ()
     crops: tuple[Crop, ...] = field(default=(), repr=False)
 
 

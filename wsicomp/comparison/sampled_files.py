@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
 from wsicomp.codecs.registry import is_guarded
-from wsicomp.comparison.codec_specs import REFERENCE, Candidate
+from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
-from wsicomp.comparison.tile_trials import Bench, Trial
+from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
@@ -32,7 +32,7 @@ from wsicomp.tile_quality import TileFidelity, compared, summed_up
 _ALIGNMENT_BYTES = 16
 """How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
 _WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
-_SOME = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
+_LONG_FIGURES = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
 """As long in digits as any."""
 _STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
 
@@ -65,17 +65,17 @@ class SampledFile:
     read_s: float
 
 
-def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
+def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledTiles:
     """Draw about `count` tiles: by level, by whether they are tissue, glass or both, and by their bytes.
 
     Raises:
         ConfigError: the slide cannot be converted at all.
     """
-    plan = bench.prepared(REFERENCE, "white").plan
+    plan = compared_slide.prepare_conversion(REFERENCE, "white").plan
     indices, cells, known = [], [], []
     for level in plan.levels:
         grid = level.grid
-        sizes = stored_bytes(bench.slide, level)
+        sizes = stored_bytes(compared_slide.slide, level)
         for row in range(grid.rows):
             for column in range(grid.columns):
                 indices.append(TileIndex(level.number, column, row))
@@ -100,21 +100,21 @@ def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
 class SampledConversions:
     """A candidate's tiles of a sample, each made once for all ways with glass."""
 
-    def __init__(self, bench: Bench, sample: SampledTiles, candidate: Candidate) -> None:
-        self._bench = bench
+    def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, spec: CodecSpec) -> None:
+        self._slide = compared_slide
         self._sample = sample
-        self._candidate = candidate
-        self._made: dict[tuple[TileIndex, bool], Trial] = {}
+        self._candidate = spec
+        self._made: dict[tuple[TileIndex, bool], TileTrial] = {}
         self.tissue: list[TileFidelity] = []
         """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
-    def look(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
+    def sizes_and_seconds(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
         """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
 
         Raises:
             ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
         """
-        prepared = self._bench.prepared(self._candidate, glass)
+        prepared = self._slide.prepare_conversion(self._candidate, glass)
         self._check_grid(prepared.plan)
         self._make(prepared, glass)
         size, seconds = np.full(len(self._sample.indices), np.nan), np.zeros((len(self._sample.indices), 2))
@@ -139,13 +139,13 @@ class SampledConversions:
             if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
                 wanted.append(index)
         plan = prepared.plan
-        shown = plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue
+        shown = plan.levels, self._slide.slide.info.size, self._slide.known.findings.tissue
         tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
-        for trial in self._bench.tried(prepared, wanted):
+        for trial in self._slide.try_tiles(prepared, wanted):
             index = trial.index
             painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
             if index in tissue | edges and trial.pixels is not None:
-                pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
+                pair = source_pixels(self._slide.slide, plan.levels[index.level], index)
                 if pair is not None:
                     self.tissue.append(compared(index, trial.bytes, pair[1], trial.pixels, index in edges))
             self._made[index, painted] = replace(trial, pixels=None)
@@ -162,7 +162,7 @@ def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
 
 
 @dataclass(frozen=True)
-class Sized:
+class SampledSizes:
     """A sampled way to write a slide: bytes of each drawn tile (nan elsewhere), and of all else."""
 
     sizes: NDArray[np.float64]
@@ -170,7 +170,11 @@ class Sized:
 
 
 def estimated_file(
-    sample: SampledTiles, found: Sized, reference: Sized, seconds: NDArray[np.float64], workers: int
+    sample: SampledTiles,
+    found: SampledSizes,
+    reference: SampledSizes,
+    seconds: NDArray[np.float64],
+    workers: int,
 ) -> SampledFile:
     """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
     draw, levels = sample.draw, sample.levels
@@ -192,7 +196,9 @@ def estimated_file(
     )
 
 
-def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass: str, folder: Path) -> int:
+def overhead_bytes(
+    compared_slide: ComparedSlide, prepared: Prepared, spec: CodecSpec, glass: str, folder: Path
+) -> int:
     """The bytes of a file besides its own tiles: directories, provenance, associated images, blank tiles.
 
     Found by writing the file with a byte in the place of each tile.
@@ -202,10 +208,10 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
     """
     path = folder / "skeleton.tiff"
     with PyramidWriter(
-        path, prepared.plan, bench.slide.info.icc_profile, True, prepared.embedded_model
+        path, prepared.plan, compared_slide.slide.info.icc_profile, True, prepared.embedded_model
     ) as writer:
-        config = candidate.config(bench.base, glass)
-        write_pyramid(writer, bench.slide, prepared, config, no_progress, stream=_skeleton)
+        config = spec.config(compared_slide.base, glass)
+        write_pyramid(writer, compared_slide.slide, prepared, config, no_progress, stream=_skeleton)
         size = writer.partial.stat().st_size
     stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
     return size - stored
@@ -213,7 +219,7 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
 
 def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
     own = [
-        MadeTile(b"x", encoded=Encoded(b"x", _SOME) if is_guarded(recipe.codec) else None)
+        MadeTile(b"x", encoded=Encoded(b"x", _LONG_FIGURES) if is_guarded(recipe.codec) else None)
         for recipe in plan.recipes
     ]
     others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
@@ -221,38 +227,38 @@ def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: in
         yield others.get(plan.action(index), own[plan.recipe_number(index)])
 
 
-class Samples:
+class SampledFiles:
     """Rows by a sample of tiles."""
 
-    def __init__(self, bench: Bench, sample: SampledTiles, folder: Path) -> None:
-        self._bench = bench
+    def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, folder: Path) -> None:
+        self._slide = compared_slide
         self._sample = sample
         self._folder = folder
-        self._base: Sized | None = None
+        self._base: SampledSizes | None = None
         self._tried: dict[str, SampledConversions] = {}
 
-    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
+    def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
         """The fidelity of the drawn tissue tiles."""
-        found = self._tried.get(candidate.label)
+        found = self._tried.get(spec.label)
         return found.tissue if found else []
 
-    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
+    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
         """The row that a whole file would have, as far as a sample can say."""
-        tried = self._tried.get(candidate.label)
+        tried = self._tried.get(spec.label)
         if tried is None:
-            tried = SampledConversions(self._bench, self._sample, candidate)
+            tried = SampledConversions(self._slide, self._sample, spec)
             if glass != "keep":
-                tried.look("keep")  # all of its tissue, or none of its rows
-        prepared, sizes, seconds = tried.look(glass)
-        self._tried[candidate.label] = tried
-        overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
-        sized = Sized(sizes, overhead)
+                tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
+        prepared, sizes, seconds = tried.sizes_and_seconds(glass)
+        self._tried[spec.label] = tried
+        overhead = overhead_bytes(self._slide, prepared, spec, glass, self._folder)
+        sized = SampledSizes(sizes, overhead)
         self._base = self._base or sized
-        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.run.workers)
-        source = self._bench.known.identity.bytes
+        found = estimated_file(self._sample, sized, self._base, seconds, self._slide.base.run.workers)
+        source = self._slide.known.identity.bytes
         return Row(
             name,
-            candidate.label,
+            spec.label,
             glass,
             source_bytes=source,
             target_bytes=round(found.bytes.value),
@@ -266,6 +272,6 @@ class Samples:
             encode_s=found.encode_s,
             read_s=found.read_s,
             sampled_tiles=len(self._sample.drawn),
-            setting=candidate.setting,
+            setting=spec.setting,
             quality=summed_up(tried.tissue, tried.tissue_weights()),
         )

@@ -130,7 +130,7 @@ def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimat
     `unsure` is the variance of each measurement, where it is an estimate itself.
     """
     residuals, predicted = _without_slope(draw, measured)
-    fitted = {stratum.cell: _spent(draw, stratum.cell) for stratum in draw.strata}
+    fitted = {stratum.cell: _slope_correction(draw, stratum.cell) for stratum in draw.strata}
     value, variance, freedom_parts, within = predicted, 0.0, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
@@ -156,7 +156,7 @@ def ratio(draw: Draw, measured: Floats, base: Floats, known: tuple[float, float]
     return Estimate(part, part + spread.low / below, part + spread.high / below)
 
 
-def _spent(draw: Draw, cell: int) -> float:
+def _slope_correction(draw: Draw, cell: int) -> float:
     """By how much residuals from a fitted slope are too small: it has cost a degree of freedom."""
     freedom = sum(len(stratum.drawn) - 1 for stratum in draw.strata if stratum.cell == cell)
     return freedom / (freedom - 1) if freedom > 1 else 1.0

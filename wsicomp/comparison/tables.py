@@ -90,7 +90,7 @@ def markdown(found: Comparison) -> str:
     return "\n".join(parts)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown, the first column to the left and the others to the right."""
     rule = "|".join(["---", *["--:"] * (len(head) - 1)])
     lines = [f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
@@ -108,7 +108,7 @@ def _summary(found: Comparison) -> Iterator[str]:
         "saved of the sources",
     ]
     head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
-    yield table(head, [_summary_row(row) for row in found.summary if row.slides])
+    yield markdown_table(head, [_summary_row(row) for row in found.summary if row.slides])
     for what, reason in found.missing:
         yield f"Not compared: {markdown_text(what)}: {markdown_text(reason)}\n"
 
@@ -122,9 +122,9 @@ def _summary_row(row: SummaryRow) -> list[str]:
         as_percent(row.total_reduction),
         _spread(row.reduction),
         as_percent(row.total_source_reduction),
-        *(as_figure(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
+        *(mean_text(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
         "-" if row.least_ssim is None else f"{row.least_ssim.worst:.4f}",
-        "exact" if row.ssim and row.psnr_db is None else as_figure(row.psnr_db, 1),
+        "exact" if row.ssim and row.psnr_db is None else mean_text(row.psnr_db, 1),
         "-" if row.most_color_shift_levels is None else f"{row.most_color_shift_levels.worst:.1f}",
         *("-" if figure is None else f"{figure.mean:.1f} s" for figure in (row.encode_s, row.read_s)),
     ]
@@ -136,7 +136,7 @@ def _spread(figure: Figure | None) -> str:
     return f"{as_percent(figure.mean)}, sd {as_percent(figure.spread)}, worst {as_percent(figure.worst)}"
 
 
-def as_figure(figure: Figure | None, digits: int) -> str:
+def mean_text(figure: Figure | None, digits: int) -> str:
     """Its mean; a dash of nothing."""
     return "-" if figure is None else f"{figure.mean:.{digits}f}"
 
@@ -155,15 +155,15 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         for row in slide.rows:
             rows.setdefault(row.codec, {})[row.glass] = row
         rows = {codec: ways for codec, ways in rows.items() if any(row.target_bytes for row in ways.values())}
-        head = ["codec", *(f"glass {way}" for way in glass), "SSIM", "worst tile"]
-        yield table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
+        head = ["codec", *(f"glass {row_maker}" for row_maker in glass), "SSIM", "worst tile"]
+        yield markdown_table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
     else:
         yield ""
 
 
 def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[str]:
     quality = next((row.quality for row in ways.values() if row.quality), None)
-    cells = [_size(ways[way]) if way in ways else "-" for way in glass]
+    cells = [_size(ways[row_maker]) if row_maker in ways else "-" for row_maker in glass]
     return [
         markdown_text(codec),
         *cells,
@@ -185,17 +185,19 @@ def _landings(found: Comparison) -> Iterator[str]:
     rows = [
         [
             markdown_text(slide.slide),
-            markdown_text(landing.label),
-            f"{landing.target_ssim:g}",
-            f"{landing.ssim:.4f}",
-            f"{landing.held_out_ssim:.4f}",
-            f"{landing.held_out_bits_per_pixel:.3f}",
+            markdown_text(found_setting.label),
+            f"{found_setting.target_ssim:g}",
+            f"{found_setting.ssim:.4f}",
+            f"{found_setting.held_out_ssim:.4f}",
+            f"{found_setting.held_out_bits_per_pixel:.3f}",
         ]
         for slide in found.slides
-        for landing in slide.landings
+        for found_setting in slide.landings
     ]
     if rows:
-        yield table(["slide", "setting", "target SSIM", "reached", "on tiles held out", "bits/px"], rows)
+        yield markdown_table(
+            ["slide", "setting", "target SSIM", "reached", "on tiles held out", "bits/px"], rows
+        )
 
 
 def _magnified(found: Comparison) -> Iterator[str]:
@@ -214,12 +216,14 @@ def _magnified(found: Comparison) -> Iterator[str]:
         for row in slide.magnified
     ]
     if rows:
-        yield table(["slide", "at", "codec", "patches", "bits/px", "saved of JPEG q90", "SSIM", "PSNR"], rows)
+        yield markdown_table(
+            ["slide", "at", "codec", "patches", "bits/px", "saved of JPEG q90", "SSIM", "PSNR"], rows
+        )
 
 
 def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
     head = ["codec", "glass", "archive becomes", "saved", "95 % interval", "hours"]
-    yield table(
+    yield markdown_table(
         [*head, "saved a year"] if has_price else head,
         [
             [

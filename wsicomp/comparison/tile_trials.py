@@ -11,7 +11,7 @@ import numpy as np
 
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
-from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import Known, Prepared, prepare
@@ -30,7 +30,7 @@ _RUN_BYTES = 2
 
 
 @dataclass(frozen=True)
-class Trial:
+class TileTrial:
     """A tile as one candidate makes it: its bytes, its pixels as they come back, and the seconds of both.
 
     `listed_bytes` are those by which the file's provenance names a tile that went otherwise than planned.
@@ -46,22 +46,22 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Bench:
+class ComparedSlide:
     """One open slide, with what is known of it, and the choices that all candidates share."""
 
     slide: Slide
     known: Known
     base: ConversionConfig
 
-    def prepared(self, candidate: Candidate, glass: str) -> Prepared:
+    def prepare_conversion(self, spec: CodecSpec, glass: str) -> Prepared:
         """Every decision of a candidate's conversion.
 
         Raises:
             ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide.
         """
-        return prepare(self.slide, candidate.config(self.base, glass), Stages(), known=self.known)
+        return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
 
-    def tried(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[Trial]:
+    def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
         """The tiles of these places, in the order of their levels; what is not stored has no bytes.
 
         Memory: some batches of decoded tiles for each worker.
@@ -84,7 +84,7 @@ class _LevelTrials:
         self._plan = plan
         self._maker = TileMaker(slide, plan, options)
 
-    def made(self, indices: list[TileIndex]) -> list[Trial]:
+    def made(self, indices: list[TileIndex]) -> list[TileTrial]:
         start = time.perf_counter()
         made = self._maker.tiles([replace(index, level=self._plan.source_level) for index in indices])
         between = time.perf_counter()
@@ -92,7 +92,7 @@ class _LevelTrials:
         end = time.perf_counter()
         share = 1 / max(1, sum(bool(tile.data) for tile in made))
         return [
-            Trial(
+            TileTrial(
                 index,
                 len(tile.data or b""),
                 self._listed_bytes(index, tile),
@@ -143,13 +143,13 @@ def _decoded_alone(tile: EncodedTile) -> Pixels | None:
         return None
 
 
-def spread_over(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
+def pick_by_bytes(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
     """So many of the tiles, evenly from plain to rich: by the bytes that the source has of each."""
     ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
-    return evenly(ordered, count)
+    return pick_evenly(ordered, count)
 
 
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
+def pick_evenly(items: Sequence[Item], count: int) -> list[Item]:
     """So many of the items, or all that there are, from the first to the last at even distances."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in np.unique(places).tolist()]
