@@ -20,8 +20,8 @@ from pathlib import Path
 
 from wsicomp import ConversionConfig, restore_slide
 from wsicomp.batch.ledger import Ledger
-from wsicomp.batch.monitoring import held_alone
-from wsicomp.batch.quarantine import ProofJob, quarantined
+from wsicomp.batch.monitoring import lock_tree
+from wsicomp.batch.quarantine import ProofJob, move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
@@ -92,7 +92,7 @@ def rebuilt(target: Path, again: Path) -> Iterator[bytes]:
 def beats(target: Path) -> str:
     """The status of a tree that is held, with every heartbeat."""
     codes = []
-    with held_alone(target):
+    with lock_tree(target):
         for text in DRAWN["HEARTBEATS"].values():
             DRAWN["beat"](target, text)
             codes += [command("status", target)[0], command("status", target, "--json")[0]]
@@ -129,7 +129,7 @@ def unseen(source: Path, target: Path) -> str:
         file.write(bytes(9))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     try:
-        quarantined(entry, trees, facts)
+        move_to_quarantine(entry, trees, facts)
     except KeptError as exc:
         return f"the source stays: {exc}"
     return "the source goes"

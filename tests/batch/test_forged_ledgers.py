@@ -13,7 +13,7 @@ from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp import atomic
 from wsicomp.batch import Ledger, read_report
-from wsicomp.batch.monitoring import held_alone, read_heartbeat
+from wsicomp.batch.monitoring import lock_tree, read_heartbeat
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
 from wsicomp.path_text import as_text
@@ -162,7 +162,7 @@ def test_a_ledger_of_version_1_with_reports_of_another_shape_is_read_without_the
 def test_a_heartbeat_of_another_shape_is_told_and_not_shown(trees, capsys):
     _, target = trees
     for name, text in ledgers.HEARTBEATS.items():
-        with held_alone(target):
+        with lock_tree(target):
             ledgers.beat(target, text)
             code, out, err = told(capsys, "status", target)
             assert (code, err) == (0, ""), name
@@ -287,7 +287,7 @@ def test_a_sound_ledger_is_not_rebuilt_unless_told(trees, capsys, tmp_path):
     assert "--even-if-sound" in err
     assert entries(target) == before
     assert told(capsys, "rebuild", target, "--even-if-sound", "--json")[0] == 0
-    with held_alone(target):
+    with lock_tree(target):
         assert "another batch is at work" in told(capsys, "rebuild", target, "--even-if-sound")[2]
     assert "is no folder" in told(capsys, "rebuild", tmp_path / "nothing")[2]
 

@@ -16,7 +16,7 @@ from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import BatchOptions, Entry, read_report
-from wsicomp.batch.quarantine import ProofJob, held_back, quarantined, which_file
+from wsicomp.batch.quarantine import ProofJob, file_fingerprint, move_to_quarantine, reason_to_keep
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError
@@ -172,7 +172,7 @@ def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
     entry = entries(target)["a/slide 0.svs"]
     facts = proof(trees).facts
     with pytest.raises(KeptError, match="a folder on the way"):
-        quarantined(entry, Trees(source, target), facts)
+        move_to_quarantine(entry, Trees(source, target), facts)
     run(source, target, RESTORABLE, **DELETE)
     assert (tmp_path / "a/slide 0.svs").exists()
 
@@ -200,7 +200,7 @@ def test_what_changes_between_proof_and_move_stays(trees):
         before = changed.read_bytes()
         shutil.copy(other, changed)
         with pytest.raises(KeptError, match="changed after they were compared"):
-            quarantined(entry, where, facts)
+            move_to_quarantine(entry, where, facts)
         assert changed.read_bytes() == other.read_bytes()
         changed.write_bytes(before)
     assert not (source / QUARANTINE).exists()
@@ -289,10 +289,10 @@ def test_the_proof_lets_other_programs_look_at_all_edges(trees, monkeypatch):
 def test_which_file_tells_a_file_from_its_copy(tmp_path):
     (tmp_path / "a").write_bytes(b"same")
     shutil.copy2(tmp_path / "a", tmp_path / "b")
-    assert which_file(tmp_path / "a") != which_file(tmp_path / "b")
+    assert file_fingerprint(tmp_path / "a") != file_fingerprint(tmp_path / "b")
     for wrong in (tmp_path, tmp_path / "gone"):
         with pytest.raises(KeptError):
-            which_file(wrong)
+            file_fingerprint(wrong)
 
 
 def test_all_that_is_on_the_disk_is_accounted_for(trees):
@@ -409,7 +409,7 @@ def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
 )
 def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_saving, why):
     entry = Entry("x", "x", source_bytes=source_bytes, target_bytes=target_bytes)
-    assert held_back(entry, min_saving)[1] == why
+    assert reason_to_keep(entry, min_saving)[1] == why
 
 
 @pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])

@@ -12,8 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.ledger import HELD_FOR_LOOK, SOURCE, Entry, Ledger, State, audit_path, look_path
-from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.ledger import (
+    HELD_FOR_REVIEW,
+    SOURCE,
+    Entry,
+    Ledger,
+    State,
+    audit_path,
+    review_picture_path,
+)
+from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
 from wsicomp.batch.source_records import is_written, write_acceptance
 from wsicomp.batch.worklist import Trees
@@ -25,7 +33,7 @@ from wsicomp.progress import utc_now
 
 
 @dataclass(frozen=True)
-class Look:
+class Review:
     """A slide, the best picture there is of what was removed, and whether it was accepted just now.
 
     `unwritten` says why the acceptance does not stand in the source tree, so that the source stays.
@@ -37,7 +45,7 @@ class Look:
     unwritten: str = ""
 
 
-def slides_to_look_at(target: Path) -> tuple[Look, ...]:
+def slides_to_review(target: Path) -> tuple[Review, ...]:
     """The slides of a tree that wait for somebody to look at them.
 
     Raises:
@@ -45,16 +53,16 @@ def slides_to_look_at(target: Path) -> tuple[Look, ...]:
     """
     with Ledger(target, read_only=True) as ledger:
         waiting = ledger.entries("WHERE state = 'look' ORDER BY source")
-        return tuple(Look(entry, picture_of(target, entry)) for entry in waiting)
+        return tuple(Review(entry, picture_of(target, entry)) for entry in waiting)
 
 
 def picture_of(target: Path, entry: Entry) -> Path | None:
     """The large picture of what was removed from a slide, or else the small one; None without any."""
-    pictures = look_path(target, entry.source), audit_path(target, entry.source)
+    pictures = review_picture_path(target, entry.source), audit_path(target, entry.source)
     return next((picture for picture in pictures if is_own(picture, target)), None)
 
 
-def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
+def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
     """Write down that a person has looked at these slides: all of them, or none.
 
     A slide is named as the report names it, or by the path of its source or its conversion. The next run may
@@ -67,19 +75,19 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
     """
     if not Ledger.is_there(target):
         raise LedgerError("has no ledger; no batch has been here", target)
-    with held_alone(target) as folder, Ledger(target) as ledger, logged(folder) as log:
+    with lock_tree(target) as folder, Ledger(target) as ledger, open_log(folder) as log:
         trees = Trees(as_path(ledger.fact(SOURCE) or ""), target.absolute())
         known = {entry.source: entry for entry in ledger.entries() if entry.target}
         named = dict.fromkeys(_named(slide, known, trees) for slide in slides)
-        looks = tuple(_accepted(known[source], trees) for source in named)
-        ledger.put(look.entry for look in looks if look.is_new)
-        for look in looks:
-            if look.is_new:
-                log.info("%s: accepted (%s)", look.entry.source, look.entry.look)
-        return tuple(replace(look, unwritten=_unwritten(look.entry, trees)) for look in looks)
+        reviews = tuple(_accepted(known[source], trees) for source in named)
+        ledger.put(review.entry for review in reviews if review.is_new)
+        for review in reviews:
+            if review.is_new:
+                log.info("%s: accepted (%s)", review.entry.source, review.entry.look)
+        return tuple(replace(review, unwritten=_unwritten(review.entry, trees)) for review in reviews)
 
 
-def tree_of(slide: str) -> Path:
+def find_tree(slide: str) -> Path:
     """The target tree that a conversion lies in.
 
     Raises:
@@ -96,7 +104,7 @@ def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
     """The source of the one slide that is meant."""
     found = {name for name in (slide, as_text(slide)) if name in known}
     by_target = {entry.target: source for source, entry in known.items()}
-    for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `tree_of`
+    for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `find_tree`
         found.update(name for name in _below(path, trees.source) if name in known)
         found.update(by_target[name] for name in _below(path, trees.target) if name in by_target)
     if not found:
@@ -111,18 +119,18 @@ def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
 
 def _below(path: str, tree: Path) -> Iterable[str]:
     """The path in a tree, as text, if it is in there."""
-    roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `tree_of`
+    roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `find_tree`
     return [as_text(Path(path).relative_to(root)) for root in roots if Path(path).is_relative_to(root)]
 
 
-def _accepted(entry: Entry, trees: Trees) -> Look:
+def _accepted(entry: Entry, trees: Trees) -> Review:
     picture = picture_of(trees.target, entry)
     if not entry.is_converted:
         raise KeptError(f"is {entry.state}: there is no conversion to look at", entry.source)
     if not entry.look or (entry.is_accepted and is_written(trees.source, entry)):
-        return Look(entry, picture)
+        return Review(entry, picture)
     _check_unchanged(entry, trees)
-    held = entry.kept_cause == HELD_FOR_LOOK
+    held = entry.kept_cause == HELD_FOR_REVIEW
     seen = replace(
         entry,
         accepted=utc_now(),
@@ -131,7 +139,7 @@ def _accepted(entry: Entry, trees: Trees) -> Look:
         kept_because="" if held else entry.kept_because,
         kept_cause="" if held else entry.kept_cause,
     )
-    return Look(replace(seen, state=State(seen.converted_state)), picture, is_new=True)
+    return Review(replace(seen, state=State(seen.converted_state)), picture, is_new=True)
 
 
 def _check_unchanged(entry: Entry, trees: Trees) -> None:

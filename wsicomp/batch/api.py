@@ -16,16 +16,22 @@ from pathlib import Path
 from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
 from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
 from wsicomp.batch.ledger_checks import path_flaw
-from wsicomp.batch.monitoring import Heartbeat, held_alone, logged
-from wsicomp.batch.name_key import checked_place, keep_names, kept_names, make_key, read_secret
+from wsicomp.batch.monitoring import Heartbeat, lock_tree, open_log
+from wsicomp.batch.name_key import add_names, check_key_path, make_key, read_names, read_secret
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine_clock import begun_in, seen_in
+from wsicomp.batch.quarantine_clock import count_run_in_quarantine, restart_quarantine_time
 from wsicomp.batch.report import outdated_text
-from wsicomp.batch.runner import BatchResult, Run, sweep
+from wsicomp.batch.runner import BatchResult, Run, remove_partial_files
 from wsicomp.batch.scheduler import BatchCallbacks, Scheduler, Stop
-from wsicomp.batch.source_records import Records, forget_stay, read_records, sweep_records, write_stay
+from wsicomp.batch.source_records import (
+    Records,
+    read_records,
+    remove_quarantine_time,
+    sweep_records,
+    write_quarantine_time,
+)
 from wsicomp.batch.target_names import assign_targets
-from wsicomp.batch.worklist import Trees, Worklist, is_held, make_worklist
+from wsicomp.batch.worklist import Trees, Worklist, is_in_quarantine, make_worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
@@ -53,12 +59,12 @@ def run_batch(
     trees, config, options = _checked(source, target, config, options)
     settings = Settings.of(config)
     inventory = find_slides(options.selection(trees.source))
-    with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
+    with lock_tree(trees.target) as folder, Ledger(trees.target) as ledger, open_log(folder) as log:
         listed = _known(ledger, trees, inventory, options)
         known = _by_key(listed, inventory, config, options)
         for entry in known.values():
             if entry.state is State.RUNNING:
-                sweep(entry, trees)
+                remove_partial_files(entry, trees)
         if options.name_key is not None:
             make_key(options.name_key)
         records = ledger.settings()
@@ -67,7 +73,7 @@ def run_batch(
         records |= {each.digest: each for each in (settings, *past)}
         worklist = make_worklist(inventory, known | seen, trees, config, records, options)
         if options.name_key is not None:
-            keep_names(
+            add_names(
                 options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target}
             )
         ledger.note(SOURCE, as_text(trees.source))
@@ -133,7 +139,7 @@ def _checked(
         if file is not None and Path(file).is_file()
     }
     if options.name_key is not None:
-        options = replace(options, name_key=checked_place(options.name_key, source, target))
+        options = replace(options, name_key=check_key_path(options.name_key, source, target))
     return Trees(source.absolute(), target.absolute()), config.changed(**absolute), options
 
 
@@ -180,7 +186,7 @@ def _by_key(
     """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
     if options.name_key is None:
         return dict(known)
-    names = kept_names(options.name_key)
+    names = read_names(options.name_key)
     found = (slide.source for slide in inventory.slides)
     targets = assign_targets(found, config, {}, read_secret(options.name_key))
     names |= {target: source for source, target in targets.items()}
@@ -218,12 +224,12 @@ def _as_recorded(
     except KeptError as exc:
         log.warning("days in quarantine are not counted: %s", exc)
         return {}
-    for source in records.stays:
+    for source in records.quarantine_times:
         if not os.path.lexists(trees.source / QUARANTINE / as_path(source)):
-            forget_stay(trees.source, source)
-    looked_at = {source: records.accepted(entry) for source, entry in known.items()}
+            remove_quarantine_time(trees.source, source)
+    looked_at = {source: records.with_acceptance(entry) for source, entry in known.items()}
     changed = {source: entry for source, entry in looked_at.items() if entry != known[source]}
-    held = (entry for entry in looked_at.values() if is_held(entry, trees))
+    held = (entry for entry in looked_at.values() if is_in_quarantine(entry, trees))
     try:
         changed |= {entry.source: entry for entry in _counted(held, trees, records, options)}
     except SlideWriteError as exc:
@@ -234,9 +240,13 @@ def _as_recorded(
 def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: BatchOptions) -> Iterator[Entry]:
     """The entries of sources in quarantine after one more run, which the source tree says from now on."""
     for entry in held:
-        is_known = records.knows_stay(entry)
-        counted = seen_in(records.stayed(entry), options.quarantine_days) if is_known else begun_in(entry)
-        write_stay(trees.source, counted)
+        is_known = records.has_quarantine_time(entry)
+        counted = (
+            count_run_in_quarantine(records.with_quarantine_time(entry), options.quarantine_days)
+            if is_known
+            else restart_quarantine_time(entry)
+        )
+        write_quarantine_time(trees.source, counted)
         yield counted
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import psutil
 
-from wsicomp.batch.jobs import Job, Outcome
+from wsicomp.batch.jobs import Job, JobOutcome
 from wsicomp.batch.worker_process import Running, close_processes, run_job, running, stop_processes
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
@@ -45,7 +45,7 @@ class Executors:
     threads_a_job: int
     batch: str = field(default_factory=lambda: uuid4().hex)
 
-    def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[Outcome]:
+    def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[JobOutcome]:
         """Have a job done when somebody is free; `run_job` has the rest."""
         return self.executor.submit(run_job, job, self.batch, stall_s, bytes_per_s)
 

@@ -1,4 +1,4 @@
-"""What is done to one slide, in a process of its own: a job runs and returns an `Outcome`, whatever happens.
+"""What is done to one slide, in a process of its own: a job runs and returns an `JobOutcome`, whatever happens.
 
 This module alone catches every exception, because a night must survive each of its slides.
 """
@@ -72,7 +72,7 @@ GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 DISK_FULL, REFUSED = "disk full", "target not writable"
 BUSY, IN_THE_WAY = "target being written", "target exists"
 OTHER_SLIDE, FORGED = "target of another slide", "target is none of ours"
-PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
+TEMPORARY_CAUSES = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
 """Causes that say nothing of the slide: the next run tries it again without being told to."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
@@ -101,7 +101,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
 
     `elapsed_s` is measured by the worker process. `report` is the whole `ConversionReport`; `facts` are which
@@ -150,7 +150,7 @@ class Job(Protocol):
         """The slide's source."""
         ...
 
-    def run(self, on_progress: Progress) -> Outcome:
+    def run(self, on_progress: Progress) -> JobOutcome:
         """Do it; never raises but for what ends the process."""
         ...
 
@@ -181,19 +181,19 @@ class ConversionJob:
     stale: tuple[str, ...] = ()
     redo_outdated: bool = False
 
-    def run(self, on_progress: Progress) -> Outcome:
+    def run(self, on_progress: Progress) -> JobOutcome:
         """Convert it, or take on a target that is there already and whole."""
         try:
             return self._run(on_progress)
         except Exception as exc:  # the boundary between a slide and its night
-            return failure(exc, self.source)
+            return outcome_of_error(exc, self.source)
 
-    def _run(self, on_progress: Progress) -> Outcome:
+    def _run(self, on_progress: Progress) -> JobOutcome:
         suffix = self.source.suffix.lower()
         alike = (part for part in slide_parts(self.source) if part.suffix.lower() == suffix)
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
-            return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
+            return JobOutcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
             _check_file(self.target)
             adopted, moved, refused = None, None, ""
@@ -211,7 +211,7 @@ class ConversionJob:
             status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:
                 sha256 = file_sha256(written, progress)
-        return Outcome(
+        return JobOutcome(
             State.DONE,
             target_sha256=sha256,
             target_bytes=status.st_size,
@@ -240,7 +240,7 @@ class ConversionJob:
             report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
             self._forget_pictures()
             return report
-        large = large_audit(self.audit)
+        large = unscaled_audit_path(self.audit)
         with opened_folder(large.parent, self.root, make=True) as folder:
             folder.remove(large.name)
         try:
@@ -291,7 +291,7 @@ class ConversionJob:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(then)
                     )
-                    seen = seen_reason(source, then, found.removed_area, stages)
+                    seen = find_review_reason(source, then, found.removed_area, stages)
                     if seen and not report.look:
                         report = replace(report, look=seen, notes=(*report.notes, look_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
@@ -376,7 +376,7 @@ class ConversionJob:
         return False
 
 
-def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
+def find_review_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
     """Why a person should look at a conversion, by tissue looked for again and the area seen blank; or "".
 
     What a file says of its own mask is not believed.
@@ -424,7 +424,7 @@ class RecheckJob:
     sha256: str
     root: Path | None = None
 
-    def run(self, on_progress: Progress) -> Outcome:
+    def run(self, on_progress: Progress) -> JobOutcome:
         """Read it wholly; done, or failed with an `error` that says what it is."""
         try:
             with opened_folder(self.target.parent, self.root) as folder:
@@ -437,7 +437,7 @@ class RecheckJob:
         except OSError as exc:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
-        return Outcome(state, error=error, target_mtime_ns=mtime_ns)
+        return JobOutcome(state, error=error, target_mtime_ns=mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -455,7 +455,7 @@ class PictureJob:
     workers: int
     root: Path | None = None
 
-    def run(self, on_progress: Progress) -> Outcome:
+    def run(self, on_progress: Progress) -> JobOutcome:
         """Draw it; done, or failed with an `error`."""
         try:
             opened = open_source(self.source, self.target)
@@ -466,8 +466,8 @@ class PictureJob:
                 draw_removed(source, provenance, self.workers, self.picture, self.root)
             _shrink(self.picture, self.audit, self.root)
         except Exception as exc:  # a picture less, and the night goes on
-            return failure(exc, self.source)
-        return Outcome(State.DONE)
+            return outcome_of_error(exc, self.source)
+        return JobOutcome(State.DONE)
 
 
 def _provenance(target: Path) -> Provenance | None:
@@ -479,7 +479,7 @@ def _provenance(target: Path) -> Provenance | None:
         return None
 
 
-def large_audit(audit: Path) -> Path:
+def unscaled_audit_path(audit: Path) -> Path:
     """Where a small picture's large one stands for a moment."""
     return audit.with_suffix(".large.jpg")
 
@@ -501,7 +501,7 @@ def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
         small.save(partial, "JPEG", quality=80)
 
 
-def failure(exc: BaseException, source: Path) -> Outcome:
+def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
     """What an exception says of a slide; one that cannot be converted at all is skipped."""
     text = f"{type(exc).__name__}: {exc}".rstrip(": ")
     if isinstance(exc, WsicompError):
@@ -510,8 +510,8 @@ def failure(exc: BaseException, source: Path) -> Outcome:
     error = " ".join(text.split())
     trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
     if isinstance(exc, UnsupportedSlideError):
-        return Outcome(State.SKIPPED, "unsupported", error, trace)
-    return Outcome(State.FAILED, _cause(exc, source), error, trace)
+        return JobOutcome(State.SKIPPED, "unsupported", error, trace)
+    return JobOutcome(State.FAILED, _cause(exc, source), error, trace)
 
 
 def _cause(exc: BaseException, source: Path) -> str:

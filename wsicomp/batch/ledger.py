@@ -29,12 +29,12 @@ from wsicomp.batch.ledger_checks import (
     check_pages,
     check_tables,
     check_values,
-    fits,
-    guard,
+    distrust_file,
+    is_valid_value,
     path_flaw,
-    shortened,
+    shorten_text,
     stale_flaw,
-    to_look_at,
+    unusual_rows_condition,
 )
 from wsicomp.conversion.report import look_note, look_reason, removed_area, reported_notes
 from wsicomp.conversion.settings import Settings
@@ -89,7 +89,7 @@ CONVERTED = "state IN ('done', 'look')"
 LOOK_FIRST = "ORDER BY state != 'look', source"
 """The SQL clause for lists of slides: those that a person has to look at come first."""
 
-HELD_FOR_LOOK, HELD_FOR_SAVING = "look", "saving"
+HELD_FOR_REVIEW, HELD_FOR_SAVING = "look", "saving"
 """Why a source stays before anything is read: nobody has looked, or too little is saved."""
 
 
@@ -111,7 +111,7 @@ class Entry:
     `removed_area` is the part of level 0 that was taken out as glass. `look` says why a person has to look at
     the conversion before its source may go, "" where nobody has to. `accepted` is when somebody had looked,
     at the conversion `accepted_target` of the source `accepted_source` (SHA-256). `kept_cause` is
-    `HELD_FOR_LOOK` or `HELD_FOR_SAVING`, or "" for a proof that failed. `quarantine_age` are the days in
+    `HELD_FOR_REVIEW` or `HELD_FOR_SAVING`, or "" for a proof that failed. `quarantine_age` are the days in
     quarantine that `quarantine_runs` runs have counted, the last of them at `quarantine_seen`.
     """
 
@@ -204,7 +204,7 @@ def entry_flaw(entry: Entry) -> str:
     wrong = (
         f"{name} is {values[name]!r:.80}"
         for name, kind in _COLUMNS.items()
-        if not fits(name, kind, values[name])
+        if not is_valid_value(name, kind, values[name])
     )
     return next(wrong, "") or _flaw(entry)
 
@@ -215,7 +215,7 @@ def audit_path(target: Path, source: str) -> Path:
     return target / FOLDER / "audits" / digest[:2] / f"{digest[:32]}.jpg"
 
 
-def look_path(target: Path, source: str) -> Path:
+def review_picture_path(target: Path, source: str) -> Path:
     """Where the large picture of what was removed lies, of a slide that a person has to look at."""
     return audit_path(target, source).with_suffix(".look.jpg")
 
@@ -237,7 +237,7 @@ _ROW = tuple({"int": int, "float": float, "bool": int}.get(kind, str) for kind i
 _WORDS = {
     "state": tuple(State),
     "removal": ("", "quarantined", "deleted"),
-    "kept_cause": ("", HELD_FOR_LOOK, HELD_FOR_SAVING),
+    "kept_cause": ("", HELD_FOR_REVIEW, HELD_FOR_SAVING),
 }
 _FREE_TEXTS = ("notes", "error", "trace", "cause", "kept_because", "look", "codec", "model")
 _TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
@@ -279,7 +279,7 @@ class Ledger:
         else:
             database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
         try:
-            guard(database)
+            distrust_file(database)
             self._schema = self._checked_schema(database)
             check_pages(database)
             if not read_only:
@@ -292,7 +292,7 @@ class Ledger:
                 upgrade(database)
                 self._schema = self._checked_schema(database)
             check_values(database, _COLUMNS, _WORDS)
-            unusual = to_look_at(("source", "target"), _TIMES, ("stale_target",))
+            unusual = unusual_rows_condition(("source", "target"), _TIMES, ("stale_target",))
             for row in database.execute(f"{_ALL} WHERE {unusual}"):
                 _entry(row)
         except BaseException:
@@ -461,7 +461,7 @@ def with_short_texts(entry: Entry) -> Entry:
     """The entry, with what is said of it cut to what a ledger may hold."""
     texts = {name: getattr(entry, name) for name in _FREE_TEXTS}
     long: dict[str, Any] = {
-        name: short for name, text in texts.items() if (short := shortened(text)) is not text
+        name: short for name, text in texts.items() if (short := shorten_text(text)) is not text
     }
     return dataclasses.replace(entry, **long) if long else entry
 

@@ -54,7 +54,7 @@ class UnsoundError(Exception):
     """A ledger is not what a batch wrote; the message says where."""
 
 
-def guard(database: sqlite3.Connection) -> None:
+def distrust_file(database: sqlite3.Connection) -> None:
     """Have SQLite distrust a file: no functions in its schema, no cells beyond their page."""
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("PRAGMA cell_size_check = ON")
@@ -160,7 +160,7 @@ def _bytes(text: str) -> str:
     return f"length(CAST({text} AS BLOB))"
 
 
-def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
+def unusual_rows_condition(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
     """The SQL condition for rows that are to be looked at one by one: few of what a batch writes.
 
     Their `paths` have anything but plain names, a time is not as `utc_now` has it, or one of the `others` is
@@ -174,7 +174,7 @@ def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]
     return " OR ".join([*unusual, *(f"{name} != ''" for name in others)])
 
 
-def fits(name: str, kind: str, value: object) -> bool:
+def is_valid_value(name: str, kind: str, value: object) -> bool:
     """Whether a value is of its column's kind and size, as `check_values` holds it against them."""
     if kind == "bool":
         return isinstance(value, bool)
@@ -191,7 +191,7 @@ def fits(name: str, kind: str, value: object) -> bool:
     return name != "notes" or value.count("\n") < MOST_LINES
 
 
-def shortened(text: str) -> str:
+def shorten_text(text: str) -> str:
     """A text of a conversion as a ledger may hold it, cut where it is longer than a run's ever are."""
     lines, data = text.split("\n"), text.encode("utf-8", "backslashreplace")
     if len(lines) <= MOST_LINES and len(data) <= LONGEST_TEXT:

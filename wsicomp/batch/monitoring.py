@@ -66,7 +66,7 @@ class Snapshot:
 
 
 @contextmanager
-def held_alone(target: Path) -> Iterator[Path]:
+def lock_tree(target: Path) -> Iterator[Path]:
     """The folder for all that is not a slide, held against every other coordinator.
 
     Raises:
@@ -156,7 +156,7 @@ class _OneLine(logging.Formatter):
 
 
 @contextmanager
-def logged(folder: Path) -> Iterator[logging.Logger]:
+def open_log(folder: Path) -> Iterator[logging.Logger]:
     """A logger that writes a line an event into a file that rotates.
 
     Raises:
@@ -196,7 +196,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class Heard:
+class LastHeartbeat:
     """What of a heartbeat is shown: as `Snapshot` has it, and the `time` of it."""
 
     time: str
@@ -205,7 +205,7 @@ class Heard:
     running: Mapping[str, tuple[str, int, int]]
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Heard:
+    def of(cls, values: Mapping[str, Any]) -> LastHeartbeat:
         """That of the JSON values of a heartbeat.
 
         Raises:
@@ -240,13 +240,13 @@ def read_heartbeat(target: Path) -> dict[str, Any] | None:
     """What the last run said last; None where none has said anything, or what is there is no heartbeat."""
     try:
         values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
-        Heard.of(values)
+        LastHeartbeat.of(values)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
     return dict(values)
 
 
-def is_at_work(target: Path) -> bool:
+def is_running(target: Path) -> bool:
     """Whether a coordinator of this machine holds the tree."""
     try:
         with open(open_own(target / FOLDER / _LOCK, os.O_RDONLY, target), "rb") as file:

@@ -16,7 +16,7 @@ from wsicomp.inputs import check_file, reason
 _SECRET_BYTES = 32
 
 
-def checked_place(path: Path, source: Path, target: Path) -> Path:
+def check_key_path(path: Path, source: Path, target: Path) -> Path:
     """Where the key lies, absolute.
 
     Raises:
@@ -55,7 +55,7 @@ def read_secret(path: Path) -> bytes:
     return bytes.fromhex(_read(path)["secret"])
 
 
-def keep_names(path: Path, names: Mapping[str, str]) -> None:
+def add_names(path: Path, names: Mapping[str, str]) -> None:
     """Add targets to a key, and the sources that they are made from.
 
     Raises:
@@ -67,7 +67,7 @@ def keep_names(path: Path, names: Mapping[str, str]) -> None:
     _write(path, {**values, "names": {**values["names"], **names}})
 
 
-def kept_names(path: Path) -> dict[str, str]:
+def read_names(path: Path) -> dict[str, str]:
     """The sources of targets that a key says; none where there is no key yet.
 
     Raises:

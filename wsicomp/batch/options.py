@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from wsicomp.batch.throttle import check_pace
+from wsicomp.batch.throttle import check_rate_limit
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
@@ -121,7 +121,7 @@ class BatchOptions:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.limit_rate is not None:
-            check_pace()
+            check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
             raise ConfigError(
                 "--even-if-lossy says which sources are deleted; it needs --delete-source-after-verify"

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.atomic import sync_directory
-from wsicomp.batch.jobs import Outcome, failure, seen_reason
-from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
-from wsicomp.batch.quarantine_clock import DELETED, put_in
-from wsicomp.batch.source_records import forget_stay, write_stay
+from wsicomp.batch.jobs import JobOutcome, find_review_reason, outcome_of_error
+from wsicomp.batch.ledger import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
+from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine
+from wsicomp.batch.source_records import remove_quarantine_time, write_quarantine_time
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
@@ -57,17 +57,17 @@ class ProofJob:
     config: ConversionConfig
     released: bool = False
 
-    def run(self, on_progress: Progress) -> Outcome:
+    def run(self, on_progress: Progress) -> JobOutcome:
         """Read both once more, wholly."""
         try:
-            return Outcome(State.DONE, facts=self._proved(Stages(on_progress)))
+            return JobOutcome(State.DONE, facts=self._proved(Stages(on_progress)))
         except _UnseenError as exc:
-            return Outcome(State.LOOK, error=exc.message)
+            return JobOutcome(State.LOOK, error=exc.message)
         except Exception as exc:
-            return replace(failure(exc, self.source), state=State.SKIPPED)
+            return replace(outcome_of_error(exc, self.source), state=State.SKIPPED)
 
     def _proved(self, stages: Stages) -> tuple[str, str]:
-        before = which_file(self.source), which_file(self.target)
+        before = file_fingerprint(self.source), file_fingerprint(self.target)
         if before[0] == before[1]:
             raise KeptError("source and target are one file")
         if len(slide_parts(self.source)) > 1:
@@ -80,7 +80,7 @@ class ProofJob:
         if sha256 != self.source_sha256:
             raise KeptError("the source is not the file that was converted")
         self._verify(stages)
-        if before != (which_file(self.source), which_file(self.target)):
+        if before != (file_fingerprint(self.source), file_fingerprint(self.target)):
             raise KeptError("source or target changed while they were compared")
         return before
 
@@ -98,7 +98,7 @@ class ProofJob:
                 self._check_plan(source, provenance.plan)
             found = self._compared(source, stages)
             then = config_then(provenance.plan, self.config) if not is_seen else self.config
-            unseen = "" if is_seen else seen_reason(source, then, found.removed_area, stages)
+            unseen = "" if is_seen else find_review_reason(source, then, found.removed_area, stages)
         if unseen:
             raise _UnseenError(unseen)
         if (found.flawed or found.lost) and not restorable:
@@ -132,7 +132,7 @@ class ProofJob:
         return found
 
 
-def which_file(path: Path) -> str:
+def file_fingerprint(path: Path) -> str:
     """A text that of all files here only this one has, as it is now, seen from any machine.
 
     Whoever writes into a file can put back the time of that (mtime), but not the time of its last change
@@ -158,24 +158,24 @@ def which_file(path: Path) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def _but_for_its_name(which: str) -> str:
+def _without_change_time(which: str) -> str:
     """What of a file's text outlasts a new name, which changes the time of its last change."""
     return which.rpartition(" ")[0]
 
 
-def as_large(entry: Entry, facts: tuple[str, ...]) -> Entry:
+def with_proved_sizes(entry: Entry, facts: tuple[str, ...]) -> Entry:
     """The entry with the sizes that source and target were proved to have, whatever the ledger says."""
     source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
     return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
 
 
-def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
+def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
     """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
 
     `min_saving` is in per cent of the source's bytes.
     """
     if entry.needs_release:
-        return HELD_FOR_LOOK, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
+        return HELD_FOR_REVIEW, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
     saved_bytes = entry.source_bytes - entry.target_bytes
     if saved_bytes < 0:
         return HELD_FOR_SAVING, f"its conversion is larger than it ({as_saving(entry.saved)})"
@@ -189,7 +189,7 @@ def _floored(saved: float) -> str:
     return f"{math.floor(saved * 10_000) / 100:g}"
 
 
-def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """Move a source that was just proved to be replaced into quarantine, and say so.
 
     What the entry says of days and looks is to be from the source tree (`Records.of`).
@@ -200,15 +200,15 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
     _check_same(source, entry, trees, facts)
-    moved = replace(put_in(entry), kept_because="", kept_cause="")
+    moved = replace(enter_quarantine(entry), kept_because="", kept_cause="")
     try:
         with (
             opened_folder(source.parent, trees.source) as here,
             opened_folder(place.parent, trees.source, make=True) as there,
         ):
-            if which_file(here.held / source.name) != facts[0]:
+            if file_fingerprint(here.held / source.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
-            write_stay(trees.source, moved)
+            write_quarantine_time(trees.source, moved)
             _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
@@ -226,7 +226,7 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
     except FileExistsError as exc:
         raise KeptError("something of its name is in quarantine already; look at that first") from exc
     try:
-        if _but_for_its_name(which_file(there.held / name)) != _but_for_its_name(fact):
+        if _without_change_time(file_fingerprint(there.held / name)) != _without_change_time(fact):
             raise KeptError("another file took its place while it was moved")
         sync_directory(there.held)
         sync_directory(here.held)
@@ -240,7 +240,7 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
         raise
 
 
-def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     """Delete a source in quarantine that was just proved once more, and say so.
 
     Raises:
@@ -251,12 +251,12 @@ def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
     _check_same(place, entry, trees, facts)
     try:
         with opened_folder(place.parent, trees.source) as folder:
-            if which_file(folder.held / place.name) != facts[0]:
+            if file_fingerprint(folder.held / place.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
             os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
-    forget_stay(trees.source, entry.source)
+    remove_quarantine_time(trees.source, entry.source)
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
 
 
@@ -269,7 +269,7 @@ def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]
     target = trees.target_of(entry)
     try:
         with opened_folder(target.parent, trees.target) as folder:
-            is_same = (which_file(source), which_file(folder.held / target.name)) == facts
+            is_same = (file_fingerprint(source), file_fingerprint(folder.held / target.name)) == facts
     except OSError as exc:
         raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
     if not is_same:

@@ -21,17 +21,17 @@ _LEAST_RUNS = 2
 """Runs after the one that moved a source, before any may delete it: one alone may have a wrong clock."""
 
 
-def put_in(entry: Entry) -> Entry:
+def enter_quarantine(entry: Entry) -> Entry:
     """The entry of a slide whose source has just come into quarantine."""
-    return replace(begun_in(entry), removal=QUARANTINED, removed=utc_now())
+    return replace(restart_quarantine_time(entry), removal=QUARANTINED, removed=utc_now())
 
 
-def begun_in(entry: Entry) -> Entry:
+def restart_quarantine_time(entry: Entry) -> Entry:
     """The entry of a source in quarantine whose days begin now."""
     return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen=utc_now())
 
 
-def seen_in(entry: Entry, days: float) -> Entry:
+def count_run_in_quarantine(entry: Entry, days: float) -> Entry:
     """The entry after one more run has seen its source in quarantine, where it is to be for so many days.
 
     No run adds more than half of them.
@@ -57,6 +57,6 @@ def days_left(entry: Entry, days: float) -> float:
     return max(0.0, days - entry.quarantine_age)
 
 
-def goes_by(left: float) -> str:
+def earliest_deletion_day(left: float) -> str:
     """The first day on which what stays for so many days more can go, if runs see every day."""
     return (datetime.fromisoformat(utc_now()) + timedelta(days=left)).date().isoformat()

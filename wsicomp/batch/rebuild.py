@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from wsicomp.batch.jobs import Outcome, failure
+from wsicomp.batch.jobs import JobOutcome, outcome_of_error
 from wsicomp.batch.ledger import (
     FOLDER,
     SOURCE,
@@ -27,8 +27,8 @@ from wsicomp.batch.ledger import (
     make_ledger,
     with_short_texts,
 )
-from wsicomp.batch.ledger_checks import guard, path_flaw
-from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.ledger_checks import distrust_file, path_flaw
+from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map
@@ -55,7 +55,7 @@ _DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was mad
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuiltLedger:
     """What a new ledger was made of. `aside` is where the old one went, None if there was none.
 
     `entries` are of all targets that say what they were made from, `damaged` (paths and why, as text) of
@@ -78,7 +78,9 @@ class _Read:
     error: str = ""
 
 
-def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progress | None = None) -> Rebuilt:
+def rebuild_ledger(
+    target: Path, even_if_sound: bool = False, on_progress: Progress | None = None
+) -> RebuiltLedger:
     """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
 
     Raises:
@@ -97,7 +99,7 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
     if not (os.path.lexists(target / FOLDER) or any(map(_is_conversion, _files(target)))):
         message = f"holds no {FOLDER} and no conversion; name the tree that a batch writes"
         raise LedgerError(message, target)
-    with held_alone(target) as folder, logged(folder) as log:
+    with lock_tree(target) as folder, open_log(folder) as log:
         read = list(_read_all(target, on_progress))
         known = [one for one in read if one.entry is not None]
         entries = tuple(_by_source(known))
@@ -109,7 +111,7 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
             found = getattr(exc, "strerror", None) or exc
             raise SlideWriteError(f"no ledger can be written there ({found})", folder) from exc
         log.info("the ledger was made anew: %d targets, %d damaged", len(entries), len(damaged))
-    return Rebuilt(entries, damaged, len(read) - len(known) - len(damaged), aside)
+    return RebuiltLedger(entries, damaged, len(read) - len(known) - len(damaged), aside)
 
 
 def _is_conversion(path: Path) -> bool:
@@ -141,7 +143,7 @@ def _old_source(target: Path) -> str:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         ) as database:
-            guard(database)
+            distrust_file(database)
             database.set_progress_handler(lambda: 1, _STEPS)  # a table that is a query without end
             row = database.execute("SELECT value FROM facts WHERE name = ?", (SOURCE,)).fetchone()
     except sqlite3.Error:
@@ -194,11 +196,11 @@ def _read(target: Path, path: Path) -> _Read:
     except UnsupportedSlideError:
         return _Read(text, None)
     except Exception as exc:  # one target is no reason to leave out the others
-        return _Read(text, None, error=_said(failure(exc, path), exc))
+        return _Read(text, None, error=_said(outcome_of_error(exc, path), exc))
     return _Read(text, entry, provenance.plan.source.name)
 
 
-def _said(outcome: Outcome, exc: Exception) -> str:
+def _said(outcome: JobOutcome, exc: Exception) -> str:
     return outcome.error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({outcome.error})"
 
 

@@ -104,11 +104,11 @@ class BatchReport:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, by the same names, without traces; the notes of a slide are a list."""
-        values = asdict(self, dict_factory=as_values)
+        values = asdict(self, dict_factory=entry_values)
         return {**values, "slides": self.slides, "saved": self.saved}
 
 
-def as_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def entry_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of an entry as JSON values, without its trace."""
     return {
         name: list(filter(None, value.split("\n"))) if name == "notes" and type(value) is str else value

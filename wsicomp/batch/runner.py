@@ -13,24 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import sweep_partial
-from wsicomp.batch.jobs import FORGED, PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
+from wsicomp.batch.jobs import (
+    FORGED,
+    TEMPORARY_CAUSES,
+    ConversionJob,
+    JobOutcome,
+    PictureJob,
+    RecheckJob,
+    unscaled_audit_path,
+)
 from wsicomp.batch.ledger import (
     CONVERTED,
     FOLDER,
-    HELD_FOR_LOOK,
+    HELD_FOR_REVIEW,
     LOOK_FIRST,
     Entry,
     State,
     audit_path,
     entry_flaw,
-    look_path,
+    review_picture_path,
     with_short_texts,
 )
-from wsicomp.batch.quarantine import ProofJob, as_large, deleted, held_back, quarantined
+from wsicomp.batch.quarantine import (
+    ProofJob,
+    delete_from_quarantine,
+    move_to_quarantine,
+    reason_to_keep,
+    with_proved_sizes,
+)
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left, is_overdue
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
 from wsicomp.batch.source_records import Records, read_records
-from wsicomp.batch.target_names import folded
+from wsicomp.batch.target_names import case_folded
 from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
@@ -41,7 +55,7 @@ from wsicomp.own_files import opened_folder, remove_own
 from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
 
-_NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *PASSING)
+_NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
 """Causes that say nothing of what was to be checked or proved."""
 
 _TRIES = 3
@@ -95,7 +109,7 @@ class BatchResult:
         return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
 
 
-def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
+def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
     """Delete a file of a tree, reached without a link, that still has its size and time (ns); no other.
 
     Raises:
@@ -109,17 +123,17 @@ def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
 
 def _place(target: str) -> str:
     """A target's path in the one form that it has on every file system."""
-    return folded(str(as_path(target)))
+    return case_folded(str(as_path(target)))
 
 
-def sweep(entry: Entry, trees: Trees) -> None:
+def remove_partial_files(entry: Entry, trees: Trees) -> None:
     """Delete what a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
-    look = look_path(trees.target, entry.source)
-    for path in (trees.target_of(entry), audit, large_audit(audit), look):
+    look = review_picture_path(trees.target, entry.source)
+    for path in (trees.target_of(entry), audit, unscaled_audit_path(audit), look):
         sweep_partial(path, trees.target)
     with suppress(OSError):
-        remove_own(large_audit(audit), trees.target)
+        remove_own(unscaled_audit_path(audit), trees.target)
 
 
 class Run:
@@ -148,13 +162,13 @@ class Run:
                 scheduler.slide_done(entry)
         scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
         scheduler.expect(self._redone)
-        self._take_away()
+        self._remove_sources()
         scheduler.work((self._conversion(entry) for entry in (*worklist.due, *self._redone)), self._converted)
-        self._take_away()
+        self._remove_sources()
         scheduler.work(self._pictures(), self._drawn)
-        scheduler.write_late()
+        scheduler.write_unwritten()
         why = scheduler.reason() or FINISHED
-        scheduler.tell(f"ended: {why}")
+        scheduler.report_progress(f"ended: {why}")
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
@@ -162,7 +176,7 @@ class Run:
         job = RecheckJob(entry.source, trees.target_of(entry), entry.target_sha256, trees.target)
         return Task(entry, job)
 
-    def _rechecked(self, task: Task, outcome: Outcome) -> None:
+    def _rechecked(self, task: Task, outcome: JobOutcome) -> None:
         entry = task.entry
         if outcome.cause in _NO_VERDICT:
             self._scheduler.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
@@ -203,7 +217,7 @@ class Run:
             self._scheduler.options.selection(trees.source),
             self._config.changed(min_free=float(self._scheduler.options.min_free)),
             audit_path(trees.target, entry.source),
-            look_path(trees.target, entry.source),
+            review_picture_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
             entry.source_sha256,
@@ -212,16 +226,16 @@ class Run:
         )
         return Task(entry, job)
 
-    def _converted(self, task: Task, outcome: Outcome) -> None:
+    def _converted(self, task: Task, outcome: JobOutcome) -> None:
         entry = _settled(task.entry, outcome)
         if flaw := entry_flaw(entry):
             error = f"its target says what no conversion does ({flaw}); move it away and run again"
-            outcome = Outcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
+            outcome = JobOutcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
             entry = _settled(task.entry, outcome)
         if outcome.aside:
             entry = self._noted(entry, outcome.aside)
         if outcome.state is not State.DONE:
-            sweep(entry, self._trees)
+            remove_partial_files(entry, self._trees)
         if outcome.cause == STOPPED:
             self._scheduler.put(entry)
             return
@@ -234,7 +248,7 @@ class Run:
             again = replace(entry, state=State.WAITING)
             self._scheduler.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
             self._scheduler.put(again)
-            self._scheduler.again(replace(task, entry=again))
+            self._scheduler.requeue(replace(task, entry=again))
             return
         if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry, frozenset(outcome.stale))
@@ -266,7 +280,7 @@ class Run:
                 if _place(name) in self._targets:
                     continue
                 if line in same:
-                    unlink_within(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
+                    delete_if_unchanged(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
                 elif os.path.lexists(stale):
                     entry = self._noted(entry, f"{stale} stays: it was not made from this slide as it is now")
             except OSError as exc:
@@ -283,7 +297,7 @@ class Run:
         self._scheduler.log.warning("%s: %s", entry.source, note)
         return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
-    def _take_away(self) -> None:
+    def _remove_sources(self) -> None:
         """Move away the sources that are proved to be replaced, delete those long in quarantine."""
         options, ledger = self._scheduler.options, self._scheduler.ledger
         if not options.delete_source or self._scheduler.reason() or (records := self._records()) is None:
@@ -318,7 +332,7 @@ class Run:
         trees, tasks = self._trees, []
         for entry in self._scheduler.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
             source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
-            picture = look_path(trees.target, entry.source)
+            picture = review_picture_path(trees.target, entry.source)
             if entry.removal == QUARANTINED:
                 source = trees.quarantine_of(entry)
             if self._is_asked_for(entry) and not os.path.lexists(picture):
@@ -329,7 +343,7 @@ class Run:
                 tasks.append(Task(entry, job))
         return tasks
 
-    def _drawn(self, task: Task, outcome: Outcome) -> None:
+    def _drawn(self, task: Task, outcome: JobOutcome) -> None:
         if outcome.state is not State.DONE:
             self._scheduler.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
 
@@ -359,7 +373,7 @@ class Run:
 
     def _is_held_back(self, entry: Entry) -> bool:
         """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
-        cause, why = held_back(entry, self._scheduler.options.min_saving)
+        cause, why = reason_to_keep(entry, self._scheduler.options.min_saving)
         if cause:
             self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
             self._keep(entry, KeptError(why), cause)
@@ -387,24 +401,24 @@ class Run:
         )
         return Task(entry, job)
 
-    def _move_away(self, task: Task, outcome: Outcome) -> None:
-        self._proved_so(task, outcome, quarantined)
+    def _move_away(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, move_to_quarantine)
 
-    def _delete(self, task: Task, outcome: Outcome) -> None:
-        self._proved_so(task, outcome, deleted)
+    def _delete(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, delete_from_quarantine)
 
-    def _proved_so(self, task: Task, outcome: Outcome, step: _Step) -> None:
+    def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
         """Take a source a step further away, if it is proved to be replaced."""
         if outcome.cause in _NO_VERDICT:
             return
         if outcome.state is State.LOOK:
             unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
-            self._keep(unseen, KeptError(held_back(unseen, 0)[1]), HELD_FOR_LOOK)
+            self._keep(unseen, KeptError(reason_to_keep(unseen, 0)[1]), HELD_FOR_REVIEW)
             return
         try:
             if outcome.state is not State.DONE:
                 raise KeptError(outcome.error)
-            entry = as_large(task.entry, outcome.facts)
+            entry = with_proved_sizes(task.entry, outcome.facts)
             if self._is_held_back(entry):
                 return
             entry = step(entry, self._trees, outcome.facts)
@@ -433,7 +447,7 @@ class Run:
         held = [
             entry
             for entry in (quarantine if records is None else map(records.of, quarantine))
-            if self._is_asked_for(entry) and not held_back(entry, self._scheduler.options.min_saving)[0]
+            if self._is_asked_for(entry) and not reason_to_keep(entry, self._scheduler.options.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
         needs, free = self._scheduler.least_lacking or (0, 0)
@@ -467,7 +481,7 @@ class Run:
         return not entry.target or selection.wants(self._trees.source_of(entry))
 
 
-def _settled(entry: Entry, outcome: Outcome) -> Entry:
+def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
     """The entry with what came of its conversion."""
     entry = replace(
         entry,

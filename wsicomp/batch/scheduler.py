@@ -16,7 +16,7 @@ from logging import Logger
 from typing import Any, Protocol
 
 from wsicomp.batch.executors import Executors
-from wsicomp.batch.jobs import ConversionJob, Job, Outcome
+from wsicomp.batch.jobs import ConversionJob, Job, JobOutcome
 from wsicomp.batch.ledger import Entry, Ledger, State
 from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
 from wsicomp.batch.monitoring import Heartbeat, Snapshot
@@ -72,7 +72,7 @@ class Task:
     job: Job
 
 
-Settle = Callable[[Task, Outcome], None]
+Settle = Callable[[Task, JobOutcome], None]
 
 
 def _needed(entry: Entry) -> int:
@@ -83,7 +83,7 @@ def _needed(entry: Entry) -> int:
 class Scheduler:
     """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
 
-    An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
+    An entry that the ledger refuses, as on a full disk, is kept until `write_unwritten`, and nothing more begins.
     `least_lacking` is the least that a slide needs which had no room, and what was free then, in bytes.
     """
 
@@ -106,22 +106,22 @@ class Scheduler:
         self._start = time.monotonic()
         self._next_tick = 0.0
         self._queue: deque[Task] = deque()
-        self._pending: dict[Future[Outcome], Task] = {}
+        self._pending: dict[Future[JobOutcome], Task] = {}
         self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
-    def work(self, tasks: Iterable[Task], settle: Settle) -> None:
-        """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
+    def work(self, tasks: Iterable[Task], on_outcome: Settle) -> None:
+        """Have tasks done until there are no more, or something ends the run; `on_outcome` gets each outcome."""
         self._queue = deque(tasks)
         while self._pending or (self._queue and not self.reason()):
             self._give_out()
             wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
             for future in [future for future in self._pending if future.done()]:
-                settle(self._pending.pop(future), self._outcome(future))
+                on_outcome(self._pending.pop(future), self._outcome(future))
             if self._stop.requests > 1:
                 self._executors.stop()
-            self.tell()
+            self.report_progress()
 
-    def again(self, task: Task) -> None:
+    def requeue(self, task: Task) -> None:
         """Have a task done once more, after all others."""
         self._queue.append(task)
 
@@ -135,7 +135,7 @@ class Scheduler:
                     if self._pending:
                         self._queue.appendleft(task)
                         return
-                    self._left_out(task.entry, free)
+                    self._count_without_space(task.entry, free)
                     continue
                 task = replace(task, entry=self._begun(task.entry))
             stall_s = self.options.stall_minutes * 60
@@ -152,7 +152,7 @@ class Scheduler:
         entries = (*(task.entry for task in self._pending.values()), entry)
         return free - sum(map(_needed, entries)) >= self.options.min_free * 1e9
 
-    def _left_out(self, entry: Entry, free: int) -> None:
+    def _count_without_space(self, entry: Entry, free: int) -> None:
         """Count a slide that has no room, and say what it needs."""
         need = _needed(entry)
         self.counts["no room"] += 1
@@ -167,7 +167,7 @@ class Scheduler:
         self.put(begun)
         return begun
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
+    def _outcome(self, future: Future[JobOutcome]) -> JobOutcome:
         """What came back; an executor that lost its worker says so by an exception."""
         try:
             trouble = future.exception()
@@ -176,9 +176,9 @@ class Scheduler:
         if trouble is None:
             return future.result()
         if not self._executors.is_there():
-            return Outcome(State.WAITING, STOPPED, "the cluster is gone")
+            return JobOutcome(State.WAITING, STOPPED, "the cluster is gone")
         error = f"its worker died ({type(trouble).__name__}: {trouble})"
-        return Outcome(State.FAILED, CRASHED, " ".join(error.split()))
+        return JobOutcome(State.FAILED, CRASHED, " ".join(error.split()))
 
     def reason(self) -> str:
         """Why nothing more may begin; "" if something may."""
@@ -213,7 +213,7 @@ class Scheduler:
         reports = {} if report is None else {entry.source: report}
         self.ledger.put([entry], reports, [] if settings is None else [settings])
 
-    def write_late(self) -> None:
+    def write_unwritten(self) -> None:
         """Write down what could not be written.
 
         Raises:
@@ -233,9 +233,9 @@ class Scheduler:
         level = self.log.warning if entry.state is State.FAILED else self.log.info
         why = f" ({entry.error})" if entry.error else ""
         level("%s: %s%s after %.1f s", entry.shown, entry.state, why, entry.elapsed_s)
-        self._watch(lambda callbacks: callbacks.on_slide_done(entry))
+        self._notify(lambda callbacks: callbacks.on_slide_done(entry))
 
-    def tell(self, state: str | None = None) -> None:
+    def report_progress(self, state: str | None = None) -> None:
         """Tell where the run stands, now and then; always with a `state`."""
         now = time.monotonic()
         if state is None and now < self._next_tick:
@@ -243,14 +243,14 @@ class Scheduler:
         self._next_tick = now + _TICK_S
         snapshot = self._snapshot(state or "running")
         self._heartbeat.beat(snapshot, now=state is not None)
-        self._watch(lambda callbacks: callbacks.on_progress(snapshot))
+        self._notify(lambda callbacks: callbacks.on_progress(snapshot))
 
-    def _watch(self, tell: Callable[[BatchCallbacks], None]) -> None:
+    def _notify(self, notify: Callable[[BatchCallbacks], None]) -> None:
         """Tell who watches; nobody, when that ends in an error, as where a terminal was closed."""
         if self._callbacks is None:
             return
         try:
-            tell(self._callbacks)
+            notify(self._callbacks)
         except OSError as exc:
             self._callbacks = None
             self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)

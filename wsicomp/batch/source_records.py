@@ -32,7 +32,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Stay:
+class QuarantineTime:
     """How long a source has been in quarantine, as `Entry` has it; `sha256` is that of the source."""
 
     source: str
@@ -81,44 +81,51 @@ class Acceptance:
         return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
 
 
-_Record = TypeVar("_Record", Stay, Acceptance)
+_Record = TypeVar("_Record", QuarantineTime, Acceptance)
 
 
 @dataclass(frozen=True)
 class Records:
     """All that a source tree says of its slides."""
 
-    stays: Mapping[str, Stay]
+    quarantine_times: Mapping[str, QuarantineTime]
     acceptances: Mapping[tuple[str, str], Acceptance]
 
-    def knows_stay(self, entry: Entry) -> bool:
+    def has_quarantine_time(self, entry: Entry) -> bool:
         """Whether it is written down since when this very source is in quarantine."""
-        stay = self.stays.get(entry.source)
-        return stay is not None and stay.sha256 == entry.source_sha256
+        recorded = self.quarantine_times.get(entry.source)
+        return recorded is not None and recorded.sha256 == entry.source_sha256
 
     def of(self, entry: Entry) -> Entry:
         """The entry as it is for taking its source away: not by what the ledger says of days and looks."""
-        entry = replace(self.stayed(entry), accepted="", accepted_source="", accepted_target="")
-        return self.accepted(_in_its_state(entry))
+        entry = replace(self.with_quarantine_time(entry), accepted="", accepted_source="", accepted_target="")
+        return self.with_acceptance(_with_current_state(entry))
 
-    def stayed(self, entry: Entry) -> Entry:
+    def with_quarantine_time(self, entry: Entry) -> Entry:
         """The entry with its days in quarantine, none where nothing is written down."""
-        stay = self.stays[entry.source] if self.knows_stay(entry) else Stay(entry.source, "", 0.0, 0, "")
+        recorded = (
+            self.quarantine_times[entry.source]
+            if self.has_quarantine_time(entry)
+            else QuarantineTime(entry.source, "", 0.0, 0, "")
+        )
         return replace(
-            entry, quarantine_age=float(stay.age), quarantine_runs=stay.runs, quarantine_seen=stay.seen
+            entry,
+            quarantine_age=float(recorded.age),
+            quarantine_runs=recorded.runs,
+            quarantine_seen=recorded.seen,
         )
 
-    def accepted(self, entry: Entry) -> Entry:
+    def with_acceptance(self, entry: Entry) -> Entry:
         """The entry, and that somebody has looked at it, if that is written down."""
         digests = entry.source_sha256, entry.target_sha256
         found = self.acceptances.get(digests)
         if found is None or not entry.look or entry.is_accepted:
             return entry
         seen = replace(entry, accepted=found.accepted, accepted_source=digests[0], accepted_target=digests[1])
-        return _in_its_state(seen)
+        return _with_current_state(seen)
 
 
-def _in_its_state(entry: Entry) -> Entry:
+def _with_current_state(entry: Entry) -> Entry:
     return replace(entry, state=State(entry.converted_state)) if entry.is_converted else entry
 
 
@@ -128,9 +135,9 @@ def read_records(source: Path) -> Records:
     Raises:
         KeptError: one of them is none that wsicomp wrote, or cannot be read.
     """
-    stays = {stay.source: stay for stay in _read_all(source, ".days", Stay)}
+    quarantine_times = {recorded.source: recorded for recorded in _read_all(source, ".days", QuarantineTime)}
     found = _read_all(source, ".accepted", Acceptance)
-    return Records(stays, {(one.source_sha256, one.target_sha256): one for one in found})
+    return Records(quarantine_times, {(one.source_sha256, one.target_sha256): one for one in found})
 
 
 def is_written(source: Path, entry: Entry) -> bool:
@@ -142,14 +149,14 @@ def is_written(source: Path, entry: Entry) -> bool:
     return False
 
 
-def write_stay(source: Path, entry: Entry) -> None:
+def write_quarantine_time(source: Path, entry: Entry) -> None:
     """Write down how long a source has been in quarantine, as the entry has it.
 
     Raises:
         SlideWriteError: it cannot be written.
     """
     age, runs = entry.quarantine_age, entry.quarantine_runs
-    _write(source, Stay(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
+    _write(source, QuarantineTime(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
 
 
 def write_acceptance(source: Path, entry: Entry) -> None:
@@ -161,7 +168,7 @@ def write_acceptance(source: Path, entry: Entry) -> None:
     _write(source, Acceptance(entry.source_sha256, entry.target_sha256, entry.accepted))
 
 
-def forget_stay(source: Path, name: str) -> None:
+def remove_quarantine_time(source: Path, name: str) -> None:
     """Take away what is said of a source that is in quarantine no more, as well as it can be."""
     with suppress(OSError):
         remove_own(source / QUARANTINE / _place(".days", name), source)
@@ -181,7 +188,7 @@ def _place(folder: str, key: str) -> Path:
     return Path(folder) / f"{sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def _write(source: Path, record: Stay | Acceptance) -> None:
+def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
     place = source / QUARANTINE / record.place
     if not record.is_sound:
         raise SlideWriteError("the ledger says of it what no run does", place)

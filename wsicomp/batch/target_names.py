@@ -36,12 +36,12 @@ def assign_targets(
         if known.get(source) in (target, _apart(target, source))
     }
     targets: dict[str, str] = {}
-    taken = {folded(target) for source, target in known.items() if source not in wished}
+    taken = {case_folded(target) for source, target in known.items() if source not in wished}
     for source, target in {**settled, **wished}.items():
         chosen = settled.get(source, target)
-        if folded(chosen) in taken:
+        if case_folded(chosen) in taken:
             chosen = _apart(target, source)
-        taken.add(folded(chosen))
+        taken.add(case_folded(chosen))
         targets[source] = chosen
     return targets
 
@@ -51,7 +51,7 @@ def _digest_name(source: str, target: str, secret: bytes) -> str:
     return digest[:_DIGEST_LETTERS] + PurePosixPath(target).suffix.lower()
 
 
-def folded(text: str) -> str:
+def case_folded(text: str) -> str:
     """A path as text in the one form that it has where neither cases nor Unicode's ways of writing count."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 

@@ -12,7 +12,7 @@ from wsicomp.progress import Progress
 _NAP_S = 0.5
 
 
-def check_pace() -> None:
+def check_rate_limit() -> None:
     """Refuse a limit where the system does not count what a process reads.
 
     Raises:
@@ -22,7 +22,7 @@ def check_pace() -> None:
         raise ConfigError("this system does not count what a process reads; leave limit-rate out")
 
 
-def paced(on_progress: Progress, bytes_per_s: float | None) -> Progress:
+def rate_limited(on_progress: Progress, bytes_per_s: float | None) -> Progress:
     """A progress that waits until what this process has read and written since now keeps to the limit.
 
     Everything counts, also what comes out of the system's cache. While it waits it still tells progress.

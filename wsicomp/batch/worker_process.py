@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.jobs import Job, Outcome
+from wsicomp.batch.jobs import Job, JobOutcome
 from wsicomp.batch.ledger import State
-from wsicomp.batch.throttle import paced
+from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency import let_idle_threads_sleep
 
 CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
@@ -79,7 +79,7 @@ class WorkerProcess:
         stall_s: float,
         bytes_per_s: float | None,
         on_stage: Callable[[str, int, int], None],
-    ) -> Outcome:
+    ) -> JobOutcome:
         """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
         self._jobs += 1
         place = "its start"
@@ -89,7 +89,7 @@ class WorkerProcess:
             self._connection.send((job, bytes_per_s))
             while self._connection.poll(stall_s):
                 message = self._connection.recv()
-                if isinstance(message, Outcome):
+                if isinstance(message, JobOutcome):
                     return message
                 on_stage(*message)
                 place = "{} {} of {}".format(*message)
@@ -101,11 +101,11 @@ class WorkerProcess:
         self.kill()
         error = f"no progress for {stall_s:g} s at {place}; its process was killed"
         trace = self._said_since(errors_from)
-        return Outcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
+        return JobOutcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
 
-    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
+    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> JobOutcome:
         if self.is_stopped:
-            return Outcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
+            return JobOutcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
         code = self._process.returncode or 0
         how = f"ended with exit code {code}"
         if code < 0:
@@ -113,7 +113,7 @@ class WorkerProcess:
         if code == -signal.SIGKILL:
             how += ", as the system does for want of memory"
         trace = self._said_since(errors_from)
-        return Outcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
+        return JobOutcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
 
     def _said_since(self, start: int) -> str:
         """The end of what the process wrote to stderr, as a crash's stacks."""
@@ -140,14 +140,14 @@ _PROCESSES: dict[int, WorkerProcess] = {}
 _RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
-def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> Outcome:
+def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> JobOutcome:
     """Run a job of a batch in this thread's worker process; return an outcome whatever happens to it."""
     process: WorkerProcess | None = getattr(_OWN, "process", None)
     if process is None or not process.is_usable:
         try:
             process = _fresh(process)
         except OSError as exc:
-            return Outcome(
+            return JobOutcome(
                 State.WAITING, NOT_STARTED, f"no process can be started for it ({exc.strerror or exc})"
             )
     process.batch = batch
@@ -207,7 +207,7 @@ def serve(descriptor: int) -> None:
     while True:
         job, bytes_per_s = jobs.get()
         start = time.perf_counter()
-        outcome = job.run(paced(_Teller(connection), bytes_per_s))
+        outcome = job.run(rate_limited(_ProgressSender(connection), bytes_per_s))
         connection.send(replace(outcome, elapsed_s=time.perf_counter() - start))
 
 
@@ -227,7 +227,7 @@ def _give_way() -> None:
         Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
 
 
-class _Teller:
+class _ProgressSender:
     """Tells of progress, but not of every tile."""
 
     def __init__(self, connection: Connection) -> None:

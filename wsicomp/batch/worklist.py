@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.jobs import GONE, PASSING
+from wsicomp.batch.jobs import GONE, TEMPORARY_CAUSES
 from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, put_in
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings
@@ -133,7 +133,7 @@ def _with_source(
     elif old is None or not _is_settled(old, entry, rules):
         yield _DUE, entry
     elif old.is_converted:
-        verdict = _look(old, rules)
+        verdict = _check_target(old, rules)
         if verdict == "gone":
             yield _DUE, replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0)
         elif verdict == "suspect":
@@ -196,11 +196,11 @@ def _is_settled(old: Entry, entry: Entry, rules: _Rules) -> bool:
     if old.state is State.FAILED and old.cause == DAMAGED:
         return False
     if old.state is State.FAILED:
-        return not rules.options.retry_failed and old.cause not in PASSING
+        return not rules.options.retry_failed and old.cause not in TEMPORARY_CAUSES
     return old.is_converted or old.state is State.SKIPPED
 
 
-def _look(entry: Entry, rules: _Rules) -> str:
+def _check_target(entry: Entry, rules: _Rules) -> str:
     """What a glance at a target says: "good", "gone", or "suspect"."""
     target = rules.trees.target_of(entry)
     try:
@@ -215,7 +215,7 @@ def _look(entry: Entry, rules: _Rules) -> str:
     return "good" if same and not rules.options.recheck else "suspect"
 
 
-def is_held(entry: Entry, trees: Trees) -> bool:
+def is_in_quarantine(entry: Entry, trees: Trees) -> bool:
     """Whether a slide's source lies in quarantine, where the ledger says that it does."""
     return entry.removal == QUARANTINED and os.path.isfile(trees.quarantine_of(entry))  # noqa: PTH113
 
@@ -228,12 +228,12 @@ def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
         if is_there:
             return
         if not entry.removal and in_quarantine:
-            entry = put_in(entry)
+            entry = enter_quarantine(entry)
             yield _OTHER, entry
         if entry.removal == QUARANTINED and not in_quarantine:
             entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
             yield _OTHER, entry
-        if entry.cause == DAMAGED or _look(entry, rules) != "good":
+        if entry.cause == DAMAGED or _check_target(entry, rules) != "good":
             yield _SUSPECT, entry
     elif entry.state is State.RUNNING and is_there:
         yield _OTHER, replace(entry, state=State.WAITING)

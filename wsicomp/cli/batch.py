@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from wsicomp.atomic import check_outputs
 from wsicomp.batch import BatchOptions, Ledger, Stop, read_report, run_batch, write_csv, write_html
-from wsicomp.batch.monitoring import Heard, is_at_work, read_heartbeat
+from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
 from wsicomp.cli.batch_accept import ACCEPT
 from wsicomp.cli.batch_plan import say_plan
@@ -159,7 +159,7 @@ def _stopping() -> Iterator[Stop]:
 def run_status(options: StatusOptions) -> int:
     """Say where a batch stands."""
     report, beat = read_report(options.target), read_heartbeat(options.target)
-    at_work = is_at_work(options.target)
+    at_work = is_running(options.target)
     if options.json:
         write_json(
             {
@@ -192,11 +192,11 @@ def run_status(options: StatusOptions) -> int:
     elif beat is None:
         say("  at work; its heartbeat cannot be read, and is written anew every few seconds")
     else:
-        _say_heartbeat(Heard.of(beat))
+        _say_heartbeat(LastHeartbeat.of(beat))
     return 0
 
 
-def _say_heartbeat(heard: Heard) -> None:
+def _say_heartbeat(heard: LastHeartbeat) -> None:
     eta = "" if heard.eta_s is None else f", about {as_duration(heard.eta_s)} to go"
     say(f"  at work since {as_duration(heard.elapsed_s)} (as of {heard.time}){eta}")
     for name, (stage, done, total) in heard.running.items():

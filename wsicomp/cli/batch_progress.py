@@ -11,7 +11,7 @@ from typing import Any
 
 from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
-from wsicomp.batch.report import as_values, outdated_text
+from wsicomp.batch.report import entry_values, outdated_text
 from wsicomp.cli.text import say
 from wsicomp.escaping import printable
 from wsicomp.text_format import as_bytes, as_duration, as_saving
@@ -85,7 +85,7 @@ class _JsonLines:
 
     def on_slide_done(self, entry: Entry) -> None:
         """Say it."""
-        print(json.dumps({"event": "slide", **as_values(vars(entry).items())}), flush=True)
+        print(json.dumps({"event": "slide", **entry_values(vars(entry).items())}), flush=True)
 
 
 class _Bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
+from wsicomp.batch.rebuild import RebuiltLedger, rebuild_ledger
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
@@ -47,7 +47,7 @@ def run_rebuild(options: RebuildOptions) -> int:
     return 1 if rebuilt.damaged else 0
 
 
-def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
+def _text(target: Path, rebuilt: RebuiltLedger) -> list[str]:
     lines = [f"{name}: {error}" for name, error in rebuilt.damaged]
     aside = f"; the old one is {rebuilt.aside}" if rebuilt.aside else ""
     damaged = f", {len(rebuilt.damaged)} that cannot be read" if rebuilt.damaged else ""

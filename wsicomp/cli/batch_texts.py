@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from wsicomp.batch import BatchReport, BatchResult
-from wsicomp.batch.quarantine_clock import goes_by
+from wsicomp.batch.quarantine_clock import earliest_deletion_day
 from wsicomp.batch.report import Note
 from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
 
@@ -23,9 +23,9 @@ def days_text(count: float) -> str:
 def _quarantine_text(result: BatchResult) -> str:
     """What is in quarantine, and when it goes."""
     first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
-    when = f"not before {goes_by(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
-    if goes_by(first) != goes_by(last):
-        when += f", the last not before {goes_by(last)}"
+    when = f"not before {earliest_deletion_day(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
+    if earliest_deletion_day(first) != earliest_deletion_day(last):
+        when += f", the last not before {earliest_deletion_day(last)}"
     sources = counted(result.in_quarantine, "source")
     return (
         f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}; runs with "

@@ -81,10 +81,10 @@ def run_build(options: BuildOptions) -> int:
 
 def run_draw(options: DrawOptions) -> int:
     """Draw."""
-    from wsicomp.training.data.synthetic import draw_slides
+    from wsicomp.training.data.synthetic import draw_labelled_slides
 
     with progress_bars() as show:
-        table = draw_slides(options.folder, options.count, options.size, options.seed, Stages(show))
+        table = draw_labelled_slides(options.folder, options.count, options.size, options.seed, Stages(show))
     say(f"{table}: {options.count} slides of {options.size} x {options.size} px with their masks")
     return 0
 

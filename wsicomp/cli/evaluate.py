@@ -42,7 +42,7 @@ each model. Needs pip install 'wsicomp[neural,train]'."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueOptions:
+class EvaluateTissueOptions:
     """What `wsicomp evaluate tissue` takes."""
 
     table: Path = argument("the table of labelled slides")
@@ -72,7 +72,7 @@ class TissueOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecOptions:
+class EvaluateCodecOptions:
     """What `wsicomp evaluate codec` takes."""
 
     patches: tuple[Path, ...] = argument("HDF5 patch sets")
@@ -94,7 +94,7 @@ class CodecOptions:
     overwrite: bool = option(False, "measure into a FOLDER that is not empty")
 
 
-def run_tissue(options: TissueOptions) -> int:
+def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
     """Measure, write, and print the means."""
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -129,7 +129,7 @@ def run_tissue(options: TissueOptions) -> int:
     return 0
 
 
-def run_codec(options: CodecOptions) -> int:
+def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
     """Measure, write, and print what each model saves."""
     from wsicomp.training.extras import require
 
@@ -200,6 +200,6 @@ def _print(found: Evaluation) -> None:
 
 
 COMMANDS = (
-    Command("evaluate tissue", _DESCRIPTION, (TissueOptions,), run_tissue),
-    Command("evaluate codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec),
+    Command("evaluate tissue", _DESCRIPTION, (EvaluateTissueOptions,), run_evaluate_tissue),
+    Command("evaluate codec", _CODEC_DESCRIPTION, (EvaluateCodecOptions,), run_evaluate_codec),
 )

@@ -57,7 +57,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueOptions(RunOptions):
+class TrainTissueOptions(RunOptions):
     """What `wsicomp train tissue` takes."""
 
     name: str = option("tissue-unet", "of the network's files")
@@ -70,14 +70,14 @@ class TissueOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecOptions(RunOptions):
+class TrainCodecOptions(RunOptions):
     """What `wsicomp train codec` takes."""
 
     name: str = option("codec", "of the model")
     iterations: int | None = option(None, "instead of what CONFIG says", metavar="N")
 
 
-def run_tissue(options: TissueOptions) -> int:
+def run_train_tissue(options: TrainTissueOptions) -> int:
     """Train, or go on, and export."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
@@ -104,7 +104,7 @@ def run_tissue(options: TissueOptions) -> int:
     return 0
 
 
-def run_codec(options: CodecOptions) -> int:
+def run_train_codec(options: TrainCodecOptions) -> int:
     """Train, or go on, and export."""
     from wsicomp.training.extras import require
 
@@ -132,6 +132,6 @@ def run_codec(options: CodecOptions) -> int:
 
 
 COMMANDS = (
-    Command("train tissue", _DESCRIPTION, (TissueOptions,), run_tissue, epilog=_EPILOG),
-    Command("train codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec, epilog=_CODEC_EPILOG),
+    Command("train tissue", _DESCRIPTION, (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
+    Command("train codec", _CODEC_DESCRIPTION, (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
 )

@@ -20,7 +20,7 @@ from torch import Tensor
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.slide import Pixels
 from wsicomp.training.codec.crops import Crops, CropSource
-from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, ssim
+from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, tensor_ssim
 from wsicomp.training.codec.settings import CodecSettings
 from wsicomp.training.data.patch_set import PatchSource
 from wsicomp.training.data.sampling import open_samples
@@ -269,7 +269,7 @@ def _is_narrower(own: Tensor, theirs: Tensor) -> bool:
 
 def _figures(losses: Tensor, passed: Passed, pictures: Tensor) -> Figures:
     found = passed.pictures.detach().clamp(0, 1)
-    similar = ssim(found, pictures)
+    similar = tensor_ssim(found, pictures)
     error = (found - pictures).square().mean()
     return losses.mean().item(), passed.bits.mean().item(), similar.mean().item(), error.item()
 

@@ -77,7 +77,7 @@ class Sample:
     """The light of bare glass, as a conversion would estimate it."""
 
 
-def augmented(
+def augmented_patch(
     pixels: Pixels, labels: Labels, light: WhitePoint, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
     """Cut a crop of `side` px, change it at random, and return it in even light, with its labels.

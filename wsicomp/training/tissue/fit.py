@@ -36,7 +36,7 @@ from wsicomp.training.run_folder import (
     write_state,
     write_table,
 )
-from wsicomp.training.tissue.augment import augmented
+from wsicomp.training.tissue.augment import augmented_patch
 from wsicomp.training.tissue.brightness import brightened
 from wsicomp.training.tissue.settings import TrainingSettings
 
@@ -150,7 +150,9 @@ def _batches(samples: PatchSamples, settings: TrainingSettings, epoch: int) -> I
     def crop(numbered: tuple[int, Patch, LabelledPixels]) -> LabelledPixels:
         number, patch, (pixels, labels) = numbered
         own = np.random.default_rng([settings.seed, epoch, number])
-        return augmented(pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own)
+        return augmented_patch(
+            pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own
+        )
 
     read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
     with closing(ordered_map(crop, read, _AUGMENTING_THREADS)) as ready:
