@@ -1,7 +1,7 @@
-"""A tree of slides overnight: what is there, what became of each, and a report in the morning.
+"""Convert a tree of slides overnight, record what became of each slide, and report in the morning.
 
-One coordinator (`run_batch`) keeps the ledger; the slides are converted by processes of their own, on this
-machine or on a Dask cluster. This is the only place that survives a failed slide.
+One coordinator (`run_batch`) keeps the ledger. Worker processes convert the slides, on this machine or on a
+Dask cluster. No other part of wsicomp goes on after a slide failed.
 """
 
 from wsicomp.batch.acceptance import Review, accept_slides, slides_to_review

@@ -1,7 +1,8 @@
 """Slides that a person has to look at before their sources may go, and the record that somebody did.
 
-An acceptance is of one conversion of one source, by their SHA-256: if either changes, it is void. It
-stands in the ledger, for status and report, and in the source tree, by which alone a source may go.
+An acceptance is of one conversion of one source, both named by SHA-256. If either file changes, the
+acceptance is void. It stands in the ledger, for status and report. It also stands in the source tree, and
+only that copy lets a source go.
 """
 
 from __future__ import annotations
@@ -34,22 +35,23 @@ from wsicomp.progress import utc_now
 
 @dataclass(frozen=True)
 class Review:
-    """A slide, the best picture there is of what was removed, and whether it was accepted just now.
-
-    `unwritten` says why the acceptance does not stand in the source tree, so that the source stays.
-    """
+    """A slide that a person has to look at, or has just accepted."""
 
     entry: Entry
+    """The slide's entry in the ledger."""
     picture: Path | None
+    """The best picture of what was removed; None without any."""
     is_new: bool = False
+    """Whether the slide was accepted just now, and not before."""
     unwritten: str = ""
+    """Why the acceptance could not be written into the source tree, so that the source stays; else ""."""
 
 
 def slides_to_review(target: Path) -> tuple[Review, ...]:
-    """The slides of a tree that wait for somebody to look at them.
+    """Return the slides of a target tree that wait for a person to look at them.
 
     Raises:
-        LedgerError: there is no ledger, or it cannot be read.
+        LedgerError: the tree has no ledger, or it cannot be read.
     """
     with Ledger(target, read_only=True) as ledger:
         waiting = ledger.entries("WHERE state = 'look' ORDER BY source")
@@ -57,21 +59,26 @@ def slides_to_review(target: Path) -> tuple[Review, ...]:
 
 
 def picture_of(target: Path, entry: Entry) -> Path | None:
-    """The large picture of what was removed from a slide, or else the small one; None without any."""
+    """Return the large picture of what was removed from a slide, else the small one; None without any."""
     pictures = review_picture_path(target, entry.source), audit_path(target, entry.source)
     return next((picture for picture in pictures if is_own(picture, target)), None)
 
 
 def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
-    """Write down that a person has looked at these slides: all of them, or none.
+    """Record that a person has looked at these slides: all of them, or none.
 
-    A slide is named as the report names it, or by the path of its source or its conversion. The next run may
-    then take its source away, as it may those of others, if it could be written into the source tree too.
+    A slide is named as in the report, or by the path of its source or its conversion. The next run may then
+    take its source away like any other, provided that the acceptance could be written into the source tree
+    too.
+
+    >>> from wsicomp.batch import accept_slides
+    >>> for review in accept_slides(Path("converted"), ["a/slide.svs"]):  # doctest: +SKIP
+    ...     print(review.entry.source, review.unwritten or "accepted")
 
     Raises:
-        LedgerError: there is no ledger, a batch is at work, or a name is of no slide or of two.
-        KeptError: a slide has no conversion, or it or its source is not the file that was looked at.
-        SlideWriteError: nothing can be written there.
+        LedgerError: the tree has no ledger, a batch is running, or a name fits no slide or several.
+        KeptError: a slide has no conversion, or its source or conversion changed since it was drawn.
+        SlideWriteError: the folder of the ledger cannot be written.
     """
     if not Ledger.is_there(target):
         raise LedgerError("has no ledger; no batch has been here", target)
@@ -88,10 +95,10 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
 
 
 def find_tree(slide: str) -> Path:
-    """The target tree that a conversion lies in.
+    """Return the target tree that a conversion lies in.
 
     Raises:
-        LedgerError: none.
+        LedgerError: no folder above the conversion has a ledger.
     """
     path = Path(os.path.abspath(slide))  # noqa: PTH100 - links stay as they are
     for folder in path.parents:
@@ -101,7 +108,11 @@ def find_tree(slide: str) -> Path:
 
 
 def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
-    """The source of the one slide that is meant."""
+    """Return the source of the one slide that a name means.
+
+    Raises:
+        LedgerError: the name fits no slide, or several.
+    """
     found = {name for name in (slide, as_text(slide)) if name in known}
     by_target = {entry.target: source for source, entry in known.items()}
     for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `find_tree`
@@ -118,7 +129,7 @@ def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
 
 
 def _below(path: str, tree: Path) -> Iterable[str]:
-    """The path in a tree, as text, if it is in there."""
+    """Return the path relative to a tree, as text, in a list; an empty list if it is outside."""
     roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `find_tree`
     return [as_text(Path(path).relative_to(root)) for root in roots if Path(path).is_relative_to(root)]
 
@@ -143,7 +154,11 @@ def _accepted(entry: Entry, trees: Trees) -> Review:
 
 
 def _check_unchanged(entry: Entry, trees: Trees) -> None:
-    """Refuse what was not looked at, and a source or a conversion that is not what the ledger says."""
+    """Check that source and conversion are still the files that the ledger describes.
+
+    Raises:
+        KeptError: one of the two files changed.
+    """
     again = "run the batch again, then look at its new picture"
     source, target = _place_of(entry, trees), trees.target_of(entry)
     facts = _facts(source)
@@ -159,12 +174,12 @@ def _check_unchanged(entry: Entry, trees: Trees) -> None:
 
 
 def _place_of(entry: Entry, trees: Trees) -> Path:
-    """Where the source is, by what the ledger says."""
+    """Return where the source is, by what the ledger says: in its tree or in quarantine."""
     return trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
 
 
 def _unwritten(entry: Entry, trees: Trees) -> str:
-    """Have the source tree say that somebody looked, if the slide is there; why not, else ""."""
+    """Write an acceptance into the source tree; return why that failed, else ""."""
     if not entry.is_accepted or entry.removal == DELETED or is_written(trees.source, entry):
         return ""
     try:

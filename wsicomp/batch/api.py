@@ -1,7 +1,7 @@
-"""The night: look through the trees, have every slide that is due converted, write down what became of it.
+"""Run a batch: find the slides, have those converted that are due, and record what became of them.
 
-Only this process writes the ledger and moves sources; everything that reads a slide is in worker processes.
-Killed at any moment, the next run goes on from the ledger and from the targets that stand there.
+Only this process writes the ledger and moves sources. Everything that reads a slide runs in worker processes.
+After a kill at any moment, the next run goes on from the ledger and from the targets on the disk.
 """
 
 from __future__ import annotations
@@ -49,12 +49,21 @@ def run_batch(
     callbacks: BatchCallbacks | None = None,
     stop: Stop | None = None,
 ) -> BatchResult:
-    """Convert a tree of slides into another tree. What the ledger there knows as done is not done again.
+    """Convert the slides of the tree `source` into the tree `target`.
+
+    What the ledger in `target` records as done is not done again.
+
+    >>> from wsicomp.batch import run_batch
+    >>> config = ConversionConfig.preset("archive-lossless")
+    >>> result = run_batch(Path("slides"), Path("converted"), config)  # doctest: +SKIP
+    >>> result.is_good, result.converted, result.failed  # doctest: +SKIP
+    (True, 20, 0)
 
     Raises:
-        ConfigError: the options do not go together, or with these folders.
-        LedgerError: another run is at work, or the ledger cannot be written.
-        SlideReadError, SlideWriteError: a folder cannot be read or written.
+        ConfigError: options contradict each other or do not fit these folders.
+        LedgerError: another run is at work there, or the ledger cannot be written.
+        SlideReadError: `source` is no folder, or cannot be read.
+        SlideWriteError: `target` cannot be written.
     """
     trees, config, options = _checked(source, target, config, options)
     settings = Settings.of(config)
@@ -103,10 +112,12 @@ def run_batch(
 def plan_batch(
     source: Path, target: Path, config: ConversionConfig | None = None, options: BatchOptions | None = None
 ) -> tuple[Worklist, Inventory]:
-    """What `run_batch` would do, without writing anything.
+    """Return what `run_batch` would do, and what is in the source tree, without writing anything.
 
     Raises:
-        ConfigError, LedgerError, SlideReadError: as `run_batch`.
+        ConfigError: options contradict each other or do not fit these folders.
+        LedgerError: the ledger cannot be read.
+        SlideReadError: `source` is no folder, or cannot be read.
     """
     trees, config, options = _checked(source, target, config, options)
     inventory = find_slides(options.selection(trees.source))
@@ -144,10 +155,10 @@ def _checked(
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Refuse trees that share a folder, whatever it is called in each: a mount can show one in both.
+    """Check that no folder lies in both trees, whatever its path in each; a mount can show one in both.
 
     Raises:
-        ConfigError: they do.
+        ConfigError: the trees share a folder.
     """
     said = f"{source} and {target} overlap"
     here, there = source.resolve(), target.resolve()
@@ -161,10 +172,10 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOptions) -> dict[str, Entry]:
-    """What the ledger says, if it is of these trees.
+    """Return the entries of the ledger by their sources.
 
     Raises:
-        ConfigError: it is of another source tree, or all sources are gone at once.
+        ConfigError: the ledger is of another source tree, or all of its sources are gone at once.
     """
     before, now = ledger.fact(SOURCE), as_text(trees.source)
     if before is not None and before != now and not options.source_moved:
@@ -183,7 +194,10 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOpt
 def _by_key(
     known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, options: BatchOptions
 ) -> dict[str, Entry]:
-    """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
+    """Return the entries by their sources.
+
+    A rebuilt ledger names slides by their targets alone; the name key says which sources these are of.
+    """
     if options.name_key is None:
         return dict(known)
     names = read_names(options.name_key)
@@ -202,7 +216,7 @@ def _by_key(
 def _with_settings(
     known: Mapping[str, Entry], records: Mapping[str, Settings], config: ConversionConfig
 ) -> tuple[dict[str, Entry], list[Settings]]:
-    """The entries, with the settings of those of which earlier versions wrote digests alone; and these."""
+    """Return the entries and the settings of earlier versions, which recorded their digests alone."""
     if all(entry.settings in records or not entry.settings for entry in known.values()):
         return dict(known), []
     past = past_settings(config)
@@ -217,7 +231,7 @@ def _with_settings(
 def _as_recorded(
     known: Mapping[str, Entry], trees: Trees, options: BatchOptions, log: Logger
 ) -> dict[str, Entry]:
-    """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
+    """Return the entries that the source tree says more of: acceptances, and one more run in quarantine."""
     sweep_records(trees.source)
     try:
         records = read_records(trees.source)
@@ -238,7 +252,7 @@ def _as_recorded(
 
 
 def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: BatchOptions) -> Iterator[Entry]:
-    """The entries of sources in quarantine after one more run, which the source tree says from now on."""
+    """Yield the entries of sources in quarantine after one more run, and record it in the source tree."""
     for entry in held:
         is_known = records.has_quarantine_time(entry)
         counted = (

@@ -1,6 +1,6 @@
-"""What is done to one slide, in a process of its own: a job runs and returns an `JobOutcome`, whatever happens.
+"""Jobs on one slide, each in a worker process: a job always returns a `JobOutcome` and never raises.
 
-This module alone catches every exception, because a night must survive each of its slides.
+Only this module catches every exception, because a batch has to go on after a slide failed.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ from wsicomp.verification.verify import verify_slide
 
 THUMBNAIL_PX = 320
 _PICTURE_BYTES = 50_000_000
-"""No picture of ours is as large."""
+"""No picture that wsicomp draws is larger than this."""
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 DISK_FULL, REFUSED = "disk full", "target not writable"
 BUSY, IN_THE_WAY = "target being written", "target exists"
 OTHER_SLIDE, FORGED = "target of another slide", "target is none of ours"
 TEMPORARY_CAUSES = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
-"""Causes that say nothing of the slide: the next run tries it again without being told to."""
+"""Causes that lie outside of the slide: the next run tries it again without being asked to."""
 
 _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TargetBusyError,), BUSY),
@@ -92,9 +92,9 @@ _REFUSALS = (
     *(ConfigError, MaskError, UnsupportedSlideError, TargetExistsError),
     *(CodecUnavailableError, MissingExtraError, UnknownModelError),
 )
-"""What is foreseen, and says all that there is to know in its line: where in the code it arose is no help."""
+"""Errors that are foreseen. Their line says all there is to know, so that no trace is kept."""
 _MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
-"""What stands in every file that wsicomp wrote, before its provenance and behind it."""
+"""Bytes that stand before and behind the provenance in every file that wsicomp wrote."""
 _LONGEST_MARK = max(map(len, _MARKS))
 _BLOCK_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -102,28 +102,36 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
-
-    `elapsed_s` is measured by the worker process. `report` is the whole `ConversionReport`; `facts` are which
-    files a proof was of. `aside` says what else stood in the target's place and where that went, "" where
-    there was nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
-    `settings` are those by which a target was made that was taken on, None of one that was made now.
-    """
+    """What a job did to a slide. Fields of the same name as in `Entry` have the same meaning."""
 
     state: State
+    """What became of the slide."""
     cause: str = ""
+    """Why it is not done: one of the fixed words by which failures are grouped."""
     error: str = ""
+    """Why it is not done, in one line."""
     trace: str = ""
+    """Where an unforeseen error arose."""
     target_sha256: str = ""
+    """SHA-256 of the file that was written."""
     target_bytes: int = 0
+    """Bytes of the file that was written."""
     target_mtime_ns: int = 0
+    """Modification time of the file that was written, in ns."""
     adopted: bool = False
+    """Whether the target was there already and was taken on."""
     elapsed_s: float = 0.0
+    """Seconds that the worker process took."""
     report: Mapping[str, Any] | None = None
+    """The whole `ConversionReport` as JSON values; None if nothing was converted."""
     facts: tuple[str, ...] = ()
+    """Of a proof: the `file_fingerprint` of source and target."""
     aside: str = ""
+    """What else stood in the target's place, and where it was moved to; "" where nothing did."""
     stale: tuple[str, ...] = ()
+    """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
     settings: Settings | None = None
+    """The settings by which an adopted target was made; None of one that was made now."""
 
 
 @dataclass(frozen=True)
@@ -136,53 +144,60 @@ class _Adopted:
 
 @dataclass(frozen=True)
 class _Moved:
-    """What stood in a target's place and was moved to `path`; `what` it is, in words."""
+    """What stood in a target's place."""
 
     path: Path
+    """Where it was moved to."""
     what: str
+    """What it is, in words."""
 
 
 class Job(Protocol):
-    """Work on one slide that can be sent to another process. `name` is the slide's source, as text."""
+    """Work on one slide that can be sent to another process."""
 
     @property
     def name(self) -> str:
-        """The slide's source."""
+        """The slide's source, as text."""
         ...
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Do it; never raises but for what ends the process."""
+        """Do the work and return its outcome; only what ends the process is raised."""
         ...
 
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Convert `source`, one of a `selection`, into `target` in the tree at `root`.
-
-    `ours` are the bytes and the time (ns) of what an earlier run wrote there, which may be replaced; None if
-    none did. What stands in its place then goes to `aside` unharmed. `earlier_sha256` is of the file that the
-    ledger says it was made from, "" where it does not say. `stale` are earlier conversions under other names,
-    as `Entry.stale_target` has them. `audit` is where a small picture of what
-    was removed goes, as JPEG, `look` where the large one stays if a person has to look at it.
-    With `redo_outdated` no target is taken on that would be another if it were made now.
-    """
+    """Convert one slide into its target, or take on a target that is there already and complete."""
 
     name: str
+    """The slide's source, as text."""
     source: Path
+    """The slide's file."""
     target: Path
+    """The file to write."""
     root: Path
+    """The target tree."""
     selection: Selection
+    """Which files of the source tree are slides of the batch."""
     config: ConversionConfig
+    """How to convert."""
     audit: Path
+    """Where the small picture of what was removed goes, a JPEG."""
     look: Path
+    """Where the large picture stays if a person has to look at the slide."""
     aside: Path
+    """Where something else that stands in the target's place is moved, unharmed."""
     ours: tuple[int, int] | None = None
+    """Bytes and time (ns) of the file that an earlier run wrote there and that may be replaced; else None."""
     earlier_sha256: str = ""
+    """SHA-256 of the source of that earlier file by the ledger; "" where the ledger does not say."""
     stale: tuple[str, ...] = ()
+    """Earlier conversions under other names, as `Entry.stale_target` has them."""
     redo_outdated: bool = False
+    """Whether a target is made anew that would differ if it were made now."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Convert it, or take on a target that is there already and whole."""
+        """Convert the slide, or take on a target that is there already and complete."""
         try:
             return self._run(on_progress)
         except Exception as exc:  # the boundary between a slide and its night
@@ -224,13 +239,13 @@ class ConversionJob:
         )
 
     def _put_back(self, moved: _Moved | None) -> None:
-        """Give what stood there its name again, as nothing takes its place."""
+        """Give what stood in the target's place its name again."""
         if moved is not None and not os.path.lexists(self.target):
             with suppress(OSError):
                 move_own(moved.path, self.target, self.root)
 
     def _is_of(self, line: str, sha256: str) -> bool:
-        """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
+        """Return whether an earlier conversion under another name was made from the slide of this SHA-256."""
         provenance = _provenance(self.root / as_path(line.split(" ", 2)[2]))
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
@@ -257,21 +272,23 @@ class ConversionJob:
         return report
 
     def _forget_pictures(self) -> None:
-        """Those of an earlier conversion: the target is another now."""
+        """Delete the pictures of an earlier conversion."""
         for picture in (self.audit, self.look):
             with suppress(OSError):
                 remove_own(picture, self.root)
 
     def _adopted(self, on_progress: Progress) -> tuple[_Adopted | None, _Moved | None, str]:
-        """The target that a run left which could not tell of it; None if it is to be made anew.
+        """Find a complete target of this very conversion that no ledger knows of.
 
-        And what was moved out of its place, None if nothing was. And why, of a target that has the digest of
-        this conversion and is none. Nothing that it says is believed: its plan
-        must be the one that would be made here, and its tiles are held against the source.
+        Nothing that the target says is believed. Its plan must be the one that would be made here, and its
+        tiles are compared with the source.
+
+        Returns the target or None, what was moved out of its place or None, and why a target with this
+        conversion's digest was not taken on.
 
         Raises:
             OtherSlideError: the conversion of another slide stands there.
-            TargetExistsError: something else does.
+            TargetExistsError: something that is no conversion stands there.
         """
         refused = ""
         stages = Stages(on_progress)
@@ -302,7 +319,7 @@ class ConversionJob:
         return None, None, f"what stood in its place was not its conversion and was replaced ({refused})"
 
     def _is_outdated(self, plan: ConversionPlan) -> bool:
-        """Whether a target that could be taken on is to be made anew all the same."""
+        """Return whether a target that could be taken on is to be made anew all the same."""
         if not self.redo_outdated:
             return False
         try:
@@ -312,7 +329,7 @@ class ConversionJob:
         return then.is_outdated(Settings.of(self.config))
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
-        """The large picture of a target that is taken on; one of an earlier conversion is not its."""
+        """Draw the large picture of a target that is taken on; an earlier one may show another conversion."""
         with suppress(OSError, ValueError):  # the next run draws it
             remove_own(self.look, self.root)
             if is_to_look:
@@ -320,11 +337,15 @@ class ConversionJob:
                 _shrink(self.look, self.audit, self.root)
 
     def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
-        """Have no file in the target's place but one that may be replaced; what was moved out of it.
+        """Clear the target's place of everything that may not be replaced; return what was moved.
 
-        What an earlier run wrote of the slide of this SHA-256, or this conversion damaged, may be. Never what
-        was made from another slide, which may be all that is left of that, whatever the ledger or the config
-        says.
+        What an earlier run wrote of the slide of this SHA-256 may be replaced, and so may this very
+        conversion if it is damaged. The conversion of another slide is never replaced, whatever ledger and
+        config say: it may be all that is left of that slide.
+
+        Raises:
+            OtherSlideError: the conversion of another slide stands there.
+            TargetExistsError: something that is no conversion stands there.
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
@@ -348,7 +369,7 @@ class ConversionJob:
                 return _Moved(place, self._what_stood(provenance, sha256, is_ours))
 
     def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
-        """What was in the target's place, and is not what an earlier run wrote there of this slide."""
+        """Return in words what stands in the target's place that no earlier run wrote there of this slide."""
         made_from = None if provenance is None else provenance.plan.source.sha256
         if is_ours or (made_from is not None and made_from == self.earlier_sha256 != sha256):
             return "the conversion of an earlier slide by this name"
@@ -359,7 +380,7 @@ class ConversionJob:
         return "a file that was not written there by this batch"
 
     def _is_of_nobody_knows(self) -> bool:
-        """Whether what stands there may be a conversion, and what of cannot be read any more."""
+        """Return whether the file there may be a conversion whose source cannot be read from it any more."""
         try:
             with closing(open_tiff(self.target)):
                 is_damaged = False
@@ -377,9 +398,10 @@ class ConversionJob:
 
 
 def find_review_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
-    """Why a person should look at a conversion, by tissue looked for again and the area seen blank; or "".
+    """Return why a person should look at a conversion, by the source's own tissue; "" if nobody has to.
 
-    What a file says of its own mask is not believed.
+    Tissue is looked for again, because a file is not believed about its own mask. `removed` is the part of
+    the area that was found blank, in [0, 1].
     """
     if config.glass.fill == "keep":
         return ""
@@ -388,7 +410,7 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
 
 
 def _of_another(provenance: Provenance | None) -> str:
-    """What is said of a target that was made from another slide, and what to do about it."""
+    """Return the message about a target that was made from another slide, with what to do."""
     found = "is a damaged TIFF, of which nobody can tell what it was made from"
     if provenance is not None:
         found = f"was made from another slide ({_named(provenance)})"
@@ -399,16 +421,16 @@ def _of_another(provenance: Provenance | None) -> str:
 
 
 def _named(provenance: Provenance) -> str:
-    """The slide that a conversion was made from, by the name that it states and its SHA-256."""
+    """Return the slide that a conversion was made from: its name as stated, and its SHA-256."""
     source = provenance.plan.source
     return f"{source.name}, SHA-256 {source.sha256[:16]}" if source.name else f"SHA-256 {source.sha256[:16]}"
 
 
 def _check_file(target: Path) -> None:
-    """Refuse a target that is there and is no file: what it leads to is not of this tree.
+    """Check that a target is a file, if it is there; what a link leads to is not of this tree.
 
     Raises:
-        TargetExistsError: so it is.
+        TargetExistsError: the target is there and is no regular file.
     """
     kind = kind_of(target)
     if kind:
@@ -417,15 +439,19 @@ def _check_file(target: Path) -> None:
 
 @dataclass(frozen=True)
 class RecheckJob:
-    """Whether a target is still the file that was written, in the tree at `root`."""
+    """Check whether a target is still the file that was written."""
 
     name: str
+    """The slide's source, as text."""
     target: Path
+    """The conversion."""
     sha256: str
+    """SHA-256 of the file that was written."""
     root: Path | None = None
+    """The target tree; None where links need not be refused."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Read it wholly; done, or failed with an `error` that says what it is."""
+        """Read the whole file; the outcome is done, or failed with an `error` that says how it differs."""
         try:
             with opened_folder(self.target.parent, self.root) as folder:
                 folder.check(self.target.name, is_read=True)
@@ -442,21 +468,25 @@ class RecheckJob:
 
 @dataclass(frozen=True)
 class PictureJob:
-    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`.
-
-    All but the source lie in the tree at `root`.
-    """
+    """Draw what a conversion does not show any more of its source, for a person to look at."""
 
     name: str
+    """The slide's source, as text."""
     source: Path
+    """The slide's file."""
     target: Path
+    """The conversion."""
     picture: Path
+    """Where the large picture goes."""
     audit: Path
+    """Where the small picture goes."""
     workers: int
+    """How many threads draw."""
     root: Path | None = None
+    """The target tree, in which all but the source lie; None where links need not be refused."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Draw it; done, or failed with an `error`."""
+        """Draw both pictures; the outcome is done, or failed with an `error`."""
         try:
             opened = open_source(self.source, self.target)
             with Stages(on_progress).stage("overview"), closing(opened) as source:
@@ -471,7 +501,7 @@ class PictureJob:
 
 
 def _provenance(target: Path) -> Provenance | None:
-    """What a file says of its own making; None if it says nothing that can be read."""
+    """Return what a file says of its own making; None if that cannot be read."""
     try:
         with closing(open_tiff(target)) as slide:
             return slide.provenance
@@ -480,15 +510,15 @@ def _provenance(target: Path) -> Provenance | None:
 
 
 def unscaled_audit_path(audit: Path) -> Path:
-    """Where a small picture's large one stands for a moment."""
+    """Return where the large picture is drawn before the small one is made of it."""
     return audit.with_suffix(".large.jpg")
 
 
 def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
-    """A small picture of a large one, without its legend; both lie in the tree at `root`.
+    """Write a small picture of a large one, without its legend; both lie in the tree at `root`.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the small picture cannot be written.
     """
     data = read_own(picture, root, _PICTURE_BYTES)
     large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
@@ -502,7 +532,7 @@ def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
 
 
 def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
-    """What an exception says of a slide; one that cannot be converted at all is skipped."""
+    """Return the outcome that an exception stands for; a slide that cannot be converted is skipped."""
     text = f"{type(exc).__name__}: {exc}".rstrip(": ")
     if isinstance(exc, WsicompError):
         is_known = exc.path == str(source)
@@ -530,7 +560,7 @@ def _cause(exc: BaseException, source: Path) -> str:
 
 
 def _system_errors(exc: BaseException) -> Iterator[int]:
-    """What the system said, where it was the system that refused."""
+    """Yield the error numbers of the system that an exception and its causes have."""
     behind: BaseException | None = exc
     while behind is not None:
         if isinstance(behind, OSError) and behind.errno is not None:

@@ -1,7 +1,8 @@
 """The ledger: what became of each slide of a tree, in SQLite, written by one coordinator.
 
-Write-ahead logging keeps every entry whole through a kill at any moment, and lets `status` and `report` read
-while a run goes on. What a stop of the whole machine takes away, the targets themselves say again.
+Write-ahead logging keeps every entry complete through a kill at any moment. It also lets `status` and
+`report` read while a run goes on. Entries that are lost when the whole machine stops can be found again from
+the targets.
 """
 
 from __future__ import annotations
@@ -44,21 +45,21 @@ from wsicomp.own_files import Folder, is_open, opened_folder
 from wsicomp.path_text import as_path
 
 NAME_TAKEN = "name taken"
-"""Why a slide fails: it has the name of one that was taken away. The source of its entry ends in "/"."""
+"""Why a slide fails: an earlier slide of its name was taken away. Its entry's source ends in "/"."""
 
 FOLDER = ".wsicomp"
-"""The folder in a target tree that holds the ledger and all else that is not a slide."""
+"""The folder in a target tree with the ledger and everything else that is not a slide."""
 
 LOG = "batch.log"
-"""The file in it that says line by line what runs did."""
+"""The file in `FOLDER` that records line by line what runs did."""
 
 _FILE = "ledger.sqlite"
 SOURCE = "source"
-"""The name under which a ledger has the path of the source tree."""
+"""The name of the fact that is the path of the source tree."""
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the ends of their names."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 _IN_PLACE = ("", "-wal", "-shm")
-"""What SQLite writes in place: the database, and two of these."""
+"""Suffixes of the files that SQLite writes in place: the database itself and two beside it."""
 _VERSION = 4
 _DAMAGE = (
     sqlite3.SQLITE_ERROR,
@@ -67,13 +68,16 @@ _DAMAGE = (
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_TOOBIG,
 )
-"""What SQLite says where the file is at fault, and not the disk, its rights or another process."""
+"""SQLite's error codes for a damaged file, as opposed to a disk, rights or another process at fault."""
 _NO_ROOM, _FULL_BYTES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), 1 << 16
-"""What SQLite may say on a full disk, and the most that is free on one that is full."""
+"""SQLite's error codes on a full disk, and the most bytes that are free on a disk that counts as full."""
 
 
 class State(enum.StrEnum):
-    """What became of a slide. `LOOK` is done too, but a person has to look at it before its source may go."""
+    """What became of a slide.
+
+    A slide in state `LOOK` is done too, but a person has to look at it before its source may go.
+    """
 
     LOOK = "look"
     WAITING = "waiting"
@@ -84,89 +88,121 @@ class State(enum.StrEnum):
 
 
 CONVERTED = "state IN ('done', 'look')"
-"""The SQL condition for slides whose conversion stands."""
+"""The SQL condition for slides that have a conversion."""
 
 LOOK_FIRST = "ORDER BY state != 'look', source"
-"""The SQL clause for lists of slides: those that a person has to look at come first."""
+"""The SQL clause that lists the slides first that a person has to look at."""
 
 HELD_FOR_REVIEW, HELD_FOR_SAVING = "look", "saving"
-"""Why a source stays before anything is read: nobody has looked, or too little is saved."""
+"""Why a source stays before anything is read: nobody has looked, or the conversion saves too little."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One slide. `source` and `target` are relative to their trees, as text; times are in UTC, ISO 8601.
+    """One slide, as the ledger has it; its fields are the ledger's columns and the names in JSON and CSV.
 
-    `stamp` and `source_bytes` are the source's as it was found, `settings` the digest of the `Settings` by
-    which the target was made or is to be made; `digest` is the conversion's, over what was chosen and
-    `source_sha256`. `target_sha256`, `target_bytes` and `target_mtime_ns` are those of the file that was
-    written. `cause` groups failures, `error` is one line, `trace` where it came from, of what nobody foresaw.
-    The counts of tiles are over all levels.
-    `removal` says where the source went: "" (nowhere), "quarantined" at `removed`, or "deleted";
-    `kept_because` why it stayed although it was to go. `stale_target` has earlier conversions under other
-    names, which go when this one is done: size, time and name, a line each. An entry without target is no
-    slide, but something in the tree that cannot be one.
-
-    `notes` are those of the conversion, a line each, `model` the model that its neural tiles need.
-    `removed_area` is the part of level 0 that was taken out as glass. `look` says why a person has to look at
-    the conversion before its source may go, "" where nobody has to. `accepted` is when somebody had looked,
-    at the conversion `accepted_target` of the source `accepted_source` (SHA-256). `kept_cause` is
-    `HELD_FOR_REVIEW` or `HELD_FOR_SAVING`, or "" for a proof that failed. `quarantine_age` are the days in
-    quarantine that `quarantine_runs` runs have counted, the last of them at `quarantine_seen`.
+    Times are UTC in ISO 8601, "" for none. An entry without `target` is no slide, but something in the tree
+    that cannot be one.
     """
 
     source: str
+    """The source's path in its tree, as text."""
     target: str
+    """The conversion's path in its tree, as text."""
     state: State = State.WAITING
+    """What became of the slide."""
     stamp: str = ""
+    """Size, time and the like of the source as it was found, by which a change is noticed."""
     source_bytes: int = 0
+    """Bytes of the source as it was found."""
     settings: str = ""
+    """Digest of the `Settings` by which the target was made or is to be made."""
     digest: str = ""
+    """Digest of the conversion: of what was chosen and of `source_sha256`."""
     source_sha256: str = ""
+    """SHA-256 of the source."""
     target_sha256: str = ""
+    """SHA-256 of the file that was written."""
     target_bytes: int = 0
+    """Bytes of the file that was written."""
     target_mtime_ns: int = 0
+    """Modification time of the file that was written, in ns."""
     attempts: int = 0
+    """How often a conversion was begun."""
     started: str = ""
+    """When the last conversion began."""
     ended: str = ""
+    """When the last conversion ended."""
     elapsed_s: float = 0.0
+    """Seconds that the last conversion took."""
     adopted: bool = False
+    """Whether the target was there already and was taken on."""
     codec: str = ""
+    """The codec of the conversion."""
     verified: bool = False
+    """Whether the conversion was verified."""
     restorable: bool = False
+    """Whether every byte of the source can be restored."""
     tiles: int = 0
+    """Tiles of all levels."""
     removed_tiles: int = 0
+    """Tiles that were removed as glass, of all levels."""
     rescued_tiles: int = 0
+    """Tiles that the mask called glass and the guard kept, of all levels."""
     flawed_tiles: int = 0
+    """Tiles that are damaged in the source but could be kept, of all levels."""
     lost_tiles: int = 0
+    """Tiles that the source has lost, of all levels."""
     fell_back_tiles: int = 0
+    """Tiles that a guarded codec had to store by another one, of all levels."""
     cause: str = ""
+    """Why the slide failed or was skipped: a fixed word by which failures are grouped."""
     error: str = ""
+    """Why the slide failed or was skipped, in one line."""
     trace: str = ""
+    """Where an unforeseen error arose."""
     removal: str = ""
+    """Where the source went: "" (nowhere), "quarantined" or "deleted"."""
     removed: str = ""
+    """When the source was moved or deleted."""
     kept_because: str = ""
+    """Why the source stays although it was to go."""
     stale_target: str = ""
+    """Earlier conversions under other names, deleted once this one is done.
+
+    Size, time and name, a line each.
+    """
     notes: str = ""
+    """What the conversion noted, a line each."""
     model: str = ""
+    """Name and SHA-256 of the model that the neural tiles need; "" for none."""
     removed_area: float = 0.0
+    """The part of level 0 that was removed as glass, in [0, 1]."""
     look: str = ""
+    """Why a person has to look at the conversion before the source may go; "" where nobody has to."""
     accepted: str = ""
+    """When somebody had looked."""
     accepted_source: str = ""
+    """SHA-256 of the source that was accepted."""
     accepted_target: str = ""
+    """SHA-256 of the conversion that was accepted."""
     kept_cause: str = ""
+    """`HELD_FOR_REVIEW` or `HELD_FOR_SAVING`; "" for a proof that failed."""
     quarantine_age: float = 0.0
+    """Days in quarantine, as counted by runs."""
     quarantine_runs: int = 0
+    """How many runs have counted these days."""
     quarantine_seen: str = ""
+    """When the last of these runs was."""
 
     @property
     def shown(self) -> str:
-        """What it is called before people: as in the tree."""
+        """The source's name as people know it, without the "/" at its end."""
         return self.source.removesuffix("/") if self.cause == NAME_TAKEN else self.source
 
     @property
     def is_converted(self) -> bool:
-        """Whether its conversion stands."""
+        """Whether the slide has a conversion."""
         return self.state in (State.DONE, State.LOOK)
 
     @property
@@ -177,12 +213,12 @@ class Entry:
 
     @property
     def converted_state(self) -> State:
-        """The state of a slide whose conversion stands."""
+        """The state of the slide once it has a conversion: done, or to be looked at."""
         return State.LOOK if self.look and not self.is_accepted else State.DONE
 
     @property
     def needs_release(self) -> bool:
-        """Whether its source must stay until a person has looked; not where every byte comes back."""
+        """Whether the source must stay until a person has looked; never where every byte can be restored."""
         return bool(self.look) and not self.is_accepted and not self.restorable
 
     @property
@@ -192,12 +228,12 @@ class Entry:
 
 
 def ledger_path(target: Path) -> Path:
-    """Where the ledger of a tree lies."""
+    """Return where the ledger of a target tree lies."""
     return target / FOLDER / _FILE
 
 
 def entry_flaw(entry: Entry) -> str:
-    """What of an entry no ledger may hold, as where a forged target says it; "" if all is well."""
+    """Return what of an entry no ledger may hold, such as claims of a forged target; "" if all is well."""
     values = vars(entry)
     if entry.state not in tuple(State):
         return f"state is {entry.state!r:.80}"
@@ -210,13 +246,13 @@ def entry_flaw(entry: Entry) -> str:
 
 
 def audit_path(target: Path, source: str) -> Path:
-    """Where the small picture of what was removed from a slide lies."""
+    """Return where the small picture of what was removed from a slide lies."""
     digest = sha256(source.encode()).hexdigest()
     return target / FOLDER / "audits" / digest[:2] / f"{digest[:32]}.jpg"
 
 
 def review_picture_path(target: Path, source: str) -> Path:
-    """Where the large picture of what was removed lies, of a slide that a person has to look at."""
+    """Return where the large picture lies, of a slide that a person has to look at."""
     return audit_path(target, source).with_suffix(".look.jpg")
 
 
@@ -233,7 +269,7 @@ _COLUMNS_OF = {
     _VERSION: _COLUMNS.keys(),
 }
 _ROW = tuple({"int": int, "float": float, "bool": int}.get(kind, str) for kind in _COLUMNS.values())
-"""The types of a row's values, as SQLite hands them out."""
+"""The types of a row's values as SQLite returns them."""
 _WORDS = {
     "state": tuple(State),
     "removal": ("", "quarantined", "deleted"),
@@ -251,11 +287,11 @@ _PUT = (
 class Ledger:
     """The ledger of a target tree; a context manager.
 
-    Only the coordinator writes, in one thread. With `read_only` nothing is ever made or changed.
+    Only the coordinator writes, in one thread. With `read_only` nothing is made or changed.
 
     Raises:
-        LedgerError: it is not there, is damaged, is not what a batch wrote, or is of another version of
-            wsicomp. The same is raised by whatever reads or writes it.
+        LedgerError: the ledger is not there, is damaged, was not written by a batch, or is of another version
+            of wsicomp. Every method that reads or writes raises the same.
     """
 
     def __init__(self, target: Path, read_only: bool = False) -> None:
@@ -301,7 +337,7 @@ class Ledger:
         return database
 
     def _checked_schema(self, database: sqlite3.Connection) -> int:
-        """SQLite's number for the schema, which is ours to the letter."""
+        """Return SQLite's number of the schema, after checking that the schema is a batch's own."""
         database.execute("BEGIN")
         self._check_version(database)
         ((number,),) = database.execute("PRAGMA schema_version").fetchall()
@@ -319,18 +355,18 @@ class Ledger:
 
     @property
     def _advice(self) -> str:
-        """How to have a ledger again where this one is of no use."""
+        """How to get a ledger again where this one is of no use."""
         name = shlex.quote(os.fspath(self._target))
         return f"; `wsicomp batch rebuild {name}` makes it anew from the targets"
 
     @staticmethod
     def is_there(target: Path) -> bool:
-        """Whether a tree has one."""
+        """Return whether a target tree has a ledger."""
         return is_file(ledger_path(target))
 
     @staticmethod
     def files(target: Path) -> tuple[Path, ...]:
-        """Where the ledger of a tree is, with what SQLite keeps beside it."""
+        """Return the paths of a tree's ledger and of what SQLite keeps beside it."""
         return tuple(target / FOLDER / f"{_FILE}{suffix}" for suffix in ("", *_BESIDE))
 
     def __enter__(self) -> Ledger:
@@ -345,7 +381,7 @@ class Ledger:
         reports: Mapping[str, Mapping[str, Any]] | None = None,
         settings: Iterable[Settings] = (),
     ) -> None:
-        """Write `entries`, `reports` by their sources, and the `settings` of entries, in one transaction."""
+        """Write `entries`, their `reports` (by source) and their `settings` in one transaction."""
         with self._writing():
             self._database.executemany(
                 "INSERT OR IGNORE INTO settings VALUES (?, ?)",
@@ -359,7 +395,7 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction, in which the tables are those that were looked at."""
+        """Open one transaction on the tables that were checked."""
         with self._as_ledger_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -373,18 +409,21 @@ class Ledger:
                 raise
 
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
-        """The entries as `LOOK_FIRST` orders them, or those, in the order, that an SQL clause says."""
+        """Yield the entries that an SQL clause selects, in its order.
+
+        Without one all of them, as `LOOK_FIRST`.
+        """
         with self._as_ledger_errors():
             for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
                 yield _entry(row)
 
     def figures(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows of an SQL query."""
+        """Return the rows of an SQL query."""
         with self._as_ledger_errors():
             return self._database.execute(query).fetchall()
 
     def report(self, source: str) -> dict[str, Any] | None:
-        """The whole `ConversionReport` of a slide, as JSON values; None where there is none."""
+        """Return the whole `ConversionReport` of a slide as JSON values; None where there is none."""
         with self._as_ledger_errors():
             row = self._database.execute("SELECT report FROM reports WHERE source = ?", (source,)).fetchone()
             return None if row is None else _report(row[0])
@@ -396,7 +435,7 @@ class Ledger:
             return {digest: _settings(digest, text) for digest, text in rows}
 
     def fact(self, name: str) -> str | None:
-        """What is noted of the tree under a name."""
+        """Return the fact of this name about the tree; None where it is not recorded."""
         with self._as_ledger_errors():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
             if row is None:
@@ -408,12 +447,12 @@ class Ledger:
             return row[0]
 
     def note(self, name: str, value: str) -> None:
-        """Note something of the tree."""
+        """Record a fact about the tree."""
         with self._writing():
             self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def drop(self, sources: Iterable[str]) -> None:
-        """Forget entries."""
+        """Delete the entries of these sources."""
         with self._writing():
             self._database.executemany("DELETE FROM slides WHERE source = ?", ((one,) for one in sources))
 
@@ -440,7 +479,7 @@ class Ledger:
 
 
 def _is_for_room(code: int, path: Path) -> bool:
-    """Whether SQLite refuses for want of room, which it may call an error of input and output."""
+    """Return whether an error of SQLite comes from a full disk; SQLite may call it an input/output error."""
     if code not in _NO_ROOM:
         return False
     try:
@@ -450,7 +489,7 @@ def _is_for_room(code: int, path: Path) -> bool:
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    """Its values; text that is no Unicode, as a file's name in an error, with escapes."""
+    """Return an entry's values; what is not Unicode, such as a file's name in an error, becomes escapes."""
     return tuple(
         value.encode("utf-8", "backslashreplace").decode() if type(value) is str else value
         for value in vars(with_short_texts(entry)).values()
@@ -458,7 +497,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def with_short_texts(entry: Entry) -> Entry:
-    """The entry, with what is said of it cut to what a ledger may hold."""
+    """Return the entry with its texts cut to the length that a ledger may hold."""
     texts = {name: getattr(entry, name) for name in _FREE_TEXTS}
     long: dict[str, Any] = {
         name: short for name, text in texts.items() if (short := shorten_text(text)) is not text
@@ -467,13 +506,14 @@ def with_short_texts(entry: Entry) -> Entry:
 
 
 def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
-    """Refuse a ledger that SQLite would open through a link, or write under another name of it.
+    """Check that SQLite can open the ledger's files: none is a link, and none has a second name.
 
-    A rollback journal is none of ours, and can name any file, which whoever writes then deletes. `are_open`
-    says that SQLite has opened what is there, which must be what has the names.
+    A rollback journal is refused. wsicomp leaves none, and a journal can name any file, which SQLite would
+    then delete. `are_open` says that SQLite has opened the files; the open ones must then be those of these
+    names.
 
     Raises:
-        LedgerError: so it is; the message names the file.
+        LedgerError: one of the files is a link, has a second name, or was replaced; the message names it.
     """
     try:
         with opened_folder(target / FOLDER, target) as folder:
@@ -495,14 +535,17 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
 
 
 def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> Path | None:
-    """Make a ledger, whole at once: killed at any moment, there is none or all of it.
+    """Write a new ledger in one step: after a kill at any moment there is none, or all of it.
 
-    `source` is the path of the source tree, "" if it is not known. What lies there is moved aside once the
-    new one is on the disk: where to, None if there was nothing. Made in memory, it needs no journal in a
-    folder where others may write.
+    It is made in memory, so that it needs no journal in a folder where others may write. `source` is the path
+    of the source tree, "" if it is not known. An existing ledger is moved aside once the new one is on the
+    disk.
+
+    Returns where the existing ledger was moved; None if there was none.
 
     Raises:
-        OSError, sqlite3.Error: it cannot be made.
+        OSError: a file cannot be written or moved.
+        sqlite3.Error: SQLite cannot make the tables.
     """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         _make_tables(fresh)
@@ -537,10 +580,10 @@ def _free_name(folder: Folder) -> str:
 
 
 def _set_aside(folder: Folder, old: str) -> None:
-    """Give a ledger another name, beside its own until a new one takes that, and move what is beside it.
+    """Give a ledger a second name until a new one takes its first, and move what lies beside it.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: a file cannot be moved.
     """
     places = {"src_dir_fd": folder.descriptor, "dst_dir_fd": folder.descriptor}
     with suppress(FileNotFoundError):
@@ -556,7 +599,7 @@ def _set_aside(folder: Folder, old: str) -> None:
 
 
 def _put_back(folder: Folder, old: str) -> None:
-    """Have a ledger as it was before `_set_aside`, as well as it can be."""
+    """Undo `_set_aside` as far as possible."""
     folder.remove_second_name(old, _FILE)
     for end in ("", *_BESIDE):
         with suppress(OSError):
@@ -570,17 +613,20 @@ def _make_tables(database: sqlite3.Connection) -> None:
 
 
 def _definitions(version: int) -> list[str]:
-    """The definitions that the table of slides may have in a ledger of a version: made so, or upgraded."""
+    """Return the definitions that the table of slides may have in a ledger of this version.
+
+    A ledger was made in this version, or in an earlier one and upgraded.
+    """
     return [_definition(born, version) for born in _COLUMNS_OF if born <= version]
 
 
 def _others(version: int) -> tuple[tuple[str, str, str, str], ...]:
-    """What a ledger of a version has beside its table of slides."""
+    """Return what a ledger of this version has beside its table of slides."""
     return SCHEMA if version < 4 else (*SCHEMA, *SCHEMA_SINCE_4)
 
 
 def _definition(born: int, version: int) -> str:
-    """That of a ledger which was made as one version and is of another one now, as SQLite keeps it."""
+    """Return the table's definition, as SQLite keeps it, of a ledger made in version `born` and upgraded."""
     columns = (
         _column(name, kind, is_added=name not in _COLUMNS_OF[born])
         for name, kind in _COLUMNS.items()
@@ -596,12 +642,12 @@ def _column(name: str, kind: str, is_added: bool) -> str:
 
 
 def upgrade(database: sqlite3.Connection) -> None:
-    """Bring a ledger of an earlier version to this one, in one transaction: killed, it is as before.
+    """Bring a ledger of an earlier version to this one, in one transaction; after a kill it is as before.
 
-    What version 1 had no columns for is read from the reports that it kept. No slide of it was ever looked
-    at, so that each one which has to be is in state `LOOK`. Before version 3 nobody counted the days in
-    quarantine, so that they begin anew. Before version 4 nobody wrote down by what slides were converted; the
-    next run knows the digests again (`past_settings`).
+    What version 1 had no columns for is read from the reports that it kept. Nobody had looked at a slide of
+    version 1, so that each one that needs it gets the state `LOOK`. Before version 3 nobody counted the days
+    in quarantine, so that they begin anew. Before version 4 settings were not recorded; the next run
+    recognises their digests (`past_settings`).
     """
     database.execute("BEGIN IMMEDIATE")
     try:
@@ -641,7 +687,7 @@ def _read_reports(database: sqlite3.Connection) -> None:
 
 
 def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of version 2, from a report of version 1; its areas are counted in tiles."""
+    """Return the columns of version 2 from a report of version 1, whose areas are counted in tiles."""
     level, tissue = report["levels"][0], report["tissue_fraction"]
     kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
     tiles = sum(level.get(kind, 0) for kind in kinds) or 1
@@ -659,7 +705,7 @@ def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_upgraded(database: sqlite3.Connection) -> sqlite3.Connection:
-    """The ledger itself, or where it is an earlier version's a copy in memory, upgraded; the file stays."""
+    """Return the database; of an earlier version an upgraded copy in memory, while the file stays."""
     if database.execute("PRAGMA user_version").fetchone() == (_VERSION,):
         return database
     copy = sqlite3.connect(":memory:", isolation_level=None)
@@ -671,7 +717,10 @@ def _read_upgraded(database: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
-    """As it lies there where nobody writes, so that nothing is made beside it, else as others write it."""
+    """Open the ledger as it lies there if nobody writes it, so that no file appears beside it.
+
+    A ledger that is being written is opened together with its writer's files.
+    """
     is_quiet = not path.with_name(f"{path.name}-wal").exists()
     for mode in ["mode=ro&immutable=1"] if is_quiet else ["mode=ro", "mode=ro&immutable=1"]:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
@@ -688,10 +737,10 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _report(text: str) -> dict[str, Any]:
-    """A report as JSON values.
+    """Return a report as JSON values.
 
     Raises:
-        UnsoundError: it is none.
+        UnsoundError: the text is no JSON object.
     """
     try:
         values = json.loads(text)
@@ -703,10 +752,10 @@ def _report(text: str) -> dict[str, Any]:
 
 
 def _settings(digest: str, text: str) -> Settings:
-    """The settings in a row.
+    """Return the settings in a row.
 
     Raises:
-        UnsoundError: it is none, or of another digest.
+        UnsoundError: the text holds no settings, or those of another digest.
     """
     try:
         found = Settings.from_json(json.loads(text))
@@ -718,7 +767,7 @@ def _settings(digest: str, text: str) -> Settings:
 
 
 def _tree_flaw(text: str) -> str:
-    """What keeps a text from being the path of a source tree; "" if nothing does."""
+    """Return why a text is no path of a source tree; "" if it is one."""
     try:
         path = os.fspath(as_path(text))
     except ValueError:
@@ -727,7 +776,7 @@ def _tree_flaw(text: str) -> str:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    """The entry in a row, which somebody may have written since all rows were looked at.
+    """Return the entry in a row, which somebody may have written after all rows were checked.
 
     Raises:
         UnsoundError: a value is of another kind, a path leads out of its tree, or a time is none.
@@ -745,7 +794,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _flaw(entry: Entry) -> str:
-    """The path of an entry that leads out of its tree, or the time that is none; "" if all is well."""
+    """Return which path of an entry leads out of its tree, or which time is none; "" if all is well."""
     checks = [("stale_target", stale_flaw), *((name, _time_flaw) for name in _TIMES)]
     if entry.target:  # else it is no slide, and no path is made of it
         checks += [("source", path_flaw), ("target", path_flaw)]

@@ -1,4 +1,4 @@
-"""What a user can choose about a batch beyond the conversion itself, checked before anything is touched."""
+"""The options of a batch beyond those of a conversion, checked before anything is touched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMOVAL = "taking away sources, those alone that were read once more, whole, wi
 
 
 def _percent(text: str) -> float:
-    """Return a number of per cent, with or without the sign."""
+    """Return a number in per cent, with or without the sign."""
     return float(text.strip().removesuffix("%"))
 
 
@@ -29,7 +29,7 @@ def _next_time(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What a batch does beyond the conversion of each slide."""
+    """What a batch does beyond converting each slide."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -128,14 +128,14 @@ class BatchOptions:
             )
 
     def selection(self, root: Path) -> Selection:
-        """Which files of a source tree are its slides."""
+        """Return which files of a source tree are its slides."""
         return Selection(root, self.include, self.exclude)
 
     def check(self, config: ConversionConfig) -> None:
-        """Refuse what does not go with a config.
+        """Check that these options go together with a conversion's.
 
         Raises:
-            ConfigError: so it is.
+            ConfigError: two options contradict each other.
         """
         if config.tissue.mask is not None:
             raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
@@ -153,10 +153,10 @@ class BatchOptions:
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """The next moment at which a clock here shows "HH:MM"; `now` is what it shows, without a zone.
+    """Return the next moment at which a clock here shows "HH:MM"; `now` is local time without a zone.
 
     Raises:
-        ConfigError: it is no such time.
+        ConfigError: the text is no time of day.
     """
     try:
         clock = datetime.strptime(text, "%H:%M")

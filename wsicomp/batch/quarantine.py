@@ -1,7 +1,9 @@
-"""Taking away a source that its conversion replaces: proved, moved into quarantine, proved again, deleted.
+"""Take away sources that their conversions replace, after a proof of each.
 
-Nothing here trusts what was found earlier. Before each step the whole source and the whole target are read
-once more, and what was read must be what is moved.
+A source is proved to be replaced, moved into quarantine, proved again, and deleted.
+
+Nothing that was found earlier is trusted. Before each step the whole source and the whole target are read
+once more, and the files that were read must be the files that are moved.
 """
 
 from __future__ import annotations
@@ -42,23 +44,31 @@ class _UnseenError(KeptError):
 
 @dataclass(frozen=True)
 class ProofJob:
-    """Prove that `target` replaces `source` by `config`; of both the ledger says these digests.
+    """Prove that a conversion replaces its source.
 
-    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why. It
-    is `LOOK`, and `error` says why, where a person has to look first; `released` says that one did.
+    The outcome is done, with the fingerprints of both files as its `facts`; or skipped, with an `error`; or
+    `LOOK`, with an `error`, where a person has to look first.
     """
 
     name: str
+    """The slide's source, as text."""
     source: Path
+    """The slide's file, in its tree or in quarantine."""
     target: Path
+    """The conversion."""
     source_sha256: str
+    """SHA-256 of the source by the ledger."""
     target_sha256: str
+    """SHA-256 of the conversion by the ledger."""
     even_if_lossy: bool
+    """Whether a source may go that its conversion cannot restore."""
     config: ConversionConfig
+    """The conversion that this run would make."""
     released: bool = False
+    """Whether a person has looked at the conversion."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Read both once more, wholly."""
+        """Read both files completely once more."""
         try:
             return JobOutcome(State.DONE, facts=self._proved(Stages(on_progress)))
         except _UnseenError as exc:
@@ -85,7 +95,11 @@ class ProofJob:
         return before
 
     def _verify(self, stages: Stages) -> None:
-        """Decode every tile of the target, and hold it against the source."""
+        """Decode every tile of the target and compare it with the source.
+
+        Raises:
+            KeptError: the target does not replace the source, or nobody has looked at it.
+        """
         provenance = self._provenance()
         restorable = provenance.restoration is not None
         is_seen = self.released or restorable
@@ -114,7 +128,11 @@ class ProofJob:
         return provenance
 
     def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
-        """Refuse what this run's options would not have made, now or by the defaults of its version."""
+        """Check that this run's options would have made this plan, now or by its version's defaults.
+
+        Raises:
+            KeptError: they would have made another plan, or the source has several focal planes.
+        """
         if source.info.planes:
             raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
         flaw = plan_flaw(source, self.source_sha256, self.config, plan)
@@ -133,13 +151,13 @@ class ProofJob:
 
 
 def file_fingerprint(path: Path) -> str:
-    """A text that of all files here only this one has, as it is now, seen from any machine.
+    """Return a text that only this file has, in its present state, as seen from any machine.
 
-    Whoever writes into a file can put back the time of that (mtime), but not the time of its last change
-    of any kind (ctime).
+    Whoever writes into a file can put back the time of its last writing (mtime), but not the time of its last
+    change of any kind (ctime).
 
     Raises:
-        KeptError: it is a link, or no file.
+        KeptError: the path is a link or no regular file, or cannot be read.
     """
     try:
         status = path.lstat()
@@ -159,18 +177,18 @@ def file_fingerprint(path: Path) -> str:
 
 
 def _without_change_time(which: str) -> str:
-    """What of a file's text outlasts a new name, which changes the time of its last change."""
+    """Return the part of a fingerprint that stays when the file is renamed."""
     return which.rpartition(" ")[0]
 
 
 def with_proved_sizes(entry: Entry, facts: tuple[str, ...]) -> Entry:
-    """The entry with the sizes that source and target were proved to have, whatever the ledger says."""
+    """Return the entry with the sizes that the proof found, whatever the ledger says."""
     source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
     return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
 
 
 def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
-    """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
+    """Return the cause, and why in words, for which a source stays before it is read; "" twice if it may go.
 
     `min_saving` is in per cent of the source's bytes.
     """
@@ -185,17 +203,17 @@ def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
 
 
 def _floored(saved: float) -> str:
-    """In per cent with two decimals at most, and never as much as it is not."""
+    """Return a part in per cent, rounded down to two decimals."""
     return f"{math.floor(saved * 10_000) / 100:g}"
 
 
 def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Move a source that was just proved to be replaced into quarantine, and say so.
+    """Move a source into quarantine that was just proved to be replaced; return its entry.
 
-    What the entry says of days and looks is to be from the source tree (`Records.of`).
+    The entry's days in quarantine and its acceptance have to come from the source tree (`Records.apply_to`).
 
     Raises:
-        KeptError: it stays; something is not as it was proved, or the file system refuses.
+        KeptError: source or target changed since the proof, or the file system refuses.
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
@@ -216,10 +234,10 @@ def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> En
 
 
 def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
-    """Move a source between two open folders, if it is the file of that fact, and have that on the disk.
+    """Move a source between two open folders if it has this fingerprint, and sync both folders.
 
     Raises:
-        KeptError: it is not, or was put back.
+        KeptError: the file is another one, or could not be moved; it was put back.
     """
     try:
         here.move(name, there, name, overwrite=False)
@@ -241,10 +259,10 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
 
 
 def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Delete a source in quarantine that was just proved once more, and say so.
+    """Delete a source in quarantine that was just proved once more; return its entry.
 
     Raises:
-        KeptError: as `quarantined`.
+        KeptError: source or target changed since the proof, or the file system refuses.
     """
     _check_released(entry)
     place = trees.quarantine_of(entry)

@@ -1,8 +1,8 @@
-"""A ledger made anew from the targets of a tree, where it is lost or cannot be read.
+"""Write a ledger anew from the targets of a tree, where it is lost or cannot be read.
 
-Every target says itself what it was made from. Nothing of that is believed beyond the name of a slide: the
-next run holds each target against its source before it takes it on, and a source is taken away only after
-the same proof as ever. No slide and no target is touched, and the old ledger is moved aside, not deleted.
+Every target says itself what it was made from. Of that only the slide's name is believed: the next run
+compares each target with its source before it takes the target on, and a source is taken away only after the
+usual proof. No slide and no target is touched. The old ledger is moved aside, not deleted.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ _DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was mad
 
 @dataclass(frozen=True)
 class RebuiltLedger:
-    """What a new ledger was made of. `aside` is where the old one went, None if there was none.
-
-    `entries` are of all targets that say what they were made from, `damaged` (paths and why, as text) of
-    those that cannot, and are in the ledger as failed; `others` counts files that are no conversions.
-    """
+    """What a new ledger was made of."""
 
     entries: tuple[Entry, ...]
+    """The entries of all targets that say what they were made from."""
     damaged: tuple[tuple[str, str], ...]
+    """Path and error of each target that cannot be read; the ledger has it as failed."""
     others: int
+    """How many files of the tree are no conversions."""
     aside: Path | None
+    """Where the old ledger was moved; None if there was none."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What one file of the tree says; `name` is that of its source, None where it does not say."""
+    """What one file of the tree says; `name` is its source's, None where the file does not say."""
 
     target: str
     entry: Entry | None
@@ -81,12 +81,17 @@ class _Read:
 def rebuild_ledger(
     target: Path, even_if_sound: bool = False, on_progress: Progress | None = None
 ) -> RebuiltLedger:
-    """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
+    """Write the ledger of a tree anew from what its targets say, and move the old one aside.
+
+    >>> from wsicomp.batch import rebuild_ledger
+    >>> rebuilt = rebuild_ledger(Path("converted"))  # doctest: +SKIP
+    >>> len(rebuilt.entries), rebuilt.damaged  # doctest: +SKIP
+    (20, ())
 
     Raises:
-        LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work; or
-            nothing there was written by one.
-        SlideWriteError: nothing can be written there.
+        LedgerError: the ledger can be read and `even_if_sound` is False, a batch is running, or no batch
+            wrote this tree.
+        SlideWriteError: the ledger cannot be written.
     """
     if not is_folder(target):
         raise LedgerError("is no folder; name the tree that a batch writes", target)
@@ -135,7 +140,7 @@ def _is_sound(target: Path) -> bool:
 
 
 def _old_source(target: Path) -> str:
-    """The source tree of the old ledger, if that much of it can be read; "" if not."""
+    """Return the source tree of the old ledger, "" if that cannot be read."""
     path = ledger_path(target)
     if not Ledger.is_there(target):
         return ""
@@ -154,7 +159,7 @@ def _old_source(target: Path) -> str:
 
 
 def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
-    """What every file of the tree says that could be a target, in the order of their names."""
+    """Yield what every file of the tree says that could be a target, in the order of their paths."""
     paths = sorted(_files(target))
     stages = Stages(on_progress)
     with stages.stage("read the targets") as progress:
@@ -165,7 +170,11 @@ def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
 
 
 def _files(target: Path) -> Iterator[Path]:
-    """Every file that is not hidden, none of them through a link."""
+    """Yield every file that is not hidden, none of them through a link.
+
+    Raises:
+        LedgerError: a folder cannot be read.
+    """
 
     def refused(exc: OSError) -> None:
         message = f"cannot be read ({exc.strerror or exc}), and a ledger would lack what is in it"
@@ -205,7 +214,7 @@ def _said(outcome: JobOutcome, exc: Exception) -> str:
 
 
 def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:
-    """The entry of a target. It has no stamp and no settings, so that the next run looks at its source."""
+    """Return the entry of a target, without stamp and settings, so that the next run looks at its source."""
     plan = provenance.plan
     look = reason_to_look(provenance)
     actions = Counter[TileAction]()
@@ -237,10 +246,10 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
 
 
 def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:
-    """The entries by the sources that their targets say and are named after, no two by the same.
+    """Yield the entries by the sources that their targets name, no two by the same.
 
-    Where several could be of one source, it is the last one written; the others keep their own names, as
-    those do whose names say nothing.
+    Where several targets name one source, the newest has it. The others are entered by their own paths, and
+    so are targets whose names say nothing.
     """
     taken: set[str] = set()
     rest: list[Entry] = []
@@ -266,7 +275,7 @@ def _newest_first(one: _Read) -> tuple[int, str]:
 
 
 def _source_of(target: str, name: str | None) -> str:
-    """The source whose conversion has this name, by what the target says of it; "" if there is none."""
+    """Return the source whose conversion has this path, by the name that the target states; "" if none."""
     path = PurePosixPath(target)
     names = [as_text(name)] if name else _guesses(path.name)
     sources = [str(path.with_name(name)) for name in names if "/" not in name and name not in ("", ".", "..")]
@@ -274,7 +283,7 @@ def _source_of(target: str, name: str | None) -> str:
 
 
 def _guesses(name: str) -> Iterator[str]:
-    """The names that the source of a target may have had which does not say it."""
+    """Yield the names that the source of a target may have had, where the target does not say."""
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     if suffix in (".tiff", ".svs") and PurePosixPath(stem).suffix.lower() in SUFFIXES:
         yield stem
@@ -286,7 +295,7 @@ def _guesses(name: str) -> Iterator[str]:
 
 
 def _lost(damaged: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Entries for targets that cannot be read: failures, until they are taken from a copy or away."""
+    """Yield failed entries for targets that cannot be read."""
     taken = {entry.source for entry in entries}
     for target, error in damaged:
         if target not in taken:

@@ -1,4 +1,4 @@
-"""One run: what is checked, converted and taken away, in this order, and what each outcome means."""
+"""One run: what is checked, converted and taken away, in this order, and what follows from each outcome."""
 
 from __future__ import annotations
 
@@ -56,64 +56,75 @@ from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
 
 _NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
-"""Causes that say nothing of what was to be checked or proved."""
+"""Causes that say nothing about what was to be checked or proved."""
 
 _TRIES = 3
-"""How often a slide whose process dies is begun in one run: it may have been another's doing."""
+"""How often a slide whose process dies is begun in one run; another slide may have been the reason."""
 
 _Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
-
-    `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
-    and stay) are of this run; `no_room` were not begun for want of space on the disk, of which the least
-    needed `no_room_needs_bytes`, where `no_room_free_bytes` were free and `min_free` GB were to stay. `look`
-    (to be looked at by a person), `waiting` and `failures` count all slides that are in these states now and
-    were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
-    `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
-    every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
-    source was taken away, where what the source tree says of them is damaged. `outdated` counts the done
-    slides that would be made otherwise now by the same options.
-    """
+    """How a run ended; its fields are the names in JSON."""
 
     look: int
+    """All slides asked for that a person has to look at now."""
     why: str
+    """"finished", "until", "stopped", or what kept the run from going on."""
     converted: int
+    """Slides that this run converted."""
     adopted: int
+    """Targets that were there already and that this run took on."""
     skipped: int
+    """Slides that this run skipped."""
     failed: int
+    """Slides that failed in this run."""
     quarantined: int
+    """Sources that this run moved into quarantine."""
     deleted: int
+    """Sources that this run deleted."""
     kept: int
+    """Sources that were to go in this run and stay."""
     no_room: int
+    """Slides that were not begun because the disk had too little space."""
     waiting: int
+    """All slides asked for that wait for conversion now."""
     failures: int
+    """All slides asked for that are failed now."""
     elapsed_s: float
+    """Seconds that the run took."""
     in_quarantine: int = 0
+    """Sources in quarantine that only their days keep from being deleted."""
     quarantine_bytes: int = 0
+    """Bytes of these sources."""
     first_goes_days: float | None = None
+    """Days until the first of them can be deleted if a run sees every day; None where there is none."""
     last_goes_days: float | None = None
+    """Days until the last of them can be deleted, likewise."""
     nothing_removed: str = ""
+    """Why no source was taken away: what is wrong with the source tree's records; else ""."""
     no_room_needs_bytes: int = 0
+    """The least that a slide without space needs, in bytes."""
     no_room_free_bytes: int = 0
+    """The bytes that were free then."""
     min_free: float = 0.0
+    """The GB that were to stay free."""
     outdated: int = 0
+    """Converted slides that the same options would make otherwise now."""
 
     @property
     def is_good(self) -> bool:
-        """Whether no slide of the tree failed, and nothing but the user ended the run or kept the sources."""
+        """Whether no slide of the tree failed, and only the user ended the run or kept sources."""
         is_hindered = self.failures or self.no_room or self.nothing_removed
         return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
 
 
 def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
-    """Delete a file of a tree, reached without a link, that still has its size and time (ns); no other.
+    """Delete a file of a tree if it still has this size and time (ns), reached without a link.
 
     Raises:
-        OSError: it is not there, or a folder on the way to it is a link.
+        OSError: the file is not there, or a folder on the way to it is a link.
     """
     with opened_folder((root / path).parent, root) as folder:
         status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
@@ -122,7 +133,7 @@ def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
 
 
 def _place(target: str) -> str:
-    """A target's path in the one form that it has on every file system."""
+    """Return a target's path in a form that is equal for all spellings that a file system may confuse."""
     return case_folded(str(as_path(target)))
 
 
@@ -149,7 +160,7 @@ class Run:
         self._nothing_removed = ""
 
     def through(self, worklist: Worklist) -> BatchResult:
-        """Check what is in doubt, take away what is replaced, convert what is due, take away again.
+        """Check doubtful targets, take away replaced sources, convert due slides, and take away again.
 
         Raises:
             LedgerError: the ledger could not be written.
@@ -268,10 +279,10 @@ class Run:
             sizes["target"] += entry.target_bytes
 
     def _without_stale(self, entry: Entry, same: Container[str]) -> Entry:
-        """Take away earlier conversions of other names, now that this one stands, if they are still ours.
+        """Delete earlier conversions under other names, now that the new one is complete.
 
-        Only those that were made from the same slide, of which `same` has the lines: any other may be all
-        that is left of an earlier slide by this name.
+        Only those are deleted that are still the file that was written and that were made from the same
+        slide, whose lines are in `same`. Any other may be all that is left of an earlier slide of this name.
         """
         for line in entry.stale_target.splitlines():
             size, mtime_ns, name = line.split(" ", 2)
@@ -289,28 +300,28 @@ class Run:
 
     @cached_property
     def _targets(self) -> set[str]:
-        """All targets, by names that no file system takes for one another."""
+        """All targets, in the form of `_place`."""
         return {_place(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:
-        """The entry with one note more, which the log has too."""
+        """Return the entry with one note more, and log the note."""
         self._scheduler.log.warning("%s: %s", entry.source, note)
         return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
     def _remove_sources(self) -> None:
-        """Move away the sources that are proved to be replaced, delete those long in quarantine."""
+        """Move proved sources into quarantine, and delete those whose days there are over."""
         options, ledger = self._scheduler.options, self._scheduler.ledger
         if not options.delete_source or self._scheduler.reason() or (records := self._records()) is None:
             return
         verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
-        done = [records.of(entry) for entry in verified]
+        done = [records.apply_to(entry) for entry in verified]
         asked = [entry for entry in done if self._is_to_go(entry)]
         asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
         scheduler = self._scheduler
         scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
         quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
-        held = [records.of(entry) for entry in quarantine]
+        held = [records.apply_to(entry) for entry in quarantine]
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
         scheduler.work(
@@ -318,7 +329,7 @@ class Run:
         )
 
     def _records(self) -> Records | None:
-        """What the source tree says of its slides; None where that is damaged, so that nothing goes."""
+        """Return the source tree's records; None where one is damaged, so that no source is taken away."""
         try:
             return read_records(self._trees.source)
         except KeptError as exc:
@@ -328,7 +339,7 @@ class Run:
             return None
 
     def _pictures(self) -> list[Task]:
-        """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
+        """Return tasks that draw missing large pictures of slides to be looked at, as of an old ledger's."""
         trees, tasks = self._trees, []
         for entry in self._scheduler.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
             source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
@@ -348,7 +359,7 @@ class Run:
             self._scheduler.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
 
     def _is_linked(self, entry: Entry) -> bool:
-        """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
+        """Return whether a link in the tree leads to a source, which would then lead nowhere."""
         source = self._trees.source_of(entry)
         if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
             return False
@@ -372,7 +383,7 @@ class Run:
         )
 
     def _is_held_back(self, entry: Entry) -> bool:
-        """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
+        """Return whether a source stays by what the ledger knows, and record why; every run asks anew."""
         cause, why = reason_to_keep(entry, self._scheduler.options.min_saving)
         if cause:
             self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
@@ -408,7 +419,7 @@ class Run:
         self._remove_if_proved(task, outcome, delete_from_quarantine)
 
     def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
-        """Take a source a step further away, if it is proved to be replaced."""
+        """Take a source a step further away if the proof succeeded."""
         if outcome.cause in _NO_VERDICT:
             return
         if outcome.state is State.LOOK:
@@ -446,7 +457,7 @@ class Run:
         records = self._records() if self._scheduler.options.delete_source else None
         held = [
             entry
-            for entry in (quarantine if records is None else map(records.of, quarantine))
+            for entry in (quarantine if records is None else map(records.apply_to, quarantine))
             if self._is_asked_for(entry) and not reason_to_keep(entry, self._scheduler.options.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
@@ -482,7 +493,7 @@ class Run:
 
 
 def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
-    """The entry with what came of its conversion."""
+    """Return the entry with the outcome of its conversion."""
     entry = replace(
         entry,
         state=outcome.state,

@@ -1,8 +1,8 @@
-"""What a source tree says of its slides: since when they are in quarantine, and at which somebody has looked.
+"""What a source tree records of its slides: their time in quarantine, and which ones a person accepted.
 
-Whoever may write the target tree may write its ledger, so that no source goes by what that says. These are
-small files in the quarantine folder of the source tree, one for each source there and one for each
-acceptance. The ledger has the same for status and report.
+Whoever may write the target tree may write its ledger, so that the ledger alone never lets a source go. These
+records are small files in the quarantine folder of the source tree, one for each source there and one for
+each acceptance. The ledger repeats them for status and report.
 """
 
 from __future__ import annotations
@@ -26,29 +26,34 @@ from wsicomp.formats.discovery import QUARANTINE
 from wsicomp.own_files import Folder, opened_folder, read_own, remove_own
 
 _MOST_BYTES = 1 << 17
-"""The longest path, every byte of it escaped, has a half of it."""
+"""The most bytes of a record: twice the longest path with every byte escaped."""
 _MOST_DAYS, _MOST_RUNS = 1e6, 1_000_000
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class QuarantineTime:
-    """How long a source has been in quarantine, as `Entry` has it; `sha256` is that of the source."""
+    """How long a source has been in quarantine; its fields are the keys of the record's JSON."""
 
     source: str
+    """The source's path in its tree, as text."""
     sha256: str
+    """SHA-256 of the source."""
     age: float
+    """Days that runs have counted, as `Entry.quarantine_age`."""
     runs: int
+    """How many runs counted them."""
     seen: str
+    """When the last of these runs was."""
 
     @property
     def place(self) -> Path:
-        """Where it stands in the quarantine folder."""
+        """Where the record stands in the quarantine folder."""
         return _place(".days", self.source)
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is one that a run could have written."""
+        """Whether a run could have written it."""
         return (
             type(self.source) is str
             and self.source != ""
@@ -64,20 +69,23 @@ class QuarantineTime:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """When somebody had looked at a conversion of a source, both by their SHA-256."""
+    """When somebody had looked at a conversion; its fields are the keys of the record's JSON."""
 
     source_sha256: str
+    """SHA-256 of the source."""
     target_sha256: str
+    """SHA-256 of the conversion."""
     accepted: str
+    """When somebody had looked, UTC."""
 
     @property
     def place(self) -> Path:
-        """Where it stands in the quarantine folder."""
+        """Where the record stands in the quarantine folder."""
         return _place(".accepted", f"{self.source_sha256} {self.target_sha256}")
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is one that `batch accept` could have written."""
+        """Whether `batch accept` could have written it."""
         return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
 
 
@@ -86,23 +94,25 @@ _Record = TypeVar("_Record", QuarantineTime, Acceptance)
 
 @dataclass(frozen=True)
 class Records:
-    """All that a source tree says of its slides."""
+    """All records of a source tree."""
 
     quarantine_times: Mapping[str, QuarantineTime]
+    """The records of sources in quarantine, by source."""
     acceptances: Mapping[tuple[str, str], Acceptance]
+    """The acceptances, by SHA-256 of source and conversion."""
 
     def has_quarantine_time(self, entry: Entry) -> bool:
-        """Whether it is written down since when this very source is in quarantine."""
+        """Return whether the time in quarantine of this very source is recorded."""
         recorded = self.quarantine_times.get(entry.source)
         return recorded is not None and recorded.sha256 == entry.source_sha256
 
-    def of(self, entry: Entry) -> Entry:
-        """The entry as it is for taking its source away: not by what the ledger says of days and looks."""
+    def apply_to(self, entry: Entry) -> Entry:
+        """Return the entry with days in quarantine and acceptance from these records, not from the ledger."""
         entry = replace(self.with_quarantine_time(entry), accepted="", accepted_source="", accepted_target="")
         return self.with_acceptance(_with_current_state(entry))
 
     def with_quarantine_time(self, entry: Entry) -> Entry:
-        """The entry with its days in quarantine, none where nothing is written down."""
+        """Return the entry with its recorded days in quarantine, 0 where nothing is recorded."""
         recorded = (
             self.quarantine_times[entry.source]
             if self.has_quarantine_time(entry)
@@ -116,7 +126,7 @@ class Records:
         )
 
     def with_acceptance(self, entry: Entry) -> Entry:
-        """The entry, and that somebody has looked at it, if that is written down."""
+        """Return the entry as accepted, if an acceptance of this conversion is recorded."""
         digests = entry.source_sha256, entry.target_sha256
         found = self.acceptances.get(digests)
         if found is None or not entry.look or entry.is_accepted:
@@ -130,10 +140,10 @@ def _with_current_state(entry: Entry) -> Entry:
 
 
 def read_records(source: Path) -> Records:
-    """All records of a source tree.
+    """Return all records of a source tree.
 
     Raises:
-        KeptError: one of them is none that wsicomp wrote, or cannot be read.
+        KeptError: a record cannot be read, or was not written by wsicomp.
     """
     quarantine_times = {recorded.source: recorded for recorded in _read_all(source, ".days", QuarantineTime)}
     found = _read_all(source, ".accepted", Acceptance)
@@ -141,7 +151,7 @@ def read_records(source: Path) -> Records:
 
 
 def is_written(source: Path, entry: Entry) -> bool:
-    """Whether a source tree has the acceptance of this conversion of this source."""
+    """Return whether a source tree records the acceptance of this conversion."""
     wanted = Acceptance(entry.source_sha256, entry.target_sha256, "")
     place = source / QUARANTINE / wanted.place
     with suppress(OSError, KeptError):
@@ -150,32 +160,32 @@ def is_written(source: Path, entry: Entry) -> bool:
 
 
 def write_quarantine_time(source: Path, entry: Entry) -> None:
-    """Write down how long a source has been in quarantine, as the entry has it.
+    """Write the record of a source's time in quarantine, from its entry.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the record cannot be written.
     """
     age, runs = entry.quarantine_age, entry.quarantine_runs
     _write(source, QuarantineTime(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
 
 
 def write_acceptance(source: Path, entry: Entry) -> None:
-    """Write down that somebody has looked at a conversion.
+    """Write the record that somebody has looked at a conversion, from its entry.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the record cannot be written.
     """
     _write(source, Acceptance(entry.source_sha256, entry.target_sha256, entry.accepted))
 
 
 def remove_quarantine_time(source: Path, name: str) -> None:
-    """Take away what is said of a source that is in quarantine no more, as well as it can be."""
+    """Delete the record of a source that is not in quarantine any more, if possible."""
     with suppress(OSError):
         remove_own(source / QUARANTINE / _place(".days", name), source)
 
 
 def sweep_records(source: Path) -> None:
-    """Delete what killed processes left half-written."""
+    """Delete records that killed processes left half-written."""
     for folder in (".days", ".accepted"):
         path = source / QUARANTINE / folder
         with suppress(OSError), opened_folder(path, source) as opened:

@@ -92,7 +92,7 @@ def _reasons_to_keep(target: Path, options: BatchOptions, records: Records) -> d
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            known = map(records.of, ledger.entries())
+            known = map(records.apply_to, ledger.entries())
             done = [entry for entry in known if entry.is_converted and entry.removal != DELETED]
         causes.update(reason_to_keep(entry, options.min_saving)[0] for entry in done)
     words = {
@@ -107,7 +107,7 @@ def _quarantine(target: Path, options: BatchOptions, records: Records) -> dict[s
     held: list[Entry] = []
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            known = map(records.of, ledger.entries())
+            known = map(records.apply_to, ledger.entries())
             found = [entry for entry in known if entry.removal == QUARANTINED and entry.is_converted]
         held = [entry for entry in found if not reason_to_keep(entry, options.min_saving)[0]]
     days = options.quarantine_days

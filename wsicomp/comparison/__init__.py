@@ -1,6 +1,6 @@
-"""Codecs and ways with glass on a user's own slides: what each saves, costs and does to tissue.
+"""Compare codecs and treatments of glass on a user's own slides: size, time and quality of tissue.
 
-`compare_slides` is the whole of it; `ComparisonOptions` says what is compared, `Comparison` what was found.
+`compare_slides` does it, `ComparisonOptions` says what is compared, `Comparison` is the result.
 """
 
 from wsicomp.comparison.api import compare_slides

@@ -1,4 +1,4 @@
-"""Comparing many slides, or some drawn from an archive, and writing what was found after each."""
+"""Compare several slides, or some drawn from an archive, and write the results after each slide."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _RESULTS = ("index.html", "results.json", "results.md", *(f"{name}.csv" for name
 _FILES = "files"
 _WORK = ".wsicomp-compare"
 _MOST_WITH_CROPS = 24
-"""So many slides show pieces of tissue: each is a megabyte of the page."""
+"""How many slides show pieces of tissue; each adds about a megabyte to the page."""
 _PRESETS = "presets"
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """A slide that is compared: its file, and its name in the results."""
+    """A slide to compare: its file, and its name in the results."""
 
     path: Path
     name: str
@@ -64,14 +64,20 @@ def compare_slides(
     overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> Comparison:
-    """Compare slides, or `drawn` ones of one folder, and write the results into the folder `out`.
+    """Compare slides, or `drawn` slides of one folder, and write the results into the folder `out`.
 
-    They are written after each slide, so that an interrupted comparison leaves what it found.
+    Results are written after each slide, so that an interrupted comparison leaves what it found.
+
+    >>> from wsicomp.comparison import ComparisonOptions, compare_slides, parse_codecs
+    >>> options = ComparisonOptions(codecs=parse_codecs("copy,jpegxl:1.0"), sample=200)
+    >>> found = compare_slides([Path("slide.svs")], Path("out"), options)  # doctest: +SKIP
+    >>> [(row.codec, row.glass, row.target_bytes) for row in found.rows]  # doctest: +SKIP
 
     Raises:
-        ConfigError: a folder beside other sources, one without slides, no such file, a setting out of range.
+        ConfigError: a folder stands beside other sources or has no slide, a file is missing, or a setting is
+            out of range.
         TargetExistsError: `out` is not empty and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        SlideWriteError: `out` cannot be written.
     """
     options = options or ComparisonOptions()
     subjects, tree = _subjects(sources, out, drawn, options.seed)
@@ -112,7 +118,7 @@ def compare_slides(
 
 
 class _RowProgress:
-    """The rows that are done, told as the progress of one stage."""
+    """Reports finished rows as the progress of one stage."""
 
     def __init__(self, on_progress: Progress | None, total: int) -> None:
         self._on_progress = on_progress
@@ -120,11 +126,11 @@ class _RowProgress:
         self._done = 0
 
     def row_done(self) -> None:
-        """One more."""
+        """Count one row more."""
         self.slide_done(self._done + 1)
 
     def slide_done(self, done: int) -> None:
-        """So many in all, with those that a failed slide never had."""
+        """Set the number of finished rows, which includes rows that a failed slide never had."""
         self._done = min(done, self._total)
         if self._on_progress is not None:
             self._on_progress("compare", self._done, self._total)
@@ -133,7 +139,11 @@ class _RowProgress:
 def _subjects(
     sources: Sequence[Path], out: Path, drawn: int, seed: int
 ) -> tuple[list[_Subject], _Tree | None]:
-    """The slides to compare; those of a folder are drawn."""
+    """Return the slides to compare; of a folder, those that are drawn, and the folder itself.
+
+    Raises:
+        ConfigError: a folder stands beside other sources, or has no slide.
+    """
     for source in sources:
         if not is_folder(source):
             check_file(source)
@@ -160,7 +170,7 @@ def _subjects(
 
 
 def _named(sources: Sequence[Path]) -> list[_Subject]:
-    """Slides by their names; those of equal names by where they are, from the folder that they share."""
+    """Return slides by their file names, or where these are equal by their paths in the common folder."""
     names = [source.name for source in sources]
     shared = Path(os.path.commonpath([source.absolute().parent for source in sources]))
     return [
@@ -173,7 +183,7 @@ def _named(sources: Sequence[Path]) -> list[_Subject]:
 
 
 def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[FoundSlide]:
-    """The slides of a tree, the files of one DICOM series as one slide with the bytes of all."""
+    """Yield the slides of a tree, with the files of a DICOM series as one slide."""
     seen: set[Path] = set()
     for slide in slides:
         path = folder / as_path(slide.source)
@@ -202,7 +212,7 @@ def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rate
 def _with_presets(
     found: SlideComparison, number: int, out: Path, options: ComparisonOptions, overwrite: bool
 ) -> SlideComparison:
-    """The settings that reach a quality, each as a preset of `wsicomp convert`."""
+    """Write the settings that reach the target quality as presets of `wsicomp convert`."""
     landings: list[TargetSetting] = []
     for found_setting in found.landings:
         name = (
@@ -230,10 +240,10 @@ def _preset(slide: str, found_setting: TargetSetting, glass: str) -> str:
 
 
 def write_results(comparison: Comparison, out: Path, formats: Sequence[str], overwrite: bool = False) -> None:
-    """The results as page, tables and data, whichever are wanted.
+    """Write the results as page, tables and data, in these formats.
 
     Raises:
-        TargetExistsError: a file came to be there meanwhile, and `overwrite` is False.
+        TargetExistsError: a file was created meanwhile, and `overwrite` is False.
         SlideWriteError: a file cannot be written.
     """
     writers: dict[str, Callable[[], object]] = {
@@ -250,10 +260,10 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str], ove
 
 
 def _check_folder(folder: Folder, name: str) -> None:
-    """Refuse what is no folder where one of ours goes.
+    """Check that a name in the results is free or a folder.
 
     Raises:
-        SlideWriteError: so it is.
+        SlideWriteError: something else has this name.
     """
     if not folder.is_folder(name) and folder.status(name) is not None:
         raise SlideWriteError("is no folder, and none of ours; move it away", folder.path / name)

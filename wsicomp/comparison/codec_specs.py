@@ -1,4 +1,4 @@
-"""What is compared: codecs with their settings, by short names that a command line can list."""
+"""Codecs with their settings, by short names that a command line can list."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DEFAULT_CODECS = (
     *("copy", "jpeg-lossless", "jpegxl-lossless", "jpeg:90", "jpegxl:1.0", "jpeg2000:37dB", "webp:90"),
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
-"""What is compared unless told otherwise: every road, and one setting of each codec that has any."""
+"""What is compared by default: copies, each transcoder, and one setting of each codec that has any."""
 
 ConfigValue: TypeAlias = int | float | str | bool
 ConfigValues: TypeAlias = dict[str, ConfigValue]
 
 REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
-"""What stands in the label of a candidate whose setting was sought: it reaches the quality, or does not."""
+"""Parts of a label whose setting was sought: it reaches the target quality, or only comes nearest to it."""
 
 _LOSSLESS = "-lossless"
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
@@ -41,14 +41,14 @@ _UNGUARDED = {"min_ssim": 0.0}
 
 @dataclass(frozen=True)
 class CodecSpec:
-    """A codec with its settings. `config_values` are the fields of `ConversionConfig` that make it.
-
-    `target_ssim` is the quality for which its settings were sought on one slide, if they were.
-    """
+    """A codec with its settings."""
 
     label: str
+    """Its name in the results."""
     config_values: Mapping[str, ConfigValue]
+    """The fields of `ConversionConfig` that make it."""
     target_ssim: float | None = None
+    """The quality that its settings were sought for on one slide; None where they were given."""
 
     @property
     def family(self) -> str:
@@ -57,39 +57,42 @@ class CodecSpec:
 
     @property
     def setting(self) -> str:
-        """The options in words, where they were sought; else they stand in the label."""
+        """The options in words where they were sought; "" where the label has them."""
         if self.target_ssim is None:
             return ""
         return " ".join(f"{name}={value}" for name, value in self.config_values.items() if name != "codec")
 
     @property
     def options(self) -> ConfigValues:
-        """Those of its choices that are the codec's own."""
+        """The values that are options of the codec itself."""
         return {name: value for name, value in self.config_values.items() if name in named_options()}
 
     @property
     def is_lossless(self) -> bool:
-        """Whether it keeps every pixel by its nature."""
+        """Whether every pixel is kept, whatever the options."""
         return bool(self.config_values.get("lossless")) or self.config_values["codec"] in ("copy", "none")
 
     @property
     def is_neural(self) -> bool:
-        """Whether a model makes its tiles."""
+        """Whether a model makes the tiles."""
         return needs_model(str(self.config_values["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
-        """The conversion that it stands for, all else as in `base`.
+        """Return the conversion that this stands for, with everything else as in `base`.
 
         Raises:
-            ConfigError: the choices do not go together.
+            ConfigError: two values contradict each other.
         """
         return base.changed(**{**self.config_values, "glass": glass})
 
     def check(self) -> None:
-        """Have whatever the codec needs at hand.
+        """Load what the codec needs.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: it is not.
+            ConfigError: a value is out of its range.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
+            WeightsError: the model's weights are damaged.
         """
         codec = str(self.config_values["codec"])
         options = self.options
@@ -99,10 +102,13 @@ class CodecSpec:
             create_codec(codec, options)
 
     def dial(self) -> QualityDial | None:
-        """What to turn for quality; None of what has no such thing.
+        """Return the option that sets the quality; None where there is no such option.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: as `check`.
+            ConfigError: a value is out of its range.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
+            WeightsError: the model's weights are damaged.
         """
         if self.is_lossless:
             return None
@@ -113,7 +119,7 @@ class CodecSpec:
         return QualityDial("quality", 1, steps, ladder, is_whole=True, fixed=_UNGUARDED)
 
     def with_setting(self, dial: QualityDial, setting: float, **more: float) -> CodecSpec:
-        """The same codec with its dial elsewhere."""
+        """Return the same codec with its dial at another setting."""
         value = round(setting) if dial.is_whole else round(setting, 3)
         others = {
             name: kept
@@ -127,35 +133,41 @@ class CodecSpec:
 
 
 REFERENCE = CodecSpec("jpeg:90", {"codec": "jpeg", "quality": 90})
-"""What sizes are held against: the slide written anew as JPEG of quality 90, its glass kept."""
+"""What sizes are compared with: the slide written as JPEG of quality 90, with its glass."""
 
 
 def family_of(label: str) -> str:
-    """A label without its setting, its other options kept: what has one curve, and one colour."""
+    """Return a label without its setting but with its other options: what shares a curve and a colour."""
     head, plus, options = label.partition("+")
     name = head.partition(REACHES)[0].partition(COMES_NEAREST)[0].partition(":")[0]
     return f"{name}{plus}{options}".partition(REACHES)[0].partition(COMES_NEAREST)[0]
 
 
 def parse_codecs(text: str) -> tuple[CodecSpec, ...]:
-    """The candidates of a list with commas, each once.
+    """Return the codecs of a list with commas, each once.
+
+    >>> [spec.label for spec in parse_codecs("copy,jpegxl:1.0,copy")]
+    ['copy', 'jpegxl:1.0']
 
     Raises:
-        ConfigError: one of them is none.
+        ConfigError: one of them is no codec with settings.
     """
     found = {spec.label: spec for spec in map(parse_codec_spec, text.split(","))}
     return tuple(found.values())
 
 
 def parse_codec_spec(text: str) -> CodecSpec:
-    """`CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, or a model's name in the codec's place.
+    """Parse `CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, with a model's name allowed in the codec's place.
 
-    The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. A codec
-    with "-lossless" behind it repacks tiles. Codecs without a model that ships take CompressAI's pretrained
-    one of that quality.
+    The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. "-lossless"
+    behind a codec's name repacks tiles without loss. A codec without a model of wsicomp's own takes
+    CompressAI's pretrained one of that quality.
+
+    >>> dict(parse_codec_spec("jpegxl:1.5+effort=3").config_values)
+    {'codec': 'jpegxl', 'distance': 1.5, 'effort': 3}
 
     Raises:
-        ConfigError: it is not of this form, or the codec takes no such option.
+        ConfigError: the text is not of this form, or the codec has no such option.
     """
     text = text.strip()
     head, *options = text.split("+")
@@ -179,7 +191,7 @@ def parse_codec_spec(text: str) -> CodecSpec:
 
 
 def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
-    """The codec that a name stands for, with its model; and what is left of the setting."""
+    """Return the values that a codec's name stands for, with its model, and the rest of the setting."""
     codec, _, model = name.partition("@")
     if codec.endswith(_LOSSLESS):
         return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
@@ -217,7 +229,7 @@ def _number(text: str, kind: type, whole: str) -> int | float:
 
 
 def _steps(spec: CodecSpec) -> int:
-    """How many qualities a model has."""
+    """Return how many qualities a model has."""
     model = spec.config_values.get("model")
     codec = create_codec(str(spec.config_values["codec"]), {} if model is None else {"model": str(model)})
     steps = codec.describe()["steps"]  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Whole files: every way that a slide can be written, written, read back and measured."""
+"""Full files: each codec and treatment of glass is written, read back and measured."""
 
 from __future__ import annotations
 
@@ -26,24 +26,31 @@ from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A converted file's figures: bytes of it and of its levels' tiles, seconds to write and to read it."""
+    """Size and times of a converted file."""
 
     bytes: int
+    """Bytes of the file."""
     level_bytes: tuple[int, ...]
+    """Bytes of each level's tiles."""
     encode_s: float
+    """Seconds to write it."""
     read_s: float
+    """Seconds to read it."""
 
 
 def write_file(
     compared_slide: ComparedSlide, spec: CodecSpec, glass: str, path: Path, on_progress: Progress | None
 ) -> WrittenFile:
-    """Convert the slide, and read back every tile of it.
+    """Convert the slide, and read every tile back.
 
-    Every tile is held against its digest while it is read, so that the conversion is not verified besides.
+    Every tile is compared with its digest while it is read, so that the conversion need not verify it too.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
-        SlideReadError, SlideWriteError: as `convert_slide`.
+        ConfigError: the slide cannot be converted this way.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
+        SlideReadError: the slide or the converted file cannot be read.
+        SlideWriteError: the file cannot be written.
     """
     config = spec.config(compared_slide.base, glass).changed(verify=False)
     report = convert_slide(
@@ -58,7 +65,7 @@ def write_file(
 
 
 def level_bytes(made: ConvertedSlide, level: int) -> int:
-    """The bytes of a level's tiles; one that many places share counts once."""
+    """Return the bytes of a level's tiles; a tile that many places share counts once."""
     ranges = np.unique(made.tile_ranges(level), axis=0)
     return int(ranges[:, 1].sum())
 
@@ -75,10 +82,10 @@ def _read_all(made: ConvertedSlide, workers: int) -> None:
 
 
 def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | None]:
-    """Tiles of one level; None of those that the source had damaged already.
+    """Return the pixels of tiles of one level; None for each that was damaged in the source already.
 
     Raises:
-        SlideReadError: one of them is not what was written.
+        SlideReadError: a tile is not what was written.
     """
     if indices and made.is_neural(indices[0].level):
         return [*made.read_tiles(indices)]
@@ -94,7 +101,7 @@ def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | 
 
 
 def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity]:
-    """How true each tile with tissue of a converted file is to the source, but for those that it lacks.
+    """Return how close each tissue tile of a converted file is to the source, except for lost tiles.
 
     Raises:
         SlideReadError: a tile is not what was written.
@@ -132,7 +139,7 @@ def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity
 
 
 class FullFiles:
-    """Rows from files that are written, read and measured."""
+    """Makes rows from files that are written, read and measured."""
 
     def __init__(
         self, compared_slide: ComparedSlide, folder: Path, keep: bool, on_progress: Progress | None
@@ -145,11 +152,11 @@ class FullFiles:
         self._tissue: dict[str, list[TileFidelity]] = {}
 
     def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
-        """The fidelity of every tissue tile, found once the file with its glass was measured."""
+        """Return the measurements of all tissue tiles; empty before the file with its glass was measured."""
         return self._tissue.get(spec.label, [])
 
     def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """The row of one file; that of the reference with its glass comes first."""
+        """Return the row of one file; the reference with its glass has to come first."""
         if glass != "keep" and spec.label not in self._tissue:
             self.row(name, spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
@@ -179,5 +186,5 @@ class FullFiles:
 
 
 def file_name(label: str) -> str:
-    """A candidate's label as part of a file's name."""
+    """Return a codec's label as part of a file name."""
     return "".join(letter if letter.isalnum() or letter in "-+.=_" else "-" for letter in label)

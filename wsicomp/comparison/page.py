@@ -1,4 +1,4 @@
-"""The results as one page that needs nothing else: charts, tables that sort, tissue before and after."""
+"""The results as one page that needs no other file: charts, sortable tables, tissue before and after."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
 
 
 def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
-    """The page of a comparison.
+    """Write the page of a comparison.
 
     Raises:
-        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        TargetExistsError: the file exists and `overwrite` is False.
+        SlideWriteError: the file cannot be written.
     """
     colors = family_colors(found.slides)
     page = rendered(
@@ -65,7 +65,7 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
 
 
 def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:
-    """The pieces of tissue of each codec, by their kind."""
+    """Return the pieces of tissue by codec and kind."""
     found: dict[str, dict[str, Crop]] = {}
     for crop in slide.crops:
         found.setdefault(crop.codec, {})[crop.kind] = crop

@@ -1,4 +1,4 @@
-"""Codecs on patches of tissue at given magnifications, wherever the slide's own levels are."""
+"""Codecs on patches of tissue at given magnifications, whatever the slide's own levels are."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ _MOST_REDUCTION = 16
 
 @dataclass(frozen=True)
 class Patches:
-    """Tissue at one magnification: (256, 256, 3) pictures, area means of the slide's nearest larger level."""
+    """Patches of tissue at one magnification."""
 
     magnification: float
+    """The magnification, such as 10 for 10x."""
     pictures: tuple[Pixels, ...]
+    """(256, 256, 3) uint8 RGB each, area means of the slide's nearest larger level."""
 
 
 def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int) -> Patches:
-    """So many patches of tissue, evenly over the slide; none where it is not known or not so large.
+    """Return `count` patches of tissue, evenly spread over the slide.
 
-    A patch is one that the mask covers by half or more.
+    The mask covers half of a patch or more. There are no patches where the slide's magnification is unknown
+    or smaller.
     """
     largest = slide_magnification(compared_slide.slide.info)
     if largest is None:
@@ -51,7 +54,10 @@ def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int)
 
 
 def slide_magnification(info: SlideInfo) -> float | None:
-    """Of level 0, where 1 um per px is 10x; else by its objective; None where the file says nothing."""
+    """Return the magnification of level 0, where 1 um per px is 10x; without mpp it is the objective's.
+
+    None where the file says neither.
+    """
     mpp = plausible_mpp(info)
     return MPP_AT_1X / mpp if mpp is not None else info.objective_power
 
@@ -80,10 +86,12 @@ def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int, co
 
 
 def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[TileFidelity]:
-    """How true each patch comes back from a candidate that encodes pixels.
+    """Return how close each patch comes back from a codec that encodes pixels.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError: the codec is not here.
+        ConfigError: the options do not fit the codec.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
     """
     codec = create_codec(str(spec.config_values["codec"]), spec.options)
     tiles = [(TileIndex(0, number, 0), pixels) for number, pixels in enumerate(patches.pictures)]
@@ -94,7 +102,7 @@ def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[Til
 def magnified_row(
     spec: CodecSpec, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
 ) -> MagnifiedRow:
-    """The figures of a candidate beside those of `REFERENCE` on the same patches."""
+    """Return a codec's figures beside those of `REFERENCE` on the same patches."""
     quality = summed_up(found)
     assert quality is not None, "there are patches"
     each = [1 - tile.bytes / other.bytes for tile, other in zip(found, base, strict=True)]

@@ -1,4 +1,4 @@
-"""What codecs would make of a whole archive, by some of its slides that were drawn and compared."""
+"""Estimate what codecs would save of a whole archive, from some of its slides that were compared."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Rates:
-    """What storage and machines cost: `price` is for a TB (10^12 bytes) and year, in any currency."""
+    """What storage and machines cost."""
 
     price: float | None = None
+    """Price of a TB (10^12 bytes) and year, in any currency; None where no money is asked for."""
     machines: int = 1
+    """How many machines like this one convert."""
 
 
 def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
-    """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
+    """Draw slides of an archive by their sizes; large ones, which decide the total, are drawn more often."""
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
     rng = np.random.default_rng(seed)
@@ -40,10 +42,10 @@ def project_archive(
     compared: Mapping[str, SlideComparison],
     rates: Rates,
 ) -> Archive:
-    """The bytes that each codec and way with glass would save of a whole archive.
+    """Estimate the bytes that each codec and treatment of glass would save of a whole archive.
 
-    `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, and one that
-    fails, stays as it is and saves nothing.
+    `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, or that fails,
+    stays as it is and saves nothing.
     """
     ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
     rows = [_row(row_maker, slides, draw, compared, rates) for row_maker in ways]
@@ -97,7 +99,7 @@ def _row(
 
 
 def _variance(row: Row) -> float:
-    """Of a size that was sampled itself; 0 of a file's."""
+    """Return the variance of a size that was sampled; 0 of a file's."""
     if row.target_bytes_low is None or row.target_bytes_high is None:
         return 0.0
     return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2

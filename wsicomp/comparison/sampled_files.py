@@ -1,4 +1,4 @@
-"""Sizes and times of whole files from a stratified sample of their tiles, without writing them."""
+"""Estimate sizes and times of full files from a stratified sample of their tiles, without writing them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from wsicomp.quality import Fidelity
 from wsicomp.tile_quality import TileFidelity, compared, summed_up
 
 _ALIGNMENT_BYTES = 16
-"""How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
+"""How far a level's directory may move from its place in a skeleton, as TIFF wants even places."""
 _WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
 _LONG_FIGURES = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
-"""As long in digits as any."""
+"""Figures with as many digits as any tile's."""
 _STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
 
 
 @dataclass(frozen=True)
 class SampledTiles:
-    """The tiles that stand for a slide: every tile of all levels in order, and which of them were drawn.
-
-    `levels` are (tiles,): the level of each.
-    """
+    """The tiles that stand for a slide."""
 
     indices: tuple[TileIndex, ...]
+    """Every tile of all levels, in order."""
     levels: NDArray[np.intp]
+    """(tiles,): the level of each."""
     draw: Draw
+    """Which tiles were drawn."""
 
     @property
     def drawn(self) -> list[TileIndex]:
@@ -56,17 +56,22 @@ class SampledTiles:
 
 @dataclass(frozen=True)
 class SampledFile:
-    """What a file would be: bytes of it and of its levels, its part of the reference, its seconds."""
+    """Estimated size and times of a file."""
 
     bytes: Estimate
+    """Bytes of the file."""
     part: Estimate
+    """Its bytes as a part of the reference's."""
     level_bytes: tuple[int, ...]
+    """Bytes of each level's tiles."""
     encode_s: float
+    """Seconds to read, encode and write."""
     read_s: float
+    """Seconds to decode every tile."""
 
 
 def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledTiles:
-    """Draw about `count` tiles: by level, by whether they are tissue, glass or both, and by their bytes.
+    """Draw about `count` tiles, by level, by tissue, glass or both, and by their bytes.
 
     Raises:
         ConfigError: the slide cannot be converted at all.
@@ -89,7 +94,7 @@ def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledT
 
 
 def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
-    """(rows, columns): the bytes of each tile in the source, 0 where its tiles are others or unknown."""
+    """Return (rows, columns): the bytes of each tile in the source, 0 where unknown or of another grid."""
     grid = level.grid
     ranges = slide.tile_ranges(level.source_level)
     if not len(ranges) or grid != slide.info.levels[level.source_level].grid:
@@ -98,7 +103,7 @@ def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
 
 
 class SampledConversions:
-    """A candidate's tiles of a sample, each made once for all ways with glass."""
+    """One codec's tiles of a sample, each made once for all treatments of glass."""
 
     def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, spec: CodecSpec) -> None:
         self._slide = compared_slide
@@ -109,10 +114,12 @@ class SampledConversions:
         """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
     def sizes_and_seconds(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
-        """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
+        """Return the plan with one treatment of glass, each drawn tile's bytes, and its seconds (tiles, 2).
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+            ConfigError: the slide cannot be converted this way.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
         """
         prepared = self._slide.prepare_conversion(self._candidate, glass)
         self._check_grid(prepared.plan)
@@ -151,7 +158,7 @@ class SampledConversions:
             self._made[index, painted] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
-        """For how many tiles each one of `tissue` speaks."""
+        """Return for how many tiles each one of `tissue` stands."""
         weights = self._sample.draw.weights()
         place = {self._sample.indices[number]: number for number in self._sample.draw.drawn.tolist()}
         return np.array([weights[place[tile.index]] for tile in self.tissue])
@@ -163,10 +170,12 @@ def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
 
 @dataclass(frozen=True)
 class SampledSizes:
-    """A sampled way to write a slide: bytes of each drawn tile (nan elsewhere), and of all else."""
+    """Sampled sizes of one way to write a slide."""
 
     sizes: NDArray[np.float64]
+    """Bytes of each drawn tile, nan elsewhere."""
     overhead: int
+    """Bytes of everything but tiles."""
 
 
 def estimated_file(
@@ -176,7 +185,7 @@ def estimated_file(
     seconds: NDArray[np.float64],
     workers: int,
 ) -> SampledFile:
-    """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
+    """Estimate the full file from the drawn tiles, with its seconds shared among the workers."""
     draw, levels = sample.draw, sample.levels
     of_levels = [
         total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
@@ -199,12 +208,13 @@ def estimated_file(
 def overhead_bytes(
     compared_slide: ComparedSlide, prepared: Prepared, spec: CodecSpec, glass: str, folder: Path
 ) -> int:
-    """The bytes of a file besides its own tiles: directories, provenance, associated images, blank tiles.
+    """Return the bytes of a file besides its own tiles.
 
-    Found by writing the file with a byte in the place of each tile.
+    These are directories, provenance, associated images and blank tiles. They are found by writing the file
+    with one byte in the place of each tile.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the file cannot be written.
     """
     path = folder / "skeleton.tiff"
     with PyramidWriter(
@@ -228,7 +238,7 @@ def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: in
 
 
 class SampledFiles:
-    """Rows by a sample of tiles."""
+    """Makes rows from a sample of tiles."""
 
     def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, folder: Path) -> None:
         self._slide = compared_slide
@@ -238,12 +248,12 @@ class SampledFiles:
         self._tried: dict[str, SampledConversions] = {}
 
     def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
-        """The fidelity of the drawn tissue tiles."""
+        """Return the measurements of the drawn tissue tiles."""
         found = self._tried.get(spec.label)
         return found.tissue if found else []
 
     def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """The row that a whole file would have, as far as a sample can say."""
+        """Return the row that a full file would have, as estimated from the sample."""
         tried = self._tried.get(spec.label)
         if tried is None:
             tried = SampledConversions(self._slide, self._sample, spec)

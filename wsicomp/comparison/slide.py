@@ -1,4 +1,4 @@
-"""A comparison from its slides to its results: the straight line through this package."""
+"""Compare one slide from options to results: the order of this package's work."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ from wsicomp.tile_quality import TileFidelity
 from wsicomp.tissue.findings import find_glass
 
 RowMaker: TypeAlias = FullFiles | SampledFiles
-"""How rows come about."""
+"""Where rows come from: full files or samples."""
 
 GLASS = ("keep", "white", "empty")
 _MISSING = (CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError, ConfigError)
 _EXPECTED = (Exception,)
-"""Whatever a codec's library or a slide does wrong does not end the comparison of the others."""
+"""An error of a codec's library or of a slide does not end the comparison of the others."""
 
 
 def parse_sample(text: str) -> int | None:
-    """Return how many tiles stand for a slide; None for all of it.
+    """Return how many tiles stand for a slide; None for full files.
 
     Raises:
         ConfigError: the text is neither "whole" nor "tiles:N".
@@ -110,7 +110,7 @@ class ComparisonOptions:
         default_text=", ".join(GLASS),
     )
     sample: int | None = None
-    """How many tiles stand for a slide; None for files written whole."""
+    """How many tiles stand for a slide; None for full files."""
     seed: int = option(0, "of what is drawn", least=0, metavar="N")
     magnifications: tuple[float, ...] = option(
         (),
@@ -119,7 +119,7 @@ class ComparisonOptions:
         parse=_parse_magnifications,
     )
     patches: int = 24
-    """How many patches at each magnification."""
+    """How many patches are measured at each magnification."""
     target_ssim: float | None = option(
         None,
         "also each codec at the setting that reaches this mean SSIM on the slide's tissue; the settings are "
@@ -129,11 +129,11 @@ class ComparisonOptions:
         metavar="F",
     )
     target_tiles: int = 400
-    """On so many tiles the settings for `target_ssim` are sought and checked."""
+    """On how many tiles the settings for `target_ssim` are sought and checked."""
     curve_tiles: int = 12
-    """On so many tiles every codec is tried along its ladder; 0 for none."""
+    """On how many tiles every codec's curve is measured; 0 for no curves."""
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
-    """What all candidates share: how tissue is looked for, and the workers."""
+    """What all codecs share: how tissue is found, and the workers."""
     keep_files: bool = option(
         False, "with --sample whole: leave every file written, in OUT/files", group=RunConfig.GROUP
     )
@@ -156,11 +156,11 @@ def compare_slide(
     missing: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> SlideComparison:
-    """Everything about one slide. What fails is a row, or the slide, with its reason.
+    """Return everything about one slide; what fails is a row, or the slide, with its reason.
 
-    `folder` is where files are written, each to be deleted once it is measured unless files are to be kept;
-    below `root` it leads through no link. `on_row` is called whenever a row is done. `missing` is what
-    `missing_codecs` says of the codecs.
+    Files are written into `folder`. Each is deleted once it is measured, unless files are to be kept. Below
+    `root` the folder is reached through no link. `on_row` is called for each finished row. `missing` is what
+    `missing_codecs` returned.
     """
     reasons = missing_codecs(options.codecs) if missing is None else missing
     try:
@@ -176,7 +176,10 @@ def compare_slide(
 
 
 def _identity(slide: Slide, options: ComparisonOptions) -> SourceIdentity:
-    """Which slide it is; of one that is only sampled the digest does not matter, and takes reading it."""
+    """Return the source's identity, without its digest where the slide is only sampled.
+
+    The digest does not matter there, and takes reading the whole file.
+    """
     if options.sample is None:
         return identify(slide, options.base)
     path = slide.info.path
@@ -246,7 +249,7 @@ def _notes(compared_slide: ComparedSlide, options: ComparisonOptions) -> Iterato
 
 
 def missing_codecs(specs: Sequence[CodecSpec]) -> dict[str, str]:
-    """Of each candidate, by its label, why it cannot be compared on this machine; empty if it can.
+    """Return by label why each codec cannot be compared on this machine, "" if it can.
 
     Raises:
         ConfigError: a setting is out of the codec's range.
@@ -269,7 +272,7 @@ def _target_settings(
     here: Sequence[CodecSpec],
     tiles: Sequence[TileIndex],
 ) -> tuple[list[CodecSpec], list[TargetSetting], list[Row]]:
-    """The settings that reach the quality, where they land, and a row for each codec that has none."""
+    """Return the codecs with settings for the target quality, how close these come, and rows of failures."""
     target = options.target_ssim
     landed: dict[str, CodecSpec] = {}
     landings: list[TargetSetting] = []
@@ -298,7 +301,7 @@ def _rows(
     row_maker: RowMaker,
     on_row: Callable[[], None],
 ) -> tuple[list[Row], list[Crop], int | None]:
-    """Every row of a slide, the reference's first, and pictures of what each codec does to tissue."""
+    """Return all rows of a slide, pictures of what each codec does to tissue, and the reference's bytes."""
     reference = row_maker.row(name, REFERENCE, "keep")
     base, typical = reference.target_bytes, _typical(row_maker.tissue(REFERENCE))
     rows: list[Row] = []
@@ -335,7 +338,7 @@ def _no_row(name: str, label: str, glass: str, exc: Exception) -> Row:
 
 
 def _one_line(exc: Exception) -> str:
-    """What went wrong, without the slide's path, which the row has, and the user's home."""
+    """Return an error in one line, without the slide's path, which the row has, and the user's home."""
     if isinstance(exc, WsicompError):
         text = f"{exc.place}: {exc.message}" if exc.place else exc.message
     elif isinstance(exc, OSError) and exc.strerror:
@@ -346,7 +349,7 @@ def _one_line(exc: Exception) -> str:
 
 
 def _typical(tiles: Sequence[TileFidelity]) -> TileIndex | None:
-    """The tile in the middle of all that are mostly tissue, by its SSIM."""
+    """Return the tile of median SSIM among all that are mostly tissue."""
     ordered = sorted((tile for tile in tiles if not tile.is_edge), key=lambda tile: tile.ssim)
     return ordered[len(ordered) // 2].index if ordered else None
 
@@ -354,7 +357,7 @@ def _typical(tiles: Sequence[TileFidelity]) -> TileIndex | None:
 def _crops(
     compared_slide: ComparedSlide, spec: CodecSpec, typical: TileIndex | None, tiles: Sequence[TileFidelity]
 ) -> Iterator[Crop]:
-    """The slide's typical tissue tile, and this codec's worst one."""
+    """Yield pieces of the slide's typical tissue tile, and of this codec's worst one."""
     if not tiles:
         return
     worst = min(tiles, key=lambda tile: tile.ssim)
@@ -377,7 +380,7 @@ def _crops(
 def _curves(
     compared_slide: ComparedSlide, here: Iterable[CodecSpec], tiles: Sequence[TileIndex]
 ) -> Iterator[CurvePoint]:
-    """Every codec along its ladder, once for each family; one that fails has no curve."""
+    """Yield the curve of each family of codecs; one that fails has no curve."""
     families = {spec.family: spec for spec in here}
     for spec in families.values() if tiles else ():
         with suppress(*_EXPECTED):  # its rows say why
@@ -387,7 +390,7 @@ def _curves(
 def _magnified(
     compared_slide: ComparedSlide, here: Sequence[CodecSpec], options: ComparisonOptions
 ) -> Iterator[MagnifiedRow]:
-    """Every codec that encodes pixels, on patches at each magnification; one that fails has no row there."""
+    """Yield the rows of codecs that encode pixels, at each magnification; one that fails has no row there."""
     workers = compared_slide.base.run.workers
     for magnification in options.magnifications:
         with suppress(*_EXPECTED):  # a slide that cannot be read there has no patches

@@ -1,4 +1,4 @@
-"""The results as tables: CSV for programs, Markdown for people; the same numbers in both."""
+"""The results as tables with the same numbers: CSV for programs, Markdown for people."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 
 
 def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list[Path]:
-    """A table of each kind of result that there is: `results.csv` and others beside it.
+    """Write a table for each kind of result: `results.csv` and others beside it; return their paths.
 
     Raises:
-        TargetExistsError: one is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: a file cannot be written.
+        TargetExistsError: a table exists and `overwrite` is False.
+        SlideWriteError: a table cannot be written.
     """
     tables: dict[str, list[dict[str, Any]]] = {
         "results": [_flat(row, Quality) for row in found.rows],
@@ -61,7 +61,7 @@ def _of_slides(slides: Sequence[SlideComparison], name: str) -> list[dict[str, A
 
 
 def _flat(row: Any, nested: type) -> dict[str, Any]:
-    """A row's fields, those of what stands in it beside them."""
+    """Return a row's fields, with the fields of what is nested in it beside them."""
     flat: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)
@@ -79,7 +79,7 @@ def _flat(row: Any, nested: type) -> dict[str, Any]:
 
 
 def markdown(found: Comparison) -> str:
-    """The tables that people read, under the command that made them."""
+    """Return the tables for people, below the command that made them."""
     parts = [f"    {printable(found.command)}\n", *_summary(found)]
     for slide in found.slides:
         parts += _slide(slide)
@@ -91,7 +91,7 @@ def markdown(found: Comparison) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first column to the left and the others to the right."""
+    """Return a table in Markdown, the first column to the left and the others to the right."""
     rule = "|".join(["---", *["--:"] * (len(head) - 1)])
     lines = [f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
@@ -137,7 +137,7 @@ def _spread(figure: Figure | None) -> str:
 
 
 def mean_text(figure: Figure | None, digits: int) -> str:
-    """Its mean; a dash of nothing."""
+    """Return a figure's mean as text; a dash for None."""
     return "-" if figure is None else f"{figure.mean:.{digits}f}"
 
 
@@ -172,7 +172,7 @@ def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[s
 
 
 def _size(row: Row) -> str:
-    """Bytes, and what is saved of the reference, with its interval where it was sampled."""
+    """Return bytes and what is saved of the reference, with its interval where it was sampled."""
     if row.target_bytes is None or row.reduction is None:
         return "-"
     if row.reduction_low is None or row.reduction_high is None:

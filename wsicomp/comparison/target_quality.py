@@ -1,4 +1,4 @@
-"""Turning a codec's dial: curves of quality over size, and the setting that reaches a quality on a slide."""
+"""Curves of quality over size, and the setting of a codec that reaches a target quality on a slide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsicomp.geometry import TileIndex
 from wsicomp.quality import ssim
 
 TOLERANCE = 0.003
-"""How near its target a setting must come on tiles that it was not sought with."""
+"""How close to its target the mean SSIM of a setting has to come."""
 
 _SEARCH_TOLERANCE = 0.0003
 _TRIES = 12
@@ -26,17 +26,21 @@ _LEAST_TILES = 8
 
 @dataclass(frozen=True)
 class MeanQuality:
-    """A codec on some tissue tiles: mean SSIM, and stored bits for each pixel."""
+    """A codec's mean quality on some tissue tiles."""
 
     ssim: float
+    """Mean SSIM, at most 1."""
     bits_per_pixel: float
+    """Stored bits per pixel."""
 
 
 def mean_quality(compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence[TileIndex]) -> MeanQuality:
-    """What a candidate makes of tiles, glass kept.
+    """Return the quality of tiles as a codec makes them, with glass kept.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+        ConfigError: the slide cannot be converted this way.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
         ValueError: none of the tiles can be read.
     """
     prepared = compared_slide.prepare_conversion(spec, "keep")
@@ -57,10 +61,13 @@ def mean_quality(compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence
 def quality_curve(
     compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence[TileIndex]
 ) -> Iterator[CurvePoint]:
-    """A codec at each setting of its ladder on the same tiles; nothing of one that has no dial.
+    """Yield a codec's quality at each setting of its ladder on the same tiles; nothing without a dial.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError, ValueError: as `mean_quality`.
+        ConfigError: the slide cannot be converted this way.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
+        ValueError: none of the tiles can be read.
     """
     dial = spec.dial()
     for setting in dial.ladder if dial else ():
@@ -72,15 +79,18 @@ def quality_curve(
 def find_target_setting(
     compared_slide: ComparedSlide, spec: CodecSpec, target: float, tiles: Sequence[TileIndex]
 ) -> tuple[CodecSpec, TargetSetting] | None:
-    """The setting of a codec whose mean SSIM on half of the tiles is nearest the target.
+    """Find the setting of a codec whose mean SSIM on half of the tiles is nearest to the target.
 
-    The other half is held out, and says where it lands. `tiles` are in the order of `pick_by_bytes`, so that
-    both halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the
-    guard that lifts it: `min_ssim`. None of a codec without a dial. Where no setting comes near, as for want
-    of coarser or finer ones, the candidate's label says so.
+    The other half is held out to check the setting. `tiles` are in the order of `pick_by_bytes`, so that both
+    halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the guard
+    that raises it: `min_ssim`. Returns None for a codec without a dial. Where no setting comes close enough,
+    the label of the returned codec says so.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError, ValueError: as `mean_quality`.
+        ConfigError: the slide cannot be converted this way, or has too few tissue tiles.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
+        ValueError: none of the tiles can be read.
     """
     dial = spec.dial()
     if dial is None:
@@ -120,7 +130,7 @@ def find_target_setting(
 
 
 def _distance_and_size(found: MeanQuality, target: float) -> tuple[float, float]:
-    """The nearest setting is best; where all are better than the target, the smallest."""
+    """Return the key by which the best setting is least: the nearest, or above the target the smallest."""
     off = found.ssim - target
     return (round(abs(off), 4) if off < TOLERANCE else TOLERANCE, found.bits_per_pixel)
 
@@ -128,7 +138,7 @@ def _distance_and_size(found: MeanQuality, target: float) -> tuple[float, float]
 def _bisect_setting(
     turned: Callable[[float], CodecSpec], mean: Callable[[CodecSpec], float], dial: QualityDial, target: float
 ) -> None:
-    """Halve the way between coarse and fine until the target is near; of a distance, its logarithm."""
+    """Halve the interval between coarse and fine until the target is near; of a distance, its logarithm."""
     is_log = dial.option == "distance"
     low, high = (np.log(dial.coarse), np.log(dial.fine)) if is_log else (dial.coarse, dial.fine)
     for _ in range(_TRIES):
@@ -156,7 +166,7 @@ def _raise_guard(
     tried: Sequence[tuple[CodecSpec, MeanQuality]],
     target: float,
 ) -> None:
-    """Bring a model that comes short of the target there by its guard, which makes poor tiles finer."""
+    """Raise a model that comes short of the target by its guard, which makes poor tiles finer."""
     short = [(found.ssim, turned) for turned, found in tried if found.ssim < target]
     if not short or min(abs(found.ssim - target) for _, found in tried) < _SEARCH_TOLERANCE:
         return

@@ -1,4 +1,4 @@
-"""Single tiles of a conversion, as the whole one would make them, without the file."""
+"""Single tiles of a conversion, made as the full conversion would make them but without the file."""
 
 from __future__ import annotations
 
@@ -26,43 +26,50 @@ from wsicomp.slide import JPEG, EncodedTile, Pixels
 
 _BATCH = 8
 _RUN_BYTES = 2
-"""By how much the actions of a row grow, about, where a tile took another one than its neighbours."""
+"""By how many bytes about the actions of a row grow where a tile's differs from its neighbours'."""
 
 
 @dataclass(frozen=True)
 class TileTrial:
-    """A tile as one candidate makes it: its bytes, its pixels as they come back, and the seconds of both.
-
-    `listed_bytes` are those by which the file's provenance names a tile that went otherwise than planned.
-    `pixels` is None of what could not be decoded in the source.
-    """
+    """A tile as one codec makes it."""
 
     index: TileIndex
+    """Where the tile is."""
     bytes: int
+    """Bytes of the tile; 0 of a tile that is not stored."""
     listed_bytes: int
+    """Bytes by which the file's provenance lists a tile that went otherwise than planned."""
     pixels: Pixels | None
+    """The decoded tile; None where the source's tile cannot be decoded."""
     encode_s: float
+    """Seconds to encode it."""
     decode_s: float
+    """Seconds to decode it."""
 
 
 @dataclass(frozen=True)
 class ComparedSlide:
-    """One open slide, with what is known of it, and the choices that all candidates share."""
+    """An open slide, and what all conversions of it share."""
 
     slide: Slide
+    """The slide."""
     known: Known
+    """Its identity and its tissue."""
     base: ConversionConfig
+    """The config that all conversions share."""
 
     def prepare_conversion(self, spec: CodecSpec, glass: str) -> Prepared:
-        """Every decision of a candidate's conversion.
+        """Make every decision of one codec's conversion.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide.
+            ConfigError: the slide cannot be converted this way.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
         """
         return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
 
     def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
-        """The tiles of these places, in the order of their levels; what is not stored has no bytes.
+        """Yield these tiles as the conversion makes them, level by level.
 
         Memory: some batches of decoded tiles for each worker.
         """
@@ -104,7 +111,7 @@ class _LevelTrials:
         ]
 
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
-        """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
+        """Return the bytes by which the provenance lists a tile, or its letter in the row's actions."""
         fell_back = tile.encoded is not None and tile.encoded.fallback is Fallback.FELL_BACK
         if tile.outcome is Outcome.AS_PLANNED and not fell_back:
             return _RUN_BYTES * tile.unpainted
@@ -123,7 +130,7 @@ class _LevelTrials:
         return [None if tile is None else _decoded_alone(tile) for tile in stored]
 
     def _stored(self, index: TileIndex, tile: MadeTile) -> EncodedTile | None:
-        """The tile as a reader has it before it decodes; None of what is background."""
+        """Return the tile as a reader has it before it decodes; None for background."""
         if not tile.data:
             return None
         plan, recipe = self._plan, self._plan.recipe(index)
@@ -144,12 +151,12 @@ def _decoded_alone(tile: EncodedTile) -> Pixels | None:
 
 
 def pick_by_bytes(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
-    """So many of the tiles, evenly from plain to rich: by the bytes that the source has of each."""
+    """Return `count` of the tiles, evenly from plain to rich ones, by their bytes in the source."""
     ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
     return pick_evenly(ordered, count)
 
 
 def pick_evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """So many of the items, or all that there are, from the first to the last at even distances."""
+    """Return `count` of the items at even distances, from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in np.unique(places).tolist()]
