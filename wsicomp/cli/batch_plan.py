@@ -1,4 +1,4 @@
-"""What `wsicomp batch --dry-run` says: what a run would do now."""
+"""`wsicomp batch --dry-run`: what a run would do now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wsicomp.text_format import as_bytes, counted
 def say_plan(
     source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
 ) -> int:
-    """Say which slides a run would convert and which sources it would take away; write nothing."""
+    """Print which slides a run would convert and which sources it would take away; write nothing."""
     worklist, inventory = plan_batch(source, target, config, options)
     reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.looks]
     if as_json:
@@ -77,7 +77,7 @@ def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
 
 
 def _source_lines(source: Path, target: Path, options: BatchOptions) -> Iterator[str]:
-    """What would become of sources that are proved to be replaced."""
+    """Yield lines about what would become of sources whose conversion replaces them."""
     when = f"after {days_text(options.quarantine_days)}" if options.quarantine_days else "by the same run"
     yield f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}"
     records = read_records(source.absolute())
@@ -88,7 +88,7 @@ def _source_lines(source: Path, target: Path, options: BatchOptions) -> Iterator
 
 
 def _reasons_to_keep(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
-    """Why sources of slides that are done would stay, and how many."""
+    """Return why sources of converted slides would stay, and how many."""
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
@@ -103,7 +103,7 @@ def _reasons_to_keep(target: Path, options: BatchOptions, records: Records) -> d
 
 
 def _quarantine(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
-    """What would become of sources in quarantine, and of how many."""
+    """Return what would become of sources in quarantine, and how many."""
     held: list[Entry] = []
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:

@@ -1,4 +1,4 @@
-"""`wsicomp batch rebuild`: a ledger made anew from the targets, where it is lost or cannot be read."""
+"""`wsicomp batch rebuild`: write a ledger anew from the targets, where it is lost or cannot be read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RebuildOptions:
 
 
 def run_rebuild(options: RebuildOptions) -> int:
-    """Make the ledger anew; 1 if a target cannot be read."""
+    """Write the ledger anew; return 1 if a target cannot be read."""
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
         write_json(

@@ -1,4 +1,4 @@
-"""What `wsicomp batch` says to people about a run, and about a whole tree."""
+"""The lines that `wsicomp batch` prints about a run and about a whole tree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def days_text(count: float) -> str:
 
 
 def _quarantine_text(result: BatchResult) -> str:
-    """What is in quarantine, and when it goes."""
+    """Return how many sources are in quarantine, and when they can be deleted."""
     first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
     when = f"not before {earliest_deletion_day(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
     if earliest_deletion_day(first) != earliest_deletion_day(last):
@@ -35,7 +35,7 @@ def _quarantine_text(result: BatchResult) -> str:
 
 
 def _room_text(result: BatchResult) -> str:
-    """What slides need that had no room, and what there is."""
+    """Return the space that slides need which had too little, and what is free."""
     kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
     return (
         f"  the least of those without room needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
@@ -44,7 +44,7 @@ def _room_text(result: BatchResult) -> str:
 
 
 def result_text(result: BatchResult, target: Path) -> list[str]:
-    """Return what a run did, in lines."""
+    """Return the lines about a run."""
     counts = {
         "converted": result.converted,
         "found done": result.adopted,
@@ -88,7 +88,7 @@ def _whose(note: Note) -> str:
 
 
 def report_text(target: Path, report: BatchReport) -> list[str]:
-    """Return what became of a tree, in lines."""
+    """Return the lines about a whole tree."""
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
     lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]

@@ -1,4 +1,4 @@
-"""`wsicomp compare`: what each codec and way with glass makes of a user's own slides."""
+"""`wsicomp compare`: compare codecs and treatments of glass on a user's own slides."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _FOLDER = "a folder: what its slides would save together"
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions:
-    """What `wsicomp compare` takes beside what is compared and how tissue is found."""
+    """What `wsicomp compare` takes besides what is compared and how tissue is found."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -108,10 +108,10 @@ class CompareOptions:
     markdown: bool = option(False, "write markdown")
 
     def check(self) -> None:
-        """Refuse what is for a folder where there is none.
+        """Check that options on archives come with a folder.
 
         Raises:
-            ConfigError: an option speaks of a folder of slides, and no source is one.
+            ConfigError: an option is about a folder of slides, and no source is a folder.
         """
         given = [name for name in ("draw", "price", "machines") if getattr(self, name) is not None]
         if given and not any(map(is_folder, self.sources)):

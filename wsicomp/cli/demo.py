@@ -1,4 +1,4 @@
-"""`wsicomp demo`: draw a slide, convert it in many ways, and show the sizes."""
+"""`wsicomp demo`: draw a slide, convert it by several codecs, and print the sizes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Draw, convert and print."""
+    """Draw the slide, convert it and print the sizes."""
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
         if os.path.lexists(source):

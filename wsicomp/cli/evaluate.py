@@ -1,4 +1,4 @@
-"""`wsicomp evaluate`: how well tissue is found and how true codecs are, on data of your own."""
+"""`wsicomp evaluate`: measure how well tissue is found and how true codecs are, on a user's own data."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class EvaluateCodecOptions:
 
 
 def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
-    """Measure, write, and print the means."""
+    """Measure segmenters on labelled slides, write the measurements, and print the means."""
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
     from wsicomp.training.tissue.evaluate import EvaluationSettings, evaluate
@@ -130,7 +130,7 @@ def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
 
 
 def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
-    """Measure, write, and print what each model saves."""
+    """Measure codecs on patches, write the measurements, and print what each model saves."""
     from wsicomp.training.extras import require
 
     require("torch", "h5py", "matplotlib")
@@ -157,7 +157,11 @@ def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
 
 
 def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None) -> dict[str, Path]:
-    """The network that measures each row, by its name; all of them are there and whole."""
+    """Return the network that measures each row, by the row's name; warn where it has learnt from the row.
+
+    Raises:
+        TrainingError: no network was trained without a row's group.
+    """
     from wsicomp.training.tissue.train import read_folds
 
     if folds is None:
@@ -176,7 +180,7 @@ def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None)
 
 
 def _groups(manifest: Path) -> set[str]:
-    """The groups of slides that a network has learnt from, as its manifest says."""
+    """Return the groups of slides that a network has learnt from, by its manifest."""
     return {str(source.get("group")) for source in load_weights(manifest).learnt_from}
 
 

@@ -1,4 +1,4 @@
-"""`wsicomp train`: the tissue network and codec models, from patch sets."""
+"""`wsicomp train`: train the tissue network and codec models on patch sets."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TrainCodecOptions(RunOptions):
 
 
 def run_train_tissue(options: TrainTissueOptions) -> int:
-    """Train, or go on, and export."""
+    """Train the network, or continue, and export it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
     from wsicomp.training.settings import load_settings
@@ -105,7 +105,7 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
 
 
 def run_train_codec(options: TrainCodecOptions) -> int:
-    """Train, or go on, and export."""
+    """Train the model, or continue, and export it."""
     from wsicomp.training.extras import require
 
     require("torch", "compressai", "h5py", "matplotlib")
