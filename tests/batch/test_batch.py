@@ -323,7 +323,7 @@ def test_a_ledger_is_of_one_source_tree(trees, tmp_path):
     source, target = trees
     run(source, target)
     moved = source.rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match="--source-moved"):
+    with pytest.raises(ConfigError, match="`source_moved`"):
         run(moved, target)
     assert run(moved, target, source_moved=True).converted == 0
     assert run(moved, target).converted == 0
@@ -545,7 +545,7 @@ def test_a_dicom_series_is_converted_once_whichever_of_its_files_are_asked_for(t
     (source / "dangling.dcm").symlink_to("nothing.dcm")
     result = run(source, target, exclude=("1.dcm",))
     assert (result.converted, result.skipped, result.failed) == (1, 1, 1)
-    assert entries(target)["3.dcm"].error == "it is a part of the slide 2.dcm"
+    assert entries(target)["3.dcm"].error == "it is a file of the slide 2.dcm"
     (source / "dangling.dcm").unlink()
     assert run(source, target, exclude=("1.dcm",)).is_good
 

@@ -39,7 +39,7 @@ def test_a_reader_sees_what_a_writer_writes_meanwhile(target):
 
 
 def test_a_reader_changes_nothing_and_needs_a_ledger(target, tmp_path):
-    with pytest.raises(LedgerError, match="no batch has been here"):
+    with pytest.raises(LedgerError, match="no batch has written here"):
         Ledger(target, read_only=True)
     with Ledger(target) as ledger:
         ledger.put([ENTRY])

@@ -376,12 +376,12 @@ def test_an_unknown_slide_is_told_and_then_nothing_is_accepted(night, capsys, tm
     _, target = night
     code, _, err = command(capsys, "accept", target, GLASS, "no such.svs")
     assert (code, err.count("\n")) == (1, 1)
-    assert "knows no slide no such.svs" in err
+    assert "has no slide no such.svs" in err
     assert entries(target)[GLASS].state is State.LOOK
     (tmp_path / "empty").mkdir()
     code, _, err = command(capsys, "accept", tmp_path / "empty", GLASS)
     assert code == 1
-    assert "no batch has been here" in err
+    assert "no batch has written here" in err
     assert list((tmp_path / "empty").iterdir()) == []
     code, _, err = command(capsys, "accept", tmp_path / "nowhere" / GLASS)
     assert code == 1
@@ -405,7 +405,7 @@ def test_what_has_no_conversion_cannot_be_accepted(night):
     source, target = night
     (source / "bad.svs").write_bytes(b"no slide")
     run(*night)
-    with pytest.raises(KeptError, match=r"bad\.svs: is failed: there is no conversion to look at"):
+    with pytest.raises(KeptError, match=r"bad\.svs: is failed, and has no conversion to look at"):
         accept_slides(target, ["bad.svs"])
 
 

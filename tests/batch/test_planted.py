@@ -445,7 +445,7 @@ def test_a_planted_picture_is_not_shown(trees, tmp_path, capsys):
         assert main(["batch", "report", str(trees[1]), "--html", str(page), "--overwrite"]) == 0
         assert "base64" not in page.read_text()
         assert main(["batch", "accept", str(trees[1])]) == 0
-        assert "no picture of what was removed is there" in capsys.readouterr().out
+        assert "there is no picture of what was removed yet" in capsys.readouterr().out
         for path in pictures(trees)[1:]:
             path.rmdir() if kind == "folder" else path.unlink()
 

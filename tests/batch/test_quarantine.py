@@ -115,11 +115,11 @@ def test_a_kill_between_move_and_ledger_is_found_out(trees):
 def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     source, target = trees
     before = slides(source)
-    with pytest.raises(ConfigError, match="--even-if-lossy"):
+    with pytest.raises(ConfigError, match="`even_if_lossy`"):
         run(source, target, **DELETE)
     with pytest.raises(ConfigError, match="delete-source-after-verify"):
         BatchOptions(even_if_lossy=True)
-    with pytest.raises(ConfigError, match="leave --no-verify out"):
+    with pytest.raises(ConfigError, match="do not switch off `verify`"):
         run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
     assert "cannot restore it" in proof(trees).error
@@ -160,7 +160,7 @@ def test_what_a_link_of_the_tree_leads_to_stays(trees):
     (source / "link.svs").symlink_to(source / "a/slide 0.svs")
     assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
     assert (source / "a/slide 0.svs").exists()
-    assert entries(target)["a/slide 0.svs"].kept_because == "a link of the tree leads to it"
+    assert entries(target)["a/slide 0.svs"].kept_because == "a link in the tree leads to it"
     assert run(source, target, RESTORABLE, **DELETE).is_good
 
 
@@ -238,7 +238,10 @@ def test_a_target_that_is_its_source_is_no_reason_to_delete_it(trees):
     path.unlink()
     path.hardlink_to(source / "a/slide 0.svs")
     digest = sha256(path)
-    assert proof(trees, target_sha256=digest, source_sha256=digest).error == "source and target are one file"
+    assert (
+        proof(trees, target_sha256=digest, source_sha256=digest).error
+        == "source and target are the same file"
+    )
 
 
 def test_a_slide_of_many_files_is_not_taken_apart(trees):
@@ -250,7 +253,7 @@ def test_a_slide_of_many_files_is_not_taken_apart(trees):
     (source / "a/part.jpg").write_bytes(b"part")
     index.write_bytes(b"ImageFile=part.jpg\n")
     assert proof(trees, source=index, source_sha256=sha256(index)).error == (
-        "the slide is of many files, which are not taken apart"
+        "the slide consists of several files, which are kept together"
     )
 
 
@@ -370,7 +373,7 @@ def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(
         saved = math.floor(found[name].saved * 10_000) / 100
         assert found[name].kept_because == f"saved {saved:g} %, under 20 %"
     assert found["a/larger.svs"].target_bytes > found["a/larger.svs"].source_bytes
-    assert "its conversion is larger than it (" in found["a/larger.svs"].kept_because
+    assert "its conversion is larger than the source (" in found["a/larger.svs"].kept_because
     assert {entry.kept_because for entry in read_report(target).kept} == {
         entry.kept_because for entry in found.values()
     }
@@ -402,7 +405,7 @@ def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
         (10**6, 970_001, 3, "saved 2.99 %, under 3 %"),
         (1000, 1000, 0, ""),
         (1000, 1000, 3, "saved 0 %, under 3 %"),
-        (1000, 1001, 0, "its conversion is larger than it (0.1 % larger)"),
+        (1000, 1001, 0, "its conversion is larger than the source (0.1 % larger)"),
         (1000, 994, 0.6, ""),
         (1000, 0, 100, ""),
     ],

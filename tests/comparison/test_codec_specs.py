@@ -34,13 +34,13 @@ def test_short_names_stand_for_choices_of_a_conversion(text, choices):
     ("text", "message"),
     [
         ("jpg", "unknown codec 'jpg'"),
-        ("jpeg:fine", "'fine' is no number"),
+        ("jpeg:fine", "'fine' is not a number"),
         ("copy:3", "codec copy has no setting"),
         ("mbt2018-mean", "no model ships"),
         ("mbt2018-mean:9", "no model ships"),
-        ("jpegxl:1.0+speed=3", "is no OPTION=NUMBER"),
-        ("jpegxl:1.0+effort", "is no OPTION=NUMBER"),
-        ("webp-lossless:3+model=x", "is no OPTION=NUMBER"),
+        ("jpegxl:1.0+speed=3", "is not OPTION=NUMBER"),
+        ("jpegxl:1.0+effort", "is not OPTION=NUMBER"),
+        ("webp-lossless:3+model=x", "is not OPTION=NUMBER"),
         ("", "unknown codec ''"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_model_that_is_not_here_is_an_error_when_it_is_checked(monkeypatch, tm
 
 def test_turning_a_dial_keeps_what_else_was_chosen():
     candidate = parse_codec_spec("jpegxl:1.0+effort=3")
-    turned = candidate.turned(candidate.dial(), 2.34567)
+    turned = candidate.with_setting(candidate.dial(), 2.34567)
     assert dict(turned.config_values) == {"codec": "jpegxl", "effort": 3, "distance": 2.346}
     assert turned.label == "jpegxl:2.346+effort=3"
     assert turned.family == candidate.family == "jpegxl+effort=3"
@@ -86,7 +86,7 @@ def test_a_model_turns_its_quality_without_its_guard_of_ssim():
     candidate = parse_codec_spec("he-compact:4")
     dial = candidate.dial()
     assert (dial.coarse, dial.fine) == (1, 11)
-    turned = candidate.turned(dial, 3, min_ssim=0.9)
+    turned = candidate.with_setting(dial, 3, min_ssim=0.9)
     assert dict(turned.config_values) == {
         "codec": "bmshj2018-factorized",
         "model": "he-compact",

@@ -81,7 +81,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
         SlideWriteError: the folder of the ledger cannot be written.
     """
     if not Ledger.is_there(target):
-        raise LedgerError("has no ledger; no batch has been here", target)
+        raise LedgerError("has no ledger; no batch has written here", target)
     with lock_tree(target) as folder, Ledger(target) as ledger, open_log(folder) as log:
         trees = Trees(as_path(ledger.fact(SOURCE) or ""), target.absolute())
         known = {entry.source: entry for entry in ledger.entries() if entry.target}
@@ -120,7 +120,7 @@ def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
         found.update(by_target[name] for name in _below(path, trees.target) if name in by_target)
     if not found:
         raise LedgerError(
-            f"knows no slide {as_text(slide)}; name it as `wsicomp batch report` does", trees.target
+            f"has no slide {as_text(slide)}; name it as `wsicomp batch report` does", trees.target
         )
     if len(found) > 1:
         several = ", ".join(sorted(found))
@@ -137,7 +137,7 @@ def _below(path: str, tree: Path) -> Iterable[str]:
 def _accepted(entry: Entry, trees: Trees) -> Review:
     picture = picture_of(trees.target, entry)
     if not entry.is_converted:
-        raise KeptError(f"is {entry.state}: there is no conversion to look at", entry.source)
+        raise KeptError(f"is {entry.state}, and has no conversion to look at", entry.source)
     if not entry.look or (entry.is_accepted and is_written(trees.source, entry)):
         return Review(entry, picture)
     _check_unchanged(entry, trees)
@@ -186,7 +186,7 @@ def _unwritten(entry: Entry, trees: Trees) -> str:
         if not trees.source.is_absolute():
             return "the ledger does not say where that is"
         if slide_identity(_place_of(entry, trees))[1] != entry.source_sha256:
-            return "the source there is another one"
+            return "the source there is another file"
         write_acceptance(trees.source, entry)
     except (SlideReadError, SlideWriteError) as exc:
         return str(exc)

@@ -208,7 +208,7 @@ class ConversionJob:
         alike = (part for part in slide_parts(self.source) if part.suffix.lower() == suffix)
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
-            return JobOutcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
+            return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
             _check_file(self.target)
             adopted, moved, refused = None, None, ""
@@ -411,11 +411,11 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
 
 def _of_another(provenance: Provenance | None) -> str:
     """Return the message about a target that was made from another slide, with what to do."""
-    found = "is a damaged TIFF, of which nobody can tell what it was made from"
+    found = "is a damaged TIFF, and what it was made from cannot be read"
     if provenance is not None:
         found = f"was made from another slide ({_named(provenance)})"
     return (
-        f"{found}, and may be all that is left of it: nothing replaces it, not even with --overwrite; give "
+        f"{found}, and may be all that is left of it: nothing replaces it, not even with `overwrite`; give "
         "this slide another name, or move that file to a tree of its own, and run again"
     )
 

@@ -299,7 +299,7 @@ class Ledger:
         self._target = target
         if read_only and not self.is_there(target):
             has_been = os.path.lexists(target / FOLDER / LOG)
-            found = f"but a batch has been here{self._advice}" if has_been else "no batch has been here"
+            found = f"but a batch has written here{self._advice}" if has_been else "no batch has written here"
             raise LedgerError(f"has no ledger ({FOLDER}/{_FILE}); {found}", target)
         check_files(target, read_only)
         with self._as_ledger_errors():
@@ -441,7 +441,7 @@ class Ledger:
             if row is None:
                 return None
             if not isinstance(row[0], str):
-                raise UnsoundError(f"what it notes as {name} is no text")
+                raise UnsoundError(f"its fact {name} is not a text")
             if name == SOURCE and (flaw := _tree_flaw(row[0])):
                 raise UnsoundError(f"its source tree {flaw}")
             return row[0]
@@ -475,7 +475,7 @@ class Ledger:
         except OSError as exc:
             if isinstance(exc, LedgerError):
                 raise
-            raise LedgerError(f"cannot be looked at ({exc.strerror or exc})", self.path) from exc
+            raise LedgerError(f"cannot be read ({exc.strerror or exc})", self.path) from exc
 
 
 def _is_for_room(code: int, path: Path) -> bool:
@@ -524,7 +524,7 @@ def check_files(target: Path, read_only: bool, are_open: bool = False) -> None:
                     raise LedgerError("was put there while it was opened", folder.path / name)
             journal = f"{_FILE}-journal"
             if not read_only and folder.status(journal) is not None:
-                message = "is there, and no wsicomp leaves one beside its ledger; look, then move it away"
+                message = "is a rollback journal, which wsicomp never leaves beside its ledger; move it away"
                 raise LedgerError(message, folder.path / journal)
     except SlideWriteError as exc:
         raise LedgerError(exc.message, exc.path) from exc
@@ -745,9 +745,9 @@ def _report(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise UnsoundError(f"a report is no JSON ({exc})") from exc
+        raise UnsoundError(f"a report is not JSON ({exc})") from exc
     if not isinstance(values, dict):
-        raise UnsoundError("a report is no JSON object")
+        raise UnsoundError("a report is not a JSON object")
     return values
 
 
@@ -767,12 +767,12 @@ def _settings(digest: str, text: str) -> Settings:
 
 
 def _tree_flaw(text: str) -> str:
-    """Return why a text is no path of a source tree; "" if it is one."""
+    """Return why a text is not a path of a source tree; "" if it is one."""
     try:
         path = os.fspath(as_path(text))
     except ValueError:
-        return "is no path"
-    return "" if path.startswith("/") and "\0" not in path else f"is {text!r:.80}, no absolute path"
+        return "is not a path"
+    return "" if path.startswith("/") and "\0" not in path else f"is {text!r:.80}, expected an absolute path"
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
@@ -807,6 +807,6 @@ def _flaw(entry: Entry) -> str:
 
 def _time_flaw(text: str) -> str:
     try:
-        return "is a time without zone" if datetime.fromisoformat(text).tzinfo is None else ""
+        return "is a time without a time zone" if datetime.fromisoformat(text).tzinfo is None else ""
     except ValueError:
-        return "is no time"
+        return "is not a time"

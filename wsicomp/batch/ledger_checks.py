@@ -85,7 +85,7 @@ def check_tables(
         kind, name = min(changed, default=("table", "slides"))
         raise UnsoundError(f"{kind} {name:.80} was not made by wsicomp")
     kind, name = min(others)
-    raise UnsoundError(f"{kind} {name:.80} is {'lacking' if (kind, name) in names else 'none of ours'}")
+    raise UnsoundError(f"{kind} {name:.80} is {'lacking' if (kind, name) in names else 'not of a ledger'}")
 
 
 def check_pages(database: sqlite3.Connection) -> None:
@@ -130,7 +130,7 @@ def check_values(
         if table != "reports":
             rule += f" AND {_bytes(value)} <= {LONGEST_TEXT}"
         if database.execute(f"SELECT 1 FROM {table} WHERE NOT ({rule}) LIMIT 1").fetchone():  # noqa: S608
-            raise UnsoundError(f"table {table} holds what is no text, or too long")
+            raise UnsoundError(f"table {table} holds a value that is not a text or too long")
 
 
 def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
@@ -201,7 +201,7 @@ def shorten_text(text: str) -> str:
 
 
 def path_flaw(text: str) -> str:
-    """Return why a text of a ledger is no path inside its tree; "" if it is one.
+    """Return why a text of a ledger is not a path inside its tree; "" if it is one.
 
     A batch writes nothing hidden, so that neither a ledger nor a quarantine is taken for a slide.
     """
@@ -210,10 +210,10 @@ def path_flaw(text: str) -> str:
     try:
         raw = os.fspath(as_path(text))
     except ValueError:
-        return "is no path"
+        return "is not a path"
     parts = raw.split("/")
     flaws = {
-        "holds a NUL, which no path does": "\0" in raw,
+        "holds a NUL, which a path cannot": "\0" in raw,
         "is absolute, expected a path in its tree": raw.startswith("/"),
         "leads out of its tree (..)": ".." in parts,
         "is hidden or has an empty part": any(part.startswith(".") or not part for part in parts),
@@ -225,7 +225,7 @@ def stale_flaw(lines: str) -> str:
     """Return what is wrong with the lines that describe earlier conversions; "" if nothing is."""
     for line in lines.splitlines():
         if not _STALE.fullmatch(line):
-            return "is no size, time and path"
+            return "is not a size, a time and a path"
         if flaw := path_flaw(line.split(" ", 2)[2]):
             return flaw
     return ""

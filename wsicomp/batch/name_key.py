@@ -33,7 +33,7 @@ def check_key_path(path: Path, source: Path, target: Path) -> Path:
     if place.exists():
         _read(place)
     elif not place.parent.is_dir():
-        raise ConfigError("its folder is not there; make it first", place)
+        raise ConfigError("its folder does not exist; make it first", place)
     return place
 
 
@@ -90,7 +90,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(reason(exc), path) from exc
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise ConfigError("is no key of wsicomp's (a secret, and names); name another file, or a new one", path)
+    raise ConfigError(
+        "is not a key (a secret and names) that wsicomp wrote; name another file, or a new one", path
+    )
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

@@ -123,9 +123,7 @@ class BatchOptions:
         if self.limit_rate is not None:
             check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
-            raise ConfigError(
-                "--even-if-lossy says which sources are deleted; it needs --delete-source-after-verify"
-            )
+            raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source`")
 
     def selection(self, root: Path) -> Selection:
         """Return which files of a source tree are its slides."""
@@ -138,17 +136,19 @@ class BatchOptions:
             ConfigError: two options contradict each other.
         """
         if config.tissue.mask is not None:
-            raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
+            raise ConfigError("`mask` is of one slide, and a batch finds the tissue of each; leave it out")
         if self.name_key is not None and not config.output.deidentify:
-            raise ConfigError("--name-key keeps sources' names out of targets'; it needs --deidentify")
+            raise ConfigError("`name_key` keeps sources' names out of targets' names; it needs `deidentify`")
         if not self.delete_source:
             return
         if not config.run.verify:
-            raise ConfigError("sources are deleted only after verify; leave --no-verify out")
+            raise ConfigError(
+                "sources are deleted only after their conversion is verified; do not switch off `verify`"
+            )
         if not config.codec.restorable and not self.even_if_lossy:
             raise ConfigError(
-                "these conversions cannot restore their sources: take --preset archive-lossless, or say "
-                "--even-if-lossy to delete sources all the same"
+                "these conversions cannot restore their sources: take preset archive-lossless, or give "
+                "`even_if_lossy` to delete the sources all the same"
             )
 
 
@@ -161,6 +161,6 @@ def next_time(text: str, now: datetime) -> datetime:
     try:
         clock = datetime.strptime(text, "%H:%M")
     except ValueError:
-        raise ConfigError(f"--until is {quoted(text)}, expected a time of day as 06:30") from None
+        raise ConfigError(f"`until` is {quoted(text)}, expected a time of day such as 06:30") from None
     then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
     return (then if then > now else then + timedelta(days=1)).astimezone()

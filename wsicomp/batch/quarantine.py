@@ -79,9 +79,9 @@ class ProofJob:
     def _proved(self, stages: Stages) -> tuple[str, str]:
         before = file_fingerprint(self.source), file_fingerprint(self.target)
         if before[0] == before[1]:
-            raise KeptError("source and target are one file")
+            raise KeptError("source and target are the same file")
         if len(slide_parts(self.source)) > 1:
-            raise KeptError("the slide is of many files, which are not taken apart")
+            raise KeptError("the slide consists of several files, which are kept together")
         with stages.stage("checksum") as progress:
             if file_sha256(self.target, progress) != self.target_sha256:
                 raise KeptError("the target is not the file that was written")
@@ -106,7 +106,7 @@ class ProofJob:
         if not is_seen and (unseen := reason_to_look(provenance)):
             raise _UnseenError(unseen)
         if not restorable and not self.even_if_lossy:
-            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
+            raise KeptError("the target cannot restore it, and `even_if_lossy` was not given")
         with closing(open_source(self.source, self.target)) as source:
             if not restorable:
                 self._check_plan(source, provenance.plan)
@@ -137,8 +137,8 @@ class ProofJob:
             raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
         flaw = plan_flaw(source, self.source_sha256, self.config, plan)
         if flaw or not has_digest(plan, self.source_sha256, self.config):
-            found = flaw or "it has the digest of another"
-            raise KeptError(f"the target is no conversion by the options of this run ({found})")
+            found = flaw or "it has the digest of another conversion conversion"
+            raise KeptError(f"the options of this run would make another conversion ({found})")
 
     def _compared(self, source: Slide, stages: Stages) -> Verification:
         is_fresh, thorough = False, True
@@ -162,9 +162,9 @@ def file_fingerprint(path: Path) -> str:
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            raise KeptError("it is a link, and what it leads to is not of this tree")
+            raise KeptError("it is a link, and only files of this tree are taken away")
         if not stat.S_ISREG(status.st_mode):
-            raise KeptError("it is no regular file")
+            raise KeptError("it is not a regular file")
         # Opened, so that a network's file system asks its server and does not answer by what it remembers.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -172,7 +172,7 @@ def file_fingerprint(path: Path) -> str:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", displayed_path(path)) from exc
+        raise KeptError(f"it cannot be read ({exc.strerror or exc})", displayed_path(path)) from exc
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
@@ -196,7 +196,7 @@ def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
         return HELD_FOR_REVIEW, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
     saved_bytes = entry.source_bytes - entry.target_bytes
     if saved_bytes < 0:
-        return HELD_FOR_SAVING, f"its conversion is larger than it ({as_saving(entry.saved)})"
+        return HELD_FOR_SAVING, f"its conversion is larger than the source ({as_saving(entry.saved)})"
     if saved_bytes * 100 < min_saving * entry.source_bytes:
         return HELD_FOR_SAVING, f"saved {_floored(entry.saved)} %, under {min_saving:g} %"
     return "", ""
@@ -242,7 +242,7 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
     try:
         here.move(name, there, name, overwrite=False)
     except FileExistsError as exc:
-        raise KeptError("something of its name is in quarantine already; look at that first") from exc
+        raise KeptError("a file of its name is in quarantine already; move that away first") from exc
     try:
         if _without_change_time(file_fingerprint(there.held / name)) != _without_change_time(fact):
             raise KeptError("another file took its place while it was moved")
@@ -289,6 +289,6 @@ def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]
         with opened_folder(target.parent, trees.target) as folder:
             is_same = (file_fingerprint(source), file_fingerprint(folder.held / target.name)) == facts
     except OSError as exc:
-        raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
+        raise KeptError(f"its target cannot be read ({exc.strerror or exc})") from exc
     if not is_same:
         raise KeptError("source or target changed after they were compared")

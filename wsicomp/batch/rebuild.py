@@ -51,7 +51,7 @@ from wsicomp.progress import Progress, Stages, utc_now
 from wsicomp.provenance import Provenance
 
 _STEPS = 1_000_000
-_DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was made from"
+_DAMAGED_ERROR = "it is a damaged TIFF, and what it was made from cannot be read"
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def rebuild_ledger(
         raise LedgerError("is no folder; name the tree that a batch writes", target)
     if not even_if_sound and _is_sound(target):
         raise LedgerError(
-            "its ledger can be read, so that nothing is to be made anew; with --even-if-sound it is all the "
-            "same, without what only the ledger knows",
+            "its ledger can be read and need not be rebuilt; `even_if_sound` rebuilds it all the same, "
+            "without what only the ledger knows",
             target,
         )
     if not (os.path.lexists(target / FOLDER) or any(map(_is_conversion, _files(target)))):
@@ -177,7 +177,8 @@ def _files(target: Path) -> Iterator[Path]:
     """
 
     def refused(exc: OSError) -> None:
-        message = f"cannot be read ({exc.strerror or exc}), and a ledger would lack what is in it"
+        reason = exc.strerror or exc
+        message = f"cannot be read ({reason}), so that a ledger would lack its targets; make it readable"
         raise LedgerError(message, exc.filename or target) from exc
 
     for name, folders, files in os.walk(target, onerror=refused):
@@ -201,7 +202,7 @@ def _read(target: Path, path: Path) -> _Read:
             return _Read(text, None)
         entry = _entry(text, provenance, status.st_size, status.st_mtime_ns, file_sha256(path))
         if flaw := entry_flaw(entry):
-            raise SlideReadError(f"its provenance says what none can: {flaw}", path)
+            raise SlideReadError(f"its provenance says what no conversion can: {flaw}", path)
     except UnsupportedSlideError:
         return _Read(text, None)
     except Exception as exc:  # one target is no reason to leave out the others

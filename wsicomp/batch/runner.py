@@ -209,7 +209,7 @@ class Run:
             self._scheduler.put(again)
             return
         held = self._trees.quarantine_of(entry)
-        where = "its source is gone; take one of them from a copy"
+        where = "its source is gone; restore one of the two from a backup"
         if entry.removal == QUARANTINED:
             where = f"its source is in {held}; move it back and run again"
         error = f"its target {outcome.error}, and {where}"
@@ -240,7 +240,7 @@ class Run:
     def _converted(self, task: Task, outcome: JobOutcome) -> None:
         entry = _settled(task.entry, outcome)
         if flaw := entry_flaw(entry):
-            error = f"its target says what no conversion does ({flaw}); move it away and run again"
+            error = f"its target claims what no conversion can ({flaw}); move it away and run again"
             outcome = JobOutcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
             entry = _settled(task.entry, outcome)
         if outcome.aside:
@@ -363,7 +363,7 @@ class Run:
         source = self._trees.source_of(entry)
         if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
             return False
-        self._keep(entry, KeptError("a link of the tree leads to it"))
+        self._keep(entry, KeptError("a link in the tree leads to it"))
         return True
 
     @cached_property

@@ -254,7 +254,7 @@ class Scheduler:
             notify(self._callbacks)
         except OSError as exc:
             self._callbacks = None
-            self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)
+            self.log.warning("progress cannot be shown any more (%s); the run goes on", exc.strerror or exc)
 
     def _snapshot(self, state: str) -> Snapshot:
         elapsed_s = self.elapsed_s()

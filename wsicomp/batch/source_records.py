@@ -201,7 +201,7 @@ def _place(folder: str, key: str) -> Path:
 def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
     place = source / QUARANTINE / record.place
     if not record.is_sound:
-        raise SlideWriteError("the ledger says of it what no run does", place)
+        raise SlideWriteError("the ledger claims of this source what no run writes; check the ledger", place)
     try:
         with opened_folder(place.parent, source, make=True):
             pass
@@ -250,7 +250,7 @@ def _read(data: bytes, path: Path, kind: type[_Record]) -> _Record:
             return record
     except (ValueError, RecursionError):
         pass
-    raise KeptError("is not what wsicomp wrote of a source; look at it, then move it away", path)
+    raise KeptError("is not a record that wsicomp wrote; move it away", path)
 
 
 def _values(data: bytes, names: set[str]) -> dict[str, Any]:

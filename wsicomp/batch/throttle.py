@@ -19,7 +19,7 @@ def check_rate_limit() -> None:
         ConfigError: it does not count that.
     """
     if not hasattr(psutil.Process, "io_counters"):
-        raise ConfigError("this system does not count what a process reads; leave limit-rate out")
+        raise ConfigError("this system does not count what a process reads; leave `limit_rate` out")
 
 
 def rate_limited(on_progress: Progress, bytes_per_s: float | None) -> Progress:

@@ -160,10 +160,10 @@ def _taken(old: Entry) -> Entry:
 
 def _folders(inventory: Inventory) -> Iterator[Entry]:
     for link in inventory.links:
-        error = "a link to a folder is not entered; make its target a batch of its own"
+        error = "a link to a folder is not followed; convert that folder by a batch of its own"
         yield Entry(f"{link}/", "", State.SKIPPED, ended=utc_now(), cause="link to a folder", error=error)
     for folder, reason in inventory.closed:
-        error = f"the folder cannot be read ({reason}); what is in it is not converted"
+        error = f"the folder cannot be read ({reason}); its slides are not converted"
         yield Entry(f"{folder}/", "", State.FAILED, ended=utc_now(), cause="unreadable folder", error=error)
 
 

@@ -184,7 +184,7 @@ def run_status(options: StatusOptions) -> int:
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
         say(
-            "  no batch of this machine is at work"
+            "  no batch is running on this machine"
             + (f"; run it again for {counted(left, 'slide')}" if left else "")
         )
     elif beat is None:

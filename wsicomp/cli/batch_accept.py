@@ -48,7 +48,7 @@ def review_text(review: Review) -> list[str]:
 
 def _picture_text(picture: Path | None) -> str:
     if picture is None:
-        return "no picture of what was removed is there: the next run of the batch draws one"
+        return "there is no picture of what was removed yet: the next run of the batch draws one"
     return f"what was removed: {picture}"
 
 
@@ -86,10 +86,8 @@ def _accepted_text(review: Review) -> list[str]:
     when = "accepted" if review.is_new else f"was accepted before, {entry.accepted}"
     lines = [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(review.picture)}"]
     if review.unwritten:
-        quarantine_times = (
-            "its source is not removed until somebody who may write in the source tree accepts it"
-        )
-        lines.append(f"  {quarantine_times} ({review.unwritten})")
+        stays = "its source is not removed until somebody who may write in the source tree accepts it"
+        lines.append(f"  {stays} ({review.unwritten})")
     return lines
 
 

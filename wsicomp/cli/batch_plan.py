@@ -71,7 +71,7 @@ def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
         yield f"{folder}/: cannot be read ({reason})"
     earlier = sum(1 for entry in worklist.due if entry.target_sha256 or entry.stale_target)
     if earlier:
-        yield f"{earlier} of them take the place of earlier conversions, as of other options"
+        yield f"{earlier} of them replace earlier conversions, such as with other options"
     if worklist.outdated:
         yield outdated_text(len(worklist.outdated))
 

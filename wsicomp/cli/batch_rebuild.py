@@ -55,7 +55,7 @@ def _text(target: Path, rebuilt: RebuiltLedger) -> list[str]:
     lines.append(
         f"{target}: the ledger has {counted(len(rebuilt.entries), 'conversion')}{damaged}{others}{aside}"
     )
-    lines.append("  the next batch holds each against its source; no slide was touched")
+    lines.append("  the next batch compares each with its source; no slide was touched")
     return lines
 
 

@@ -38,7 +38,7 @@ def _room_text(result: BatchResult) -> str:
     """Return the space that slides need which had too little, and what is free."""
     kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
     return (
-        f"  the least of those without room needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
+        f"  the smallest of these needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
         f"{as_bytes(result.no_room_free_bytes)} free{kept}"
     )
 
@@ -50,7 +50,7 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         "found done": result.adopted,
         "skipped": result.skipped,
         "failed": result.failed,
-        "not begun for want of room on the disk": result.no_room,
+        "not begun: too little space on the disk": result.no_room,
     }
     nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
     sources = {

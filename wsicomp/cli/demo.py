@@ -75,7 +75,7 @@ def run_demo(options: DemoOptions) -> int:
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
         if os.path.lexists(source):
-            raise TargetExistsError("exists already; name an empty directory", source)
+            raise TargetExistsError("exists already; name an empty folder", source)
         slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
         with Stages(show).stage("draw") as progress, completed(source) as partial:
             write_slide(partial, slide, on_progress=progress)

@@ -141,7 +141,7 @@ def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
 
     models = {name: model_named(name).card.architecture for name in options.models}
     if len({Path(name).stem for name in models}) < len(models):
-        raise TrainingError("two models of one name; rename one of the files, so that the curves say which")
+        raise TrainingError("two models have the same name; rename one of the files")
     check_empty(options.folder, options.overwrite)
     with ExitStack() as stack:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]

@@ -143,7 +143,7 @@ def _reason(error: CycloptsError, command: Command) -> str:
                 return f"{option.flag} is missing: {option.help}"
             return f"{option.flag} takes {option.kind_text}: {option.help}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
-            return f"{quoted(first)} is one too many; see wsicomp {command.name} --help"
+            return f"{quoted(first)} is not expected here; see wsicomp {command.name} --help"
     return " ".join(str(error).split())
 
 

@@ -151,7 +151,7 @@ def _subjects(
     if not folders:
         return _named(list(dict.fromkeys(sources))), None
     if len(sources) > 1:
-        raise ConfigError("a folder stands for an archive of which slides are drawn; give it alone")
+        raise ConfigError("a folder is an archive from which slides are drawn; give it without other sources")
     folder = folders[0]
     own = out.resolve()
     found = [
@@ -161,7 +161,7 @@ def _subjects(
     ]
     slides = list(_once_a_series(folder, found))
     if not slides:
-        raise ConfigError("no slide is in it; name a folder with slides", folder)
+        raise ConfigError("has no slide; name a folder with slides", folder)
     draw = draw_archive_sample(slides, drawn, seed)
     chosen = [slides[number] for number in draw.drawn.tolist()]
     return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
@@ -266,7 +266,7 @@ def _check_folder(folder: Folder, name: str) -> None:
         SlideWriteError: something else has this name.
     """
     if not folder.is_folder(name) and folder.status(name) is not None:
-        raise SlideWriteError("is no folder, and none of ours; move it away", folder.path / name)
+        raise SlideWriteError("is not a folder of a comparison; move it away", folder.path / name)
 
 
 def _write_text(text: str, path: Path, overwrite: bool) -> None:

@@ -181,7 +181,7 @@ def parse_codec_spec(text: str) -> CodecSpec:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals or key not in named_options() or named_options()[key].kind not in (int, float):
-            raise ConfigError(f"{text}: {option!r} is no OPTION=NUMBER of a codec, as effort=9")
+            raise ConfigError(f"{text}: {option!r} is not OPTION=NUMBER of a codec, such as effort=9")
         config_values[key] = _number(value, named_options()[key].kind, text)
     try:
         ConversionConfig.of(**config_values)
@@ -215,7 +215,9 @@ def _set(codec: str, setting: str, text: str) -> ConfigValues:
     if info is not None and info.rate_option and setting.endswith("x"):
         return {info.rate_option: _number(setting[:-1], float, text)}
     if info is None or not (info.dial or info.needs_model):
-        raise ConfigError(f"{text}: codec {codec} has no setting")
+        raise ConfigError(
+            f"{text}: codec {codec} has no setting; leave {setting!r} out; leave {setting!r} out"
+        )
     option = "quality" if info.dial is None else info.dial.option
     unit = "" if info.dial is None else info.dial.unit
     return {option: _number(setting.removesuffix(unit), named_options()[option].kind, text)}
@@ -225,7 +227,7 @@ def _number(text: str, kind: type, whole: str) -> int | float:
     try:
         return int(text) if kind is int else float(text)
     except ValueError as exc:
-        raise ConfigError(f"{whole}: {text!r} is no number") from exc
+        raise ConfigError(f"{whole}: {text!r} is not a number") from exc
 
 
 def _steps(spec: CodecSpec) -> int:

@@ -137,7 +137,9 @@ class SampledConversions:
     def _check_grid(self, plan: ConversionPlan) -> None:
         counts = [level.grid.count for level in plan.levels]
         if counts != np.bincount(self._sample.levels).tolist():
-            raise ConfigError("its tiles are of another size than the reference's: compare whole files")
+            raise ConfigError(
+                "its tiles have another size than the reference's; compare full files (`sample` whole)"
+            )
 
     def _make(self, prepared: Prepared, glass: str) -> None:
         wanted = []

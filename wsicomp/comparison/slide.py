@@ -143,7 +143,7 @@ class ComparisonOptions:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.keep_files and self.sample is not None:
-            raise ConfigError("a sample writes no files; keep-files goes with --sample whole")
+            raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
 
 
 def compare_slide(

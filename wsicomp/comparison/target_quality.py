@@ -54,7 +54,7 @@ def mean_quality(compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence
         stored += trial.bytes
         px += region.width * region.height
     if not found:
-        raise ValueError("not one of its tissue tiles can be read")
+        raise ValueError("none of its tissue tiles can be read")
     return MeanQuality(float(np.mean(found)), 8 * stored / px)
 
 
@@ -96,7 +96,10 @@ def find_target_setting(
     if dial is None:
         return None
     if len(tiles) < _LEAST_TILES:
-        raise ConfigError(f"{len(tiles)} tissue tiles are too few to seek a setting; take another slide")
+        raise ConfigError(
+            f"{len(tiles)} tissue tiles, expected at least {_LEAST_TILES} to seek a setting on; "
+            "take another slide"
+        )
     sought = [tile for number, tile in enumerate(tiles) if number % 4 in (0, 3)]
     held_out = [tile for number, tile in enumerate(tiles) if number % 4 in (1, 2)]
     tried: dict[str, tuple[CodecSpec, MeanQuality]] = {}

@@ -183,7 +183,7 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     twice = ["--model", "whole/small.safetensors", "--model", "again/small.safetensors"]
     capsys.readouterr()
     assert main(["evaluate", "codec", "drawn.h5", "twice", *twice]) == 1
-    assert "two models of one name" in capsys.readouterr().err
+    assert "two models have the same name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])
