@@ -53,7 +53,7 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
         "page.html.j2",
         {"family": family_of, "crops": _by_codec},
         found=found,
-        family_colors=colors,
+        hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
         bars={slide.slide: pyramids(slide, colors) for slide in found.slides if not slide.error},
         amplified=AMPLIFIED,
