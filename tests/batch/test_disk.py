@@ -10,7 +10,8 @@ import time
 import pytest
 
 from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
 

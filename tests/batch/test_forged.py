@@ -11,7 +11,7 @@ import pytest
 from tests.batch.trees import entries, run, sha256
 from tests.drawn import forged, nights
 from wsicomp import convert_slide
-from wsicomp.batch.ledger import State
+from wsicomp.batch.entry import State
 from wsicomp.batch.quarantine import ProofJob
 from wsicomp.formats.opening import open_tiff
 

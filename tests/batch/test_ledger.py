@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from wsicomp.batch.ledger import Entry, Ledger, State, entry_flaw
+from wsicomp.batch.entry import Entry, State, entry_flaw
+from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import LedgerError
 
 ENTRY = Entry("a/x.svs", "a/x.svs", State.DONE, "5-6", 100, elapsed_s=1.5, verified=True, target_bytes=25)

@@ -20,8 +20,10 @@ from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
 from wsicomp.batch import accept_slides, plan_batch, read_report, slides_to_review, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.jobs import PictureJob
-from wsicomp.batch.ledger import Entry, Ledger, State, audit_path, review_picture_path
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.ledger_files import audit_path, review_picture_path
 from wsicomp.batch.monitoring import lock_tree
 from wsicomp.batch.quarantine import ProofJob, delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.worklist import Trees
@@ -559,10 +561,10 @@ def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(ni
 def test_an_upgrade_that_is_killed_leaves_the_old_ledger(night, monkeypatch):
     _, target = night
     version_1(target)
-    from wsicomp.batch import ledger
+    from wsicomp.batch import ledger_schema
 
     with monkeypatch.context() as broken:
-        broken.setattr(ledger, "look_reason", lambda *_: 1 / 0)
+        broken.setattr(ledger_schema, "look_reason", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Ledger(target)
     with sqlite3.connect(target / ".wsicomp/ledger.sqlite") as database:

@@ -18,8 +18,9 @@ from tests.drawn.planted import KINDS, facts, plant, write_journal, write_victim
 from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger, rebuild_ledger
 from wsicomp.batch.api import check_apart
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, unscaled_audit_path
-from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path, review_picture_path
+from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
 from wsicomp.batch.monitoring import Heartbeat, Snapshot, is_running, lock_tree, open_log, read_heartbeat
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine import ProofJob, delete_from_quarantine, move_to_quarantine

@@ -6,7 +6,8 @@ Dask cluster. No other part of wsicomp goes on after a slide failed.
 
 from wsicomp.batch.acceptance import Review, accept_slides, slides_to_review
 from wsicomp.batch.api import plan_batch, run_batch
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.rebuild import RebuiltLedger, rebuild_ledger
 from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html

@@ -13,15 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.ledger import (
-    HELD_FOR_REVIEW,
-    SOURCE,
-    Entry,
-    Ledger,
-    State,
-    audit_path,
-    review_picture_path,
-)
+from wsicomp.batch.entry import HELD_FOR_REVIEW, Entry, State
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.ledger_files import SOURCE, audit_path, review_picture_path
 from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
 from wsicomp.batch.source_records import is_written, write_acceptance

@@ -13,9 +13,11 @@ from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
-from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
+from wsicomp.batch.ledger_files import SOURCE
 from wsicomp.batch.monitoring import Heartbeat, lock_tree, open_log
 from wsicomp.batch.name_key import add_names, check_key_path, make_key, read_names, read_secret
 from wsicomp.batch.options import BatchOptions

@@ -19,7 +19,7 @@ from PIL import Image
 
 from wsicomp.atomic import completed
 from wsicomp.batch.audit_pictures import draw_removed
-from wsicomp.batch.ledger import State
+from wsicomp.batch.entry import State
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.prepare import kept_model, plan_flaw

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wsicomp.atomic import completed, make_folder, partial_path
-from wsicomp.batch.ledger import FOLDER, LOG
+from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
 from wsicomp.own_files import Folder, open_own, opened_folder, read_own

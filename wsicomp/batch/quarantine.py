@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.atomic import sync_directory
+from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.jobs import JobOutcome, find_review_reason, outcome_of_error
-from wsicomp.batch.ledger import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine
 from wsicomp.batch.source_records import remove_quarantine_time, write_quarantine_time
 from wsicomp.batch.worklist import Trees

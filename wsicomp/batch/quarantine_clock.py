@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wsicomp.batch.ledger import Entry
+from wsicomp.batch.entry import Entry
 from wsicomp.progress import utc_now
 
 QUARANTINED, DELETED = "quarantined", "deleted"

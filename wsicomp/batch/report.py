@@ -12,7 +12,9 @@ from typing import Any
 
 from wsicomp.atomic import check_output, completed
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_path
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import CONVERTED, Ledger
+from wsicomp.batch.ledger_files import SOURCE, audit_path
 from wsicomp.escaping import spreadsheet_cell
 from wsicomp.html import rendered
 from wsicomp.own_files import read_own

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import sweep_partial
+from wsicomp.batch.entry import HELD_FOR_REVIEW, Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.jobs import (
     FORGED,
     TEMPORARY_CAUSES,
@@ -22,18 +23,8 @@ from wsicomp.batch.jobs import (
     RecheckJob,
     unscaled_audit_path,
 )
-from wsicomp.batch.ledger import (
-    CONVERTED,
-    FOLDER,
-    HELD_FOR_REVIEW,
-    LOOK_FIRST,
-    Entry,
-    State,
-    audit_path,
-    entry_flaw,
-    review_picture_path,
-    with_short_texts,
-)
+from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
+from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
 from wsicomp.batch.quarantine import (
     ProofJob,
     delete_from_quarantine,

@@ -15,9 +15,10 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, Protocol
 
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors
 from wsicomp.batch.jobs import ConversionJob, Job, JobOutcome
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
 from wsicomp.batch.monitoring import Heartbeat, Snapshot
 from wsicomp.batch.options import BatchOptions

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wsicomp.atomic import completed_file, sweep_partial
-from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
 from wsicomp.formats.discovery import QUARANTINE

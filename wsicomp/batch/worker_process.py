@@ -23,8 +23,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from wsicomp.batch.entry import State
 from wsicomp.batch.jobs import Job, JobOutcome
-from wsicomp.batch.ledger import State
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency import let_idle_threads_sleep
 

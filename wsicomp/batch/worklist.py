@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wsicomp.batch.entry import NAME_TAKEN, Entry, State
 from wsicomp.batch.jobs import GONE, TEMPORARY_CAUSES
-from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine

@@ -9,7 +9,7 @@ from typing import Any
 
 from wsicomp.batch import BatchOptions, Entry, Ledger, Review, plan_batch
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.ledger import HELD_FOR_REVIEW, HELD_FOR_SAVING
+from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING
 from wsicomp.batch.quarantine import reason_to_keep
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, count_run_in_quarantine, is_overdue
 from wsicomp.batch.report import outdated_text
