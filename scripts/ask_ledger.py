@@ -21,7 +21,8 @@ from pathlib import Path
 from wsicomp import ConversionConfig, restore_slide
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.monitoring import lock_tree
-from wsicomp.batch.quarantine import ProofJob, move_to_quarantine
+from wsicomp.batch.proof import ProofJob
+from wsicomp.batch.quarantine import move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError

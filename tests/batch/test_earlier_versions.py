@@ -13,7 +13,7 @@ from tests.drawn import forged
 from tests.paths import FIXTURES
 from wsicomp import convert_slide
 from wsicomp.batch import Ledger, read_report, rebuild_ledger
-from wsicomp.batch.quarantine import ProofJob
+from wsicomp.batch.proof import ProofJob
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
 from wsicomp.conversion.prepare import plan_flaw, prepare

@@ -12,7 +12,7 @@ from tests.batch.trees import entries, run, sha256
 from tests.drawn import forged, nights
 from wsicomp import convert_slide
 from wsicomp.batch.entry import State
-from wsicomp.batch.quarantine import ProofJob
+from wsicomp.batch.proof import ProofJob
 from wsicomp.formats.opening import open_tiff
 
 QUARANTINE = ".wsicomp-quarantine"

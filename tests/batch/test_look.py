@@ -25,7 +25,8 @@ from wsicomp.batch.jobs import PictureJob
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_files import audit_path, review_picture_path
 from wsicomp.batch.monitoring import lock_tree
-from wsicomp.batch.quarantine import ProofJob, delete_from_quarantine, move_to_quarantine
+from wsicomp.batch.proof import ProofJob
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide

@@ -23,15 +23,17 @@ from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, unscaled_a
 from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
 from wsicomp.batch.monitoring import Heartbeat, Snapshot, is_running, lock_tree, open_log, read_heartbeat
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine import ProofJob, delete_from_quarantine, move_to_quarantine
+from wsicomp.batch.proof import ProofJob
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.runner import Run, remove_partial_files
-from wsicomp.batch.worklist import Trees
+from wsicomp.batch.worklist import Trees, Worklist
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError
 
 IN_PLACE = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 """What is written in place: a second name would be written too."""
 RENAMED = ("heartbeat.json", "batch.log.1", "note.txt", "audits", "aside")
+NOTHING_TO_DO = Worklist(frozenset(), (), (), (), (), (), ())
 SNAPSHOT = Snapshot("running", *[0] * 10, None)
 
 
@@ -411,7 +413,7 @@ def test_a_stale_target_is_not_deleted_through_a_folder_that_is_a_link(trees, vi
         ledger=ledger,
         log=SimpleNamespace(warning=lambda *words: log.append(words[0] % words[1:])),
     )
-    Run(scheduler, CONFIG)._without_stale(entry, {entry.stale_target})
+    Run(scheduler, CONFIG, NOTHING_TO_DO)._without_stale(entry, {entry.stale_target})
     assert victim.exists()
     assert "a folder on the way is a link" in log[0]
 

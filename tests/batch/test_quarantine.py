@@ -16,7 +16,8 @@ from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import BatchOptions, Entry, read_report
-from wsicomp.batch.quarantine import ProofJob, file_fingerprint, move_to_quarantine, reason_to_keep
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine import move_to_quarantine, reason_to_keep
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError
@@ -117,7 +118,7 @@ def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     before = slides(source)
     with pytest.raises(ConfigError, match="`even_if_lossy`"):
         run(source, target, **DELETE)
-    with pytest.raises(ConfigError, match="delete-source-after-verify"):
+    with pytest.raises(ConfigError, match="needs `delete_source`"):
         BatchOptions(even_if_lossy=True)
     with pytest.raises(ConfigError, match="do not switch off `verify`"):
         run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
@@ -260,9 +261,9 @@ def test_a_slide_of_many_files_is_not_taken_apart(trees):
 def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
     source, target = trees
     run(source, target, RESTORABLE)
-    from wsicomp.batch import quarantine
+    from wsicomp.batch import proof as proving
 
-    real = quarantine.verify_slide
+    real = proving.verify_slide
 
     def fails_at_the_end(*arguments):
         found = real(*arguments)
@@ -270,7 +271,7 @@ def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
 
         return replace(found, problems=(Problem("tiles-changed", "level 0", "late"),))
 
-    monkeypatch.setattr(quarantine, "verify_slide", fails_at_the_end)
+    monkeypatch.setattr(proving, "verify_slide", fails_at_the_end)
     outcome = proof(trees)
     assert (outcome.state, outcome.facts) == ("skipped", ())
     assert "failed its check" in outcome.error

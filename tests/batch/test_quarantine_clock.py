@@ -13,7 +13,8 @@ from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp.atomic import partial_path
 from wsicomp.batch import Entry, State, quarantine_clock
-from wsicomp.batch.quarantine import ProofJob, delete_from_quarantine, file_fingerprint, move_to_quarantine
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError

@@ -106,7 +106,7 @@ def run_batch(
             scheduler = Scheduler(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
             )
-            result = Run(scheduler, config).through(worklist)
+            result = Run(scheduler, config, worklist).through()
         log.info("ends: %s", result)
     return result
 

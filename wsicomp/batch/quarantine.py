@@ -10,170 +10,33 @@ from __future__ import annotations
 
 import math
 import os
-import stat
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from wsicomp.atomic import sync_directory
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
-from wsicomp.batch.jobs import JobOutcome, find_review_reason, outcome_of_error
-from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine
-from wsicomp.batch.source_records import remove_quarantine_time, write_quarantine_time
+from wsicomp.batch.jobs import TEMPORARY_CAUSES, JobOutcome
+from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine, is_overdue
+from wsicomp.batch.scheduler import Scheduler, Task
+from wsicomp.batch.source_records import Records, read_records, remove_quarantine_time, write_quarantine_time
+from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.prepare import plan_flaw
-from wsicomp.conversion.report import reason_to_look
-from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
-from wsicomp.formats.base import Slide
-from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.opening import open_source, open_tiff
-from wsicomp.formats.slide_files import slide_parts
-from wsicomp.own_files import Folder, displayed_path, opened_folder
-from wsicomp.plan import ConversionPlan
-from wsicomp.progress import Progress, Stages, utc_now
-from wsicomp.provenance import Provenance
-from wsicomp.text_format import as_saving, counted
-from wsicomp.verification.verify import Verification, verify_slide
+from wsicomp.own_files import Folder, opened_folder
+from wsicomp.path_text import as_path
+from wsicomp.progress import utc_now
+from wsicomp.text_format import as_saving
 
+NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
+"""Causes that say nothing about what was to be checked or proved."""
 
-class _UnseenError(KeptError):
-    """A source stays because nobody has looked at its conversion; the message says why somebody has to."""
-
-
-@dataclass(frozen=True)
-class ProofJob:
-    """Prove that a conversion replaces its source.
-
-    The outcome is done, with the fingerprints of both files as its `facts`; or skipped, with an `error`; or
-    `LOOK`, with an `error`, where a person has to look first.
-    """
-
-    name: str
-    """The slide's source, as text."""
-    source: Path
-    """The slide's file, in its tree or in quarantine."""
-    target: Path
-    """The conversion."""
-    source_sha256: str
-    """SHA-256 of the source by the ledger."""
-    target_sha256: str
-    """SHA-256 of the conversion by the ledger."""
-    even_if_lossy: bool
-    """Whether a source may go that its conversion cannot restore."""
-    config: ConversionConfig
-    """The conversion that this run would make."""
-    released: bool = False
-    """Whether a person has looked at the conversion."""
-
-    def run(self, on_progress: Progress) -> JobOutcome:
-        """Read both files completely once more."""
-        try:
-            return JobOutcome(State.DONE, facts=self._proved(Stages(on_progress)))
-        except _UnseenError as exc:
-            return JobOutcome(State.LOOK, error=exc.message)
-        except Exception as exc:
-            return replace(outcome_of_error(exc, self.source), state=State.SKIPPED)
-
-    def _proved(self, stages: Stages) -> tuple[str, str]:
-        before = file_fingerprint(self.source), file_fingerprint(self.target)
-        if before[0] == before[1]:
-            raise KeptError("source and target are the same file")
-        if len(slide_parts(self.source)) > 1:
-            raise KeptError("the slide consists of several files, which are kept together")
-        with stages.stage("checksum") as progress:
-            if file_sha256(self.target, progress) != self.target_sha256:
-                raise KeptError("the target is not the file that was written")
-        with stages.stage("identify") as progress:
-            _, sha256 = slide_identity(self.source, progress)
-        if sha256 != self.source_sha256:
-            raise KeptError("the source is not the file that was converted")
-        self._verify(stages)
-        if before != (file_fingerprint(self.source), file_fingerprint(self.target)):
-            raise KeptError("source or target changed while they were compared")
-        return before
-
-    def _verify(self, stages: Stages) -> None:
-        """Decode every tile of the target and compare it with the source.
-
-        Raises:
-            KeptError: the target does not replace the source, or nobody has looked at it.
-        """
-        provenance = self._provenance()
-        restorable = provenance.restoration is not None
-        is_seen = self.released or restorable
-        if not is_seen and (unseen := reason_to_look(provenance)):
-            raise _UnseenError(unseen)
-        if not restorable and not self.even_if_lossy:
-            raise KeptError("the target cannot restore it, and `even_if_lossy` was not given")
-        with closing(open_source(self.source, self.target)) as source:
-            if not restorable:
-                self._check_plan(source, provenance.plan)
-            found = self._compared(source, stages)
-            then = config_then(provenance.plan, self.config) if not is_seen else self.config
-            unseen = "" if is_seen else find_review_reason(source, then, found.removed_area, stages)
-        if unseen:
-            raise _UnseenError(unseen)
-        if (found.flawed or found.lost) and not restorable:
-            raise KeptError(f"{counted(len(found.flawed) + len(found.lost), 'damaged tile')} in it: keep it")
-
-    def _provenance(self) -> Provenance:
-        with closing(open_tiff(self.target)) as converted:
-            provenance = converted.provenance
-        if provenance is None:
-            raise KeptError("the target does not say what it was made from")
-        if provenance.plan.source.sha256 != self.source_sha256:
-            raise KeptError("the target was made from another file")
-        return provenance
-
-    def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
-        """Check that this run's options would have made this plan, now or by its version's defaults.
-
-        Raises:
-            KeptError: they would have made another plan, or the source has several focal planes.
-        """
-        if source.info.planes:
-            raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
-        flaw = plan_flaw(source, self.source_sha256, self.config, plan)
-        if flaw or not has_digest(plan, self.source_sha256, self.config):
-            found = flaw or "it has the digest of another conversion conversion"
-            raise KeptError(f"the options of this run would make another conversion ({found})")
-
-    def _compared(self, source: Slide, stages: Stages) -> Verification:
-        is_fresh, thorough = False, True
-        with stages.stage("verify") as progress:
-            checked = (self.source_sha256, self.config.run.workers, progress, is_fresh, thorough)
-            found = verify_slide(self.target, source, *checked)
-        if found.problems:
-            raise KeptError(f"the target failed its check: {found.problems[0]}")
-        return found
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return a text that only this file has, in its present state, as seen from any machine.
-
-    Whoever writes into a file can put back the time of its last writing (mtime), but not the time of its last
-    change of any kind (ctime).
-
-    Raises:
-        KeptError: the path is a link or no regular file, or cannot be read.
-    """
-    try:
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise KeptError("it is a link, and only files of this tree are taken away")
-        if not stat.S_ISREG(status.st_mode):
-            raise KeptError("it is not a regular file")
-        # Opened, so that a network's file system asks its server and does not answer by what it remembers.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise KeptError(f"it cannot be read ({exc.strerror or exc})", displayed_path(path)) from exc
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
 
 
 def _without_change_time(which: str) -> str:
@@ -292,3 +155,133 @@ def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]
         raise KeptError(f"its target cannot be read ({exc.strerror or exc})") from exc
     if not is_same:
         raise KeptError("source or target changed after they were compared")
+
+
+class SourceRemoval:
+    """Takes sources of a run away step by step, and records why others stay.
+
+    `nothing_removed` says what is wrong with the source tree's records, so that no source goes; else "".
+    """
+
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig, found: Collection[str]) -> None:
+        self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
+        self._found = found
+        self._proved: set[str] = set()
+        self.nothing_removed = ""
+
+    def run(self) -> None:
+        """Move proved sources into quarantine, and delete those whose days there are over."""
+        options, ledger = self._scheduler.options, self._scheduler.ledger
+        if not options.delete_source or self._scheduler.reason() or (records := self.records()) is None:
+            return
+        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
+        done = [records.apply_to(entry) for entry in verified]
+        asked = [entry for entry in done if self._is_to_go(entry)]
+        asked = [entry for entry in asked if not self._is_linked(entry)]
+        self._proved.update(entry.source for entry in asked)
+        scheduler = self._scheduler
+        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
+        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
+        held = [records.apply_to(entry) for entry in quarantine]
+        overdue = [entry for entry in held if self._is_overdue(entry)]
+        self._proved.update(f"{entry.source}/" for entry in overdue)
+        scheduler.work(
+            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
+        )
+
+    def records(self) -> Records | None:
+        """Return the source tree's records; None where one is damaged, so that no source is taken away."""
+        try:
+            return read_records(self._trees.source)
+        except KeptError as exc:
+            if not self.nothing_removed:
+                self._scheduler.log.error("no source is taken away: %s", exc)
+            self.nothing_removed = str(exc)
+            return None
+
+    def _is_linked(self, entry: Entry) -> bool:
+        """Return whether a link in the tree leads to a source, which would then lead nowhere."""
+        source = self._trees.source_of(entry)
+        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
+            return False
+        self._keep(entry, KeptError("a link in the tree leads to it"))
+        return True
+
+    @cached_property
+    def _linked(self) -> set[str]:
+        paths = [self._trees.source / as_path(source) for source in self._found]
+        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
+
+    def _is_to_go(self, entry: Entry) -> bool:
+        options = self._scheduler.options
+        has_failed = entry.kept_because and not entry.kept_cause
+        return (
+            entry.source in self._found
+            and entry.source not in self._proved
+            and (entry.restorable or options.even_if_lossy)
+            and (not has_failed or options.retry_failed)
+            and not self._is_held_back(entry)
+        )
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Return whether a source stays by what the ledger knows, and record why; every run asks anew."""
+        cause, why = reason_to_keep(entry, self._scheduler.options.min_saving)
+        if cause:
+            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
+            self._keep(entry, KeptError(why), cause)
+        return bool(cause)
+
+    def _is_overdue(self, entry: Entry) -> bool:
+        options, source = self._scheduler.options, self._trees.source_of(entry)
+        return (
+            options.selection(self._trees.source).wants(source)
+            and f"{entry.source}/" not in self._proved
+            and is_overdue(entry, options.quarantine_days)
+            and not self._is_held_back(entry)
+        )
+
+    def _proof(self, entry: Entry, source: Path) -> Task:
+        job = ProofJob(
+            entry.source,
+            source,
+            self._trees.target_of(entry),
+            entry.source_sha256,
+            entry.target_sha256,
+            self._scheduler.options.even_if_lossy,
+            self._config,
+            entry.is_accepted,
+        )
+        return Task(entry, job)
+
+    def _move_away(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, move_to_quarantine)
+
+    def _delete(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, delete_from_quarantine)
+
+    def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
+        """Take a source a step further away if the proof succeeded."""
+        if outcome.cause in NO_VERDICT:
+            return
+        if outcome.state is State.LOOK:
+            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
+            self._keep(unseen, KeptError(reason_to_keep(unseen, 0)[1]), HELD_FOR_REVIEW)
+            return
+        try:
+            if outcome.state is not State.DONE:
+                raise KeptError(outcome.error)
+            entry = with_proved_sizes(task.entry, outcome.facts)
+            if self._is_held_back(entry):
+                return
+            entry = step(entry, self._trees, outcome.facts)
+        except KeptError as exc:
+            self._keep(task.entry, exc)
+            return
+        self._scheduler.put(entry)
+        self._scheduler.counts[entry.removal] += 1
+        self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
+
+    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
+        self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))
+        self._scheduler.counts["kept"] += 1
+        self._scheduler.log.warning("%s: the source stays: %s", entry.source, exc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,46 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import sweep_partial
-from wsicomp.batch.entry import HELD_FOR_REVIEW, Entry, State, entry_flaw, with_short_texts
+from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.jobs import (
     FORGED,
-    TEMPORARY_CAUSES,
     ConversionJob,
     JobOutcome,
     PictureJob,
     RecheckJob,
     unscaled_audit_path,
 )
-from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
+from wsicomp.batch.ledger import CONVERTED
 from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
-from wsicomp.batch.quarantine import (
-    ProofJob,
-    delete_from_quarantine,
-    move_to_quarantine,
-    reason_to_keep,
-    with_proved_sizes,
-)
-from wsicomp.batch.quarantine_clock import QUARANTINED, days_left, is_overdue
+from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
+from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
-from wsicomp.batch.source_records import Records, read_records
 from wsicomp.batch.target_names import case_folded
-from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
+from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
 from wsicomp.conversion.settings import Settings
-from wsicomp.errors import KeptError
 from wsicomp.own_files import opened_folder, remove_own
 from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
 
-_NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
-"""Causes that say nothing about what was to be checked or proved."""
-
 _TRIES = 3
 """How often a slide whose process dies is begun in one run; another slide may have been the reason."""
-
-_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
 
 
 @dataclass(frozen=True)
@@ -141,22 +127,21 @@ def remove_partial_files(entry: Entry, trees: Trees) -> None:
 class Run:
     """Carries out a worklist with a scheduler."""
 
-    def __init__(self, scheduler: Scheduler, config: ConversionConfig) -> None:
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig, worklist: Worklist) -> None:
         self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
+        self._worklist = worklist
         self._settings = Settings.of(config).digest
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
-        self._proved: set[str] = set()
-        self._found: frozenset[str] = frozenset()
-        self._nothing_removed = ""
+        self._removal = SourceRemoval(scheduler, config, worklist.found)
 
-    def through(self, worklist: Worklist) -> BatchResult:
+    def through(self) -> BatchResult:
         """Check doubtful targets, take away replaced sources, convert due slides, and take away again.
 
         Raises:
             LedgerError: the ledger could not be written.
         """
-        scheduler, self._found = self._scheduler, worklist.found
+        scheduler, worklist = self._scheduler, self._worklist
         scheduler.counts["outdated"] = len(worklist.outdated)
         scheduler.expect(worklist.due)
         for entry in worklist.others:
@@ -164,9 +149,9 @@ class Run:
                 scheduler.slide_done(entry)
         scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
         scheduler.expect(self._redone)
-        self._remove_sources()
+        self._removal.run()
         scheduler.work((self._conversion(entry) for entry in (*worklist.due, *self._redone)), self._converted)
-        self._remove_sources()
+        self._removal.run()
         scheduler.work(self._pictures(), self._drawn)
         scheduler.write_unwritten()
         why = scheduler.reason() or FINISHED
@@ -180,7 +165,7 @@ class Run:
 
     def _rechecked(self, task: Task, outcome: JobOutcome) -> None:
         entry = task.entry
-        if outcome.cause in _NO_VERDICT:
+        if outcome.cause in NO_VERDICT:
             self._scheduler.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
             return
         if outcome.state is State.DONE:
@@ -299,36 +284,6 @@ class Run:
         self._scheduler.log.warning("%s: %s", entry.source, note)
         return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
-    def _remove_sources(self) -> None:
-        """Move proved sources into quarantine, and delete those whose days there are over."""
-        options, ledger = self._scheduler.options, self._scheduler.ledger
-        if not options.delete_source or self._scheduler.reason() or (records := self._records()) is None:
-            return
-        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
-        done = [records.apply_to(entry) for entry in verified]
-        asked = [entry for entry in done if self._is_to_go(entry)]
-        asked = [entry for entry in asked if not self._is_linked(entry)]
-        self._proved.update(entry.source for entry in asked)
-        scheduler = self._scheduler
-        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
-        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
-        held = [records.apply_to(entry) for entry in quarantine]
-        overdue = [entry for entry in held if self._is_overdue(entry)]
-        self._proved.update(f"{entry.source}/" for entry in overdue)
-        scheduler.work(
-            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
-        )
-
-    def _records(self) -> Records | None:
-        """Return the source tree's records; None where one is damaged, so that no source is taken away."""
-        try:
-            return read_records(self._trees.source)
-        except KeptError as exc:
-            if not self._nothing_removed:
-                self._scheduler.log.error("no source is taken away: %s", exc)
-            self._nothing_removed = str(exc)
-            return None
-
     def _pictures(self) -> list[Task]:
         """Return tasks that draw missing large pictures of slides to be looked at, as of an old ledger's."""
         trees, tasks = self._trees, []
@@ -349,93 +304,6 @@ class Run:
         if outcome.state is not State.DONE:
             self._scheduler.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
 
-    def _is_linked(self, entry: Entry) -> bool:
-        """Return whether a link in the tree leads to a source, which would then lead nowhere."""
-        source = self._trees.source_of(entry)
-        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
-            return False
-        self._keep(entry, KeptError("a link in the tree leads to it"))
-        return True
-
-    @cached_property
-    def _linked(self) -> set[str]:
-        paths = [self._trees.source / as_path(source) for source in self._found]
-        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
-
-    def _is_to_go(self, entry: Entry) -> bool:
-        options = self._scheduler.options
-        has_failed = entry.kept_because and not entry.kept_cause
-        return (
-            entry.source in self._found
-            and entry.source not in self._proved
-            and (entry.restorable or options.even_if_lossy)
-            and (not has_failed or options.retry_failed)
-            and not self._is_held_back(entry)
-        )
-
-    def _is_held_back(self, entry: Entry) -> bool:
-        """Return whether a source stays by what the ledger knows, and record why; every run asks anew."""
-        cause, why = reason_to_keep(entry, self._scheduler.options.min_saving)
-        if cause:
-            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
-            self._keep(entry, KeptError(why), cause)
-        return bool(cause)
-
-    def _is_overdue(self, entry: Entry) -> bool:
-        options, source = self._scheduler.options, self._trees.source_of(entry)
-        return (
-            options.selection(self._trees.source).wants(source)
-            and f"{entry.source}/" not in self._proved
-            and is_overdue(entry, options.quarantine_days)
-            and not self._is_held_back(entry)
-        )
-
-    def _proof(self, entry: Entry, source: Path) -> Task:
-        job = ProofJob(
-            entry.source,
-            source,
-            self._trees.target_of(entry),
-            entry.source_sha256,
-            entry.target_sha256,
-            self._scheduler.options.even_if_lossy,
-            self._config,
-            entry.is_accepted,
-        )
-        return Task(entry, job)
-
-    def _move_away(self, task: Task, outcome: JobOutcome) -> None:
-        self._remove_if_proved(task, outcome, move_to_quarantine)
-
-    def _delete(self, task: Task, outcome: JobOutcome) -> None:
-        self._remove_if_proved(task, outcome, delete_from_quarantine)
-
-    def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
-        """Take a source a step further away if the proof succeeded."""
-        if outcome.cause in _NO_VERDICT:
-            return
-        if outcome.state is State.LOOK:
-            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
-            self._keep(unseen, KeptError(reason_to_keep(unseen, 0)[1]), HELD_FOR_REVIEW)
-            return
-        try:
-            if outcome.state is not State.DONE:
-                raise KeptError(outcome.error)
-            entry = with_proved_sizes(task.entry, outcome.facts)
-            if self._is_held_back(entry):
-                return
-            entry = step(entry, self._trees, outcome.facts)
-        except KeptError as exc:
-            self._keep(task.entry, exc)
-            return
-        self._scheduler.put(entry)
-        self._scheduler.counts[entry.removal] += 1
-        self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
-
-    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
-        self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))
-        self._scheduler.counts["kept"] += 1
-        self._scheduler.log.warning("%s: the source stays: %s", entry.source, exc)
-
     def _result(self, why: str) -> BatchResult:
         counts = self._scheduler.counts
         states = Counter(
@@ -445,7 +313,7 @@ class Run:
         )
         days = self._scheduler.options.quarantine_days
         quarantine = self._scheduler.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
-        records = self._records() if self._scheduler.options.delete_source else None
+        records = self._removal.records() if self._scheduler.options.delete_source else None
         held = [
             entry
             for entry in (quarantine if records is None else map(records.apply_to, quarantine))
@@ -471,7 +339,7 @@ class Run:
             quarantine_bytes=sum(entry.source_bytes for entry in held),
             first_goes_days=min(left, default=None),
             last_goes_days=max(left, default=None),
-            nothing_removed=self._nothing_removed,
+            nothing_removed=self._removal.nothing_removed,
             no_room_needs_bytes=needs,
             no_room_free_bytes=free,
             min_free=float(self._scheduler.options.min_free),
