@@ -28,9 +28,9 @@ from tests.conftest import SLIDES
 from wsicomp.atomic import open_locked, partial_path
 from wsicomp.batch import BatchOptions, Stop, plan_batch
 from wsicomp.batch.entry import State
-from wsicomp.batch.jobs import outcome_of_error
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.monitoring import is_running, lock_tree, read_heartbeat
+from wsicomp.batch.outcomes import outcome_of_error
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError, SlideWriteError

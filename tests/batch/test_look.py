@@ -21,12 +21,12 @@ from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
 from wsicomp.batch import accept_slides, plan_batch, read_report, slides_to_review, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.entry import Entry, State
-from wsicomp.batch.jobs import PictureJob
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_files import audit_path, review_picture_path
 from wsicomp.batch.monitoring import lock_tree
 from wsicomp.batch.proof import ProofJob
 from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
+from wsicomp.batch.target_jobs import PictureJob
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide

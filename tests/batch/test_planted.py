@@ -19,13 +19,14 @@ from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger, rebuild_ledger
 from wsicomp.batch.api import check_apart
 from wsicomp.batch.entry import Entry, State
-from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, unscaled_audit_path
+from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
 from wsicomp.batch.monitoring import Heartbeat, Snapshot, is_running, lock_tree, open_log, read_heartbeat
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.proof import ProofJob
 from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.runner import Run, remove_partial_files
+from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
 from wsicomp.batch.worklist import Trees, Worklist
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError

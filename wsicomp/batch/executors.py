@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import psutil
 
-from wsicomp.batch.jobs import Job, JobOutcome
+from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.worker_process import Running, close_processes, run_job, running, stop_processes
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig

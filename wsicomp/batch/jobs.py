@@ -1,25 +1,24 @@
-"""Jobs on one slide, each in a worker process: a job always returns a `JobOutcome` and never raises.
+"""Convert one slide in a worker process, or take on a target that is there already.
 
-Only this module catches every exception, because a batch has to go on after a slide failed.
+Like every job, it returns a `JobOutcome` and never raises, because a batch has to go on after a slide failed.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import traceback
-from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
-import simplejpeg
-from PIL import Image
-
-from wsicomp.atomic import completed
 from wsicomp.batch.audit_pictures import draw_removed
 from wsicomp.batch.entry import State
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.batch.target_jobs import (
+    check_regular_file,
+    read_provenance,
+    unscaled_audit_path,
+    write_thumbnail,
+)
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.prepare import kept_model, plan_flaw
@@ -32,106 +31,33 @@ from wsicomp.conversion.report import (
 )
 from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
-    CodecUnavailableError,
     ConfigError,
-    MaskError,
-    MissingExtraError,
     OtherSlideError,
     SlideReadError,
-    SlideWriteError,
-    SourceChangedError,
-    TargetBusyError,
     TargetExistsError,
-    TileReadError,
     UnknownModelError,
     UnsupportedSlideError,
-    VerificationError,
-    WeightsError,
-    WsicompError,
 )
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, identify
-from wsicomp.formats.opening import open_slide, open_source, open_tiff
+from wsicomp.formats.opening import open_slide, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
+from wsicomp.own_files import move_own, opened_folder, remove_own
 from wsicomp.path_text import as_path
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages
 from wsicomp.provenance import Provenance
-from wsicomp.tissue.audit import LEGEND_PX
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
-THUMBNAIL_PX = 320
-_PICTURE_BYTES = 50_000_000
-"""No picture that wsicomp draws is larger than this."""
-
-GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
-DISK_FULL, REFUSED = "disk full", "target not writable"
-BUSY, IN_THE_WAY = "target being written", "target exists"
-OTHER_SLIDE, FORGED = "target of another slide", "target is none of ours"
-TEMPORARY_CAUSES = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
-"""Causes that lie outside of the slide: the next run tries it again without being asked to."""
-
-_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((TargetBusyError,), BUSY),
-    ((OtherSlideError,), OTHER_SLIDE),
-    ((TargetExistsError,), IN_THE_WAY),
-    ((SlideWriteError,), REFUSED),
-    ((SourceChangedError,), CHANGED),
-    ((TileReadError,), "damaged tile"),
-    ((SlideReadError,), "unreadable"),
-    ((VerificationError,), "failed its check"),
-    ((ConfigError, MaskError), "choices do not fit"),
-    ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
-    ((MemoryError,), "out of memory"),
-)
-_REFUSALS = (
-    *(ConfigError, MaskError, UnsupportedSlideError, TargetExistsError),
-    *(CodecUnavailableError, MissingExtraError, UnknownModelError),
-)
-"""Errors that are foreseen. Their line says all there is to know, so that no trace is kept."""
 _MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
 """Bytes that stand before and behind the provenance in every file that wsicomp wrote."""
+
 _LONGEST_MARK = max(map(len, _MARKS))
+
 _BLOCK_BYTES = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class JobOutcome:
-    """What a job did to a slide. Fields of the same name as in `Entry` have the same meaning."""
-
-    state: State
-    """What became of the slide."""
-    cause: str = ""
-    """Why it is not done: one of the fixed words by which failures are grouped."""
-    error: str = ""
-    """Why it is not done, in one line."""
-    trace: str = ""
-    """Where an unforeseen error arose."""
-    target_sha256: str = ""
-    """SHA-256 of the file that was written."""
-    target_bytes: int = 0
-    """Bytes of the file that was written."""
-    target_mtime_ns: int = 0
-    """Modification time of the file that was written, in ns."""
-    adopted: bool = False
-    """Whether the target was there already and was taken on."""
-    elapsed_s: float = 0.0
-    """Seconds that the worker process took."""
-    report: Mapping[str, Any] | None = None
-    """The whole `ConversionReport` as JSON values; None if nothing was converted."""
-    facts: tuple[str, ...] = ()
-    """Of a proof: the `file_fingerprint` of source and target."""
-    aside: str = ""
-    """What else stood in the target's place, and where it was moved to; "" where nothing did."""
-    stale: tuple[str, ...] = ()
-    """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
-    settings: Settings | None = None
-    """The settings by which an adopted target was made; None of one that was made now."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +76,6 @@ class _Moved:
     """Where it was moved to."""
     what: str
     """What it is, in words."""
-
-
-class Job(Protocol):
-    """Work on one slide that can be sent to another process."""
-
-    @property
-    def name(self) -> str:
-        """The slide's source, as text."""
-        ...
-
-    def run(self, on_progress: Progress) -> JobOutcome:
-        """Do the work and return its outcome; only what ends the process is raised."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -210,7 +123,7 @@ class ConversionJob:
         if first != self.source:
             return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
-            _check_file(self.target)
+            check_regular_file(self.target)
             adopted, moved, refused = None, None, ""
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
@@ -246,7 +159,7 @@ class ConversionJob:
 
     def _is_of(self, line: str, sha256: str) -> bool:
         """Return whether an earlier conversion under another name was made from the slide of this SHA-256."""
-        provenance = _provenance(self.root / as_path(line.split(" ", 2)[2]))
+        provenance = read_provenance(self.root / as_path(line.split(" ", 2)[2]))
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
@@ -262,7 +175,7 @@ class ConversionJob:
             report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
-                _shrink(large, self.audit, self.root)
+                write_thumbnail(large, self.audit, self.root)
             if report.look:
                 with suppress(OSError):  # the next run draws it
                     move_own(large, self.look, self.root, overwrite=True)
@@ -295,7 +208,7 @@ class ConversionJob:
         with closing(open_slide(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
                 sha256 = identify(source, self.config, progress).sha256
-            provenance = _provenance(self.target)
+            provenance = read_provenance(self.target)
             is_same = provenance is not None and has_digest(provenance.plan, sha256, self.config)
             if provenance is not None and is_same and not self._is_outdated(provenance.plan):
                 refused = plan_flaw(source, sha256, self.config, provenance.plan)
@@ -334,7 +247,7 @@ class ConversionJob:
             remove_own(self.look, self.root)
             if is_to_look:
                 draw_removed(source, provenance, self.config.run.workers, self.look, self.root)
-                _shrink(self.look, self.audit, self.root)
+                write_thumbnail(self.look, self.audit, self.root)
 
     def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
         """Clear the target's place of everything that may not be replaced; return what was moved.
@@ -424,145 +337,3 @@ def _named(provenance: Provenance) -> str:
     """Return the slide that a conversion was made from: its name as stated, and its SHA-256."""
     source = provenance.plan.source
     return f"{source.name}, SHA-256 {source.sha256[:16]}" if source.name else f"SHA-256 {source.sha256[:16]}"
-
-
-def _check_file(target: Path) -> None:
-    """Check that a target is a file, if it is there; what a link leads to is not of this tree.
-
-    Raises:
-        TargetExistsError: the target is there and is no regular file.
-    """
-    kind = kind_of(target)
-    if kind:
-        raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
-
-
-@dataclass(frozen=True)
-class RecheckJob:
-    """Check whether a target is still the file that was written."""
-
-    name: str
-    """The slide's source, as text."""
-    target: Path
-    """The conversion."""
-    sha256: str
-    """SHA-256 of the file that was written."""
-    root: Path | None = None
-    """The target tree; None where links need not be refused."""
-
-    def run(self, on_progress: Progress) -> JobOutcome:
-        """Read the whole file; the outcome is done, or failed with an `error` that says how it differs."""
-        try:
-            with opened_folder(self.target.parent, self.root) as folder:
-                folder.check(self.target.name, is_read=True)
-                here = folder.held / self.target.name
-                mtime_ns = here.lstat().st_mtime_ns
-                with Stages(on_progress).stage("checksum") as progress:
-                    same = file_sha256(here, progress) == self.sha256
-                error = "" if same else "is not the file that was written"
-        except OSError as exc:
-            error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
-        state = State.FAILED if error else State.DONE
-        return JobOutcome(state, error=error, target_mtime_ns=mtime_ns)
-
-
-@dataclass(frozen=True)
-class PictureJob:
-    """Draw what a conversion does not show any more of its source, for a person to look at."""
-
-    name: str
-    """The slide's source, as text."""
-    source: Path
-    """The slide's file."""
-    target: Path
-    """The conversion."""
-    picture: Path
-    """Where the large picture goes."""
-    audit: Path
-    """Where the small picture goes."""
-    workers: int
-    """How many threads draw."""
-    root: Path | None = None
-    """The target tree, in which all but the source lie; None where links need not be refused."""
-
-    def run(self, on_progress: Progress) -> JobOutcome:
-        """Draw both pictures; the outcome is done, or failed with an `error`."""
-        try:
-            opened = open_source(self.source, self.target)
-            with Stages(on_progress).stage("overview"), closing(opened) as source:
-                provenance = _provenance(self.target)
-                if provenance is None:
-                    raise SlideReadError("does not say what it was made from", self.target)
-                draw_removed(source, provenance, self.workers, self.picture, self.root)
-            _shrink(self.picture, self.audit, self.root)
-        except Exception as exc:  # a picture less, and the night goes on
-            return outcome_of_error(exc, self.source)
-        return JobOutcome(State.DONE)
-
-
-def _provenance(target: Path) -> Provenance | None:
-    """Return what a file says of its own making; None if that cannot be read."""
-    try:
-        with closing(open_tiff(target)) as slide:
-            return slide.provenance
-    except SlideReadError:
-        return None
-
-
-def unscaled_audit_path(audit: Path) -> Path:
-    """Return where the large picture is drawn before the small one is made of it."""
-    return audit.with_suffix(".large.jpg")
-
-
-def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
-    """Write a small picture of a large one, without its legend; both lie in the tree at `root`.
-
-    Raises:
-        SlideWriteError: the small picture cannot be written.
-    """
-    data = read_own(picture, root, _PICTURE_BYTES)
-    large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
-    _, width, *_ = large.shape
-    header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
-    rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
-    small = Image.fromarray(large[:rows])
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    with completed(thumbnail, overwrite=True, root=root) as partial:
-        small.save(partial, "JPEG", quality=80)
-
-
-def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
-    """Return the outcome that an exception stands for; a slide that cannot be converted is skipped."""
-    text = f"{type(exc).__name__}: {exc}".rstrip(": ")
-    if isinstance(exc, WsicompError):
-        is_known = exc.path == str(source)
-        text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
-    error = " ".join(text.split())
-    trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
-    if isinstance(exc, UnsupportedSlideError):
-        return JobOutcome(State.SKIPPED, "unsupported", error, trace)
-    return JobOutcome(State.FAILED, _cause(exc, source), error, trace)
-
-
-def _cause(exc: BaseException, source: Path) -> str:
-    numbers = list(_system_errors(exc))
-    if any(number in _FULL for number in numbers):
-        return DISK_FULL
-    if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-        if not os.path.exists(source):  # noqa: PTH110 - raises nowhere, as over a network that is away
-            return GONE
-        if isinstance(exc, SlideReadError) and numbers:
-            return UNREACHED
-    for kinds, cause in _CAUSES:
-        if isinstance(exc, kinds):
-            return cause
-    return REFUSED if isinstance(exc, OSError) else "internal error"
-
-
-def _system_errors(exc: BaseException) -> Iterator[int]:
-    """Yield the error numbers of the system that an exception and its causes have."""
-    behind: BaseException | None = exc
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno is not None:
-            yield behind.errno
-        behind = behind.__cause__

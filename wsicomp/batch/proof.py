@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.entry import State
-from wsicomp.batch.jobs import JobOutcome, find_review_reason, outcome_of_error
+from wsicomp.batch.jobs import find_review_reason
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.conversion.report import reason_to_look

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from wsicomp.atomic import sync_directory
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
-from wsicomp.batch.jobs import TEMPORARY_CAUSES, JobOutcome
 from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
+from wsicomp.batch.outcomes import TEMPORARY_CAUSES, JobOutcome
 from wsicomp.batch.proof import ProofJob, file_fingerprint
 from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine, is_overdue
 from wsicomp.batch.scheduler import Scheduler, Task

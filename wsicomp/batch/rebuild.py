@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
-from wsicomp.batch.jobs import JobOutcome, outcome_of_error
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import distrust_file, path_flaw
 from wsicomp.batch.ledger_files import FOLDER, SOURCE, ledger_path, make_ledger
 from wsicomp.batch.monitoring import lock_tree, open_log
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map

@@ -14,19 +14,14 @@ from typing import Any
 
 from wsicomp.atomic import sweep_partial
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
-from wsicomp.batch.jobs import (
-    FORGED,
-    ConversionJob,
-    JobOutcome,
-    PictureJob,
-    RecheckJob,
-    unscaled_audit_path,
-)
+from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger import CONVERTED
 from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
+from wsicomp.batch.outcomes import FORGED, JobOutcome
 from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
+from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
 from wsicomp.batch.target_names import case_folded
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors
-from wsicomp.batch.jobs import ConversionJob, Job, JobOutcome
+from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
 from wsicomp.batch.monitoring import Heartbeat, Snapshot
 from wsicomp.batch.options import BatchOptions
+from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.conversion.settings import Settings

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.entry import State
-from wsicomp.batch.jobs import Job, JobOutcome
+from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency import let_idle_threads_sleep
 

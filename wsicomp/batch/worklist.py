@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.entry import NAME_TAKEN, Entry, State
-from wsicomp.batch.jobs import GONE, TEMPORARY_CAUSES
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
+from wsicomp.batch.outcomes import GONE, TEMPORARY_CAUSES
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
