@@ -20,8 +20,8 @@ from usage import parser_of
 
 from wsicomp.cli.progress import progress_bars
 from wsicomp.comparison import Comparison, ComparisonOptions, Row, Status, compare_slides, parse_codecs
+from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import MagnifiedRow
-from wsicomp.comparison.slide import parse_sample
 from wsicomp.comparison.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size

@@ -15,8 +15,8 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
+from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import Archive, SummaryRow
-from wsicomp.comparison.slide import parse_sample
 from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.inputs import is_folder

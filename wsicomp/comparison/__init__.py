@@ -5,9 +5,10 @@
 
 from wsicomp.comparison.api import compare_slides
 from wsicomp.comparison.codec_specs import CodecSpec, parse_codecs
+from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.projection import Rates
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status
-from wsicomp.comparison.slide import ComparisonOptions, compare_slide
+from wsicomp.comparison.slide import compare_slide
 
 ComparisonChoices = ComparisonOptions
 """The name of `ComparisonOptions` in 0.5.0."""

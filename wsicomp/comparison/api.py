@@ -11,10 +11,11 @@ from pathlib import Path
 
 from wsicomp.atomic import check_empty, completed, make_folder
 from wsicomp.comparison.full_files import file_name
+from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.page import write_page
 from wsicomp.comparison.projection import Rates, draw_archive_sample, project_archive
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
-from wsicomp.comparison.slide import ComparisonOptions, compare_slide, missing_codecs
+from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
