@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from wsicomp.batch.ledger_checks import (
-    UnsoundError,
-    is_valid_value,
-    path_flaw,
-    shorten_text,
-    stale_flaw,
-)
+from wsicomp.batch.ledger_checks import UnsoundError, is_valid_value, path_flaw, shorten_text, stale_flaw
 
 NAME_TAKEN = "name taken"
 """Why a slide fails: an earlier slide of its name was taken away. Its entry's source ends in "/"."""

@@ -9,11 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from wsicomp.batch.entry import COLUMNS, State
-from wsicomp.batch.ledger_checks import (
-    SCHEMA,
-    SCHEMA_SINCE_4,
-    UnsoundError,
-)
+from wsicomp.batch.ledger_checks import SCHEMA, SCHEMA_SINCE_4, UnsoundError
 from wsicomp.conversion.report import look_note, look_reason, removed_area, reported_notes
 
 VERSION = 4

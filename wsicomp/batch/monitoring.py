@@ -99,7 +99,7 @@ def lock_tree(target: Path) -> Iterator[Path]:
         except OSError as exc:
             found = f"its file system has no locks ({exc.strerror or exc}), which keep two batches apart"
             raise SlideWriteError(f"{found}; name a tree on one that has", folder) from exc
-        with suppress(OSError):  # who holds the lock is told as well as can be
+        with suppress(OSError):  # who holds the lock is recorded if possible
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield folder

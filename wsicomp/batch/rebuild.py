@@ -25,13 +25,7 @@ from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map
 from wsicomp.conversion.report import look_note, reason_to_look, removed_area_of
-from wsicomp.errors import (
-    LedgerError,
-    SlideReadError,
-    SlideWriteError,
-    UnsupportedSlideError,
-    WsicompError,
-)
+from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff

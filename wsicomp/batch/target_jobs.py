@@ -13,10 +13,7 @@ from wsicomp.atomic import completed
 from wsicomp.batch.audit_pictures import draw_removed
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
-from wsicomp.errors import (
-    SlideReadError,
-    TargetExistsError,
-)
+from wsicomp.errors import SlideReadError, TargetExistsError
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.own_files import kind_of, opened_folder, read_own

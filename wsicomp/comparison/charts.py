@@ -170,8 +170,8 @@ def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
     for row in slide.rows:
         rows.setdefault(row.codec, []).append(row)
     groups, y = [], 4.0
-    for codec, ways in rows.items():
-        done = [row for row in ways if row.status is Status.DONE]
+    for codec, codec_rows in rows.items():
+        done = [row for row in codec_rows if row.status is Status.DONE]
         bars = []
         for place, row in enumerate(done):
             part = (row.target_bytes or 0) / base
@@ -181,7 +181,7 @@ def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
             text = f"{part:.1%}".replace("%", " %")
             hint = f"{codec}, glass {row.glass}: {row.target_bytes} bytes, {text} of JPEG q90"
             bars.append(Bar(row.glass, y + place * _BAR, part * scale, text, hint, whisker))
-        reason = "" if bars else next((row.reason for row in ways), "")
+        reason = "" if bars else next((row.reason for row in codec_rows), "")
         groups.append(Group(codec, colors.get(family_of(codec), 0), y, tuple(bars), reason))
         y += max(1, len(bars)) * _BAR + _GAP
     return Bars(tuple(groups), _BAR_LEFT + scale, y)

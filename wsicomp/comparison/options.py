@@ -7,9 +7,7 @@ from typing import ClassVar
 
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.errors import (
-    ConfigError,
-)
+from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
 from wsicomp.options import checked_fields, option
 

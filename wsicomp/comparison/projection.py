@@ -47,8 +47,8 @@ def project_archive(
     `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, or that fails,
     stays as it is and saves nothing.
     """
-    ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
-    rows = [_row(row_maker, slides, draw, compared, rates) for row_maker in ways]
+    combinations = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
+    rows = [_row(combination, slides, draw, compared, rates) for combination in combinations]
     return Archive(
         folder=folder,
         slides=len(slides),
@@ -62,7 +62,7 @@ def project_archive(
 
 
 def _row(
-    row_maker: tuple[str, str],
+    combination: tuple[str, str],
     slides: Sequence[FoundSlide],
     draw: Draw,
     compared: Mapping[str, SlideComparison],
@@ -72,7 +72,7 @@ def _row(
     done = 0
     for number in draw.drawn.tolist():
         found = compared.get(slides[number].source)
-        row = None if found is None else _done(found, row_maker)
+        row = None if found is None else _done(found, combination)
         saved[number] = seconds[number] = unsure[number] = 0.0
         if found is not None and row is not None and row.target_bytes is not None:
             done += 1
@@ -84,8 +84,8 @@ def _row(
     estimate = total(draw, saved, unsure)
     yearly = None if rates.price is None else rates.price / _TB
     return ArchiveRow(
-        codec=row_maker[0],
-        glass=row_maker[1],
+        codec=combination[0],
+        glass=combination[1],
         slides=done,
         target_bytes=round(whole - estimate.value),
         saved_bytes=round(estimate.value),
@@ -105,6 +105,6 @@ def _variance(row: Row) -> float:
     return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
 
 
-def _done(found: SlideComparison, row_maker: tuple[str, str]) -> Row | None:
-    rows = (row for row in found.rows if (row.codec, row.glass) == row_maker and row.status is Status.DONE)
+def _done(found: SlideComparison, combination: tuple[str, str]) -> Row | None:
+    rows = (row for row in found.rows if (row.codec, row.glass) == combination and row.status is Status.DONE)
     return next(rows, None)

@@ -357,13 +357,13 @@ class Comparison:
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """Codecs that could not convert some or all slides, and why (of the first such slide)."""
-        ways: dict[tuple[str, str, int], list[str]] = {}
+        glass_of: dict[tuple[str, str, int], list[str]] = {}
         for row in self.summary:
             if row.reason:
-                ways.setdefault((row.codec, row.reason, row.slides), []).append(row.glass)
+                glass_of.setdefault((row.codec, row.reason, row.slides), []).append(row.glass)
         every = {row.glass for row in self.summary}
         found = []
-        for (codec, reason, slides), glass in ways.items():
+        for (codec, reason, slides), glass in glass_of.items():
             what = codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}"
             found.append((what if not slides else f"{what} (but for {slides} slides)", reason))
         return tuple(found)

@@ -217,9 +217,11 @@ def _rows(
     crops: list[Crop] = []
     if REFERENCE.label not in {spec.label for spec in specs} or "keep" not in options.glass:
         rows.append(reference)
-    ways = [glass for glass in GLASS if glass in options.glass]  # glass kept comes first: it has the quality
+    treatments = [
+        glass for glass in GLASS if glass in options.glass
+    ]  # glass kept comes first: it has the quality
     for spec in specs:
-        for glass in ways:
+        for glass in treatments:
             reason = reasons.get(spec.label, "")
             if reason:
                 rows.append(Row(name, spec.label, glass, Status.UNAVAILABLE, reason))

@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import completed
-from wsicomp.comparison.results import (
-    ArchiveRow,
-    Comparison,
-    Figure,
-    Row,
-    SlideComparison,
-    SummaryRow,
-)
+from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
 from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
 from wsicomp.text_format import as_bytes, as_percent
 from wsicomp.tile_quality import Quality
@@ -154,16 +147,20 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         rows: dict[str, dict[str, Row]] = {}
         for row in slide.rows:
             rows.setdefault(row.codec, {})[row.glass] = row
-        rows = {codec: ways for codec, ways in rows.items() if any(row.target_bytes for row in ways.values())}
-        head = ["codec", *(f"glass {row_maker}" for row_maker in glass), "SSIM", "worst tile"]
-        yield markdown_table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
+        rows = {
+            codec: by_glass
+            for codec, by_glass in rows.items()
+            if any(row.target_bytes for row in by_glass.values())
+        }
+        head = ["codec", *(f"glass {treatment}" for treatment in glass), "SSIM", "worst tile"]
+        yield markdown_table(head, [_slide_row(codec, by_glass, glass) for codec, by_glass in rows.items()])
     else:
         yield ""
 
 
-def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[str]:
-    quality = next((row.quality for row in ways.values() if row.quality), None)
-    cells = [_size(ways[row_maker]) if row_maker in ways else "-" for row_maker in glass]
+def _slide_row(codec: str, by_glass: dict[str, Row], glass: Sequence[str]) -> list[str]:
+    quality = next((row.quality for row in by_glass.values() if row.quality), None)
+    cells = [_size(by_glass[treatment]) if treatment in by_glass else "-" for treatment in glass]
     return [
         markdown_text(codec),
         *cells,
