@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.paths import ROOT
 
-ROOMS = ("codecs", "tissue", "synthetic", "batch", "comparison", "cli")
+ROOMS = ("codecs", "tissue", "synthetic", "batch", "comparison", "cli", "training")
 SINGLE_FILES = (
     *("atomic", "concurrency", "errors", "escaping", "forks", "geometry", "html", "inputs", "limits"),
     *("options", "own_files", "path_text", "progress", "quality", "shipped", "slide", "text_format"),

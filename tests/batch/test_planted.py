@@ -91,7 +91,9 @@ def test_a_journal_that_was_planted_deletes_no_source(trees, victim):
     (trees[1] / FOLDER).mkdir(parents=True)
     Ledger(trees[1]).__exit__()
     journal = write_journal(trees[1] / FOLDER / "ledger.sqlite", victim)
-    with pytest.raises(LedgerError, match="sqlite-journal: is a rollback journal, which wsicomp never leaves"):
+    with pytest.raises(
+        LedgerError, match="sqlite-journal: is a rollback journal, which wsicomp never leaves"
+    ):
         Ledger(trees[1])
     assert main(["batch", "status", str(trees[1])]) == 0
     assert facts(victim) == before

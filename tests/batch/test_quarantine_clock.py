@@ -225,7 +225,9 @@ def test_damaged_words_of_the_source_tree_keep_every_source_in_one_line(tmp_path
         "--delete-source-after-verify",
     ]
     assert main(["batch", str(source), str(target), *options]) == 1
-    assert f"  no source was taken away: {path}: is not a record that wsicomp wrote" in capsys.readouterr().out
+    assert (
+        f"  no source was taken away: {path}: is not a record that wsicomp wrote" in capsys.readouterr().out
+    )
     assert run(source, target, RESTORABLE).is_good, "who takes nothing away is not kept from it"
     path.unlink()
     (tmp_path / "elsewhere.json").write_bytes(good)

@@ -49,9 +49,13 @@ class Epoch:
     """One row of curves.csv. Losses are means."""
 
     epoch: int
+    """The number of the epoch, from 1."""
     learning_rate: float
+    """The learning rate of the epoch."""
     loss: float
+    """Training loss."""
     validation_loss: float
+    """Loss over validation crops."""
     dice: float
     """The mean over validation sources."""
 
@@ -61,8 +65,11 @@ class Fitted:
     """The result of a run: its best network, all epochs, and the sources that it learnt from."""
 
     network: Path
+    """The file of the best network."""
     epochs: tuple[Epoch, ...]
+    """All epochs of the run."""
     learnt_from: tuple[PatchSource, ...]
+    """The sources that it learnt from."""
 
     @property
     def best_epoch(self) -> Epoch:
