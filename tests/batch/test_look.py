@@ -530,7 +530,7 @@ def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_by_the_next_run(nig
         name: entry.state for name, entry in before.items()
     }
     assert [entry.source for entry in read_report(target).look] == [GLASS, SPECK]
-    assert len(plan_batch(source, target, CONFIG)[0].looks) == 2
+    assert len(plan_batch(source, target, CONFIG)[0].to_review) == 2
     assert path.read_bytes() == bytes_before, "who only reads changes nothing"
     review_picture_path(target, GLASS).unlink()
     result = run(*night, **DELETE)

@@ -106,7 +106,7 @@ def run_batch(
             scheduler = Scheduler(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
             )
-            result = Run(scheduler, config, worklist).through()
+            result = Run(scheduler, config, worklist).run()
         log.info("ends: %s", result)
     return result
 

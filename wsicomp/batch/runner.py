@@ -130,7 +130,7 @@ class Run:
         self._redone: list[Entry] = []
         self._removal = SourceRemoval(scheduler, config, worklist.found)
 
-    def through(self) -> BatchResult:
+    def run(self) -> BatchResult:
         """Check doubtful targets, take away replaced sources, convert due slides, and take away again.
 
         Raises:

@@ -74,7 +74,7 @@ class Task:
     job: Job
 
 
-Settle = Callable[[Task, JobOutcome], None]
+OutcomeHandler = Callable[[Task, JobOutcome], None]
 
 
 def _needed(entry: Entry) -> int:
@@ -112,7 +112,7 @@ class Scheduler:
         self._pending: dict[Future[JobOutcome], Task] = {}
         self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
-    def work(self, tasks: Iterable[Task], on_outcome: Settle) -> None:
+    def work(self, tasks: Iterable[Task], on_outcome: OutcomeHandler) -> None:
         """Run tasks until none is left or something ends the run; `on_outcome` gets each outcome."""
         self._queue = deque(tasks)
         while self._pending or (self._queue and not self.reason()):

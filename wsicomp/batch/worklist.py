@@ -59,7 +59,7 @@ class Worklist:
     """Slides to convert."""
     suspects: tuple[Entry, ...]
     """Converted slides whose target has to be checked by its SHA-256."""
-    looks: tuple[Entry, ...]
+    to_review: tuple[Entry, ...]
     """Converted slides that a person has to look at."""
     outdated: tuple[Entry, ...]
     """Converted slides that the same options would make otherwise now."""
@@ -116,7 +116,7 @@ def make_worklist(
     dropped = tuple(source for source, entry in known.items() if not entry.target)
     due, suspects, others = (tuple(lists[kind]) for kind in (_DUE, _SUSPECT, _OTHER))
     again = {entry.source for entry in due}
-    looks = tuple(
+    to_review = tuple(
         entry for source, entry in known.items() if entry.state is State.LOOK and source not in again
     )
     outdated = tuple(
@@ -124,7 +124,7 @@ def make_worklist(
         for source, entry in known.items()
         if source in found and source not in again and rules.is_outdated(entry)
     )
-    return Worklist(frozenset(found), due, suspects, looks, outdated, others, dropped)
+    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped)
 
 
 def _with_source(

@@ -28,7 +28,7 @@ def say_plan(
 ) -> int:
     """Print which slides a run would convert and which sources it would take away; write nothing."""
     worklist, inventory = plan_batch(source, target, config, options)
-    reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.looks]
+    reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
     if as_json:
         write_json(_plan_json(worklist, inventory, reviews), None)
         return 0
