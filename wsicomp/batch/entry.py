@@ -47,7 +47,7 @@ class Entry:
     state: State = State.WAITING
     """What became of the slide."""
     stamp: str = ""
-    """Size, time and the like of the source as it was found, by which a change is noticed."""
+    """Size and time of the source as it was found, or a digest of several files; it changes when they do."""
     source_bytes: int = 0
     """Bytes of the source as it was found."""
     settings: str = ""
