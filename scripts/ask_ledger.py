@@ -24,13 +24,15 @@ from wsicomp.cli import main
 from wsicomp.errors import KeptError, WsicompError
 
 try:
-    from wsicomp.batch.monitoring import held_alone
-    from wsicomp.batch.quarantine import ProofJob, quarantined
+    from wsicomp.batch.monitoring import lock_tree
+    from wsicomp.batch.proof import ProofJob
+    from wsicomp.batch.quarantine import move_to_quarantine
     from wsicomp.batch.worklist import Trees
 except ImportError:  # 0.6.0 and earlier
-    from wsicomp.batch.removal import ProofJob, quarantined
+    from wsicomp.batch.removal import ProofJob
+    from wsicomp.batch.removal import quarantined as move_to_quarantine
     from wsicomp.batch.survey import Trees
-    from wsicomp.batch.watch import held_alone
+    from wsicomp.batch.watch import held_alone as lock_tree
 
 DRAWN = runpy.run_path(str(Path(__file__).parent.parent / "tests/drawn/ledgers.py"))
 CONFIG = getattr(ConversionConfig, "of", ConversionConfig)(
@@ -100,7 +102,7 @@ def rebuilt(target: Path, again: Path) -> Iterator[bytes]:
 def beats(target: Path) -> str:
     """The status of a tree that is held, with every heartbeat."""
     codes = []
-    with held_alone(target):
+    with lock_tree(target):
         for text in DRAWN["HEARTBEATS"].values():
             DRAWN["beat"](target, text)
             codes += [command("status", target)[0], command("status", target, "--json")[0]]
@@ -137,7 +139,7 @@ def unseen(source: Path, target: Path) -> str:
         file.write(bytes(9))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     try:
-        quarantined(entry, trees, facts)
+        move_to_quarantine(entry, trees, facts)
     except KeptError as exc:
         return f"the source stays: {exc}"
     return "the source goes"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from usage import parser_of
 
-from wsicomp.comparison import Comparison, ComparisonChoices, Status, compare_slides, parse_codecs
+from wsicomp.comparison import Comparison, ComparisonOptions, Status, compare_slides, parse_codecs
 from wsicomp.comparison.tables import table
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -40,7 +40,7 @@ def drawn(folder: Path, count: int) -> Iterator[Path]:
 
 
 def compared(path: Path, codecs: str, sample: int | None, seed: int = 0) -> Comparison:
-    choices = ComparisonChoices(codecs=parse_codecs(codecs), sample=sample, seed=seed, curve_tiles=0)
+    choices = ComparisonOptions(codecs=parse_codecs(codecs), sample=sample, seed=seed, curve_tiles=0)
     with tempfile.TemporaryDirectory() as out:
         return compare_slides([path], Path(out), choices, overwrite=True)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import wsicomp
 from wsicomp import errors
-from wsicomp.batch.ledger import Entry
+from wsicomp.batch.entry import Entry
 from wsicomp.cli.reference import CommandReference, OptionReference, reference
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder

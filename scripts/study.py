@@ -19,9 +19,9 @@ from pathlib import Path
 from usage import parser_of
 
 from wsicomp.cli.progress import progress_bars
-from wsicomp.comparison import Comparison, ComparisonChoices, Row, Status, compare_slides, parse_codecs
+from wsicomp.comparison import Comparison, ComparisonOptions, Row, Status, compare_slides, parse_codecs
+from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import MagnifiedRow
-from wsicomp.comparison.slide import parse_sample
 from wsicomp.comparison.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
@@ -208,7 +208,7 @@ def main() -> None:
     options = parser.parse_args()
     if (options.folder is None) != options.synthetic:
         parser.error("name a folder of slides, or --synthetic")
-    choices = ComparisonChoices(
+    choices = ComparisonOptions(
         codecs=parse_codecs(options.codecs),
         sample=parse_sample(options.sample),
         magnifications=MAGNIFICATIONS,

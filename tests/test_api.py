@@ -64,7 +64,7 @@ def test_a_preset_by_its_name_restores_the_source(source, tmp_path):
 
 
 def test_codecs_are_compared(source, tmp_path):
-    choices = wsicomp.ComparisonChoices(
+    choices = wsicomp.ComparisonOptions(
         codecs=wsicomp.comparison.parse_codecs("jpeg:90,copy"),
         sample=20,
         base=wsicomp.ConversionConfig.of(segmenter="threshold", overwrite=True),

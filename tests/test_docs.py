@@ -122,7 +122,7 @@ def test_the_page_of_the_file_has_the_keys_of_its_provenance(tmp_path):
 
 
 def test_every_state_of_a_slide_is_documented():
-    from wsicomp.batch.ledger import State
+    from wsicomp.batch.entry import State
 
     text = (REFERENCE / "ledger.md").read_text()
     assert re.findall(

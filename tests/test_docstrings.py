@@ -8,7 +8,7 @@ from tests.paths import ROOT
 
 ROOMS = (
     *("codecs", "tissue", "synthetic", "formats", "verification", "deidentification", "conversion"),
-    "openslide_api",
+    *("openslide_api", "batch", "comparison", "cli", "training"),
 )
 SINGLE_FILES = (
     *("atomic", "concurrency", "errors", "escaping", "forks", "geometry", "html", "inputs", "limits"),
@@ -35,14 +35,17 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _undocumented(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the fields of a dataclass without a docstring under them, nor help as an option has."""
+    """Yield the fields of a dataclass that have neither a docstring under them nor the help of an option."""
     following = [*node.body[1:], ast.Pass()]
     for statement, after in zip(node.body, following, strict=True):
-        if not isinstance(statement, ast.AnnAssign) or _is_text(after):
-            continue
-        is_option = statement.value is not None and ast.unparse(statement.value).startswith("option(")
-        if not is_option and ast.unparse(statement.annotation) != "ClassVar":
+        if isinstance(statement, ast.AnnAssign) and not (_is_text(after) or _has_help(statement)):
             yield ast.unparse(statement.target)
+
+
+def _has_help(field: ast.AnnAssign) -> bool:
+    if ast.unparse(field.annotation) == "ClassVar":
+        return True
+    return isinstance(field.value, ast.Call) and ast.unparse(field.value.func) in ("option", "argument")
 
 
 def test_every_error_has_the_condition_under_which_it_is_raised() -> None:

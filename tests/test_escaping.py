@@ -11,7 +11,7 @@ from tests import tiffs
 from tests.batch import trees
 from tests.drawn import hostile
 from wsicomp.batch import read_report, write_csv, write_html
-from wsicomp.batch.monitoring import logged
+from wsicomp.batch.monitoring import open_log
 from wsicomp.cli import main
 from wsicomp.comparison.results import Comparison, SlideComparison
 from wsicomp.comparison.tables import markdown, write_csvs
@@ -106,7 +106,7 @@ def test_the_log_of_a_batch_has_a_line_an_event(night):
 
 
 def test_a_log_is_one_line_an_event_whatever_is_told(tmp_path):
-    with logged(tmp_path) as log:
+    with open_log(tmp_path) as log:
         log.warning("%s: %s", "a\n2026-01-01 INFO all is well", "\x1b[2J")
         log.log(logging.ERROR, "b")
     text = (tmp_path / "batch.log").read_text()

@@ -22,15 +22,7 @@ SHARED = frozenset(
 )
 """The protocols of codecs/base.py: each codec's module implements them, and the registry leads to them."""
 
-STILL_SHARED = frozenset(
-    {
-        "augmented",
-        "draw_slides",
-        "run_codec",
-        "run_tissue",
-        "ssim",
-    }
-)
+STILL_SHARED = frozenset({})
 """Names that two things share and that one of them is to lose; this list only shrinks."""
 
 

@@ -21,7 +21,10 @@ from wsicomp.verification.files import verify_file
 from wsicomp.verification.verify import Verification
 
 if TYPE_CHECKING:
-    from wsicomp.comparison import Comparison, ComparisonChoices
+    from wsicomp.comparison import Comparison
+
+if TYPE_CHECKING:
+    from wsicomp.comparison import Comparison, ComparisonOptions
 
 StrPath = str | os.PathLike[str]
 
@@ -156,7 +159,7 @@ def restore(
 def compare(
     sources: Sequence[StrPath],
     out: StrPath,
-    choices: ComparisonChoices | None = None,
+    options: ComparisonOptions | None = None,
     *,
     drawn: int = 20,
     overwrite: bool = False,
@@ -167,13 +170,13 @@ def compare(
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        choices: Codecs, fills of glass, and how many tiles represent a slide.
-        drawn: How many slides of a folder are drawn to represent it.
-        overwrite: Write into `out` even if it is not empty.
+        options: Codecs, ways with glass, how many tiles stand for a slide.
+        drawn: So many slides of a folder stand for all of it.
+        overwrite: Write into `out` though it is not empty.
         on_progress: As for `convert`.
 
     Raises:
-        ConfigError: The choices contradict each other.
+        ConfigError: The options do not go together.
         SlideReadError: There is no slide to compare.
         SlideWriteError: The results cannot be written.
 
@@ -185,4 +188,4 @@ def compare(
     from wsicomp.comparison import compare_slides  # noqa: PLC0415 - its pages and charts are for this alone
 
     paths = [Path(source) for source in sources]
-    return compare_slides(paths, Path(out), choices, drawn, overwrite=overwrite, on_progress=on_progress)
+    return compare_slides(paths, Path(out), options, drawn, overwrite=overwrite, on_progress=on_progress)

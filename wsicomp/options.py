@@ -64,7 +64,7 @@ class Option:
     is_argument: bool = False
     """Whether it stands on the command line without its name."""
     is_required: bool = False
-    """Whether a command line without it is refused."""
+    """Whether it has no default, so that it has to be given."""
     takes_many: bool = False
     """Whether its value is a tuple: an option may then be given again, an argument be several words."""
     parse: Callable[[str], object] | None = None

@@ -27,10 +27,11 @@ from tests.batch.trees import (
 from tests.conftest import SLIDES
 from wsicomp.atomic import open_locked, partial_path
 from wsicomp.batch import BatchOptions, Stop, plan_batch
-from wsicomp.batch.jobs import failure
-from wsicomp.batch.ledger import Ledger, State
-from wsicomp.batch.monitoring import held_alone, is_at_work, read_heartbeat
-from wsicomp.batch.throttle import paced
+from wsicomp.batch.entry import State
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.monitoring import is_running, lock_tree, read_heartbeat
+from wsicomp.batch.outcomes import outcome_of_error
+from wsicomp.batch.throttle import rate_limited
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError, SlideWriteError
 from wsicomp.formats.identity import file_sha256
@@ -302,7 +303,7 @@ def test_a_limited_rate_takes_its_time(trees, tmp_path):
     (tmp_path / "4 MB").write_bytes(bytes(4_000_000))
     told = []
     begin = time.monotonic()
-    file_sha256(tmp_path / "4 MB", partial(paced(lambda *stage: told.append(stage), 4e6), "read"))
+    file_sha256(tmp_path / "4 MB", partial(rate_limited(lambda *stage: told.append(stage), 4e6), "read"))
     assert time.monotonic() - begin >= 0.99
     assert told[-1] == ("read", 4_000_000, 4_000_000)
     assert run(*trees, limit_rate=50).converted == 6
@@ -311,11 +312,11 @@ def test_a_limited_rate_takes_its_time(trees, tmp_path):
 def test_the_tree_is_held_alone(trees):
     source, target = trees
     target.mkdir()
-    with held_alone(target):
-        assert is_at_work(target)
+    with lock_tree(target):
+        assert is_running(target)
         with pytest.raises(LedgerError, match="another batch is at work there"):
             run(source, target)
-    assert not is_at_work(target)
+    assert not is_running(target)
     assert run(source, target).is_good
 
 
@@ -323,7 +324,7 @@ def test_a_ledger_is_of_one_source_tree(trees, tmp_path):
     source, target = trees
     run(source, target)
     moved = source.rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match="--source-moved"):
+    with pytest.raises(ConfigError, match="`source_moved`"):
         run(moved, target)
     assert run(moved, target, source_moved=True).converted == 0
     assert run(moved, target).converted == 0
@@ -545,7 +546,7 @@ def test_a_dicom_series_is_converted_once_whichever_of_its_files_are_asked_for(t
     (source / "dangling.dcm").symlink_to("nothing.dcm")
     result = run(source, target, exclude=("1.dcm",))
     assert (result.converted, result.skipped, result.failed) == (1, 1, 1)
-    assert entries(target)["3.dcm"].error == "it is a part of the slide 2.dcm"
+    assert entries(target)["3.dcm"].error == "it is a file of the slide 2.dcm"
     (source / "dangling.dcm").unlink()
     assert run(source, target, exclude=("1.dcm",)).is_good
 
@@ -578,9 +579,9 @@ def test_a_target_that_another_process_writes_is_left_to_it_and_tried_by_the_nex
 def test_a_failure_has_the_cause_that_says_what_to_do(tmp_path, raised, behind, cause):
     path = write_slide(tmp_path / "a.svs")
     raised.__cause__ = behind
-    assert failure(raised, path).cause == cause
+    assert outcome_of_error(raised, path).cause == cause
     if isinstance(raised, SlideReadError):
-        assert failure(raised, tmp_path / "gone.svs").cause == "source gone"
+        assert outcome_of_error(raised, tmp_path / "gone.svs").cause == "source gone"
 
 
 def test_a_restorable_archive_restores(trees, tmp_path):

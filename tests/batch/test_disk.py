@@ -10,7 +10,8 @@ import time
 import pytest
 
 from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
 
@@ -79,7 +80,7 @@ def test_a_run_without_room_says_how_much_is_needed_and_how_much_there_is(source
     arguments = ["batch", str(source), str(disk / "target"), "--segmenter", "threshold", "--jobs", "1"]
     assert main(arguments) == 1
     said = capsys.readouterr().out
-    assert "6 not begun for want of room on the disk" in said
+    assert "6 not begun: too little space on the disk" in said
     found = r"needs 2\.\d+ MB; the disk has [23]\.\d+ MB free, of which --min-free keeps 1 GB\n"
     assert re.search(found, said)
     main([*arguments, "--min-free", "0"])

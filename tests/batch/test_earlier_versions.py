@@ -13,7 +13,7 @@ from tests.drawn import forged
 from tests.paths import FIXTURES
 from wsicomp import convert_slide
 from wsicomp.batch import Ledger, read_report, rebuild_ledger
-from wsicomp.batch.quarantine import ProofJob
+from wsicomp.batch.proof import ProofJob
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
 from wsicomp.conversion.prepare import plan_flaw, prepare
@@ -127,7 +127,7 @@ def test_what_is_chosen_now_has_to_be_in_a_target_of_0_5_0(batches, options):
     )
     outcome = job.run(lambda *_: None)
     assert outcome.state == "skipped"
-    assert "no conversion by the options of this run" in outcome.error
+    assert "the options of this run would make another conversion" in outcome.error
     config = JPEG.changed(**options)
     result = run(place / "source", place / "target", config, jobs=1, source_moved=True)
     assert (result.converted, result.adopted) == (1, 0)

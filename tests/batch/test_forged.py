@@ -11,8 +11,8 @@ import pytest
 from tests.batch.trees import entries, run, sha256
 from tests.drawn import forged, nights
 from wsicomp import convert_slide
-from wsicomp.batch.ledger import State
-from wsicomp.batch.quarantine import ProofJob
+from wsicomp.batch.entry import State
+from wsicomp.batch.proof import ProofJob
 from wsicomp.formats.opening import open_tiff
 
 QUARANTINE = ".wsicomp-quarantine"
@@ -68,7 +68,7 @@ def test_a_sound_target_by_other_choices_is_no_proof(slides, tmp_path):
     assert proof(slides[0], target, forged.POOR).state == "done"
     outcome = proof(slides[0], target, forged.COPIED, released=True)
     assert outcome.state == "skipped"
-    assert "is no conversion by the options of this run" in outcome.error
+    assert "the options of this run would make another conversion" in outcome.error
 
 
 def _says_tissue(values, source):

@@ -10,7 +10,7 @@ from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import plan_batch, rebuild_ledger
-from wsicomp.batch.ledger import State
+from wsicomp.batch.entry import State
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.path_text import as_text
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from wsicomp.batch.ledger import Entry, Ledger, State, entry_flaw
+from wsicomp.batch.entry import Entry, State, entry_flaw
+from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import LedgerError
 
 ENTRY = Entry("a/x.svs", "a/x.svs", State.DONE, "5-6", 100, elapsed_s=1.5, verified=True, target_bytes=25)
@@ -39,7 +40,7 @@ def test_a_reader_sees_what_a_writer_writes_meanwhile(target):
 
 
 def test_a_reader_changes_nothing_and_needs_a_ledger(target, tmp_path):
-    with pytest.raises(LedgerError, match="no batch has been here"):
+    with pytest.raises(LedgerError, match="no batch has written here"):
         Ledger(target, read_only=True)
     with Ledger(target) as ledger:
         ledger.put([ENTRY])

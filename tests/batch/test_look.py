@@ -18,16 +18,19 @@ from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256
 from tests.drawn import ledgers
 from tests.drawn.levels import z_stack
 from tests.drawn.nights import draw_glass, draw_speck, draw_tissue
-from wsicomp.batch import accept_slides, plan_batch, read_report, slides_to_look_at, write_csv, write_html
+from wsicomp.batch import accept_slides, plan_batch, read_report, slides_to_review, write_csv, write_html
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.jobs import PictureJob
-from wsicomp.batch.ledger import Entry, Ledger, State, audit_path, look_path
-from wsicomp.batch.monitoring import held_alone
-from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.ledger_files import audit_path, review_picture_path
+from wsicomp.batch.monitoring import lock_tree
+from wsicomp.batch.proof import ProofJob
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
+from wsicomp.batch.target_jobs import PictureJob
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.conversion.report import kept_and_painted, removed_area
+from wsicomp.conversion.report import kept_and_painted, removed_area, review_reason_by
 from wsicomp.conversion.settings import past_settings
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
@@ -178,12 +181,12 @@ def test_a_night_with_slides_to_look_at_says_so_first_and_is_no_failure(trees, c
 
 def test_its_large_picture_is_there_and_shows_what_went(morning):
     _, target, _ = morning
-    for look in slides_to_look_at(target):
-        assert look.picture == look_path(target, look.entry.source)
+    for look in slides_to_review(target):
+        assert look.picture == review_picture_path(target, look.entry.source)
         with Image.open(look.picture) as picture:
             red, _, blue = picture.convert("RGB").getpixel((10, 10))
         assert blue - red > 50, "glass that went is shaded blue"
-    assert not look_path(target, TISSUE).exists()
+    assert not review_picture_path(target, TISSUE).exists()
     assert picture_of(target, entries(target)[TISSUE]) == audit_path(target, TISSUE)
 
 
@@ -199,7 +202,7 @@ def test_accepted_it_is_done_and_its_source_goes_by_the_next_run(night):
     source, target = night
     before = entries(target)[GLASS]
     (look,) = accept_slides(target, [GLASS])
-    assert (look.is_new, look.picture) == (True, look_path(target, GLASS))
+    assert (look.is_new, look.picture) == (True, review_picture_path(target, GLASS))
     entry = entries(target)[GLASS]
     assert entry.state is State.DONE
     assert (entry.accepted_source, entry.accepted_target) == (before.source_sha256, before.target_sha256)
@@ -334,7 +337,7 @@ def test_another_source_voids_it(night):
 
 def test_where_a_new_source_cannot_be_converted_the_pictures_of_the_old_target_stay(night):
     source, target = night
-    pictures = [audit_path(target, GLASS), look_path(target, GLASS)]
+    pictures = [audit_path(target, GLASS), review_picture_path(target, GLASS)]
     (source / GLASS).write_bytes((source / GLASS).read_bytes()[:1000])
     assert run(*night).failed == 1
     assert (target / GLASS).exists()
@@ -384,12 +387,12 @@ def test_an_unknown_slide_is_told_and_then_nothing_is_accepted(night, capsys, tm
     _, target = night
     code, _, err = command(capsys, "accept", target, GLASS, "no such.svs")
     assert (code, err.count("\n")) == (1, 1)
-    assert "knows no slide no such.svs" in err
+    assert "has no slide no such.svs" in err
     assert entries(target)[GLASS].state is State.LOOK
     (tmp_path / "empty").mkdir()
     code, _, err = command(capsys, "accept", tmp_path / "empty", GLASS)
     assert code == 1
-    assert "no batch has been here" in err
+    assert "no batch has written here" in err
     assert list((tmp_path / "empty").iterdir()) == []
     code, _, err = command(capsys, "accept", tmp_path / "nowhere" / GLASS)
     assert code == 1
@@ -413,7 +416,7 @@ def test_what_has_no_conversion_cannot_be_accepted(night):
     source, target = night
     (source / "bad.svs").write_bytes(b"no slide")
     run(*night)
-    with pytest.raises(KeptError, match=r"bad\.svs: is failed: there is no conversion to look at"):
+    with pytest.raises(KeptError, match=r"bad\.svs: is failed, and has no conversion to look at"):
         accept_slides(target, ["bad.svs"])
 
 
@@ -421,14 +424,14 @@ def test_accept_lists_what_waits_and_says_where_its_picture_is(night, capsys):
     _, target = night
     code, out, _ = command(capsys, "accept", target)
     assert code == 0
-    assert str(look_path(target, GLASS)) in out
+    assert str(review_picture_path(target, GLASS)) in out
     assert f"wsicomp batch accept {target} 'b/all glass.svs'" in out
     listed = json.loads(command(capsys, "accept", target, "--json")[1])
     assert [one["source"] for one in listed] == [GLASS, SPECK]
-    assert listed[0]["picture"] == str(look_path(target, GLASS))
+    assert listed[0]["picture"] == str(review_picture_path(target, GLASS))
     code, out, _ = command(capsys, "accept", target, GLASS, SPECK)
     assert code == 0
-    assert all(str(look_path(target, name)) in out for name in (GLASS, SPECK))
+    assert all(str(review_picture_path(target, name)) in out for name in (GLASS, SPECK))
     assert "no slide waits" in command(capsys, "accept", target)[1]
 
 
@@ -465,7 +468,7 @@ def test_odd_names_are_accepted_as_listed_and_as_they_are(tmp_path, capsys):
     for path in paths[1:]:
         shutil.copy(paths[0], path)
     run(source, target)
-    listed = {look.entry.source for look in slides_to_look_at(target)}
+    listed = {look.entry.source for look in slides_to_review(target)}
     assert listed == {as_text(path.relative_to(source)) for path in paths}
     for path in paths:
         assert command(capsys, "accept", target, "--", as_text(path.relative_to(source)))[0] == 0
@@ -475,7 +478,7 @@ def test_odd_names_are_accepted_as_listed_and_as_they_are(tmp_path, capsys):
 
 def test_while_a_batch_is_at_work_nothing_is_accepted(night):
     _, target = night
-    with held_alone(target), pytest.raises(LedgerError, match="another batch is at work there"):
+    with lock_tree(target), pytest.raises(LedgerError, match="another batch is at work there"):
         accept_slides(target, [GLASS])
     assert entries(target)[GLASS].state is State.LOOK
 
@@ -489,7 +492,7 @@ def test_a_tree_that_cannot_be_written_is_told_in_one_line(night, monkeypatch):
         accept_slides(target, [GLASS])
     assert "\n" not in str(told.value)
     assert entries(target)[GLASS].state is State.LOOK
-    assert len(slides_to_look_at(target)) == 2
+    assert len(slides_to_review(target)) == 2
 
 
 def test_a_folder_called_accept_is_converted_by_its_path(trees, monkeypatch, capsys, tmp_path):
@@ -510,7 +513,7 @@ def test_neither_move_nor_deletion_nor_proof_goes_without_a_look(night):
     assert (outcome.state, outcome.facts, outcome.error) == (State.LOOK, (), entry.look)
     proved = replace(job, released=True).run(lambda *_: None)
     assert proved.state is State.DONE
-    for step in (quarantined, deleted):
+    for step in (move_to_quarantine, delete_from_quarantine):
         with pytest.raises(KeptError, match="nobody has looked"):
             step(entry, where, proved.facts)
     assert (source / GLASS).exists()
@@ -535,9 +538,9 @@ def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_by_the_next_run(nig
         name: entry.state for name, entry in before.items()
     }
     assert [entry.source for entry in read_report(target).look] == [GLASS, SPECK]
-    assert len(plan_batch(source, target, CONFIG)[0].looks) == 2
+    assert len(plan_batch(source, target, CONFIG)[0].to_review) == 2
     assert path.read_bytes() == bytes_before, "who only reads changes nothing"
-    look_path(target, GLASS).unlink()
+    review_picture_path(target, GLASS).unlink()
     result = run(*night, **DELETE)
     assert (result.converted, result.look) == (0, 2)
     assert held(source) == [GLASS, SPECK]
@@ -545,7 +548,7 @@ def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_by_the_next_run(nig
     for name, entry in before.items():
         for field in ("notes", "look", "removed_area", "model", "state", "target_sha256"):
             assert getattr(found[name], field) == getattr(entry, field)
-    assert look_path(target, GLASS).is_file(), "the picture that was lacking is drawn"
+    assert review_picture_path(target, GLASS).is_file(), "the picture that was lacking is drawn"
 
 
 def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(night):
@@ -554,11 +557,11 @@ def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(ni
     assert run(*night, **DELETE).quarantined == 3
     version_1(target)
     shutil.rmtree(source / QUARANTINE / ".accepted")
-    look_path(target, GLASS).unlink()
+    review_picture_path(target, GLASS).unlink()
     result = run(*night, **DELETE, quarantine_days=0)
     assert result.deleted == 1
     assert {path.name for path in (source / QUARANTINE).rglob("*.svs")} == {"all glass.svs", "speck.svs"}
-    assert look_path(target, GLASS).is_file()
+    assert review_picture_path(target, GLASS).is_file()
     accept_slides(target, [GLASS])
     assert run(*night, **DELETE, quarantine_days=0).deleted == 1
     assert {path.name for path in (source / QUARANTINE).rglob("*.svs")} == {"speck.svs"}
@@ -567,10 +570,10 @@ def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(ni
 def test_an_upgrade_that_is_killed_leaves_the_old_ledger(night, monkeypatch):
     _, target = night
     version_1(target)
-    from wsicomp.batch import ledger
+    from wsicomp.batch import ledger_schema
 
     with monkeypatch.context() as broken:
-        broken.setattr(ledger, "review_reason_by", lambda *_: 1 / 0)
+        broken.setattr(ledger_schema, "review_reason_by", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Ledger(target)
     with sqlite3.connect(target / ".wsicomp/ledger.sqlite") as database:
@@ -593,7 +596,7 @@ def test_a_conversion_that_a_killed_run_or_convert_left_is_looked_at_too(trees, 
     assert [found[name].removed_area for name in (GLASS, SPECK)] == [1, 63 / 64]
     run(source, tmp_path / "other")
     assert found[SPECK].notes == entries(tmp_path / "other")[SPECK].notes
-    with Image.open(look_path(target, SPECK)) as picture:
+    with Image.open(review_picture_path(target, SPECK)) as picture:
         assert picture.width == 1024
         red, _, blue = picture.convert("RGB").getpixel((10, 10))
         assert blue - red > 50
@@ -654,7 +657,7 @@ def test_other_choices_that_find_tissue_end_the_state(night):
     _, target = night
     run(*night, CONFIG.changed(glass="keep"))
     assert {entry.state for entry in entries(target).values()} == {State.DONE}
-    assert not look_path(target, GLASS).exists()
+    assert not review_picture_path(target, GLASS).exists()
 
 
 def test_convert_says_so_in_its_last_note_and_in_json(tmp_path, capsys):

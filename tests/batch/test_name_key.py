@@ -103,5 +103,5 @@ def test_a_key_in_a_tree_or_without_deidentify_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="deidentify"):
         run_batch(source, target, ConversionConfig.of(glass="keep"), BatchOptions(name_key=tmp_path / "key"))
     (tmp_path / "broken").write_text("{")
-    with pytest.raises(ConfigError, match="no key"):
+    with pytest.raises(ConfigError, match="is not a key"):
         run_batch(source, target, CONFIG, BatchOptions(name_key=tmp_path / "broken"))

@@ -18,19 +18,23 @@ from tests.drawn.planted import KINDS, facts, plant, write_journal, write_victim
 from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger, rebuild_ledger
 from wsicomp.batch.api import check_apart
-from wsicomp.batch.jobs import ConversionJob, PictureJob, RecheckJob, large_audit
-from wsicomp.batch.ledger import FOLDER, Entry, State, audit_path, look_path
-from wsicomp.batch.monitoring import Heartbeat, Snapshot, held_alone, is_at_work, logged, read_heartbeat
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.jobs import ConversionJob
+from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
+from wsicomp.batch.monitoring import Heartbeat, Snapshot, is_running, lock_tree, open_log, read_heartbeat
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine import ProofJob, deleted, quarantined
-from wsicomp.batch.runner import Run, sweep
-from wsicomp.batch.worklist import Trees
+from wsicomp.batch.proof import ProofJob
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
+from wsicomp.batch.runner import Run, remove_partial_files
+from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
+from wsicomp.batch.worklist import Trees, Worklist
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError
 
 IN_PLACE = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 """What is written in place: a second name would be written too."""
 RENAMED = ("heartbeat.json", "batch.log.1", "note.txt", "audits", "aside")
+NOTHING_TO_DO = Worklist(frozenset(), (), (), (), (), (), ())
 SNAPSHOT = Snapshot("running", *[0] * 10, None)
 
 
@@ -79,7 +83,7 @@ def test_a_folder_of_the_ledger_that_is_none_is_not_entered(trees, victim, tmp_p
         run(*trees)
     assert not list((tmp_path / "elsewhere").iterdir())
     assert read_heartbeat(trees[1]) is None
-    assert not is_at_work(trees[1])
+    assert not is_running(trees[1])
 
 
 def test_a_journal_that_was_planted_deletes_no_source(trees, victim):
@@ -87,7 +91,9 @@ def test_a_journal_that_was_planted_deletes_no_source(trees, victim):
     (trees[1] / FOLDER).mkdir(parents=True)
     Ledger(trees[1]).__exit__()
     journal = write_journal(trees[1] / FOLDER / "ledger.sqlite", victim)
-    with pytest.raises(LedgerError, match="sqlite-journal: is there, and no wsicomp leaves one"):
+    with pytest.raises(
+        LedgerError, match="sqlite-journal: is a rollback journal, which wsicomp never leaves"
+    ):
         Ledger(trees[1])
     assert main(["batch", "status", str(trees[1])]) == 0
     assert facts(victim) == before
@@ -148,7 +154,7 @@ def test_a_linked_ledger_is_not_read_either(trees, victim, name, capsys):
 def test_a_lock_that_is_a_link_shows_nothing_of_what_it_leads_to(trees, tmp_path):
     (tmp_path / "secret").write_text("a name")
     plant(trees[1] / FOLDER / "lock", "link", tmp_path / "secret")
-    with pytest.raises(SlideWriteError, match=r"/lock: is a link") as told, held_alone(trees[1]):
+    with pytest.raises(SlideWriteError, match=r"/lock: is a link") as told, lock_tree(trees[1]):
         pass
     assert "a name" not in str(told.value)
     assert (tmp_path / "secret").read_text() == "a name"
@@ -157,7 +163,7 @@ def test_a_lock_that_is_a_link_shows_nothing_of_what_it_leads_to(trees, tmp_path
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_log_that_is_planted_in_the_midst_of_a_run_is_not_followed(trees, victim, kind):
     before = facts(victim)
-    with held_alone(trees[1]) as folder, logged(folder) as log:
+    with lock_tree(trees[1]) as folder, open_log(folder) as log:
         plant(folder / "batch.log", kind, victim)
         log.info("a line")
     assert facts(victim) == before
@@ -187,7 +193,7 @@ def names(folder):
 
 def test_a_log_is_turned_over_in_its_own_folder_whatever_has_the_name_of_that(trees, others):
     before = names(others)
-    with held_alone(trees[1]) as folder, logged(folder) as log:
+    with lock_tree(trees[1]) as folder, open_log(folder) as log:
         log.info("first")
         was = swap(folder, others)
         for number in range(7):
@@ -233,7 +239,7 @@ def test_a_ledger_is_closed_without_a_word_to_the_files_of_others(trees, others)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_heartbeat_that_is_planted_in_the_midst_of_a_run_is_not_followed(trees, victim, kind):
     before = facts(victim)
-    with held_alone(trees[1]) as folder:
+    with lock_tree(trees[1]) as folder:
         heartbeat = Heartbeat(folder)
         plant(partial_path(folder / "heartbeat.json"), kind, victim)
         heartbeat.beat(SNAPSHOT, now=True)
@@ -253,7 +259,7 @@ def test_a_heartbeat_and_a_lock_that_are_no_files_are_not_read(trees, tmp_path, 
     plant(trees[1] / FOLDER / "heartbeat.json", kind, tmp_path / "told")
     plant(trees[1] / FOLDER / "lock", kind, tmp_path / "told")
     assert read_heartbeat(trees[1]) is None
-    assert not is_at_work(trees[1])
+    assert not is_running(trees[1])
 
 
 # Of one slide
@@ -271,7 +277,7 @@ def job(trees, source="a/slide.svs", target="a/slide.svs", config=CONFIG, **chan
         BatchOptions().selection(here),
         config.changed(workers=1),
         audit_path(there, source),
-        look_path(there, source),
+        review_picture_path(there, source),
         there / FOLDER / "aside" / target,
     )
     return replace(found, **changes)
@@ -279,7 +285,7 @@ def job(trees, source="a/slide.svs", target="a/slide.svs", config=CONFIG, **chan
 
 def pictures(trees):
     audit = audit_path(trees[1], "a/slide.svs")
-    return large_audit(audit), audit, look_path(trees[1], "a/slide.svs")
+    return unscaled_audit_path(audit), audit, review_picture_path(trees[1], "a/slide.svs")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -321,7 +327,7 @@ def test_a_target_or_its_partial_that_was_planted_is_left_alone(trees, victim, k
         assert outcome.error.startswith(str(path))
         assert facts(victim) == before
         assert sorted(path.name for path in trees[0].iterdir()) == others
-        sweep(Entry("a/slide.svs", "a/slide.svs"), Trees(*trees))
+        remove_partial_files(Entry("a/slide.svs", "a/slide.svs"), Trees(*trees))
         assert os.path.lexists(path)
         path.rmdir() if kind == "folder" else path.unlink()
 
@@ -410,7 +416,7 @@ def test_a_stale_target_is_not_deleted_through_a_folder_that_is_a_link(trees, vi
         ledger=ledger,
         log=SimpleNamespace(warning=lambda *words: log.append(words[0] % words[1:])),
     )
-    Run(scheduler, CONFIG)._without_stale(entry, {entry.stale_target})
+    Run(scheduler, CONFIG, NOTHING_TO_DO)._without_stale(entry, {entry.stale_target})
     assert victim.exists()
     assert "a folder on the way is a link" in log[0]
 
@@ -418,13 +424,16 @@ def test_a_stale_target_is_not_deleted_through_a_folder_that_is_a_link(trees, vi
 def test_what_a_killed_run_left_is_not_swept_through_a_link(trees, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for path in (partial_path(elsewhere / "slide.svs"), large_audit(elsewhere / pictures(trees)[1].name)):
+    for path in (
+        partial_path(elsewhere / "slide.svs"),
+        unscaled_audit_path(elsewhere / pictures(trees)[1].name),
+    ):
         path.write_bytes(b"another run's")
     trees[1].mkdir()
     (trees[1] / "a").symlink_to(elsewhere)
     pictures(trees)[1].parents[1].mkdir(parents=True)
     pictures(trees)[1].parent.symlink_to(elsewhere)
-    sweep(Entry("a/slide.svs", "a/slide.svs"), Trees(*trees))
+    remove_partial_files(Entry("a/slide.svs", "a/slide.svs"), Trees(*trees))
     assert len(list(elsewhere.iterdir())) == 2
 
 
@@ -442,7 +451,7 @@ def test_a_planted_picture_is_not_shown(trees, tmp_path, capsys):
         assert main(["batch", "report", str(trees[1]), "--html", str(page), "--overwrite"]) == 0
         assert "base64" not in page.read_text()
         assert main(["batch", "accept", str(trees[1])]) == 0
-        assert "no picture of what was removed is there" in capsys.readouterr().out
+        assert "there is no picture of what was removed yet" in capsys.readouterr().out
         for path in pictures(trees)[1:]:
             path.rmdir() if kind == "folder" else path.unlink()
 
@@ -512,7 +521,7 @@ def test_no_source_goes_by_a_folder_that_is_a_link(proved, tmp_path, depth):
         (trees.target / "a").rename(elsewhere / "a")
         (trees.target / "a").symlink_to(elsewhere / "a")
     with pytest.raises(KeptError, match="a folder on the way is a link"):
-        quarantined(entry, trees, proof)
+        move_to_quarantine(entry, trees, proof)
     assert (trees.source / "a/slide.svs").exists()
     assert not list(elsewhere.glob("*.svs"))
 
@@ -524,7 +533,7 @@ def test_a_place_in_quarantine_that_is_taken_is_left_alone(proved, kind):
     before = facts(victim)
     place = plant(trees.quarantine_of(entry), kind, victim)
     with pytest.raises(KeptError, match="in quarantine already"):
-        quarantined(entry, trees, proof)
+        move_to_quarantine(entry, trees, proof)
     assert (trees.source / "a/slide.svs").exists()
     assert os.path.lexists(place)
     assert facts(victim) == before
@@ -533,13 +542,13 @@ def test_a_place_in_quarantine_that_is_taken_is_left_alone(proved, kind):
 def test_what_took_the_place_of_a_quarantined_source_is_not_deleted(proved):
     trees, entry, proof = proved
     victim = trees.source / "victim.svs"
-    entry = quarantined(entry, trees, proof)
+    entry = move_to_quarantine(entry, trees, proof)
     place = trees.quarantine_of(entry)
     for kind in ("link", "hard link"):
         place.unlink()
         plant(place, kind, victim)
         with pytest.raises(KeptError):
-            deleted(entry, trees, proof)
+            delete_from_quarantine(entry, trees, proof)
         assert os.path.lexists(place)
 
 

@@ -16,7 +16,8 @@ from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
 from wsicomp.batch import BatchOptions, Entry, read_report
-from wsicomp.batch.quarantine import ProofJob, held_back, quarantined, which_file
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine import move_to_quarantine, reason_to_keep
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError
@@ -115,11 +116,11 @@ def test_a_kill_between_move_and_ledger_is_found_out(trees):
 def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     source, target = trees
     before = slides(source)
-    with pytest.raises(ConfigError, match="--even-if-lossy"):
+    with pytest.raises(ConfigError, match="`even_if_lossy`"):
         run(source, target, **DELETE)
-    with pytest.raises(ConfigError, match="delete-source-after-verify"):
+    with pytest.raises(ConfigError, match="needs `delete_source`"):
         BatchOptions(even_if_lossy=True)
-    with pytest.raises(ConfigError, match="leave --no-verify out"):
+    with pytest.raises(ConfigError, match="do not switch off `verify`"):
         run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
     assert "cannot restore it" in proof(trees).error
@@ -160,7 +161,7 @@ def test_what_a_link_of_the_tree_leads_to_stays(trees):
     (source / "link.svs").symlink_to(source / "a/slide 0.svs")
     assert run(source, target, RESTORABLE, **DELETE).quarantined == 2
     assert (source / "a/slide 0.svs").exists()
-    assert entries(target)["a/slide 0.svs"].kept_because == "a link of the tree leads to it"
+    assert entries(target)["a/slide 0.svs"].kept_because == "a link in the tree leads to it"
     assert run(source, target, RESTORABLE, **DELETE).is_good
 
 
@@ -172,7 +173,7 @@ def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
     entry = entries(target)["a/slide 0.svs"]
     facts = proof(trees).facts
     with pytest.raises(KeptError, match="a folder on the way"):
-        quarantined(entry, Trees(source, target), facts)
+        move_to_quarantine(entry, Trees(source, target), facts)
     run(source, target, RESTORABLE, **DELETE)
     assert (tmp_path / "a/slide 0.svs").exists()
 
@@ -200,7 +201,7 @@ def test_what_changes_between_proof_and_move_stays(trees):
         before = changed.read_bytes()
         shutil.copy(other, changed)
         with pytest.raises(KeptError, match="changed after they were compared"):
-            quarantined(entry, where, facts)
+            move_to_quarantine(entry, where, facts)
         assert changed.read_bytes() == other.read_bytes()
         changed.write_bytes(before)
     assert not (source / QUARANTINE).exists()
@@ -238,7 +239,10 @@ def test_a_target_that_is_its_source_is_no_reason_to_delete_it(trees):
     path.unlink()
     path.hardlink_to(source / "a/slide 0.svs")
     digest = sha256(path)
-    assert proof(trees, target_sha256=digest, source_sha256=digest).error == "source and target are one file"
+    assert (
+        proof(trees, target_sha256=digest, source_sha256=digest).error
+        == "source and target are the same file"
+    )
 
 
 def test_a_slide_of_many_files_is_not_taken_apart(trees):
@@ -250,16 +254,16 @@ def test_a_slide_of_many_files_is_not_taken_apart(trees):
     (source / "a/part.jpg").write_bytes(b"part")
     index.write_bytes(b"ImageFile=part.jpg\n")
     assert proof(trees, source=index, source_sha256=sha256(index)).error == (
-        "the slide is of many files, which are not taken apart"
+        "the slide consists of several files, which are kept together"
     )
 
 
 def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
     source, target = trees
     run(source, target, RESTORABLE)
-    from wsicomp.batch import quarantine
+    from wsicomp.batch import proof as proving
 
-    real = quarantine.verify_slide
+    real = proving.verify_slide
 
     def fails_at_the_end(*arguments):
         found = real(*arguments)
@@ -267,7 +271,7 @@ def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
 
         return replace(found, problems=(Problem("tiles-changed", "level 0", "late"),))
 
-    monkeypatch.setattr(quarantine, "verify_slide", fails_at_the_end)
+    monkeypatch.setattr(proving, "verify_slide", fails_at_the_end)
     outcome = proof(trees)
     assert (outcome.state, outcome.facts) == ("skipped", ())
     assert "failed its check" in outcome.error
@@ -289,10 +293,10 @@ def test_the_proof_lets_other_programs_look_at_all_edges(trees, monkeypatch):
 def test_which_file_tells_a_file_from_its_copy(tmp_path):
     (tmp_path / "a").write_bytes(b"same")
     shutil.copy2(tmp_path / "a", tmp_path / "b")
-    assert which_file(tmp_path / "a") != which_file(tmp_path / "b")
+    assert file_fingerprint(tmp_path / "a") != file_fingerprint(tmp_path / "b")
     for wrong in (tmp_path, tmp_path / "gone"):
         with pytest.raises(KeptError):
-            which_file(wrong)
+            file_fingerprint(wrong)
 
 
 def test_all_that_is_on_the_disk_is_accounted_for(trees):
@@ -370,7 +374,7 @@ def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(
         saved = math.floor(found[name].saved * 10_000) / 100
         assert found[name].kept_because == f"saved {saved:g} %, under 20 %"
     assert found["a/larger.svs"].target_bytes > found["a/larger.svs"].source_bytes
-    assert "its conversion is larger than it (" in found["a/larger.svs"].kept_because
+    assert "its conversion is larger than the source (" in found["a/larger.svs"].kept_because
     assert {entry.kept_because for entry in read_report(target).kept} == {
         entry.kept_because for entry in found.values()
     }
@@ -402,14 +406,14 @@ def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
         (10**6, 970_001, 3, "saved 2.99 %, under 3 %"),
         (1000, 1000, 0, ""),
         (1000, 1000, 3, "saved 0 %, under 3 %"),
-        (1000, 1001, 0, "its conversion is larger than it (0.1 % larger)"),
+        (1000, 1001, 0, "its conversion is larger than the source (0.1 % larger)"),
         (1000, 994, 0.6, ""),
         (1000, 0, 100, ""),
     ],
 )
 def test_what_is_saved_is_counted_to_the_byte(source_bytes, target_bytes, min_saving, why):
     entry = Entry("x", "x", source_bytes=source_bytes, target_bytes=target_bytes)
-    assert held_back(entry, min_saving)[1] == why
+    assert reason_to_keep(entry, min_saving)[1] == why
 
 
 @pytest.mark.parametrize("value", [-1, 100.5, float("nan"), "3", True])

@@ -13,7 +13,8 @@ from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp.atomic import partial_path
 from wsicomp.batch import Entry, State, quarantine_clock
-from wsicomp.batch.quarantine import ProofJob, deleted, quarantined, which_file
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError
@@ -43,7 +44,7 @@ class Clock:
     def seen(self, entry, day, days=7.0):
         """The entry after a run on that day."""
         self.day = day
-        return quarantine_clock.seen_in(entry, days)
+        return quarantine_clock.count_run_in_quarantine(entry, days)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def clock(monkeypatch):
 
 def first_deletion(clock, nights, days=7.0):
     """The number of the run that deletes a source, of runs on such days; None if none does."""
-    entry = quarantine_clock.put_in(ENTRY)
+    entry = quarantine_clock.enter_quarantine(ENTRY)
     for number, day in enumerate(nights, 1):
         entry = clock.seen(entry, day, days)
         if quarantine_clock.is_overdue(entry, days):
@@ -225,7 +226,9 @@ def test_damaged_words_of_the_source_tree_keep_every_source_in_one_line(tmp_path
         "--delete-source-after-verify",
     ]
     assert main(["batch", str(source), str(target), *options]) == 1
-    assert f"  no source was taken away: {path}: is not what wsicomp wrote" in capsys.readouterr().out
+    assert (
+        f"  no source was taken away: {path}: is not a record that wsicomp wrote" in capsys.readouterr().out
+    )
     assert run(source, target, RESTORABLE).is_good, "who takes nothing away is not kept from it"
     path.unlink()
     (tmp_path / "elsewhere.json").write_bytes(good)
@@ -281,7 +284,7 @@ def test_what_is_edited_unseen_between_proof_and_removal_keeps_the_source(tmp_pa
         return proved.facts
 
     held = trees.quarantine_of(entry)
-    for step, place in ((quarantined, here), (deleted, held)):
+    for step, place in ((move_to_quarantine, here), (delete_from_quarantine, held)):
         proved = facts(place)
         for change in (in_place, exchanged):
             for changed in (there, place):
@@ -291,18 +294,18 @@ def test_what_is_edited_unseen_between_proof_and_removal_keeps_the_source(tmp_pa
                 assert place.exists()
                 changed.write_bytes(good[there if changed == there else here])
                 os.utime(changed, ns=(0, entry.target_mtime_ns))
-        entry = step(entry, trees, facts(place)) if step is quarantined else entry
+        entry = step(entry, trees, facts(place)) if step is move_to_quarantine else entry
     assert held.read_bytes() == good[here]
-    entry = deleted(replace(entry, quarantine_age=9.0), trees, facts(held))
+    entry = delete_from_quarantine(replace(entry, quarantine_age=9.0), trees, facts(held))
     assert (entry.removal, held.exists()) == ("deleted", False)
 
 
 def test_which_file_tells_an_edit_whose_time_was_put_back(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"same size")
-    before = which_file(path)
+    before = file_fingerprint(path)
     in_place(path)
-    assert which_file(path) != before
+    assert file_fingerprint(path) != before
 
 
 def test_a_target_tree_behind_a_link_takes_no_source_away(tmp_path):

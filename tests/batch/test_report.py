@@ -81,7 +81,7 @@ def test_the_page_names_every_slide_and_escapes_it(night, tmp_path):
     assert f"{report.states['done']} of {report.slides}" in page
     for entry in entries(night).values():
         if entry.state is State.DONE:
-            assert f"{entry.removed_tiles / entry.tiles * 100:.1f} % of the tiles went" in page
+            assert f"{entry.removed_tiles / entry.tiles * 100:.1f} % of the tiles were removed" in page
 
 
 def test_the_page_can_do_with_fewer_pictures(night, tmp_path):

@@ -105,12 +105,12 @@ def test_status_and_report_need_a_ledger_and_write_files_only_when_told(capsys, 
     for command in ("status", "report"):
         code, _, err = run(capsys, command, tmp_path)
         assert code == 1
-        assert "no batch has been here" in err
+        assert "no batch has written here" in err
     run(capsys, source, target, *FAST)
     code, out, _ = run(capsys, "status", target)
     assert code == 0
     assert "3 done" in out
-    assert "no batch of this machine is at work" in out
+    assert "no batch is running on this machine" in out
     assert json.loads(run(capsys, "status", target, "--json")[1])["states"]["done"] == 3
     page, table = tmp_path / "r.html", tmp_path / "r.csv"
     code, out, _ = run(capsys, "report", target, "--html", page, "--csv", table, "--json", "-")
@@ -135,7 +135,7 @@ def test_a_folder_called_status_is_converted_by_its_path(trees, monkeypatch, cap
     ("options", "message"),
     [
         (["--jobs", "0"], "--jobs is 0, expected 1 to 1024"),
-        (["--until", "25:00"], "--until is '25:00', expected a time of day as 06:30"),
+        (["--until", "25:00"], "is '25:00', expected a time of day such as 06:30"),
         (["--codec", "jpeg", "--delete-source-after-verify"], "cannot restore their sources"),
         (["--quality", "0", "--codec", "jpeg"], "quality is 0"),
         (["--preset", "no-such"], "no such file"),

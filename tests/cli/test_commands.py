@@ -225,7 +225,7 @@ def test_the_demo_shows_every_way(capsys, tmp_path):
     assert (tmp_path / "demo/restored.svs").read_bytes() == (tmp_path / "demo/slide.svs").read_bytes()
     code, _, err = run(capsys, "demo", tmp_path / "demo")
     assert code == 1
-    assert "empty directory" in err
+    assert "empty folder" in err
 
 
 def test_progress_is_shown_on_a_terminal_alone(source, tmp_path):

@@ -59,7 +59,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--price", "5"], "price is for a folder"),
         (["--price", "-5"], "expected 0 to"),
         (["--machines", "0"], "expected 1 to"),
-        (["--keep-files"], "goes with --sample whole"),
+        (["--keep-files"], "to be whole"),
     ],
 )
 def test_choices_that_cannot_be_followed_are_told_before_anything_is_read(

@@ -86,7 +86,7 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
         ("convert a b -x", "no option '-x'"),
         ("convert a b --over", "no option '--over'"),
         ("convert a", "TARGET is missing: the file to write"),
-        ("convert a b c", "'c' is one too many"),
+        ("convert a b c", "'c' is not expected here"),
         ("convert a b --json", "--json takes a path"),
         ("convert a b --quality high", "--quality is 'high', expected a whole number"),
         ("convert a b --quality 2.5", "--quality is '2.5', expected a whole number"),

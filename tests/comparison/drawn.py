@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsicomp import ConversionConfig
-from wsicomp.comparison import ComparisonChoices, parse_codecs
+from wsicomp.comparison import ComparisonOptions, parse_codecs
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
@@ -18,8 +18,8 @@ def draw_slide(path: Path, seed=0, size=(1500, 1300), tissue=0.4, **form) -> Pat
     return path
 
 
-def quick(codecs="copy,jpeg:90", **choices) -> ComparisonChoices:
-    return replace(ComparisonChoices(codecs=parse_codecs(codecs), base=BASE, curve_tiles=0), **choices)
+def quick(codecs="copy,jpeg:90", **choices) -> ComparisonOptions:
+    return replace(ComparisonOptions(codecs=parse_codecs(codecs), base=BASE, curve_tiles=0), **choices)
 
 
 @lru_cache(maxsize=1)

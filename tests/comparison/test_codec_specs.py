@@ -1,7 +1,7 @@
 import pytest
 
 from wsicomp import ConfigError, ConversionConfig, UnknownModelError
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS, parse_candidate, parse_codecs
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, parse_codec_spec, parse_codecs
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from wsicomp.comparison.codec_specs import DEFAULT_CODECS, parse_candidate, pars
     ],
 )
 def test_short_names_stand_for_choices_of_a_conversion(text, choices):
-    found = parse_candidate(text)
-    assert (found.label, dict(found.choices)) == (text, choices)
+    found = parse_codec_spec(text)
+    assert (found.label, dict(found.config_values)) == (text, choices)
     assert found.config(ConversionConfig(), "keep").codec.name == choices["codec"]
 
 
@@ -34,24 +34,24 @@ def test_short_names_stand_for_choices_of_a_conversion(text, choices):
     ("text", "message"),
     [
         ("jpg", "unknown codec 'jpg'"),
-        ("jpeg:fine", "'fine' is no number"),
+        ("jpeg:fine", "'fine' is not a number"),
         ("copy:3", "codec copy has no setting"),
         ("mbt2018-mean", "no model ships"),
         ("mbt2018-mean:9", "no model ships"),
-        ("jpegxl:1.0+speed=3", "is no OPTION=NUMBER"),
-        ("jpegxl:1.0+effort", "is no OPTION=NUMBER"),
-        ("webp-lossless:3+model=x", "is no OPTION=NUMBER"),
+        ("jpegxl:1.0+speed=3", "is not OPTION=NUMBER"),
+        ("jpegxl:1.0+effort", "is not OPTION=NUMBER"),
+        ("webp-lossless:3+model=x", "is not OPTION=NUMBER"),
         ("", "unknown codec ''"),
     ],
 )
 def test_what_is_no_codec_is_told(text, message):
     with pytest.raises(ConfigError, match=message):
-        parse_candidate(text)
+        parse_codec_spec(text)
 
 
 def test_a_setting_out_of_range_is_told_when_the_codec_is_checked():
     with pytest.raises(ConfigError, match="quality is 200"):
-        parse_candidate("jpeg:200").check()
+        parse_codec_spec("jpeg:200").check()
 
 
 def test_a_list_has_each_codec_once():
@@ -69,25 +69,25 @@ def test_a_model_that_is_not_here_is_an_error_when_it_is_checked(monkeypatch, tm
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refused)
     with pytest.raises(UnknownModelError, match="cannot be fetched"):
-        parse_candidate("mbt2018-mean:7").check()
+        parse_codec_spec("mbt2018-mean:7").check()
 
 
 def test_turning_a_dial_keeps_what_else_was_chosen():
-    candidate = parse_candidate("jpegxl:1.0+effort=3")
-    turned = candidate.turned(candidate.dial(), 2.34567)
-    assert dict(turned.choices) == {"codec": "jpegxl", "effort": 3, "distance": 2.346}
+    candidate = parse_codec_spec("jpegxl:1.0+effort=3")
+    turned = candidate.with_setting(candidate.dial(), 2.34567)
+    assert dict(turned.config_values) == {"codec": "jpegxl", "effort": 3, "distance": 2.346}
     assert turned.label == "jpegxl:2.346+effort=3"
     assert turned.family == candidate.family == "jpegxl+effort=3"
-    assert parse_candidate("copy").dial() is None
-    assert parse_candidate("jpeg-lossless").dial() is None
+    assert parse_codec_spec("copy").dial() is None
+    assert parse_codec_spec("jpeg-lossless").dial() is None
 
 
 def test_a_model_turns_its_quality_without_its_guard_of_ssim():
-    candidate = parse_candidate("he-compact:4")
+    candidate = parse_codec_spec("he-compact:4")
     dial = candidate.dial()
     assert (dial.coarse, dial.fine) == (1, 11)
-    turned = candidate.turned(dial, 3, min_ssim=0.9)
-    assert dict(turned.choices) == {
+    turned = candidate.with_setting(dial, 3, min_ssim=0.9)
+    assert dict(turned.config_values) == {
         "codec": "bmshj2018-factorized",
         "model": "he-compact",
         "quality": 3,

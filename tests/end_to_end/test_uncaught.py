@@ -29,7 +29,7 @@ from wsicomp import (
 )
 from wsicomp.cli import main
 from wsicomp.cli.progress import progress_bars
-from wsicomp.comparison import ComparisonChoices, compare_slides
+from wsicomp.comparison import ComparisonOptions, compare_slides
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -287,7 +287,7 @@ def test_what_on_progress_raises_comes_out_as_itself(error, stage, sound, tmp_pa
 
 
 def _compare(source, out, told):
-    choices = ComparisonChoices(sample=20, base=ConversionConfig.of(workers=1), codecs=(), glass=("keep",))
+    choices = ComparisonOptions(sample=20, base=ConversionConfig.of(workers=1), codecs=(), glass=("keep",))
     return compare_slides([source], out, choices, on_progress=told, overwrite=True)
 
 

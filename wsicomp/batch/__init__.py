@@ -1,14 +1,15 @@
-"""A tree of slides overnight: what is there, what became of each, and a report in the morning.
+"""Convert a tree of slides overnight, record what became of each slide, and report in the morning.
 
-One coordinator (`run_batch`) keeps the ledger; the slides are converted by processes of their own, on this
-machine or on a Dask cluster. This is the only place that survives a failed slide.
+One coordinator (`run_batch`) keeps the ledger. Worker processes convert the slides, on this machine or on a
+Dask cluster. No other part of wsicomp goes on after a slide failed.
 """
 
-from wsicomp.batch.acceptance import Look, accept_slides, slides_to_look_at
+from wsicomp.batch.acceptance import Review, accept_slides, slides_to_review
 from wsicomp.batch.api import plan_batch, run_batch
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
+from wsicomp.batch.rebuild import RebuiltLedger, rebuild_ledger
 from wsicomp.batch.report import BatchReport, read_report, write_csv, write_html
 from wsicomp.batch.runner import BatchResult
 from wsicomp.batch.scheduler import BatchCallbacks, Stop
@@ -20,8 +21,8 @@ __all__ = [
     "BatchResult",
     "Entry",
     "Ledger",
-    "Look",
-    "Rebuilt",
+    "RebuiltLedger",
+    "Review",
     "State",
     "Stop",
     "accept_slides",
@@ -29,7 +30,7 @@ __all__ = [
     "read_report",
     "rebuild_ledger",
     "run_batch",
-    "slides_to_look_at",
+    "slides_to_review",
     "write_csv",
     "write_html",
 ]

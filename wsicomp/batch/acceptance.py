@@ -1,7 +1,8 @@
 """Slides that a person has to look at before their sources may go, and the record that somebody did.
 
-An acceptance is of one conversion of one source, by their SHA-256: if either changes, it is void. It
-stands in the ledger, for status and report, and in the source tree, by which alone a source may go.
+An acceptance is of one conversion of one source, both named by SHA-256. If either file changes, the
+acceptance is void. It stands in the ledger, for status and report. It also stands in the source tree, and
+only that copy lets a source go.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.ledger import HELD_FOR_LOOK, SOURCE, Entry, Ledger, State, audit_path, look_path
-from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.entry import HELD_FOR_REVIEW, Entry, State
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.ledger_files import SOURCE, audit_path, review_picture_path
+from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
 from wsicomp.batch.source_records import is_written, write_acceptance
 from wsicomp.batch.worklist import Trees
@@ -25,65 +28,71 @@ from wsicomp.progress import utc_now
 
 
 @dataclass(frozen=True)
-class Look:
-    """A slide, the best picture there is of what was removed, and whether it was accepted just now.
-
-    `unwritten` says why the acceptance does not stand in the source tree, so that the source stays.
-    """
+class Review:
+    """A slide that a person has to look at, or has just accepted."""
 
     entry: Entry
+    """The slide's entry in the ledger."""
     picture: Path | None
+    """The best picture of what was removed; None without any."""
     is_new: bool = False
+    """Whether the slide was accepted just now, and not before."""
     unwritten: str = ""
+    """Why the acceptance could not be written into the source tree, so that the source stays; else ""."""
 
 
-def slides_to_look_at(target: Path) -> tuple[Look, ...]:
-    """The slides of a tree that wait for somebody to look at them.
+def slides_to_review(target: Path) -> tuple[Review, ...]:
+    """Return the slides of a target tree that wait for a person to look at them.
 
     Raises:
-        LedgerError: there is no ledger, or it cannot be read.
+        LedgerError: the tree has no ledger, or it cannot be read.
     """
     with Ledger(target, read_only=True) as ledger:
         waiting = ledger.entries("WHERE state = 'look' ORDER BY source")
-        return tuple(Look(entry, picture_of(target, entry)) for entry in waiting)
+        return tuple(Review(entry, picture_of(target, entry)) for entry in waiting)
 
 
 def picture_of(target: Path, entry: Entry) -> Path | None:
-    """The large picture of what was removed from a slide, or else the small one; None without any."""
-    pictures = look_path(target, entry.source), audit_path(target, entry.source)
+    """Return the large picture of what was removed from a slide, else the small one; None without any."""
+    pictures = review_picture_path(target, entry.source), audit_path(target, entry.source)
     return next((picture for picture in pictures if is_own(picture, target)), None)
 
 
-def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Look, ...]:
-    """Write down that a person has looked at these slides: all of them, or none.
+def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
+    """Record that a person has looked at these slides: all of them, or none.
 
-    A slide is named as the report names it, or by the path of its source or its conversion. The next run may
-    then take its source away, as it may those of others, if it could be written into the source tree too.
+    A slide is named as in the report, or by the path of its source or its conversion. The next run may then
+    take its source away like any other, provided that the acceptance could be written into the source tree
+    too.
+
+    >>> from wsicomp.batch import accept_slides
+    >>> for review in accept_slides(Path("converted"), ["a/slide.svs"]):  # doctest: +SKIP
+    ...     print(review.entry.source, review.unwritten or "accepted")
 
     Raises:
-        LedgerError: there is no ledger, a batch is at work, or a name is of no slide or of two.
-        KeptError: a slide has no conversion, or it or its source is not the file that was looked at.
-        SlideWriteError: nothing can be written there.
+        LedgerError: the tree has no ledger, a batch is running, or a name fits no slide or several.
+        KeptError: a slide has no conversion, or its source or conversion changed since it was drawn.
+        SlideWriteError: the folder of the ledger cannot be written.
     """
     if not Ledger.is_there(target):
-        raise LedgerError("has no ledger; no batch has been here", target)
-    with held_alone(target) as folder, Ledger(target) as ledger, logged(folder) as log:
+        raise LedgerError("has no ledger; no batch has written here", target)
+    with lock_tree(target) as folder, Ledger(target) as ledger, open_log(folder) as log:
         trees = Trees(as_path(ledger.fact(SOURCE) or ""), target.absolute())
         known = {entry.source: entry for entry in ledger.entries() if entry.target}
         named = dict.fromkeys(_named(slide, known, trees) for slide in slides)
-        looks = tuple(_accepted(known[source], trees) for source in named)
-        ledger.put(look.entry for look in looks if look.is_new)
-        for look in looks:
-            if look.is_new:
-                log.info("%s: accepted (%s)", look.entry.source, look.entry.look)
-        return tuple(replace(look, unwritten=_unwritten(look.entry, trees)) for look in looks)
+        reviews = tuple(_accepted(known[source], trees) for source in named)
+        ledger.put(review.entry for review in reviews if review.is_new)
+        for review in reviews:
+            if review.is_new:
+                log.info("%s: accepted (%s)", review.entry.source, review.entry.look)
+        return tuple(replace(review, unwritten=_unwritten(review.entry, trees)) for review in reviews)
 
 
-def tree_of(slide: str) -> Path:
-    """The target tree that a conversion lies in.
+def find_tree(slide: str) -> Path:
+    """Return the target tree that a conversion lies in.
 
     Raises:
-        LedgerError: none.
+        LedgerError: no folder above the conversion has a ledger.
     """
     path = Path(os.path.abspath(slide))  # noqa: PTH100 - links stay as they are
     for folder in path.parents:
@@ -93,15 +102,19 @@ def tree_of(slide: str) -> Path:
 
 
 def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
-    """The source of the one slide that is meant."""
+    """Return the source of the one slide that a name means.
+
+    Raises:
+        LedgerError: the name fits no slide, or several.
+    """
     found = {name for name in (slide, as_text(slide)) if name in known}
     by_target = {entry.target: source for source, entry in known.items()}
-    for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `tree_of`
+    for path in {os.path.abspath(slide), os.path.realpath(slide)}:  # noqa: PTH100 - as `find_tree`
         found.update(name for name in _below(path, trees.source) if name in known)
         found.update(by_target[name] for name in _below(path, trees.target) if name in by_target)
     if not found:
         raise LedgerError(
-            f"knows no slide {as_text(slide)}; name it as `wsicomp batch report` does", trees.target
+            f"has no slide {as_text(slide)}; name it as `wsicomp batch report` does", trees.target
         )
     if len(found) > 1:
         several = ", ".join(sorted(found))
@@ -110,19 +123,19 @@ def _named(slide: str, known: Mapping[str, Entry], trees: Trees) -> str:
 
 
 def _below(path: str, tree: Path) -> Iterable[str]:
-    """The path in a tree, as text, if it is in there."""
-    roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `tree_of`
+    """Return the path relative to a tree, as text, in a list; an empty list if it is outside."""
+    roots = {os.path.abspath(tree), os.path.realpath(tree)}  # noqa: PTH100 - as `find_tree`
     return [as_text(Path(path).relative_to(root)) for root in roots if Path(path).is_relative_to(root)]
 
 
-def _accepted(entry: Entry, trees: Trees) -> Look:
+def _accepted(entry: Entry, trees: Trees) -> Review:
     picture = picture_of(trees.target, entry)
     if not entry.is_converted:
-        raise KeptError(f"is {entry.state}: there is no conversion to look at", entry.source)
+        raise KeptError(f"is {entry.state}, and has no conversion to look at", entry.source)
     if not entry.look or (entry.is_accepted and is_written(trees.source, entry)):
-        return Look(entry, picture)
+        return Review(entry, picture)
     _check_unchanged(entry, trees)
-    held = entry.kept_cause == HELD_FOR_LOOK
+    held = entry.kept_cause == HELD_FOR_REVIEW
     seen = replace(
         entry,
         accepted=utc_now(),
@@ -131,11 +144,15 @@ def _accepted(entry: Entry, trees: Trees) -> Look:
         kept_because="" if held else entry.kept_because,
         kept_cause="" if held else entry.kept_cause,
     )
-    return Look(replace(seen, state=State(seen.converted_state)), picture, is_new=True)
+    return Review(replace(seen, state=State(seen.converted_state)), picture, is_new=True)
 
 
 def _check_unchanged(entry: Entry, trees: Trees) -> None:
-    """Refuse what was not looked at, and a source or a conversion that is not what the ledger says."""
+    """Check that source and conversion are still the files that the ledger describes.
+
+    Raises:
+        KeptError: one of the two files changed.
+    """
     again = "run the batch again, then look at its new picture"
     source, target = _place_of(entry, trees), trees.target_of(entry)
     facts = _facts(source)
@@ -151,19 +168,19 @@ def _check_unchanged(entry: Entry, trees: Trees) -> None:
 
 
 def _place_of(entry: Entry, trees: Trees) -> Path:
-    """Where the source is, by what the ledger says."""
+    """Return where the source is, by what the ledger says: in its tree or in quarantine."""
     return trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
 
 
 def _unwritten(entry: Entry, trees: Trees) -> str:
-    """Have the source tree say that somebody looked, if the slide is there; why not, else ""."""
+    """Write an acceptance into the source tree; return why that failed, else ""."""
     if not entry.is_accepted or entry.removal == DELETED or is_written(trees.source, entry):
         return ""
     try:
         if not trees.source.is_absolute():
             return "the ledger does not say where that is"
         if slide_identity(_place_of(entry, trees))[1] != entry.source_sha256:
-            return "the source there is another one"
+            return "the source there is another file"
         write_acceptance(trees.source, entry)
     except (SlideReadError, SlideWriteError) as exc:
         return str(exc)

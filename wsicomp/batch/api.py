@@ -1,7 +1,7 @@
-"""The night: look through the trees, have every slide that is due converted, write down what became of it.
+"""Run a batch: find the slides, have those converted that are due, and record what became of them.
 
-Only this process writes the ledger and moves sources; everything that reads a slide is in worker processes.
-Killed at any moment, the next run goes on from the ledger and from the targets that stand there.
+Only this process writes the ledger and moves sources. Everything that reads a slide runs in worker processes.
+After a kill at any moment, the next run goes on from the ledger and from the targets on the disk.
 """
 
 from __future__ import annotations
@@ -13,19 +13,27 @@ from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
-from wsicomp.batch.ledger import SOURCE, Entry, Ledger, State
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
-from wsicomp.batch.monitoring import Heartbeat, held_alone, logged
-from wsicomp.batch.name_key import checked_place, keep_names, kept_names, make_key, read_secret
+from wsicomp.batch.ledger_files import SOURCE
+from wsicomp.batch.monitoring import Heartbeat, lock_tree, open_log
+from wsicomp.batch.name_key import add_names, check_key_path, make_key, read_names, read_secret
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine_clock import begun_in, seen_in
+from wsicomp.batch.quarantine_clock import count_run_in_quarantine, restart_quarantine_time
 from wsicomp.batch.report import outdated_text
-from wsicomp.batch.runner import BatchResult, Run, sweep
+from wsicomp.batch.runner import BatchResult, Run, remove_partial_files
 from wsicomp.batch.scheduler import BatchCallbacks, Scheduler, Stop
-from wsicomp.batch.source_records import Records, forget_stay, read_records, sweep_records, write_stay
+from wsicomp.batch.source_records import (
+    Records,
+    read_records,
+    remove_quarantine_time,
+    sweep_records,
+    write_quarantine_time,
+)
 from wsicomp.batch.target_names import assign_targets
-from wsicomp.batch.worklist import Trees, Worklist, is_held, make_worklist
+from wsicomp.batch.worklist import Trees, Worklist, is_in_quarantine, make_worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
@@ -43,22 +51,31 @@ def run_batch(
     callbacks: BatchCallbacks | None = None,
     stop: Stop | None = None,
 ) -> BatchResult:
-    """Convert a tree of slides into another tree. What the ledger there knows as done is not done again.
+    """Convert the slides of the tree `source` into the tree `target`.
+
+    What the ledger in `target` records as done is not done again.
+
+    >>> from wsicomp.batch import run_batch
+    >>> config = ConversionConfig.preset("archive-lossless")
+    >>> result = run_batch(Path("slides"), Path("converted"), config)  # doctest: +SKIP
+    >>> result.is_good, result.converted, result.failed  # doctest: +SKIP
+    (True, 20, 0)
 
     Raises:
-        ConfigError: the options do not go together, or with these folders.
-        LedgerError: another run is at work, or the ledger cannot be written.
-        SlideReadError, SlideWriteError: a folder cannot be read or written.
+        ConfigError: options contradict each other or do not fit these folders.
+        LedgerError: another run is at work there, or the ledger cannot be written.
+        SlideReadError: `source` is no folder, or cannot be read.
+        SlideWriteError: `target` cannot be written.
     """
     trees, config, options = _checked(source, target, config, options)
     settings = Settings.of(config)
     inventory = find_slides(options.selection(trees.source))
-    with held_alone(trees.target) as folder, Ledger(trees.target) as ledger, logged(folder) as log:
+    with lock_tree(trees.target) as folder, Ledger(trees.target) as ledger, open_log(folder) as log:
         listed = _known(ledger, trees, inventory, options)
         known = _by_key(listed, inventory, config, options)
         for entry in known.values():
             if entry.state is State.RUNNING:
-                sweep(entry, trees)
+                remove_partial_files(entry, trees)
         if options.name_key is not None:
             make_key(options.name_key)
         records = ledger.settings()
@@ -67,7 +84,7 @@ def run_batch(
         records |= {each.digest: each for each in (settings, *past)}
         worklist = make_worklist(inventory, known | seen, trees, config, records, options)
         if options.name_key is not None:
-            keep_names(
+            add_names(
                 options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target}
             )
         ledger.note(SOURCE, as_text(trees.source))
@@ -89,7 +106,7 @@ def run_batch(
             scheduler = Scheduler(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
             )
-            result = Run(scheduler, config).through(worklist)
+            result = Run(scheduler, config, worklist).run()
         log.info("ends: %s", result)
     return result
 
@@ -97,10 +114,12 @@ def run_batch(
 def plan_batch(
     source: Path, target: Path, config: ConversionConfig | None = None, options: BatchOptions | None = None
 ) -> tuple[Worklist, Inventory]:
-    """What `run_batch` would do, without writing anything.
+    """Return what `run_batch` would do, and what is in the source tree, without writing anything.
 
     Raises:
-        ConfigError, LedgerError, SlideReadError: as `run_batch`.
+        ConfigError: options contradict each other or do not fit these folders.
+        LedgerError: the ledger cannot be read.
+        SlideReadError: `source` is no folder, or cannot be read.
     """
     trees, config, options = _checked(source, target, config, options)
     inventory = find_slides(options.selection(trees.source))
@@ -133,15 +152,15 @@ def _checked(
         if file is not None and Path(file).is_file()
     }
     if options.name_key is not None:
-        options = replace(options, name_key=checked_place(options.name_key, source, target))
+        options = replace(options, name_key=check_key_path(options.name_key, source, target))
     return Trees(source.absolute(), target.absolute()), config.changed(**absolute), options
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Refuse trees that share a folder, whatever it is called in each: a mount can show one in both.
+    """Check that no folder lies in both trees, whatever its path in each; a mount can show one in both.
 
     Raises:
-        ConfigError: they do.
+        ConfigError: the trees share a folder.
     """
     said = f"{source} and {target} overlap"
     here, there = source.resolve(), target.resolve()
@@ -155,16 +174,16 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOptions) -> dict[str, Entry]:
-    """What the ledger says, if it is of these trees.
+    """Return the entries of the ledger by their sources.
 
     Raises:
-        ConfigError: it is of another source tree, or all sources are gone at once.
+        ConfigError: the ledger is of another source tree, or all of its sources are gone at once.
     """
     before, now = ledger.fact(SOURCE), as_text(trees.source)
     if before is not None and before != now and not options.source_moved:
         raise ConfigError(
-            f"it holds the conversions of {before}; take a target of its own for {now}, or say "
-            "--source-moved if that is the same tree by another path",
+            f"it holds the conversions of {before}; take a target of its own for {now}, or give "
+            "`source_moved` if that is the same tree by another path",
             trees.target,
         )
     known = {entry.source: entry for entry in ledger.entries()}
@@ -177,10 +196,13 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOpt
 def _by_key(
     known: Mapping[str, Entry], inventory: Inventory, config: ConversionConfig, options: BatchOptions
 ) -> dict[str, Entry]:
-    """The entries by their sources, also those that a ledger made anew could name by their targets alone."""
+    """Return the entries by their sources.
+
+    A rebuilt ledger names slides by their targets alone; the name key says which sources these are of.
+    """
     if options.name_key is None:
         return dict(known)
-    names = kept_names(options.name_key)
+    names = read_names(options.name_key)
     found = (slide.source for slide in inventory.slides)
     targets = assign_targets(found, config, {}, read_secret(options.name_key))
     names |= {target: source for source, target in targets.items()}
@@ -196,7 +218,7 @@ def _by_key(
 def _with_settings(
     known: Mapping[str, Entry], records: Mapping[str, Settings], config: ConversionConfig
 ) -> tuple[dict[str, Entry], list[Settings]]:
-    """The entries, with the settings of those of which earlier versions wrote digests alone; and these."""
+    """Return the entries and the settings of earlier versions, which recorded their digests alone."""
     if all(entry.settings in records or not entry.settings for entry in known.values()):
         return dict(known), []
     past = past_settings(config)
@@ -211,19 +233,19 @@ def _with_settings(
 def _as_recorded(
     known: Mapping[str, Entry], trees: Trees, options: BatchOptions, log: Logger
 ) -> dict[str, Entry]:
-    """The entries of which the source tree says more: acceptances, and one more run in quarantine."""
+    """Return the entries that the source tree says more of: acceptances, and one more run in quarantine."""
     sweep_records(trees.source)
     try:
         records = read_records(trees.source)
     except KeptError as exc:
         log.warning("days in quarantine are not counted: %s", exc)
         return {}
-    for source in records.stays:
+    for source in records.quarantine_times:
         if not os.path.lexists(trees.source / QUARANTINE / as_path(source)):
-            forget_stay(trees.source, source)
-    looked_at = {source: records.accepted(entry) for source, entry in known.items()}
+            remove_quarantine_time(trees.source, source)
+    looked_at = {source: records.with_acceptance(entry) for source, entry in known.items()}
     changed = {source: entry for source, entry in looked_at.items() if entry != known[source]}
-    held = (entry for entry in looked_at.values() if is_held(entry, trees))
+    held = (entry for entry in looked_at.values() if is_in_quarantine(entry, trees))
     try:
         changed |= {entry.source: entry for entry in _counted(held, trees, records, options)}
     except SlideWriteError as exc:
@@ -232,11 +254,15 @@ def _as_recorded(
 
 
 def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: BatchOptions) -> Iterator[Entry]:
-    """The entries of sources in quarantine after one more run, which the source tree says from now on."""
+    """Yield the entries of sources in quarantine after one more run, and record it in the source tree."""
     for entry in held:
-        is_known = records.knows_stay(entry)
-        counted = seen_in(records.stayed(entry), options.quarantine_days) if is_known else begun_in(entry)
-        write_stay(trees.source, counted)
+        is_known = records.has_quarantine_time(entry)
+        counted = (
+            count_run_in_quarantine(records.with_quarantine_time(entry), options.quarantine_days)
+            if is_known
+            else restart_quarantine_time(entry)
+        )
+        write_quarantine_time(trees.source, counted)
         yield counted
 
 

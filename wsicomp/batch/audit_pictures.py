@@ -1,4 +1,4 @@
-"""Pictures of what a conversion took out, by what its file says: they are of this very conversion."""
+"""Pictures of what a conversion removed, drawn by what its own file says."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SHADE = 0.45
 def draw_removed(
     source: Slide, provenance: Provenance, workers: int, picture: Path, root: Path | None = None
 ) -> None:
-    """Write a picture of the source with those tiles of level 0 shaded that its conversion shows no more.
+    """Draw the source with those tiles of level 0 shaded that its conversion does not show any more.
 
-    It goes into the tree at `root`, in place of an earlier one.
+    The picture goes into the tree at `root`, in place of an earlier one.
 
     Raises:
         TileReadError: nothing of the source can be decoded.

@@ -1,6 +1,7 @@
-"""Who does the jobs: threads of this machine, or of a Dask cluster, each with a process of its own.
+"""Run jobs in threads of this machine or of a Dask cluster; each thread has a process of its own.
 
-Both are a `concurrent.futures.Executor` that runs `run_job`; nothing else knows which of them it is.
+Both kinds are a `concurrent.futures.Executor` that runs `run_job`. No other module knows which of them is in
+use.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 import psutil
 
-from wsicomp.batch.jobs import Job, Outcome
+from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.worker_process import Running, close_processes, run_job, running, stop_processes
 from wsicomp.concurrency import available_cores
 from wsicomp.config import ConversionConfig
@@ -23,7 +24,10 @@ from wsicomp.errors import ConfigError, MissingExtraError
 from wsicomp.version import SOFTWARE
 
 _JOB_BYTES, _NEURAL_JOB_BYTES = 1_000_000_000, 3_000_000_000
-"""What a job may need at its most: twice what was measured at 49,152 px a side, and torch."""
+"""The most memory in bytes that a job takes, without and with a neural codec.
+
+It is twice what was measured at 49,152 px a side, and torch for the second.
+"""
 
 _GROUPS = "/sys/fs/cgroup"
 _CALLS, _CALL_S = 4, 2.0
@@ -33,39 +37,42 @@ Everywhere = Callable[..., list[Any]]
 
 @dataclass(frozen=True)
 class Executors:
-    """An executor, how many jobs it does at a time, and a way to call a function in each of its processes.
-
-    `batch` is a name that no other batch has, of those that share the executor's processes.
-    """
+    """What runs the jobs of one batch."""
 
     executor: Executor
+    """The executor that jobs are submitted to."""
     jobs: Callable[[], int]
+    """Returns how many jobs run at a time."""
     everywhere: Everywhere
+    """Calls a function in each of the executor's processes."""
     is_there: Callable[[], bool]
+    """Returns whether the executor can still be reached."""
     threads_a_job: int
+    """How many threads each job may use."""
     batch: str = field(default_factory=lambda: uuid4().hex)
+    """A name that no other batch has which shares the executor's processes."""
 
-    def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[Outcome]:
-        """Have a job done when somebody is free; `run_job` has the rest."""
+    def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[JobOutcome]:
+        """Submit a job, with the arguments of `run_job`."""
         return self.executor.submit(run_job, job, self.batch, stall_s, bytes_per_s)
 
     def running(self) -> Running:
-        """What is at work, and how far."""
+        """Return which slides are being converted, and how far they are."""
         return {name: stage for part in self.everywhere(running, self.batch) for name, stage in part.items()}
 
     def stop(self) -> None:
-        """Kill the processes at work; their jobs come back as stopped."""
+        """Kill the processes that run a job; these jobs end as stopped."""
         self.everywhere(stop_processes, self.batch)
 
 
 def default_jobs(config: ConversionConfig) -> int:
-    """As many as there are cores, or as fit into the memory that is free now; at least one."""
+    """Return how many jobs fit this machine's cores and its free memory; at least one."""
     need = _NEURAL_JOB_BYTES if config.codec.needs_model else _JOB_BYTES
     return max(1, min(available_cores(), _free_memory_bytes() // need))
 
 
 def _free_memory_bytes() -> int:
-    """What the machine has left, or the container or batch job that this process is in."""
+    """Return the bytes of memory that are free, within the limit of the container or batch job."""
     free = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):  # no limit, or a system without such groups
         group = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
@@ -76,7 +83,7 @@ def _free_memory_bytes() -> int:
 
 @contextmanager
 def local_executors(jobs: int) -> Iterator[Executors]:
-    """Threads of this process, with the cores shared among them."""
+    """Run jobs in threads of this process, with the cores shared among them."""
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="wsicomp-job")
     executors = Executors(
         executor,
@@ -96,11 +103,13 @@ def local_executors(jobs: int) -> Iterator[Executors]:
 
 @contextmanager
 def dask_executors(address: str, jobs: int | None, folders: tuple[Path, ...]) -> Iterator[Executors]:
-    """The workers of a Dask cluster: all their threads, or `jobs`. All see the same folders.
+    """Run jobs on a Dask cluster, in all threads of its workers or in `jobs` of them.
+
+    All workers see the same folders.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        ConfigError: nobody answers, or a worker has another wsicomp or does not see the folders.
+        ConfigError: no scheduler answers, or a worker has another wsicomp or does not see the folders.
     """
     try:
         import distributed  # noqa: PLC0415 - an extra
@@ -130,14 +139,14 @@ def dask_executors(address: str, jobs: int | None, folders: tuple[Path, ...]) ->
 
 
 class _Calls:
-    """Functions called on all workers, in threads: a worker that hangs must not hang the night."""
+    """Functions called on all workers, in threads, so that a worker that hangs does not stop the batch."""
 
     def __init__(self, client: Any, callers: Executor) -> None:
         self._client, self._callers = client, callers
         self._last: dict[str, Future[Mapping[str, Any]]] = {}
 
     def everywhere(self, function: Callable[..., Any], *arguments: object) -> list[Any]:
-        """What it returned where it did; nothing while an earlier call of it is still on its way."""
+        """Return the results of `function` on all workers; an empty list while an earlier call of it runs."""
         last = self._last.get(function.__name__)
         if last is None or last.done():
             last = self._callers.submit(self._client.run, function, *arguments, on_error="return")
@@ -150,7 +159,11 @@ class _Calls:
 
 
 def _check_workers(client: Any, folders: tuple[Path, ...]) -> None:
-    """Those that are there now; later ones are of the same making."""
+    """Check the workers that are connected now; later ones are assumed to be like them.
+
+    Raises:
+        ConfigError: a worker has another wsicomp, or does not see a folder.
+    """
     try:
         facts = client.run(_facts, folders, on_error="return")
     except (OSError, TimeoutError) as exc:
@@ -166,5 +179,5 @@ def _check_workers(client: Any, folders: tuple[Path, ...]) -> None:
 
 
 def _facts(folders: tuple[Path, ...]) -> tuple[str, list[str]]:
-    """What a worker has, and which of the folders it does not see."""
+    """Return a worker's version of wsicomp, and which of the folders it does not see."""
     return SOFTWARE, [str(folder) for folder in folders if not folder.is_dir()]

@@ -1,25 +1,24 @@
-"""What is done to one slide, in a process of its own: a job runs and returns an `Outcome`, whatever happens.
+"""Convert one slide in a worker process, or take on a target that is there already.
 
-This module alone catches every exception, because a night must survive each of its slides.
+Like every job, it returns a `JobOutcome` and never raises, because a batch has to go on after a slide failed.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import traceback
-from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
-import simplejpeg
-from PIL import Image
-
-from wsicomp.atomic import completed
 from wsicomp.batch.audit_pictures import draw_removed
-from wsicomp.batch.ledger import State
+from wsicomp.batch.entry import State
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.batch.target_jobs import (
+    check_regular_file,
+    read_provenance,
+    unscaled_audit_path,
+    write_thumbnail,
+)
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.prepare import kept_model, plan_flaw
@@ -32,98 +31,33 @@ from wsicomp.conversion.report import (
 )
 from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
-    CodecUnavailableError,
     ConfigError,
-    MaskError,
-    MissingExtraError,
     OtherSlideError,
     SlideReadError,
-    SlideWriteError,
-    SourceChangedError,
-    TargetBusyError,
     TargetExistsError,
-    TileReadError,
     UnknownModelError,
     UnsupportedSlideError,
-    VerificationError,
-    WeightsError,
-    WsicompError,
 )
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, identify
-from wsicomp.formats.opening import open_reader, open_source, open_tiff
+from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.own_files import kind_of, move_own, opened_folder, read_own, remove_own
+from wsicomp.own_files import move_own, opened_folder, remove_own
 from wsicomp.path_text import as_path
 from wsicomp.plan import ConversionPlan
 from wsicomp.progress import Progress, Stages
 from wsicomp.provenance import Provenance
-from wsicomp.tissue.audit import LEGEND_PX
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
-THUMBNAIL_PX = 320
-_PICTURE_BYTES = 50_000_000
-"""No picture of ours is as large."""
-
-GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
-DISK_FULL, REFUSED = "disk full", "target not writable"
-BUSY, IN_THE_WAY = "target being written", "target exists"
-OTHER_SLIDE, FORGED = "target of another slide", "target is none of ours"
-PASSING = (GONE, CHANGED, UNREACHED, DISK_FULL, REFUSED, BUSY, IN_THE_WAY, OTHER_SLIDE)
-"""Causes that say nothing of the slide: the next run tries it again without being told to."""
-
-_CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((TargetBusyError,), BUSY),
-    ((OtherSlideError,), OTHER_SLIDE),
-    ((TargetExistsError,), IN_THE_WAY),
-    ((SlideWriteError,), REFUSED),
-    ((SourceChangedError,), CHANGED),
-    ((TileReadError,), "damaged tile"),
-    ((SlideReadError,), "unreadable"),
-    ((VerificationError,), "failed its check"),
-    ((ConfigError, MaskError), "choices do not fit"),
-    ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
-    ((MemoryError,), "out of memory"),
-)
-_REFUSALS = (
-    *(ConfigError, MaskError, UnsupportedSlideError, TargetExistsError),
-    *(CodecUnavailableError, MissingExtraError, UnknownModelError),
-)
-"""What is foreseen, and says all that there is to know in its line: where in the code it arose is no help."""
 _MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
-"""What stands in every file that wsicomp wrote, before its provenance and behind it."""
+"""Bytes that stand before and behind the provenance in every file that wsicomp wrote."""
+
 _LONGEST_MARK = max(map(len, _MARKS))
+
 _BLOCK_BYTES = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a job: `state`, and why if it is not done; fields as in `Entry`.
-
-    `elapsed_s` is measured by the worker process. `report` is the whole `ConversionReport`; `facts` are which
-    files a proof was of. `aside` says what else stood in the target's place and where that went, "" where
-    there was nothing; `stale` are those of `ConversionJob.stale` that were made from this very slide.
-    `settings` are those by which a target was made that was taken on, None of one that was made now.
-    """
-
-    state: State
-    cause: str = ""
-    error: str = ""
-    trace: str = ""
-    target_sha256: str = ""
-    target_bytes: int = 0
-    target_mtime_ns: int = 0
-    adopted: bool = False
-    elapsed_s: float = 0.0
-    report: Mapping[str, Any] | None = None
-    facts: tuple[str, ...] = ()
-    aside: str = ""
-    stale: tuple[str, ...] = ()
-    settings: Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -136,66 +70,60 @@ class _Adopted:
 
 @dataclass(frozen=True)
 class _Moved:
-    """What stood in a target's place and was moved to `path`; `what` it is, in words."""
+    """What stood in a target's place."""
 
     path: Path
+    """Where it was moved to."""
     what: str
-
-
-class Job(Protocol):
-    """Work on one slide that can be sent to another process. `name` is the slide's source, as text."""
-
-    @property
-    def name(self) -> str:
-        """The slide's source."""
-        ...
-
-    def run(self, on_progress: Progress) -> Outcome:
-        """Do it; never raises but for what ends the process."""
-        ...
+    """What it is, in words."""
 
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Convert `source`, one of a `selection`, into `target` in the tree at `root`.
-
-    `ours` are the bytes and the time (ns) of what an earlier run wrote there, which may be replaced; None if
-    none did. What stands in its place then goes to `aside` unharmed. `earlier_sha256` is of the file that the
-    ledger says it was made from, "" where it does not say. `stale` are earlier conversions under other names,
-    as `Entry.stale_target` has them. `audit` is where a small picture of what
-    was removed goes, as JPEG, `look` where the large one stays if a person has to look at it.
-    With `redo_outdated` no target is taken on that would be another if it were made now.
-    """
+    """Convert one slide into its target, or take on a target that is there already and complete."""
 
     name: str
+    """The slide's source, as text."""
     source: Path
+    """The slide's file."""
     target: Path
+    """The file to write."""
     root: Path
+    """The target tree."""
     selection: Selection
+    """Which files of the source tree are slides of the batch."""
     config: ConversionConfig
+    """How to convert."""
     audit: Path
+    """Where the small picture of what was removed goes, a JPEG."""
     look: Path
+    """Where the large picture stays if a person has to look at the slide."""
     aside: Path
+    """Where something else that stands in the target's place is moved, unharmed."""
     ours: tuple[int, int] | None = None
+    """Bytes and time (ns) of the file that an earlier run wrote there and that may be replaced; else None."""
     earlier_sha256: str = ""
+    """SHA-256 of the source of that earlier file by the ledger; "" where the ledger does not say."""
     stale: tuple[str, ...] = ()
+    """Earlier conversions under other names, as `Entry.stale_target` has them."""
     redo_outdated: bool = False
+    """Whether a target is made anew that would differ if it were made now."""
 
-    def run(self, on_progress: Progress) -> Outcome:
-        """Convert it, or take on a target that is there already and whole."""
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Convert the slide, or take on a target that is there already and complete."""
         try:
             return self._run(on_progress)
         except Exception as exc:  # the boundary between a slide and its night
-            return failure(exc, self.source)
+            return outcome_of_error(exc, self.source)
 
-    def _run(self, on_progress: Progress) -> Outcome:
+    def _run(self, on_progress: Progress) -> JobOutcome:
         suffix = self.source.suffix.lower()
         alike = (part for part in slide_parts(self.source) if part.suffix.lower() == suffix)
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
-            return Outcome(State.SKIPPED, "part of another", f"it is a part of the slide {first.name}")
+            return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
         with opened_folder(self.target.parent, self.root, make=True) as folder:
-            _check_file(self.target)
+            check_regular_file(self.target)
             adopted, moved, refused = None, None, ""
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
@@ -211,7 +139,7 @@ class ConversionJob:
             status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:
                 sha256 = file_sha256(written, progress)
-        return Outcome(
+        return JobOutcome(
             State.DONE,
             target_sha256=sha256,
             target_bytes=status.st_size,
@@ -224,14 +152,14 @@ class ConversionJob:
         )
 
     def _put_back(self, moved: _Moved | None) -> None:
-        """Give what stood there its name again, as nothing takes its place."""
+        """Give what stood in the target's place its name again."""
         if moved is not None and not os.path.lexists(self.target):
             with suppress(OSError):
                 move_own(moved.path, self.target, self.root)
 
     def _is_of(self, line: str, sha256: str) -> bool:
-        """Whether an earlier conversion under another name was made from the slide of this SHA-256."""
-        provenance = _provenance(self.root / as_path(line.split(" ", 2)[2]))
+        """Return whether an earlier conversion under another name was made from the slide of this SHA-256."""
+        provenance = read_provenance(self.root / as_path(line.split(" ", 2)[2]))
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
@@ -240,14 +168,14 @@ class ConversionJob:
             report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
             self._forget_pictures()
             return report
-        large = large_audit(self.audit)
+        large = unscaled_audit_path(self.audit)
         with opened_folder(large.parent, self.root, make=True) as folder:
             folder.remove(large.name)
         try:
             report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
-                _shrink(large, self.audit, self.root)
+                write_thumbnail(large, self.audit, self.root)
             if report.look:
                 with suppress(OSError):  # the next run draws it
                     move_own(large, self.look, self.root, overwrite=True)
@@ -257,28 +185,30 @@ class ConversionJob:
         return report
 
     def _forget_pictures(self) -> None:
-        """Those of an earlier conversion: the target is another now."""
+        """Delete the pictures of an earlier conversion."""
         for picture in (self.audit, self.look):
             with suppress(OSError):
                 remove_own(picture, self.root)
 
     def _adopted(self, on_progress: Progress) -> tuple[_Adopted | None, _Moved | None, str]:
-        """The target that a run left which could not tell of it; None if it is to be made anew.
+        """Find a complete target of this very conversion that no ledger knows of.
 
-        And what was moved out of its place, None if nothing was. And why, of a target that has the digest of
-        this conversion and is none. Nothing that it says is believed: its plan
-        must be the one that would be made here, and its tiles are held against the source.
+        Nothing that the target says is believed. Its plan must be the one that would be made here, and its
+        tiles are compared with the source.
+
+        Returns the target or None, what was moved out of its place or None, and why a target with this
+        conversion's digest was not taken on.
 
         Raises:
             OtherSlideError: the conversion of another slide stands there.
-            TargetExistsError: something else does.
+            TargetExistsError: something that is no conversion stands there.
         """
         refused = ""
         stages = Stages(on_progress)
         with closing(open_reader(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
                 sha256 = identify(source, self.config, progress).sha256
-            provenance = _provenance(self.target)
+            provenance = read_provenance(self.target)
             is_same = provenance is not None and has_digest(provenance.plan, sha256, self.config)
             if provenance is not None and is_same and not self._is_outdated(provenance.plan):
                 refused = plan_flaw(source, sha256, self.config, provenance.plan)
@@ -291,7 +221,7 @@ class ConversionJob:
                     report = describe_conversion(
                         self.source, self.target, provenance, found, stages, kept_model(then)
                     )
-                    seen = seen_reason(source, then, found.removed_area, stages)
+                    seen = find_review_reason(source, then, found.removed_area, stages)
                     if seen and not report.look:
                         report = replace(report, look=seen, notes=(*report.notes, review_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
@@ -302,7 +232,7 @@ class ConversionJob:
         return None, None, f"what stood in its place was not its conversion and was replaced ({refused})"
 
     def _is_outdated(self, plan: ConversionPlan) -> bool:
-        """Whether a target that could be taken on is to be made anew all the same."""
+        """Return whether a target that could be taken on is to be made anew all the same."""
         if not self.redo_outdated:
             return False
         try:
@@ -312,19 +242,23 @@ class ConversionJob:
         return then.is_outdated(Settings.of(self.config))
 
     def _draw_again(self, source: Slide, provenance: Provenance, is_to_look: bool) -> None:
-        """The large picture of a target that is taken on; one of an earlier conversion is not its."""
+        """Draw the large picture of a target that is taken on; an earlier one may show another conversion."""
         with suppress(OSError, ValueError):  # the next run draws it
             remove_own(self.look, self.root)
             if is_to_look:
                 draw_removed(source, provenance, self.config.run.workers, self.look, self.root)
-                _shrink(self.look, self.audit, self.root)
+                write_thumbnail(self.look, self.audit, self.root)
 
     def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
-        """Have no file in the target's place but one that may be replaced; what was moved out of it.
+        """Clear the target's place of everything that may not be replaced; return what was moved.
 
-        What an earlier run wrote of the slide of this SHA-256, or this conversion damaged, may be. Never what
-        was made from another slide, which may be all that is left of that, whatever the ledger or the config
-        says.
+        What an earlier run wrote of the slide of this SHA-256 may be replaced, and so may this very
+        conversion if it is damaged. The conversion of another slide is never replaced, whatever ledger and
+        config say: it may be all that is left of that slide.
+
+        Raises:
+            OtherSlideError: the conversion of another slide stands there.
+            TargetExistsError: something that is no conversion stands there.
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
@@ -348,7 +282,7 @@ class ConversionJob:
                 return _Moved(place, self._what_stood(provenance, sha256, is_ours))
 
     def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
-        """What was in the target's place, and is not what an earlier run wrote there of this slide."""
+        """Return in words what stands in the target's place that no earlier run wrote there of this slide."""
         made_from = None if provenance is None else provenance.plan.source.sha256
         if is_ours or (made_from is not None and made_from == self.earlier_sha256 != sha256):
             return "the conversion of an earlier slide by this name"
@@ -359,7 +293,7 @@ class ConversionJob:
         return "a file that was not written there by this batch"
 
     def _is_of_nobody_knows(self) -> bool:
-        """Whether what stands there may be a conversion, and what of cannot be read any more."""
+        """Return whether the file there may be a conversion whose source cannot be read from it any more."""
         try:
             with closing(open_tiff(self.target)):
                 is_damaged = False
@@ -376,10 +310,11 @@ class ConversionJob:
         return False
 
 
-def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
-    """Why a person should look at a conversion, by tissue looked for again and the area seen blank; or "".
+def find_review_reason(source: Slide, config: ConversionConfig, removed: float | None, stages: Stages) -> str:
+    """Return why a person should look at a conversion, by the source's own tissue; "" if nobody has to.
 
-    What a file says of its own mask is not believed.
+    Tissue is looked for again, because a file is not believed about its own mask. `removed` is the part of
+    the area that was found blank, in [0, 1].
     """
     if config.glass.fill == "keep":
         return ""
@@ -388,151 +323,17 @@ def seen_reason(source: Slide, config: ConversionConfig, removed: float | None, 
 
 
 def _of_another(provenance: Provenance | None) -> str:
-    """What is said of a target that was made from another slide, and what to do about it."""
-    found = "is a damaged TIFF, of which nobody can tell what it was made from"
+    """Return the message about a target that was made from another slide, with what to do."""
+    found = "is a damaged TIFF, and what it was made from cannot be read"
     if provenance is not None:
         found = f"was made from another slide ({_named(provenance)})"
     return (
-        f"{found}, and may be all that is left of it: nothing replaces it, not even with --overwrite; give "
+        f"{found}, and may be all that is left of it: nothing replaces it, not even with `overwrite`; give "
         "this slide another name, or move that file to a tree of its own, and run again"
     )
 
 
 def _named(provenance: Provenance) -> str:
-    """The slide that a conversion was made from, by the name that it states and its SHA-256."""
+    """Return the slide that a conversion was made from: its name as stated, and its SHA-256."""
     source = provenance.plan.source
     return f"{source.name}, SHA-256 {source.sha256[:16]}" if source.name else f"SHA-256 {source.sha256[:16]}"
-
-
-def _check_file(target: Path) -> None:
-    """Refuse a target that is there and is no file: what it leads to is not of this tree.
-
-    Raises:
-        TargetExistsError: so it is.
-    """
-    kind = kind_of(target)
-    if kind:
-        raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
-
-
-@dataclass(frozen=True)
-class RecheckJob:
-    """Whether a target is still the file that was written, in the tree at `root`."""
-
-    name: str
-    target: Path
-    sha256: str
-    root: Path | None = None
-
-    def run(self, on_progress: Progress) -> Outcome:
-        """Read it wholly; done, or failed with an `error` that says what it is."""
-        try:
-            with opened_folder(self.target.parent, self.root) as folder:
-                folder.check(self.target.name, is_read=True)
-                here = folder.held / self.target.name
-                mtime_ns = here.lstat().st_mtime_ns
-                with Stages(on_progress).stage("checksum") as progress:
-                    same = file_sha256(here, progress) == self.sha256
-                error = "" if same else "is not the file that was written"
-        except OSError as exc:
-            error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
-        state = State.FAILED if error else State.DONE
-        return Outcome(state, error=error, target_mtime_ns=mtime_ns)
-
-
-@dataclass(frozen=True)
-class PictureJob:
-    """Draw what `target` shows no more of `source`, for a person: into `picture`, and small into `audit`.
-
-    All but the source lie in the tree at `root`.
-    """
-
-    name: str
-    source: Path
-    target: Path
-    picture: Path
-    audit: Path
-    workers: int
-    root: Path | None = None
-
-    def run(self, on_progress: Progress) -> Outcome:
-        """Draw it; done, or failed with an `error`."""
-        try:
-            opened = open_source(self.source, self.target)
-            with Stages(on_progress).stage("overview"), closing(opened) as source:
-                provenance = _provenance(self.target)
-                if provenance is None:
-                    raise SlideReadError("does not say what it was made from", self.target)
-                draw_removed(source, provenance, self.workers, self.picture, self.root)
-            _shrink(self.picture, self.audit, self.root)
-        except Exception as exc:  # a picture less, and the night goes on
-            return failure(exc, self.source)
-        return Outcome(State.DONE)
-
-
-def _provenance(target: Path) -> Provenance | None:
-    """What a file says of its own making; None if it says nothing that can be read."""
-    try:
-        with closing(open_tiff(target)) as slide:
-            return slide.provenance
-    except SlideReadError:
-        return None
-
-
-def large_audit(audit: Path) -> Path:
-    """Where a small picture's large one stands for a moment."""
-    return audit.with_suffix(".large.jpg")
-
-
-def _shrink(picture: Path, thumbnail: Path, root: Path | None) -> None:
-    """A small picture of a large one, without its legend; both lie in the tree at `root`.
-
-    Raises:
-        SlideWriteError: it cannot be written.
-    """
-    data = read_own(picture, root, _PICTURE_BYTES)
-    large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
-    _, width, *_ = large.shape
-    header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
-    rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
-    small = Image.fromarray(large[:rows])
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    with completed(thumbnail, overwrite=True, root=root) as partial:
-        small.save(partial, "JPEG", quality=80)
-
-
-def failure(exc: BaseException, source: Path) -> Outcome:
-    """What an exception says of a slide; one that cannot be converted at all is skipped."""
-    text = f"{type(exc).__name__}: {exc}".rstrip(": ")
-    if isinstance(exc, WsicompError):
-        is_known = exc.path == str(source)
-        text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
-    error = " ".join(text.split())
-    trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
-    if isinstance(exc, UnsupportedSlideError):
-        return Outcome(State.SKIPPED, "unsupported", error, trace)
-    return Outcome(State.FAILED, _cause(exc, source), error, trace)
-
-
-def _cause(exc: BaseException, source: Path) -> str:
-    numbers = list(_system_errors(exc))
-    if any(number in _FULL for number in numbers):
-        return DISK_FULL
-    if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-        if not os.path.exists(source):  # noqa: PTH110 - raises nowhere, as over a network that is away
-            return GONE
-        if isinstance(exc, SlideReadError) and numbers:
-            return UNREACHED
-    for kinds, cause in _CAUSES:
-        if isinstance(exc, kinds):
-            return cause
-    return REFUSED if isinstance(exc, OSError) else "internal error"
-
-
-def _system_errors(exc: BaseException) -> Iterator[int]:
-    """What the system said, where it was the system that refused."""
-    behind: BaseException | None = exc
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno is not None:
-            yield behind.errno
-        behind = behind.__cause__

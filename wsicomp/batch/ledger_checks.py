@@ -1,7 +1,7 @@
-"""Whether a ledger is one of ours: its tables, the kind of every value, and paths that stay in their trees.
+"""Check that a ledger was written by a batch: its tables, the kind of every value, and its paths.
 
-A ledger lies where others write. What it says is held against what a run could have written before anything
-is done by it: by SQLite itself for all rows at once, by `path_flaw` for what becomes a path.
+A ledger lies where others can write. Before a run acts on it, it is compared with what a run could have
+written. SQLite checks all rows at once; `path_flaw` checks every text that becomes a path.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _MOST = {
     "attempts": MOST_ATTEMPTS,
 }
 LONGEST_TEXT, MOST_LINES = 1 << 17, 1000
-"""Bytes of a text of a row, of which a path takes an eighth at most, and lines of its notes."""
+"""The most bytes of a text in a row, of which a path takes an eighth at most; the most lines of notes."""
 _DIGEST = re.compile("(?:[0-9a-f]{64})?")
 _CUT = "\n(the rest was left out)"
 _LONGEST_VALUE = 1 << 28
-"""Bytes of one value: the report of a slide with very many tiles has a hundredth of it."""
+"""The most bytes of one value. The report of a slide with very many tiles has a hundredth of it."""
 
 SCHEMA = (
     ("index", "slides_state", "slides", "CREATE INDEX slides_state ON slides (state)"),
@@ -39,13 +39,13 @@ SCHEMA = (
 SCHEMA_SINCE_4 = (
     ("table", "settings", "settings", "CREATE TABLE settings (digest TEXT PRIMARY KEY, json TEXT NOT NULL)"),
 )
-"""What was added to it."""
+"""What version 4 added to `SCHEMA`."""
 _MOST_OBJECTS = 100
 _TEXTS = (("reports", "source", "report"), ("facts", "name", "value"), ("settings", "digest", "json"))
-"""The tables of texts, with their keys and values."""
+"""The tables that hold texts: name, key column and value column."""
 
 _PLAIN = re.compile(r"[^./\\\0][^/\\\0]*(?:/[^./\\\0][^/\\\0]*)*")
-"""A path of which nothing but its names needs to be known."""
+"""A relative path of ordinary names, which needs no further check."""
 _TIME = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]+00:00"
 _STALE = re.compile(r"[0-9]{1,19} -?[0-9]{1,19} .+")
 
@@ -54,8 +54,8 @@ class UnsoundError(Exception):
     """A ledger is not what a batch wrote; the message says where."""
 
 
-def guard(database: sqlite3.Connection) -> None:
-    """Have SQLite distrust a file: no functions in its schema, no cells beyond their page."""
+def distrust_file(database: sqlite3.Connection) -> None:
+    """Have SQLite distrust a file: it calls no functions of its schema, and checks the size of its cells."""
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("PRAGMA cell_size_check = ON")
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
@@ -64,12 +64,12 @@ def guard(database: sqlite3.Connection) -> None:
 def check_tables(
     database: sqlite3.Connection, slides: Iterable[str], beside: Collection[tuple[str, str, str, str]]
 ) -> None:
-    """Refuse a database whose schema is not, to the letter, that of a ledger.
+    """Check that a database has exactly the schema of a ledger.
 
-    `slides` are the definitions that its table of slides may have, `beside` is what it has beside that.
+    `slides` are the definitions that its table of slides may have; `beside` is everything else.
 
     Raises:
-        UnsoundError: so it is.
+        UnsoundError: a table or index is missing, foreign, or defined differently.
     """
     query = f"SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT {_MOST_OBJECTS}"  # noqa: S608
     found = database.execute(query).fetchall()
@@ -85,14 +85,14 @@ def check_tables(
         kind, name = min(changed, default=("table", "slides"))
         raise UnsoundError(f"{kind} {name:.80} was not made by wsicomp")
     kind, name = min(others)
-    raise UnsoundError(f"{kind} {name:.80} is {'lacking' if (kind, name) in names else 'none of ours'}")
+    raise UnsoundError(f"{kind} {name:.80} is {'lacking' if (kind, name) in names else 'not of a ledger'}")
 
 
 def check_pages(database: sqlite3.Connection) -> None:
-    """Refuse a database whose rows and indices do not go together, as where bytes of it were flipped.
+    """Check that the rows and indices of a database agree; they do not after bytes were flipped.
 
     Raises:
-        UnsoundError: so it is.
+        UnsoundError: SQLite's integrity check fails.
     """
     there = {name for (name,) in database.execute("SELECT name FROM sqlite_master LIMIT 100")}
     # Reports are as large as all else, and nothing is done by them.
@@ -105,10 +105,10 @@ def check_pages(database: sqlite3.Connection) -> None:
 def check_values(
     database: sqlite3.Connection, kinds: Mapping[str, str], words: Mapping[str, Iterable[str]]
 ) -> None:
-    """Refuse a ledger with a value of another kind or size than its column's, or none of a column's `words`.
+    """Check every value of a ledger: its kind and size, and that it is one of its column's `words`.
 
     Raises:
-        UnsoundError: so it is.
+        UnsoundError: a value is of another kind or size, or none of the words; the message names the slide.
     """
     rules = {name: _rule(name, kind, words.get(name)) for name, kind in kinds.items()}
     rules["target"] += (
@@ -130,11 +130,11 @@ def check_values(
         if table != "reports":
             rule += f" AND {_bytes(value)} <= {LONGEST_TEXT}"
         if database.execute(f"SELECT 1 FROM {table} WHERE NOT ({rule}) LIMIT 1").fetchone():  # noqa: S608
-            raise UnsoundError(f"table {table} holds what is no text, or too long")
+            raise UnsoundError(f"table {table} holds a value that is not a text or too long")
 
 
 def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
-    """What SQLite holds a column's values against."""
+    """Return the SQL condition that a column's values must meet."""
     if words is not None:
         return f"typeof({name}) = 'text' AND {name} IN ({', '.join(map(repr, map(str, words)))})"
     if kind == "bool":
@@ -156,15 +156,15 @@ def _rule(name: str, kind: str, words: Iterable[str] | None) -> str:
 
 
 def _bytes(text: str) -> str:
-    """How many bytes a text has for SQLite, also behind a NUL."""
+    """Return the SQL expression for the number of bytes of a text, also behind a NUL."""
     return f"length(CAST({text} AS BLOB))"
 
 
-def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
-    """The SQL condition for rows that are to be looked at one by one: few of what a batch writes.
+def unusual_rows_condition(paths: Iterable[str], times: Iterable[str], others: Iterable[str]) -> str:
+    """Return the SQL condition for rows that have to be checked one by one; a batch writes few of these.
 
-    Their `paths` have anything but plain names, a time is not as `utc_now` has it, or one of the `others` is
-    not empty.
+    One of their `paths` has a name that is not ordinary, one of their `times` is not as `utc_now` writes it,
+    or one of the `others` is not empty.
     """
     unusual = [
         f"{name} GLOB '[./]*' OR instr({name}, '/.') OR instr({name}, '\\') OR instr({name}, char(0))"
@@ -174,8 +174,8 @@ def to_look_at(paths: Iterable[str], times: Iterable[str], others: Iterable[str]
     return " OR ".join([*unusual, *(f"{name} != ''" for name in others)])
 
 
-def fits(name: str, kind: str, value: object) -> bool:
-    """Whether a value is of its column's kind and size, as `check_values` holds it against them."""
+def is_valid_value(name: str, kind: str, value: object) -> bool:
+    """Return whether a value is of its column's kind and size, by the same rules as `check_values`."""
     if kind == "bool":
         return isinstance(value, bool)
     if kind == "int":
@@ -191,8 +191,8 @@ def fits(name: str, kind: str, value: object) -> bool:
     return name != "notes" or value.count("\n") < MOST_LINES
 
 
-def shortened(text: str) -> str:
-    """A text of a conversion as a ledger may hold it, cut where it is longer than a run's ever are."""
+def shorten_text(text: str) -> str:
+    """Return a text as a ledger may hold it: cut where it is longer than a run's texts ever are."""
     lines, data = text.split("\n"), text.encode("utf-8", "backslashreplace")
     if len(lines) <= MOST_LINES and len(data) <= LONGEST_TEXT:
         return text
@@ -201,19 +201,19 @@ def shortened(text: str) -> str:
 
 
 def path_flaw(text: str) -> str:
-    """What keeps a text of a ledger from being a path in its tree; "" if nothing does.
+    """Return why a text of a ledger is not a path inside its tree; "" if it is one.
 
-    Nothing hidden is of a batch, so that neither a ledger nor a quarantine is taken for a slide.
+    A batch writes nothing hidden, so that neither a ledger nor a quarantine is taken for a slide.
     """
     if _PLAIN.fullmatch(text):
         return ""
     try:
         raw = os.fspath(as_path(text))
     except ValueError:
-        return "is no path"
+        return "is not a path"
     parts = raw.split("/")
     flaws = {
-        "holds a NUL, which no path does": "\0" in raw,
+        "holds a NUL, which a path cannot": "\0" in raw,
         "is absolute, expected a path in its tree": raw.startswith("/"),
         "leads out of its tree (..)": ".." in parts,
         "is hidden or has an empty part": any(part.startswith(".") or not part for part in parts),
@@ -222,10 +222,10 @@ def path_flaw(text: str) -> str:
 
 
 def stale_flaw(lines: str) -> str:
-    """What is wrong with what a ledger says of earlier conversions; "" if nothing is."""
+    """Return what is wrong with the lines that describe earlier conversions; "" if nothing is."""
     for line in lines.splitlines():
         if not _STALE.fullmatch(line):
-            return "is no size, time and path"
+            return "is not a size, a time and a path"
         if flaw := path_flaw(line.split(" ", 2)[2]):
             return flaw
     return ""

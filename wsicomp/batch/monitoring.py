@@ -1,4 +1,4 @@
-"""How a batch lets others know that it is alive: a lock, a log that rotates, and a heartbeat file."""
+"""How others see that a batch is running: a lock, a log that rotates, and a heartbeat file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wsicomp.atomic import completed, make_folder, partial_path
-from wsicomp.batch.ledger import FOLDER, LOG
+from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.escaping import printable
 from wsicomp.own_files import Folder, open_own, opened_folder, read_own
@@ -33,45 +33,54 @@ _TRIES = 10
 _BEAT_BYTES = 1 << 24
 _LONGEST_TEXT = 500
 _MOST_S = 1e10
-"""What a heartbeat holds at most: bytes, letters of a text, seconds."""
+"""The most that a heartbeat holds: bytes, letters of a text, seconds."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a run stands. Bytes are those of sources; `eta_s` is None while nothing can be said.
-
-    `running` has the stage of each slide at work, what is done of it, and its total. `waiting` are those
-    that this run means to do, `look` those of its done ones that a person has to look at, `outdated` those
-    that earlier runs did and that would be made otherwise now.
-    """
+    """Where a run stands; its fields are the names in the heartbeat's JSON."""
 
     state: str
+    """"running", or how the run ended."""
     look: int
+    """Slides that this run converted and that a person has to look at."""
     waiting: int
+    """Slides that this run still means to convert."""
     done: int
+    """Slides that this run converted or took on."""
     skipped: int
+    """Slides that this run skipped."""
     failed: int
+    """Slides that failed in this run."""
     done_bytes: int
+    """Bytes of the sources that this run has finished, whatever became of them."""
     total_bytes: int
+    """Bytes of all sources that this run means to convert."""
     target_bytes: int
+    """Bytes of the conversions that this run wrote."""
     converted_bytes: int
+    """Bytes of the sources of these conversions."""
     elapsed_s: float
+    """Seconds since the run began."""
     eta_s: float | None
+    """Seconds until the run's end, as estimated; None before the first slide is finished."""
     outdated: int = 0
+    """Slides that earlier runs converted and that would be made otherwise now."""
     running: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+    """By slide at work: its stage, how much of it is done, and its total."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names."""
+        """Return the snapshot as JSON values, by the names of its fields."""
         return asdict(self)
 
 
 @contextmanager
-def held_alone(target: Path) -> Iterator[Path]:
-    """The folder for all that is not a slide, held against every other coordinator.
+def lock_tree(target: Path) -> Iterator[Path]:
+    """Hold a target tree against every other coordinator; yield its folder for all that is not a slide.
 
     Raises:
-        LedgerError: another one is at work.
-        SlideWriteError: nothing can be written there, or something in it is a link or no file.
+        LedgerError: another coordinator holds it.
+        SlideWriteError: the folder cannot be written, or something in it is a link or no file.
     """
     folder = make_folder(target) / FOLDER
     try:
@@ -90,14 +99,14 @@ def held_alone(target: Path) -> Iterator[Path]:
         except OSError as exc:
             found = f"its file system has no locks ({exc.strerror or exc}), which keep two batches apart"
             raise SlideWriteError(f"{found}; name a tree on one that has", folder) from exc
-        with suppress(OSError):  # who holds the lock is told as well as can be
+        with suppress(OSError):  # who holds the lock is recorded if possible
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield folder
 
 
 def _opened_lock(folder: Path, target: Path) -> IO[bytes]:
-    """The lock's file, where nothing else in the folder leads out of it."""
+    """Open the lock's file, after checking that nothing else in the folder leads out of it."""
     with opened_folder(folder, target, make=True) as opened:
         for name in os.listdir(opened.held):  # noqa: PTH208 - of an open folder
             if name == HEARTBEAT or name.startswith(LOG) or not opened.is_folder(name):
@@ -107,7 +116,7 @@ def _opened_lock(folder: Path, target: Path) -> IO[bytes]:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """Take the lock, past those who only look whether somebody has it."""
+    """Take the lock; others who only check whether it is held may have it for a moment."""
     for _ in range(_TRIES - 1):
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,7 +126,7 @@ def _lock(file: IO[bytes]) -> None:
 
 
 class _QuietFile(RotatingFileHandler):
-    """A log that a full disk does not turn into noise, in an open folder, whatever has its name."""
+    """A log in an open folder that reports no error on a full disk, and follows no link."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -135,7 +144,7 @@ class _QuietFile(RotatingFileHandler):
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def doRollover(self) -> None:  # noqa: N802 - logging's own name
-        """Give every log the name of an older one, and begin another."""
+        """Rename every log to the name of the next older one, and begin a new one."""
         if self.stream:
             self.stream.close()
             self.stream = None
@@ -149,18 +158,18 @@ class _QuietFile(RotatingFileHandler):
 
 
 class _OneLine(logging.Formatter):
-    """An event is one line, whatever names stand in it."""
+    """Writes an event as one line, whatever names stand in it."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 @contextmanager
-def logged(folder: Path) -> Iterator[logging.Logger]:
-    """A logger that writes a line an event into a file that rotates.
+def open_log(folder: Path) -> Iterator[logging.Logger]:
+    """Open the batch's log: a logger that writes one line for each event into a file that rotates.
 
     Raises:
-        SlideWriteError: something else has the file's name.
+        SlideWriteError: the file's name is taken by a link or a folder.
     """
     with opened_folder(folder, folder.parent) as opened:
         opened.check(LOG)
@@ -178,14 +187,14 @@ def logged(folder: Path) -> Iterator[logging.Logger]:
 
 
 class Heartbeat:
-    """A file that says every few seconds where the run stands; too old, the run is dead."""
+    """A file that says every few seconds where the run stands; if it is too old, the run is dead."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / HEARTBEAT
         self._next = 0.0
 
     def beat(self, snapshot: Snapshot, now: bool = False) -> None:
-        """Write it, if it is time or asked for; a disk that refuses must not end the night."""
+        """Write the file if it is time, or if `now`; a disk that refuses does not end the run."""
         if not now and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _BEAT_EVERY_S
@@ -196,20 +205,27 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What of a heartbeat is shown: as `Snapshot` has it, and the `time` of it."""
+class LastHeartbeat:
+    """Those values of a heartbeat that are shown, checked."""
 
     time: str
+    """When it was written."""
     elapsed_s: float
+    """Seconds since the run began."""
     eta_s: float | None
+    """Seconds until the run's end, as estimated; None before the first slide is finished."""
     running: Mapping[str, tuple[str, int, int]]
+    """By slide at work: its stage, how much of it is done, and its total."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Heard:
-        """That of the JSON values of a heartbeat.
+    def of(cls, values: Mapping[str, Any]) -> LastHeartbeat:
+        """Return the heartbeat in these JSON values.
 
         Raises:
-            ValueError, TypeError, LookupError, AttributeError: they are of no heartbeat.
+            ValueError: a value is out of its range.
+            TypeError: a value is of another type.
+            LookupError: a value is missing.
+            AttributeError: `running` is no object.
         """
         running = {name: _stage(stage) for name, stage in values["running"].items()}
         eta_s = values["eta_s"]
@@ -237,17 +253,17 @@ def _stage(value: Sequence[Any]) -> tuple[str, int, int]:
 
 
 def read_heartbeat(target: Path) -> dict[str, Any] | None:
-    """What the last run said last; None where none has said anything, or what is there is no heartbeat."""
+    """Return the last heartbeat as JSON values; None where there is none, or it is damaged."""
     try:
         values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
-        Heard.of(values)
+        LastHeartbeat.of(values)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return None
     return dict(values)
 
 
-def is_at_work(target: Path) -> bool:
-    """Whether a coordinator of this machine holds the tree."""
+def is_running(target: Path) -> bool:
+    """Return whether a coordinator on this machine holds the tree."""
     try:
         with open(open_own(target / FOLDER / _LOCK, os.O_RDONLY, target), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,7 @@
-"""The key of a batch whose targets are named by digests: a file apart from them, which says whose each is."""
+"""The key of a batch whose targets are named by digests.
+
+It is a file apart from both trees that says which source each target is of.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from wsicomp.inputs import check_file, reason
 _SECRET_BYTES = 32
 
 
-def checked_place(path: Path, source: Path, target: Path) -> Path:
-    """Where the key lies, absolute.
+def check_key_path(path: Path, source: Path, target: Path) -> Path:
+    """Return the absolute path of the key, after checking it.
 
     Raises:
-        ConfigError: that is inside of a tree that may be handed on, or it is no key.
+        ConfigError: it lies inside of a tree that may be handed on, or the file there is no key.
     """
     place = path.absolute().resolve()
     for tree in (source.absolute().resolve(), target.absolute().resolve()):
@@ -30,7 +33,7 @@ def checked_place(path: Path, source: Path, target: Path) -> Path:
     if place.exists():
         _read(place)
     elif not place.parent.is_dir():
-        raise ConfigError("its folder is not there; make it first", place)
+        raise ConfigError("its folder does not exist; make it first", place)
     return place
 
 
@@ -38,14 +41,14 @@ def make_key(path: Path) -> None:
     """Write a new key where there is none.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: the file cannot be written.
     """
     if not path.exists():
         _write(path, {"secret": secrets.token_hex(_SECRET_BYTES), "names": {}})
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret of a key; one that nobody keeps where there is no key yet.
+    """Return the secret of a key; where there is no key yet, a random one that is not kept.
 
     Raises:
         ConfigError: the file is no key.
@@ -55,11 +58,11 @@ def read_secret(path: Path) -> bytes:
     return bytes.fromhex(_read(path)["secret"])
 
 
-def keep_names(path: Path, names: Mapping[str, str]) -> None:
-    """Add targets to a key, and the sources that they are made from.
+def add_names(path: Path, names: Mapping[str, str]) -> None:
+    """Add targets to a key, with the sources that they are made from.
 
     Raises:
-        ConfigError: it cannot be read or written.
+        ConfigError: the key cannot be read or written.
     """
     values = _read(path)
     if names.items() <= values["names"].items():
@@ -67,8 +70,8 @@ def keep_names(path: Path, names: Mapping[str, str]) -> None:
     _write(path, {**values, "names": {**values["names"], **names}})
 
 
-def kept_names(path: Path) -> dict[str, str]:
-    """The sources of targets that a key says; none where there is no key yet.
+def read_names(path: Path) -> dict[str, str]:
+    """Return the sources of targets by a key; none where there is no key yet.
 
     Raises:
         ConfigError: the file is no key.
@@ -87,11 +90,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(reason(exc), path) from exc
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise ConfigError("is no key of wsicomp's (a secret, and names); name another file, or a new one", path)
+    raise ConfigError(
+        "is not a key (a secret and names) that wsicomp wrote; name another file, or a new one", path
+    )
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace the file as a whole, for its owner alone to read."""
+    """Replace the file in one step; only its owner can read it."""
     try:
         with completed_file(path, overwrite=True) as file:
             os.fchmod(file.fileno(), 0o600)

@@ -1,4 +1,4 @@
-"""What a user can choose about a batch beyond the conversion itself, checked before anything is touched."""
+"""The options of a batch beyond those of a conversion, checked before anything is touched."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from wsicomp.batch.throttle import check_pace
+from wsicomp.batch.throttle import check_rate_limit
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.escaping import quoted
@@ -19,7 +19,7 @@ _REMOVAL = "taking away sources, those alone that were read once more, whole, wi
 
 
 def _percent(text: str) -> float:
-    """Return a number of per cent, with or without the sign."""
+    """Return a number in per cent, with or without the sign."""
     return float(text.strip().removesuffix("%"))
 
 
@@ -29,7 +29,7 @@ def _next_time(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What a batch does beyond the conversion of each slide."""
+    """What a batch does beyond converting each slide."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -121,46 +121,46 @@ class BatchOptions:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.limit_rate is not None:
-            check_pace()
+            check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
-            raise ConfigError(
-                "--even-if-lossy says which sources are deleted; it needs --delete-source-after-verify"
-            )
+            raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source`")
 
     def selection(self, root: Path) -> Selection:
-        """Which files of a source tree are its slides."""
+        """Return which files of a source tree are its slides."""
         return Selection(root, self.include, self.exclude)
 
     def check(self, config: ConversionConfig) -> None:
-        """Refuse what does not go with a config.
+        """Check that these options go together with a conversion's.
 
         Raises:
-            ConfigError: so it is.
+            ConfigError: two options contradict each other.
         """
         if config.tissue.mask is not None:
-            raise ConfigError("a mask is of one slide; a batch finds the tissue of each")
+            raise ConfigError("`mask` is of one slide, and a batch finds the tissue of each; leave it out")
         if self.name_key is not None and not config.output.deidentify:
-            raise ConfigError("--name-key keeps sources' names out of targets'; it needs --deidentify")
+            raise ConfigError("`name_key` keeps sources' names out of targets' names; it needs `deidentify`")
         if not self.delete_source:
             return
         if not config.run.verify:
-            raise ConfigError("sources are deleted only after verify; leave --no-verify out")
+            raise ConfigError(
+                "sources are deleted only after their conversion is verified; do not switch off `verify`"
+            )
         if not config.codec.restorable and not self.even_if_lossy:
             raise ConfigError(
-                "these conversions cannot restore their sources: take --preset archive-lossless, or say "
-                "--even-if-lossy to delete sources all the same"
+                "these conversions cannot restore their sources: take preset archive-lossless, or give "
+                "`even_if_lossy` to delete the sources all the same"
             )
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """The next moment at which a clock here shows "HH:MM"; `now` is what it shows, without a zone.
+    """Return the next moment at which a clock here shows "HH:MM"; `now` is local time without a zone.
 
     Raises:
-        ConfigError: it is no such time.
+        ConfigError: the text is no time of day.
     """
     try:
         clock = datetime.strptime(text, "%H:%M")
     except ValueError:
-        raise ConfigError(f"--until is {quoted(text)}, expected a time of day as 06:30") from None
+        raise ConfigError(f"`until` is {quoted(text)}, expected a time of day such as 06:30") from None
     then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
     return (then if then > now else then + timedelta(days=1)).astimezone()

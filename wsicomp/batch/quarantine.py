@@ -1,214 +1,95 @@
-"""Taking away a source that its conversion replaces: proved, moved into quarantine, proved again, deleted.
+"""Take away sources that their conversions replace, after a proof of each.
 
-Nothing here trusts what was found earlier. Before each step the whole source and the whole target are read
-once more, and what was read must be what is moved.
+A source is proved to be replaced, moved into quarantine, proved again, and deleted.
+
+Nothing that was found earlier is trusted. Before each step the whole source and the whole target are read
+once more, and the files that were read must be the files that are moved.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import stat
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from wsicomp.atomic import sync_directory
-from wsicomp.batch.jobs import Outcome, failure, seen_reason
-from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING, Entry, State
-from wsicomp.batch.quarantine_clock import DELETED, put_in
-from wsicomp.batch.source_records import forget_stay, write_stay
+from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
+from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
+from wsicomp.batch.outcomes import TEMPORARY_CAUSES, JobOutcome
+from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine, is_overdue
+from wsicomp.batch.scheduler import Scheduler, Task
+from wsicomp.batch.source_records import Records, read_records, remove_quarantine_time, write_quarantine_time
+from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.prepare import plan_flaw
-from wsicomp.conversion.report import review_reason
-from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
-from wsicomp.formats.base import Slide
-from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.opening import open_source, open_tiff
-from wsicomp.formats.slide_files import slide_parts
-from wsicomp.own_files import Folder, displayed_path, opened_folder
-from wsicomp.plan import ConversionPlan
-from wsicomp.progress import Progress, Stages, utc_now
-from wsicomp.provenance import Provenance
-from wsicomp.text_format import as_saving, counted
-from wsicomp.verification.verify import Verification, verify_slide
+from wsicomp.own_files import Folder, opened_folder
+from wsicomp.path_text import as_path
+from wsicomp.progress import utc_now
+from wsicomp.text_format import as_saving
+
+NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
+"""Causes that say nothing about what was to be checked or proved."""
+
+_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
 
 
-class _UnseenError(KeptError):
-    """A source stays because nobody has looked at its conversion; the message says why somebody has to."""
-
-
-@dataclass(frozen=True)
-class ProofJob:
-    """Prove that `target` replaces `source` by `config`; of both the ledger says these digests.
-
-    The outcome is done and its `facts` are which files these were, or it is skipped and `error` says why. It
-    is `LOOK`, and `error` says why, where a person has to look first; `released` says that one did.
-    """
-
-    name: str
-    source: Path
-    target: Path
-    source_sha256: str
-    target_sha256: str
-    even_if_lossy: bool
-    config: ConversionConfig
-    released: bool = False
-
-    def run(self, on_progress: Progress) -> Outcome:
-        """Read both once more, wholly."""
-        try:
-            return Outcome(State.DONE, facts=self._proved(Stages(on_progress)))
-        except _UnseenError as exc:
-            return Outcome(State.LOOK, error=exc.message)
-        except Exception as exc:
-            return replace(failure(exc, self.source), state=State.SKIPPED)
-
-    def _proved(self, stages: Stages) -> tuple[str, str]:
-        before = which_file(self.source), which_file(self.target)
-        if before[0] == before[1]:
-            raise KeptError("source and target are one file")
-        if len(slide_parts(self.source)) > 1:
-            raise KeptError("the slide is of many files, which are not taken apart")
-        with stages.stage("checksum") as progress:
-            if file_sha256(self.target, progress) != self.target_sha256:
-                raise KeptError("the target is not the file that was written")
-        with stages.stage("identify") as progress:
-            _, sha256 = slide_identity(self.source, progress)
-        if sha256 != self.source_sha256:
-            raise KeptError("the source is not the file that was converted")
-        self._verify(stages)
-        if before != (which_file(self.source), which_file(self.target)):
-            raise KeptError("source or target changed while they were compared")
-        return before
-
-    def _verify(self, stages: Stages) -> None:
-        """Decode every tile of the target, and hold it against the source."""
-        provenance = self._provenance()
-        restorable = provenance.restoration is not None
-        is_seen = self.released or restorable
-        if not is_seen and (unseen := review_reason(provenance)):
-            raise _UnseenError(unseen)
-        if not restorable and not self.even_if_lossy:
-            raise KeptError("the target cannot restore it, and --even-if-lossy was not said")
-        with closing(open_source(self.source, self.target)) as source:
-            if not restorable:
-                self._check_plan(source, provenance.plan)
-            found = self._compared(source, stages)
-            then = config_then(provenance.plan, self.config) if not is_seen else self.config
-            unseen = "" if is_seen else seen_reason(source, then, found.removed_area, stages)
-        if unseen:
-            raise _UnseenError(unseen)
-        if (found.flawed or found.lost) and not restorable:
-            raise KeptError(f"{counted(len(found.flawed) + len(found.lost), 'damaged tile')} in it: keep it")
-
-    def _provenance(self) -> Provenance:
-        with closing(open_tiff(self.target)) as converted:
-            provenance = converted.provenance
-        if provenance is None:
-            raise KeptError("the target does not say what it was made from")
-        if provenance.plan.source.sha256 != self.source_sha256:
-            raise KeptError("the target was made from another file")
-        return provenance
-
-    def _check_plan(self, source: Slide, plan: ConversionPlan) -> None:
-        """Refuse what this run's options would not have made, now or by the defaults of its version."""
-        if source.info.planes:
-            raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
-        flaw = plan_flaw(source, self.source_sha256, self.config, plan)
-        if flaw or not has_digest(plan, self.source_sha256, self.config):
-            found = flaw or "it has the digest of another"
-            raise KeptError(f"the target is no conversion by the options of this run ({found})")
-
-    def _compared(self, source: Slide, stages: Stages) -> Verification:
-        is_fresh, thorough = False, True
-        with stages.stage("verify") as progress:
-            checked = (self.source_sha256, self.config.run.workers, progress, is_fresh, thorough)
-            found = verify_slide(self.target, source, *checked)
-        if found.problems:
-            raise KeptError(f"the target failed its check: {found.problems[0]}")
-        return found
-
-
-def which_file(path: Path) -> str:
-    """A text that of all files here only this one has, as it is now, seen from any machine.
-
-    Whoever writes into a file can put back the time of that (mtime), but not the time of its last change
-    of any kind (ctime).
-
-    Raises:
-        KeptError: it is a link, or no file.
-    """
-    try:
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise KeptError("it is a link, and what it leads to is not of this tree")
-        if not stat.S_ISREG(status.st_mode):
-            raise KeptError("it is no regular file")
-        # Opened, so that a network's file system asks its server and does not answer by what it remembers.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise KeptError(f"it cannot be looked at ({exc.strerror or exc})", displayed_path(path)) from exc
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _but_for_its_name(which: str) -> str:
-    """What of a file's text outlasts a new name, which changes the time of its last change."""
+def _without_change_time(which: str) -> str:
+    """Return the part of a fingerprint that stays when the file is renamed."""
     return which.rpartition(" ")[0]
 
 
-def as_large(entry: Entry, facts: tuple[str, ...]) -> Entry:
-    """The entry with the sizes that source and target were proved to have, whatever the ledger says."""
+def with_proved_sizes(entry: Entry, facts: tuple[str, ...]) -> Entry:
+    """Return the entry with the sizes that the proof found, whatever the ledger says."""
     source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
     return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
 
 
-def held_back(entry: Entry, min_saving: float) -> tuple[str, str]:
-    """The cause, and in words why, for which a source stays before a byte of it is read; "" if it may go.
+def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
+    """Return the cause, and why in words, for which a source stays before it is read; "" twice if it may go.
 
     `min_saving` is in per cent of the source's bytes.
     """
     if entry.needs_release:
-        return HELD_FOR_LOOK, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
+        return HELD_FOR_REVIEW, f"{entry.look}: it stays until somebody has looked (wsicomp batch accept)"
     saved_bytes = entry.source_bytes - entry.target_bytes
     if saved_bytes < 0:
-        return HELD_FOR_SAVING, f"its conversion is larger than it ({as_saving(entry.saved)})"
+        return HELD_FOR_SAVING, f"its conversion is larger than the source ({as_saving(entry.saved)})"
     if saved_bytes * 100 < min_saving * entry.source_bytes:
         return HELD_FOR_SAVING, f"saved {_floored(entry.saved)} %, under {min_saving:g} %"
     return "", ""
 
 
 def _floored(saved: float) -> str:
-    """In per cent with two decimals at most, and never as much as it is not."""
+    """Return a part in per cent, rounded down to two decimals."""
     return f"{math.floor(saved * 10_000) / 100:g}"
 
 
-def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Move a source that was just proved to be replaced into quarantine, and say so.
+def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Move a source into quarantine that was just proved to be replaced; return its entry.
 
-    What the entry says of days and looks is to be from the source tree (`Records.of`).
+    The entry's days in quarantine and its acceptance have to come from the source tree (`Records.apply_to`).
 
     Raises:
-        KeptError: it stays; something is not as it was proved, or the file system refuses.
+        KeptError: source or target changed since the proof, or the file system refuses.
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
     _check_same(source, entry, trees, facts)
-    moved = replace(put_in(entry), kept_because="", kept_cause="")
+    moved = replace(enter_quarantine(entry), kept_because="", kept_cause="")
     try:
         with (
             opened_folder(source.parent, trees.source) as here,
             opened_folder(place.parent, trees.source, make=True) as there,
         ):
-            if which_file(here.held / source.name) != facts[0]:
+            if file_fingerprint(here.held / source.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
-            write_stay(trees.source, moved)
+            write_quarantine_time(trees.source, moved)
             _moved(source.name, here, there, facts[0])
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
@@ -216,17 +97,17 @@ def quarantined(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
 
 
 def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
-    """Move a source between two open folders, if it is the file of that fact, and have that on the disk.
+    """Move a source between two open folders if it has this fingerprint, and sync both folders.
 
     Raises:
-        KeptError: it is not, or was put back.
+        KeptError: the file is another one, or could not be moved; it was put back.
     """
     try:
         here.move(name, there, name, overwrite=False)
     except FileExistsError as exc:
-        raise KeptError("something of its name is in quarantine already; look at that first") from exc
+        raise KeptError("a file of its name is in quarantine already; move that away first") from exc
     try:
-        if _but_for_its_name(which_file(there.held / name)) != _but_for_its_name(fact):
+        if _without_change_time(file_fingerprint(there.held / name)) != _without_change_time(fact):
             raise KeptError("another file took its place while it was moved")
         sync_directory(there.held)
         sync_directory(here.held)
@@ -240,23 +121,23 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
         raise
 
 
-def deleted(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Delete a source in quarantine that was just proved once more, and say so.
+def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+    """Delete a source in quarantine that was just proved once more; return its entry.
 
     Raises:
-        KeptError: as `quarantined`.
+        KeptError: source or target changed since the proof, or the file system refuses.
     """
     _check_released(entry)
     place = trees.quarantine_of(entry)
     _check_same(place, entry, trees, facts)
     try:
         with opened_folder(place.parent, trees.source) as folder:
-            if which_file(folder.held / place.name) != facts[0]:
+            if file_fingerprint(folder.held / place.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
             os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
-    forget_stay(trees.source, entry.source)
+    remove_quarantine_time(trees.source, entry.source)
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
 
 
@@ -269,8 +150,138 @@ def _check_same(source: Path, entry: Entry, trees: Trees, facts: tuple[str, ...]
     target = trees.target_of(entry)
     try:
         with opened_folder(target.parent, trees.target) as folder:
-            is_same = (which_file(source), which_file(folder.held / target.name)) == facts
+            is_same = (file_fingerprint(source), file_fingerprint(folder.held / target.name)) == facts
     except OSError as exc:
-        raise KeptError(f"its target cannot be looked at ({exc.strerror or exc})") from exc
+        raise KeptError(f"its target cannot be read ({exc.strerror or exc})") from exc
     if not is_same:
         raise KeptError("source or target changed after they were compared")
+
+
+class SourceRemoval:
+    """Takes sources of a run away step by step, and records why others stay.
+
+    `nothing_removed` says what is wrong with the source tree's records, so that no source goes; else "".
+    """
+
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig, found: Collection[str]) -> None:
+        self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
+        self._found = found
+        self._proved: set[str] = set()
+        self.nothing_removed = ""
+
+    def run(self) -> None:
+        """Move proved sources into quarantine, and delete those whose days there are over."""
+        options, ledger = self._scheduler.options, self._scheduler.ledger
+        if not options.delete_source or self._scheduler.reason() or (records := self.records()) is None:
+            return
+        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
+        done = [records.apply_to(entry) for entry in verified]
+        asked = [entry for entry in done if self._is_to_go(entry)]
+        asked = [entry for entry in asked if not self._is_linked(entry)]
+        self._proved.update(entry.source for entry in asked)
+        scheduler = self._scheduler
+        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
+        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
+        held = [records.apply_to(entry) for entry in quarantine]
+        overdue = [entry for entry in held if self._is_overdue(entry)]
+        self._proved.update(f"{entry.source}/" for entry in overdue)
+        scheduler.work(
+            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
+        )
+
+    def records(self) -> Records | None:
+        """Return the source tree's records; None where one is damaged, so that no source is taken away."""
+        try:
+            return read_records(self._trees.source)
+        except KeptError as exc:
+            if not self.nothing_removed:
+                self._scheduler.log.error("no source is taken away: %s", exc)
+            self.nothing_removed = str(exc)
+            return None
+
+    def _is_linked(self, entry: Entry) -> bool:
+        """Return whether a link in the tree leads to a source, which would then lead nowhere."""
+        source = self._trees.source_of(entry)
+        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
+            return False
+        self._keep(entry, KeptError("a link in the tree leads to it"))
+        return True
+
+    @cached_property
+    def _linked(self) -> set[str]:
+        paths = [self._trees.source / as_path(source) for source in self._found]
+        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
+
+    def _is_to_go(self, entry: Entry) -> bool:
+        options = self._scheduler.options
+        has_failed = entry.kept_because and not entry.kept_cause
+        return (
+            entry.source in self._found
+            and entry.source not in self._proved
+            and (entry.restorable or options.even_if_lossy)
+            and (not has_failed or options.retry_failed)
+            and not self._is_held_back(entry)
+        )
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Return whether a source stays by what the ledger knows, and record why; every run asks anew."""
+        cause, why = reason_to_keep(entry, self._scheduler.options.min_saving)
+        if cause:
+            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
+            self._keep(entry, KeptError(why), cause)
+        return bool(cause)
+
+    def _is_overdue(self, entry: Entry) -> bool:
+        options, source = self._scheduler.options, self._trees.source_of(entry)
+        return (
+            options.selection(self._trees.source).wants(source)
+            and f"{entry.source}/" not in self._proved
+            and is_overdue(entry, options.quarantine_days)
+            and not self._is_held_back(entry)
+        )
+
+    def _proof(self, entry: Entry, source: Path) -> Task:
+        job = ProofJob(
+            entry.source,
+            source,
+            self._trees.target_of(entry),
+            entry.source_sha256,
+            entry.target_sha256,
+            self._scheduler.options.even_if_lossy,
+            self._config,
+            entry.is_accepted,
+        )
+        return Task(entry, job)
+
+    def _move_away(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, move_to_quarantine)
+
+    def _delete(self, task: Task, outcome: JobOutcome) -> None:
+        self._remove_if_proved(task, outcome, delete_from_quarantine)
+
+    def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
+        """Take a source a step further away if the proof succeeded."""
+        if outcome.cause in NO_VERDICT:
+            return
+        if outcome.state is State.LOOK:
+            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
+            self._keep(unseen, KeptError(reason_to_keep(unseen, 0)[1]), HELD_FOR_REVIEW)
+            return
+        try:
+            if outcome.state is not State.DONE:
+                raise KeptError(outcome.error)
+            entry = with_proved_sizes(task.entry, outcome.facts)
+            if self._is_held_back(entry):
+                return
+            entry = step(entry, self._trees, outcome.facts)
+        except KeptError as exc:
+            self._keep(task.entry, exc)
+            return
+        self._scheduler.put(entry)
+        self._scheduler.counts[entry.removal] += 1
+        self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
+
+    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
+        self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))
+        self._scheduler.counts["kept"] += 1
+        self._scheduler.log.warning("%s: the source stays: %s", entry.source, exc)

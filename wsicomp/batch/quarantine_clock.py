@@ -1,7 +1,7 @@
-"""How long a source has been in quarantine: in days that runs have seen, not by what a clock says once.
+"""How long a source has been in quarantine: days that runs have counted, not what a clock says once.
 
-Each run adds the time since the run before it, at most a day, so that a clock that leaps ahead, or was wrong
-when a source was moved, deletes nothing by itself. A clock that goes back adds nothing.
+Each run adds the time since the run before it, at most a day. A clock that leaps ahead, or that was wrong
+when a source was moved, therefore deletes nothing by itself. A clock that goes back adds nothing.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wsicomp.batch.ledger import Entry
+from wsicomp.batch.entry import Entry
 from wsicomp.progress import utc_now
 
 QUARANTINED, DELETED = "quarantined", "deleted"
 """Where a source went, as `Entry.removal` says it."""
 
 _MOST_A_RUN = 1.0
-"""Days that one run adds at most."""
+"""The most days that one run adds."""
 _LEAST_RUNS = 2
-"""Runs after the one that moved a source, before any may delete it: one alone may have a wrong clock."""
+"""Runs after the one that moved a source, before any may delete it: a single one may have a wrong clock."""
 
 
-def put_in(entry: Entry) -> Entry:
-    """The entry of a slide whose source has just come into quarantine."""
-    return replace(begun_in(entry), removal=QUARANTINED, removed=utc_now())
+def enter_quarantine(entry: Entry) -> Entry:
+    """Return the entry of a slide whose source has just been moved into quarantine."""
+    return replace(restart_quarantine_time(entry), removal=QUARANTINED, removed=utc_now())
 
 
-def begun_in(entry: Entry) -> Entry:
-    """The entry of a source in quarantine whose days begin now."""
+def restart_quarantine_time(entry: Entry) -> Entry:
+    """Return the entry of a source in quarantine whose days are counted from now."""
     return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen=utc_now())
 
 
-def seen_in(entry: Entry, days: float) -> Entry:
-    """The entry after one more run has seen its source in quarantine, where it is to be for so many days.
+def count_run_in_quarantine(entry: Entry, days: float) -> Entry:
+    """Return the entry after one more run has seen its source in quarantine.
 
-    No run adds more than half of them.
+    The source is to stay there for `days`; one run adds at most half of them.
     """
     now = utc_now()
     since = datetime.fromisoformat(now) - datetime.fromisoformat(entry.quarantine_seen or now)
@@ -48,15 +48,18 @@ def seen_in(entry: Entry, days: float) -> Entry:
 
 
 def is_overdue(entry: Entry, days: float) -> bool:
-    """Whether a source has been in quarantine for so long."""
+    """Return whether a source has been in quarantine for `days`, and may be deleted."""
     return days == 0 or (entry.quarantine_runs >= _LEAST_RUNS and entry.quarantine_age >= days)
 
 
 def days_left(entry: Entry, days: float) -> float:
-    """The days that a source stays in quarantine yet, at least."""
+    """Return the days that a source stays in quarantine yet, at least."""
     return max(0.0, days - entry.quarantine_age)
 
 
-def goes_by(left: float) -> str:
-    """The first day on which what stays for so many days more can go, if runs see every day."""
+def earliest_deletion_day(left: float) -> str:
+    """Return the first date on which a source can be deleted that stays for `left` days more.
+
+    It assumes a run on every day.
+    """
     return (datetime.fromisoformat(utc_now()) + timedelta(days=left)).date().isoformat()

@@ -1,8 +1,8 @@
-"""A ledger made anew from the targets of a tree, where it is lost or cannot be read.
+"""Write a ledger anew from the targets of a tree, where it is lost or cannot be read.
 
-Every target says itself what it was made from. Nothing of that is believed beyond the name of a slide: the
-next run holds each target against its source before it takes it on, and a source is taken away only after
-the same proof as ever. No slide and no target is touched, and the old ledger is moved aside, not deleted.
+Every target says itself what it was made from. Of that only the slide's name is believed: the next run
+compares each target with its source before it takes the target on, and a source is taken away only after the
+usual proof. No slide and no target is touched. The old ledger is moved aside, not deleted.
 """
 
 from __future__ import annotations
@@ -15,31 +15,17 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from wsicomp.batch.jobs import Outcome, failure
-from wsicomp.batch.ledger import (
-    FOLDER,
-    SOURCE,
-    Entry,
-    Ledger,
-    State,
-    entry_flaw,
-    ledger_path,
-    make_ledger,
-    with_short_texts,
-)
-from wsicomp.batch.ledger_checks import guard, path_flaw
-from wsicomp.batch.monitoring import held_alone, logged
+from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
+from wsicomp.batch.ledger import Ledger
+from wsicomp.batch.ledger_checks import distrust_file, path_flaw
+from wsicomp.batch.ledger_files import FOLDER, SOURCE, ledger_path, make_ledger
+from wsicomp.batch.monitoring import lock_tree, open_log
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency import available_cores, ordered_map
 from wsicomp.conversion.report import removed_area_of, review_note, review_reason
-from wsicomp.errors import (
-    LedgerError,
-    SlideReadError,
-    SlideWriteError,
-    UnsupportedSlideError,
-    WsicompError,
-)
+from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
@@ -51,26 +37,26 @@ from wsicomp.progress import Progress, Stages, utc_now
 from wsicomp.provenance import Provenance
 
 _STEPS = 1_000_000
-_DAMAGED_ERROR = "it is a damaged TIFF, of which nobody can tell what it was made from"
+_DAMAGED_ERROR = "it is a damaged TIFF, and what it was made from cannot be read"
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """What a new ledger was made of. `aside` is where the old one went, None if there was none.
-
-    `entries` are of all targets that say what they were made from, `damaged` (paths and why, as text) of
-    those that cannot, and are in the ledger as failed; `others` counts files that are no conversions.
-    """
+class RebuiltLedger:
+    """What a new ledger was made of."""
 
     entries: tuple[Entry, ...]
+    """The entries of all targets that say what they were made from."""
     damaged: tuple[tuple[str, str], ...]
+    """Path and error of each target that cannot be read; the ledger has it as failed."""
     others: int
+    """How many files of the tree are no conversions."""
     aside: Path | None
+    """Where the old ledger was moved; None if there was none."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What one file of the tree says; `name` is that of its source, None where it does not say."""
+    """What one file of the tree says; `name` is its source's, None where the file does not say."""
 
     target: str
     entry: Entry | None
@@ -78,26 +64,33 @@ class _Read:
     error: str = ""
 
 
-def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progress | None = None) -> Rebuilt:
-    """Make the ledger of a tree anew, by what its targets say, and move the old one aside.
+def rebuild_ledger(
+    target: Path, even_if_sound: bool = False, on_progress: Progress | None = None
+) -> RebuiltLedger:
+    """Write the ledger of a tree anew from what its targets say, and move the old one aside.
+
+    >>> from wsicomp.batch import rebuild_ledger
+    >>> rebuilt = rebuild_ledger(Path("converted"))  # doctest: +SKIP
+    >>> len(rebuilt.entries), rebuilt.damaged  # doctest: +SKIP
+    (20, ())
 
     Raises:
-        LedgerError: the ledger is sound, and it was not said `even_if_sound`; or a batch is at work; or
-            nothing there was written by one.
-        SlideWriteError: nothing can be written there.
+        LedgerError: the ledger can be read and `even_if_sound` is False, a batch is running, or no batch
+            wrote this tree.
+        SlideWriteError: the ledger cannot be written.
     """
     if not is_folder(target):
         raise LedgerError("is no folder; name the tree that a batch writes", target)
     if not even_if_sound and _is_sound(target):
         raise LedgerError(
-            "its ledger can be read, so that nothing is to be made anew; with --even-if-sound it is all the "
-            "same, without what only the ledger knows",
+            "its ledger can be read and need not be rebuilt; `even_if_sound` rebuilds it all the same, "
+            "without what only the ledger knows",
             target,
         )
     if not (os.path.lexists(target / FOLDER) or any(map(_is_conversion, _files(target)))):
         message = f"holds no {FOLDER} and no conversion; name the tree that a batch writes"
         raise LedgerError(message, target)
-    with held_alone(target) as folder, logged(folder) as log:
+    with lock_tree(target) as folder, open_log(folder) as log:
         read = list(_read_all(target, on_progress))
         known = [one for one in read if one.entry is not None]
         entries = tuple(_by_source(known))
@@ -109,7 +102,7 @@ def rebuild_ledger(target: Path, even_if_sound: bool = False, on_progress: Progr
             found = getattr(exc, "strerror", None) or exc
             raise SlideWriteError(f"no ledger can be written there ({found})", folder) from exc
         log.info("the ledger was made anew: %d targets, %d damaged", len(entries), len(damaged))
-    return Rebuilt(entries, damaged, len(read) - len(known) - len(damaged), aside)
+    return RebuiltLedger(entries, damaged, len(read) - len(known) - len(damaged), aside)
 
 
 def _is_conversion(path: Path) -> bool:
@@ -133,7 +126,7 @@ def _is_sound(target: Path) -> bool:
 
 
 def _old_source(target: Path) -> str:
-    """The source tree of the old ledger, if that much of it can be read; "" if not."""
+    """Return the source tree of the old ledger, "" if that cannot be read."""
     path = ledger_path(target)
     if not Ledger.is_there(target):
         return ""
@@ -141,7 +134,7 @@ def _old_source(target: Path) -> str:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         ) as database:
-            guard(database)
+            distrust_file(database)
             database.set_progress_handler(lambda: 1, _STEPS)  # a table that is a query without end
             row = database.execute("SELECT value FROM facts WHERE name = ?", (SOURCE,)).fetchone()
     except sqlite3.Error:
@@ -152,7 +145,7 @@ def _old_source(target: Path) -> str:
 
 
 def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
-    """What every file of the tree says that could be a target, in the order of their names."""
+    """Yield what every file of the tree says that could be a target, in the order of their paths."""
     paths = sorted(_files(target))
     stages = Stages(on_progress)
     with stages.stage("read the targets") as progress:
@@ -163,10 +156,15 @@ def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
 
 
 def _files(target: Path) -> Iterator[Path]:
-    """Every file that is not hidden, none of them through a link."""
+    """Yield every file that is not hidden, none of them through a link.
+
+    Raises:
+        LedgerError: a folder cannot be read.
+    """
 
     def refused(exc: OSError) -> None:
-        message = f"cannot be read ({exc.strerror or exc}), and a ledger would lack what is in it"
+        reason = exc.strerror or exc
+        message = f"cannot be read ({reason}), so that a ledger would lack its targets; make it readable"
         raise LedgerError(message, exc.filename or target) from exc
 
     for name, folders, files in os.walk(target, onerror=refused):
@@ -190,20 +188,20 @@ def _read(target: Path, path: Path) -> _Read:
             return _Read(text, None)
         entry = _entry(text, provenance, status.st_size, status.st_mtime_ns, file_sha256(path))
         if flaw := entry_flaw(entry):
-            raise SlideReadError(f"its provenance says what none can: {flaw}", path)
+            raise SlideReadError(f"its provenance says what no conversion can: {flaw}", path)
     except UnsupportedSlideError:
         return _Read(text, None)
     except Exception as exc:  # one target is no reason to leave out the others
-        return _Read(text, None, error=_said(failure(exc, path), exc))
+        return _Read(text, None, error=_said(outcome_of_error(exc, path), exc))
     return _Read(text, entry, provenance.plan.source.name)
 
 
-def _said(outcome: Outcome, exc: Exception) -> str:
+def _said(outcome: JobOutcome, exc: Exception) -> str:
     return outcome.error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({outcome.error})"
 
 
 def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:
-    """The entry of a target. It has no stamp and no settings, so that the next run looks at its source."""
+    """Return the entry of a target, without stamp and settings, so that the next run looks at its source."""
     plan = provenance.plan
     look = review_reason(provenance)
     actions = Counter[TileAction]()
@@ -235,10 +233,10 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
 
 
 def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:
-    """The entries by the sources that their targets say and are named after, no two by the same.
+    """Yield the entries by the sources that their targets name, no two by the same.
 
-    Where several could be of one source, it is the last one written; the others keep their own names, as
-    those do whose names say nothing.
+    Where several targets name one source, the newest has it. The others are entered by their own paths, and
+    so are targets whose names say nothing.
     """
     taken: set[str] = set()
     rest: list[Entry] = []
@@ -264,7 +262,7 @@ def _newest_first(one: _Read) -> tuple[int, str]:
 
 
 def _source_of(target: str, name: str | None) -> str:
-    """The source whose conversion has this name, by what the target says of it; "" if there is none."""
+    """Return the source whose conversion has this path, by the name that the target states; "" if none."""
     path = PurePosixPath(target)
     names = [as_text(name)] if name else _guesses(path.name)
     sources = [str(path.with_name(name)) for name in names if "/" not in name and name not in ("", ".", "..")]
@@ -272,7 +270,7 @@ def _source_of(target: str, name: str | None) -> str:
 
 
 def _guesses(name: str) -> Iterator[str]:
-    """The names that the source of a target may have had which does not say it."""
+    """Yield the names that the source of a target may have had, where the target does not say."""
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
     if suffix in (".tiff", ".svs") and PurePosixPath(stem).suffix.lower() in SUFFIXES:
         yield stem
@@ -284,7 +282,7 @@ def _guesses(name: str) -> Iterator[str]:
 
 
 def _lost(damaged: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Entries for targets that cannot be read: failures, until they are taken from a copy or away."""
+    """Yield failed entries for targets that cannot be read."""
     taken = {entry.source for entry in entries}
     for target, error in damaged:
         if target not in taken:

@@ -12,7 +12,9 @@ from typing import Any
 
 from wsicomp.atomic import check_output, completed
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.ledger import CONVERTED, SOURCE, Entry, Ledger, State, audit_path
+from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.ledger import CONVERTED, Ledger
+from wsicomp.batch.ledger_files import SOURCE, audit_path
 from wsicomp.escaping import spreadsheet_cell
 from wsicomp.html import rendered
 from wsicomp.own_files import read_own
@@ -35,81 +37,109 @@ _NOT_IN_TABLE = ("trace",)
 
 @dataclass(frozen=True)
 class Cause:
-    """Failures of one cause: how many, and the first of them."""
+    """Failures of one cause."""
 
     cause: str
+    """The cause, a fixed word."""
     count: int
+    """How many slides failed for it."""
     entries: tuple[Entry, ...]
+    """The first of them."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What conversions say in words, and of which slides."""
+    """One note of conversions."""
 
     note: str
+    """The note, in words."""
     count: int
+    """How many slides have it."""
     sources: tuple[str, ...]
+    """The sources of these slides."""
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """A tree of slides as its ledger has it. Bytes and tiles are over all that is done.
+    """A tree of slides as its ledger has it; its fields are the names in JSON.
 
-    `look` are all slides that a person has to look at before their sources may go, `pictures` the paths of
-    what was removed from each, "" where there is no picture. `notes` are those of all conversions.
-    `states` counts the slides of each state. `projected_bytes` is what the waiting ones will take if they
-    save as the done ones did, None where none is. `slowest`, `savings`, `growths` (targets larger than their
-    sources) and `events` (what the guard saved and what was damaged) are at most so many; `event_count`
-    counts all of the last. `kept` are sources that were to be deleted and stay, the first of `kept_count`.
-    `outdated` counts the done slides whose choices would be carried out otherwise now.
+    Bytes and tiles are sums over all slides that have a conversion. Lists of slides are limited in length,
+    unless they say otherwise.
     """
 
     look: tuple[Entry, ...]
+    """All slides that a person has to look at before their sources may go."""
     pictures: dict[str, str]
+    """By source of these slides: the path of the picture of what was removed, "" where there is none."""
     source: str
+    """The source tree."""
     target: str
+    """The target tree."""
     made: str
+    """When the report was made, UTC."""
     software: str
+    """Name and version of the program that made it."""
     states: dict[str, int]
+    """How many slides are in each state."""
     source_bytes: int
+    """Bytes of the sources."""
     target_bytes: int
+    """Bytes of the conversions."""
     waiting_bytes: int
+    """Bytes of the sources that wait for conversion."""
     projected_bytes: int | None
+    """Bytes that these will take if they save as the others did; None where nothing is converted."""
     elapsed_s: float
+    """Seconds of conversion, summed up."""
     tiles: int
+    """Tiles of all levels."""
     removed_tiles: int
+    """Tiles that were removed as glass."""
     restorable: int
+    """Slides whose source can be restored byte for byte."""
     removals: dict[str, int]
+    """How many sources are in quarantine, and how many were deleted."""
     causes: tuple[Cause, ...]
+    """Failures by cause."""
     skips: tuple[Cause, ...]
+    """Skipped slides by cause."""
     slowest: tuple[Entry, ...]
+    """The slides that took longest."""
     savings: tuple[Entry, ...]
+    """The slides that save most bytes."""
     growths: tuple[Entry, ...]
+    """Slides whose conversion is larger than the source."""
     events: tuple[Entry, ...]
+    """Slides with tiles that the guard kept, that were damaged or lost in the source, or that fell back."""
     event_count: int
+    """How many such slides there are."""
     kept: tuple[Entry, ...]
+    """Sources that were to be deleted and stay."""
     kept_count: int
+    """How many such sources there are."""
     outdated: int
+    """Converted slides that would be made otherwise now by the same options."""
     notes: tuple[Note, ...]
+    """The notes of all conversions."""
 
     @property
     def slides(self) -> int:
-        """All slides that the ledger knows."""
+        """How many slides the ledger has."""
         return sum(self.states.values())
 
     @property
     def saved(self) -> float:
-        """The part of the done slides' bytes that was saved."""
+        """The part of the converted sources' bytes that was saved."""
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names, without traces; the notes of a slide are a list."""
-        values = asdict(self, dict_factory=as_values)
+        """Return the report as JSON values by the names of its fields, without traces."""
+        values = asdict(self, dict_factory=entry_values)
         return {**values, "slides": self.slides, "saved": self.saved}
 
 
-def as_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of an entry as JSON values, without its trace."""
+def entry_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of an entry as JSON values: its notes as a list, and no trace."""
     return {
         name: list(filter(None, value.split("\n"))) if name == "notes" and type(value) is str else value
         for name, value in pairs
@@ -118,7 +148,12 @@ def as_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_report(target: Path) -> BatchReport:
-    """What became of a tree until now; also while a run goes on.
+    """Return what became of a tree until now; also while a run goes on.
+
+    >>> from wsicomp.batch import read_report
+    >>> report = read_report(Path("converted"))  # doctest: +SKIP
+    >>> report.slides, report.states["failed"]  # doctest: +SKIP
+    (20, 0)
 
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
@@ -181,7 +216,7 @@ def read_report(target: Path) -> BatchReport:
 
 
 def outdated_text(count: int) -> str:
-    """Return what is said of so many slides that would be made otherwise now."""
+    """Return the line about `count` slides that would be made otherwise now."""
     were = "slide was" if count == 1 else "slides were"
     return (
         f"{count} finished {were} made with other defaults or an older version; --redo-outdated converts "
@@ -190,7 +225,7 @@ def outdated_text(count: int) -> str:
 
 
 def _outdated(ledger: Ledger) -> int:
-    """How many slides that are done, and whose sources are there, the same choices would make otherwise."""
+    """Return how many converted slides with a source the same options would make otherwise now."""
     records = ledger.settings()
     query = f"SELECT settings, count(*) FROM slides WHERE {CONVERTED} AND removal = '' GROUP BY settings"  # noqa: S608
     return sum(
@@ -201,7 +236,7 @@ def _outdated(ledger: Ledger) -> int:
 
 
 def _notes(ledger: Ledger) -> Iterator[Note]:
-    """Every note of every conversion, with its slides: those of most slides first."""
+    """Yield every note of every conversion with its slides, the most frequent first."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     query = f"SELECT source, notes FROM slides WHERE {CONVERTED} AND notes != '' ORDER BY source"  # noqa: S608
     for source, notes in ledger.figures(query):
@@ -222,11 +257,13 @@ def _causes(ledger: Ledger, state: State) -> Iterator[Cause]:
 
 
 def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
-    """A table of all slides, a line each, by the names of `Entry`'s fields; first those to be looked at.
+    """Write a table of all slides, one line each, with the names of `Entry`'s fields as its head.
+
+    Slides that a person has to look at come first.
 
     Raises:
-        LedgerError: as `read_report`.
-        SlideWriteError: the file cannot be written, or exists.
+        LedgerError: there is no ledger, or it cannot be read.
+        SlideWriteError: the file cannot be written, or exists and `overwrite` is False.
     """
     check_output(path, (), overwrite)
     names = [field.name for field in fields(Entry) if field.name not in _NOT_IN_TABLE]
@@ -243,11 +280,11 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
 
 
 def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: int = _THUMBNAILS) -> None:
-    """The report as one page that needs nothing else, with at most so many pictures of slides.
+    """Write the report as one page that needs no other file, with at most `thumbnails` pictures of slides.
 
     Raises:
-        LedgerError: as `read_report`.
-        SlideWriteError: as `write_csv`.
+        LedgerError: there is no ledger, or it cannot be read.
+        SlideWriteError: the file cannot be written, or exists and `overwrite` is False.
     """
     check_output(path, (), overwrite)
     report = read_report(target)
@@ -261,7 +298,10 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
 
 
 def _pictures(target: Path, most: int) -> tuple[list[tuple[Entry, str]], int]:
-    """The pictures of what was removed, as data URLs: guard events first, then where most went."""
+    """Return pictures of what was removed, as data URLs, and how many more there are.
+
+    Slides with events come first, then those of which most was removed.
+    """
     order = (
         f"WHERE state = 'done' ORDER BY ({_EVENTS}) DESC, 1.0 * removed_tiles / max(tiles, 1) DESC, source"
     )
@@ -278,7 +318,7 @@ def _pictures(target: Path, most: int) -> tuple[list[tuple[Entry, str]], int]:
 
 
 def _picture(target: Path, entry: Entry) -> str:
-    """The small picture of what was removed from a slide, as a data URL; "" where there is none."""
+    """Return the small picture of what was removed from a slide, as a data URL; "" where there is none."""
     try:
         data = read_own(audit_path(target, entry.source), target, _PICTURE_BYTES)
     except OSError:

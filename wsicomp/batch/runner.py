@@ -1,11 +1,11 @@
-"""One run: what is checked, converted and taken away, in this order, and what each outcome means."""
+"""One run: what is checked, converted and taken away, in this order, and what follows from each outcome."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,93 +13,90 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import sweep_partial
-from wsicomp.batch.jobs import FORGED, PASSING, ConversionJob, Outcome, PictureJob, RecheckJob, large_audit
-from wsicomp.batch.ledger import (
-    CONVERTED,
-    FOLDER,
-    HELD_FOR_LOOK,
-    LOOK_FIRST,
-    Entry,
-    State,
-    audit_path,
-    entry_flaw,
-    look_path,
-    with_short_texts,
-)
-from wsicomp.batch.quarantine import ProofJob, as_large, deleted, held_back, quarantined
-from wsicomp.batch.quarantine_clock import QUARANTINED, days_left, is_overdue
+from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
+from wsicomp.batch.jobs import ConversionJob
+from wsicomp.batch.ledger import CONVERTED
+from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
+from wsicomp.batch.outcomes import FORGED, JobOutcome
+from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
+from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
-from wsicomp.batch.source_records import Records, read_records
-from wsicomp.batch.target_names import folded
-from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
+from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
+from wsicomp.batch.target_names import case_folded
+from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
 from wsicomp.conversion.settings import Settings
-from wsicomp.errors import KeptError
 from wsicomp.own_files import opened_folder, remove_own
 from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
 
-_NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *PASSING)
-"""Causes that say nothing of what was to be checked or proved."""
-
 _TRIES = 3
-"""How often a slide whose process dies is begun in one run: it may have been another's doing."""
-
-_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
+"""How often a slide whose process dies is begun in one run; another slide may have been the reason."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How a run ended. `why` is "finished", "until", "stopped", or what kept it from going on.
-
-    `converted`, `adopted`, `skipped`, `failed`, `quarantined`, `deleted` and `kept` (sources that were to go
-    and stay) are of this run; `no_room` were not begun for want of space on the disk, of which the least
-    needed `no_room_needs_bytes`, where `no_room_free_bytes` were free and `min_free` GB were to stay. `look`
-    (to be looked at by a person), `waiting` and `failures` count all slides that are in these states now and
-    were asked for. `in_quarantine` counts the sources there that only their days keep from being deleted, and
-    `quarantine_bytes` their bytes; the first and the last of them can go after as many days more, if runs see
-    every day: `first_goes_days` and `last_goes_days`, None where there is none. `nothing_removed` says why no
-    source was taken away, where what the source tree says of them is damaged. `outdated` counts the done
-    slides that would be made otherwise now by the same options.
-    """
+    """How a run ended; its fields are the names in JSON."""
 
     look: int
+    """All slides asked for that a person has to look at now."""
     why: str
+    """"finished", "until", "stopped", or what kept the run from going on."""
     converted: int
+    """Slides that this run converted."""
     adopted: int
+    """Targets that were there already and that this run took on."""
     skipped: int
+    """Slides that this run skipped."""
     failed: int
+    """Slides that failed in this run."""
     quarantined: int
+    """Sources that this run moved into quarantine."""
     deleted: int
+    """Sources that this run deleted."""
     kept: int
+    """Sources that were to go in this run and stay."""
     no_room: int
+    """Slides that were not begun because the disk had too little space."""
     waiting: int
+    """All slides asked for that wait for conversion now."""
     failures: int
+    """All slides asked for that are failed now."""
     elapsed_s: float
+    """Seconds that the run took."""
     in_quarantine: int = 0
+    """Sources in quarantine that only their days keep from being deleted."""
     quarantine_bytes: int = 0
+    """Bytes of these sources."""
     first_goes_days: float | None = None
+    """Days until the first of them can be deleted if a run sees every day; None where there is none."""
     last_goes_days: float | None = None
+    """Days until the last of them can be deleted, likewise."""
     nothing_removed: str = ""
+    """Why no source was taken away: what is wrong with the source tree's records; else ""."""
     no_room_needs_bytes: int = 0
+    """The least that a slide without space needs, in bytes."""
     no_room_free_bytes: int = 0
+    """The bytes that were free then."""
     min_free: float = 0.0
+    """The GB that were to stay free."""
     outdated: int = 0
+    """Converted slides that the same options would make otherwise now."""
 
     @property
     def is_good(self) -> bool:
-        """Whether no slide of the tree failed, and nothing but the user ended the run or kept the sources."""
+        """Whether no slide of the tree failed, and only the user ended the run or kept sources."""
         is_hindered = self.failures or self.no_room or self.nothing_removed
         return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
 
 
-def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
-    """Delete a file of a tree, reached without a link, that still has its size and time (ns); no other.
+def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
+    """Delete a file of a tree if it still has this size and time (ns), reached without a link.
 
     Raises:
-        OSError: it is not there, or a folder on the way to it is a link.
+        OSError: the file is not there, or a folder on the way to it is a link.
     """
     with opened_folder((root / path).parent, root) as folder:
         status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
@@ -108,39 +105,38 @@ def unlink_within(root: Path, path: Path, facts: tuple[int, int]) -> None:
 
 
 def _place(target: str) -> str:
-    """A target's path in the one form that it has on every file system."""
-    return folded(str(as_path(target)))
+    """Return a target's path in a form that is equal for all spellings that a file system may confuse."""
+    return case_folded(str(as_path(target)))
 
 
-def sweep(entry: Entry, trees: Trees) -> None:
+def remove_partial_files(entry: Entry, trees: Trees) -> None:
     """Delete what a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
-    look = look_path(trees.target, entry.source)
-    for path in (trees.target_of(entry), audit, large_audit(audit), look):
+    look = review_picture_path(trees.target, entry.source)
+    for path in (trees.target_of(entry), audit, unscaled_audit_path(audit), look):
         sweep_partial(path, trees.target)
     with suppress(OSError):
-        remove_own(large_audit(audit), trees.target)
+        remove_own(unscaled_audit_path(audit), trees.target)
 
 
 class Run:
     """Carries out a worklist with a scheduler."""
 
-    def __init__(self, scheduler: Scheduler, config: ConversionConfig) -> None:
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig, worklist: Worklist) -> None:
         self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
+        self._worklist = worklist
         self._settings = Settings.of(config).digest
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
-        self._proved: set[str] = set()
-        self._found: frozenset[str] = frozenset()
-        self._nothing_removed = ""
+        self._removal = SourceRemoval(scheduler, config, worklist.found)
 
-    def through(self, worklist: Worklist) -> BatchResult:
-        """Check what is in doubt, take away what is replaced, convert what is due, take away again.
+    def run(self) -> BatchResult:
+        """Check doubtful targets, take away replaced sources, convert due slides, and take away again.
 
         Raises:
             LedgerError: the ledger could not be written.
         """
-        scheduler, self._found = self._scheduler, worklist.found
+        scheduler, worklist = self._scheduler, self._worklist
         scheduler.counts["outdated"] = len(worklist.outdated)
         scheduler.expect(worklist.due)
         for entry in worklist.others:
@@ -148,13 +144,13 @@ class Run:
                 scheduler.slide_done(entry)
         scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
         scheduler.expect(self._redone)
-        self._take_away()
+        self._removal.run()
         scheduler.work((self._conversion(entry) for entry in (*worklist.due, *self._redone)), self._converted)
-        self._take_away()
+        self._removal.run()
         scheduler.work(self._pictures(), self._drawn)
-        scheduler.write_late()
+        scheduler.write_unwritten()
         why = scheduler.reason() or FINISHED
-        scheduler.tell(f"ended: {why}")
+        scheduler.report_progress(f"ended: {why}")
         return self._result(why)
 
     def _recheck(self, entry: Entry) -> Task:
@@ -162,9 +158,9 @@ class Run:
         job = RecheckJob(entry.source, trees.target_of(entry), entry.target_sha256, trees.target)
         return Task(entry, job)
 
-    def _rechecked(self, task: Task, outcome: Outcome) -> None:
+    def _rechecked(self, task: Task, outcome: JobOutcome) -> None:
         entry = task.entry
-        if outcome.cause in _NO_VERDICT:
+        if outcome.cause in NO_VERDICT:
             self._scheduler.log.warning("%s: its target was not checked: %s", entry.source, outcome.error)
             return
         if outcome.state is State.DONE:
@@ -184,7 +180,7 @@ class Run:
             self._scheduler.put(again)
             return
         held = self._trees.quarantine_of(entry)
-        where = "its source is gone; take one of them from a copy"
+        where = "its source is gone; restore one of the two from a backup"
         if entry.removal == QUARANTINED:
             where = f"its source is in {held}; move it back and run again"
         error = f"its target {outcome.error}, and {where}"
@@ -203,7 +199,7 @@ class Run:
             self._scheduler.options.selection(trees.source),
             self._config.changed(min_free=float(self._scheduler.options.min_free)),
             audit_path(trees.target, entry.source),
-            look_path(trees.target, entry.source),
+            review_picture_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
             (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
             entry.source_sha256,
@@ -212,16 +208,16 @@ class Run:
         )
         return Task(entry, job)
 
-    def _converted(self, task: Task, outcome: Outcome) -> None:
+    def _converted(self, task: Task, outcome: JobOutcome) -> None:
         entry = _settled(task.entry, outcome)
         if flaw := entry_flaw(entry):
-            error = f"its target says what no conversion does ({flaw}); move it away and run again"
-            outcome = Outcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
+            error = f"its target claims what no conversion can ({flaw}); move it away and run again"
+            outcome = JobOutcome(State.FAILED, FORGED, error, elapsed_s=outcome.elapsed_s)
             entry = _settled(task.entry, outcome)
         if outcome.aside:
             entry = self._noted(entry, outcome.aside)
         if outcome.state is not State.DONE:
-            sweep(entry, self._trees)
+            remove_partial_files(entry, self._trees)
         if outcome.cause == STOPPED:
             self._scheduler.put(entry)
             return
@@ -234,7 +230,7 @@ class Run:
             again = replace(entry, state=State.WAITING)
             self._scheduler.log.warning("%s: %s; it is tried again", entry.source, outcome.error)
             self._scheduler.put(again)
-            self._scheduler.again(replace(task, entry=again))
+            self._scheduler.requeue(replace(task, entry=again))
             return
         if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry, frozenset(outcome.stale))
@@ -254,10 +250,10 @@ class Run:
             sizes["target"] += entry.target_bytes
 
     def _without_stale(self, entry: Entry, same: Container[str]) -> Entry:
-        """Take away earlier conversions of other names, now that this one stands, if they are still ours.
+        """Delete earlier conversions under other names, now that the new one is complete.
 
-        Only those that were made from the same slide, of which `same` has the lines: any other may be all
-        that is left of an earlier slide by this name.
+        Only those are deleted that are still the file that was written and that were made from the same
+        slide, whose lines are in `same`. Any other may be all that is left of an earlier slide of this name.
         """
         for line in entry.stale_target.splitlines():
             size, mtime_ns, name = line.split(" ", 2)
@@ -266,7 +262,7 @@ class Run:
                 if _place(name) in self._targets:
                     continue
                 if line in same:
-                    unlink_within(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
+                    delete_if_unchanged(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
                 elif os.path.lexists(stale):
                     entry = self._noted(entry, f"{stale} stays: it was not made from this slide as it is now")
             except OSError as exc:
@@ -275,50 +271,20 @@ class Run:
 
     @cached_property
     def _targets(self) -> set[str]:
-        """All targets, by names that no file system takes for one another."""
+        """All targets, in the form of `_place`."""
         return {_place(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:
-        """The entry with one note more, which the log has too."""
+        """Return the entry with one note more, and log the note."""
         self._scheduler.log.warning("%s: %s", entry.source, note)
         return replace(entry, notes="\n".join(filter(None, (entry.notes, as_text(note)))))
 
-    def _take_away(self) -> None:
-        """Move away the sources that are proved to be replaced, delete those long in quarantine."""
-        options, ledger = self._scheduler.options, self._scheduler.ledger
-        if not options.delete_source or self._scheduler.reason() or (records := self._records()) is None:
-            return
-        verified = ledger.entries(f"WHERE {CONVERTED} AND verified AND removal = '' {LOOK_FIRST}")
-        done = [records.of(entry) for entry in verified]
-        asked = [entry for entry in done if self._is_to_go(entry)]
-        asked = [entry for entry in asked if not self._is_linked(entry)]
-        self._proved.update(entry.source for entry in asked)
-        scheduler = self._scheduler
-        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
-        quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
-        held = [records.of(entry) for entry in quarantine]
-        overdue = [entry for entry in held if self._is_overdue(entry)]
-        self._proved.update(f"{entry.source}/" for entry in overdue)
-        scheduler.work(
-            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
-        )
-
-    def _records(self) -> Records | None:
-        """What the source tree says of its slides; None where that is damaged, so that nothing goes."""
-        try:
-            return read_records(self._trees.source)
-        except KeptError as exc:
-            if not self._nothing_removed:
-                self._scheduler.log.error("no source is taken away: %s", exc)
-            self._nothing_removed = str(exc)
-            return None
-
     def _pictures(self) -> list[Task]:
-        """Have large pictures drawn of slides to be looked at that have none, as those of an old ledger."""
+        """Return tasks that draw missing large pictures of slides to be looked at, as of an old ledger's."""
         trees, tasks = self._trees, []
         for entry in self._scheduler.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
             source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
-            picture = look_path(trees.target, entry.source)
+            picture = review_picture_path(trees.target, entry.source)
             if entry.removal == QUARANTINED:
                 source = trees.quarantine_of(entry)
             if self._is_asked_for(entry) and not os.path.lexists(picture):
@@ -329,96 +295,9 @@ class Run:
                 tasks.append(Task(entry, job))
         return tasks
 
-    def _drawn(self, task: Task, outcome: Outcome) -> None:
+    def _drawn(self, task: Task, outcome: JobOutcome) -> None:
         if outcome.state is not State.DONE:
             self._scheduler.log.warning("%s: no picture of it: %s", task.entry.source, outcome.error)
-
-    def _is_linked(self, entry: Entry) -> bool:
-        """Whether a link of the tree leads to a source: taken away, it would lead nowhere."""
-        source = self._trees.source_of(entry)
-        if os.path.islink(source) or os.path.realpath(source) not in self._linked:  # noqa: PTH114 - raises nowhere
-            return False
-        self._keep(entry, KeptError("a link of the tree leads to it"))
-        return True
-
-    @cached_property
-    def _linked(self) -> set[str]:
-        paths = [self._trees.source / as_path(source) for source in self._found]
-        return {os.path.realpath(path) for path in paths if os.path.islink(path)}  # noqa: PTH114
-
-    def _is_to_go(self, entry: Entry) -> bool:
-        options = self._scheduler.options
-        has_failed = entry.kept_because and not entry.kept_cause
-        return (
-            entry.source in self._found
-            and entry.source not in self._proved
-            and (entry.restorable or options.even_if_lossy)
-            and (not has_failed or options.retry_failed)
-            and not self._is_held_back(entry)
-        )
-
-    def _is_held_back(self, entry: Entry) -> bool:
-        """Whether a source stays by what the ledger knows of it, and say so; every run asks anew."""
-        cause, why = held_back(entry, self._scheduler.options.min_saving)
-        if cause:
-            self._proved.add(entry.source if not entry.removal else f"{entry.source}/")
-            self._keep(entry, KeptError(why), cause)
-        return bool(cause)
-
-    def _is_overdue(self, entry: Entry) -> bool:
-        options, source = self._scheduler.options, self._trees.source_of(entry)
-        return (
-            options.selection(self._trees.source).wants(source)
-            and f"{entry.source}/" not in self._proved
-            and is_overdue(entry, options.quarantine_days)
-            and not self._is_held_back(entry)
-        )
-
-    def _proof(self, entry: Entry, source: Path) -> Task:
-        job = ProofJob(
-            entry.source,
-            source,
-            self._trees.target_of(entry),
-            entry.source_sha256,
-            entry.target_sha256,
-            self._scheduler.options.even_if_lossy,
-            self._config,
-            entry.is_accepted,
-        )
-        return Task(entry, job)
-
-    def _move_away(self, task: Task, outcome: Outcome) -> None:
-        self._proved_so(task, outcome, quarantined)
-
-    def _delete(self, task: Task, outcome: Outcome) -> None:
-        self._proved_so(task, outcome, deleted)
-
-    def _proved_so(self, task: Task, outcome: Outcome, step: _Step) -> None:
-        """Take a source a step further away, if it is proved to be replaced."""
-        if outcome.cause in _NO_VERDICT:
-            return
-        if outcome.state is State.LOOK:
-            unseen = replace(task.entry, look=outcome.error, state=State.LOOK)
-            self._keep(unseen, KeptError(held_back(unseen, 0)[1]), HELD_FOR_LOOK)
-            return
-        try:
-            if outcome.state is not State.DONE:
-                raise KeptError(outcome.error)
-            entry = as_large(task.entry, outcome.facts)
-            if self._is_held_back(entry):
-                return
-            entry = step(entry, self._trees, outcome.facts)
-        except KeptError as exc:
-            self._keep(task.entry, exc)
-            return
-        self._scheduler.put(entry)
-        self._scheduler.counts[entry.removal] += 1
-        self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
-
-    def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
-        self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))
-        self._scheduler.counts["kept"] += 1
-        self._scheduler.log.warning("%s: the source stays: %s", entry.source, exc)
 
     def _result(self, why: str) -> BatchResult:
         counts = self._scheduler.counts
@@ -429,11 +308,11 @@ class Run:
         )
         days = self._scheduler.options.quarantine_days
         quarantine = self._scheduler.ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined'")
-        records = self._records() if self._scheduler.options.delete_source else None
+        records = self._removal.records() if self._scheduler.options.delete_source else None
         held = [
             entry
-            for entry in (quarantine if records is None else map(records.of, quarantine))
-            if self._is_asked_for(entry) and not held_back(entry, self._scheduler.options.min_saving)[0]
+            for entry in (quarantine if records is None else map(records.apply_to, quarantine))
+            if self._is_asked_for(entry) and not reason_to_keep(entry, self._scheduler.options.min_saving)[0]
         ]
         left = [days_left(entry, days) for entry in held]
         needs, free = self._scheduler.least_lacking or (0, 0)
@@ -455,7 +334,7 @@ class Run:
             quarantine_bytes=sum(entry.source_bytes for entry in held),
             first_goes_days=min(left, default=None),
             last_goes_days=max(left, default=None),
-            nothing_removed=self._nothing_removed,
+            nothing_removed=self._removal.nothing_removed,
             no_room_needs_bytes=needs,
             no_room_free_bytes=free,
             min_free=float(self._scheduler.options.min_free),
@@ -467,8 +346,8 @@ class Run:
         return not entry.target or selection.wants(self._trees.source_of(entry))
 
 
-def _settled(entry: Entry, outcome: Outcome) -> Entry:
-    """The entry with what came of its conversion."""
+def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
+    """Return the entry with the outcome of its conversion."""
     entry = replace(
         entry,
         state=outcome.state,

@@ -1,6 +1,6 @@
-"""Gives jobs to executors, as many at a time as they have hands, and stops giving when something says so.
+"""Submit jobs to executors, as many at a time as they take, and stop when there is a reason to.
 
-It knows the ledger, the disk and the clock, and leaves what an outcome means to those who gave the task.
+The scheduler knows the ledger, the disk and the clock. What an outcome means is left to the caller.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, Protocol
 
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors
-from wsicomp.batch.jobs import ConversionJob, Job, Outcome
-from wsicomp.batch.ledger import Entry, Ledger, State
+from wsicomp.batch.jobs import ConversionJob
+from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import MOST_ATTEMPTS
 from wsicomp.batch.monitoring import Heartbeat, Snapshot
 from wsicomp.batch.options import BatchOptions
+from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.conversion.settings import Settings
@@ -32,59 +34,60 @@ FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 
 _TICK_S = 0.5
 _NO_PROCESS = 3
-"""So often in a row, and the machine is at its end."""
+"""After so many failed starts of a process in a row, the run ends."""
 
 _ROOM, _ROOM_BYTES = 1.5, 2_000_000
-"""What a conversion may need on the disk: this many times its source, and this for pictures and the ledger.
+"""Disk space that a conversion may need: this multiple of its source, and these bytes for everything else.
 
-One that turns out to need more, as for samples without compression, ends before it writes them.
+A conversion that turns out to need more, as of samples without compression, ends before it writes them.
 """
 
 
 class BatchCallbacks(Protocol):
-    """What is called as the run goes on, in the thread that called `run_batch`."""
+    """Functions that are called during a run, in the thread that called `run_batch`."""
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Where it stands, about twice a second."""
+        """Receive where the run stands, about twice a second."""
         ...
 
     def on_slide_done(self, entry: Entry) -> None:
-        """What became of a slide."""
+        """Receive a slide's entry once it is finished."""
         ...
 
 
 class Stop:
-    """How a run is asked to stop: `request` once to finish the slides at hand, again to drop them."""
+    """Asks a run to stop: the first `request` finishes the slides at work, the second drops them."""
 
     def __init__(self) -> None:
         self.requests = 0
 
     def request(self) -> None:
-        """Ask; safe in a signal handler."""
+        """Ask the run to stop; safe in a signal handler."""
         self.requests += 1
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job, and the entry of the slide that it is about."""
+    """A job, and the entry of its slide."""
 
     entry: Entry
     job: Job
 
 
-Settle = Callable[[Task, Outcome], None]
+OutcomeHandler = Callable[[Task, JobOutcome], None]
 
 
 def _needed(entry: Entry) -> int:
-    """The bytes that a slide's conversion may need on the disk."""
+    """Return the bytes that a slide's conversion may need on the disk."""
     return round(entry.source_bytes * _ROOM) + _ROOM_BYTES
 
 
 class Scheduler:
-    """The one loop of a run. `counts` and `bytes` are of this run: states, and bytes of slides.
+    """The loop of a run.
 
-    An entry that the ledger refuses, as on a full disk, is kept until `write_late`, and nothing more begins.
-    `least_lacking` is the least that a slide needs which had no room, and what was free then, in bytes.
+    `counts` are slides of this run by state, `bytes` are bytes of its slides. An entry that the ledger
+    refuses, as on a full disk, is kept until `write_unwritten`, and nothing more begins. `least_lacking` are
+    the bytes that the smallest slide without space needs, and those that were free then.
     """
 
     def __init__(
@@ -106,23 +109,23 @@ class Scheduler:
         self._start = time.monotonic()
         self._next_tick = 0.0
         self._queue: deque[Task] = deque()
-        self._pending: dict[Future[Outcome], Task] = {}
+        self._pending: dict[Future[JobOutcome], Task] = {}
         self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
-    def work(self, tasks: Iterable[Task], settle: Settle) -> None:
-        """Have tasks done until there are no more, or something ends the run; `settle` gets each outcome."""
+    def work(self, tasks: Iterable[Task], on_outcome: OutcomeHandler) -> None:
+        """Run tasks until none is left or something ends the run; `on_outcome` gets each outcome."""
         self._queue = deque(tasks)
         while self._pending or (self._queue and not self.reason()):
             self._give_out()
             wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
             for future in [future for future in self._pending if future.done()]:
-                settle(self._pending.pop(future), self._outcome(future))
+                on_outcome(self._pending.pop(future), self._outcome(future))
             if self._stop.requests > 1:
                 self._executors.stop()
-            self.tell()
+            self.report_progress()
 
-    def again(self, task: Task) -> None:
-        """Have a task done once more, after all others."""
+    def requeue(self, task: Task) -> None:
+        """Run a task once more, after all others."""
         self._queue.append(task)
 
     def _give_out(self) -> None:
@@ -135,7 +138,7 @@ class Scheduler:
                     if self._pending:
                         self._queue.appendleft(task)
                         return
-                    self._left_out(task.entry, free)
+                    self._count_without_space(task.entry, free)
                     continue
                 task = replace(task, entry=self._begun(task.entry))
             stall_s = self.options.stall_minutes * 60
@@ -152,8 +155,8 @@ class Scheduler:
         entries = (*(task.entry for task in self._pending.values()), entry)
         return free - sum(map(_needed, entries)) >= self.options.min_free * 1e9
 
-    def _left_out(self, entry: Entry, free: int) -> None:
-        """Count a slide that has no room, and say what it needs."""
+    def _count_without_space(self, entry: Entry, free: int) -> None:
+        """Count a slide that has no space on the disk, and log what it needs."""
         need = _needed(entry)
         self.counts["no room"] += 1
         self.least_lacking = min(self.least_lacking or (need, free), (need, free))
@@ -167,8 +170,8 @@ class Scheduler:
         self.put(begun)
         return begun
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
-        """What came back; an executor that lost its worker says so by an exception."""
+    def _outcome(self, future: Future[JobOutcome]) -> JobOutcome:
+        """Return a job's outcome; also where the executor lost its worker, which raises."""
         try:
             trouble = future.exception()
         except CancelledError as exc:
@@ -176,12 +179,12 @@ class Scheduler:
         if trouble is None:
             return future.result()
         if not self._executors.is_there():
-            return Outcome(State.WAITING, STOPPED, "the cluster is gone")
+            return JobOutcome(State.WAITING, STOPPED, "the cluster is gone")
         error = f"its worker died ({type(trouble).__name__}: {trouble})"
-        return Outcome(State.FAILED, CRASHED, " ".join(error.split()))
+        return JobOutcome(State.FAILED, CRASHED, " ".join(error.split()))
 
     def reason(self) -> str:
-        """Why nothing more may begin; "" if something may."""
+        """Return why nothing more may begin; "" if something may."""
         until, limit = self.options.until, self.options.max_failures
         if self._stop.requests:
             return ASKED
@@ -195,14 +198,14 @@ class Scheduler:
         return next((trouble for trouble, is_so in troubles.items() if is_so), "")
 
     def _rate(self) -> float | None:
-        """The bytes a second that one job may move; None for as many as it can."""
+        """Return how many bytes a second one job may read and write; None for no limit."""
         limit = self.options.limit_rate
         return None if limit is None else limit * 1e6 / self._executors.jobs()
 
     def put(
         self, entry: Entry, report: Mapping[str, Any] | None = None, settings: Settings | None = None
     ) -> None:
-        """Write an entry down, the whole report of its conversion, and by what it was made."""
+        """Write an entry, its conversion's whole report and its settings into the ledger."""
         try:
             self._write(entry, report, settings)
         except LedgerError as exc:
@@ -213,47 +216,47 @@ class Scheduler:
         reports = {} if report is None else {entry.source: report}
         self.ledger.put([entry], reports, [] if settings is None else [settings])
 
-    def write_late(self) -> None:
-        """Write down what could not be written.
+    def write_unwritten(self) -> None:
+        """Write the entries that could not be written before.
 
         Raises:
-            LedgerError: it still cannot.
+            LedgerError: one of them still cannot be written.
         """
         for late in self._unwritten:
             self._write(*late)
 
     def expect(self, entries: Iterable[Entry]) -> None:
-        """Count slides as waiting for this run."""
+        """Count slides as waiting in this run."""
         for entry in entries:
             self.counts["waiting"] += 1
             self.bytes["total"] += entry.source_bytes
 
     def slide_done(self, entry: Entry) -> None:
-        """Tell of a slide's end."""
+        """Log a slide's end and call `on_slide_done`."""
         level = self.log.warning if entry.state is State.FAILED else self.log.info
         why = f" ({entry.error})" if entry.error else ""
         level("%s: %s%s after %.1f s", entry.shown, entry.state, why, entry.elapsed_s)
-        self._watch(lambda callbacks: callbacks.on_slide_done(entry))
+        self._notify(lambda callbacks: callbacks.on_slide_done(entry))
 
-    def tell(self, state: str | None = None) -> None:
-        """Tell where the run stands, now and then; always with a `state`."""
+    def report_progress(self, state: str | None = None) -> None:
+        """Write the heartbeat and call `on_progress`, at most every half second unless a `state` is given."""
         now = time.monotonic()
         if state is None and now < self._next_tick:
             return
         self._next_tick = now + _TICK_S
         snapshot = self._snapshot(state or "running")
         self._heartbeat.beat(snapshot, now=state is not None)
-        self._watch(lambda callbacks: callbacks.on_progress(snapshot))
+        self._notify(lambda callbacks: callbacks.on_progress(snapshot))
 
-    def _watch(self, tell: Callable[[BatchCallbacks], None]) -> None:
-        """Tell who watches; nobody, when that ends in an error, as where a terminal was closed."""
+    def _notify(self, notify: Callable[[BatchCallbacks], None]) -> None:
+        """Call the callbacks; never again after an OSError, as of a terminal that was closed."""
         if self._callbacks is None:
             return
         try:
-            tell(self._callbacks)
+            notify(self._callbacks)
         except OSError as exc:
             self._callbacks = None
-            self.log.warning("nobody can be told any more (%s); the run goes on", exc.strerror or exc)
+            self.log.warning("progress cannot be shown any more (%s); the run goes on", exc.strerror or exc)
 
     def _snapshot(self, state: str) -> Snapshot:
         elapsed_s = self.elapsed_s()
@@ -276,5 +279,5 @@ class Scheduler:
         )
 
     def elapsed_s(self) -> float:
-        """The seconds since the run began."""
+        """Return the seconds since the run began."""
         return time.monotonic() - self._start

@@ -1,8 +1,8 @@
-"""What a source tree says of its slides: since when they are in quarantine, and at which somebody has looked.
+"""What a source tree records of its slides: their time in quarantine, and which ones a person accepted.
 
-Whoever may write the target tree may write its ledger, so that no source goes by what that says. These are
-small files in the quarantine folder of the source tree, one for each source there and one for each
-acceptance. The ledger has the same for status and report.
+Whoever may write the target tree may write its ledger, so that the ledger alone never lets a source go. These
+records are small files in the quarantine folder of the source tree, one for each source there and one for
+each acceptance. The ledger repeats them for status and report.
 """
 
 from __future__ import annotations
@@ -19,36 +19,41 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wsicomp.atomic import completed_file, sweep_partial
-from wsicomp.batch.ledger import Entry, State
+from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
 from wsicomp.formats.discovery import QUARANTINE
 from wsicomp.own_files import Folder, opened_folder, read_own, remove_own
 
 _MOST_BYTES = 1 << 17
-"""The longest path, every byte of it escaped, has a half of it."""
+"""The most bytes of a record: twice the longest path with every byte escaped."""
 _MOST_DAYS, _MOST_RUNS = 1e6, 1_000_000
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Stay:
-    """How long a source has been in quarantine, as `Entry` has it; `sha256` is that of the source."""
+class QuarantineTime:
+    """How long a source has been in quarantine; its fields are the keys of the record's JSON."""
 
     source: str
+    """The source's path in its tree, as text."""
     sha256: str
+    """SHA-256 of the source."""
     age: float
+    """Days that runs have counted, as `Entry.quarantine_age`."""
     runs: int
+    """How many runs counted them."""
     seen: str
+    """When the last of these runs was."""
 
     @property
     def place(self) -> Path:
-        """Where it stands in the quarantine folder."""
+        """Where the record stands in the quarantine folder."""
         return _place(".days", self.source)
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is one that a run could have written."""
+        """Whether a run could have written it."""
         return (
             type(self.source) is str
             and self.source != ""
@@ -64,77 +69,89 @@ class Stay:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """When somebody had looked at a conversion of a source, both by their SHA-256."""
+    """When somebody had looked at a conversion; its fields are the keys of the record's JSON."""
 
     source_sha256: str
+    """SHA-256 of the source."""
     target_sha256: str
+    """SHA-256 of the conversion."""
     accepted: str
+    """When somebody had looked, UTC."""
 
     @property
     def place(self) -> Path:
-        """Where it stands in the quarantine folder."""
+        """Where the record stands in the quarantine folder."""
         return _place(".accepted", f"{self.source_sha256} {self.target_sha256}")
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is one that `batch accept` could have written."""
+        """Whether `batch accept` could have written it."""
         return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
 
 
-_Record = TypeVar("_Record", Stay, Acceptance)
+_Record = TypeVar("_Record", QuarantineTime, Acceptance)
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that a source tree says of its slides."""
+    """All records of a source tree."""
 
-    stays: Mapping[str, Stay]
+    quarantine_times: Mapping[str, QuarantineTime]
+    """The records of sources in quarantine, by source."""
     acceptances: Mapping[tuple[str, str], Acceptance]
+    """The acceptances, by SHA-256 of source and conversion."""
 
-    def knows_stay(self, entry: Entry) -> bool:
-        """Whether it is written down since when this very source is in quarantine."""
-        stay = self.stays.get(entry.source)
-        return stay is not None and stay.sha256 == entry.source_sha256
+    def has_quarantine_time(self, entry: Entry) -> bool:
+        """Return whether the time in quarantine of this very source is recorded."""
+        recorded = self.quarantine_times.get(entry.source)
+        return recorded is not None and recorded.sha256 == entry.source_sha256
 
-    def of(self, entry: Entry) -> Entry:
-        """The entry as it is for taking its source away: not by what the ledger says of days and looks."""
-        entry = replace(self.stayed(entry), accepted="", accepted_source="", accepted_target="")
-        return self.accepted(_in_its_state(entry))
+    def apply_to(self, entry: Entry) -> Entry:
+        """Return the entry with days in quarantine and acceptance from these records, not from the ledger."""
+        entry = replace(self.with_quarantine_time(entry), accepted="", accepted_source="", accepted_target="")
+        return self.with_acceptance(_with_current_state(entry))
 
-    def stayed(self, entry: Entry) -> Entry:
-        """The entry with its days in quarantine, none where nothing is written down."""
-        stay = self.stays[entry.source] if self.knows_stay(entry) else Stay(entry.source, "", 0.0, 0, "")
+    def with_quarantine_time(self, entry: Entry) -> Entry:
+        """Return the entry with its recorded days in quarantine, 0 where nothing is recorded."""
+        recorded = (
+            self.quarantine_times[entry.source]
+            if self.has_quarantine_time(entry)
+            else QuarantineTime(entry.source, "", 0.0, 0, "")
+        )
         return replace(
-            entry, quarantine_age=float(stay.age), quarantine_runs=stay.runs, quarantine_seen=stay.seen
+            entry,
+            quarantine_age=float(recorded.age),
+            quarantine_runs=recorded.runs,
+            quarantine_seen=recorded.seen,
         )
 
-    def accepted(self, entry: Entry) -> Entry:
-        """The entry, and that somebody has looked at it, if that is written down."""
+    def with_acceptance(self, entry: Entry) -> Entry:
+        """Return the entry as accepted, if an acceptance of this conversion is recorded."""
         digests = entry.source_sha256, entry.target_sha256
         found = self.acceptances.get(digests)
         if found is None or not entry.look or entry.is_accepted:
             return entry
         seen = replace(entry, accepted=found.accepted, accepted_source=digests[0], accepted_target=digests[1])
-        return _in_its_state(seen)
+        return _with_current_state(seen)
 
 
-def _in_its_state(entry: Entry) -> Entry:
+def _with_current_state(entry: Entry) -> Entry:
     return replace(entry, state=State(entry.converted_state)) if entry.is_converted else entry
 
 
 def read_records(source: Path) -> Records:
-    """All records of a source tree.
+    """Return all records of a source tree.
 
     Raises:
-        KeptError: one of them is none that wsicomp wrote, or cannot be read.
+        KeptError: a record cannot be read, or was not written by wsicomp.
     """
-    stays = {stay.source: stay for stay in _read_all(source, ".days", Stay)}
+    quarantine_times = {recorded.source: recorded for recorded in _read_all(source, ".days", QuarantineTime)}
     found = _read_all(source, ".accepted", Acceptance)
-    return Records(stays, {(one.source_sha256, one.target_sha256): one for one in found})
+    return Records(quarantine_times, {(one.source_sha256, one.target_sha256): one for one in found})
 
 
 def is_written(source: Path, entry: Entry) -> bool:
-    """Whether a source tree has the acceptance of this conversion of this source."""
+    """Return whether a source tree records the acceptance of this conversion."""
     wanted = Acceptance(entry.source_sha256, entry.target_sha256, "")
     place = source / QUARANTINE / wanted.place
     with suppress(OSError, KeptError):
@@ -142,33 +159,33 @@ def is_written(source: Path, entry: Entry) -> bool:
     return False
 
 
-def write_stay(source: Path, entry: Entry) -> None:
-    """Write down how long a source has been in quarantine, as the entry has it.
+def write_quarantine_time(source: Path, entry: Entry) -> None:
+    """Write the record of a source's time in quarantine, from its entry.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the record cannot be written.
     """
     age, runs = entry.quarantine_age, entry.quarantine_runs
-    _write(source, Stay(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
+    _write(source, QuarantineTime(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
 
 
 def write_acceptance(source: Path, entry: Entry) -> None:
-    """Write down that somebody has looked at a conversion.
+    """Write the record that somebody has looked at a conversion, from its entry.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the record cannot be written.
     """
     _write(source, Acceptance(entry.source_sha256, entry.target_sha256, entry.accepted))
 
 
-def forget_stay(source: Path, name: str) -> None:
-    """Take away what is said of a source that is in quarantine no more, as well as it can be."""
+def remove_quarantine_time(source: Path, name: str) -> None:
+    """Delete the record of a source that is not in quarantine any more, if possible."""
     with suppress(OSError):
         remove_own(source / QUARANTINE / _place(".days", name), source)
 
 
 def sweep_records(source: Path) -> None:
-    """Delete what killed processes left half-written."""
+    """Delete records that killed processes left half-written."""
     for folder in (".days", ".accepted"):
         path = source / QUARANTINE / folder
         with suppress(OSError), opened_folder(path, source) as opened:
@@ -181,10 +198,10 @@ def _place(folder: str, key: str) -> Path:
     return Path(folder) / f"{sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def _write(source: Path, record: Stay | Acceptance) -> None:
+def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
     place = source / QUARANTINE / record.place
     if not record.is_sound:
-        raise SlideWriteError("the ledger says of it what no run does", place)
+        raise SlideWriteError("the ledger claims of this source what no run writes; check the ledger", place)
     try:
         with opened_folder(place.parent, source, make=True):
             pass
@@ -233,7 +250,7 @@ def _read(data: bytes, path: Path, kind: type[_Record]) -> _Record:
             return record
     except (ValueError, RecursionError):
         pass
-    raise KeptError("is not what wsicomp wrote of a source; look at it, then move it away", path)
+    raise KeptError("is not a record that wsicomp wrote; move it away", path)
 
 
 def _values(data: bytes, names: set[str]) -> dict[str, Any]:

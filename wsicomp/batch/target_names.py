@@ -1,4 +1,4 @@
-"""What a slide's target is called, and how any file's name becomes a line of text and back."""
+"""Name the targets of slides, and turn any file's name into one line of text and back."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _DIGEST_LETTERS = 32
 def assign_targets(
     sources: Iterable[str], config: ConversionConfig, known: Mapping[str, str], secret: bytes | None = None
 ) -> dict[str, str]:
-    """The target of each source, both relative and as text; those that are `known` stay if they can.
+    """Return the target of each source, both as relative paths in text.
 
-    `known` are those of all slides that ever were: what belongs to one that is no more is not given away.
-    No two are the same, also where the file system does not tell cases or Unicode's ways of writing apart.
-    With a `secret` they are named by digests of their sources' paths, which nobody finds without it.
+    Those that are `known` stay if they can. `known` has the targets of all slides that ever were, so that the
+    target of a slide that is gone is not given to another. No two targets are equal, also where the file
+    system does not tell cases or spellings in Unicode apart. With a `secret` targets are named by digests of
+    their sources' paths, which nobody finds without it.
     """
     wished = {source: _wished(source, config) for source in sorted(sources)}
     if secret is not None:
@@ -36,12 +37,12 @@ def assign_targets(
         if known.get(source) in (target, _apart(target, source))
     }
     targets: dict[str, str] = {}
-    taken = {folded(target) for source, target in known.items() if source not in wished}
+    taken = {case_folded(target) for source, target in known.items() if source not in wished}
     for source, target in {**settled, **wished}.items():
         chosen = settled.get(source, target)
-        if folded(chosen) in taken:
+        if case_folded(chosen) in taken:
             chosen = _apart(target, source)
-        taken.add(folded(chosen))
+        taken.add(case_folded(chosen))
         targets[source] = chosen
     return targets
 
@@ -51,13 +52,16 @@ def _digest_name(source: str, target: str, secret: bytes) -> str:
     return digest[:_DIGEST_LETTERS] + PurePosixPath(target).suffix.lower()
 
 
-def folded(text: str) -> str:
-    """A path as text in the one form that it has where neither cases nor Unicode's ways of writing count."""
+def case_folded(text: str) -> str:
+    """Return a path as text in a form that is equal for all cases and spellings in Unicode."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _wished(source: str, config: ConversionConfig) -> str:
-    """The source's own name, where its suffix fits what will be written, else with another one behind it."""
+    """Return the source's own path if its suffix fits what will be written.
+
+    Else with the fitting suffix added.
+    """
     path = PurePosixPath(source)
     suffix = path.suffix.lower()
     if (suffix == ".svs" and could_be_svs(config)) or (suffix in _TIFF and config.output.format != "svs"):
@@ -69,7 +73,7 @@ def _wished(source: str, config: ConversionConfig) -> str:
 
 
 def possible_targets(source: str) -> frozenset[str]:
-    """All targets that a slide may have, by whatever options."""
+    """Return all targets that a slide may have, by whatever options."""
     path = PurePosixPath(source)
     names = {f"{path.name}.tiff", f"{path.name}.svs"}
     if path.suffix.lower() in (".svs", *_TIFF):
@@ -83,7 +87,7 @@ def _is_long(name: str) -> bool:
 
 
 def _apart(target: str, source: str) -> str:
-    """The target by a name that no other source has, and that is not too long."""
+    """Return a target that no other source has and that is not too long."""
     path = PurePosixPath(target)
     mark = f"~{hashlib.sha256(source.encode()).hexdigest()[:8]}{path.suffix}"
     stem = str(as_path(path.name.removesuffix(path.suffix)))

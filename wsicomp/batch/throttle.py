@@ -12,20 +12,21 @@ from wsicomp.progress import Progress
 _NAP_S = 0.5
 
 
-def check_pace() -> None:
-    """Refuse a limit where the system does not count what a process reads.
+def check_rate_limit() -> None:
+    """Check that the system counts what a process reads.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not count that.
     """
     if not hasattr(psutil.Process, "io_counters"):
-        raise ConfigError("this system does not count what a process reads; leave limit-rate out")
+        raise ConfigError("this system does not count what a process reads; leave `limit_rate` out")
 
 
-def paced(on_progress: Progress, bytes_per_s: float | None) -> Progress:
-    """A progress that waits until what this process has read and written since now keeps to the limit.
+def rate_limited(on_progress: Progress, bytes_per_s: float | None) -> Progress:
+    """Return a progress callback that waits while this process reads and writes more than the limit.
 
-    Everything counts, also what comes out of the system's cache. While it waits it still tells progress.
+    Everything counts that is read or written from now on, also from the system's cache. The callback reports
+    progress while it waits.
     """
     if bytes_per_s is None:
         return on_progress

@@ -1,7 +1,7 @@
-"""A process of its own for the jobs of one thread: what crashes, hangs or eats memory there ends there.
+"""A process for the jobs of one thread, so that crashes, hangs and full memory end only there.
 
-`run_job` is what every executor runs, in a thread of this machine or of a Dask worker. The thread keeps its
-worker process from job to job. That ends when the process that started it does, however that went.
+Every executor runs `run_job`, in a thread of this machine or of a Dask worker. The thread keeps its worker
+process from job to job. The worker process ends when the process that started it ends, however that happens.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch.jobs import Job, Outcome
-from wsicomp.batch.ledger import State
-from wsicomp.batch.throttle import paced
+from wsicomp.batch.entry import State
+from wsicomp.batch.outcomes import Job, JobOutcome
+from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency import let_idle_threads_sleep
 
 CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
 
 _JOBS_A_PROCESS = 500
-"""After so many it starts anew, so that what native libraries leak does not add up over a night."""
+"""After so many jobs a process is replaced, so that leaks of native libraries do not add up."""
 _SAID_EVERY_S = 0.2
 _NICENESS = 10
 _KILLED_FIRST = "500"
@@ -40,11 +40,14 @@ _END_S = 10
 _PACKAGE = Path(__file__).parents[2]
 
 Running = dict[str, tuple[str, int, int]]
-"""For each slide at work in this process: its stage, what is done of it, its total."""
+"""By slide at work in this process: its stage, how much of it is done, and its total."""
 
 
 class WorkerProcess:
-    """A process that does jobs for one thread, seen from there. `batch` is whose job it has, "" for none."""
+    """A process that runs the jobs of one thread, as that thread sees it.
+
+    `batch` names the batch whose job it runs, "" for none.
+    """
 
     def __init__(self) -> None:
         with ExitStack() as opened:
@@ -70,7 +73,7 @@ class WorkerProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it takes another job."""
+        """Whether the process takes another job."""
         return self._process.poll() is None and self._jobs < _JOBS_A_PROCESS
 
     def run(
@@ -79,8 +82,8 @@ class WorkerProcess:
         stall_s: float,
         bytes_per_s: float | None,
         on_stage: Callable[[str, int, int], None],
-    ) -> Outcome:
-        """Run a job there. Its process is killed if it tells of no progress for `stall_s` seconds."""
+    ) -> JobOutcome:
+        """Run a job there, and kill its process if it reports no progress for `stall_s` seconds."""
         self._jobs += 1
         place = "its start"
         start = time.perf_counter()
@@ -89,7 +92,7 @@ class WorkerProcess:
             self._connection.send((job, bytes_per_s))
             while self._connection.poll(stall_s):
                 message = self._connection.recv()
-                if isinstance(message, Outcome):
+                if isinstance(message, JobOutcome):
                     return message
                 on_stage(*message)
                 place = "{} {} of {}".format(*message)
@@ -101,11 +104,11 @@ class WorkerProcess:
         self.kill()
         error = f"no progress for {stall_s:g} s at {place}; its process was killed"
         trace = self._said_since(errors_from)
-        return Outcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
+        return JobOutcome(State.FAILED, HUNG, error, trace, elapsed_s=time.perf_counter() - start)
 
-    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> Outcome:
+    def _lost(self, place: str, errors_from: int, elapsed_s: float) -> JobOutcome:
         if self.is_stopped:
-            return Outcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
+            return JobOutcome(State.WAITING, STOPPED, "stopped by its user", elapsed_s=elapsed_s)
         code = self._process.returncode or 0
         how = f"ended with exit code {code}"
         if code < 0:
@@ -113,22 +116,22 @@ class WorkerProcess:
         if code == -signal.SIGKILL:
             how += ", as the system does for want of memory"
         trace = self._said_since(errors_from)
-        return Outcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
+        return JobOutcome(State.FAILED, CRASHED, f"its process {how} at {place}", trace, elapsed_s=elapsed_s)
 
     def _said_since(self, start: int) -> str:
-        """The end of what the process wrote to stderr, as a crash's stacks."""
+        """Return the end of what the process wrote to stderr, such as the stacks of a crash."""
         end = os.fstat(self._errors.fileno()).st_size
         start = max(start, end - _TRACE_BYTES)
         return os.pread(self._errors.fileno(), end - start, start).decode(errors="replace")
 
     def kill(self) -> None:
-        """End the process at once, and wait a moment for its end: what hangs in the system may take long."""
+        """Kill the process and wait a moment for its end, which may take long if it hangs in the system."""
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_S)
 
     def close(self) -> None:
-        """End it and let go of it."""
+        """Kill the process and close its connection."""
         self.kill()
         self._connection.close()
         self._errors.close()
@@ -140,14 +143,14 @@ _PROCESSES: dict[int, WorkerProcess] = {}
 _RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
-def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> Outcome:
-    """Run a job of a batch in this thread's worker process; return an outcome whatever happens to it."""
+def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> JobOutcome:
+    """Run a job of a batch in this thread's worker process; always return an outcome."""
     process: WorkerProcess | None = getattr(_OWN, "process", None)
     if process is None or not process.is_usable:
         try:
             process = _fresh(process)
         except OSError as exc:
-            return Outcome(
+            return JobOutcome(
                 State.WAITING, NOT_STARTED, f"no process can be started for it ({exc.strerror or exc})"
             )
     process.batch = batch
@@ -175,12 +178,12 @@ def _fresh(old: WorkerProcess | None) -> WorkerProcess:
 
 
 def running(batch: str) -> Running:
-    """Return what is at work for a batch in this process."""
+    """Return what is being converted for a batch in this process."""
     return {name: stage for (whose, name), stage in list(_RUNNING.items()) if whose == batch}
 
 
 def stop_processes(batch: str) -> None:
-    """Kill this process's worker processes of a batch; their jobs come back as stopped."""
+    """Kill this process's worker processes of a batch; their jobs end as stopped."""
     with _LOCK:
         found = [process for process in _PROCESSES.values() if process.batch == batch]
     for process in found:
@@ -189,14 +192,14 @@ def stop_processes(batch: str) -> None:
 
 
 def close_processes() -> None:
-    """End this process's worker processes that have no batch."""
+    """Close this process's worker processes that have no batch."""
     with _LOCK:
         for name in [name for name, process in _PROCESSES.items() if not process.batch]:
             _PROCESSES.pop(name).close()
 
 
 def serve(descriptor: int) -> None:
-    """Run the jobs that come, say how far they are, and end when the other side does."""
+    """Run the jobs that arrive, send progress and outcomes, and end when the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     let_idle_threads_sleep()
@@ -207,12 +210,12 @@ def serve(descriptor: int) -> None:
     while True:
         job, bytes_per_s = jobs.get()
         start = time.perf_counter()
-        outcome = job.run(paced(_Teller(connection), bytes_per_s))
+        outcome = job.run(rate_limited(_ProgressSender(connection), bytes_per_s))
         connection.send(replace(outcome, elapsed_s=time.perf_counter() - start))
 
 
 def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
-    """Hand on jobs. When nobody is there to give any, what is at work is in vain: end at once."""
+    """Queue the jobs that arrive; if the other side is gone, end the process at once."""
     try:
         while True:
             jobs.put(connection.recv())
@@ -221,14 +224,14 @@ def _listen(connection: Connection, jobs: queue.SimpleQueue[Any]) -> None:
 
 
 def _give_way() -> None:
-    """Let others go first: on the processor, and when memory must be had from somebody."""
+    """Let other processes run first, and let this one be killed first when memory is short."""
     os.nice(_NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST)
 
 
-class _Teller:
-    """Tells of progress, but not of every tile."""
+class _ProgressSender:
+    """Sends progress to the other side, but not for every tile."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What a run has to do: the tree as it is, held against the ledger and the targets on the disk."""
+"""What a run has to do, from the source tree, the ledger and the targets on the disk."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.jobs import GONE, PASSING
-from wsicomp.batch.ledger import NAME_TAKEN, Entry, State
+from wsicomp.batch.entry import NAME_TAKEN, Entry, State
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, put_in
+from wsicomp.batch.outcomes import GONE, TEMPORARY_CAUSES
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings
@@ -23,59 +23,63 @@ from wsicomp.progress import utc_now
 
 _DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
 UNKNOWN = "unknown"
-"""The digest of a target of before, of which only size and time are known."""
+"""Stands for the SHA-256 of an earlier target of which only size and time are known."""
 
 DAMAGED = "target damaged"
-"""The cause of a failure: the target is not what was written, and its source is not there."""
+"""The cause of a failure: the target is not what was written, and its source is gone."""
 
 
 @dataclass(frozen=True)
 class Trees:
-    """The two trees, by absolute paths."""
+    """The source tree and the target tree, as absolute paths."""
 
     source: Path
     target: Path
 
     def source_of(self, entry: Entry) -> Path:
-        """Where the source stands, or stood."""
+        """Return where the source is, or was."""
         return self.source / as_path(entry.source)
 
     def quarantine_of(self, entry: Entry) -> Path:
-        """Where it goes before it is deleted."""
+        """Return where the source is moved before it is deleted."""
         return self.source / QUARANTINE / as_path(entry.source)
 
     def target_of(self, entry: Entry) -> Path:
-        """Where the conversion stands."""
+        """Return where the conversion is."""
         return self.target / as_path(entry.target)
 
 
 @dataclass(frozen=True)
 class Worklist:
-    """`due` are to be converted, `suspects` done but to be held against their SHA-256.
-
-    `looks` are done, and to be looked at by a person. `outdated` are done, and would be made otherwise now by
-    the same options. `found` are the sources of all slides of the selection.
-    `others` are entries that changed without anything to do; `dropped` the sources of those that are no more.
-    """
+    """What a run has to do."""
 
     found: frozenset[str]
+    """The sources of all slides that were found and asked for."""
     due: tuple[Entry, ...]
+    """Slides to convert."""
     suspects: tuple[Entry, ...]
-    looks: tuple[Entry, ...]
+    """Converted slides whose target has to be checked by its SHA-256."""
+    to_review: tuple[Entry, ...]
+    """Converted slides that a person has to look at."""
     outdated: tuple[Entry, ...]
+    """Converted slides that the same options would make otherwise now."""
     others: tuple[Entry, ...]
+    """Entries that changed although there is nothing to do."""
     dropped: tuple[str, ...]
+    """Sources whose entries are deleted from the ledger."""
 
 
 @dataclass(frozen=True)
 class _Rules:
+    """What decides whether a slide is due."""
+
     trees: Trees
     settings: Settings
     records: Mapping[str, Settings]
     options: BatchOptions
 
     def then(self, entry: Entry) -> Settings | None:
-        """By what a slide was converted, if that is what is wanted now, too."""
+        """Return the settings by which a slide was converted, if they are what is wanted now; else None."""
         then = self.records.get(entry.settings)
         return then if then is not None and then.agrees(self.settings) else None
 
@@ -92,7 +96,7 @@ def make_worklist(
     records: Mapping[str, Settings],
     options: BatchOptions,
 ) -> Worklist:
-    """Decide for every slide that was found, and for every one that the ledger knows.
+    """Decide what to do for every slide that was found and every slide that the ledger has.
 
     `records` are the settings of entries by their digests.
     """
@@ -112,7 +116,7 @@ def make_worklist(
     dropped = tuple(source for source, entry in known.items() if not entry.target)
     due, suspects, others = (tuple(lists[kind]) for kind in (_DUE, _SUSPECT, _OTHER))
     again = {entry.source for entry in due}
-    looks = tuple(
+    to_review = tuple(
         entry for source, entry in known.items() if entry.state is State.LOOK and source not in again
     )
     outdated = tuple(
@@ -120,20 +124,20 @@ def make_worklist(
         for source, entry in known.items()
         if source in found and source not in again and rules.is_outdated(entry)
     )
-    return Worklist(frozenset(found), due, suspects, looks, outdated, others, dropped)
+    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped)
 
 
 def _with_source(
     slide: FoundSlide, target: str, old: Entry | None, rules: _Rules
 ) -> Iterator[tuple[str, Entry]]:
-    """What to do about a slide of the tree."""
+    """Yield what to do about a slide of the tree."""
     entry = _fresh(slide, target, rules, old)
     if old is not None and old.removal and old.stamp != slide.stamp:
         yield _OTHER, _taken(old)
     elif old is None or not _is_settled(old, entry, rules):
         yield _DUE, entry
     elif old.is_converted:
-        verdict = _look(old, rules)
+        verdict = _check_target(old, rules)
         if verdict == "gone":
             yield _DUE, replace(entry, target_sha256="", target_bytes=0, target_mtime_ns=0)
         elif verdict == "suspect":
@@ -143,7 +147,10 @@ def _with_source(
 
 
 def _taken(old: Entry) -> Entry:
-    """A slide by the name of one that was taken away, whose conversion must not make way for it."""
+    """Return the failed entry of a slide whose name an earlier slide has, whose source was taken away.
+
+    The earlier slide's conversion must not be replaced.
+    """
     error = (
         "another slide of this name was converted, and its source taken away; give the new one another name "
         "(or, if it is the same one, its old time)"
@@ -153,15 +160,15 @@ def _taken(old: Entry) -> Entry:
 
 def _folders(inventory: Inventory) -> Iterator[Entry]:
     for link in inventory.links:
-        error = "a link to a folder is not entered; make its target a batch of its own"
+        error = "a link to a folder is not followed; convert that folder by a batch of its own"
         yield Entry(f"{link}/", "", State.SKIPPED, ended=utc_now(), cause="link to a folder", error=error)
     for folder, reason in inventory.closed:
-        error = f"the folder cannot be read ({reason}); what is in it is not converted"
+        error = f"the folder cannot be read ({reason}); its slides are not converted"
         yield Entry(f"{folder}/", "", State.FAILED, ended=utc_now(), cause="unreadable folder", error=error)
 
 
 def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> Entry:
-    """The entry of a slide that is to be converted, with what is still true of an earlier conversion."""
+    """Return the entry of a slide to convert, with what is still true of its earlier conversion."""
     entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings.digest)
     if old is None:
         return entry
@@ -196,12 +203,12 @@ def _is_settled(old: Entry, entry: Entry, rules: _Rules) -> bool:
     if old.state is State.FAILED and old.cause == DAMAGED:
         return False
     if old.state is State.FAILED:
-        return not rules.options.retry_failed and old.cause not in PASSING
+        return not rules.options.retry_failed and old.cause not in TEMPORARY_CAUSES
     return old.is_converted or old.state is State.SKIPPED
 
 
-def _look(entry: Entry, rules: _Rules) -> str:
-    """What a glance at a target says: "good", "gone", or "suspect"."""
+def _check_target(entry: Entry, rules: _Rules) -> str:
+    """Return what size and time of a target say: "good", "gone", or "suspect"."""
     target = rules.trees.target_of(entry)
     try:
         with opened_folder(target.parent, rules.trees.target) as folder:
@@ -215,25 +222,25 @@ def _look(entry: Entry, rules: _Rules) -> str:
     return "good" if same and not rules.options.recheck else "suspect"
 
 
-def is_held(entry: Entry, trees: Trees) -> bool:
-    """Whether a slide's source lies in quarantine, where the ledger says that it does."""
+def is_in_quarantine(entry: Entry, trees: Trees) -> bool:
+    """Return whether a slide's source lies in quarantine, as the ledger says."""
     return entry.removal == QUARANTINED and os.path.isfile(trees.quarantine_of(entry))  # noqa: PTH113
 
 
 def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
-    """What to do about a slide that is not in the tree, or not among those that are asked for."""
+    """Yield what to do about a slide that is not in the tree, or not asked for."""
     is_there = os.path.lexists(rules.trees.source_of(entry))
     in_quarantine = os.path.isfile(rules.trees.quarantine_of(entry))  # noqa: PTH113 - raises nowhere
     if entry.is_converted or entry.cause == DAMAGED:
         if is_there:
             return
         if not entry.removal and in_quarantine:
-            entry = put_in(entry)
+            entry = enter_quarantine(entry)
             yield _OTHER, entry
         if entry.removal == QUARANTINED and not in_quarantine:
             entry = replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
             yield _OTHER, entry
-        if entry.cause == DAMAGED or _look(entry, rules) != "good":
+        if entry.cause == DAMAGED or _check_target(entry, rules) != "good":
             yield _SUSPECT, entry
     elif entry.state is State.RUNNING and is_there:
         yield _OTHER, replace(entry, state=State.WAITING)

@@ -1,9 +1,9 @@
-"""The command line: one thin module a command, which declares what it takes and runs it.
+"""The command line: a short module for each command, which declares its options and runs it.
 
-A module is imported when its command is asked for; `wsicomp.cli.commands` knows them all by name.
+A module is imported when its command is asked for; `wsicomp.cli.commands` knows all commands by name.
 
-This is the only place that prints and exits. A `WsicompError` becomes one line on stderr and exit code 1;
-a mistake in the command line, or options that do not go together or with the slide, are exit code 2.
+Only this package prints and exits. A `WsicompError` becomes one line on stderr and exit code 1. A mistake in
+the command line, or options that contradict each other or the slide, end with exit code 2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""`wsicomp batch`: a tree of slides overnight; `batch status` and `batch report` say what became of it.
-
-`batch accept` records that a person has looked at a slide whose source waits for that, `batch rebuild` makes
-a lost ledger anew.
-"""
+"""`wsicomp batch`: convert a tree of slides overnight; `batch status` and `batch report` show the results."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from typing import ClassVar
 
 from wsicomp.atomic import check_outputs
 from wsicomp.batch import BatchOptions, Ledger, Stop, read_report, run_batch, write_csv, write_html
-from wsicomp.batch.monitoring import Heard, is_at_work, read_heartbeat
+from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
 from wsicomp.cli.batch_accept import ACCEPT
 from wsicomp.cli.batch_plan import say_plan
@@ -84,7 +80,7 @@ _ONE_SIGNAL_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class BatchCommandOptions(PresetOptions):
-    """What `wsicomp batch` takes beside the options of a batch and of a conversion."""
+    """What `wsicomp batch` takes besides the options of a batch and of a conversion."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -114,12 +110,14 @@ class ReportOptions:
     overwrite: bool = option(False, "replace these files if they exist")
 
 
-def run_batch_command(options: BatchCommandOptions, choices: BatchOptions, config: ConversionConfig) -> int:
+def run_batch_command(
+    options: BatchCommandOptions, batch_options: BatchOptions, config: ConversionConfig
+) -> int:
     """Convert a tree, or with `--dry-run` say what would be done."""
     if options.dry_run:
-        return say_plan(options.source, options.target, config, choices, options.json)
+        return say_plan(options.source, options.target, config, batch_options, options.json)
     with _stopping() as stop, batch_progress(options.json) as callbacks:
-        result = run_batch(options.source, options.target, config, choices, callbacks, stop)
+        result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
     if options.json:
         print(json.dumps({"event": "end", **asdict(result)}), flush=True)
     else:
@@ -131,7 +129,7 @@ def run_batch_command(options: BatchCommandOptions, choices: BatchOptions, confi
 
 @contextmanager
 def _stopping() -> Iterator[Stop]:
-    """Signals ask the run to stop instead of ending it."""
+    """Let signals ask the run to stop, instead of ending it."""
     stop = Stop()
     known = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     names = [name for name in known if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
@@ -157,9 +155,9 @@ def _stopping() -> Iterator[Stop]:
 
 
 def run_status(options: StatusOptions) -> int:
-    """Say where a batch stands."""
+    """Print where a batch stands."""
     report, beat = read_report(options.target), read_heartbeat(options.target)
-    at_work = is_at_work(options.target)
+    at_work = is_running(options.target)
     if options.json:
         write_json(
             {
@@ -186,17 +184,17 @@ def run_status(options: StatusOptions) -> int:
     if not at_work:
         left = report.states["running"] + report.states["waiting"]
         say(
-            "  no batch of this machine is at work"
+            "  no batch is running on this machine"
             + (f"; run it again for {counted(left, 'slide')}" if left else "")
         )
     elif beat is None:
         say("  at work; its heartbeat cannot be read, and is written anew every few seconds")
     else:
-        _say_heartbeat(Heard.of(beat))
+        _say_heartbeat(LastHeartbeat.of(beat))
     return 0
 
 
-def _say_heartbeat(heard: Heard) -> None:
+def _say_heartbeat(heard: LastHeartbeat) -> None:
     eta = "" if heard.eta_s is None else f", about {as_duration(heard.eta_s)} to go"
     say(f"  at work since {as_duration(heard.elapsed_s)} (as of {heard.time}){eta}")
     for name, (stage, done, total) in heard.running.items():

@@ -1,4 +1,4 @@
-"""`wsicomp batch accept`: which slides a person has to look at, and the record that somebody did."""
+"""`wsicomp batch accept`: list slides that a person has to look at, or record that somebody did."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch import Ledger, Look, accept_slides, slides_to_look_at
-from wsicomp.batch.acceptance import tree_of
-from wsicomp.batch.report import as_values
+from wsicomp.batch import Ledger, Review, accept_slides, slides_to_review
+from wsicomp.batch.acceptance import find_tree
+from wsicomp.batch.report import entry_values
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
@@ -36,11 +36,11 @@ class AcceptOptions:
     json: bool = option(False, "as JSON")
 
 
-def look_text(look: Look) -> list[str]:
-    """A slide that waits to be looked at, and where its picture is."""
-    entry = look.entry
+def review_text(review: Review) -> list[str]:
+    """Return the lines about a slide that a person has to look at, with the path of its picture."""
+    entry = review.entry
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}"
-    lines = [f"{entry.source}: look at it: {entry.look}; {sizes}", f"  {_picture_text(look.picture)}"]
+    lines = [f"{entry.source}: look at it: {entry.look}; {sizes}", f"  {_picture_text(review.picture)}"]
     if entry.restorable:
         lines.append("  every byte of its source comes back: its source needs no release")
     return lines
@@ -48,55 +48,55 @@ def look_text(look: Look) -> list[str]:
 
 def _picture_text(picture: Path | None) -> str:
     if picture is None:
-        return "no picture of what was removed is there: the next run of the batch draws one"
+        return "there is no picture of what was removed yet: the next run of the batch draws one"
     return f"what was removed: {picture}"
 
 
-def look_json(look: Look) -> dict[str, Any]:
-    """The same as JSON values, with all that the ledger says of the slide."""
-    picture = None if look.picture is None else str(look.picture)
+def review_json(review: Review) -> dict[str, Any]:
+    """Return the same as JSON values, with everything that the ledger has of the slide."""
+    picture = None if review.picture is None else str(review.picture)
     return {
-        **as_values(vars(look.entry).items()),
+        **entry_values(vars(review.entry).items()),
         "picture": picture,
-        "accepted_now": look.is_new,
-        "unwritten": look.unwritten,
+        "accepted_now": review.is_new,
+        "unwritten": review.unwritten,
     }
 
 
 def run_accept(options: AcceptOptions) -> int:
-    """Say which slides a person has to look at, or record that somebody did."""
+    """Print which slides a person has to look at, or record that somebody did."""
     target, slides = Path(options.target), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
-        target, slides = tree_of(options.target), (options.target, *slides)
-    looks = accept_slides(target, slides) if slides else slides_to_look_at(target)
+        target, slides = find_tree(options.target), (options.target, *slides)
+    reviews = accept_slides(target, slides) if slides else slides_to_review(target)
     if options.json:
-        write_json([look_json(look) for look in looks], None)
+        write_json([review_json(review) for review in reviews], None)
         return 0
-    for look in looks:
-        say(*(_accepted_text(look) if slides else look_text(look)))
+    for review in reviews:
+        say(*(_accepted_text(review) if slides else review_text(review)))
     if not slides:
-        say(*_to_accept_text(target, looks))
+        say(*_to_accept_text(target, reviews))
     return 0
 
 
-def _accepted_text(look: Look) -> list[str]:
-    entry = look.entry
+def _accepted_text(review: Review) -> list[str]:
+    entry = review.entry
     if not entry.look:
         return [f"{entry.source}: is done and needs no look; nothing was changed"]
-    when = "accepted" if look.is_new else f"was accepted before, {entry.accepted}"
-    lines = [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(look.picture)}"]
-    if look.unwritten:
+    when = "accepted" if review.is_new else f"was accepted before, {entry.accepted}"
+    lines = [f"{entry.source}: {when} ({entry.look})", f"  {_picture_text(review.picture)}"]
+    if review.unwritten:
         stays = "its source is not removed until somebody who may write in the source tree accepts it"
-        lines.append(f"  {stays} ({look.unwritten})")
+        lines.append(f"  {stays} ({review.unwritten})")
     return lines
 
 
-def _to_accept_text(target: Path, looks: Sequence[Look]) -> list[str]:
-    if not looks:
+def _to_accept_text(target: Path, reviews: Sequence[Review]) -> list[str]:
+    if not reviews:
         return [f"{target}: no slide waits to be looked at"]
-    name = shlex.quote(looks[0].entry.source)
+    name = shlex.quote(reviews[0].entry.source)
     return [
-        f"{target}: {len(looks)} to look at; their sources stay until then",
+        f"{target}: {len(reviews)} to look at; their sources stay until then",
         f"  when somebody has: wsicomp batch accept {shlex.quote(str(target))} {name}",
     ]
 

@@ -1,4 +1,4 @@
-"""What `wsicomp batch --dry-run` says: what a run would do now."""
+"""`wsicomp batch --dry-run`: what a run would do now."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsicomp.batch import BatchOptions, Entry, Ledger, Look, plan_batch
+from wsicomp.batch import BatchOptions, Entry, Ledger, Review, plan_batch
 from wsicomp.batch.acceptance import picture_of
-from wsicomp.batch.ledger import HELD_FOR_LOOK, HELD_FOR_SAVING
-from wsicomp.batch.quarantine import held_back
-from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, is_overdue, seen_in
+from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING
+from wsicomp.batch.quarantine import reason_to_keep
+from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, count_run_in_quarantine, is_overdue
 from wsicomp.batch.report import outdated_text
 from wsicomp.batch.source_records import Records, read_records
 from wsicomp.batch.worklist import Worklist
-from wsicomp.cli.batch_accept import look_json, look_text
+from wsicomp.cli.batch_accept import review_json, review_text
 from wsicomp.cli.batch_texts import days_text
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
@@ -26,14 +26,14 @@ from wsicomp.text_format import as_bytes, counted
 def say_plan(
     source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
 ) -> int:
-    """Say which slides a run would convert and which sources it would take away; write nothing."""
+    """Print which slides a run would convert and which sources it would take away; write nothing."""
     worklist, inventory = plan_batch(source, target, config, options)
-    looks = [Look(entry, picture_of(target, entry)) for entry in worklist.looks]
+    reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
     if as_json:
-        write_json(_plan_json(worklist, inventory, looks), None)
+        write_json(_plan_json(worklist, inventory, reviews), None)
         return 0
-    for look in looks:
-        say(*look_text(look))
+    for review in reviews:
+        say(*review_text(review))
     sources = _source_lines(source, target, options) if options.delete_source else ()
     say(*_slide_lines(worklist, inventory), *sources, _sum_line(worklist, inventory))
     return 0
@@ -48,13 +48,13 @@ def _sum_line(worklist: Worklist, inventory: Inventory) -> str:
     )
 
 
-def _plan_json(worklist: Worklist, inventory: Inventory, looks: Sequence[Look]) -> dict[str, Any]:
+def _plan_json(worklist: Worklist, inventory: Inventory, reviews: Sequence[Review]) -> dict[str, Any]:
     due = [
         {"source": entry.source, "target": entry.target, "bytes": entry.source_bytes}
         for entry in worklist.due
     ]
     return {
-        "look": [look_json(look) for look in looks],
+        "look": [review_json(review) for review in reviews],
         "due": due,
         "to_check": [entry.source for entry in worklist.suspects],
         "links": inventory.links,
@@ -71,46 +71,46 @@ def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
         yield f"{folder}/: cannot be read ({reason})"
     earlier = sum(1 for entry in worklist.due if entry.target_sha256 or entry.stale_target)
     if earlier:
-        yield f"{earlier} of them take the place of earlier conversions, as of other options"
+        yield f"{earlier} of them replace earlier conversions, such as with other options"
     if worklist.outdated:
         yield outdated_text(len(worklist.outdated))
 
 
 def _source_lines(source: Path, target: Path, options: BatchOptions) -> Iterator[str]:
-    """What would become of sources that are proved to be replaced."""
+    """Yield lines about what would become of sources whose conversion replaces them."""
     when = f"after {days_text(options.quarantine_days)}" if options.quarantine_days else "by the same run"
     yield f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}"
     records = read_records(source.absolute())
-    for why, count in _held_back(target, options, records).items():
+    for why, count in _reasons_to_keep(target, options, records).items():
         yield f"sources that would stay, {why}: {count}"
     for what, count in _quarantine(target, options, records).items():
         yield f"sources in quarantine that {what}: {count}"
 
 
-def _held_back(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
-    """Why sources of slides that are done would stay, and how many."""
+def _reasons_to_keep(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
+    """Return why sources of converted slides would stay, and how many."""
     causes: Counter[str] = Counter()
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            known = map(records.of, ledger.entries())
+            known = map(records.apply_to, ledger.entries())
             done = [entry for entry in known if entry.is_converted and entry.removal != DELETED]
-        causes.update(held_back(entry, options.min_saving)[0] for entry in done)
+        causes.update(reason_to_keep(entry, options.min_saving)[0] for entry in done)
     words = {
-        HELD_FOR_LOOK: "as nobody has looked",
+        HELD_FOR_REVIEW: "as nobody has looked",
         HELD_FOR_SAVING: f"as under {options.min_saving:g} % were saved",
     }
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
 def _quarantine(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
-    """What would become of sources in quarantine, and of how many."""
+    """Return what would become of sources in quarantine, and how many."""
     held: list[Entry] = []
     if Ledger.is_there(target):
         with Ledger(target, read_only=True) as ledger:
-            known = map(records.of, ledger.entries())
+            known = map(records.apply_to, ledger.entries())
             found = [entry for entry in known if entry.removal == QUARANTINED and entry.is_converted]
-        held = [entry for entry in found if not held_back(entry, options.min_saving)[0]]
+        held = [entry for entry in found if not reason_to_keep(entry, options.min_saving)[0]]
     days = options.quarantine_days
-    go = sum(is_overdue(seen_in(entry, days), days) for entry in held)
+    go = sum(is_overdue(count_run_in_quarantine(entry, days), days) for entry in held)
     counts = {"would be deleted, if the proof still holds": go, "would stay for their days": len(held) - go}
     return {text: count for text, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""How a batch shows itself: bars on a terminal, a line a slide elsewhere, JSON for scripts."""
+"""How a batch shows its progress: bars on a terminal, lines elsewhere, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
-from wsicomp.batch.report import as_values, outdated_text
+from wsicomp.batch.report import entry_values, outdated_text
 from wsicomp.cli.text import say
 from wsicomp.escaping import printable
 from wsicomp.text_format import as_bytes, as_duration, as_saving
@@ -22,7 +22,7 @@ _MOST_BARS = 16
 
 @contextmanager
 def batch_progress(as_json: bool) -> Iterator[BatchCallbacks]:
-    """Who shows the run: on stdout as JSON, else on stderr, with bars if that is a terminal."""
+    """Yield the callbacks that show a run: on stdout as JSON, else on stderr, with bars on a terminal."""
     if as_json:
         yield _JsonLines()
     elif not sys.stderr.isatty():
@@ -47,14 +47,14 @@ def _counts(snapshot: Snapshot) -> str:
 
 
 class _Lines:
-    """Plain lines: one a slide, and now and then where the run stands."""
+    """Plain lines: one for each slide, and one a minute with the run's progress."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _SAY_EVERY_S
         self._is_begun = False
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Say it once a minute, and first what was made otherwise than it would be now."""
+        """Print the progress once a minute, and first how many slides would be made otherwise now."""
         if snapshot.outdated and not self._is_begun:
             say(outdated_text(snapshot.outdated), file=sys.stderr)
         self._is_begun = True
@@ -66,26 +66,26 @@ class _Lines:
         say(f"{_counts(snapshot)}; {size}{eta}", file=sys.stderr)
 
     def on_slide_done(self, entry: Entry) -> None:
-        """Say what became of the slide."""
+        """Print what became of the slide."""
         say(_line(entry), file=sys.stderr)
 
 
 class _JsonLines:
-    """A JSON object a line: `slide` events as they come, `progress` once a minute and at the end."""
+    """One JSON object a line: `slide` for each slide, `progress` once a minute and at the end."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Say it."""
+        """Print the snapshot once a minute and at the end."""
         if snapshot.state == "running" and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SAY_EVERY_S
         print(json.dumps({"event": "progress", **snapshot.to_json()}), flush=True)
 
     def on_slide_done(self, entry: Entry) -> None:
-        """Say it."""
-        print(json.dumps({"event": "slide", **as_values(vars(entry).items())}), flush=True)
+        """Print the slide's entry."""
+        print(json.dumps({"event": "slide", **entry_values(vars(entry).items())}), flush=True)
 
 
 class _Bars:
@@ -98,7 +98,7 @@ class _Bars:
         self._is_begun = False
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Move the bars; above them stands what was made otherwise than it would be now."""
+        """Update the bars, below a line on slides that would be made otherwise now."""
         if snapshot.outdated and not self._is_begun:
             self._bars.console.print(outdated_text(snapshot.outdated), markup=False, highlight=False)
         self._is_begun = True
@@ -121,7 +121,7 @@ class _Bars:
             )
 
     def on_slide_done(self, entry: Entry) -> None:
-        """Print what did not go well above the bars."""
+        """Print slides that failed or need a look above the bars."""
         if entry.state is not State.DONE:
             self._bars.console.print(printable(_line(entry)), markup=False, highlight=False)
 

@@ -1,11 +1,11 @@
-"""`wsicomp batch rebuild`: a ledger made anew from the targets, where it is lost or cannot be read."""
+"""`wsicomp batch rebuild`: write a ledger anew from the targets, where it is lost or cannot be read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.batch.rebuild import Rebuilt, rebuild_ledger
+from wsicomp.batch.rebuild import RebuiltLedger, rebuild_ledger
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
@@ -30,7 +30,7 @@ class RebuildOptions:
 
 
 def run_rebuild(options: RebuildOptions) -> int:
-    """Make the ledger anew; 1 if a target cannot be read."""
+    """Write the ledger anew; return 1 if a target cannot be read."""
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
         write_json(
@@ -47,7 +47,7 @@ def run_rebuild(options: RebuildOptions) -> int:
     return 1 if rebuilt.damaged else 0
 
 
-def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
+def _text(target: Path, rebuilt: RebuiltLedger) -> list[str]:
     lines = [f"{name}: {error}" for name, error in rebuilt.damaged]
     aside = f"; the old one is {rebuilt.aside}" if rebuilt.aside else ""
     damaged = f", {len(rebuilt.damaged)} that cannot be read" if rebuilt.damaged else ""
@@ -55,7 +55,7 @@ def _text(target: Path, rebuilt: Rebuilt) -> list[str]:
     lines.append(
         f"{target}: the ledger has {counted(len(rebuilt.entries), 'conversion')}{damaged}{others}{aside}"
     )
-    lines.append("  the next batch holds each against its source; no slide was touched")
+    lines.append("  the next batch compares each with its source; no slide was touched")
     return lines
 
 

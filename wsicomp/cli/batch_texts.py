@@ -1,4 +1,4 @@
-"""What `wsicomp batch` says to people about a run, and about a whole tree."""
+"""The lines that `wsicomp batch` prints about a run and about a whole tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from wsicomp.batch import BatchReport, BatchResult
-from wsicomp.batch.quarantine_clock import goes_by
+from wsicomp.batch.quarantine_clock import earliest_deletion_day
 from wsicomp.batch.report import Note
 from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
 
@@ -21,11 +21,11 @@ def days_text(count: float) -> str:
 
 
 def _quarantine_text(result: BatchResult) -> str:
-    """What is in quarantine, and when it goes."""
+    """Return how many sources are in quarantine, and when they can be deleted."""
     first, last = result.first_goes_days or 0.0, result.last_goes_days or 0.0
-    when = f"not before {goes_by(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
-    if goes_by(first) != goes_by(last):
-        when += f", the last not before {goes_by(last)}"
+    when = f"not before {earliest_deletion_day(first)}, after {days_text(math.ceil(first * 10) / 10)} more"
+    if earliest_deletion_day(first) != earliest_deletion_day(last):
+        when += f", the last not before {earliest_deletion_day(last)}"
     sources = counted(result.in_quarantine, "source")
     return (
         f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}; runs with "
@@ -35,22 +35,22 @@ def _quarantine_text(result: BatchResult) -> str:
 
 
 def _room_text(result: BatchResult) -> str:
-    """What slides need that had no room, and what there is."""
+    """Return the space that slides need which had too little, and what is free."""
     kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
     return (
-        f"  the least of those without room needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
+        f"  the smallest of these needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
         f"{as_bytes(result.no_room_free_bytes)} free{kept}"
     )
 
 
 def result_text(result: BatchResult, target: Path) -> list[str]:
-    """Return what a run did, in lines."""
+    """Return the lines about a run."""
     counts = {
         "converted": result.converted,
         "found done": result.adopted,
         "skipped": result.skipped,
         "failed": result.failed,
-        "not begun for want of room on the disk": result.no_room,
+        "not begun: too little space on the disk": result.no_room,
     }
     nothing = "nothing was to be done" if result.why == "finished" else "no slide was finished"
     sources = {
@@ -88,7 +88,7 @@ def _whose(note: Note) -> str:
 
 
 def report_text(target: Path, report: BatchReport) -> list[str]:
-    """Return what became of a tree, in lines."""
+    """Return the lines about a whole tree."""
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
     lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]

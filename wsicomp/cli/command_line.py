@@ -1,4 +1,4 @@
-"""What stands on the command line, and what becomes of an error: one line on stderr, and an exit code."""
+"""Run a command line; an error becomes one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HELP = ("-h", "--help")
 
 
 def loaded_command(words: Sequence[str]) -> Callable[[], int]:
-    """Return what a command line asks for, ready to run: a command, a page of help, or a complaint."""
+    """Return what a command line asks for, ready to run: a command, a page of help, or an error."""
     shown = _page(words)
     if shown is not None:
         return partial(_show, shown)
@@ -43,7 +43,7 @@ def _parse_and_run(command: Command, words: Sequence[str]) -> int:
 
 
 def _page(words: Sequence[str]) -> str | None:
-    """The version or the page of help that a command line asks for; None if it asks for none."""
+    """Return the version or the page of help that a command line asks for; None for neither."""
     if list(words[:1]) == ["--version"]:
         return f"{SOFTWARE}\n"
     options = words[: words.index("--")] if "--" in words else words
@@ -91,7 +91,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def _unforeseen(error: Exception) -> str:
-    """An error that nobody foresaw, in one line that helps to find it."""
+    """Return an unforeseen error in one line that helps to find it."""
     if isinstance(error, MemoryError):
         return "out of memory; close other programs, or take a machine with more"
     trace: TracebackType | None = error.__traceback__

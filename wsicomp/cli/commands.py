@@ -1,6 +1,7 @@
-"""Which commands there are, and what each one declares: its arguments, its options, and what it runs.
+"""All commands, with the arguments and options that they declare and the functions that they run.
 
-Nothing here knows the library that reads a command line; help, man page and docs come from here as well.
+The library that parses command lines is not known here. Help, man page and docs are made from the same
+declarations.
 """
 
 from __future__ import annotations
@@ -42,27 +43,27 @@ SUMMARIES: Mapping[str, str] = {
     "evaluate codec": "how true neural tiles are, and how small",
     "completion": "print what a shell needs to complete commands and options",
 }
-"""Every command, also those that only hold others, and what it is for.
+"""Every command with its purpose, including words that only hold other commands.
 
 The module of this package that has the first word's name declares it in `COMMANDS`.
 """
 
 _OF_BATCH = ("min_saving",)
-"""Options that a preset may hold though they are none of a conversion: `wsicomp batch` alone reads them."""
+"""Options that a preset may hold although they belong to `wsicomp batch` and not to a conversion."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command, as the command line, its help, the man page and the docs know it."""
+    """One command, as command line, help, man page and docs know it."""
 
     name: str
-    """Its words, as "batch status"."""
+    """Its words, such as "batch status"."""
     description: str
     """What it does, in paragraphs."""
     parts: tuple[type, ...]
     """Dataclasses that declare its own arguments and options."""
     run: Callable[..., int]
-    """Does it, given an instance of each part and, where it converts, a config; returns the exit code."""
+    """Runs it, given an instance of each part and, if it converts, a config; returns the exit code."""
     conversion: tuple[Option, ...] = ()
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
@@ -70,12 +71,12 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it is for, in a few words."""
+        """Its purpose in a few words."""
         return SUMMARIES[self.name]
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """Everything that it takes: arguments first, then each group's options together."""
+        """All of its arguments and options: arguments first, then each group's options together."""
         own = {each.name: each for part in self.parts for each in options_of(part).values()}
         every = {**own, **{each.name: each for each in self.conversion if each.name not in own}}.values()
         shared = dict.fromkeys(each.group for each in self.conversion)
@@ -84,12 +85,12 @@ class Command:
 
     @property
     def arguments(self) -> tuple[Option, ...]:
-        """What stands without a name, in its order."""
+        """Its arguments, in their order."""
         return tuple(each for each in self.options if each.is_argument)
 
     @property
     def groups(self) -> Mapping[str, tuple[Option, ...]]:
-        """Its options below the headings of their groups."""
+        """Its options by the headings of their groups."""
         named = (each for each in self.options if not each.is_argument)
         return {group: tuple(some) for group, some in groupby(named, lambda each: each.group)}
 
@@ -101,12 +102,12 @@ class Command:
         return both[::-1] if option.default else both
 
     def values(self, given: Mapping[str, object]) -> list[Any]:
-        """Return what `run` takes, made of the options that were given, by their names.
+        """Return the arguments of `run`, made from the options given, by their names.
 
-        What `preset` names fills in the options of a conversion that were not given.
+        `preset` supplies the options of a conversion that were not given.
 
         Raises:
-            ConfigError: a value is out of its range, or two do not go together.
+            ConfigError: a value is out of its range, or two contradict each other.
         """
         known = {each.name: each for each in self.options}
         preset = _preset(given["preset"]) if "preset" in given else {}

@@ -1,4 +1,4 @@
-"""`wsicomp compare`: what each codec and way with glass makes of a user's own slides."""
+"""`wsicomp compare`: compare codecs and treatments of glass on a user's own slides."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.comparison import Comparison, ComparisonChoices, Rates, compare_slides
+from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
+from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import Archive, SummaryRow
-from wsicomp.comparison.slide import parse_sample
 from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.inputs import is_folder
@@ -64,7 +64,7 @@ _FOLDER = "a folder: what its slides would save together"
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions:
-    """What `wsicomp compare` takes beside what is compared and how tissue is found."""
+    """What `wsicomp compare` takes besides what is compared and how tissue is found."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -74,7 +74,7 @@ class CompareOptions:
         "tiles:200",
         "whole, or tiles:N: about so many tiles, from 20, stand for a slide",
         metavar="HOW",
-        group=ComparisonChoices.GROUP,
+        group=ComparisonOptions.GROUP,
     )
     draw: int | None = option(
         None,
@@ -108,17 +108,17 @@ class CompareOptions:
     markdown: bool = option(False, "write markdown")
 
     def check(self) -> None:
-        """Refuse what is for a folder where there is none.
+        """Check that options on archives come with a folder.
 
         Raises:
-            ConfigError: an option speaks of a folder of slides, and no source is one.
+            ConfigError: an option is about a folder of slides, and no source is a folder.
         """
         given = [name for name in ("draw", "price", "machines") if getattr(self, name) is not None]
         if given and not any(map(is_folder, self.sources)):
             raise ConfigError(f"{given[0]} is for a folder of slides; leave it out")
 
 
-def run_compare(options: CompareOptions, choices: ComparisonChoices, config: ConversionConfig) -> int:
+def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
     """Compare, write the results, and print the summary."""
     options.check()
     base = config.changed(overwrite=True)
@@ -126,7 +126,7 @@ def run_compare(options: CompareOptions, choices: ComparisonChoices, config: Con
         found = compare_slides(
             options.sources,
             options.out,
-            replace(choices, sample=parse_sample(options.sample), base=base),
+            replace(compared, sample=parse_sample(options.sample), base=base),
             options.draw or _DRAWN,
             Rates(options.price, options.machines or 1),
             [name for name in FORMATS if getattr(options, name)] or FORMATS,
@@ -192,7 +192,7 @@ COMMANDS = (
     Command(
         "compare",
         _DESCRIPTION,
-        (CompareOptions, ComparisonChoices),
+        (CompareOptions, ComparisonOptions),
         run_compare,
         conversion=_CONVERSION,
         epilog=_EPILOG,

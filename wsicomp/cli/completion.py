@@ -1,4 +1,4 @@
-"""`wsicomp completion`: what a shell needs to complete commands, options and their choices."""
+"""`wsicomp completion`: print a shell's script that completes commands, options and their choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wsicomp convert`: one slide into a smaller one."""
+"""`wsicomp convert`: convert one slide into a smaller one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions(PresetOptions):
-    """What `wsicomp convert` takes beside the options of a conversion."""
+    """What `wsicomp convert` takes besides the options of a conversion."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -67,12 +67,12 @@ class ConvertOptions(PresetOptions):
 
     @property
     def json_file(self) -> Path | None:
-        """The report's file, None for stdout."""
+        """The report's file; None for stdout."""
         return None if str(self.json) == "-" else self.json
 
 
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
-    """Convert, or with `--dry-run` plan, and say what was done."""
+    """Convert, or with `--dry-run` plan, and print what was done."""
     inputs = (options.source, config.tissue.mask, config.tissue.weights, options.preset)
     outputs = (options.target, options.audit, options.json_file)
     check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)

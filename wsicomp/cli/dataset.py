@@ -1,4 +1,4 @@
-"""`wsicomp dataset`: patch sets to train on, from labelled slides and from drawn ones."""
+"""`wsicomp dataset`: build patch sets for training, from labelled slides or from drawn ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DrawOptions:
 
 
 def run_build(options: BuildOptions) -> int:
-    """Read the table, cut, and say what there is."""
+    """Cut the patches of the table's slides, and print what they are."""
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -80,11 +80,11 @@ def run_build(options: BuildOptions) -> int:
 
 
 def run_draw(options: DrawOptions) -> int:
-    """Draw."""
-    from wsicomp.training.data.synthetic import draw_slides
+    """Draw slides with masks, and their table."""
+    from wsicomp.training.data.synthetic import draw_labelled_slides
 
     with progress_bars() as show:
-        table = draw_slides(options.folder, options.count, options.size, options.seed, Stages(show))
+        table = draw_labelled_slides(options.folder, options.count, options.size, options.seed, Stages(show))
     say(f"{table}: {options.count} slides of {options.size} x {options.size} px with their masks")
     return 0
 

@@ -1,4 +1,4 @@
-"""`wsicomp demo`: draw a slide, convert it in many ways, and show the sizes."""
+"""`wsicomp demo`: draw a slide, convert it by several codecs, and print the sizes."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Draw, convert and print."""
+    """Draw the slide, convert it and print the sizes."""
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
         if os.path.lexists(source):
-            raise TargetExistsError("exists already; name an empty directory", source)
+            raise TargetExistsError("exists already; name an empty folder", source)
         slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
         with Stages(show).stage("draw") as progress, completed(source) as partial:
             write_slide(partial, slide, on_progress=progress)

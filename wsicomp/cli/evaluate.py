@@ -1,4 +1,4 @@
-"""`wsicomp evaluate`: how well tissue is found and how true codecs are, on data of your own."""
+"""`wsicomp evaluate`: measure how well tissue is found and how true codecs are, on a user's own data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ each model. Needs pip install 'wsicomp[neural,train]'."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueOptions:
+class EvaluateTissueOptions:
     """What `wsicomp evaluate tissue` takes."""
 
     table: Path = argument("the table of labelled slides")
@@ -72,7 +72,7 @@ class TissueOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecOptions:
+class EvaluateCodecOptions:
     """What `wsicomp evaluate codec` takes."""
 
     patches: tuple[Path, ...] = argument("HDF5 patch sets")
@@ -94,8 +94,8 @@ class CodecOptions:
     overwrite: bool = option(False, "measure into a FOLDER that is not empty")
 
 
-def run_tissue(options: TissueOptions) -> int:
-    """Measure, write, and print the means."""
+def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
+    """Measure segmenters on labelled slides, write the measurements, and print the means."""
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
     from wsicomp.training.tissue.evaluate import EvaluationSettings, evaluate
@@ -129,8 +129,8 @@ def run_tissue(options: TissueOptions) -> int:
     return 0
 
 
-def run_codec(options: CodecOptions) -> int:
-    """Measure, write, and print what each model saves."""
+def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
+    """Measure codecs on patches, write the measurements, and print what each model saves."""
     from wsicomp.training.extras import require
 
     require("torch", "h5py", "matplotlib")
@@ -141,7 +141,7 @@ def run_codec(options: CodecOptions) -> int:
 
     models = {name: model_named(name).card.architecture for name in options.models}
     if len({Path(name).stem for name in models}) < len(models):
-        raise TrainingError("two models of one name; rename one of the files, so that the curves say which")
+        raise TrainingError("two models have the same name; rename one of the files")
     check_empty(options.folder, options.overwrite)
     with ExitStack() as stack:
         sets = [stack.enter_context(open_patch_set(path)) for path in options.patches]
@@ -157,7 +157,11 @@ def run_codec(options: CodecOptions) -> int:
 
 
 def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None) -> dict[str, Path]:
-    """The network that measures each row, by its name; all of them are there and whole."""
+    """Return the network that measures each row, by the row's name; warn where it has learnt from the row.
+
+    Raises:
+        TrainingError: no network was trained without a row's group.
+    """
     from wsicomp.training.tissue.train import read_folds
 
     if folds is None:
@@ -176,7 +180,7 @@ def _manifests(rows: Sequence[LabelledSlide], weights: Path, folds: Path | None)
 
 
 def _groups(manifest: Path) -> set[str]:
-    """The groups of slides that a network has learnt from, as its manifest says."""
+    """Return the groups of slides that a network has learnt from, by its manifest."""
     return {str(source.get("group")) for source in load_weights(manifest).learnt_from}
 
 
@@ -200,6 +204,6 @@ def _print(found: Evaluation) -> None:
 
 
 COMMANDS = (
-    Command("evaluate tissue", _DESCRIPTION, (TissueOptions,), run_tissue),
-    Command("evaluate codec", _CODEC_DESCRIPTION, (CodecOptions,), run_codec),
+    Command("evaluate tissue", _DESCRIPTION, (EvaluateTissueOptions,), run_evaluate_tissue),
+    Command("evaluate codec", _CODEC_DESCRIPTION, (EvaluateCodecOptions,), run_evaluate_codec),
 )

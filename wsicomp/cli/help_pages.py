@@ -1,4 +1,4 @@
-"""What `--help` shows: plain text in the terminal's width, written from what the commands declare."""
+"""The pages of `--help`: plain text in the terminal's width, made from what the commands declare."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ exit codes:
 """
 _NARROWEST, _WIDEST = 40, 120
 _TEXT_COLUMN = 26
-"""Where what an option does begins; a longer spelling has a line of its own."""
+"""The column where an option's text begins; a longer spelling has a line of its own."""
 _HELP = ("-h, --help", "show this page")
 
 
 def terminal_width() -> int:
-    """Return how many columns a page has: those of the terminal, within what reads well."""
+    """Return the columns of a page: those of the terminal, within what is easy to read."""
     return min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
 
 
 def page_of(words: Sequence[str], width: int) -> str:
-    """Return the page of the command that these words begin with, or of the program."""
+    """Return the page of the command that these words begin with, else that of the program."""
     if not words or words[0] not in first_words():
         return _main_page(width)
     commands = load_commands(words[0])
@@ -124,7 +124,7 @@ def _rows(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
 
 
 def _verbatim(lines: Iterable[str], width: int) -> Iterator[str]:
-    """Lines as they are; what is longer than the page goes on below its last column."""
+    """Yield lines unchanged; one that is longer than the page continues below its last column."""
     for line in lines:
         column = re.match(r" *(?:\S+ )*\S+ {2,}(?=\S)| *", line)
         assert column is not None, "the second form always fits"

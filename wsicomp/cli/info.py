@@ -1,4 +1,4 @@
-"""`wsicomp info`: what a slide is."""
+"""`wsicomp info`: print what a slide is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class InfoOptions:
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
-    """Print it."""
+    """Print what the slide is."""
     with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
@@ -50,7 +50,7 @@ def run_info(options: InfoOptions, config: ConversionConfig) -> int:
 
 
 def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:
-    """What the slide is, for a person."""
+    """Yield lines that describe the slide for a person."""
     yield f"{file}: {values['vendor']}, {as_bytes(values['bytes'])}"
     mpp = values["mpp"]
     yield f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}"
@@ -77,7 +77,7 @@ def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:
 
 
 def _describe_conversion(provenance: Provenance) -> dict[str, Any]:
-    """How the file was made; no name that its source had."""
+    """Return how the file was made, without any name that its source had."""
     plan = provenance.plan
     guarded = (
         recipe for level in plan.levels for recipe in level.recipes if recipe.encoding.compression == NEURAL
@@ -120,7 +120,7 @@ def _model_lines(model: dict[str, Any], guard: dict[str, Any]) -> list[str]:
 
 
 def describe(info: SlideInfo) -> dict[str, Any]:
-    """The slide as JSON values; sizes in px and bytes, mpp in um per px."""
+    """Return the slide as JSON values; sizes in px and bytes, mpp in um per px."""
     return {
         "path": str(info.path),
         "bytes": info.path.stat().st_size,

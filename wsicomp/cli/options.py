@@ -1,4 +1,4 @@
-"""The options of a conversion, for every command that converts or looks at slides as a conversion does."""
+"""The options of a conversion, for every command that converts slides or finds their tissue."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CONVERSION = tuple(all_options().values())
 """Every option of a conversion."""
 
 FINDING_TISSUE = tuple(each for each in options_of(TissueConfig).values() if each.name != "mask")
-"""How tissue is found, for the commands that look for it."""
+"""The options on finding tissue, for the commands that look for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PresetOptions:
-    """Where a command takes options from besides its command line."""
+    """The preset that a command can take options from."""
 
     preset: Path | None = option(
         None,
@@ -28,6 +28,6 @@ class PresetOptions:
 
 
 def conversion_option(name: str, help: str = "", group: str = "") -> Option:  # noqa: A002 - as in Option
-    """Return an option of a conversion, with another help or group where the command means it otherwise."""
+    """Return an option of a conversion, with another help or group where a command needs one."""
     found = all_options()[name]
     return replace(found, help=help or found.help, group=group or found.group)

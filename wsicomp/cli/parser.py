@@ -1,4 +1,4 @@
-"""What stands on a command line, read by cyclopts as the commands declare it."""
+"""Parse a command line with cyclopts, by what the commands declare."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from wsicomp.version import SOFTWARE
 
 
 class _UsageError(ConfigError):
-    """The command line is not one of a command."""
+    """The command line fits no command."""
 
 
 def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
-    """Return the command, ready to run with what stands behind its name.
+    """Return the command, ready to run with the words that follow its name.
 
     Raises:
-        ConfigError: an option that it does not have, a value out of range, or two that do not go together.
+        ConfigError: an option is unknown, a value is out of range, or two contradict each other.
     """
     app = _app(command)
     try:
@@ -44,10 +44,10 @@ def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
 
 
 def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
-    """Return the command that a command line names, and what stands behind its name.
+    """Return the command that a command line names, and the words that follow its name.
 
     Raises:
-        _UsageError: it names none.
+        _UsageError: the command line names no command.
     """
     if not words:
         raise _UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")
@@ -67,7 +67,7 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
 
 
 def completion_script(shell: Any) -> str:
-    """Return what "bash", "zsh" or "fish" needs to complete every command."""
+    """Return the script by which "bash", "zsh" or "fish" completes every command."""
     root = App(name="wsicomp", help_format="plaintext", version=SOFTWARE)
     for word in first_words():
         commands = load_commands(word)
@@ -80,7 +80,7 @@ def completion_script(shell: Any) -> str:
 
 def _app(command: Command) -> App:
     def function(*_: object, **__: object) -> None:
-        """Stand for the command, of which cyclopts reads the signature alone."""
+        """Stand for the command; cyclopts reads only the signature."""
 
     function.__doc__ = command.summary
     function.__signature__ = inspect.Signature(list(_parameters(command)))  # type: ignore[attr-defined]
@@ -111,12 +111,12 @@ def _parameters(command: Command) -> Iterable[inspect.Parameter]:
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """The number that is written there: cyclopts would take 2.5 for 2."""
+    """Return a whole number; cyclopts would take 2.5 for 2."""
     return int(tokens[0].value)
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """The words with `--json -` as `--json=-`: cyclopts would take the dash for an option."""
+    """Return the words with `--json -` as `--json=-`; cyclopts would take the dash for an option."""
     joined: list[str] = []
     for word in words:
         if word == "-" and joined and joined[-1].startswith("--") and "--" not in joined:
@@ -127,7 +127,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def _reason(error: CycloptsError, command: Command) -> str:
-    """What is wrong with a command line, in the words of this program."""
+    """Return what is wrong with a command line, in this program's words."""
     option = _option(error, command)
     match error:
         case CoercionError(token=token) if option is not None and token is not None:
@@ -143,7 +143,7 @@ def _reason(error: CycloptsError, command: Command) -> str:
                 return f"{option.flag} is missing: {option.help}"
             return f"{option.flag} takes {option.kind_text}: {option.help}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
-            return f"{quoted(first)} is one too many; see wsicomp {command.name} --help"
+            return f"{quoted(first)} is not expected here; see wsicomp {command.name} --help"
     return " ".join(str(error).split())
 
 

@@ -1,4 +1,4 @@
-"""Progress bars for people: on stderr, only on a terminal, and only for what takes a moment."""
+"""Progress bars on stderr, only on a terminal and only for what takes a moment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LABELS = {
 
 @contextmanager
 def progress_bars() -> Iterator[Progress | None]:
-    """A callback that draws one bar a stage; None if stderr is no terminal."""
+    """Yield a callback that draws a bar for each stage; None if stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

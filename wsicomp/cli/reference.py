@@ -23,24 +23,27 @@ class OptionReference:
     name: str
     """Its name in a preset and in Python."""
     spelling: str
-    """How help shows it, with what stands for its value: `--[no-]lossless`, `--audit PICTURE`, `TARGET`."""
+    """How help shows it, with its value's name: `--[no-]lossless`, `--audit PICTURE`, `TARGET`."""
     flags: tuple[str, ...]
-    """What the command line takes, each alone: `--lossless` and `--no-lossless`; none for an argument."""
+    """What the command line accepts, one by one: `--lossless` and `--no-lossless`; none for an argument."""
     kind: str
-    """What its value is: "a whole number"."""
+    """The kind of its value, such as "a whole number"."""
     help: str
     """What it does, without choices, range and default."""
     meaning: str
-    """What it does, with them, as help says it."""
+    """What it does, with choices, range and default, as help says it."""
     choices: tuple[str, ...]
+    """The values that it takes; empty where any of its kind will do."""
     range: str
-    """The numbers that it takes: "1 to 100"; empty where any will do, or its kind is none."""
+    """The numbers that it takes, such as "1 to 100"; "" where any will do or it is no number."""
     default: str
-    """Its default in words; empty where it has none."""
+    """Its default in words; "" without one."""
     group: str
-    """The heading that it stands below; "arguments" for those."""
+    """The heading that lists it; "arguments" for those."""
     is_required: bool
+    """Whether it has to be given."""
     takes_many: bool
+    """Whether it may be given several times, or stand for several words."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,11 @@ class CommandReference:
     """One command, in words."""
 
     name: str
-    """Its words, as "batch status"."""
+    """Its words, such as "batch status"."""
     usage: str
+    """How it is called, in one line."""
     summary: str
+    """Its purpose in a few words."""
     description: str
     """Paragraphs with an empty line between."""
     options: tuple[OptionReference, ...]
@@ -60,7 +65,7 @@ class CommandReference:
 
 
 def reference() -> tuple[CommandReference, ...]:
-    """Return every command that does something, in the order of the help page."""
+    """Return every command that can be run, in the order of the help page."""
     return tuple(_command(command) for command in _all_commands())
 
 

@@ -1,4 +1,4 @@
-"""`wsicomp restore`: the source's file back, byte for byte."""
+"""`wsicomp restore`: restore the source's file, byte for byte."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RestoreOptions:
 
 
 def run_restore(options: RestoreOptions) -> int:
-    """Restore, and say what was."""
+    """Restore the source, and print what was done."""
     with progress_bars() as show:
         report = restore_slide(
             options.file, options.target, options.overwrite, on_progress=show, trust=options.trust

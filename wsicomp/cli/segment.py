@@ -1,4 +1,4 @@
-"""`wsicomp segment`: the tissue mask alone, and what a conversion would make of it."""
+"""`wsicomp segment`: write the tissue mask alone, and show what a conversion would make of it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
-    """What `wsicomp segment` takes beside options of a conversion."""
+    """What `wsicomp segment` takes besides options of a conversion."""
 
     source: Path = argument("the slide")
     mask_file: Path = argument("the mask to write", metavar="MASK")
@@ -51,7 +51,7 @@ class SegmentOptions:
 
 
 def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
-    """Segment and write."""
+    """Find tissue and write the mask."""
     target, audit = options.mask_file, options.audit
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)

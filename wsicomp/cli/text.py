@@ -1,4 +1,4 @@
-"""What commands say to people, and what they write for other programs."""
+"""Print lines for people, and write JSON for other programs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wsicomp.escaping import printable
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Lines for a person, each on one line that no terminal obeys, whatever names and texts stand in it."""
+    """Print lines for a person, each as one line without control characters, whatever it contains."""
     print(*map(printable, lines), sep="\n", file=file, flush=True)
 
 
 def show_every_letter() -> None:
-    """Let a terminal that knows few letters show the others as escapes."""
+    """Let a terminal that lacks some letters show these as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def write_json(values: dict[str, Any] | list[Any], path: Path | None, overwrite: bool = False) -> None:
-    """JSON to a file, or to stdout for None or "-".
+    """Write JSON to a file, or to stdout for None or "-".
 
     Raises:
-        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        TargetExistsError: the file exists and `overwrite` is False.
+        SlideWriteError: the file cannot be written.
     """
     text = json.dumps(values, indent=2) + "\n"
     if path is None or str(path) == "-":

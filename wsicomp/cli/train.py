@@ -1,4 +1,4 @@
-"""`wsicomp train`: the tissue network and codec models, from patch sets."""
+"""`wsicomp train`: train the tissue network and codec models on patch sets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueTrainingOptions(RunOptions):
+class TrainTissueOptions(RunOptions):
     """What `wsicomp train tissue` takes."""
 
     name: str = option("tissue-unet", "of the network's files")
@@ -70,15 +70,15 @@ class TissueTrainingOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecTrainingOptions(RunOptions):
+class TrainCodecOptions(RunOptions):
     """What `wsicomp train codec` takes."""
 
     name: str = option("codec", "of the model")
     iterations: int | None = option(None, "instead of what CONFIG says", metavar="N")
 
 
-def run_tissue(options: TissueTrainingOptions) -> int:
-    """Train, or go on, and export."""
+def run_train_tissue(options: TrainTissueOptions) -> int:
+    """Train the network, or continue, and export it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
     from wsicomp.training.settings import load_settings
@@ -104,8 +104,8 @@ def run_tissue(options: TissueTrainingOptions) -> int:
     return 0
 
 
-def run_codec(options: CodecTrainingOptions) -> int:
-    """Train, or go on, and export."""
+def run_train_codec(options: TrainCodecOptions) -> int:
+    """Train the model, or continue, and export it."""
     from wsicomp.training.extras import require
 
     require("torch", "compressai", "h5py", "matplotlib")
@@ -132,6 +132,6 @@ def run_codec(options: CodecTrainingOptions) -> int:
 
 
 COMMANDS = (
-    Command("train tissue", _DESCRIPTION, (TissueTrainingOptions,), run_tissue, epilog=_EPILOG),
-    Command("train codec", _CODEC_DESCRIPTION, (CodecTrainingOptions,), run_codec, epilog=_CODEC_EPILOG),
+    Command("train tissue", _DESCRIPTION, (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
+    Command("train codec", _CODEC_DESCRIPTION, (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
 )

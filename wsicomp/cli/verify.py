@@ -1,4 +1,4 @@
-"""`wsicomp verify`: is a written file whole, and is it its source's?"""
+"""`wsicomp verify`: check whether a written file is whole and shows its source."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions) -> int:
-    """Print the findings; 1 if there are any."""
+    """Print the findings; return 1 if there are any."""
     source = options.against
     with progress_bars() as show:
         found = verify_file(options.file, source, options.thorough, on_progress=show)

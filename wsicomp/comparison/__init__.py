@@ -1,18 +1,23 @@
-"""Codecs and ways with glass on a user's own slides: what each saves, costs and does to tissue.
+"""Compare codecs and treatments of glass on a user's own slides: size, time and quality of tissue.
 
-`compare_slides` is the whole of it; `ComparisonChoices` says what is compared, `Comparison` what was found.
+`compare_slides` does it, `ComparisonOptions` says what is compared, `Comparison` is the result.
 """
 
 from wsicomp.comparison.api import compare_slides
-from wsicomp.comparison.codec_specs import Candidate, parse_codecs
+from wsicomp.comparison.codec_specs import CodecSpec, parse_codecs
+from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.projection import Rates
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status
-from wsicomp.comparison.slide import ComparisonChoices, compare_slide
+from wsicomp.comparison.slide import compare_slide
+
+ComparisonChoices = ComparisonOptions
+"""The name of `ComparisonOptions` in 0.5.0."""
 
 __all__ = [
-    "Candidate",
+    "CodecSpec",
     "Comparison",
     "ComparisonChoices",
+    "ComparisonOptions",
     "Rates",
     "Row",
     "SlideComparison",

@@ -1,4 +1,4 @@
-"""Comparing many slides, or some drawn from an archive, and writing what was found after each."""
+"""Compare several slides, or some drawn from an archive, and write the results after each slide."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from wsicomp.atomic import check_empty, completed, make_folder
 from wsicomp.comparison.full_files import file_name
+from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.page import write_page
-from wsicomp.comparison.projection import Rates, draw_slides, project
-from wsicomp.comparison.results import Archive, Comparison, Landing, SlideComparison
-from wsicomp.comparison.slide import ComparisonChoices, compare_slide, missing_codecs
+from wsicomp.comparison.projection import Rates, draw_archive_sample, project_archive
+from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
+from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
@@ -31,13 +32,13 @@ _RESULTS = ("index.html", "results.json", "results.md", *(f"{name}.csv" for name
 _FILES = "files"
 _WORK = ".wsicomp-compare"
 _MOST_WITH_CROPS = 24
-"""So many slides show pieces of tissue: each is a megabyte of the page."""
+"""How many slides show pieces of tissue; each adds about a megabyte to the page."""
 _PRESETS = "presets"
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """A slide that is compared: its file, and its name in the results."""
+    """A slide to compare: its file, and its name in the results."""
 
     path: Path
     name: str
@@ -56,7 +57,7 @@ class _Tree:
 def compare_slides(
     sources: Sequence[Path],
     out: Path,
-    choices: ComparisonChoices | None = None,
+    options: ComparisonOptions | None = None,
     drawn: int = 20,
     rates: Rates | None = None,
     formats: Sequence[str] = FORMATS,
@@ -64,37 +65,50 @@ def compare_slides(
     overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> Comparison:
-    """Compare slides, or `drawn` ones of one folder, and write the results into the folder `out`.
+    """Compare slides, or `drawn` slides of one folder, and write the results into the folder `out`.
 
-    They are written after each slide, so that an interrupted comparison leaves what it found.
+    Results are written after each slide, so that an interrupted comparison leaves what it found.
+
+    >>> from wsicomp.comparison import ComparisonOptions, compare_slides, parse_codecs
+    >>> options = ComparisonOptions(codecs=parse_codecs("copy,jpegxl:1.0"), sample=200)
+    >>> found = compare_slides([Path("slide.svs")], Path("out"), options)  # doctest: +SKIP
+    >>> [(row.codec, row.glass, row.target_bytes) for row in found.rows]  # doctest: +SKIP
 
     Raises:
-        ConfigError: a folder beside other sources, one without slides, no such file, a setting out of range.
+        ConfigError: a folder stands beside other sources or has no slide, a file is missing, or a setting is
+            out of range.
         TargetExistsError: `out` is not empty and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        SlideWriteError: `out` cannot be written.
     """
-    choices = choices or ComparisonChoices()
-    subjects, tree = _subjects(sources, out, drawn, choices.seed)
+    options = options or ComparisonOptions()
+    subjects, tree = _subjects(sources, out, drawn, options.seed)
     check_empty(out, overwrite)
-    missing = missing_codecs(choices.codecs)
+    missing = missing_codecs(options.codecs)
     with opened_folder(make_folder(out)) as opened:
         for name in _RESULTS if overwrite else ():
             opened.remove(name)  # those of an earlier run do not belong to this one
         for name in (_FILES, _WORK, _PRESETS):
             _check_folder(opened, name)
-    work = out / (_FILES if choices.keep_files else _WORK)
+    work = out / (_FILES if options.keep_files else _WORK)
     found: list[SlideComparison] = []
-    comparison = Comparison(SOFTWARE, utc_now(), command, choices.sample, choices.base.run.workers, ())
-    told = _Told(on_progress, len(subjects) * len(choices.codecs) * len(choices.glass))
+    comparison = Comparison(SOFTWARE, utc_now(), command, options.sample, options.base.run.workers, ())
+    row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
     try:
         for number, subject in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
-            with_crops = replace(choices, crops=number <= _MOST_WITH_CROPS)
+            with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                subject.path, subject.name, with_crops, folder, told.row_done, on_progress, missing, out
+                subject.path,
+                subject.name,
+                with_crops,
+                folder,
+                row_progress.row_done,
+                on_progress,
+                missing,
+                out,
             )
-            found.append(_with_presets(compared, number, out, choices, overwrite))
-            told.slide_done(number * len(choices.codecs) * len(choices.glass))
+            found.append(_with_presets(compared, number, out, options, overwrite))
+            row_progress.slide_done(number * len(options.codecs) * len(options.glass))
             archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
             comparison = replace(comparison, slides=tuple(found), archive=archive)
             write_results(comparison, out, formats, overwrite or number > 1)
@@ -104,8 +118,8 @@ def compare_slides(
     return comparison
 
 
-class _Told:
-    """The rows that are done, told as the progress of one stage."""
+class _RowProgress:
+    """Reports finished rows as the progress of one stage."""
 
     def __init__(self, on_progress: Progress | None, total: int) -> None:
         self._on_progress = on_progress
@@ -113,11 +127,11 @@ class _Told:
         self._done = 0
 
     def row_done(self) -> None:
-        """One more."""
+        """Count one row more."""
         self.slide_done(self._done + 1)
 
     def slide_done(self, done: int) -> None:
-        """So many in all, with those that a failed slide never had."""
+        """Set the number of finished rows, which includes rows that a failed slide never had."""
         self._done = min(done, self._total)
         if self._on_progress is not None:
             self._on_progress("compare", self._done, self._total)
@@ -126,7 +140,11 @@ class _Told:
 def _subjects(
     sources: Sequence[Path], out: Path, drawn: int, seed: int
 ) -> tuple[list[_Subject], _Tree | None]:
-    """The slides to compare; those of a folder are drawn."""
+    """Return the slides to compare; of a folder, those that are drawn, and the folder itself.
+
+    Raises:
+        ConfigError: a folder stands beside other sources, or has no slide.
+    """
     for source in sources:
         if not is_folder(source):
             check_file(source)
@@ -134,7 +152,7 @@ def _subjects(
     if not folders:
         return _named(list(dict.fromkeys(sources))), None
     if len(sources) > 1:
-        raise ConfigError("a folder stands for an archive of which slides are drawn; give it alone")
+        raise ConfigError("a folder is an archive from which slides are drawn; give it without other sources")
     folder = folders[0]
     own = out.resolve()
     found = [
@@ -144,8 +162,8 @@ def _subjects(
     ]
     slides = list(_once_a_series(folder, found))
     if not slides:
-        raise ConfigError("no slide is in it; name a folder with slides", folder)
-    draw = draw_slides(slides, drawn, seed)
+        raise ConfigError("has no slide; name a folder with slides", folder)
+    draw = draw_archive_sample(slides, drawn, seed)
     chosen = [slides[number] for number in draw.drawn.tolist()]
     return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
         folder, slides, draw
@@ -153,7 +171,7 @@ def _subjects(
 
 
 def _named(sources: Sequence[Path]) -> list[_Subject]:
-    """Slides by their names; those of equal names by where they are, from the folder that they share."""
+    """Return slides by their file names, or where these are equal by their paths in the common folder."""
     names = [source.name for source in sources]
     shared = Path(os.path.commonpath([source.absolute().parent for source in sources]))
     return [
@@ -166,7 +184,7 @@ def _named(sources: Sequence[Path]) -> list[_Subject]:
 
 
 def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[FoundSlide]:
-    """The slides of a tree, the files of one DICOM series as one slide with the bytes of all."""
+    """Yield the slides of a tree, with the files of a DICOM series as one slide."""
     seen: set[Path] = set()
     for slide in slides:
         path = folder / as_path(slide.source)
@@ -187,45 +205,46 @@ def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[Found
 def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
     if tree is None:
         return None
-    return project(
+    return project_archive(
         tree.folder.resolve().name, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates
     )
 
 
 def _with_presets(
-    found: SlideComparison, number: int, out: Path, choices: ComparisonChoices, overwrite: bool
+    found: SlideComparison, number: int, out: Path, options: ComparisonOptions, overwrite: bool
 ) -> SlideComparison:
-    """The settings that reach a quality, each as a preset of `wsicomp convert`."""
-    landings: list[Landing] = []
-    for landing in found.landings:
-        name = f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(landing.codec)[:60]}.toml"
-        glass = "white" if "white" in choices.glass else choices.glass[0]
+    """Write the settings that reach the target quality as presets of `wsicomp convert`."""
+    landings: list[TargetSetting] = []
+    for found_setting in found.landings:
+        name = (
+            f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(found_setting.codec)[:60]}.toml"
+        )
+        glass = "white" if "white" in options.glass else options.glass[0]
         path = out / _PRESETS / name
         with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
-            partial.write_text(_preset(found.slide, landing, glass), "utf-8")
-        landings.append(replace(landing, preset=f"{_PRESETS}/{name}"))
+            partial.write_text(_preset(found.slide, found_setting, glass), "utf-8")
+        landings.append(replace(found_setting, preset=f"{_PRESETS}/{name}"))
     return replace(found, landings=tuple(landings))
 
 
-def _preset(slide: str, landing: Landing, glass: str) -> str:
-    values = {**landing.setting, "glass": glass}
+def _preset(slide: str, found_setting: TargetSetting, glass: str) -> str:
+    values = {**found_setting.setting, "glass": glass}
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    about = (
-        f"{' '.join(slide.split())}: mean SSIM {landing.held_out_ssim:.4f} on {landing.held_out_tiles} tiles"
-    )
-    notes = [f"# {about} held out; target {landing.target_ssim:g}"]
-    if not landing.reaches:
+    ssim, tiles = f"{found_setting.held_out_ssim:.4f}", found_setting.held_out_tiles
+    about = f"{' '.join(slide.split())}: mean SSIM {ssim} on {tiles} tiles"
+    notes = [f"# {about} held out; target {found_setting.target_ssim:g}"]
+    if not found_setting.reaches:
         notes.append("# No setting of this codec comes nearer to the target.")
-    if landing.setting.get("min_ssim") == 0:
+    if found_setting.setting.get("min_ssim") == 0:
         notes.append("# Single tiles may have less SSIM than the mean: raise min_ssim to bound the worst.")
     return "\n".join([*notes, *lines, ""])
 
 
 def write_results(comparison: Comparison, out: Path, formats: Sequence[str], overwrite: bool = False) -> None:
-    """The results as page, tables and data, whichever are wanted.
+    """Write the results as page, tables and data, in these formats.
 
     Raises:
-        TargetExistsError: a file came to be there meanwhile, and `overwrite` is False.
+        TargetExistsError: a file was created meanwhile, and `overwrite` is False.
         SlideWriteError: a file cannot be written.
     """
     writers: dict[str, Callable[[], object]] = {
@@ -242,13 +261,13 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str], ove
 
 
 def _check_folder(folder: Folder, name: str) -> None:
-    """Refuse what is no folder where one of ours goes.
+    """Check that a name in the results is free or a folder.
 
     Raises:
-        SlideWriteError: so it is.
+        SlideWriteError: something else has this name.
     """
     if not folder.is_folder(name) and folder.status(name) is not None:
-        raise SlideWriteError("is no folder, and none of ours; move it away", folder.path / name)
+        raise SlideWriteError("is not a folder of a comparison; move it away", folder.path / name)
 
 
 def _write_text(text: str, path: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where everything of a chart lies, in the units of its SVG; the page draws it."""
+"""Positions of everything in a chart, in units of its SVG; the page's template draws it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HUES = 10
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: where it is, and its text."""
+    """A mark of an axis: its position and its text."""
 
     at: float
     text: str
@@ -26,72 +26,102 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A codec's curve. `hue` is the number of its colour, `points` the "x,y x,y" of the line."""
+    """The curve of one codec."""
 
     name: str
+    """The codec."""
     hue: int
+    """The number of its colour."""
     points: str
+    """The points of the line as SVG's "x,y x,y"."""
     marks: tuple[tuple[float, float, str], ...]
+    """Position (x, y) and text of each measurement."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Quality over size: `x` ticks are bits per pixel (logarithmic), `y` ticks are SSIM."""
+    """A chart of quality over size."""
 
     x: tuple[Tick, ...]
+    """Ticks in bits per pixel, logarithmic."""
     y: tuple[Tick, ...]
+    """Ticks in SSIM."""
     lines: tuple[Line, ...]
+    """The curves."""
     width: int = PLOT_WIDTH
+    """Width of the chart."""
     height: int = PLOT_HEIGHT
+    """Height of the chart."""
     left: int = _LEFT
+    """Left edge of the plotted area."""
     right: int = PLOT_WIDTH - _RIGHT
+    """Right edge of the plotted area."""
     top: int = _TOP
+    """Upper edge of the plotted area."""
     bottom: int = PLOT_HEIGHT - _BOTTOM
+    """Lower edge of the plotted area."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One file's size. `whisker` are the ends of its interval."""
+    """The size of one file."""
 
     glass: str
+    """What became of glass."""
     y: float
+    """Its upper edge."""
     length: float
+    """Its length."""
     text: str
+    """The text beside it."""
     hint: str
+    """The text that appears under the pointer."""
     whisker: tuple[float, float] | None = None
+    """The ends of the interval; None of a size that was counted."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The bars of one codec; `reason` where it has none."""
+    """The bars of one codec."""
 
     codec: str
+    """The codec."""
     hue: int
+    """The number of its colour."""
     y: float
+    """Its upper edge."""
     bars: tuple[Bar, ...]
+    """Its bars."""
     reason: str = ""
+    """Why it has no bars; else ""."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Every pyramid of a slide, as parts of the reference, which ends at `reference`."""
+    """The sizes of all files of a slide, as parts of the reference's size."""
 
     groups: tuple[Group, ...]
+    """The bars, codec by codec."""
     reference: float
+    """Where the reference's size ends."""
     height: float
+    """Height of the chart."""
     bar: int = _BAR
+    """Height of a bar."""
     left: int = _BAR_LEFT
+    """Where bars begin."""
     width: int = BAR_WIDTH
+    """Width of the chart."""
 
 
-def hues(slides: Sequence[SlideComparison]) -> dict[str, int]:
-    """A colour's number for each family of codecs, the same on all of a page."""
+def family_colors(slides: Sequence[SlideComparison]) -> dict[str, int]:
+    """Return a colour's number for each family of codecs, the same on the whole page."""
     families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
     return {name: number % _HUES for number, name in enumerate(families)}
 
 
 def rate_distortion(slide: SlideComparison, colors: Mapping[str, int]) -> Plot | None:
-    """Each codec's curve over its ladder; None where there is no curve."""
+    """Return the chart of quality over size; None where no codec has a curve."""
     if not slide.curves:
         return None
     rates = [point.bits_per_pixel for point in slide.curves]
@@ -131,7 +161,7 @@ def rate_distortion(slide: SlideComparison, colors: Mapping[str, int]) -> Plot |
 
 
 def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
-    """Every file of a slide, beside the one written anew as JPEG of quality 90 with its glass."""
+    """Return the chart of file sizes, beside the slide written as JPEG of quality 90 with its glass."""
     base = slide.reference_bytes or 1
     parts = [(row.target_bytes_high or row.target_bytes or 0) / base for row in slide.rows]
     most = max([1.0, *parts])
@@ -140,8 +170,8 @@ def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
     for row in slide.rows:
         rows.setdefault(row.codec, []).append(row)
     groups, y = [], 4.0
-    for codec, ways in rows.items():
-        done = [row for row in ways if row.status is Status.DONE]
+    for codec, codec_rows in rows.items():
+        done = [row for row in codec_rows if row.status is Status.DONE]
         bars = []
         for place, row in enumerate(done):
             part = (row.target_bytes or 0) / base
@@ -151,7 +181,7 @@ def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
             text = f"{part:.1%}".replace("%", " %")
             hint = f"{codec}, glass {row.glass}: {row.target_bytes} bytes, {text} of JPEG q90"
             bars.append(Bar(row.glass, y + place * _BAR, part * scale, text, hint, whisker))
-        reason = "" if bars else next((row.reason for row in ways), "")
+        reason = "" if bars else next((row.reason for row in codec_rows), "")
         groups.append(Group(codec, colors.get(family_of(codec), 0), y, tuple(bars), reason))
         y += max(1, len(bars)) * _BAR + _GAP
     return Bars(tuple(groups), _BAR_LEFT + scale, y)

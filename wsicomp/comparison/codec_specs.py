@@ -1,4 +1,4 @@
-"""What is compared: codecs with their settings, by short names that a command line can list."""
+"""Codecs with their settings, by short names that a command line can list."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DEFAULT_CODECS = (
     *("copy", "jpeg-lossless", "jpegxl-lossless", "jpeg:90", "jpegxl:1.0", "jpeg2000:37dB", "webp:90"),
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
-"""What is compared unless told otherwise: every road, and one setting of each codec that has any."""
+"""What is compared by default: copies, each transcoder, and one setting of each codec that has any."""
 
-Choice: TypeAlias = int | float | str | bool
-Choices: TypeAlias = dict[str, Choice]
+ConfigValue: TypeAlias = int | float | str | bool
+ConfigValues: TypeAlias = dict[str, ConfigValue]
 
-SOUGHT, NEAREST = " at SSIM ", " nearest SSIM "
-"""What stands in the label of a candidate whose setting was sought: it reaches the quality, or does not."""
+REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
+"""Parts of a label whose setting was sought: it reaches the target quality, or only comes nearest to it."""
 
 _LOSSLESS = "-lossless"
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
@@ -40,15 +40,15 @@ _UNGUARDED = {"min_ssim": 0.0}
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A codec with its settings. `choices` are the fields of `ConversionConfig` that make it.
-
-    `aims_at_ssim` is the quality for which its settings were sought on one slide, if they were.
-    """
+class CodecSpec:
+    """A codec with its settings."""
 
     label: str
-    choices: Mapping[str, Choice]
-    aims_at_ssim: float | None = None
+    """Its name in the results."""
+    config_values: Mapping[str, ConfigValue]
+    """The fields of `ConversionConfig` that make it."""
+    target_ssim: float | None = None
+    """The quality that its settings were sought for on one slide; None where they were given."""
 
     @property
     def family(self) -> str:
@@ -57,129 +57,141 @@ class Candidate:
 
     @property
     def setting(self) -> str:
-        """The options in words, where they were sought; else they stand in the label."""
-        if self.aims_at_ssim is None:
+        """The options in words where they were sought; "" where the label has them."""
+        if self.target_ssim is None:
             return ""
-        return " ".join(f"{name}={value}" for name, value in self.choices.items() if name != "codec")
+        return " ".join(f"{name}={value}" for name, value in self.config_values.items() if name != "codec")
 
     @property
-    def options(self) -> Choices:
-        """Those of its choices that are the codec's own."""
-        return {name: value for name, value in self.choices.items() if name in named_options()}
+    def options(self) -> ConfigValues:
+        """The values that are options of the codec itself."""
+        return {name: value for name, value in self.config_values.items() if name in named_options()}
 
     @property
     def is_lossless(self) -> bool:
-        """Whether it keeps every pixel by its nature."""
-        return bool(self.choices.get("lossless")) or self.choices["codec"] in ("copy", "none")
+        """Whether every pixel is kept, whatever the options."""
+        return bool(self.config_values.get("lossless")) or self.config_values["codec"] in ("copy", "none")
 
     @property
     def is_neural(self) -> bool:
-        """Whether a model makes its tiles."""
-        return needs_model(str(self.choices["codec"]))
+        """Whether a model makes the tiles."""
+        return needs_model(str(self.config_values["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
-        """The conversion that it stands for, all else as in `base`.
+        """Return the conversion that this stands for, with everything else as in `base`.
 
         Raises:
-            ConfigError: the choices do not go together.
+            ConfigError: two values contradict each other.
         """
-        return base.changed(**{**self.choices, "glass": glass})
+        return base.changed(**{**self.config_values, "glass": glass})
 
     def check(self) -> None:
-        """Have whatever the codec needs at hand.
+        """Load what the codec needs.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: it is not.
+            ConfigError: a value is out of its range.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
+            WeightsError: the model's weights are damaged.
         """
-        codec = str(self.choices["codec"])
+        codec = str(self.config_values["codec"])
         options = self.options
-        if self.choices.get("lossless"):
+        if self.config_values.get("lossless"):
             create_transcoder(codec)
         elif codec != "copy":
             create_codec(codec, options)
 
     def dial(self) -> QualityDial | None:
-        """What to turn for quality; None of what has no such thing.
+        """Return the option that sets the quality; None where there is no such option.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError, WeightsError: as `check`.
+            ConfigError: a value is out of its range.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
+            WeightsError: the model's weights are damaged.
         """
         if self.is_lossless:
             return None
         if not self.is_neural:
-            return codec_info(str(self.choices["codec"])).dial
+            return codec_info(str(self.config_values["codec"])).dial
         steps = _steps(self)
         ladder = tuple(float(step) for step in sorted({1, *range(1, steps + 1, 2), steps}))
         return QualityDial("quality", 1, steps, ladder, is_whole=True, fixed=_UNGUARDED)
 
-    def turned(self, dial: QualityDial, setting: float, **more: float) -> Candidate:
-        """The same codec with its dial elsewhere."""
+    def with_setting(self, dial: QualityDial, setting: float, **more: float) -> CodecSpec:
+        """Return the same codec with its dial at another setting."""
         value = round(setting) if dial.is_whole else round(setting, 3)
         others = {
             name: kept
-            for name, kept in self.choices.items()
+            for name, kept in self.config_values.items()
             if name not in ("quality", "distance", "psnr", "rate")
         }
-        choices = {**others, **dial.fixed, dial.option: value, **more}
+        config_values = {**others, **dial.fixed, dial.option: value, **more}
         name, plus, options = self.family.partition("+")
         extra = "".join(f"+{option}={number:g}" for option, number in more.items())
-        return Candidate(f"{name}:{value:g}{dial.unit}{plus}{options}{extra}", choices)
+        return CodecSpec(f"{name}:{value:g}{dial.unit}{plus}{options}{extra}", config_values)
 
 
-REFERENCE = Candidate("jpeg:90", {"codec": "jpeg", "quality": 90})
-"""What sizes are held against: the slide written anew as JPEG of quality 90, its glass kept."""
+REFERENCE = CodecSpec("jpeg:90", {"codec": "jpeg", "quality": 90})
+"""What sizes are compared with: the slide written as JPEG of quality 90, with its glass."""
 
 
 def family_of(label: str) -> str:
-    """A label without its setting, its other options kept: what has one curve, and one colour."""
+    """Return a label without its setting but with its other options: what shares a curve and a colour."""
     head, plus, options = label.partition("+")
-    name = head.partition(SOUGHT)[0].partition(NEAREST)[0].partition(":")[0]
-    return f"{name}{plus}{options}".partition(SOUGHT)[0].partition(NEAREST)[0]
+    name = head.partition(REACHES)[0].partition(COMES_NEAREST)[0].partition(":")[0]
+    return f"{name}{plus}{options}".partition(REACHES)[0].partition(COMES_NEAREST)[0]
 
 
-def parse_codecs(text: str) -> tuple[Candidate, ...]:
-    """The candidates of a list with commas, each once.
+def parse_codecs(text: str) -> tuple[CodecSpec, ...]:
+    """Return the codecs of a list with commas, each once.
+
+    >>> [spec.label for spec in parse_codecs("copy,jpegxl:1.0,copy")]
+    ['copy', 'jpegxl:1.0']
 
     Raises:
-        ConfigError: one of them is none.
+        ConfigError: one of them is no codec with settings.
     """
-    found = {candidate.label: candidate for candidate in map(parse_candidate, text.split(","))}
+    found = {spec.label: spec for spec in map(parse_codec_spec, text.split(","))}
     return tuple(found.values())
 
 
-def parse_candidate(text: str) -> Candidate:
-    """`CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, or a model's name in the codec's place.
+def parse_codec_spec(text: str) -> CodecSpec:
+    """Parse `CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, with a model's name allowed in the codec's place.
 
-    The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. A codec
-    with "-lossless" behind it repacks tiles. Codecs without a model that ships take CompressAI's pretrained
-    one of that quality.
+    The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. "-lossless"
+    behind a codec's name repacks tiles without loss. A codec without a model of wsicomp's own takes
+    CompressAI's pretrained one of that quality.
+
+    >>> dict(parse_codec_spec("jpegxl:1.5+effort=3").config_values)
+    {'codec': 'jpegxl', 'distance': 1.5, 'effort': 3}
 
     Raises:
-        ConfigError: it is not of this form, or the codec takes no such option.
+        ConfigError: the text is not of this form, or the codec has no such option.
     """
     text = text.strip()
     head, *options = text.split("+")
     name, _, setting = head.partition(":")
-    choices, setting = _codec(name, setting, text)
-    if choices["codec"] not in ("copy", *codec_names()):
+    config_values, setting = _codec(name, setting, text)
+    if config_values["codec"] not in ("copy", *codec_names()):
         known = ", ".join(name for name in codec_choices() if name != "auto")
         raise ConfigError(f"{text}: unknown codec {name!r}; known are {known}, and jpeg- and jpegxl-lossless")
     if setting:
-        choices |= _set(str(choices["codec"]), setting, text)
+        config_values |= _set(str(config_values["codec"]), setting, text)
     for option in options:
         key, equals, value = option.partition("=")
         if not equals or key not in named_options() or named_options()[key].kind not in (int, float):
-            raise ConfigError(f"{text}: {option!r} is no OPTION=NUMBER of a codec, as effort=9")
-        choices[key] = _number(value, named_options()[key].kind, text)
+            raise ConfigError(f"{text}: {option!r} is not OPTION=NUMBER of a codec, such as effort=9")
+        config_values[key] = _number(value, named_options()[key].kind, text)
     try:
-        ConversionConfig.of(**choices)
+        ConversionConfig.of(**config_values)
     except ConfigError as exc:
         raise ConfigError(f"{text}: {exc.message}") from exc
-    return Candidate(text, choices)
+    return CodecSpec(text, config_values)
 
 
-def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
-    """The codec that a name stands for, with its model; and what is left of the setting."""
+def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
+    """Return the values that a codec's name stands for, with its model, and the rest of the setting."""
     codec, _, model = name.partition("@")
     if codec.endswith(_LOSSLESS):
         return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
@@ -198,12 +210,14 @@ def _codec(name: str, setting: str, text: str) -> tuple[Choices, str]:
     return {"codec": codec, "model": f"{codec}-mse-{setting}"}, ""
 
 
-def _set(codec: str, setting: str, text: str) -> Choices:
+def _set(codec: str, setting: str, text: str) -> ConfigValues:
     info = codec_info(codec) if codec != "copy" else None
     if info is not None and info.rate_option and setting.endswith("x"):
         return {info.rate_option: _number(setting[:-1], float, text)}
     if info is None or not (info.dial or info.needs_model):
-        raise ConfigError(f"{text}: codec {codec} has no setting")
+        raise ConfigError(
+            f"{text}: codec {codec} has no setting; leave {setting!r} out; leave {setting!r} out"
+        )
     option = "quality" if info.dial is None else info.dial.option
     unit = "" if info.dial is None else info.dial.unit
     return {option: _number(setting.removesuffix(unit), named_options()[option].kind, text)}
@@ -213,12 +227,12 @@ def _number(text: str, kind: type, whole: str) -> int | float:
     try:
         return int(text) if kind is int else float(text)
     except ValueError as exc:
-        raise ConfigError(f"{whole}: {text!r} is no number") from exc
+        raise ConfigError(f"{whole}: {text!r} is not a number") from exc
 
 
-def _steps(candidate: Candidate) -> int:
-    """How many qualities a model has."""
-    model = candidate.choices.get("model")
-    codec = create_codec(str(candidate.choices["codec"]), {} if model is None else {"model": str(model)})
+def _steps(spec: CodecSpec) -> int:
+    """Return how many qualities a model has."""
+    model = spec.config_values.get("model")
+    codec = create_codec(str(spec.config_values["codec"]), {} if model is None else {"model": str(model)})
     steps = codec.describe()["steps"]  # type: ignore[attr-defined]
     return len(steps)

@@ -1,4 +1,4 @@
-"""Pieces of tissue at native pixels, beside what a codec makes of them and the difference amplified."""
+"""Pieces of tissue at native pixels: the source, what a codec makes of it, and the difference amplified."""
 
 from __future__ import annotations
 
@@ -18,45 +18,50 @@ from wsicomp.slide import Pixels
 SIDE_PX = 160
 TYPICAL, WORST = "typical", "worst"
 AMPLIFIED = 8
-"""How many times the difference is shown, around middle grey."""
+"""How many times the difference is amplified, around middle grey."""
 
 _BLUR_PX = 31
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A tile to be shown: where it is, its SSIM, and its pixels before and after."""
+class TileChange:
+    """A tile before and after a codec."""
 
     kind: str
+    """Why the tile is shown: `TYPICAL` or `WORST`."""
     index: TileIndex
+    """Where the tile is."""
     ssim: float
+    """Its SSIM, at most 1."""
     source: Pixels
+    """(rows, columns, 3) uint8 RGB of the source."""
     decoded: Pixels
+    """(rows, columns, 3) uint8 RGB of the decoded tile."""
 
 
-def crop(codec: str, shown: Shown) -> Crop:
-    """A part of a tile, at most 160 px a side, as three lossless pictures.
+def draw_crop(codec: str, change: TileChange) -> Crop:
+    """Return a part of a tile, at most 160 px a side, as three lossless pictures.
 
-    Of the worst tile it is where it differs most; of the typical one its middle, for every codec.
+    Of the worst tile it is where the two differ most; of the typical one its middle, for every codec.
     """
-    before, after = shown.source.astype(np.int16), shown.decoded.astype(np.int16)
+    before, after = change.source.astype(np.int16), change.decoded.astype(np.int16)
     error = np.abs(after - before).sum(axis=2).astype(np.float32)
-    top, left = _worst_place(error) if shown.kind == WORST else _corner(error, *(np.array(error.shape) // 2))
+    top, left = _worst_place(error) if change.kind == WORST else _corner(error, *(np.array(error.shape) // 2))
     part = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
     difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
-    pictures = (_url(shown.source[part]), _url(shown.decoded[part]), _url(difference))
-    return Crop(codec, shown.kind, str(shown.index), shown.ssim, *pictures)
+    pictures = (_url(change.source[part]), _url(change.decoded[part]), _url(difference))
+    return Crop(codec, change.kind, str(change.index), change.ssim, *pictures)
 
 
 def _worst_place(error: NDArray[np.float32]) -> tuple[int, int]:
-    """The upper left corner of the window around the most error that lies together."""
+    """Return the upper left corner of the window around the largest error in one place."""
     smooth = cv2.blur(error, (_BLUR_PX, _BLUR_PX))
     row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
     return _corner(error, int(row), int(column))
 
 
 def _corner(error: NDArray[np.float32], row: int, column: int) -> tuple[int, int]:
-    """The upper left corner of the window around a pixel, inside of the tile."""
+    """Return the upper left corner of the window around a pixel, inside of the tile."""
     return (
         int(np.clip(row - SIDE_PX // 2, 0, max(0, error.shape[0] - SIDE_PX))),
         int(np.clip(column - SIDE_PX // 2, 0, max(0, error.shape[1] - SIDE_PX))),
@@ -64,7 +69,7 @@ def _corner(error: NDArray[np.float32], row: int, column: int) -> tuple[int, int
 
 
 def _url(pixels: Pixels) -> str:
-    """As lossless WebP, which browsers show bit for bit."""
+    """Return pixels as a data URL of lossless WebP, which browsers show exactly."""
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "WEBP", lossless=True, quality=60)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

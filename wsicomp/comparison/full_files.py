@@ -1,4 +1,4 @@
-"""Whole files: every way that a slide can be written, written, read back and measured."""
+"""Full files: each codec and treatment of glass is written, read back and measured."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.results import Row
-from wsicomp.comparison.tile_trials import Bench
+from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
@@ -26,37 +26,46 @@ from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A converted file's figures: bytes of it and of its levels' tiles, seconds to write and to read it."""
+    """Size and times of a converted file."""
 
     bytes: int
+    """Bytes of the file."""
     level_bytes: tuple[int, ...]
+    """Bytes of each level's tiles."""
     encode_s: float
+    """Seconds to write it."""
     read_s: float
+    """Seconds to read it."""
 
 
 def write_file(
-    bench: Bench, candidate: Candidate, glass: str, path: Path, on_progress: Progress | None
+    compared_slide: ComparedSlide, spec: CodecSpec, glass: str, path: Path, on_progress: Progress | None
 ) -> WrittenFile:
-    """Convert the slide, and read back every tile of it.
+    """Convert the slide, and read every tile back.
 
-    Every tile is held against its digest while it is read, so that the conversion is not verified besides.
+    Every tile is compared with its digest while it is read, so that the conversion need not verify it too.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
-        SlideReadError, SlideWriteError: as `convert_slide`.
+        ConfigError: the slide cannot be converted this way.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
+        SlideReadError: the slide or the converted file cannot be read.
+        SlideWriteError: the file cannot be written.
     """
-    config = candidate.config(bench.base, glass).changed(verify=False)
-    report = convert_slide(bench.slide.info.path, path, config, on_progress, known=bench.known)
+    config = spec.config(compared_slide.base, glass).changed(verify=False)
+    report = convert_slide(
+        compared_slide.slide.info.path, path, config, on_progress, known=compared_slide.known
+    )
     with closing(open_converted(path)) as made:
         start = time.perf_counter()
-        _read_all(made, bench.base.run.workers)
+        _read_all(made, compared_slide.base.run.workers)
         read_s = time.perf_counter() - start
         levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
     return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
 
 
 def level_bytes(made: ConvertedSlide, level: int) -> int:
-    """The bytes of a level's tiles; one that many places share counts once."""
+    """Return the bytes of a level's tiles; a tile that many places share counts once."""
     ranges = np.unique(made.tile_ranges(level), axis=0)
     return int(ranges[:, 1].sum())
 
@@ -73,10 +82,10 @@ def _read_all(made: ConvertedSlide, workers: int) -> None:
 
 
 def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | None]:
-    """Tiles of one level; None of those that the source had damaged already.
+    """Return the pixels of tiles of one level; None for each that was damaged in the source already.
 
     Raises:
-        SlideReadError: one of them is not what was written.
+        SlideReadError: a tile is not what was written.
     """
     if indices and made.is_neural(indices[0].level):
         return [*made.read_tiles(indices)]
@@ -91,24 +100,24 @@ def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | 
     return found
 
 
-def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
-    """How true each tile with tissue of a converted file is to the source, but for those that it lacks.
+def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity]:
+    """Return how close each tissue tile of a converted file is to the source, except for lost tiles.
 
     Raises:
         SlideReadError: a tile is not what was written.
     """
     with closing(open_converted(path)) as made:
         plan = made.provenance.plan
-        shown = plan.levels, bench.slide.info.size, bench.known.findings.tissue
+        shown = plan.levels, compared_slide.slide.info.size, compared_slide.known.findings.tissue
         edges = set(edge_tiles(*shown))
         wanted = [*tissue_tiles(*shown), *edges]
         found: list[TileFidelity] = []
         for level in plan.levels:
             counts = made.tile_ranges(level.number)[:, 1]
 
-            def look(indices: list[TileIndex]) -> list[TileFidelity]:
+            def measure(indices: list[TileIndex]) -> list[TileFidelity]:
                 decoded = read_tiles(made, indices)
-                pairs = [source_pixels(bench.slide, level, index) for index in indices]  # noqa: B023
+                pairs = [source_pixels(compared_slide.slide, level, index) for index in indices]  # noqa: B023
                 return [
                     tile_fidelity(
                         index,
@@ -122,43 +131,47 @@ def measure_file(bench: Bench, path: Path) -> list[TileFidelity]:
                 ]
 
             of_level = sorted(index for index in wanted if index.level == level.number)
-            with closing(ordered_map(look, batched(of_level, 8), bench.base.run.workers)) as batches:
+            with closing(
+                ordered_map(measure, batched(of_level, 8), compared_slide.base.run.workers)
+            ) as batches:
                 found += [tile for batch in batches for tile in batch]
     return found
 
 
-class WholeFiles:
-    """Rows from files that are written, read and measured."""
+class FullFiles:
+    """Makes rows from files that are written, read and measured."""
 
-    def __init__(self, bench: Bench, folder: Path, keep: bool, on_progress: Progress | None) -> None:
-        self._bench = bench
+    def __init__(
+        self, compared_slide: ComparedSlide, folder: Path, keep: bool, on_progress: Progress | None
+    ) -> None:
+        self._slide = compared_slide
         self._folder = folder
         self._keep = keep
         self._on_progress = on_progress
         self._base: int | None = None
         self._tissue: dict[str, list[TileFidelity]] = {}
 
-    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
-        """The fidelity of every tissue tile, found once the file with its glass was measured."""
-        return self._tissue.get(candidate.label, [])
+    def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
+        """Return the measurements of all tissue tiles; empty before the file with its glass was measured."""
+        return self._tissue.get(spec.label, [])
 
-    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
-        """The row of one file; that of the reference with its glass comes first."""
-        if glass != "keep" and candidate.label not in self._tissue:
-            self.row(name, candidate, "keep")  # what tissue comes back as, by the file that has all of it
-        path = self._folder / f"{file_name(candidate.label)}-{glass}.tiff"
+    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
+        """Return the row of one file; the reference with its glass has to come first."""
+        if glass != "keep" and spec.label not in self._tissue:
+            self.row(name, spec, "keep")  # what tissue comes back as, by the file that has all of it
+        path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            made = write_file(self._bench, candidate, glass, path, self._on_progress)
+            made = write_file(self._slide, spec, glass, path, self._on_progress)
             if glass == "keep":
-                self._tissue[candidate.label] = measure_file(self._bench, path)
+                self._tissue[spec.label] = measure_file(self._slide, path)
                 self._base = self._base or made.bytes
         finally:
             if not self._keep:
                 path.unlink(missing_ok=True)
-        source = self._bench.known.identity.bytes
+        source = self._slide.known.identity.bytes
         return Row(
             name,
-            candidate.label,
+            spec.label,
             glass,
             source_bytes=source,
             target_bytes=made.bytes,
@@ -167,11 +180,11 @@ class WholeFiles:
             level_bytes=made.level_bytes,
             encode_s=made.encode_s,
             read_s=made.read_s,
-            setting=candidate.setting,
-            quality=overall_quality(self._tissue[candidate.label]),
+            setting=spec.setting,
+            quality=overall_quality(self._tissue[spec.label]),
         )
 
 
 def file_name(label: str) -> str:
-    """A candidate's label as part of a file's name."""
+    """Return a codec's label as part of a file name."""
     return "".join(letter if letter.isalnum() or letter in "-+.=_" else "-" for letter in label)

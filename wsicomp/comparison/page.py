@@ -1,4 +1,4 @@
-"""The results as one page that needs nothing else: charts, tables that sort, tissue before and after."""
+"""The results as one page that needs no other file: charts, sortable tables, tissue before and after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsicomp.atomic import completed
-from wsicomp.comparison.charts import hues, pyramids, rate_distortion
+from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
@@ -41,13 +41,13 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
 
 
 def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
-    """The page of a comparison.
+    """Write the page of a comparison.
 
     Raises:
-        TargetExistsError: the file is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: it cannot be written.
+        TargetExistsError: the file exists and `overwrite` is False.
+        SlideWriteError: the file cannot be written.
     """
-    colors = hues(found.slides)
+    colors = family_colors(found.slides)
     page = rendered(
         "wsicomp.comparison",
         "page.html.j2",
@@ -65,7 +65,7 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
 
 
 def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:
-    """The pieces of tissue of each codec, by their kind."""
+    """Return the pieces of tissue by codec and kind."""
     found: dict[str, dict[str, Crop]] = {}
     for crop in slide.crops:
         found.setdefault(crop.codec, {})[crop.kind] = crop

@@ -1,4 +1,4 @@
-"""Codecs on patches of tissue at given magnifications, wherever the slide's own levels are."""
+"""Codecs on patches of tissue at given magnifications, whatever the slide's own levels are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from wsicomp.codecs.registry import create_codec
-from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.results import MagnifiedRow
-from wsicomp.comparison.tile_trials import Bench, evenly
+from wsicomp.comparison.tile_trials import ComparedSlide, pick_evenly
 from wsicomp.concurrency import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
@@ -22,44 +22,50 @@ from wsicomp.tile_quality import TileFidelity, encoded_fidelity, overall_quality
 from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
 
 PATCH_PX = 256
-_NEAR = 1.05
+_SEARCH_TOLERANCE = 1.05
 _MOST_REDUCTION = 16
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Tissue at one magnification: (256, 256, 3) pictures, area means of the slide's nearest larger level."""
+    """Patches of tissue at one magnification."""
 
     magnification: float
+    """The magnification, such as 10 for 10x."""
     pictures: tuple[Pixels, ...]
+    """(256, 256, 3) uint8 RGB each, area means of the slide's nearest larger level."""
 
 
-def patches_at(bench: Bench, magnification: float, count: int) -> Patches:
-    """So many patches of tissue, evenly over the slide; none where it is not known or not so large.
+def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int) -> Patches:
+    """Return `count` patches of tissue, evenly spread over the slide.
 
-    A patch is one that the mask covers by half or more.
+    The mask covers half of a patch or more. There are no patches where the slide's magnification is unknown
+    or smaller.
     """
-    largest = slide_magnification(bench.slide.info)
+    largest = slide_magnification(compared_slide.slide.info)
     if largest is None:
         return Patches(magnification, ())
-    for number, level in reversed(list(enumerate(bench.slide.info.levels))):
+    for number, level in reversed(list(enumerate(compared_slide.slide.info.levels))):
         reduction = largest / level.downsample / magnification
-        if 1 / _NEAR <= reduction <= _MOST_REDUCTION:
-            side = round(PATCH_PX * max(1.0, reduction) if reduction > _NEAR else PATCH_PX)
-            return Patches(magnification, tuple(_cut(bench, number, level, side, count)))
+        if 1 / _SEARCH_TOLERANCE <= reduction <= _MOST_REDUCTION:
+            side = round(PATCH_PX * max(1.0, reduction) if reduction > _SEARCH_TOLERANCE else PATCH_PX)
+            return Patches(magnification, tuple(_cut(compared_slide, number, level, side, count)))
     return Patches(magnification, ())
 
 
 def slide_magnification(info: SlideInfo) -> float | None:
-    """Of level 0, where 1 um per px is 10x; else by its objective; None where the file says nothing."""
+    """Return the magnification of level 0, where 1 um per px is 10x; without mpp it is the objective's.
+
+    None where the file says neither.
+    """
     mpp = plausible_mpp(info)
     return MPP_AT_1X / mpp if mpp is not None else info.objective_power
 
 
-def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iterator[Pixels]:
+def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int, count: int) -> Iterator[Pixels]:
     wide = Level(level.size, Size(side, side), level.downsample)
     grid = TileGrid(level.size, wide.tile)
-    share = bench.known.findings.tissue.coverage(wide)
+    share = compared_slide.known.findings.tissue.coverage(wide)
     places = [
         grid.region(column, row)
         for row, column in np.argwhere(share >= 0.5).tolist()
@@ -68,38 +74,40 @@ def _cut(bench: Bench, number: int, level: Level, side: int, count: int) -> Iter
 
     def read(region: Region) -> Pixels | None:
         try:
-            pixels = bench.slide.read_region(number, region)
+            pixels = compared_slide.slide.read_region(number, region)
         except SlideReadError:
             return None
         if side == PATCH_PX:
             return pixels
         return np.asarray(cv2.resize(pixels, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
-    with closing(ordered_map(read, evenly(places, count), bench.base.run.workers)) as pictures:
+    with closing(ordered_map(read, pick_evenly(places, count), compared_slide.base.run.workers)) as pictures:
         yield from (picture for picture in pictures if picture is not None)
 
 
-def on_patches(patches: Patches, candidate: Candidate, workers: int) -> list[TileFidelity]:
-    """How true each patch comes back from a candidate that encodes pixels.
+def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[TileFidelity]:
+    """Return how close each patch comes back from a codec that encodes pixels.
 
     Raises:
-        ConfigError, CodecUnavailableError, UnknownModelError: the codec is not here.
+        ConfigError: the options do not fit the codec.
+        CodecUnavailableError: the codec's library is missing.
+        UnknownModelError: there is no model of this name.
     """
-    codec = create_codec(str(candidate.choices["codec"]), candidate.options)
+    codec = create_codec(str(spec.config_values["codec"]), spec.options)
     tiles = [(TileIndex(0, number, 0), pixels) for number, pixels in enumerate(patches.pictures)]
     with closing(ordered_map(partial(encoded_fidelity, codec), batched(tiles, 8), workers)) as batches:
         return [tile for batch in batches for tile in batch]
 
 
 def magnified_row(
-    candidate: Candidate, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
+    spec: CodecSpec, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
 ) -> MagnifiedRow:
-    """The figures of a candidate beside those of `REFERENCE` on the same patches."""
+    """Return a codec's figures beside those of `REFERENCE` on the same patches."""
     quality = overall_quality(found)
     assert quality is not None, "there are patches"
     each = [1 - tile.bytes / other.bytes for tile, other in zip(found, base, strict=True)]
     return MagnifiedRow(
-        candidate.label,
+        spec.label,
         patches.magnification,
         quality.tiles,
         quality.bits_per_pixel,

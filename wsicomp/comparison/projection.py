@@ -1,4 +1,4 @@
-"""What codecs would make of a whole archive, by some of its slides that were drawn and compared."""
+"""Estimate what codecs would save of a whole archive, from some of its slides that were compared."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Rates:
-    """What storage and machines cost: `price` is for a TB (10^12 bytes) and year, in any currency."""
+    """What storage and machines cost."""
 
     price: float | None = None
+    """Price of a TB (10^12 bytes) and year, in any currency; None where no money is asked for."""
     machines: int = 1
+    """How many machines like this one convert."""
 
 
-def draw_slides(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
-    """Draw slides of an archive by their sizes: the large ones, which decide the total, more often."""
+def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
+    """Draw slides of an archive by their sizes; large ones, which decide the total, are drawn more often."""
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
     rng = np.random.default_rng(seed)
     return draw_strata([everything], known, count, rng, least=min(count, _A_STRATUM), small=0, nearly_all=1.0)
 
 
-def project(
+def project_archive(
     folder: str,
     slides: Sequence[FoundSlide],
     draw: Draw,
     compared: Mapping[str, SlideComparison],
     rates: Rates,
 ) -> Archive:
-    """The bytes that each codec and way with glass would save of a whole archive.
+    """Estimate the bytes that each codec and treatment of glass would save of a whole archive.
 
-    `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, and one that
-    fails, stays as it is and saves nothing.
+    `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, or that fails,
+    stays as it is and saves nothing.
     """
-    ways = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
-    rows = [_row(way, slides, draw, compared, rates) for way in ways]
+    combinations = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
+    rows = [_row(combination, slides, draw, compared, rates) for combination in combinations]
     return Archive(
         folder=folder,
         slides=len(slides),
@@ -60,7 +62,7 @@ def project(
 
 
 def _row(
-    way: tuple[str, str],
+    combination: tuple[str, str],
     slides: Sequence[FoundSlide],
     draw: Draw,
     compared: Mapping[str, SlideComparison],
@@ -70,7 +72,7 @@ def _row(
     done = 0
     for number in draw.drawn.tolist():
         found = compared.get(slides[number].source)
-        row = None if found is None else _done(found, way)
+        row = None if found is None else _done(found, combination)
         saved[number] = seconds[number] = unsure[number] = 0.0
         if found is not None and row is not None and row.target_bytes is not None:
             done += 1
@@ -82,8 +84,8 @@ def _row(
     estimate = total(draw, saved, unsure)
     yearly = None if rates.price is None else rates.price / _TB
     return ArchiveRow(
-        codec=way[0],
-        glass=way[1],
+        codec=combination[0],
+        glass=combination[1],
         slides=done,
         target_bytes=round(whole - estimate.value),
         saved_bytes=round(estimate.value),
@@ -97,12 +99,12 @@ def _row(
 
 
 def _variance(row: Row) -> float:
-    """Of a size that was sampled itself; 0 of a file's."""
+    """Return the variance of a size that was sampled; 0 of a file's."""
     if row.target_bytes_low is None or row.target_bytes_high is None:
         return 0.0
     return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
 
 
-def _done(found: SlideComparison, way: tuple[str, str]) -> Row | None:
-    rows = (row for row in found.rows if (row.codec, row.glass) == way and row.status is Status.DONE)
+def _done(found: SlideComparison, combination: tuple[str, str]) -> Row | None:
+    rows = (row for row in found.rows if (row.codec, row.glass) == combination and row.status is Status.DONE)
     return next(rows, None)

@@ -1,4 +1,4 @@
-"""What a comparison found, as data: one row for each slide, codec and way with glass, and their summary."""
+"""The results of a comparison: a row for each slide, codec and treatment of glass, and their summary."""
 
 from __future__ import annotations
 
@@ -16,152 +16,209 @@ class Status(enum.StrEnum):
 
     DONE = "done"
     UNAVAILABLE = "unavailable"
-    """The codec is not on this machine, or cannot make this of the slide."""
+    """The codec is not on this machine, or cannot convert this slide."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One slide as one codec and one way with glass make it. Without a figure, `reason` says why.
+    """One slide as one codec and one treatment of glass make it; its fields are the names in JSON and CSV.
 
-    `target_bytes` is the file's size, `level_bytes` its tiles level by level (the shared blank one once).
-    `reduction` is 1 - target_bytes / bytes of the same slide written anew as JPEG of quality 90 with its
-    glass, `source_reduction` the same of the source's file. `encode_s` is reading, encoding and writing,
-    without looking for tissue; `read_s` decoding every tile. `quality` is that of tissue with glass kept.
-    `low` and `high` end the 95 % interval of a sampled figure; None where it was counted.
-    `setting` are the options of a codec whose setting was sought for a quality. Of a sample `level_bytes` are
-    without blank tiles, and the worst tiles in `quality` are the worst ones drawn.
+    Intervals are of 95 %; their ends are None of a figure that was counted.
     """
 
     slide: str
+    """The slide's name."""
     codec: str
+    """The codec's label."""
     glass: str
+    """What became of glass: "keep", "white" or "empty"."""
     status: Status = Status.DONE
+    """What became of the row."""
     reason: str = ""
+    """Why there is no figure; else ""."""
     source_bytes: int | None = None
+    """Bytes of the source's file."""
     target_bytes: int | None = None
+    """Bytes of the converted file."""
     target_bytes_low: int | None = None
+    """Lower end of its interval."""
     target_bytes_high: int | None = None
+    """Upper end of its interval."""
     reduction: float | None = None
+    """1 - target_bytes / bytes of the same slide written as JPEG of quality 90 with its glass."""
     reduction_low: float | None = None
+    """Lower end of its interval."""
     reduction_high: float | None = None
+    """Upper end of its interval."""
     source_reduction: float | None = None
+    """1 - target_bytes / source_bytes."""
     level_bytes: tuple[int, ...] = ()
+    """Bytes of each level's tiles, with a shared blank tile counted once; of a sample without blank tiles."""
     encode_s: float | None = None
+    """Seconds to read, encode and write, without finding tissue."""
     read_s: float | None = None
+    """Seconds to decode every tile."""
     sampled_tiles: int | None = None
+    """How many tiles were drawn; None where all were measured."""
     setting: str = ""
+    """The options of a codec whose setting was sought for a quality; else ""."""
     quality: Quality | None = None
+    """Quality of tissue where glass is kept; the worst tiles of a sample are the worst ones drawn."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A tissue tile's part at native pixels, as data URLs: source, codec, and their difference amplified."""
+    """A part of a tissue tile at native pixels, as data URLs."""
 
     codec: str
+    """The codec's label."""
     kind: str
+    """Why it is shown: "typical" or "worst"."""
     index: str
+    """The tile."""
     ssim: float
+    """The tile's SSIM, at most 1."""
     source: str = field(repr=False)
+    """The source."""
     decoded: str = field(repr=False)
+    """The decoded tile."""
     difference: str = field(repr=False)
+    """Their difference, amplified."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A codec at one setting on the same few tissue tiles; models without their guard of SSIM."""
+    """A codec at one setting, measured on a few tissue tiles; models without their guard of SSIM."""
 
     codec: str
+    """The codec's family."""
     setting: float
+    """The dial's setting."""
     bits_per_pixel: float
+    """Stored bits per pixel."""
     ssim: float
+    """Mean SSIM, at most 1."""
 
 
 @dataclass(frozen=True)
 class MagnifiedRow:
-    """A codec on patches of tissue, 256 x 256 px, at one magnification.
-
-    `saved` is against JPEG of quality 90; `least_saved` and `most_saved` are of single patches.
-    """
+    """A codec on patches of tissue, 256 x 256 px, at one magnification."""
 
     codec: str
+    """The codec's label."""
     magnification: float
+    """The magnification, such as 10 for 10x."""
     patches: int
+    """How many patches were measured."""
     bits_per_pixel: float
+    """Stored bits per pixel."""
     saved: float
+    """The part of the bytes saved, compared with JPEG of quality 90."""
     least_saved: float
+    """The least that a single patch saves."""
     most_saved: float
+    """The most that a single patch saves."""
     ssim: float
+    """Mean SSIM, at most 1."""
     least_ssim: float
+    """SSIM of the worst patch."""
     ms_ssim: float | None
+    """Mean MS-SSIM; None where it was not measured."""
     psnr_db: float | None
+    """Mean PSNR in dB; None where it is infinite."""
     most_color_shift_levels: float
+    """The largest colour shift, in grey levels."""
 
 
 @dataclass(frozen=True)
-class Landing:
-    """The setting that reaches a quality on a slide's tissue, and where it lands on tiles held out.
+class TargetSetting:
+    """The setting of a codec that reaches a target quality on a slide's tissue.
 
-    `setting` are the options found, as a preset of `wsicomp convert` has them; `preset` is its file.
-    `reaches` says whether the tiles sought on come within 0.003; else no setting of the codec does.
+    It is sought on half of the tiles and checked on the other half, which is held out.
     """
 
     codec: str
+    """The codec's family."""
     label: str
+    """The codec with this setting."""
     target_ssim: float
+    """The mean SSIM that was asked for."""
     setting: Mapping[str, int | float | str | bool]
+    """The options found, as a preset of `wsicomp convert` has them."""
     tiles: int
+    """How many tiles it was sought on."""
     ssim: float
+    """Mean SSIM of these tiles."""
     held_out_tiles: int
+    """How many tiles were held out."""
     held_out_ssim: float
+    """Mean SSIM of the tiles held out."""
     held_out_bits_per_pixel: float
+    """Stored bits per pixel of the tiles held out."""
     reaches: bool = True
+    """Whether `ssim` is within 0.003 of the target; if not, no setting of the codec is."""
     preset: str | None = None
+    """The preset's file, below the folder of the results; None before it is written."""
 
     @property
     def off(self) -> float:
-        """How far from the target the held-out tiles are."""
+        """How far the tiles held out are from the target."""
         return self.held_out_ssim - self.target_ssim
 
 
 @dataclass(frozen=True)
 class SlideComparison:
-    """All that was found on one slide. `error` says why there is nothing.
-
-    `levels` are widths and heights in px. `tissue_fraction` is the mask's, without its margin; `segment_s`
-    are the seconds that tissue was looked for, once for all codecs. `magnification` is that of level 0.
-    `notes` are what a conversion says in words, and why there is no figure that was asked for.
-    """
+    """Everything that was found on one slide; its fields are the names in JSON."""
 
     slide: str
+    """The slide's name."""
     source_bytes: int | None = None
+    """Bytes of the source; None where it cannot be read."""
     error: str = ""
+    """Why there are no results; else ""."""
     levels: tuple[tuple[int, int], ...] = ()
+    """Width and height of each level, in px."""
     tiles: int = 0
+    """Tiles of all levels."""
     tissue_tiles: int = 0
+    """Tiles of all levels that show tissue."""
     tissue_fraction: float | None = None
+    """The part of the slide that the mask calls tissue, without its margin."""
     magnification: float | None = None
+    """Magnification of level 0; None where the file does not say."""
     segment_s: float | None = None
+    """Seconds to find tissue, once for all codecs."""
     reference_bytes: int | None = None
+    """Bytes of the slide written as JPEG of quality 90 with its glass."""
     notes: tuple[str, ...] = ()
+    """Notes of the conversion, and why a figure that was asked for is missing."""
     rows: tuple[Row, ...] = ()
+    """A row for each codec and treatment of glass."""
     curves: tuple[CurvePoint, ...] = ()
+    """Quality over size of each codec."""
     magnified: tuple[MagnifiedRow, ...] = ()
-    landings: tuple[Landing, ...] = ()
+    """Codecs on patches at given magnifications."""
+    landings: tuple[TargetSetting, ...] = ()
+    """The settings that reach the target quality."""
     crops: tuple[Crop, ...] = field(default=(), repr=False)
+    """Pieces of tissue before and after each codec."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure over slides: mean, standard deviation, and the worst of them."""
+    """A figure over several slides."""
 
     mean: float
+    """The mean."""
     spread: float
+    """The standard deviation."""
     worst: float
+    """The worst slide's value."""
 
     @classmethod
     def of(cls, values: Iterable[float | None], worst_is_least: bool = True) -> Figure | None:
-        """Over those that there are; None of none."""
+        """Return the figure over those values that are not None; None if all are."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -171,78 +228,117 @@ class Figure:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One codec and way with glass over all slides that it could make.
-
-    `total_reduction` and `total_source_reduction` are of the bytes of all these slides together. `reason`
-    says why it could not make the first one of the others.
-    """
+    """One codec and treatment of glass over all slides that it can convert."""
 
     codec: str
+    """The codec's label."""
     glass: str
+    """What became of glass."""
     slides: int
+    """How many slides it can convert."""
     source_bytes: int
+    """Bytes of these slides' files."""
     target_bytes: int
+    """Bytes of their conversions."""
     total_reduction: float
+    """The part saved of the references' bytes of all these slides together."""
     total_source_reduction: float
+    """The part saved of the sources' bytes of all these slides together."""
     reduction: Figure | None
+    """The part saved of the reference, by slide."""
     source_reduction: Figure | None
+    """The part saved of the source, by slide."""
     encode_s: Figure | None
+    """Seconds to read, encode and write."""
     read_s: Figure | None
+    """Seconds to decode every tile."""
     bits_per_pixel: Figure | None
+    """Stored bits per pixel of tissue."""
     ssim: Figure | None
+    """Mean SSIM of tissue."""
     least_ssim: Figure | None
+    """SSIM of the worst tissue tile."""
     ms_ssim: Figure | None
+    """Mean MS-SSIM of tissue."""
     psnr_db: Figure | None
+    """Mean PSNR of tissue, in dB."""
     most_color_shift_levels: Figure | None
+    """The largest colour shift of tissue, in grey levels."""
     reason: str = ""
+    """Why the first slide that it cannot convert cannot be converted; else ""."""
 
 
 @dataclass(frozen=True)
 class ArchiveRow:
-    """What a codec and way with glass would make of a whole archive, by the slides that were drawn.
+    """What a codec and treatment of glass would make of a whole archive, estimated from the drawn slides.
 
-    Bytes with the ends of their 95 % intervals; `saved_a_year` is money at the price given, `hours` those
-    of this machine converting everything, one slide after another: finding tissue, writing, reading back.
+    Intervals are of 95 %. A year's money is at the price given.
     """
 
     codec: str
+    """The codec's label."""
     glass: str
+    """What becomes of glass."""
     slides: int
+    """How many drawn slides it can convert."""
     target_bytes: int
+    """Bytes of the whole archive after conversion."""
     saved_bytes: int
+    """Bytes saved of the whole archive."""
     saved_bytes_low: int
+    """Lower end of its interval."""
     saved_bytes_high: int
+    """Upper end of its interval."""
     saved_a_year: float | None
+    """Money saved a year; None without a price."""
     saved_a_year_low: float | None
+    """Lower end of its interval."""
     saved_a_year_high: float | None
+    """Upper end of its interval."""
     hours: float
+    """Hours to find tissue, write and read back everything, slide after slide, on the machines given."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A tree of slides, of which some were drawn. `price` is for a TB (10^12 bytes) and year."""
+    """A tree of slides of which some were drawn and compared."""
 
     folder: str
+    """The tree's name."""
     slides: int
+    """How many slides it has."""
     bytes: int
+    """Bytes of all slides."""
     drawn: int
+    """How many slides were drawn."""
     failed: int
+    """How many of these failed."""
     price: float | None
+    """Price of a TB (10^12 bytes) and year; None where no money was asked for."""
     machines: int
+    """How many machines like this one convert."""
     rows: tuple[ArchiveRow, ...]
+    """A row for each codec and treatment of glass."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole comparison. `sample` is how many tiles of a slide were taken, None where all were."""
+    """The results of a whole comparison; its fields are the names in JSON."""
 
     software: str
+    """Name and version of the program that made it."""
     made: str
+    """When it was made, UTC."""
     command: str
+    """The command line, "" from Python."""
     sample: int | None
+    """How many tiles stand for a slide; None where full files were written."""
     workers: int
+    """Threads that converted."""
     slides: tuple[SlideComparison, ...]
+    """The slides."""
     archive: Archive | None = None
+    """What it means for a whole archive; None where no archive was given."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -251,7 +347,7 @@ class Comparison:
 
     @property
     def summary(self) -> tuple[SummaryRow, ...]:
-        """One row for each codec and way with glass, in the order in which they were compared."""
+        """One row for each codec and treatment of glass, in the order in which they were compared."""
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             groups.setdefault((row.codec, row.glass), []).append(row)
@@ -260,20 +356,20 @@ class Comparison:
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
-        """What some or all slides could not be made by, in words, and why (of the first such slide)."""
-        ways: dict[tuple[str, str, int], list[str]] = {}
+        """Codecs that could not convert some or all slides, and why (of the first such slide)."""
+        glass_of: dict[tuple[str, str, int], list[str]] = {}
         for row in self.summary:
             if row.reason:
-                ways.setdefault((row.codec, row.reason, row.slides), []).append(row.glass)
+                glass_of.setdefault((row.codec, row.reason, row.slides), []).append(row.glass)
         every = {row.glass for row in self.summary}
         found = []
-        for (codec, reason, slides), glass in ways.items():
+        for (codec, reason, slides), glass in glass_of.items():
             what = codec if set(glass) == every else f"{codec}, glass {' and '.join(glass)}"
             found.append((what if not slides else f"{what} (but for {slides} slides)", reason))
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, by the same names, without pictures."""
+        """Return the comparison as JSON values by the names of its fields, without pictures."""
         values = asdict(self, dict_factory=_without_pictures)
         return {**values, "summary": [asdict(row) for row in self.summary]}
 

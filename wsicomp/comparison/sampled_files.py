@@ -1,4 +1,4 @@
-"""Sizes and times of whole files from a stratified sample of their tiles, without writing them."""
+"""Estimate sizes and times of full files from a stratified sample of their tiles, without writing them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
 from wsicomp.codecs.registry import is_guarded
-from wsicomp.comparison.codec_specs import REFERENCE, Candidate
+from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
-from wsicomp.comparison.tile_trials import Bench, Trial
+from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
@@ -31,23 +31,23 @@ from wsicomp.quality import Fidelity
 from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 _ALIGNMENT_BYTES = 16
-"""How far a level's directory may be from where it is in a skeleton: TIFF wants its parts at even places."""
+"""How far a level's directory may move from its place in a skeleton, as TIFF wants even places."""
 _WHOLE = (TileAction.ENCODE, TileAction.COPY, TileAction.TRANSCODE)
-_SOME = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
-"""As long in digits as any."""
+_LONG_FIGURES = Fidelity(0.9712345678901234, 34.12345678901234, 2.123456789)
+"""Figures with as many digits as any tile's."""
 _STORED = (*_WHOLE, TileAction.MASK_AND_ENCODE)
 
 
 @dataclass(frozen=True)
 class SampledTiles:
-    """The tiles that stand for a slide: every tile of all levels in order, and which of them were drawn.
-
-    `levels` are (tiles,): the level of each.
-    """
+    """The tiles that stand for a slide."""
 
     indices: tuple[TileIndex, ...]
+    """Every tile of all levels, in order."""
     levels: NDArray[np.intp]
+    """(tiles,): the level of each."""
     draw: Draw
+    """Which tiles were drawn."""
 
     @property
     def drawn(self) -> list[TileIndex]:
@@ -57,26 +57,31 @@ class SampledTiles:
 
 @dataclass(frozen=True)
 class SampledFile:
-    """What a file would be: bytes of it and of its levels, its part of the reference, its seconds."""
+    """Estimated size and times of a file."""
 
     bytes: Estimate
+    """Bytes of the file."""
     part: Estimate
+    """Its bytes as a part of the reference's."""
     level_bytes: tuple[int, ...]
+    """Bytes of each level's tiles."""
     encode_s: float
+    """Seconds to read, encode and write."""
     read_s: float
+    """Seconds to decode every tile."""
 
 
-def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
-    """Draw about `count` tiles: by level, by whether they are tissue, glass or both, and by their bytes.
+def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledTiles:
+    """Draw about `count` tiles, by level, by tissue, glass or both, and by their bytes.
 
     Raises:
         ConfigError: the slide cannot be converted at all.
     """
-    plan = bench.prepared(REFERENCE, "white").plan
+    plan = compared_slide.prepare_conversion(REFERENCE, "white").plan
     indices, cells, known = [], [], []
     for level in plan.levels:
         grid = level.grid
-        sizes = stored_bytes(bench.slide, level)
+        sizes = stored_bytes(compared_slide.slide, level)
         for row in range(grid.rows):
             for column in range(grid.columns):
                 indices.append(TileIndex(level.number, column, row))
@@ -90,7 +95,7 @@ def draw_tiles(bench: Bench, count: int, seed: int) -> SampledTiles:
 
 
 def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
-    """(rows, columns): the bytes of each tile in the source, 0 where its tiles are others or unknown."""
+    """Return (rows, columns): the bytes of each tile in the source, 0 where unknown or of another grid."""
     grid = level.grid
     ranges = slide.tile_ranges(level.source_level)
     if not len(ranges) or grid != slide.info.levels[level.source_level].grid:
@@ -99,23 +104,25 @@ def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
 
 
 class SampledConversions:
-    """A candidate's tiles of a sample, each made once for all ways with glass."""
+    """One codec's tiles of a sample, each made once for all treatments of glass."""
 
-    def __init__(self, bench: Bench, sample: SampledTiles, candidate: Candidate) -> None:
-        self._bench = bench
+    def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, spec: CodecSpec) -> None:
+        self._slide = compared_slide
         self._sample = sample
-        self._candidate = candidate
-        self._made: dict[tuple[TileIndex, bool], Trial] = {}
+        self._candidate = spec
+        self._made: dict[tuple[TileIndex, bool], TileTrial] = {}
         self.tissue: list[TileFidelity] = []
         """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
-    def look(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
-        """The plan of a way with glass, and of every drawn tile its bytes, and its seconds (tiles, 2).
+    def sizes_and_seconds(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
+        """Return the plan with one treatment of glass, each drawn tile's bytes, and its seconds (tiles, 2).
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide here.
+            ConfigError: the slide cannot be converted this way.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
         """
-        prepared = self._bench.prepared(self._candidate, glass)
+        prepared = self._slide.prepare_conversion(self._candidate, glass)
         self._check_grid(prepared.plan)
         self._make(prepared, glass)
         size, seconds = np.full(len(self._sample.indices), np.nan), np.zeros((len(self._sample.indices), 2))
@@ -131,7 +138,9 @@ class SampledConversions:
     def _check_grid(self, plan: ConversionPlan) -> None:
         counts = [level.grid.count for level in plan.levels]
         if counts != np.bincount(self._sample.levels).tolist():
-            raise ConfigError("its tiles are of another size than the reference's: compare whole files")
+            raise ConfigError(
+                "its tiles have another size than the reference's; compare full files (`sample` whole)"
+            )
 
     def _make(self, prepared: Prepared, glass: str) -> None:
         wanted = []
@@ -140,13 +149,13 @@ class SampledConversions:
             if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
                 wanted.append(index)
         plan = prepared.plan
-        shown = plan.levels, self._bench.slide.info.size, self._bench.known.findings.tissue
+        shown = plan.levels, self._slide.slide.info.size, self._slide.known.findings.tissue
         tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
-        for trial in self._bench.tried(prepared, wanted):
+        for trial in self._slide.try_tiles(prepared, wanted):
             index = trial.index
             painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
             if index in tissue | edges and trial.pixels is not None:
-                pair = source_pixels(self._bench.slide, plan.levels[index.level], index)
+                pair = source_pixels(self._slide.slide, plan.levels[index.level], index)
                 if pair is not None:
                     self.tissue.append(
                         tile_fidelity(index, trial.bytes, pair[1], trial.pixels, index in edges)
@@ -154,7 +163,7 @@ class SampledConversions:
             self._made[index, painted] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
-        """For how many tiles each one of `tissue` speaks."""
+        """Return for how many tiles each one of `tissue` stands."""
         weights = self._sample.draw.weights()
         place = {self._sample.indices[number]: number for number in self._sample.draw.drawn.tolist()}
         return np.array([weights[place[tile.index]] for tile in self.tissue])
@@ -165,17 +174,23 @@ def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
 
 
 @dataclass(frozen=True)
-class Sized:
-    """A sampled way to write a slide: bytes of each drawn tile (nan elsewhere), and of all else."""
+class SampledSizes:
+    """Sampled sizes of one way to write a slide."""
 
     sizes: NDArray[np.float64]
+    """Bytes of each drawn tile, nan elsewhere."""
     overhead: int
+    """Bytes of everything but tiles."""
 
 
 def estimated_file(
-    sample: SampledTiles, found: Sized, reference: Sized, seconds: NDArray[np.float64], workers: int
+    sample: SampledTiles,
+    found: SampledSizes,
+    reference: SampledSizes,
+    seconds: NDArray[np.float64],
+    workers: int,
 ) -> SampledFile:
-    """The whole file that the drawn tiles stand for, its seconds spread over the workers."""
+    """Estimate the full file from the drawn tiles, with its seconds shared among the workers."""
     draw, levels = sample.draw, sample.levels
     of_levels = [
         total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
@@ -195,20 +210,23 @@ def estimated_file(
     )
 
 
-def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass: str, folder: Path) -> int:
-    """The bytes of a file besides its own tiles: directories, provenance, associated images, blank tiles.
+def overhead_bytes(
+    compared_slide: ComparedSlide, prepared: Prepared, spec: CodecSpec, glass: str, folder: Path
+) -> int:
+    """Return the bytes of a file besides its own tiles.
 
-    Found by writing the file with a byte in the place of each tile.
+    These are directories, provenance, associated images and blank tiles. They are found by writing the file
+    with one byte in the place of each tile.
 
     Raises:
-        SlideWriteError: it cannot be written.
+        SlideWriteError: the file cannot be written.
     """
     path = folder / "skeleton.tiff"
     with PyramidWriter(
-        path, prepared.plan, bench.slide.info.icc_profile, True, prepared.embedded_model
+        path, prepared.plan, compared_slide.slide.info.icc_profile, True, prepared.embedded_model
     ) as writer:
-        config = candidate.config(bench.base, glass)
-        write_pyramid(writer, bench.slide, prepared, config, no_progress, stream=_skeleton)
+        config = spec.config(compared_slide.base, glass)
+        write_pyramid(writer, compared_slide.slide, prepared, config, no_progress, stream=_skeleton)
         size = writer.partial.stat().st_size
     stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
     return size - stored
@@ -216,7 +234,7 @@ def overhead_bytes(bench: Bench, prepared: Prepared, candidate: Candidate, glass
 
 def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: int) -> Generator[MadeTile]:  # noqa: ARG001
     own = [
-        MadeTile(b"x", encoded=Encoded(b"x", _SOME) if is_guarded(recipe.codec) else None)
+        MadeTile(b"x", encoded=Encoded(b"x", _LONG_FIGURES) if is_guarded(recipe.codec) else None)
         for recipe in plan.recipes
     ]
     others = {TileAction.BLANK: MadeTile(None), TileAction.EMPTY: MadeTile(b"")}
@@ -224,38 +242,38 @@ def _skeleton(slide: Slide, plan: LevelPlan, options: StreamOptions, workers: in
         yield others.get(plan.action(index), own[plan.recipe_number(index)])
 
 
-class Samples:
-    """Rows by a sample of tiles."""
+class SampledFiles:
+    """Makes rows from a sample of tiles."""
 
-    def __init__(self, bench: Bench, sample: SampledTiles, folder: Path) -> None:
-        self._bench = bench
+    def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, folder: Path) -> None:
+        self._slide = compared_slide
         self._sample = sample
         self._folder = folder
-        self._base: Sized | None = None
+        self._base: SampledSizes | None = None
         self._tried: dict[str, SampledConversions] = {}
 
-    def tissue(self, candidate: Candidate) -> list[TileFidelity]:
-        """The fidelity of the drawn tissue tiles."""
-        found = self._tried.get(candidate.label)
+    def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
+        """Return the measurements of the drawn tissue tiles."""
+        found = self._tried.get(spec.label)
         return found.tissue if found else []
 
-    def row(self, name: str, candidate: Candidate, glass: str) -> Row:
-        """The row that a whole file would have, as far as a sample can say."""
-        tried = self._tried.get(candidate.label)
+    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
+        """Return the row that a full file would have, as estimated from the sample."""
+        tried = self._tried.get(spec.label)
         if tried is None:
-            tried = SampledConversions(self._bench, self._sample, candidate)
+            tried = SampledConversions(self._slide, self._sample, spec)
             if glass != "keep":
-                tried.look("keep")  # all of its tissue, or none of its rows
-        prepared, sizes, seconds = tried.look(glass)
-        self._tried[candidate.label] = tried
-        overhead = overhead_bytes(self._bench, prepared, candidate, glass, self._folder)
-        sized = Sized(sizes, overhead)
+                tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
+        prepared, sizes, seconds = tried.sizes_and_seconds(glass)
+        self._tried[spec.label] = tried
+        overhead = overhead_bytes(self._slide, prepared, spec, glass, self._folder)
+        sized = SampledSizes(sizes, overhead)
         self._base = self._base or sized
-        found = estimated_file(self._sample, sized, self._base, seconds, self._bench.base.run.workers)
-        source = self._bench.known.identity.bytes
+        found = estimated_file(self._sample, sized, self._base, seconds, self._slide.base.run.workers)
+        source = self._slide.known.identity.bytes
         return Row(
             name,
-            candidate.label,
+            spec.label,
             glass,
             source_bytes=source,
             target_bytes=round(found.bytes.value),
@@ -269,6 +287,6 @@ class Samples:
             encode_s=found.encode_s,
             read_s=found.read_s,
             sampled_tiles=len(self._sample.drawn),
-            setting=candidate.setting,
+            setting=spec.setting,
             quality=overall_quality(tried.tissue, tried.tissue_weights()),
         )

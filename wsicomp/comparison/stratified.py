@@ -1,8 +1,8 @@
-"""Stratified samples, and what they say of a whole: a total with its 95 % interval.
+"""Stratified samples, and the totals that they estimate, with 95 % intervals.
 
-The units are cut into strata of like size by a figure that is known of all of them, and a few of each are
-drawn. What is measured goes along with that figure, so that a regression on it takes most of the spread
-away (Cochran, Sampling Techniques, 1977, sections 5A.7, 7.10 and 5.4).
+Units are grouped into strata of similar size by a figure that is known of all of them, and a few of each are
+drawn. The measurements follow that figure, so that a regression on it removes most of their spread (Cochran,
+Sampling Techniques, 1977, sections 5A.7, 7.10 and 5.4).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 
 LEAST_DRAWN = 10
 SMALL = 12
-"""A cell of so few units is drawn whole: low levels have few tiles, and none like the others."""
+"""A cell of so few units is drawn completely; low levels have few tiles, and each is different."""
 NEARLY_ALL = 0.6
-"""From this part on all are drawn: what a few left out could be, the others cannot tell."""
+"""If this part of a cell would be drawn, all of it is: what a few units left out could be is unknown."""
 _MOST_CLASSES = 4
 _LEAST_FOR_SLOPE = 20
 _NORMAL_95 = 1.959963984540054
@@ -28,24 +28,29 @@ _NORMAL_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Stratum:
-    """Units that are alike: the numbers of all, and of those that were drawn. `cell` is their kind."""
+    """Units that are alike."""
 
     members: Numbers
+    """The numbers of all units."""
     drawn: Numbers
+    """The numbers of the drawn units."""
     cell: int
+    """Their kind."""
 
     @property
     def is_census(self) -> bool:
-        """Whether all were drawn."""
+        """Whether all units were drawn."""
         return len(self.drawn) == len(self.members)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A stratified sample. `known` is the figure that is known of every unit, 0 where it is not."""
+    """A stratified sample."""
 
     strata: tuple[Stratum, ...]
+    """The strata."""
     known: Floats
+    """(units,): the figure that is known of every unit, 0 where it is not."""
 
     @property
     def drawn(self) -> Numbers:
@@ -53,11 +58,11 @@ class Draw:
         return np.sort(np.concatenate([stratum.drawn for stratum in self.strata]))
 
     def part(self, wanted: Callable[[Stratum], bool]) -> Draw:
-        """The sample of some of the strata."""
+        """Return the sample of some of the strata."""
         return Draw(tuple(stratum for stratum in self.strata if wanted(stratum)), self.known)
 
     def weights(self) -> Floats:
-        """(units,): of how many units each drawn one speaks, 0 of those that were not drawn."""
+        """Return (units,): for how many units each drawn one stands, 0 of units that were not drawn."""
         found = np.zeros(len(self.known))
         for stratum in self.strata:
             found[stratum.drawn] = len(stratum.members) / len(stratum.drawn)
@@ -66,14 +71,17 @@ class Draw:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A total and the ends of its 95 % interval."""
+    """A total with its 95 % interval."""
 
     value: float
+    """The total."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
     def plus(self, known: float, within: float = 0.0) -> Estimate:
-        """With something added that is known, to so much in either direction."""
+        """Return the estimate with something added that is known to `within` in either direction."""
         return Estimate(self.value + known, self.low + known - within, self.high + known + within)
 
 
@@ -86,11 +94,11 @@ def draw_strata(
     small: int = SMALL,
     nearly_all: float = NEARLY_ALL,
 ) -> Draw:
-    """Draw about `count` units: from each cell by its share of what is known, at least `least` of each.
+    """Draw about `count` units, from each cell by its share of what is known, at least `least` of each.
 
-    `cells` are the units of each kind; of `small` units or fewer all are drawn, and of
-    those of which so much as `nearly_all` would be. A cell's strata have equal
-    shares of what is known of it, so that the large units, which decide the total, are drawn more often.
+    `cells` are the units of each kind. A cell of `small` units or fewer is drawn completely, and so is one of
+    which the part `nearly_all` would be. A cell's strata have equal shares of what is known, so that large
+    units, which decide the total, are drawn more often.
     """
     weight = known if known.any() else np.ones(len(known))
     shares = [float(weight[cell].sum()) for cell in cells]
@@ -108,7 +116,7 @@ def draw_strata(
 def _cut(
     cell: Numbers, weight: Floats, how: tuple[int, int, float], number: int, rng: np.random.Generator
 ) -> list[Stratum]:
-    """One cell as strata of equal weight, each with its part of what is drawn."""
+    """Return one cell as strata of equal weight, each with its part of the draw."""
     wanted, least, nearly_all = how
     classes = max(1, min(_MOST_CLASSES, wanted // least))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
@@ -125,12 +133,12 @@ def _cut(
 
 
 def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimate:
-    """The total over all units of what was measured on the drawn ones (nan elsewhere).
+    """Estimate the total over all units from what was measured on the drawn ones (nan elsewhere).
 
     `unsure` is the variance of each measurement, where it is an estimate itself.
     """
     residuals, predicted = _without_slope(draw, measured)
-    fitted = {stratum.cell: _spent(draw, stratum.cell) for stratum in draw.strata}
+    fitted = {stratum.cell: _slope_correction(draw, stratum.cell) for stratum in draw.strata}
     value, variance, freedom_parts, within = predicted, 0.0, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
@@ -149,23 +157,23 @@ def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimat
 
 
 def ratio(draw: Draw, measured: Floats, base: Floats, known: tuple[float, float] = (0.0, 0.0)) -> Estimate:
-    """The total of what was measured as a part of the total of `base`; `known` is added to each of them."""
+    """Estimate the total of `measured` as a part of the total of `base`; `known` is added to each."""
     below = total(draw, base).value + known[1]
     part = (total(draw, measured).value + known[0]) / below
     spread = total(draw, measured - part * base).plus(known[0] - part * known[1])
     return Estimate(part, part + spread.low / below, part + spread.high / below)
 
 
-def _spent(draw: Draw, cell: int) -> float:
-    """By how much residuals from a fitted slope are too small: it has cost a degree of freedom."""
+def _slope_correction(draw: Draw, cell: int) -> float:
+    """Return by how much residuals from a fitted slope are too small: it costs a degree of freedom."""
     freedom = sum(len(stratum.drawn) - 1 for stratum in draw.strata if stratum.cell == cell)
     return freedom / (freedom - 1) if freedom > 1 else 1.0
 
 
 def _without_slope(draw: Draw, measured: Floats) -> tuple[Floats, float]:
-    """What is left of the measured once the known figure has said what it can, and the total that it says.
+    """Return the residuals of `measured` after the regression on the known figure, and its fitted total.
 
-    A cell with too few drawn units to tell its own slope takes that of all cells.
+    A cell with too few drawn units for a slope of its own takes that of all cells.
     """
     residuals = measured.copy()
     predicted = 0.0
@@ -181,7 +189,7 @@ def _without_slope(draw: Draw, measured: Floats) -> tuple[Floats, float]:
 
 
 def _slope(strata: Sequence[Stratum], known: Floats, measured: Floats) -> float:
-    """The combined regression coefficient within the strata; 0 where nothing is known."""
+    """Return the combined regression coefficient within the strata; 0 where nothing is known."""
     across = along = 0.0
     for stratum in strata:
         x, y = known[stratum.drawn], measured[stratum.drawn]
@@ -192,7 +200,9 @@ def _slope(strata: Sequence[Stratum], known: Floats, measured: Floats) -> float:
 
 
 def students_t(freedom: float) -> float:
-    """The two-sided 95 % point of Student's t, within 0.5 % from 3 degrees of freedom on; 3 are the least.
+    """Return the two-sided 95 % point of Student's t, within 0.5 % from 3 degrees of freedom.
+
+    3 are the least.
 
     Source: the expansion in 1 / degrees of freedom, Abramowitz and Stegun 26.7.5.
     """

@@ -1,4 +1,4 @@
-"""The results as tables: CSV for programs, Markdown for people; the same numbers in both."""
+"""The results as tables with the same numbers: CSV for programs, Markdown for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.atomic import completed
-from wsicomp.comparison.results import (
-    ArchiveRow,
-    Comparison,
-    Figure,
-    Row,
-    SlideComparison,
-    SummaryRow,
-)
+from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
 from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
 from wsicomp.text_format import as_bytes, as_percent
 from wsicomp.tile_quality import Quality
@@ -26,11 +19,11 @@ TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 
 
 def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list[Path]:
-    """A table of each kind of result that there is: `results.csv` and others beside it.
+    """Write a table for each kind of result: `results.csv` and others beside it; return their paths.
 
     Raises:
-        TargetExistsError: one is there, or came to be meanwhile, and `overwrite` is False.
-        SlideWriteError: a file cannot be written.
+        TargetExistsError: a table exists and `overwrite` is False.
+        SlideWriteError: a table cannot be written.
     """
     tables: dict[str, list[dict[str, Any]]] = {
         "results": [_flat(row, Quality) for row in found.rows],
@@ -61,7 +54,7 @@ def _of_slides(slides: Sequence[SlideComparison], name: str) -> list[dict[str, A
 
 
 def _flat(row: Any, nested: type) -> dict[str, Any]:
-    """A row's fields, those of what stands in it beside them."""
+    """Return a row's fields, with the fields of what is nested in it beside them."""
     flat: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)
@@ -79,7 +72,7 @@ def _flat(row: Any, nested: type) -> dict[str, Any]:
 
 
 def markdown(found: Comparison) -> str:
-    """The tables that people read, under the command that made them."""
+    """Return the tables for people, below the command that made them."""
     parts = [f"    {printable(found.command)}\n", *_summary(found)]
     for slide in found.slides:
         parts += _slide(slide)
@@ -90,8 +83,8 @@ def markdown(found: Comparison) -> str:
     return "\n".join(parts)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first column to the left and the others to the right."""
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, the first column to the left and the others to the right."""
     rule = "|".join(["---", *["--:"] * (len(head) - 1)])
     lines = [f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
@@ -108,7 +101,7 @@ def _summary(found: Comparison) -> Iterator[str]:
         "saved of the sources",
     ]
     head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
-    yield table(head, [_summary_row(row) for row in found.summary if row.slides])
+    yield markdown_table(head, [_summary_row(row) for row in found.summary if row.slides])
     for what, reason in found.missing:
         yield f"Not compared: {markdown_text(what)}: {markdown_text(reason)}\n"
 
@@ -122,9 +115,9 @@ def _summary_row(row: SummaryRow) -> list[str]:
         as_percent(row.total_reduction),
         _spread(row.reduction),
         as_percent(row.total_source_reduction),
-        *(as_figure(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
+        *(mean_text(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
         "-" if row.least_ssim is None else f"{row.least_ssim.worst:.4f}",
-        "exact" if row.ssim and row.psnr_db is None else as_figure(row.psnr_db, 1),
+        "exact" if row.ssim and row.psnr_db is None else mean_text(row.psnr_db, 1),
         "-" if row.most_color_shift_levels is None else f"{row.most_color_shift_levels.worst:.1f}",
         *("-" if figure is None else f"{figure.mean:.1f} s" for figure in (row.encode_s, row.read_s)),
     ]
@@ -136,8 +129,8 @@ def _spread(figure: Figure | None) -> str:
     return f"{as_percent(figure.mean)}, sd {as_percent(figure.spread)}, worst {as_percent(figure.worst)}"
 
 
-def as_figure(figure: Figure | None, digits: int) -> str:
-    """Its mean; a dash of nothing."""
+def mean_text(figure: Figure | None, digits: int) -> str:
+    """Return a figure's mean as text; a dash for None."""
     return "-" if figure is None else f"{figure.mean:.{digits}f}"
 
 
@@ -154,16 +147,20 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         rows: dict[str, dict[str, Row]] = {}
         for row in slide.rows:
             rows.setdefault(row.codec, {})[row.glass] = row
-        rows = {codec: ways for codec, ways in rows.items() if any(row.target_bytes for row in ways.values())}
-        head = ["codec", *(f"glass {way}" for way in glass), "SSIM", "worst tile"]
-        yield table(head, [_slide_row(codec, ways, glass) for codec, ways in rows.items()])
+        rows = {
+            codec: by_glass
+            for codec, by_glass in rows.items()
+            if any(row.target_bytes for row in by_glass.values())
+        }
+        head = ["codec", *(f"glass {treatment}" for treatment in glass), "SSIM", "worst tile"]
+        yield markdown_table(head, [_slide_row(codec, by_glass, glass) for codec, by_glass in rows.items()])
     else:
         yield ""
 
 
-def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[str]:
-    quality = next((row.quality for row in ways.values() if row.quality), None)
-    cells = [_size(ways[way]) if way in ways else "-" for way in glass]
+def _slide_row(codec: str, by_glass: dict[str, Row], glass: Sequence[str]) -> list[str]:
+    quality = next((row.quality for row in by_glass.values() if row.quality), None)
+    cells = [_size(by_glass[treatment]) if treatment in by_glass else "-" for treatment in glass]
     return [
         markdown_text(codec),
         *cells,
@@ -172,7 +169,7 @@ def _slide_row(codec: str, ways: dict[str, Row], glass: Sequence[str]) -> list[s
 
 
 def _size(row: Row) -> str:
-    """Bytes, and what is saved of the reference, with its interval where it was sampled."""
+    """Return bytes and what is saved of the reference, with its interval where it was sampled."""
     if row.target_bytes is None or row.reduction is None:
         return "-"
     if row.reduction_low is None or row.reduction_high is None:
@@ -185,17 +182,19 @@ def _landings(found: Comparison) -> Iterator[str]:
     rows = [
         [
             markdown_text(slide.slide),
-            markdown_text(landing.label),
-            f"{landing.target_ssim:g}",
-            f"{landing.ssim:.4f}",
-            f"{landing.held_out_ssim:.4f}",
-            f"{landing.held_out_bits_per_pixel:.3f}",
+            markdown_text(found_setting.label),
+            f"{found_setting.target_ssim:g}",
+            f"{found_setting.ssim:.4f}",
+            f"{found_setting.held_out_ssim:.4f}",
+            f"{found_setting.held_out_bits_per_pixel:.3f}",
         ]
         for slide in found.slides
-        for landing in slide.landings
+        for found_setting in slide.landings
     ]
     if rows:
-        yield table(["slide", "setting", "target SSIM", "reached", "on tiles held out", "bits/px"], rows)
+        yield markdown_table(
+            ["slide", "setting", "target SSIM", "reached", "on tiles held out", "bits/px"], rows
+        )
 
 
 def _magnified(found: Comparison) -> Iterator[str]:
@@ -214,12 +213,14 @@ def _magnified(found: Comparison) -> Iterator[str]:
         for row in slide.magnified
     ]
     if rows:
-        yield table(["slide", "at", "codec", "patches", "bits/px", "saved of JPEG q90", "SSIM", "PSNR"], rows)
+        yield markdown_table(
+            ["slide", "at", "codec", "patches", "bits/px", "saved of JPEG q90", "SSIM", "PSNR"], rows
+        )
 
 
 def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
     head = ["codec", "glass", "archive becomes", "saved", "95 % interval", "hours"]
-    yield table(
+    yield markdown_table(
         [*head, "saved a year"] if has_price else head,
         [
             [

@@ -1,4 +1,4 @@
-"""Single tiles of a conversion, as the whole one would make them, without the file."""
+"""Single tiles of a conversion, made as the full conversion would make them but without the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
-from wsicomp.comparison.codec_specs import Candidate
+from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.concurrency import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
@@ -26,43 +26,50 @@ from wsicomp.slide import JPEG, EncodedTile, Pixels
 
 _BATCH = 8
 _RUN_BYTES = 2
-"""By how much the actions of a row grow, about, where a tile took another one than its neighbours."""
+"""By how many bytes about the actions of a row grow where a tile's differs from its neighbours'."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A tile as one candidate makes it: its bytes, its pixels as they come back, and the seconds of both.
-
-    `listed_bytes` are those by which the file's provenance names a tile that went otherwise than planned.
-    `pixels` is None of what could not be decoded in the source.
-    """
+class TileTrial:
+    """A tile as one codec makes it."""
 
     index: TileIndex
+    """Where the tile is."""
     bytes: int
+    """Bytes of the tile; 0 of a tile that is not stored."""
     listed_bytes: int
+    """Bytes by which the file's provenance lists a tile that went otherwise than planned."""
     pixels: Pixels | None
+    """The decoded tile; None where the source's tile cannot be decoded."""
     encode_s: float
+    """Seconds to encode it."""
     decode_s: float
+    """Seconds to decode it."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One open slide, with what is known of it, and the choices that all candidates share."""
+class ComparedSlide:
+    """An open slide, and what all conversions of it share."""
 
     slide: Slide
+    """The slide."""
     known: KnownSlide
+    """Its identity and its tissue."""
     base: ConversionConfig
+    """The config that all conversions share."""
 
-    def prepared(self, candidate: Candidate, glass: str) -> Prepared:
-        """Every decision of a candidate's conversion.
+    def prepare_conversion(self, spec: CodecSpec, glass: str) -> Prepared:
+        """Make every decision of one codec's conversion.
 
         Raises:
-            ConfigError, CodecUnavailableError, UnknownModelError: it cannot be made of this slide.
+            ConfigError: the slide cannot be converted this way.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
         """
-        return prepare(self.slide, candidate.config(self.base, glass), Stages(), known=self.known)
+        return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
 
-    def tried(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[Trial]:
-        """The tiles of these places, in the order of their levels; what is not stored has no bytes.
+    def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
+        """Yield these tiles as the conversion makes them, level by level.
 
         Memory: some batches of decoded tiles for each worker.
         """
@@ -84,7 +91,7 @@ class _LevelTrials:
         self._plan = plan
         self._maker = TileMaker(slide, plan, options)
 
-    def made(self, indices: list[TileIndex]) -> list[Trial]:
+    def made(self, indices: list[TileIndex]) -> list[TileTrial]:
         start = time.perf_counter()
         made = self._maker.tiles([replace(index, level=self._plan.source_level) for index in indices])
         between = time.perf_counter()
@@ -92,7 +99,7 @@ class _LevelTrials:
         end = time.perf_counter()
         share = 1 / max(1, sum(bool(tile.data) for tile in made))
         return [
-            Trial(
+            TileTrial(
                 index,
                 len(tile.data or b""),
                 self._listed_bytes(index, tile),
@@ -104,7 +111,7 @@ class _LevelTrials:
         ]
 
     def _listed_bytes(self, index: TileIndex, tile: MadeTile) -> int:
-        """Its number and a comma, where the provenance lists it; its letter, where the plan had another."""
+        """Return the bytes by which the provenance lists a tile, or its letter in the row's actions."""
         fell_back = tile.encoded is not None and tile.encoded.fallback is Fallback.FELL_BACK
         if tile.outcome is TileOutcome.AS_PLANNED and not fell_back:
             return _RUN_BYTES * tile.unpainted
@@ -123,7 +130,7 @@ class _LevelTrials:
         return [None if tile is None else _decoded_alone(tile) for tile in stored]
 
     def _stored(self, index: TileIndex, tile: MadeTile) -> EncodedTile | None:
-        """The tile as a reader has it before it decodes; None of what is background."""
+        """Return the tile as a reader has it before it decodes; None for background."""
         if not tile.data:
             return None
         plan, recipe = self._plan, self._plan.recipe(index)
@@ -143,13 +150,13 @@ def _decoded_alone(tile: EncodedTile) -> Pixels | None:
         return None
 
 
-def spread_over(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
-    """So many of the tiles, evenly from plain to rich: by the bytes that the source has of each."""
+def pick_by_bytes(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
+    """Return `count` of the tiles, evenly from plain to rich ones, by their bytes in the source."""
     ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
-    return evenly(ordered, count)
+    return pick_evenly(ordered, count)
 
 
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """So many of the items, or all that there are, from the first to the last at even distances."""
+def pick_evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """Return `count` of the items at even distances, from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in np.unique(places).tolist()]

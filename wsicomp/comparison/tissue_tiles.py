@@ -19,9 +19,9 @@ _FEW = 4
 
 
 def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
-    """The tiles of all levels that are at least half tissue; where they are fewer than four, those with any.
+    """Return the tiles of all levels that are at least half tissue; if fewer than four, those with any.
 
-    Only tiles that show 176 px a side count, the least that MS-SSIM takes, or are whole and smaller.
+    Only tiles count that show at least 176 px a side, which MS-SSIM needs, or that are complete and smaller.
     """
     shares = [tissue.coverage(level.as_level(slide)) for level in levels]
     found: list[TileIndex] = []
@@ -38,7 +38,7 @@ def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -
 
 
 def edge_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
-    """The tiles of all levels that show tissue and are none of `tissue_tiles`."""
+    """Return the tiles of all levels that show tissue and are not among `tissue_tiles`."""
     mostly = set(tissue_tiles(levels, slide, tissue))
     return [
         index
@@ -55,7 +55,7 @@ def _shows_enough(shown: Size, tile: Size) -> bool:
 
 
 def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Region, Pixels] | None:
-    """What the source shows in the place of a tile; None where it cannot be read."""
+    """Return what the source shows in the place of a tile; None where it cannot be read."""
     region = level.grid.region(index.column, index.row)
     try:
         return region, slide.read_region(level.source_level, region)

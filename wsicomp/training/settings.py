@@ -34,11 +34,13 @@ class RunSettings:
     licensed_only: bool = True
     """Whether sources that weights may not train on take no part."""
     seed: int = 1
+    """The seed of everything that is random."""
     crop_px: int = 256
     """The side of a crop."""
     batch: int = 8
     """Crops at a time."""
     learning_rate: float = 1e-4
+    """The learning rate at the run's beginning."""
     schedule: str = "constant"
     """One of `SCHEDULES`: how the learning rate changes."""
     power_weights: Mapping[str, float] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import wsicomp
 from tests import tiffs
 from tests.drawn import levels as drawn
 from wsicomp import ConversionConfig, SlideReadError, UnsupportedSlideError, convert_slide
-from wsicomp.batch.quarantine import ProofJob
+from wsicomp.batch.proof import ProofJob
 from wsicomp.cli import main
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_reader

@@ -20,7 +20,7 @@ from wsicomp.quality import ms_ssim, psnr, ssim
 from wsicomp.slide import EncodedTile
 from wsicomp.tile_quality import TileFidelity
 from wsicomp.training.codec import network
-from wsicomp.training.codec.crops import CropSource, augmented
+from wsicomp.training.codec.crops import CropSource, augmented_crop
 from wsicomp.training.codec.curves import Measurement, RatePoint, at_equal_ssim, bits_at, curves
 from wsicomp.training.codec.evaluate import CodecSetting, tiles_of_split, worst_tiles
 from wsicomp.training.codec.settings import (
@@ -34,7 +34,7 @@ from wsicomp.training.data.labels import TISSUE
 from wsicomp.training.data.patch_set import build_patch_set, open_patch_set
 from wsicomp.training.data.sampling import PatchSamples
 from wsicomp.training.data.slide_table import read_table
-from wsicomp.training.data.synthetic import draw_slides
+from wsicomp.training.data.synthetic import draw_labelled_slides
 from wsicomp.training.settings import load_settings
 
 TINY = """
@@ -63,7 +63,7 @@ color = 0.05
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("codec")
-    table = draw_slides(folder / "drawn", 3, 1024, 100, Stages(None))
+    table = draw_labelled_slides(folder / "drawn", 3, 1024, 100, Stages(None))
     rows = list(read_table(table))
     rows[2] = dataclasses.replace(rows[2], split="test")
     build_patch_set(rows, folder / "drawn.h5", (20.0, 10.0), Stages(None), dense=True)
@@ -183,7 +183,7 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     twice = ["--model", "whole/small.safetensors", "--model", "again/small.safetensors"]
     capsys.readouterr()
     assert main(["evaluate", "codec", "drawn.h5", "twice", *twice]) == 1
-    assert "two models of one name" in capsys.readouterr().err
+    assert "two models have the same name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])
@@ -260,10 +260,10 @@ def test_augmentation_changes_what_it_says(change):
     rng = np.random.default_rng(0)
     crop = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     nothing = dict.fromkeys(("flip", "turn", "color", "blur"), 0.0)
-    plain = augmented(crop, CodecAugmentation(**nothing), np.random.default_rng(1))
+    plain = augmented_crop(crop, CodecAugmentation(**nothing), np.random.default_rng(1))
     assert np.array_equal(plain, crop.astype(np.float32) / 255)
     changed = [
-        augmented(crop, CodecAugmentation(**{**nothing, change: 1.0}), np.random.default_rng(seed))
+        augmented_crop(crop, CodecAugmentation(**{**nothing, change: 1.0}), np.random.default_rng(seed))
         for seed in range(8)
     ]
     assert any(not np.array_equal(picture, plain) for picture in changed)
@@ -277,7 +277,7 @@ def test_ssim_for_training_is_that_of_the_measurements():
     first = rng.integers(0, 256, (64, 80, 3)).astype(np.uint8)
     second = np.clip(first + rng.normal(0, 25, first.shape), 0, 255).astype(np.uint8)
     pictures = [torch.from_numpy(a).permute(2, 0, 1)[None].float() / 255 for a in (first, second)]
-    assert network.ssim(*pictures).item() == pytest.approx(ssim(first, second), abs=1e-4)
+    assert network.tensor_ssim(*pictures).item() == pytest.approx(ssim(first, second), abs=1e-4)
 
 
 def test_our_measures_are_those_of_a_library():

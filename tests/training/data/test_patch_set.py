@@ -16,7 +16,7 @@ from wsicomp.tissue.scale import choose_scale
 from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, Truth, open_truth
 from wsicomp.training.data.patch_set import build_patch_set, open_patch_set
 from wsicomp.training.data.slide_table import read_table
-from wsicomp.training.data.synthetic import draw_slides
+from wsicomp.training.data.synthetic import draw_labelled_slides
 
 HEADER = "name\tum_per_px\tsplit\tsource_group\tlicence\tweights_may_train_on\tmask"
 
@@ -157,13 +157,13 @@ def test_what_is_no_patch_set_is_refused(tmp_path):
 
 
 def test_drawn_slides_come_with_their_masks(tmp_path):
-    path = draw_slides(tmp_path / "drawn", 2, 1024, 100, Stages())
+    path = draw_labelled_slides(tmp_path / "drawn", 2, 1024, 100, Stages())
     rows = read_table(path)
     assert [row.name for row in rows] == ["drawn-100", "drawn-101"]
     summary = build_patch_set(rows, tmp_path / "p.h5", (5.0, 10.0), Stages())
     assert summary.counts == {5.0: 2, 10.0: 2}
     with pytest.raises(OSError, match="is not empty"):
-        draw_slides(tmp_path / "drawn", 1, 1024, 1, Stages())
+        draw_labelled_slides(tmp_path / "drawn", 1, 1024, 1, Stages())
 
 
 def of_another_kind(file):

@@ -23,9 +23,9 @@ from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, open_truth
 from wsicomp.training.data.patch_set import Patch, PatchSource, build_patch_set
 from wsicomp.training.data.sampling import _spread, epoch_patches, folds, learns_from
 from wsicomp.training.data.slide_table import ALL_GLASS, LabelledSlide, read_table
-from wsicomp.training.data.synthetic import draw_slides
+from wsicomp.training.data.synthetic import draw_labelled_slides
 from wsicomp.training.settings import load_settings
-from wsicomp.training.tissue.augment import Augmentation, augmented
+from wsicomp.training.tissue.augment import Augmentation, augmented_patch
 from wsicomp.training.tissue.export import check_name
 from wsicomp.training.tissue.settings import NetworkSettings, TrainingSettings
 
@@ -54,11 +54,11 @@ def test_every_change_keeps_shapes_and_what_tissue_is(change):
         settings = dataclasses.replace(NOTHING, brightness=1.0, brightness_offset=80.0)
     differs = 0
     for seed in range(6):
-        image, own = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
-        plain, _ = augmented(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
+        image, own = augmented_patch(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
+        plain, _ = augmented_patch(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
         assert (image.shape, image.dtype, own.shape) == ((256, 256, 3), np.uint8, (256, 256))
         assert set(np.unique(own)) <= {GLASS, IGNORED, TISSUE}
-        again, _ = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
+        again, _ = augmented_patch(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
         assert np.array_equal(image, again)
         differs += not np.array_equal(image, plain)
         if change not in ("pen", "dust", "coverslip_edge", "printed_dots", "brightness", "restain") and (
@@ -75,8 +75,8 @@ def test_pen_and_dust_on_glass_stay_glass_and_hide_tissue_under_them():
     settings = dataclasses.replace(NOTHING, pen=1.0, dust=1.0)
     hidden = 0
     for seed in range(20):
-        _, own = augmented(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
-        _, plain = augmented(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
+        _, own = augmented_patch(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
+        _, plain = augmented_patch(pixels, labels, LIGHT, 256, NOTHING, np.random.default_rng(seed))
         assert np.array_equal(own == GLASS, plain == GLASS)
         hidden += ((own == IGNORED) & (plain == TISSUE)).sum()
     assert hidden > 0
@@ -215,7 +215,7 @@ def train(folder, *arguments):
 def drawn(tmp_path_factory):
     """A folder with a patch set of four drawn slides."""
     folder = tmp_path_factory.mktemp("train")
-    rows = read_table(draw_slides(folder / "drawn", 4, 1024, 100, Stages()))
+    rows = read_table(draw_labelled_slides(folder / "drawn", 4, 1024, 100, Stages()))
     build_patch_set(rows, folder / "drawn.h5", (5.0,), Stages())
     (folder / "run.toml").write_text(SETTINGS.format(epochs=3))
     return folder

@@ -41,7 +41,7 @@ class CropSource:
         chosen = epoch_patches(self._samples.learning, count, settings.power_weights, rng)
         for start in range(0, count, settings.batch):
             crops = [self.crop(patch, rng) for patch in chosen[start : start + settings.batch]]
-            yield np.stack([augmented(crop, settings.augmentation, rng) for crop in crops])
+            yield np.stack([augmented_crop(crop, settings.augmentation, rng) for crop in crops])
 
     def validation(self) -> list[Pixels]:
         """Return the validation crops, without augmentation, the same for the same seed."""
@@ -82,7 +82,7 @@ class CropSource:
         return found
 
 
-def augmented(crop: Pixels, chances: CodecAugmentation, rng: Random) -> NDArray[np.float32]:
+def augmented_crop(crop: Pixels, chances: CodecAugmentation, rng: Random) -> NDArray[np.float32]:
     """Turn, flip, colour and blur a crop, each by its probability; return RGB from 0 to 1."""
     picture = crop
     if rng.random() < chances.turn:

@@ -23,12 +23,15 @@ class Measurement:
     """One tile by one codec at one setting."""
 
     codec: str
+    """The codec's name, or the model file's without suffix."""
     setting: str
+    """The codec's setting, in words."""
     power: float
     """The magnification."""
     tile: str
     """The tile's name."""
     found: TileFidelity
+    """How close the decoded tile is, and its bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,27 @@ class RatePoint:
     """One codec at one setting and magnification: means and extremes over the tiles, a row of curves.csv."""
 
     codec: str
+    """The codec's name, or the model file's without suffix."""
     setting: str
+    """The codec's setting, in words."""
     power: float
+    """The magnification."""
     tiles: int
+    """How many tiles were measured."""
     bits_per_pixel: float
+    """Mean of stored bits per pixel."""
     ssim: float
+    """Mean SSIM, at most 1."""
     least_ssim: float
+    """SSIM of the worst tile."""
     ms_ssim: float
+    """Mean MS-SSIM, at most 1."""
     psnr: float
     """In dB, over the tiles that are not exact; infinite where all are."""
     least_psnr: float
+    """PSNR of the worst tile, in dB."""
     most_color_shift: float
+    """The largest colour shift of a tile, in grey levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +67,11 @@ class CodecComparison:
     """All codecs of one magnification at the same mean SSIM."""
 
     power: float
+    """The magnification."""
     why: str
     """What this SSIM is: a target, or that of the reference."""
     ssim: float
+    """The mean SSIM at which codecs are compared."""
     bits_per_pixel: Mapping[str, float | None]
     """By codec; None where its curve does not reach this SSIM."""
     least_ssim: Mapping[str, float | None]

@@ -48,7 +48,9 @@ class TissueTile:
     group: str
     """The patient or slide that it comes from."""
     name: str
+    """The tile's name."""
     pixels: Pixels
+    """(rows, columns, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class CodecSetting:
     name: str
     """The codec's, or the model file's without suffix."""
     setting: str
+    """The setting, in words."""
     codec: TileCodec
+    """The codec at this setting."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,15 @@ class CodecEvaluation:
     """Everything that was measured of codecs."""
 
     tiles: Sequence[TissueTile]
+    """The tiles that were measured on."""
     measurements: Sequence[Measurement]
+    """Every tile by every codec and setting."""
     points: Sequence[RatePoint]
+    """The points of all curves."""
     comparisons: Sequence[CodecComparison]
+    """All codecs at equal SSIM."""
     worst: Sequence[WorstTiles]
+    """The worst tiles of each model."""
 
 
 def evaluate_codecs(

@@ -20,7 +20,7 @@ from torch import Tensor
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.slide import Pixels
 from wsicomp.training.codec.crops import Crops, CropSource
-from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, ssim
+from wsicomp.training.codec.network import Passed, build, decibels, distortion, forward, tensor_ssim
 from wsicomp.training.codec.settings import CodecSettings
 from wsicomp.training.data.patch_set import PatchSource
 from wsicomp.training.data.sampling import open_samples
@@ -50,16 +50,27 @@ class Report:
     """One row of curves.csv: means over the iterations since the last report, and over validation crops."""
 
     iteration: int
+    """Batches so far."""
     learning_rate: float
+    """The learning rate now."""
     loss: float
+    """Mean training loss."""
     bits_per_pixel: float
+    """Mean bits per pixel of training crops."""
     ssim: float
+    """Mean SSIM of training crops."""
     psnr: float
+    """PSNR of training crops, in dB."""
     validation_loss: float
+    """Loss of validation crops."""
     validation_bits_per_pixel: float
+    """Bits per pixel of validation crops."""
     validation_ssim: float
+    """SSIM of validation crops."""
     validation_psnr: float
+    """PSNR of validation crops, in dB."""
     elapsed_s: float
+    """Seconds of training so far, with those before a resumption."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +78,15 @@ class FittedCodec:
     """A trained network on the CPU, its reports, and the data that it learnt from."""
 
     net: Any
+    """The network of CompressAI."""
     tiles: Sequence[Pixels]
     """Pictures to count latents on, for the tables of a factorised prior."""
     patches: int
     """The number of patches that it learnt from."""
     reports: tuple[Report, ...]
+    """The reports of the run."""
     learnt_from: tuple[PatchSource, ...]
+    """The sources that it learnt from."""
 
 
 def fit_codec(
@@ -269,7 +283,7 @@ def _is_narrower(own: Tensor, theirs: Tensor) -> bool:
 
 def _figures(losses: Tensor, passed: Passed, pictures: Tensor) -> Figures:
     found = passed.pictures.detach().clamp(0, 1)
-    similar = ssim(found, pictures)
+    similar = tensor_ssim(found, pictures)
     error = (found - pictures).square().mean()
     return losses.mean().item(), passed.bits.mean().item(), similar.mean().item(), error.item()
 

@@ -109,7 +109,7 @@ def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
     error = found - pictures
     total = weights.mse * 255**2 * error.square().mean((1, 2, 3))
     if weights.ssim:
-        total = total + weights.ssim * (1 - ssim(found, pictures))
+        total = total + weights.ssim * (1 - tensor_ssim(found, pictures))
     if weights.ms_ssim:
         total = total + weights.ms_ssim * (1 - ms_ssim(found, pictures, 1.0, size_average=False))
     if weights.color:
@@ -118,7 +118,7 @@ def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
     return total
 
 
-def ssim(first: Tensor, second: Tensor) -> Tensor:
+def tensor_ssim(first: Tensor, second: Tensor) -> Tensor:
     """Return the SSIM of each item, as `wsicomp.quality` defines it, by matrix products, which train fast."""
     rows, columns = (_windows(side, first) for side in first.shape[2:])
     parts = torch.stack([first, second, first * second, first * first + second * second])

@@ -17,6 +17,7 @@ class CodecNetwork:
     """An architecture of CompressAI and its sizes."""
 
     architecture: str = "bmshj2018-factorized"
+    """The architecture's name."""
     channels: int = 192
     """Channels of the transforms."""
     latents: int = 320
@@ -53,11 +54,13 @@ class CodecAugmentation:
     """The probability of each change to a crop."""
 
     flip: float = 0.5
+    """Flip left and right."""
     turn: float = 0.0
     """Turn by a multiple of 90 degrees."""
     color: float = 0.5
     """Change brightness, contrast, saturation and white."""
     blur: float = 0.5
+    """Blur slightly."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class CodecSettings(RunSettings):
     precision: str = "float32"
     """One of `PRECISIONS`, for the first `precision_share` of the run; the rest is in float32."""
     precision_share: float = 0.9
+    """The part of the run that `precision` holds for, in [0, 1]."""
     step_range: float = 1.0
     """Train one network for many qualities: draw each crop's quantisation step from 1 / step_range to
     step_range, and weight its distortion by 1 / step^2."""
@@ -87,8 +91,11 @@ class CodecSettings(RunSettings):
     usual_step: float = 1.0
     """The exported step next to this one is the model's default."""
     network: CodecNetwork = field(default_factory=CodecNetwork)
+    """The network's architecture and sizes."""
     distortion: Distortion = field(default_factory=Distortion)
+    """The weights of the distortion."""
     augmentation: CodecAugmentation = field(default_factory=CodecAugmentation)
+    """How crops are changed."""
 
     def expectations(self) -> dict[str, bool]:
         """Return what is expected of the values, in words, and whether it holds."""

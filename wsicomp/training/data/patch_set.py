@@ -52,6 +52,7 @@ class Patch:
     """The place of a patch in its set."""
 
     number: int
+    """The number of the patch in its set."""
     power: float
     """The magnification."""
     source: int
@@ -63,11 +64,15 @@ class PatchSource:
     """A labelled slide that patches were cut from."""
 
     name: str
+    """The slide's name."""
     group: str
     """The patient or slide, which a split keeps together."""
     split: str
+    """The split that it belongs to, such as "train" or "test"."""
     licence: str
+    """The licence of its data."""
     may_train: bool
+    """Whether its licence allows to train weights on it."""
     light: tuple[float, float, float]
     """RGB of its bare glass."""
 

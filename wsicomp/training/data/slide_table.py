@@ -23,7 +23,9 @@ class LabelledSlide:
     """One row of the table."""
 
     name: str
+    """The slide's name."""
     image: Path
+    """The slide's or picture's file."""
     mask: Path | None
     """The mask's file, None where `everywhere` stands for it."""
     everywhere: str | None
@@ -31,10 +33,13 @@ class LabelledSlide:
     mpp: float | None
     """um per px of a picture, None where the table does not say; slides state their own."""
     split: str
+    """The split that it belongs to, such as "train" or "test"."""
     group: str
     """The patient or slide that it comes from, which a split keeps together."""
     licence: str
+    """The licence of its data."""
     may_train: bool
+    """Whether its licence allows to train weights on it."""
     remarks: str = ""
     """What is hard about it."""
 

@@ -17,7 +17,7 @@ _MASK_DOWNSAMPLE = 4
 _COLUMNS = ("name", "image", "mask", "split", "source_group", "licence", "weights_may_train_on")
 
 
-def draw_slides(folder: Path, count: int, side_px: int, seed: int, stages: Stages) -> Path:
+def draw_labelled_slides(folder: Path, count: int, side_px: int, seed: int, stages: Stages) -> Path:
     """Draw `count` slides of `side_px` at 0.5 um per px into a folder, with masks; return the table's path.
 
     Raises:

@@ -40,30 +40,50 @@ class Augmentation:
     """
 
     flip: float = 0.5
+    """Flip."""
     blur: float = 0.15
+    """Blur."""
     average_pooling: float = 0.15
+    """Replace blocks of pixels by their means."""
     brightness: float = 0.5
+    """Change brightness."""
     brightness_offset: float = 15.0
     """The largest change by addition, in grey levels."""
     brightness_factor: float = 0.15
     """The largest change by multiplication: 0.15 for 0.85 to 1.15."""
     hue_saturation: float = 0.3
+    """Change hue and saturation."""
     coverslip_grid: float = 0.1
+    """Darken rows and columns of a grid on glass."""
 
     rotate: float = 0.0
+    """Rotate."""
     zoom: float = 0.0
+    """Change the scale."""
     gamma: float = 0.0
+    """Change the gamma."""
     stain: float = 0.0
+    """Make the dye stronger or weaker, and shift its hue."""
     restain: float = 0.0
+    """Take another dye."""
     white_balance: float = 0.0
+    """Change the white balance."""
     jpeg: float = 0.0
+    """Compress as JPEG."""
     noise: float = 0.0
+    """Add noise."""
     pen: float = 0.0
+    """Draw a marker's stroke."""
     dust: float = 0.0
+    """Draw specks, hairs and bubbles."""
     printed_dots: float = 0.0
+    """Draw printed dots."""
     coverslip_edge: float = 0.0
+    """Draw the edge of a coverslip."""
     vignetting: float = 0.0
+    """Make the light over the field uneven."""
     light: float = 0.0
+    """Make the estimate of the light somewhat wrong."""
 
 
 @dataclass(slots=True)
@@ -73,11 +93,12 @@ class Sample:
     image: Floats
     """(rows, columns, 3) RGB, 0 to 255."""
     labels: Labels
+    """(rows, columns) labels of the crop."""
     light: WhitePoint
     """The light of bare glass, as a conversion would estimate it."""
 
 
-def augmented(
+def augmented_patch(
     pixels: Pixels, labels: Labels, light: WhitePoint, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
     """Cut a crop of `side` px, change it at random, and return it in even light, with its labels.

@@ -52,10 +52,15 @@ class Score:
     """One method on one slide at one magnification, against labels at that scale."""
 
     name: str
+    """The slide's name."""
     method: str
+    """What found the tissue."""
     magnification: float
+    """The magnification."""
     mpp: float
+    """um per px of the picture that was segmented."""
     agreement: Agreement
+    """How far found and labelled tissue agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,11 @@ class TileCost:
     """The cost of a conversion of one slide with one method, in tiles of level 0."""
 
     name: str
+    """The slide's name."""
     method: str
+    """What found the tissue."""
     remarks: str
+    """What is hard about the slide."""
     inner_px: int
     """True tissue pixels farther than 20 um from the border, at the slide's own scale."""
     lost_by_mask_px: int
@@ -84,9 +92,13 @@ class SweepPoint:
     """Dice of one method on one slide with grey levels added to every pixel."""
 
     name: str
+    """The slide's name."""
     method: str
+    """What found the tissue."""
     added: int
+    """The grey levels added."""
     dice: float
+    """Dice, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,11 @@ class Evaluation:
     """All measurements, in the order of the table."""
 
     scores: tuple[Score, ...]
+    """Agreement by slide, method and magnification."""
     costs: tuple[TileCost, ...]
+    """Tiles lost and kept by slide and method."""
     sweep: tuple[SweepPoint, ...]
+    """Dice over added grey levels; empty if it was not measured."""
 
 
 @dataclass(frozen=True)

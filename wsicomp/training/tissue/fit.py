@@ -36,7 +36,7 @@ from wsicomp.training.run_folder import (
     write_state,
     write_table,
 )
-from wsicomp.training.tissue.augment import augmented
+from wsicomp.training.tissue.augment import augmented_patch
 from wsicomp.training.tissue.brightness import brightened
 from wsicomp.training.tissue.settings import TrainingSettings
 
@@ -49,9 +49,13 @@ class Epoch:
     """One row of curves.csv. Losses are means."""
 
     epoch: int
+    """The number of the epoch, from 1."""
     learning_rate: float
+    """The learning rate of the epoch."""
     loss: float
+    """Training loss."""
     validation_loss: float
+    """Loss over validation crops."""
     dice: float
     """The mean over validation sources."""
 
@@ -61,8 +65,11 @@ class Fitted:
     """The result of a run: its best network, all epochs, and the sources that it learnt from."""
 
     network: Path
+    """The file of the best network."""
     epochs: tuple[Epoch, ...]
+    """All epochs of the run."""
     learnt_from: tuple[PatchSource, ...]
+    """The sources that it learnt from."""
 
     @property
     def best_epoch(self) -> Epoch:
@@ -150,7 +157,9 @@ def _batches(samples: PatchSamples, settings: TrainingSettings, epoch: int) -> I
     def crop(numbered: tuple[int, Patch, LabelledPixels]) -> LabelledPixels:
         number, patch, (pixels, labels) = numbered
         own = np.random.default_rng([settings.seed, epoch, number])
-        return augmented(pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own)
+        return augmented_patch(
+            pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own
+        )
 
     read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
     with closing(ordered_map(crop, read, _AUGMENTING_THREADS)) as ready:

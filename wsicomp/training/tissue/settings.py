@@ -36,7 +36,9 @@ class TrainingSettings(RunSettings):
     """The settings of a run. The defaults are those of the method's study."""
 
     crop_px: int = 512
+    """The side of a crop."""
     batch: int = 4
+    """Crops at a time."""
     patches_per_epoch: int = 400
     """Crops of an epoch."""
     epochs: int = 300
@@ -44,12 +46,15 @@ class TrainingSettings(RunSettings):
     patience: int = 20
     """Stop after so many epochs without a better validation Dice."""
     weight_decay: float = 0.004
+    """The weight decay of the optimiser."""
     loss: str = "dice"
     """One of `LOSSES`."""
     precision: str = "float32"
     """One of `PRECISIONS`, in which training computes; variables and exported files are float32."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    """The network's sizes."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    """How crops are changed."""
 
     def expectations(self) -> dict[str, bool]:
         """Return what is expected of the values, in words, and whether it holds."""

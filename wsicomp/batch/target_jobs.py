@@ -1,0 +1,132 @@
+"""Jobs on a target that is there already: check it, and draw what was removed from it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import simplejpeg
+from PIL import Image
+
+from wsicomp.atomic import completed
+from wsicomp.batch.audit_pictures import draw_removed
+from wsicomp.batch.entry import State
+from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.errors import SlideReadError, TargetExistsError
+from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.opening import open_source, open_tiff
+from wsicomp.own_files import kind_of, opened_folder, read_own
+from wsicomp.progress import Progress, Stages
+from wsicomp.provenance import Provenance
+from wsicomp.tissue.audit import LEGEND_PX
+
+THUMBNAIL_PX = 320
+
+_PICTURE_BYTES = 50_000_000
+"""No picture that wsicomp draws is larger than this."""
+
+
+def check_regular_file(target: Path) -> None:
+    """Check that a target is a file, if it is there; what a link leads to is not of this tree.
+
+    Raises:
+        TargetExistsError: the target is there and is no regular file.
+    """
+    kind = kind_of(target)
+    if kind:
+        raise TargetExistsError(f"is {kind}, which no batch wrote; move it away", target)
+
+
+@dataclass(frozen=True)
+class RecheckJob:
+    """Check whether a target is still the file that was written."""
+
+    name: str
+    """The slide's source, as text."""
+    target: Path
+    """The conversion."""
+    sha256: str
+    """SHA-256 of the file that was written."""
+    root: Path | None = None
+    """The target tree; None where links need not be refused."""
+
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Read the whole file; the outcome is done, or failed with an `error` that says how it differs."""
+        try:
+            with opened_folder(self.target.parent, self.root) as folder:
+                folder.check(self.target.name, is_read=True)
+                here = folder.held / self.target.name
+                mtime_ns = here.lstat().st_mtime_ns
+                with Stages(on_progress).stage("checksum") as progress:
+                    same = file_sha256(here, progress) == self.sha256
+                error = "" if same else "is not the file that was written"
+        except OSError as exc:
+            error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
+        state = State.FAILED if error else State.DONE
+        return JobOutcome(state, error=error, target_mtime_ns=mtime_ns)
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """Draw what a conversion does not show any more of its source, for a person to look at."""
+
+    name: str
+    """The slide's source, as text."""
+    source: Path
+    """The slide's file."""
+    target: Path
+    """The conversion."""
+    picture: Path
+    """Where the large picture goes."""
+    audit: Path
+    """Where the small picture goes."""
+    workers: int
+    """How many threads draw."""
+    root: Path | None = None
+    """The target tree, in which all but the source lie; None where links need not be refused."""
+
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Draw both pictures; the outcome is done, or failed with an `error`."""
+        try:
+            opened = open_source(self.source, self.target)
+            with Stages(on_progress).stage("overview"), closing(opened) as source:
+                provenance = read_provenance(self.target)
+                if provenance is None:
+                    raise SlideReadError("does not say what it was made from", self.target)
+                draw_removed(source, provenance, self.workers, self.picture, self.root)
+            write_thumbnail(self.picture, self.audit, self.root)
+        except Exception as exc:  # a picture less, and the night goes on
+            return outcome_of_error(exc, self.source)
+        return JobOutcome(State.DONE)
+
+
+def read_provenance(target: Path) -> Provenance | None:
+    """Return what a file says of its own making; None if that cannot be read."""
+    try:
+        with closing(open_tiff(target)) as slide:
+            return slide.provenance
+    except SlideReadError:
+        return None
+
+
+def unscaled_audit_path(audit: Path) -> Path:
+    """Return where the large picture is drawn before the small one is made of it."""
+    return audit.with_suffix(".large.jpg")
+
+
+def write_thumbnail(picture: Path, thumbnail: Path, root: Path | None) -> None:
+    """Write a small picture of a large one, without its legend; both lie in the tree at `root`.
+
+    Raises:
+        SlideWriteError: the small picture cannot be written.
+    """
+    data = read_own(picture, root, _PICTURE_BYTES)
+    large = simplejpeg.decode_jpeg(data, "RGB", min_height=THUMBNAIL_PX, min_width=THUMBNAIL_PX, min_factor=1)
+    _, width, *_ = large.shape
+    header_height, header_width, *_ = simplejpeg.decode_jpeg_header(data)
+    rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
+    small = Image.fromarray(large[:rows])
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    with completed(thumbnail, overwrite=True, root=root) as partial:
+        small.save(partial, "JPEG", quality=80)

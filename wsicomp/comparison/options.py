@@ -1,0 +1,103 @@
+"""What is compared, and how closely: the options of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.errors import ConfigError
+from wsicomp.escaping import quoted
+from wsicomp.options import checked_fields, option
+
+GLASS = ("keep", "white", "empty")
+
+
+def parse_sample(text: str) -> int | None:
+    """Return how many tiles stand for a slide; None for full files.
+
+    Raises:
+        ConfigError: the text is neither "whole" nor "tiles:N".
+    """
+    if text == "whole":
+        return None
+    kind, _, count = text.partition(":")
+    if kind != "tiles" or not count.isascii() or not count.isdigit() or not 20 <= int(count) <= 1_000_000:
+        raise ConfigError(f"sample is {quoted(text)}, expected whole, or tiles:N with N from 20 to 1000000")
+    return int(count)
+
+
+def _parse_glass(text: str) -> tuple[str, ...]:
+    glass = tuple(dict.fromkeys(text.split(",")))
+    if not set(glass) <= set(GLASS):
+        raise ConfigError(f"glass is {quoted(text)}, expected some of {', '.join(GLASS)}")
+    return glass
+
+
+def _parse_magnifications(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(dict.fromkeys(float(part) for part in text.split(",") if part))
+    except ValueError as exc:
+        raise ConfigError(f"magnifications is {quoted(text)}, expected numbers with commas between") from exc
+    for each in found:
+        if not 0.1 <= each <= 200:
+            raise ConfigError(f"magnifications has {each:g}, expected 0.1 to 200")
+    return found
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What is compared, and how closely."""
+
+    GROUP: ClassVar = "what is compared"
+
+    codecs: tuple[CodecSpec, ...] = option(
+        parse_codecs(",".join(DEFAULT_CODECS)),
+        "these codecs, each with a setting, as listed below",
+        metavar="LIST",
+        parse=parse_codecs,
+        default_text=", ".join(DEFAULT_CODECS),
+    )
+    glass: tuple[str, ...] = option(
+        GLASS,
+        "what becomes of glass, each with each codec",
+        metavar="LIST",
+        parse=_parse_glass,
+        default_text=", ".join(GLASS),
+    )
+    sample: int | None = None
+    """How many tiles stand for a slide; None for full files."""
+    seed: int = option(0, "of what is drawn", least=0, metavar="N")
+    magnifications: tuple[float, ...] = option(
+        (),
+        "also patches of tissue at these, as 1.25,2.5,5,10,20,40",
+        metavar="LIST",
+        parse=_parse_magnifications,
+    )
+    patches: int = 24
+    """How many patches are measured at each magnification."""
+    target_ssim: float | None = option(
+        None,
+        "also each codec at the setting that reaches this mean SSIM on the slide's tissue; the settings are "
+        "presets in OUT/presets",
+        least=0.5,
+        most=0.999,
+        metavar="F",
+    )
+    target_tiles: int = 400
+    """On how many tiles the settings for `target_ssim` are sought and checked."""
+    curve_tiles: int = 12
+    """On how many tiles every codec's curve is measured; 0 for no curves."""
+    base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
+    """What all codecs share: how tissue is found, and the workers."""
+    keep_files: bool = option(
+        False, "with --sample whole: leave every file written, in OUT/files", group=RunConfig.GROUP
+    )
+    crops: bool = True
+    """Whether pieces of tissue are shown."""
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if self.keep_files and self.sample is not None:
+            raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
