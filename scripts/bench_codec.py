@@ -19,7 +19,7 @@ from usage import parser_of
 
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.registry import create_codec, decode_tiles, encode_tiles
-from wsicomp.concurrency import available_cores, batched, ordered_map
+from wsicomp.concurrency.threads import available_cores, batched, ordered_map
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import EncodedTile, Pixels

@@ -15,7 +15,7 @@ from wsicomp.comparison import Comparison, ComparisonOptions, Status, compare_sl
 from wsicomp.comparison.tables import table
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.text_format import as_duration, as_percent
+from wsicomp.text.figures import as_duration, as_percent
 
 CODECS = "copy,jpegxl-lossless,jpeg:90,jpegxl:1.0+effort=4,jpeg2000:37dB,webp:90"
 STUDY = "jpeg:90,jpegxl:1.0"

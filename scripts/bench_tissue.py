@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from usage import parser_of
 
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import no_progress

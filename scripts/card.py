@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from usage import parser_of
 
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.progress import no_progress
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.segmenters.unet import UnetSegmenter

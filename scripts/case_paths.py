@@ -8,9 +8,9 @@ from typing import Any
 from case_list import THEN, Answer, Case
 
 from tests.drawn.planted import facts, plant, write_journal, write_victim
-from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger
 from wsicomp.batch.ledger_files import audit_path
+from wsicomp.files.atomic import partial_path
 
 _BATCH = "batch FOLDER/source FOLDER/out --segmenter threshold --jobs 1 --min-free 0"
 _META = Path(".wsicomp")

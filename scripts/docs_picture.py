@@ -16,7 +16,7 @@ from wsicomp import ConversionConfig, convert_slide
 from wsicomp.cli import main as command
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.text_format import as_bytes, as_percent
+from wsicomp.text.figures import as_bytes, as_percent
 
 _PANEL_PX, _GAP_PX, _CAPTION_PX = 480, 12, 52
 _SIDE_PX, _SEED = 8192, 1

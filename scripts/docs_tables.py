@@ -24,8 +24,8 @@ from wsicomp.cli.reference import CommandReference, OptionReference, reference
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder
 from wsicomp.config import CodecConfig, GlassConfig, OutputConfig, RunConfig, TissueConfig, preset_names
+from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import Option, options_of
-from wsicomp.shipped import shipped_folder
 from wsicomp.verification.problems import CODES
 
 sys.path.insert(0, str(Path(__file__).parent))

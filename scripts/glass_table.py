@@ -15,7 +15,7 @@ from usage import parser_of
 
 from wsicomp import ConversionConfig, WsicompError, convert_slide
 from wsicomp.formats.opening import open_reader
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 
 CODECS: dict[str, dict[str, object]] = {
     "copy": {"codec": "copy"},

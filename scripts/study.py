@@ -26,7 +26,7 @@ from wsicomp.comparison.tables import table
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.text_format import as_bytes, as_percent
+from wsicomp.text.figures import as_bytes, as_percent
 
 CODECS = (
     "jpeg:90,jpegxl:1.0,mbt2018-mean:7,he-compact,he-fine,copy,jpeg-lossless,jpegxl-lossless,jpeg2000:37dB"

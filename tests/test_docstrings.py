@@ -6,26 +6,12 @@ from collections.abc import Iterator
 
 from tests.paths import ROOT
 
-ROOMS = (
-    *("codecs", "tissue", "synthetic", "formats", "verification", "deidentification", "conversion"),
-    *("openslide_api", "batch", "comparison", "cli", "training"),
-)
-SINGLE_FILES = (
-    *("atomic", "concurrency", "errors", "escaping", "forks", "geometry", "html", "inputs", "limits"),
-    *("options", "own_files", "path_text", "progress", "quality", "shipped", "slide", "text_format"),
-    *("api", "config", "level_plan", "plan", "provenance", "stated_values", "tile_quality"),
-)
-"""Where these rules hold so far; a room is added when its docstrings follow them."""
-
 _WITHOUT_CONDITION = re.compile(r"Error: (as `|as these|it is so|so it is|so they are|it is\.)")
 _FEW_FIELDS = 2
 
 
 def _nodes() -> Iterator[tuple[str, ast.AST]]:
-    files = [ROOT / "wsicomp" / f"{name}.py" for name in SINGLE_FILES]
-    for room in ROOMS:
-        files += sorted((ROOT / "wsicomp" / room).rglob("*.py"))
-    for path in files:
+    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             yield str(path.relative_to(ROOT)), node
 

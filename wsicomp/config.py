@@ -21,12 +21,12 @@ from wsicomp.codecs.registry import (
     resolved,
     unknown_to_openslide,
 )
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
-from wsicomp.inputs import read_toml
+from wsicomp.files.inputs import read_toml
+from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of
-from wsicomp.shipped import shipped_folder
+from wsicomp.text.escaping import quoted
 
 _PRESETS = shipped_folder("configs") / "presets"
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")

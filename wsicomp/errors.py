@@ -39,7 +39,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from wsicomp.escaping import printable
+from wsicomp.text.escaping import printable
 
 
 class WsicompError(Exception):

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
+from wsicomp.text.escaping import quoted
 
 Value: TypeAlias = str | int | float | bool | Path | None
 """A value of an option. None leaves the choice to the codec, the slide or the machine."""

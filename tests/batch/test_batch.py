@@ -25,7 +25,6 @@ from tests.batch.trees import (
     write_tree,
 )
 from tests.conftest import SLIDES
-from wsicomp.atomic import open_locked, partial_path
 from wsicomp.batch import BatchOptions, Stop, plan_batch
 from wsicomp.batch.entry import State
 from wsicomp.batch.ledger import Ledger
@@ -34,6 +33,7 @@ from wsicomp.batch.outcomes import outcome_of_error
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError, SlideWriteError
+from wsicomp.files.atomic import open_locked, partial_path
 from wsicomp.formats.identity import file_sha256
 
 

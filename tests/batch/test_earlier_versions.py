@@ -21,7 +21,7 @@ from wsicomp.conversion.releases import RELEASES, this_release
 from wsicomp.conversion.settings import Settings, config_then, has_digest, past_settings
 from wsicomp.errors import ConfigError, LedgerError
 from wsicomp.formats.opening import open_reader, open_tiff
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.version import SOFTWARE
 

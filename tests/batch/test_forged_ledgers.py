@@ -11,12 +11,12 @@ import pytest
 from tests.batch.trees import RESTORABLE, entries, files, run
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
-from wsicomp import atomic
 from wsicomp.batch import Ledger, read_report
 from wsicomp.batch.monitoring import lock_tree, read_heartbeat
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
-from wsicomp.path_text import as_text
+from wsicomp.files import atomic
+from wsicomp.text.paths import as_text
 
 CONVERT = (
     "--codec",
@@ -269,7 +269,7 @@ def test_a_rebuild_that_is_killed_leaves_one_ledger_at_least(trees):
     code = f"""if 1:
         import os
         from pathlib import Path
-        from wsicomp import atomic
+        from wsicomp.files import atomic
         from wsicomp.batch import rebuild_ledger
         atomic.give_name = lambda *_: os._exit(9)
         rebuild_ledger(Path({str(target)!r}))"""

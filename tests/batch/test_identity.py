@@ -12,7 +12,7 @@ from wsicomp import restore_slide
 from wsicomp.batch import plan_batch, rebuild_ledger
 from wsicomp.batch.entry import State
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.path_text import as_text
+from wsicomp.text.paths import as_text
 
 NAME = "a/slide.svs"
 TARGET = f"{NAME}.tiff"

@@ -34,9 +34,9 @@ from wsicomp.conversion.report import kept_and_painted, removed_area, review_rea
 from wsicomp.conversion.settings import past_settings
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size
-from wsicomp.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.path_text import as_text
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
+from wsicomp.text.paths import as_text
 
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True, "even_if_lossy": True}

@@ -15,7 +15,6 @@ import pytest
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, sha256, write_slide
 from tests.drawn.nights import draw_tissue
 from tests.drawn.planted import KINDS, facts, plant, write_journal, write_victim
-from wsicomp.atomic import partial_path
 from wsicomp.batch import Ledger, rebuild_ledger
 from wsicomp.batch.api import check_apart
 from wsicomp.batch.entry import Entry, State
@@ -30,6 +29,7 @@ from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_pat
 from wsicomp.batch.worklist import Trees, Worklist
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError
+from wsicomp.files.atomic import partial_path
 
 IN_PLACE = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 """What is written in place: a second name would be written too."""

@@ -11,13 +11,13 @@ import pytest
 from tests.batch.trees import RESTORABLE, entries, run
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
-from wsicomp.atomic import partial_path
 from wsicomp.batch import Entry, State, quarantine_clock
 from wsicomp.batch.proof import ProofJob, file_fingerprint
 from wsicomp.batch.quarantine import delete_from_quarantine, move_to_quarantine
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import KeptError
+from wsicomp.files.atomic import partial_path
 
 START = datetime(2026, 3, 1, 22, tzinfo=UTC)
 ENTRY = Entry("a.svs", "a.svs", State.DONE, source_bytes=9, verified=True)

@@ -11,7 +11,7 @@ import psutil
 from tests import tiffs
 from wsicomp.batch import BatchOptions, Ledger, run_batch
 from wsicomp.config import ConversionConfig
-from wsicomp.path_text import as_path, as_text
+from wsicomp.text.paths import as_path, as_text
 
 HOOKS = Path(__file__).parent / "hooks"
 CONFIG = ConversionConfig.of(segmenter="threshold", margin_um=0)

@@ -9,11 +9,11 @@ from tests.drawn.pale import pale_tile, specked_tile, write_pale_slide
 from tests.paths import FIXTURES
 from wsicomp import ConversionConfig, convert_slide
 from wsicomp.codecs.base import Fallback
+from wsicomp.codecs.quality import color_shift
 from wsicomp.codecs.registry import create_codec, encode_tiles, is_guarded
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size
 from wsicomp.progress import no_progress
-from wsicomp.quality import color_shift
 from wsicomp.verification.verify import verify_slide
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.drawn import forged
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw, prepare
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.progress import Stages
 
 CONFIGS = (forged.COPIED, forged.ENCODED, forged.EMPTIED, forged.KEPT, forged.PACKED, forged.RESTORABLE)

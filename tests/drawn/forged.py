@@ -22,6 +22,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
+from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import write_pyramid
@@ -33,10 +34,9 @@ from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
-from wsicomp.quality import Fidelity
 from wsicomp.slide import RGB, Pixels
 
 SIDE, TILE = 512, 128

@@ -37,7 +37,7 @@ from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.mask_reader import read_mask
@@ -403,7 +403,7 @@ def test_texts_that_no_target_holds_are_refused_before_a_tile_is_written(tmp_pat
 
 
 def test_a_packed_text_of_gigabytes_is_refused(forged, monkeypatch):
-    monkeypatch.setattr("wsicomp.provenance._MOST_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr("wsicomp.plan.provenance._MOST_TEXT_BYTES", 1_000_000)
     bombs.reforged(forged, texts=[base64.b64encode(zlib.compress(bytes(2_000_000))).decode()])
     with pytest.raises(SlideReadError, match="larger than any source's"):
         open_tiff(forged)

@@ -15,15 +15,15 @@ from PIL import Image
 import wsicomp
 from tests import tiffs
 from wsicomp import ConfigError, ConversionConfig, SlideWriteError, TargetExistsError, VerificationError
-from wsicomp.atomic import partial_path
 from wsicomp.conversion.convert import segment_slide
+from wsicomp.files.atomic import partial_path
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Stages
-from wsicomp.provenance import Provenance
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 

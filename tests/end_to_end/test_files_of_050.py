@@ -12,8 +12,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import no_progress
-from wsicomp.provenance import Provenance
 from wsicomp.verification.verify import verify_slide
 
 FOLDER = FIXTURES / "v050_written"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from wsicomp.atomic import partial_path
+from wsicomp.files.atomic import partial_path
 from wsicomp.formats.identity import file_sha256
 from wsicomp.geometry import Size
 from wsicomp.progress import Stages

@@ -24,10 +24,10 @@ from wsicomp.cli import main
 from wsicomp.codecs.neural import build, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
+from wsicomp.codecs.quality import ssim
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.progress import no_progress
-from wsicomp.quality import ssim
 from wsicomp.slide import NEURAL
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.verification.verify import verify_slide

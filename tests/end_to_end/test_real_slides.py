@@ -8,7 +8,7 @@ import wsicomp
 from tests.conftest import REAL_SLIDES, is_small, slow_unless
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 
 pytestmark = pytest.mark.slides
 

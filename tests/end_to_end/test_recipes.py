@@ -9,6 +9,7 @@ import pytest
 
 import wsicomp
 from tests.drawn import forged
+from wsicomp.codecs.quality import fidelity
 from wsicomp.codecs.registry import create_codec
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import prepare
@@ -16,10 +17,9 @@ from wsicomp.conversion.report import describe_conversion
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_converted, open_reader
 from wsicomp.geometry import Region
-from wsicomp.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.progress import Stages, no_progress
-from wsicomp.quality import fidelity
 from wsicomp.verification.verify import verify_slide
 
 CONFIG = forged.COPIED.changed(codec="jpegxl", distance=1.0, effort=1, glass="keep")

@@ -10,12 +10,12 @@ import pytest
 
 from tests import tiffs
 from wsicomp import ConversionConfig, SlideReadError, SlideWriteError, convert_slide
-from wsicomp.atomic import completed_file, completed_files, open_locked, partial_path, sync_directory
 from wsicomp.cli import main
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import TrainingError, WsicompError, printable
-from wsicomp.inputs import check_file
-from wsicomp.own_files import Folder
+from wsicomp.files.atomic import completed_file, completed_files, open_locked, partial_path, sync_directory
+from wsicomp.files.folders import Folder
+from wsicomp.files.inputs import check_file
 
 KEPT = {"codec": "jpegxl", "lossless": True, "glass": "keep", "restorable": True}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import Selection, find_slides
-from wsicomp.path_text import as_path, as_text
+from wsicomp.text.paths import as_path, as_text
 
 
 def made(root, *names):

@@ -13,7 +13,7 @@ import pytest
 
 import wsicomp
 from wsicomp import ConversionConfig, TileCache
-from wsicomp.forks import ForkLock, fork_safe_property
+from wsicomp.concurrency.forks import ForkLock, fork_safe_property
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 

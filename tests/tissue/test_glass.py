@@ -18,7 +18,7 @@ from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Level
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide

@@ -8,7 +8,7 @@ from tests.conftest import SLIDES, slow_unless
 from tests.labelled import labelled_rows, make_slide
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 
 SECTIONS = SLIDES.parent / "sections"
 ROWS = labelled_rows(SECTIONS)

@@ -9,7 +9,7 @@ import wsicomp
 from tests.drawn import glass as drawn
 from wsicomp import ConversionConfig, convert_slide, plan_slide
 from wsicomp.formats.opening import open_reader
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import no_progress
 from wsicomp.tissue.glass_color import fit_glass_color
 from wsicomp.tissue.mask import TissueMask

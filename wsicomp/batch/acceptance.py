@@ -21,10 +21,10 @@ from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
 from wsicomp.batch.source_records import is_written, write_acceptance
 from wsicomp.batch.worklist import Trees
 from wsicomp.errors import KeptError, LedgerError, SlideReadError, SlideWriteError
+from wsicomp.files.folders import is_own
 from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.own_files import is_own
-from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import utc_now
+from wsicomp.text.paths import as_path, as_text
 
 
 @dataclass(frozen=True)

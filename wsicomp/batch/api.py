@@ -37,10 +37,10 @@ from wsicomp.batch.worklist import Trees, Worklist, is_in_quarantine, make_workl
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
+from wsicomp.files.inputs import is_folder
 from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
-from wsicomp.inputs import is_folder
-from wsicomp.path_text import as_path, as_text
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
+from wsicomp.text.paths import as_path, as_text
 
 
 def run_batch(

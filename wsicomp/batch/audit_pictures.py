@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wsicomp.files.folders import opened_folder
 from wsicomp.formats.base import Slide
-from wsicomp.level_plan import TileAction
-from wsicomp.own_files import opened_folder
+from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import no_progress
-from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX, REMOVED
 from wsicomp.tissue.overlay import save_picture, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import read_overview

@@ -18,7 +18,7 @@ import psutil
 
 from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.worker_process import Running, close_processes, run_job, running, stop_processes
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, MissingExtraError
 from wsicomp.version import SOFTWARE

@@ -38,17 +38,17 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
+from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
-from wsicomp.formats.identity import file_sha256, identify
+from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.own_files import move_own, opened_folder, remove_own
-from wsicomp.path_text import as_path
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
-from wsicomp.provenance import Provenance
+from wsicomp.text.paths import as_path
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
@@ -207,7 +207,7 @@ class ConversionJob:
         stages = Stages(on_progress)
         with closing(open_reader(self.source, self.config.output.z)) as source:
             with stages.stage("identify") as progress:
-                sha256 = identify(source, self.config, progress).sha256
+                _, sha256 = slide_identity(self.source, progress)
             provenance = read_provenance(self.target)
             is_same = provenance is not None and has_digest(provenance.plan, sha256, self.config)
             if provenance is not None and is_same and not self._is_outdated(provenance.plan):

@@ -49,8 +49,8 @@ from wsicomp.batch.ledger_schema import (
 )
 from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError, SlideWriteError
-from wsicomp.inputs import is_file
-from wsicomp.path_text import as_path
+from wsicomp.files.inputs import is_file
+from wsicomp.text.paths import as_path
 
 _DAMAGE = (
     sqlite3.SQLITE_ERROR,

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 
-from wsicomp.path_text import as_path
+from wsicomp.text.paths import as_path
 
 MOST_BYTES = 1 << 60
 """No slide and no count is as large."""

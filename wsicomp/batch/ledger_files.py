@@ -10,11 +10,11 @@ from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from wsicomp.atomic import completed_file
 from wsicomp.batch.entry import COLUMNS, Entry, row_of
 from wsicomp.batch.ledger_schema import make_tables
 from wsicomp.errors import LedgerError, SlideWriteError
-from wsicomp.own_files import Folder, is_open, opened_folder
+from wsicomp.files.atomic import completed_file
+from wsicomp.files.folders import Folder, is_open, opened_folder
 
 FOLDER = ".wsicomp"
 """The folder in a target tree with the ledger and everything else that is not a slide."""

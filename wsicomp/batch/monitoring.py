@@ -17,12 +17,12 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from wsicomp.atomic import completed, make_folder, partial_path
 from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
-from wsicomp.escaping import printable
-from wsicomp.own_files import Folder, open_own, opened_folder, read_own
+from wsicomp.files.atomic import completed, make_folder, partial_path
+from wsicomp.files.folders import Folder, open_own, opened_folder, read_own
 from wsicomp.progress import utc_now
+from wsicomp.text.escaping import printable
 
 HEARTBEAT = "heartbeat.json"
 

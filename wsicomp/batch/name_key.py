@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsicomp.atomic import completed_file
 from wsicomp.errors import ConfigError, SlideWriteError
-from wsicomp.inputs import check_file, reason
+from wsicomp.files.atomic import completed_file
+from wsicomp.files.inputs import check_file, reason
 
 _SECRET_BYTES = 32
 

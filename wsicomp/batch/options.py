@@ -10,9 +10,9 @@ from typing import ClassVar
 from wsicomp.batch.throttle import check_rate_limit
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
 from wsicomp.formats.discovery import Selection
 from wsicomp.options import checked_fields, option
+from wsicomp.text.escaping import quoted
 
 _TREE = "which slides"
 _REMOVAL = "taking away sources, those alone that were read once more, whole, with their target"

@@ -16,15 +16,15 @@ from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.conversion.report import review_reason
 from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
+from wsicomp.files.folders import displayed_path
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.own_files import displayed_path
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
-from wsicomp.provenance import Provenance
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 from wsicomp.verification.verify import Verification, verify_slide
 
 

@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from wsicomp.atomic import sync_directory
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
 from wsicomp.batch.outcomes import TEMPORARY_CAUSES, JobOutcome
@@ -28,10 +27,11 @@ from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
-from wsicomp.own_files import Folder, opened_folder
-from wsicomp.path_text import as_path
+from wsicomp.files.atomic import sync_directory
+from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.progress import utc_now
-from wsicomp.text_format import as_saving
+from wsicomp.text.figures import as_saving
+from wsicomp.text.paths import as_path
 
 NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
 """Causes that say nothing about what was to be checked or proved."""

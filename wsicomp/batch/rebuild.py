@@ -23,18 +23,18 @@ from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
-from wsicomp.concurrency import available_cores, ordered_map
+from wsicomp.concurrency.threads import available_cores, ordered_map
 from wsicomp.conversion.report import removed_area_of, review_note, review_reason
 from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
+from wsicomp.files.inputs import is_folder
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.inputs import is_folder
-from wsicomp.level_plan import TileAction
-from wsicomp.path_text import as_text
+from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages, utc_now
-from wsicomp.provenance import Provenance
+from wsicomp.text.paths import as_text
 
 _STEPS = 1_000_000
 _DAMAGED_ERROR = "it is a damaged TIFF, and what it was made from cannot be read"

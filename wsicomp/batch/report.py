@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from wsicomp.atomic import check_output, completed
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
 from wsicomp.batch.ledger_files import SOURCE, audit_path
-from wsicomp.escaping import spreadsheet_cell
-from wsicomp.html import rendered
-from wsicomp.own_files import read_own
+from wsicomp.files.atomic import check_output, completed
+from wsicomp.files.folders import read_own
 from wsicomp.progress import utc_now
+from wsicomp.text.escaping import spreadsheet_cell
+from wsicomp.text.html import rendered
 from wsicomp.version import SOFTWARE
 
 _LISTED = 20

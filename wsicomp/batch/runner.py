@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wsicomp.atomic import sweep_partial
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger import CONVERTED
@@ -28,9 +27,10 @@ from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
 from wsicomp.conversion.settings import Settings
-from wsicomp.own_files import opened_folder, remove_own
-from wsicomp.path_text import as_path, as_text
+from wsicomp.files.atomic import sweep_partial
+from wsicomp.files.folders import opened_folder, remove_own
 from wsicomp.progress import utc_now
+from wsicomp.text.paths import as_path, as_text
 
 _TRIES = 3
 """How often a slide whose process dies is begun in one run; another slide may have been the reason."""

@@ -28,7 +28,7 @@ from wsicomp.batch.worklist import Trees
 from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError
 from wsicomp.progress import utc_now
-from wsicomp.text_format import as_bytes, counted
+from wsicomp.text.figures import as_bytes, counted
 
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
 

@@ -18,12 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wsicomp.atomic import completed_file, sweep_partial
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
+from wsicomp.files.atomic import completed_file, sweep_partial
+from wsicomp.files.folders import Folder, opened_folder, read_own, remove_own
 from wsicomp.formats.discovery import QUARANTINE
-from wsicomp.own_files import Folder, opened_folder, read_own, remove_own
 
 _MOST_BYTES = 1 << 17
 """The most bytes of a record: twice the longest path with every byte escaped."""

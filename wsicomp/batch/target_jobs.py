@@ -9,16 +9,16 @@ from pathlib import Path
 import simplejpeg
 from PIL import Image
 
-from wsicomp.atomic import completed
 from wsicomp.batch.audit_pictures import draw_removed
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.errors import SlideReadError, TargetExistsError
+from wsicomp.files.atomic import completed
+from wsicomp.files.folders import kind_of, opened_folder, read_own
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source, open_tiff
-from wsicomp.own_files import kind_of, opened_folder, read_own
+from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
-from wsicomp.provenance import Provenance
 from wsicomp.tissue.audit import LEGEND_PX
 
 THUMBNAIL_PX = 320

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import could_be_svs
-from wsicomp.path_text import as_path, as_text
+from wsicomp.text.paths import as_path, as_text
 
 _TIFF = (".tif", ".tiff", ".btf")
 _LONGEST_NAME = 255

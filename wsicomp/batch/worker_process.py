@@ -26,7 +26,7 @@ from typing import Any
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.throttle import rate_limited
-from wsicomp.concurrency import let_idle_threads_sleep
+from wsicomp.concurrency.threads import let_idle_threads_sleep
 
 CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
 

@@ -16,10 +16,10 @@ from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantin
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings
+from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
-from wsicomp.own_files import opened_folder
-from wsicomp.path_text import as_path
 from wsicomp.progress import utc_now
+from wsicomp.text.paths import as_path
 
 _DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
 UNKNOWN = "unknown"

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from wsicomp.atomic import check_outputs
 from wsicomp.batch import BatchOptions, Ledger, Stop, read_report, run_batch, write_csv, write_html
 from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
@@ -27,8 +26,9 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option
-from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
+from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 
 _DESCRIPTION = """\
 Convert a tree of slides into another tree, and keep a ledger of what became of each.

@@ -14,7 +14,7 @@ from wsicomp.batch.report import entry_values
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 
 _DESCRIPTION = """\
 Record that a person has looked at slides of state "look", so that their sources may go as others do.

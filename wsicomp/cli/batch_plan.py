@@ -20,7 +20,7 @@ from wsicomp.cli.batch_texts import days_text
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import QUARANTINE, Inventory
-from wsicomp.text_format import as_bytes, counted
+from wsicomp.text.figures import as_bytes, counted
 
 
 def say_plan(

@@ -13,8 +13,8 @@ from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
 from wsicomp.batch.report import entry_values, outdated_text
 from wsicomp.cli.text import say
-from wsicomp.escaping import printable
-from wsicomp.text_format import as_bytes, as_duration, as_saving
+from wsicomp.text.escaping import printable
+from wsicomp.text.figures import as_bytes, as_duration, as_saving
 
 _SAY_EVERY_S = 60.0
 _MOST_BARS = 16

@@ -9,7 +9,7 @@ from wsicomp.batch.rebuild import RebuiltLedger, rebuild_ledger
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 
 _DESCRIPTION = """\
 Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsicomp.batch import BatchReport, BatchResult
 from wsicomp.batch.quarantine_clock import earliest_deletion_day
 from wsicomp.batch.report import Note
-from wsicomp.text_format import as_bytes, as_duration, as_saving, counted
+from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 
 _NAMED = 5
 _LOOKS_NAMED, _STAY_NAMED, _NOTES_NAMED = 50, 20, 20

@@ -11,7 +11,7 @@ from types import TracebackType
 from wsicomp.cli.commands import Command
 from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
 from wsicomp.cli.text import say, show_every_letter
-from wsicomp.concurrency import let_idle_threads_sleep
+from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
 

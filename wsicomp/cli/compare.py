@@ -19,10 +19,10 @@ from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import Archive, SummaryRow
 from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
-from wsicomp.inputs import is_folder
+from wsicomp.files.inputs import is_folder
 from wsicomp.options import REQUIRED, argument, option
-from wsicomp.path_text import as_text
-from wsicomp.text_format import as_bytes, as_duration, as_percent, counted
+from wsicomp.text.figures import as_bytes, as_duration, as_percent, counted
+from wsicomp.text.paths import as_text
 
 _DRAWN = 20
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from wsicomp.atomic import check_outputs
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
@@ -14,10 +13,11 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide, plan_slide
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
-from wsicomp.level_plan import TileAction
+from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option
-from wsicomp.plan import ConversionPlan
-from wsicomp.text_format import as_bytes, as_saving
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import TileAction
+from wsicomp.text.figures import as_bytes, as_saving
 
 _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.atomic import check_output
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
+from wsicomp.files.atomic import check_output
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 
 _BUILD = """\
 Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from wsicomp.atomic import completed
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
@@ -19,11 +18,12 @@ from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
+from wsicomp.files.atomic import completed
 from wsicomp.geometry import Size
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.text_format import as_bytes, as_percent
+from wsicomp.text.figures import as_bytes, as_percent
 
 _SOURCE = "slide.svs"
 _ARCHIVE = "restorable.tiff"

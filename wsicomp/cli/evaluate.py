@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsicomp.atomic import check_empty, completed_files
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.errors import ConfigError, SlideWriteError, TrainingError
+from wsicomp.files.atomic import check_empty, completed_files
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter

@@ -12,14 +12,14 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import conversion_option
 from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.opening import open_reader
-from wsicomp.level_plan import GUARD_OPTIONS
 from wsicomp.options import argument, option
-from wsicomp.provenance import Provenance
+from wsicomp.plan.level_plan import GUARD_OPTIONS
+from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import NEURAL, SlideInfo
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, disagreement_notes, refusal_of_openslide
 
 _DESCRIPTION = """\

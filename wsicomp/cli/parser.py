@@ -20,8 +20,8 @@ from cyclopts import (
 
 from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
 from wsicomp.options import Option, did_you_mean
+from wsicomp.text.escaping import quoted
 from wsicomp.version import SOFTWARE
 
 

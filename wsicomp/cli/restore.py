@@ -10,7 +10,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.options import argument, option
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 
 _DESCRIPTION = """\
 Rebuilds the file that was converted with --restorable, byte for byte. TARGET appears only when its SHA-256

@@ -6,17 +6,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.atomic import check_outputs
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import segment_slide
+from wsicomp.files.atomic import check_outputs
 from wsicomp.formats.opening import open_reader
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
-from wsicomp.text_format import as_percent
+from wsicomp.text.figures import as_percent
 from wsicomp.tissue.mask_writer import check_suffix, write_mask
 
 _DESCRIPTION = """\

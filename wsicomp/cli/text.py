@@ -8,8 +8,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from wsicomp.atomic import completed
-from wsicomp.escaping import printable
+from wsicomp.files.atomic import completed
+from wsicomp.text.escaping import printable
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

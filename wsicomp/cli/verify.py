@@ -9,7 +9,7 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
 from wsicomp.verification.verify import Measured

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from wsicomp.codecs.quality import Fidelity
 from wsicomp.geometry import Size
 from wsicomp.options import Option
-from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
 
 Options: TypeAlias = Mapping[str, int | float | bool | str]

@@ -35,8 +35,8 @@ from wsicomp.codecs.jpeg_stream import (
 from wsicomp.codecs.jpeg_text import bare_jpeg
 from wsicomp.codecs.jpeg_uniform import encode_uniform
 from wsicomp.codecs.pixels import PartlyDecodedError, rgb
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import ConfigError
-from wsicomp.forks import fork_safe_property
 from wsicomp.options import Option
 from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 

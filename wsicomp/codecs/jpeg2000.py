@@ -35,10 +35,10 @@ from wsicomp.codecs.jpeg2000_stream import (
 )
 from wsicomp.codecs.jpeg2000_text import bare_jpeg2000
 from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
-from wsicomp.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
 from wsicomp.slide import Pixels
+from wsicomp.text.escaping import quoted
 
 
 class PartlyDecodedError(ValueError):

@@ -26,7 +26,7 @@ from wsicomp.codecs.base import (
     TileFormat,
     TileTranscoder,
 )
-from wsicomp.concurrency import let_idle_threads_sleep
+from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.options import Option, did_you_mean

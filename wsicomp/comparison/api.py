@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.atomic import check_empty, completed, make_folder
 from wsicomp.comparison.full_files import file_name
 from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.page import write_page
@@ -19,12 +18,13 @@ from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
+from wsicomp.files.atomic import check_empty, completed, make_folder
+from wsicomp.files.folders import Folder, opened_folder
+from wsicomp.files.inputs import check_file, is_folder
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.inputs import check_file, is_folder
-from wsicomp.own_files import Folder, opened_folder
-from wsicomp.path_text import as_path, as_text
 from wsicomp.progress import Progress, progress_raises_through, utc_now
+from wsicomp.text.paths import as_path, as_text
 from wsicomp.version import SOFTWARE
 
 FORMATS = ("html", "csv", "json", "markdown")

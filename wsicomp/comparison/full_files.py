@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
@@ -21,7 +22,6 @@ from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
-from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import ClassVar
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
-from wsicomp.escaping import quoted
 from wsicomp.options import checked_fields, option
+from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
 

@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from wsicomp.atomic import completed
 from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
-from wsicomp.html import rendered
+from wsicomp.files.atomic import completed
+from wsicomp.text.html import rendered
 
 _SCRIPT = """
 for (const head of document.querySelectorAll("th[data-sort]")) {

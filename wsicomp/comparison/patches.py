@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from wsicomp.codecs.registry import create_codec
+from wsicomp.codecs.tile_quality import TileFidelity, encoded_fidelity, overall_quality
 from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.results import MagnifiedRow
 from wsicomp.comparison.tile_trials import ComparedSlide, pick_evenly
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
 from wsicomp.slide import Level, Pixels, SlideInfo
-from wsicomp.tile_quality import TileFidelity, encoded_fidelity, overall_quality
 from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
 
 PATCH_PX = 256

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wsicomp.tile_quality import Quality
+from wsicomp.codecs.tile_quality import Quality
 
 
 class Status(enum.StrEnum):

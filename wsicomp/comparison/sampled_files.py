@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
+from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import is_guarded
+from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
@@ -24,11 +26,9 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import no_progress
-from wsicomp.quality import Fidelity
-from wsicomp.tile_quality import TileFidelity, overall_quality, tile_fidelity
 
 _ALIGNMENT_BYTES = 16
 """How far a level's directory may move from its place in a skeleton, as TIFF wants even places."""

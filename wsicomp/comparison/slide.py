@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.codec_specs import REACHES, REFERENCE, CodecSpec
 from wsicomp.comparison.crops import TYPICAL, WORST, TileChange, draw_crop
 from wsicomp.comparison.full_files import FullFiles
@@ -35,15 +36,14 @@ from wsicomp.errors import (
     WeightsError,
     WsicompError,
 )
+from wsicomp.files.folders import opened_folder
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.geometry import TileIndex
-from wsicomp.own_files import opened_folder
-from wsicomp.plan import SourceIdentity
+from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
-from wsicomp.tile_quality import TileFidelity
 from wsicomp.tissue.findings import find_glass
 
 RowMaker: TypeAlias = FullFiles | SampledFiles
@@ -90,7 +90,7 @@ def _identity(slide: Slide, options: ComparisonOptions) -> SourceIdentity:
     The digest does not matter there, and takes reading the whole file.
     """
     if options.sample is None:
-        return identify(slide, options.base)
+        return identify(slide, with_name=not options.base.output.deidentify)
     path = slide.info.path
     return SourceIdentity(path.name, _bytes(path) or 0, "0" * 64)
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from wsicomp.atomic import completed
+from wsicomp.codecs.tile_quality import Quality
 from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
-from wsicomp.escaping import markdown_text, printable, spreadsheet_cell
-from wsicomp.text_format import as_bytes, as_percent
-from wsicomp.tile_quality import Quality
+from wsicomp.files.atomic import completed
+from wsicomp.text.escaping import markdown_text, printable, spreadsheet_cell
+from wsicomp.text.figures import as_bytes, as_percent
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsicomp.codecs.base import QualityDial
+from wsicomp.codecs.quality import ssim
 from wsicomp.comparison.codec_specs import COMES_NEAREST, REACHES, CodecSpec
 from wsicomp.comparison.results import CurvePoint, TargetSetting
 from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import source_pixels
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import TileIndex
-from wsicomp.quality import ssim
 
 TOLERANCE = 0.003
 """How close to its target the mean SSIM of a setting has to come."""

@@ -12,7 +12,7 @@ import numpy as np
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
 from wsicomp.comparison.codec_specs import CodecSpec
-from wsicomp.concurrency import Item, batched, ordered_map
+from wsicomp.concurrency.threads import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
@@ -20,7 +20,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import JPEG, EncodedTile, Pixels
 

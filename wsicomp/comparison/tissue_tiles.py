@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wsicomp.codecs.quality import LEAST_SIDE_OF_SCALES_PX, LEAST_SIDE_PX
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.level_plan import LevelPlan
-from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, LEAST_SIDE_PX
+from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask
 

@@ -8,7 +8,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import codecs, compression_info
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.level_plan import LevelPlan, TileAction
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import Level, SlideInfo, TileEncoding
 
 _ABSENT = "it has tiles without bytes, which OpenSlide draws from the next larger level in format svs alone"

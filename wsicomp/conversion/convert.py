@@ -10,7 +10,6 @@ from typing import Any
 
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
-from wsicomp.atomic import check_outputs
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.planning import least_bytes
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
@@ -24,6 +23,8 @@ from wsicomp.errors import (
     UnsupportedSlideError,
     VerificationError,
 )
+from wsicomp.files.atomic import check_outputs
+from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.restoration import remainder_blocks
@@ -34,13 +35,12 @@ from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
-from wsicomp.level_plan import LevelPlan
-from wsicomp.limits import check_free_space
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan
+from wsicomp.plan.provenance import Provenance, texts_bytes
 from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
-from wsicomp.provenance import Provenance, texts_bytes
 from wsicomp.slide import Pixels, SlideInfo
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.findings import Findings, inspect_overview
 from wsicomp.tissue.mask import TissueMask

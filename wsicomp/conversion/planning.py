@@ -22,8 +22,8 @@ from wsicomp.formats.converted.associated_images import is_true_thumbnail
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.level_plan import Actions, LevelPlan, Recipe, TileAction
-from wsicomp.plan import ConversionPlan, SourceIdentity
+from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
+from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
 from wsicomp.slide import WHITE, Level, SlideInfo
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.scale import plausible_mpp

@@ -17,8 +17,8 @@ from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
-from wsicomp.level_plan import TileAction
-from wsicomp.plan import ConversionPlan, SourceIdentity
+from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
@@ -75,7 +75,8 @@ def prepare(
     """
     info = slide.info
     with stages.stage("identify") as progress:
-        identity = known.identity if known else identify(slide, config, progress)
+        named = not config.output.deidentify
+        identity = known.identity if known else identify(slide, progress, with_name=named)
         codec = model_codec(config)
         kept = _kept_model(codec, config) if keep_model else None
         model = None if codec is None else codec.describe()

@@ -12,7 +12,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import chosen_container, container_obstacle
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
-from wsicomp.level_plan import Recipe, TileAction
+from wsicomp.plan.level_plan import Recipe, TileAction
 from wsicomp.slide import (
     JPEG,
     NEURAL,

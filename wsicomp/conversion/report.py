@@ -18,10 +18,10 @@ from wsicomp.formats.compatibility import opens_in
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
-from wsicomp.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98

@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.atomic import check_output, completed_file, lock_note
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import SlideReadError
+from wsicomp.files.atomic import check_output, completed_file, lock_note
+from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.opening import open_reader
-from wsicomp.limits import check_free_space
 from wsicomp.progress import Progress, Stages, progress_raises_through
 
 

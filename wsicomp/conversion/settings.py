@@ -21,7 +21,7 @@ from wsicomp.conversion.releases import RELEASES, Release, release_of, this_rele
 from wsicomp.errors import ConfigError, UnknownModelError
 from wsicomp.formats.identity import file_sha256
 from wsicomp.options import Value
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.tissue.segmenters.weights import load_weights
 
 _MOST_NAMES = 1000

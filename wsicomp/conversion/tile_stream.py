@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded, ModelCodec, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import copy_obstacle, create_codec, create_transcoder, encode_tiles
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile, with_extended_edge
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
+from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.limits import tiles_at_once, workers_for
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.tissue.mask import TissueMask
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency.threads import ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileIndex

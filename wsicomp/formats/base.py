@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Mpp, Region, TileIndex
-from wsicomp.provenance import Provenance
+from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import EncodedTile, Pixels, SlideInfo
 
 

@@ -13,7 +13,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import compression_info
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.slide import JPEG, JPEGXL, RGB, TileEncoding
 
 _REPACKED = "repacked JPEG differs where chroma is subsampled"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.slide_files import slide_parts, stamp_of
-from wsicomp.path_text import as_text
+from wsicomp.text.paths import as_text
 
 SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide"),

@@ -6,21 +6,20 @@ import hashlib
 import os
 from pathlib import Path
 
-from wsicomp.config import ConversionConfig
 from wsicomp.errors import SlideReadError
+from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.inputs import check_file, reason
-from wsicomp.plan import SourceIdentity
+from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.progress import StageProgress, no_progress
 
 _BLOCK_BYTES = 1 << 20
 
 
-def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = no_progress) -> SourceIdentity:
+def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: bool) -> SourceIdentity:
     """Return name, size and SHA-256 of a source, and the SHA-256 behind it where it is a conversion itself.
 
-    The name is None where the config asks for de-identification.
+    Without its name, which may be a patient's, the identity has None there.
 
     Raises:
         SlideReadError: a file of the slide cannot be read.
@@ -29,9 +28,8 @@ def identify(slide: Slide, config: ConversionConfig, progress: StageProgress = n
     if slide.provenance is not None:
         behind = slide.provenance.plan.source
         origin = behind.origin_sha256 or behind.sha256
-    name = None if config.output.deidentify else path.name
     size, sha256 = slide_identity(path, progress)
-    return SourceIdentity(name, size, sha256, origin)
+    return SourceIdentity(path.name if with_name else None, size, sha256, origin)
 
 
 def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:

@@ -18,7 +18,7 @@ import psutil
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from wsicomp.forks import ForkLock, fork_safe_property
+from wsicomp.concurrency.forks import ForkLock, fork_safe_property
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels
 

@@ -10,6 +10,7 @@ import numpy as np
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.openslide import OpenSlideSlide
@@ -19,8 +20,7 @@ from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.sample_kinds import PixelKind
 from wsicomp.geometry import TileIndex
-from wsicomp.inputs import check_file, reason
-from wsicomp.provenance import Provenance
+from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import SlideInfo
 from wsicomp.version import PROGRAM
 

@@ -16,15 +16,15 @@ from PIL import Image
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.pixels import eighth
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
-from wsicomp.forks import ForkLock
+from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
-from wsicomp.limits import budget_bytes
 from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)

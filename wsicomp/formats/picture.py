@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.base import PixelsOnly
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
-from wsicomp.inputs import check_file, reason
 from wsicomp.slide import Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

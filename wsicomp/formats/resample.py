@@ -8,7 +8,7 @@ import numpy as np
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, parts_of_tiles
-from wsicomp.level_plan import LevelPlan
+from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.slide import Pixels
 
 _READ_PX = 2048

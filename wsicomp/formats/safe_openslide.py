@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from openslide import OpenSlide, OpenSlideError
 from PIL import Image
 
-from wsicomp.forks import OPENSLIDE_GATE
+from wsicomp.concurrency.forks import OPENSLIDE_GATE
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.formats.tiff.tags import DESCRIPTION_TAG, Tags, directories
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsicomp.errors import SlideReadError
-from wsicomp.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reason
 
 _LISTED = (".vms", ".vmu")
 _INDEX_BYTES = 1 << 20

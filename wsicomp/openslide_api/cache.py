@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from openslide import OpenSlideCache
 
-from wsicomp.forks import ForkLock
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.slide import Pixels
 
 _CAPACITY = 64 << 20

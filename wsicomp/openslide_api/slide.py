@@ -16,12 +16,12 @@ from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.concurrency import available_cores, batched
+from wsicomp.concurrency.forks import ForkLock, fork_safe_property
+from wsicomp.concurrency.threads import available_cores, batched
 from wsicomp.errors import SlideReadError
-from wsicomp.forks import ForkLock, fork_safe_property
+from wsicomp.files.limits import budget_bytes, workers_for
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.limits import budget_bytes, workers_for
 from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError

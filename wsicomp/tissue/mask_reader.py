@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import MaskError, SlideReadError
+from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.tiff.tags import check_tags
 from wsicomp.geometry import Size
-from wsicomp.inputs import check_file, reason
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
 
 _DRAWN_SIDE_PX = 4096

@@ -15,8 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.atomic import completed
 from wsicomp.errors import ConfigError
+from wsicomp.files.atomic import completed
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.mask import TissueMask
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsicomp.atomic import completed
+from wsicomp.files.atomic import completed
 from wsicomp.slide import Level, Pixels
 
 Color = tuple[int, int, int]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency.threads import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
+from wsicomp.files.limits import workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
-from wsicomp.limits import workers_for
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.scale import box_reduced

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import TileReadError
+from wsicomp.files.limits import workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import TileIndex
-from wsicomp.limits import workers_for
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level
 from wsicomp.tissue.glass_guard import GlassGuard

@@ -20,10 +20,10 @@ from pickle import PickleError
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
-from wsicomp.atomic import completed, make_folder
 from wsicomp.errors import TrainingError
-from wsicomp.escaping import spreadsheet_cell
-from wsicomp.inputs import check_file, reason
+from wsicomp.files.atomic import completed, make_folder
+from wsicomp.files.inputs import check_file, reason
+from wsicomp.text.escaping import spreadsheet_cell
 
 Row = TypeVar("Row")
 

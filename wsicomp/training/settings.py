@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from wsicomp.errors import TrainingError
-from wsicomp.escaping import quoted
-from wsicomp.inputs import read_toml
+from wsicomp.files.inputs import read_toml
+from wsicomp.text.escaping import quoted
 
 SCHEDULES = ("constant", "cosine")
 _MOST = 1e300

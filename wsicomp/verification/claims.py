@@ -20,9 +20,9 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
-from wsicomp.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan import ConversionPlan
-from wsicomp.provenance import Guarded, LevelRecord, Provenance
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan.provenance import Guarded, LevelRecord, Provenance
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.tolerance import tolerance_of

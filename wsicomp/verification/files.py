@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
+from wsicomp.files.inputs import check_file
 from wsicomp.formats.identity import slide_identity
 from wsicomp.formats.opening import open_source
-from wsicomp.inputs import check_file
 from wsicomp.progress import Progress, Stages
 from wsicomp.verification.verify import Verification, verify_slide
 

@@ -13,8 +13,8 @@ from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs
 from wsicomp.errors import WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.provenance import Guarded, LevelRecord
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan.provenance import Guarded, LevelRecord
 from wsicomp.slide import EncodedTile, Level, Pixels
 from wsicomp.verification.tolerance import Tolerance, tolerance_of
 

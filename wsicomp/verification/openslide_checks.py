@@ -16,8 +16,8 @@ from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.level_plan import TileAction
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.reader_agreement import shows_what_is_stored
 

@@ -18,13 +18,13 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import SlideReadError
-from wsicomp.forks import ForkLock
 from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
 from wsicomp.formats.openslide import OpenSlideFile
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.level_plan import LevelPlan
+from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.slide import Level
 from wsicomp.tissue.mask import Spans, any_inside
 

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import create_codec, is_guarded
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError
+from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.provenance import LevelRecord
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan.provenance import LevelRecord
 from wsicomp.slide import NEURAL, Pixels
 from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference
 from wsicomp.verification.problems import Problem

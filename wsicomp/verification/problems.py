@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 
 CODES = {
     "unreadable": "the file, or its provenance block, cannot be parsed",

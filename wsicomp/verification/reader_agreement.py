@@ -17,12 +17,12 @@ import openslide
 from numpy.typing import NDArray
 from openslide import OpenSlide
 
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.limits import tiles_at_once, workers_for
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, TileEncoding
 from wsicomp.verification.other_readers import (
     SMALL_PX,

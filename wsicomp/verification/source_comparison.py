@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.level_plan import TileAction
+from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard

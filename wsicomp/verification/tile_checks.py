@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.codecs.registry import create_transcoder, decode_tile, is_guarded
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError, TileReadError
@@ -14,9 +15,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
-from wsicomp.level_plan import TileAction
-from wsicomp.provenance import Guarded
-from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
+from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import Guarded
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.source_comparison import SourceComparison

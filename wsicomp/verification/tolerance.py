@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.quality import COLOR_BLOCK_PX
 from wsicomp.codecs.registry import codec_info
-from wsicomp.level_plan import Recipe
-from wsicomp.provenance import Guarded
-from wsicomp.quality import COLOR_BLOCK_PX
+from wsicomp.plan.level_plan import Recipe
+from wsicomp.plan.provenance import Guarded
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     APERIO_JPEG2000_YCBCR,

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.converted.reader import ConvertedSlide
@@ -30,11 +32,9 @@ from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import StageProgress
-from wsicomp.quality import Fidelity
 from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims
 from wsicomp.verification.openslide_checks import (

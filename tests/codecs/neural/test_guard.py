@@ -10,10 +10,10 @@ from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.neural import codec as neural
 from wsicomp.codecs.neural.entropy import ClassedTables
 from wsicomp.codecs.neural.payload import is_payload, unpack
+from wsicomp.codecs.quality import Fidelity, fidelity, psnr, ssim
 from wsicomp.codecs.registry import create_codec, decode_tile, decode_tiles, encode_tiles
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
-from wsicomp.quality import Fidelity, fidelity, psnr, ssim
 from wsicomp.slide import JPEG, YCBCR, EncodedTile, TileEncoding
 
 NAME = "bmshj2018-factorized"

@@ -12,13 +12,13 @@ from tests.paths import ROOT
 from wsicomp.cli import main
 from wsicomp.codecs.neural.entropy import PRECISION
 from wsicomp.codecs.neural.model import read_model
+from wsicomp.codecs.quality import ms_ssim, psnr, ssim
 from wsicomp.codecs.registry import create_codec, decode_tile
+from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.errors import TrainingError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.progress import Stages
-from wsicomp.quality import ms_ssim, psnr, ssim
 from wsicomp.slide import EncodedTile
-from wsicomp.tile_quality import TileFidelity
 from wsicomp.training.codec import network
 from wsicomp.training.codec.crops import CropSource, augmented_crop
 from wsicomp.training.codec.curves import Measurement, RatePoint, at_equal_ssim, bits_at, curves

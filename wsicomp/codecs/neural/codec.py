@@ -20,9 +20,9 @@ from wsicomp.codecs.base import Encoded, Fallback, Options
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
 from wsicomp.codecs.pixels import check_range, rgb
+from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
-from wsicomp.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.slide import JPEG, JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
 
 _FALLBACK_DISTANCES = (2.0, 1.5, 1.0, 0.5, 0.2)

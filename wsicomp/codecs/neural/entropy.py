@@ -18,7 +18,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.forks import fork_safe_property
+from wsicomp.concurrency.forks import fork_safe_property
 
 PRECISION = 16
 """The binary logarithm of the sum of a table's frequencies."""

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import WeightsError
-from wsicomp.forks import fork_safe_property
-from wsicomp.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reason
 
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"

@@ -16,7 +16,7 @@ from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import Network
 from wsicomp.codecs.neural.payload import Payload
-from wsicomp.concurrency import batched
+from wsicomp.concurrency.threads import batched
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.slide import Pixels

@@ -18,7 +18,7 @@ from threading import RLock
 from wsicomp.codecs.neural import zoo
 from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
 from wsicomp.errors import ConfigError, SlideWriteError, UnknownModelError, WeightsError
-from wsicomp.shipped import shipped_folder
+from wsicomp.files.shipped import shipped_folder
 
 SHIPPED = shipped_folder("models")
 DEFAULTS = {"bmshj2018-factorized": "he-compact"}

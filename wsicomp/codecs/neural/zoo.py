@@ -28,7 +28,7 @@ from wsicomp.codecs.neural.model import (
     table_tensors,
 )
 from wsicomp.errors import UnknownModelError, WeightsError
-from wsicomp.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reason
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")

@@ -8,8 +8,8 @@ from array import array
 import numpy as np
 
 from wsicomp.codecs.base import Fallback
-from wsicomp.provenance import Guarded
-from wsicomp.quality import Fidelity
+from wsicomp.codecs.quality import Fidelity
+from wsicomp.plan.provenance import Guarded
 
 
 class GuardedTiles:

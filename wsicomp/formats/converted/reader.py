@@ -39,8 +39,8 @@ from wsicomp.formats.tiff.directories import Directory, distinct_bytes
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.provenance import Provenance
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 _BLOCK_BYTES = 1 << 20

@@ -23,16 +23,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.limits import tiles_at_once, workers_for
-from wsicomp.plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import StageProgress, no_progress
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 
 _BLOCK_BYTES = 1 << 20
 _PRESET = 3

@@ -8,10 +8,10 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.forks import fork_safe_property
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.geometry import TileIndex
-from wsicomp.level_plan import LevelPlan
-from wsicomp.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
+from wsicomp.plan.level_plan import LevelPlan
+from wsicomp.plan.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
 from wsicomp.slide import AssociatedImage
 
 

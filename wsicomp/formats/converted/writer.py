@@ -20,7 +20,9 @@ import numpy as np
 import tifffile
 from tifffile import DATATYPE
 
-from wsicomp.atomic import (
+from wsicomp.codecs.plain import ZSTANDARD
+from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
+from wsicomp.files.atomic import (
     check_absent,
     discard,
     give_name,
@@ -29,8 +31,8 @@ from wsicomp.atomic import (
     partial_path,
     sync_name,
 )
-from wsicomp.codecs.plain import ZSTANDARD
-from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
+from wsicomp.files.folders import displayed_path, opened_folder
+from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import written_directories
@@ -40,11 +42,9 @@ from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.associated import associated_image
 from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
 from wsicomp.formats.tiff.tags import MODEL_TAG
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.limits import check_free_space
-from wsicomp.own_files import displayed_path, opened_folder
-from wsicomp.plan import ConversionPlan
-from wsicomp.provenance import Provenance, Restoration
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.provenance import Provenance, Restoration
 from wsicomp.slide import (
     APERIO_JPEG2000_RGB,
     JPEG,
@@ -56,7 +56,7 @@ from wsicomp.slide import (
     AssociatedImage,
     TileEncoding,
 )
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 from wsicomp.version import SOFTWARE
 
 _NODATA_TAG = 42113

@@ -12,13 +12,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Fallback
+from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import tile_format
 from wsicomp.formats.converted.guard_statistics import GuardedTiles
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.tile_digests import LevelDigest, tile_digest
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.provenance import LevelRecord
-from wsicomp.quality import Fidelity
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.provenance import LevelRecord
 
 _TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
 

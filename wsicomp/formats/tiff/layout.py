@@ -20,7 +20,7 @@ from wsicomp.formats.tiff.directories import Directory, openslide_levels
 from wsicomp.formats.tiff.ome import OmeDocument, OmeImage, is_ome, parse_ome
 from wsicomp.geometry import Size
 from wsicomp.slide import Plane
-from wsicomp.text_format import counted
+from wsicomp.text.figures import counted
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""

@@ -23,6 +23,7 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
+from wsicomp.files.inputs import reason
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
 from wsicomp.formats.tiff.directories import Directory, TiffFile, distinct_bytes, openslide_levels
@@ -42,8 +43,7 @@ from wsicomp.formats.tiff.sample_kinds import (
 from wsicomp.formats.tiff.shown_images import openslide_names
 from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
-from wsicomp.inputs import reason
-from wsicomp.provenance import Provenance
+from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import (
     APERIO_JPEG2000_YCBCR,
     RGB,

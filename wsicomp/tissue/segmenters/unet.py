@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency.forks import ForkLock
+from wsicomp.concurrency.threads import ordered_map
 from wsicomp.config import TissueConfig
 from wsicomp.errors import ConfigError, TileReadError, WeightsError
-from wsicomp.forks import ForkLock
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress

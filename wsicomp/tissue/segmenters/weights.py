@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import WeightsError
-from wsicomp.inputs import check_file, reason
-from wsicomp.shipped import shipped_folder
+from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.shipped import shipped_folder
 
 SHIPPED = shipped_folder("models") / "tissue-unet.json"
 """The manifest of the network that `segmenter = "unet"` uses by default."""

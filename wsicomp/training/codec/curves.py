@@ -13,7 +13,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from wsicomp.tile_quality import TileFidelity, overall_quality
+from wsicomp.codecs.tile_quality import TileFidelity, overall_quality
 
 REFERENCE, REFERENCE_QUALITY = "jpeg", 90
 

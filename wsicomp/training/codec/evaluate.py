@@ -12,12 +12,12 @@ from pathlib import Path
 from wsicomp.codecs.base import Options, TileCodec
 from wsicomp.codecs.neural.store import model_named
 from wsicomp.codecs.registry import create_codec
-from wsicomp.concurrency import available_cores, batched, ordered_map
+from wsicomp.codecs.tile_quality import encoded_fidelity
+from wsicomp.concurrency.threads import available_cores, batched, ordered_map
 from wsicomp.errors import TrainingError
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Pixels
-from wsicomp.tile_quality import encoded_fidelity
 from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint, at_equal_ssim, curves
 from wsicomp.training.data.labels import IGNORED, TISSUE
 from wsicomp.training.data.patch_set import Patch, PatchSet

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsicomp.atomic import completed
 from wsicomp.codecs.neural.model import SUFFIX, Model, ModelCard, create_model, table_tensors
+from wsicomp.files.atomic import completed
 from wsicomp.training.codec.fit import FittedCodec
 from wsicomp.training.codec.settings import CodecSettings
 from wsicomp.training.codec.tables import Classes, classed_tables

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wsicomp.escaping import spreadsheet_cell
-from wsicomp.html import rendered
+from wsicomp.codecs.tile_quality import round_trip
 from wsicomp.slide import Pixels
-from wsicomp.tile_quality import round_trip
+from wsicomp.text.escaping import spreadsheet_cell
+from wsicomp.text.html import rendered
 from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint
 from wsicomp.training.codec.evaluate import CodecEvaluation, WorstTiles
 from wsicomp.training.run_folder import write_table

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from wsicomp.atomic import completed
 from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.files.atomic import completed
+from wsicomp.files.inputs import check_file
 from wsicomp.geometry import Region, Size, TileGrid
-from wsicomp.inputs import check_file
 from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Pixels
 from wsicomp.tissue.overview import read_overview

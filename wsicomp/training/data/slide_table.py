@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
-from wsicomp.inputs import check_file, is_file, reason
+from wsicomp.files.inputs import check_file, is_file, reason
 
 ALL_TISSUE, ALL_GLASS = "all-tissue", "all-glass"
 """Words that stand for a mask file where the whole picture is one or the other."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsicomp.atomic import check_empty, completed_files
+from wsicomp.files.atomic import check_empty, completed_files
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import available_cores
+from wsicomp.concurrency.threads import available_cores
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region
 from wsicomp.progress import StageProgress, no_progress

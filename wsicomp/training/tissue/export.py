@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from wsicomp.atomic import completed
 from wsicomp.errors import TrainingError
+from wsicomp.files.atomic import completed
 from wsicomp.tissue.segmenters.weights import MANIFEST_FORMAT
 from wsicomp.training.data.patch_set import PATCH_PX
 from wsicomp.training.tissue.fit import Fitted, load_network

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency import batched, ordered_map
+from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.tissue.white_balance import white_balanced
 from wsicomp.training.data.labels import IGNORED, TISSUE, targets

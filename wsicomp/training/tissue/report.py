@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from wsicomp.escaping import spreadsheet_cell
-from wsicomp.html import rendered
+from wsicomp.text.escaping import spreadsheet_cell
+from wsicomp.text.html import rendered
 from wsicomp.training.tissue.evaluate import Evaluation, Score, SweepPoint, TileCost
 
 SCORES, COSTS, SWEEP = "scores.csv", "tiles.csv", "brightness.csv"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from wsicomp.atomic import completed
 from wsicomp.errors import TrainingError
-from wsicomp.inputs import check_file
+from wsicomp.files.atomic import completed
+from wsicomp.files.inputs import check_file
 from wsicomp.training.data.patch_set import open_patch_set
 from wsicomp.training.data.sampling import folds
 from wsicomp.training.tissue.export import check_name, export

@@ -8,12 +8,13 @@ import pytest
 
 from tests import tiffs
 from tests.drawn.planted import KINDS, facts, plant, write_victim
-from wsicomp import ConversionConfig, convert_slide, own_files, restore_slide
-from wsicomp.atomic import completed, completed_file, completed_files, partial_path, sweep_partial
+from wsicomp import ConversionConfig, convert_slide, restore_slide
 from wsicomp.cli import main
 from wsicomp.cli.text import write_json
 from wsicomp.errors import SlideWriteError, TargetExistsError
-from wsicomp.own_files import opened_folder
+from wsicomp.files import folders
+from wsicomp.files.atomic import completed, completed_file, completed_files, partial_path, sweep_partial
+from wsicomp.files.folders import opened_folder
 
 CONFIG = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True, workers=1)
 THEIRS = b"another's"
@@ -44,7 +45,7 @@ def linking(target, victim):
 def name_by(monkeypatch, way):
     """Have the system name files only so: by its own call, by a link, or by a look and a rename."""
     if way != "rename":
-        monkeypatch.setattr(own_files, "_exclusive_rename", lambda: None)
+        monkeypatch.setattr(folders, "_exclusive_rename", lambda: None)
     if way == "look":
 
         def refused(*_, **__):

@@ -4,9 +4,10 @@ import pytest
 
 import wsicomp
 from tests import tiffs
-from wsicomp import ConversionConfig, atomic
-from wsicomp.atomic import check_empty, completed, completed_files, partial_path
+from wsicomp import ConversionConfig
 from wsicomp.errors import TargetExistsError
+from wsicomp.files import atomic
+from wsicomp.files.atomic import check_empty, completed, completed_files, partial_path
 from wsicomp.formats.converted import writer
 
 

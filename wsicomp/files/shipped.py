@@ -5,5 +5,6 @@ from pathlib import Path
 
 def shipped_folder(name: str) -> Path:
     """Return the folder `models` or `configs` of this installation or checkout."""
-    inside = Path(__file__).parent / name
-    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+    package = Path(__file__).parents[1]
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
-from wsicomp.own_files import Folder, displayed_path, held_path, open_own, opened_folder
+from wsicomp.files.folders import Folder, displayed_path, held_path, open_own, opened_folder
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255

@@ -16,8 +16,8 @@ from wsicomp.cli import main
 from wsicomp.comparison.results import Comparison, SlideComparison
 from wsicomp.comparison.tables import markdown, write_csvs
 from wsicomp.errors import WsicompError
-from wsicomp.escaping import markdown_text, printable, printable_lines, quoted, spreadsheet_cell
-from wsicomp.html import rendered
+from wsicomp.text.escaping import markdown_text, printable, printable_lines, quoted, spreadsheet_cell
+from wsicomp.text.html import rendered
 from wsicomp.training.run_folder import write_table
 
 COMPUTED = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")

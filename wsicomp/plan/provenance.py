@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from wsicomp.errors import SlideReadError
-from wsicomp.level_plan import LevelPlan, TileAction
-from wsicomp.plan import ConversionPlan
-from wsicomp.stated_values import figure, natural
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.stated_values import figure, natural
 
 DIGEST_BYTES = 8
 """Bytes of a tile's digest."""

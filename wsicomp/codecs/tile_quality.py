@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import TileCodec
+from wsicomp.codecs.quality import LEAST_SIDE_OF_SCALES_PX, color_shift, psnr, similarities, ssim
 from wsicomp.codecs.registry import decode_tiles, encode_tiles
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.quality import LEAST_SIDE_OF_SCALES_PX, color_shift, psnr, similarities, ssim
 from wsicomp.slide import EncodedTile, Pixels
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsicomp.errors import SlideWriteError
 from wsicomp.geometry import Size
-from wsicomp.text_format import as_bytes
+from wsicomp.text.figures import as_bytes
 
 _SHARE = 32
 _LEAST_BUDGET, _LEAST_MEMORY = 1 << 29, 1 << 31

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wsicomp import stated_values as stated
 from wsicomp.codecs.registry import needs_model
 from wsicomp.geometry import Mpp, TileGrid
-from wsicomp.level_plan import MOST_TILES, LevelPlan
+from wsicomp.plan import stated_values as stated
+from wsicomp.plan.level_plan import MOST_TILES, LevelPlan
 from wsicomp.slide import JPEG, NEURAL
 
 _MOST_BYTES = 1 << 62

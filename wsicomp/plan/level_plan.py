@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp import stated_values as stated
 from wsicomp.codecs.registry import named_options
 from wsicomp.geometry import Size, TileGrid, TileIndex
+from wsicomp.plan import stated_values as stated
 from wsicomp.slide import Level, TileEncoding
 
 MOST_TILES = 1 << 26

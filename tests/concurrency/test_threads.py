@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from wsicomp.concurrency import ordered_map
+from wsicomp.concurrency.threads import ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])

@@ -7,8 +7,8 @@ from typing import Any
 
 import jinja2
 
-from wsicomp.escaping import printable_lines
-from wsicomp.text_format import as_bytes, as_duration, as_percent, as_saving
+from wsicomp.text.escaping import printable_lines
+from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving
 
 
 def rendered(package: str, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
@@ -18,7 +18,7 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
     that is missing is an error.
     """
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (package, "wsicomp")]),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (package, __package__)]),
         autoescape=True,
         finalize=_shown,
         undefined=jinja2.StrictUndefined,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsicomp.text_format import as_bytes, as_duration, as_percent, as_saving, counted
+from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving, counted
 
 
 @pytest.mark.parametrize(

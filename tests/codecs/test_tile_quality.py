@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from wsicomp.codecs.quality import ms_ssim, psnr, similarities, ssim
 from wsicomp.codecs.registry import create_codec
+from wsicomp.codecs.tile_quality import (
+    TileFidelity,
+    encoded_fidelity,
+    overall_quality,
+    round_trip,
+    tile_fidelity,
+)
 from wsicomp.geometry import TileIndex
-from wsicomp.quality import ms_ssim, psnr, similarities, ssim
-from wsicomp.tile_quality import TileFidelity, encoded_fidelity, overall_quality, round_trip, tile_fidelity
 
 
 def pictures(noise, seed=0):

@@ -1,0 +1,1 @@
+"""Threads that keep an order, and locks that survive a fork."""

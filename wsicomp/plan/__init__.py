@@ -1,0 +1,1 @@
+"""The plan: every decision of a conversion, and the record of how it turned out."""
