@@ -119,7 +119,7 @@ def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
 
 
 def tensor_ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Return each item's SSIM as `wsicomp.codecs.quality` defines it, by matrix products, which train fast."""
+    """Return each item's SSIM, as `wsicomp.codecs.quality` defines it, by fast matrix products."""
     rows, columns = (_windows(side, first) for side in first.shape[2:])
     parts = torch.stack([first, second, first * second, first * first + second * second])
     mean_1, mean_2, product, squares = rows @ (parts @ columns.mT)
