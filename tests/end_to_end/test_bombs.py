@@ -23,13 +23,13 @@ from wsicomp import (
     SlideReadError,
     SlideWriteError,
     UnsupportedSlideError,
-    limits,
 )
 from wsicomp.cli import main
 from wsicomp.codecs import jpegxl, jpegxl_stream
 from wsicomp.conversion.convert import plan_slide
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker, stream_level
 from wsicomp.errors import TileReadError
+from wsicomp.files import limits
 from wsicomp.formats.converted import restoration, writer
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import ConvertedSlide
