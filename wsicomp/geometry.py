@@ -136,7 +136,10 @@ class TileGrid:
 
 
 def parts_of_tiles(block: Region, tile: Size) -> Iterator[Region]:
-    """Yield the parts of a rectangle that lie in one tile each."""
+    """Yield the parts of a region that lie in one tile each, in raster order.
+
+    `block` and the parts are in the pixels of one level, whose tiles have the size `tile`.
+    """
     for top in range(block.y // tile.height * tile.height, block.y + block.height, tile.height):
         for left in range(block.x // tile.width * tile.width, block.x + block.width, tile.width):
             x, y = max(left, block.x), max(top, block.y)

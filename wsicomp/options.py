@@ -124,13 +124,15 @@ class Option:
         return f"{self.help} ({facts})" if facts else self.help
 
     def checked(self, value: object, label: str = "") -> Any:
-        """Return the value in the option's type.
+        """Return the value in the option's type; an error calls the option by `label`, else by its name.
+
+        A whole number becomes a float, a text a path and a list a tuple where the option asks for it.
 
         >>> Option("quality", int, "on libjpeg's scale", least=1, most=100).checked(90)
         90
 
         Raises:
-            ConfigError: the value has another type, is out of range, or is none of the choices.
+            ConfigError: the value does not fit the type, is out of range, or is none of the choices.
         """
         label = label or self.name
         if value is None and self.default is None and not self.is_required:
@@ -142,10 +144,10 @@ class Option:
         return self._checked(value, label)
 
     def parsed(self, text: object, label: str) -> object:
-        """Return what a text of the command line stands for, where that takes more than its kind.
+        """Return the value of a text of the command line; the text itself for an option without `parse`.
 
         Raises:
-            ConfigError: it stands for nothing; the error calls the option by `label`.
+            ConfigError: the text is no value of the option; the error calls the option by `label`.
         """
         if self.parse is None or not isinstance(text, str):
             return text
@@ -249,10 +251,12 @@ def _declared(field: dataclasses.Field[Any], hint: Any, group: str) -> Option:
 
 
 def checked_fields(instance: Any) -> None:
-    """Check every option of a new instance of a frozen dataclass, and convert values to their types.
+    """Check the options of a new instance of a frozen dataclass, and store their values in their types.
+
+    A whole number becomes a float, a text a path and a list a tuple where the option asks for it.
 
     Raises:
-        ConfigError: a value has another type than its option, is out of range, or is none of its choices.
+        ConfigError: a value does not fit the option's type, is out of range, or is none of its choices.
     """
     for field, declared in options_of(instance.__class__).items():
         object.__setattr__(instance, field, declared.checked(getattr(instance, field)))

@@ -53,7 +53,8 @@ def run_batch(
 ) -> BatchResult:
     """Convert the slides of the tree `source` into the tree `target`.
 
-    What the ledger in `target` records as done is not done again.
+    What the ledger in `target` records as done is not done again. `config` and `options` have their defaults
+    where they are None. `callbacks` are told how far the run is, and `stop` lets another thread end it.
 
     >>> from wsicomp.batch import run_batch
     >>> config = ConversionConfig.preset("archive-lossless")
@@ -63,7 +64,7 @@ def run_batch(
 
     Raises:
         ConfigError: options contradict each other or do not fit these folders.
-        LedgerError: another run is at work there, or the ledger cannot be written.
+        LedgerError: another run is writing this tree, or the ledger cannot be read or written.
         SlideReadError: `source` is no folder, or cannot be read.
         SlideWriteError: `target` cannot be written.
     """
@@ -115,6 +116,8 @@ def plan_batch(
     source: Path, target: Path, config: ConversionConfig | None = None, options: BatchOptions | None = None
 ) -> tuple[Worklist, Inventory]:
     """Return what `run_batch` would do, and what is in the source tree, without writing anything.
+
+    `config` and `options` have their defaults where they are None.
 
     Raises:
         ConfigError: options contradict each other or do not fit these folders.

@@ -24,7 +24,7 @@ def draw_removed(
 ) -> None:
     """Draw the source with those tiles of level 0 shaded that its conversion does not show any more.
 
-    The picture goes into the tree at `root`, in place of an earlier one.
+    The picture replaces an earlier one. Missing folders are made; below `root` no folder may be a link.
 
     Raises:
         TileReadError: nothing of the source can be decoded.

@@ -132,7 +132,7 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """The source's name as people know it, without the "/" at its end."""
+        """The path of the source in its tree as people know it, without the "/" at its end."""
         return self.source.removesuffix("/") if self.cause == NAME_TAKEN else self.source
 
     @property

@@ -53,7 +53,7 @@ class Executors:
     """A name that no other batch has which shares the executor's processes."""
 
     def submit(self, job: Job, stall_s: float, bytes_per_s: float | None) -> Future[JobOutcome]:
-        """Submit a job, with the arguments of `run_job`."""
+        """Submit a job to `run_job`, with its arguments `stall_s` and `bytes_per_s`."""
         return self.executor.submit(run_job, job, self.batch, stall_s, bytes_per_s)
 
     def running(self) -> Running:

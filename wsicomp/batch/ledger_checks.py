@@ -105,7 +105,10 @@ def check_pages(database: sqlite3.Connection) -> None:
 def check_values(
     database: sqlite3.Connection, kinds: Mapping[str, str], words: Mapping[str, Iterable[str]]
 ) -> None:
-    """Check every value of a ledger: its kind and size, and that it is one of its column's `words`.
+    """Check every value of a ledger: its kind, its size and, where its column has `words`, its choice.
+
+    `kinds` has each column of the table of slides with the name of its type: "bool", "int", "float" or "str".
+    `words` has the texts that a column may hold, for columns with a fixed choice.
 
     Raises:
         UnsoundError: a value is of another kind or size, or none of the words; the message names the slide.

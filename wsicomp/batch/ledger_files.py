@@ -171,9 +171,12 @@ def _put_back(folder: Folder, old: str) -> None:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open the ledger as it lies there if nobody writes it, so that no file appears beside it.
+    """Open a ledger for reading, without a new file beside it.
 
-    A ledger that is being written is opened together with its writer's files.
+    A ledger that a run is writing is opened together with SQLite's files beside it.
+
+    Raises:
+        sqlite3.Error: SQLite cannot open the ledger.
     """
     is_quiet = not path.with_name(f"{path.name}-wal").exists()
     for mode in ["mode=ro&immutable=1"] if is_quiet else ["mode=ro", "mode=ro&immutable=1"]:

@@ -130,7 +130,11 @@ def _read_of_report(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_upgraded(database: sqlite3.Connection) -> sqlite3.Connection:
-    """Return the database; of an earlier version an upgraded copy in memory, while the file stays."""
+    """Return a database that has this version's tables, without changing the file.
+
+    A database of an earlier version is copied into memory, closed, and the copy upgraded; any other is
+    returned itself.
+    """
     if database.execute("PRAGMA user_version").fetchone() == (VERSION,):
         return database
     copy = sqlite3.connect(":memory:", isolation_level=None)

@@ -48,7 +48,7 @@ def make_key(path: Path) -> None:
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the secret of a key; where there is no key yet, a random one that is not kept.
+    """Return the secret in the key file `path`; a new random one, which is not stored, if there is no file.
 
     Raises:
         ConfigError: the file is no key.

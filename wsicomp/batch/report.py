@@ -129,7 +129,10 @@ class BatchReport:
 
     @property
     def saved(self) -> float:
-        """The part of the converted sources' bytes that was saved."""
+        """The part of the converted sources' bytes that was saved, at most 1.
+
+        It is negative where the conversions are larger, 0 where there are none.
+        """
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -83,7 +83,11 @@ class WorkerProcess:
         bytes_per_s: float | None,
         on_stage: Callable[[str, int, int], None],
     ) -> JobOutcome:
-        """Run a job there, and kill its process if it reports no progress for `stall_s` seconds."""
+        """Run a job in the process, and kill the process if it reports no progress for `stall_s` seconds.
+
+        `bytes_per_s` limits what the process reads and writes; None sets no limit. `on_stage` gets stage,
+        done and total.
+        """
         self._jobs += 1
         place = "its start"
         start = time.perf_counter()
@@ -144,7 +148,12 @@ _RUNNING: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
 def run_job(job: Job, batch: str, stall_s: float, bytes_per_s: float | None) -> JobOutcome:
-    """Run a job of a batch in this thread's worker process; always return an outcome."""
+    """Run a job in this thread's worker process; always return an outcome.
+
+    `batch` is a name for the batch, by which `running` and `stop_processes` find its jobs. The process is
+    killed if it reports no progress for `stall_s` seconds. It reads and writes at most `bytes_per_s` bytes
+    per second; None sets no limit.
+    """
     process: WorkerProcess | None = getattr(_OWN, "process", None)
     if process is None or not process.is_usable:
         try:
@@ -178,12 +187,15 @@ def _fresh(old: WorkerProcess | None) -> WorkerProcess:
 
 
 def running(batch: str) -> Running:
-    """Return what is being converted for a batch in this process."""
+    """Return the slides of a batch that this process is converting, with stage, done and total of each.
+
+    `batch` is the name under which `run_job` was called.
+    """
     return {name: stage for (whose, name), stage in list(_RUNNING.items()) if whose == batch}
 
 
 def stop_processes(batch: str) -> None:
-    """Kill this process's worker processes of a batch; their jobs end as stopped."""
+    """Kill those worker processes of this process that run a job of the batch; the jobs end as stopped."""
     with _LOCK:
         found = [process for process in _PROCESSES.values() if process.batch == batch]
     for process in found:
@@ -192,7 +204,7 @@ def stop_processes(batch: str) -> None:
 
 
 def close_processes() -> None:
-    """Close this process's worker processes that have no batch."""
+    """Close those worker processes of this process that run no job."""
     with _LOCK:
         for name in [name for name, process in _PROCESSES.items() if not process.batch]:
             _PROCESSES.pop(name).close()

@@ -228,33 +228,34 @@ class TileTranscoder(Protocol):
     """
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """Return how a level of such tiles is stored once they are repacked; None if they cannot be repacked.
+        """Return the encoding of a level with tiles of the encoding `source` after they are repacked.
 
-        Blank tiles are stored like that, too.
+        Blank tiles of the level are stored in it, too. Return None if such tiles cannot be repacked.
         """
         ...
 
     def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
-        """Return how the tiles of such a level are stored once `unpack` has unpacked them."""
+        """Return the encoding of tiles of the encoding `source` after `transcode` and `unpack`."""
         ...
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """Return the tile repacked, after it was unpacked and compared.
+        """Return the tile repacked, or None if it cannot be repacked or would not become smaller.
 
-        None if it cannot be repacked, or would not become smaller.
+        The repacked tile is unpacked again and compared with `tile`: by its pixels, with `exact` by its
+        bytes.
         """
         ...
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """Return the bytes with which a tile that is not repacked is stored among repacked ones."""
+        """Return the bytes to store, among repacked tiles, for a tile that is not repacked."""
         ...
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Return whether `keep` makes these bytes of a tile, now or in an earlier version."""
+        """Return whether `data` is what `keep` makes of a tile, in this version or an earlier one."""
         ...
 
     def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
-        """Return the tile that was repacked, stored as `encoding` says.
+        """Return the tile from which `transcode` made `packed`, in the encoding `encoding`.
 
         Raises:
             ValueError: the bytes are no repacked tile.
@@ -276,9 +277,10 @@ class TileFormat(Protocol):
         ...
 
     def decode_eighth(self, tile: EncodedTile) -> Pixels:
-        """Return the means of blocks of 8 x 8 pixels: width and height divided by 8, rounded up.
+        """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB.
 
-        It is as fast as the format allows, and shows what is on a tile and that its bytes decode.
+        Each pixel is the mean of a block of 8 x 8 pixels. Rows and columns are the tile's, divided by 8 and
+        rounded up. It is as fast as the format allows, and shows what is on a tile and that its bytes decode.
 
         Raises:
             ValueError: the bytes do not decode to the tile's size.
@@ -291,7 +293,10 @@ class TileFormat(Protocol):
         ...
 
     def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
-        """Return the tile without anything that no decoder needs, to stand beside JPEGTables of `tables`.
+        """Return the tile with nothing but what a decoder needs.
+
+        `tables` are the JPEGTables of the level in which a JPEG tile will stand, None for none; other formats
+        ignore them.
 
         Raises:
             ValueError: the tile cannot be rebuilt, or what is left still holds more than its picture.

@@ -114,7 +114,9 @@ def _decode_leniently(tile: EncodedTile) -> Pixels:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels, from their DC coefficients.
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB.
+
+    Each pixel is the mean of a block of 8 x 8 pixels, from its DC coefficient.
 
     Raises:
         ValueError: the stream is damaged, has another size, or too many scans.
@@ -134,7 +136,7 @@ def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG0
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
-    """Return the tile without anything that no decoder needs.
+    """Return the tile with nothing but what a decoder needs, for a level with the JPEGTables `tables`.
 
     Raises:
         ValueError: the tile is damaged, or holds a segment that no JPEG of a slide has.
@@ -231,13 +233,13 @@ class Transcoder:
         return replace(source, jpeg_tables=_SOI + tables + _EOI if tables else None)
 
     def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
-        """Return the encoding as stored: every reader of JPEG reads it."""
+        """Return the encoding of repacked tiles: every reader of JPEG reads them, so nothing is unpacked."""
         stored = self.encoding(source)
         assert stored is not None, "asked for JPEG alone"
         return stored
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """Return the tile repacked; None if it would not be smaller or not decode to the same pixels."""
+        """Return the tile repacked; None if it would not be smaller, or would decode to other pixels."""
         try:
             check_scans(tile.data, tile.size)
             before = _decode_strictly(tile)
@@ -254,7 +256,10 @@ class Transcoder:
         return data
 
     def keep(self, tile: EncodedTile) -> bytes:
-        """Return the source's stream, with the Huffman tables that it may rely on added."""
+        """Return the source's stream with the shared or standard Huffman tables that it needs.
+
+        A damaged stream is returned unchanged.
+        """
         try:
             data = self._with_tables(tile)
             return data if tile.encoding.jpeg_tables is None else tables_behind_frame(data)
@@ -262,7 +267,10 @@ class Transcoder:
             return tile.data
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Return whether `keep` makes these bytes, now or when its tables still stood first in the tile."""
+        """Return whether `data` is what `keep` makes of a tile.
+
+        In earlier versions the tables stood first in the tile.
+        """
         if data == self.keep(tile):
             return True
         try:
@@ -277,5 +285,5 @@ class Transcoder:
         return _SOI + tables + tile.data[2:] if tables else tile.data
 
     def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
-        """Return the repacked tile: there is nothing to unpack."""
+        """Return `packed` itself, in the encoding `encoding`: every reader of JPEG reads it."""
         return replace(packed, encoding=encoding)

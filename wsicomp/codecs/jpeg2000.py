@@ -102,7 +102,12 @@ def _upsampled(codestream: bytes, size: Size) -> Pixels:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
     return eighth(decode(tile))
 
 
@@ -186,7 +191,7 @@ _READERS = EVERY_PROGRAM - {Program.LIBVIPS, Program.GDAL, Program.LIBTIFF}
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without anything that no decoder needs.
+    """Return the tile with nothing but what a decoder needs; `tables` are ignored.
 
     Raises:
         ValueError: the tile is damaged, or holds words behind its coded bytes.
@@ -195,7 +200,10 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels without loss; if the encoding holds YCbCr, except for rounding."""
+    """Return the pixels as a JPEG 2000 tile of this encoding, without loss.
+
+    Conversion to YCbCr, where the encoding holds it, rounds the pixels.
+    """
     if encoding.compression == APERIO_JPEG2000_RGB:
         return encode_lossless(pixels, mct=True)
     mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]

@@ -47,7 +47,12 @@ def decode(tile: EncodedTile) -> Pixels:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
     return eighth(decode(tile))
 
 
@@ -97,7 +102,7 @@ _READERS = frozenset({Program.TIFFFILE, Program.FAST})
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without anything that no decoder needs.
+    """Return the tile with nothing but what a decoder needs; `tables` are ignored.
 
     Raises:
         ValueError: the tile is damaged, or its headers are not plain.
@@ -106,7 +111,7 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels without loss."""
+    """Return the pixels as a lossless JPEG XL tile, whatever `tile` was."""
     return Codec(lossless=True).encode(pixels)
 
 
@@ -216,15 +221,15 @@ class Transcoder:
         self._pixels = Codec(lossless=True)
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
-        """Return JPEG XL for JPEG tiles and tiles of plain samples, None for others."""
+        """Return the encoding of JPEG XL for JPEG tiles and tiles of plain samples; None for others."""
         return _STORED if source.compression == JPEG or source.compression in plain.COMPRESSIONS else None
 
     def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
-        """Return the source's encoding."""
+        """Return `source`: unpacked tiles are stored as the source stores them."""
         return source
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
-        """Return the tile as JPEG XL; None if it would not be smaller or not restore the tile."""
+        """Return the tile as JPEG XL; None if it would not be smaller, or could not be restored."""
         try:
             data = self._packed(tile)
             if len(data) >= len(tile.data) or not self._gives_back(data, tile):
@@ -249,11 +254,16 @@ class Transcoder:
         return tile.data
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
-        """Return whether these are the source's bytes."""
+        """Return whether `data` are the source's bytes."""
         return data == tile.data
 
     def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
-        """Return the source's tile; if it has plain samples, its pixels compressed again."""
+        """Return the source's tile: a JPEG by its bytes, plain samples by compressing the pixels again.
+
+        Raises:
+            ValueError: the bytes are no repacked tile.
+            RuntimeError: the library refuses the bytes.
+        """
         if encoding.compression != JPEG:
             return EncodedTile(plain.encode(encoding, decode(packed)), encoding, packed.size)
         whole = rebuilt_jpeg(packed)

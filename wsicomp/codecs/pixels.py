@@ -41,7 +41,9 @@ def rgb(pixels: Pixels) -> Pixels:
 
 
 def eighth(pixels: Pixels) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels; blocks at the right and lower edge may be smaller.
+    """Return a picture at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Blocks at the right and lower edge may be smaller.
 
     >>> eighth(np.full((20, 16, 3), 9, np.uint8)).shape
     (3, 2, 3)

@@ -91,7 +91,12 @@ def decode_samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
     return eighth(decode(tile))
 
 
@@ -114,7 +119,7 @@ _READ_ZSTANDARD = EVERY_PROGRAM - {
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without anything that no decoder needs."""
+    """Return the tile with nothing but the bytes of its samples; `tables` are ignored."""
     return replace(tile, data=_bare_samples(tile))
 
 
@@ -165,7 +170,7 @@ def _zstandard_end(data: bytes) -> int:
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels without loss."""
+    """Return the pixels as the encoding stores samples, without loss."""
     return encode(encoding, pixels)
 
 

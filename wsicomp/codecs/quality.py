@@ -47,10 +47,10 @@ class Fidelity:
 
 
 def fidelity(first: Pixels, second: Pixels, visible: Size | None = None) -> Fidelity:
-    """Return SSIM, PSNR and colour shift of two pictures of at least 11 px a side.
+    """Return SSIM, PSNR in dB and colour shift in grey levels of two pictures of at least 11 px a side.
 
     `visible` is the part from the upper left corner that lies inside the level; by default all of it. PSNR
-    and colour shift are of that part, SSIM of at least 11 px a side.
+    and colour shift are of that part. SSIM is of the same part, extended to 11 px a side if it is smaller.
 
     >>> import numpy as np
     >>> picture = np.zeros((16, 16, 3), np.uint8)

@@ -52,7 +52,13 @@ def _may_have_alpha(data: bytes) -> bool:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Raises:
+        UnsupportedSlideError: some pixels are transparent.
+        ValueError: the stream has another size.
+        RuntimeError: the library refuses the stream.
+    """
     return eighth(decode(tile))
 
 
@@ -62,7 +68,7 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
 
 
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
-    """Return the tile without anything that no decoder needs.
+    """Return the tile with nothing but what a decoder needs; `tables` are ignored.
 
     Raises:
         ValueError: the tile is damaged, or holds words behind its coded bytes.
@@ -71,7 +77,7 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:  # noqa: ARG001
-    """Return the pixels without loss."""
+    """Return the pixels as a lossless WebP tile, whatever `tile` was."""
     return bytes(imagecodecs.webp_encode(np.ascontiguousarray(pixels), lossless=True))
 
 

@@ -186,5 +186,5 @@ class FullFiles:
 
 
 def file_name(label: str) -> str:
-    """Return a codec's label as part of a file name."""
+    """Return a codec's label as part of a file name: each unusual character becomes a dash."""
     return "".join(letter if letter.isalnum() or letter in "-+.=_" else "-" for letter in label)

@@ -121,7 +121,7 @@ class Settings:
 
 
 def model_codec(config: ConversionConfig) -> ModelCodec | None:
-    """Return the config's codec if it has a model, else None."""
+    """Return the config's codec if a model decodes its tiles, else None."""
     if not config.codec.needs_model:
         return None
     return cast(ModelCodec, create_codec(config.codec.name, config.codec.options))

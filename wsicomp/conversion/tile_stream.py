@@ -35,7 +35,7 @@ _LEAST_GAP = np.ones((3, 3), np.uint8)
 class GlassPaint:
     """Paints the glass of a mixed tile.
 
-    All pixels that neither the mask with its margin nor the guard holds.
+    Glass is every pixel that neither the mask with its margin nor the guard keeps.
     """
 
     mask: TissueMask
@@ -46,7 +46,11 @@ class GlassPaint:
     """The colour of the paint, RGB."""
 
     def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
-        """Return which pixels of a whole tile mask or guard holds, (rows, columns) bool, in whole cells."""
+        """Return the pixels of a whole tile that stay, (rows, columns) bool: True is not painted.
+
+        Mask and guard decide for whole cells, and small gaps between cells that stay are kept, too. `slide`
+        is the size of the largest level in pixels; `column` and `row` are those of the tile.
+        """
         level = plan.as_level(slide)
         cells = self.mask.over_cells(level, column, row, _CELL_PX)
         cells |= self.found.over_cells(level, column, row, _CELL_PX)
@@ -59,7 +63,10 @@ class GlassPaint:
         return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
-        """Return a copy of a whole tile in which all other pixels are background."""
+        """Return a copy of a whole tile with the background's colour in all pixels but those of `keep`.
+
+        `pixels` is (rows, columns, 3) uint8 RGB.
+        """
         keep = self.keep(slide, plan, column, row)
         return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
 

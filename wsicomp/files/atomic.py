@@ -47,6 +47,8 @@ def partial_path(target: Path) -> Path:
 def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> None:
     """Refuse an output path that could not or must not be written, before anything is read.
 
+    An input that is None counts for none.
+
     Raises:
         SlideWriteError: the path is one of the inputs under any name, no regular file, or in no directory.
         TargetExistsError: the path exists, and `overwrite` is False.
@@ -74,6 +76,8 @@ def check_absent(path: Path, overwrite: bool) -> None:
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
     """Refuse the outputs of one run if any could not or must not be written, or two are one file.
+
+    An input that is None counts for none.
 
     Raises:
         SlideWriteError: a path is one of the inputs under any name, no regular file, in no directory, or the
@@ -125,6 +129,7 @@ def completed(target: Path, overwrite: bool = False, root: Path | None = None) -
 
     If the block fails, the target stays as it was. Where the system has such paths (Linux), the path leads to
     the open file itself, whatever has the partial file's name. The name may not survive a power cut.
+    Below `root` no folder may be a link; None allows links.
 
     Raises:
         TargetExistsError: the target exists, and `overwrite` is False.
@@ -273,7 +278,11 @@ def is_ours(file: BinaryIO, partial: Path) -> bool:
 
 
 def sweep_partial(target: Path, root: Path | None = None) -> None:
-    """Delete the partial file that a killed run left, unless another run is writing it or it is not ours."""
+    """Delete the partial file that a killed run left.
+
+    It stays if another run is writing it or it is not ours. Below `root` no folder may be a link; None allows
+    links.
+    """
     partial = partial_path(target)
     with suppress(OSError), opened_folder(partial.parent, root) as folder:
         folder.remove_second_name(partial.name, target.name)
@@ -328,8 +337,8 @@ def completed_file(
 ) -> Iterator[BinaryIO]:
     """Yield a hidden, locked file that gets the target's name when the `with` block ends.
 
-    If the block fails, the target stays as it was. With `root` no folder below it may be a link. A file that
-    is not `is_lasting`, such as a picture, is not flushed and may be lost in a power cut.
+    If the block fails, the target stays as it was. Below `root` no folder may be a link; None allows links. A
+    file that is not `is_lasting`, such as a picture, is not flushed and may be lost in a power cut.
 
     Raises:
         TargetExistsError: the target exists, or appeared meanwhile, and `overwrite` is False.

@@ -35,7 +35,7 @@ class Slide(Protocol):
         ...
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Return a tile's bytes unchanged; empty bytes where the file stores none.
+        """Return a tile's bytes unchanged, with their encoding; empty bytes where the file stores none.
 
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
@@ -55,9 +55,10 @@ class Slide(Protocol):
         ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels, (rows, columns, 3) uint8.
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB.
 
-        The tile's sides are divided by 8 and rounded up.
+        Each pixel is the mean of a block of 8 x 8 pixels. Rows and columns are the tile's, divided by 8 and
+        rounded up.
 
         Raises:
             TileReadError: the tile cannot be decoded.
@@ -65,24 +66,26 @@ class Slide(Protocol):
         ...
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """Return the pixels of a rectangle inside a level, given in that level's own pixels.
+        """Return the pixels of a region, (rows, columns, 3) uint8 RGB.
+
+        `region` is in the level's own pixels and lies inside the level.
 
         Raises:
-            TileReadError: a tile under the rectangle cannot be decoded.
+            TileReadError: a tile under the region cannot be decoded.
         """
         ...
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """Return (tiles, 2): offset and byte count of each tile in raster order.
+        """Return (tiles, 2): offset and byte count of each tile, in raster order.
 
-        No rows where there are pixels alone.
+        Return no rows where the reader has pixels alone.
         """
         ...
 
     def content_key(self, level: int, region: Region) -> bytes | None:
         """Return a key that is equal for regions of a level that show the same.
 
-        None where that is not known.
+        `region` is in the level's own pixels. Return None where the reader cannot tell.
         """
         ...
 
@@ -109,7 +112,7 @@ class Slide(Protocol):
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide.
 
-        None where OpenSlide has none, or it is unsure.
+        Return None where OpenSlide does not show the image, or may not.
         """
         ...
 
@@ -124,7 +127,7 @@ class Slide(Protocol):
 
 
 class PixelsOnly:
-    """The methods of a slide of which a reader has pixels and no stored tiles."""
+    """The methods of `Slide` about stored tiles, for readers that have pixels alone."""
 
     _info: SlideInfo
     provenance: Provenance | None = None
@@ -136,7 +139,7 @@ class PixelsOnly:
         return self._info
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Refuse: there are pixels alone.
+        """Refuse: the reader has pixels and no encoded tiles.
 
         Raises:
             SlideReadError: always.
@@ -144,7 +147,7 @@ class PixelsOnly:
         raise SlideReadError("has no encoded tiles that can be copied", self._info.path, str(index))
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """Refuse: there are pixels alone.
+        """Refuse: the reader has pixels and no encoded tiles.
 
         Raises:
             SlideReadError: always.
@@ -152,27 +155,27 @@ class PixelsOnly:
         return self.read_encoded_tile(index)
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:  # noqa: ARG002
-        """Return no rows: where tiles are stored is not known."""
+        """Return no rows, (0, 2): the places of tiles in the file are not known."""
         return np.empty((0, 2), np.int64)
 
     def content_key(self, level: int, region: Region) -> None:  # noqa: ARG002
-        """Return None: which tiles are stored in one place is not known."""
+        """Return None: the places of tiles in the file are not known."""
         return
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Return whether every pixel of a level is stored in the file: always."""
+        """Return True: every pixel of a level is stored in the file."""
         return True
 
     def is_turned_by_openslide(self, level: int) -> bool:  # noqa: ARG002
-        """Return whether OpenSlide turns each tile within itself: never."""
+        """Return False: OpenSlide turns no tile within itself."""
         return False
 
     def shows_absent_white(self, level: int) -> bool:  # noqa: ARG002
-        """Return whether tiles without bytes are white: none are known."""
+        """Return False: the reader knows no tiles without bytes."""
         return False
 
     def openslide_name(self, name: str) -> str | None:
-        """Return the name of an associated image, which is OpenSlide's own."""
+        """Return `name`, which is OpenSlide's own."""
         return name
 
     @property

@@ -82,7 +82,12 @@ class OpenSlideSlide(PixelsOnly):
             raise
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a whole tile's pixels; white beyond the level's edge."""
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; white beyond the level's edge.
+
+        Raises:
+            TileReadError: OpenSlide cannot read the tile.
+            UnsupportedSlideError: the tile has transparent pixels, and `opaque` forbids them.
+        """
         level = self._info.levels[index.level]
         region = level.grid.region(index.column, index.row)
         pixels = self.read_region(index.level, region)
@@ -93,11 +98,23 @@ class OpenSlideSlide(PixelsOnly):
         return tile
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels."""
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+        Raises:
+            TileReadError: OpenSlide cannot read the tile.
+            UnsupportedSlideError: the tile has transparent pixels, and `opaque` forbids them.
+        """
         return eighth(self.read_tile(index))
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """Return the pixels of a rectangle of a level, not interpolated where `is_exact`."""
+        """Return the pixels of a region in the level's own pixels, (rows, columns, 3) uint8 RGB.
+
+        They are stored pixels where `is_exact`; elsewhere OpenSlide may interpolate them.
+
+        Raises:
+            TileReadError: OpenSlide cannot read the region.
+            UnsupportedSlideError: the region has transparent pixels, and `opaque` forbids them.
+        """
         alone = self._opened_alone(level)
         if alone is not None:
             return alone.read(0, (region.x, region.y), region.size)

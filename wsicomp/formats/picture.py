@@ -52,20 +52,24 @@ class PictureSlide(PixelsOnly):
         )
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a tile's pixels; white beyond the picture's edge."""
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; white beyond the picture's edge."""
         part = self.read_region(0, self._info.levels[0].grid.region(index.column, index.row))
         tile = np.full((*self._tile.shape, 3), 255, np.uint8)
         tile[: part.shape[0], : part.shape[1]] = part
         return tile
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of blocks of 8 x 8 pixels."""
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+        Rows and columns are rounded down: the last pixels of a tile whose side is no multiple of 8 are left
+        out.
+        """
         side = self._tile.width // _EIGHTH
         whole = self.read_tile(index)[: side * _EIGHTH, : side * _EIGHTH]
         return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
     def read_region(self, level: int, region: Region) -> Pixels:  # noqa: ARG002
-        """Return a copy of the pixels of a rectangle."""
+        """Return a copy of the pixels of a region, (rows, columns, 3) uint8 RGB."""
         return self._pixels[region.y : region.y + region.height, region.x : region.x + region.width].copy()
 
     def close(self) -> None:

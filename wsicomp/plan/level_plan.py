@@ -83,7 +83,10 @@ class Recipe:
         return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values without the action, which the letters of the tiles say."""
+        """Return JSON values, without the action.
+
+        `LevelPlan.to_json` states the action of each tile, from which `from_json` finds it again.
+        """
         return {
             "codec": self.codec,
             "options": dict(self.options),
@@ -93,7 +96,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], taken: set[TileAction]) -> Recipe:
-        """Return the recipe that `to_json` described, whose tiles take these actions.
+        """Return the recipe that `to_json` described; `taken` are the actions of its tiles.
 
         Raises:
             ValueError, KeyError, TypeError: the values are not those of a recipe.
@@ -167,32 +170,32 @@ class LevelPlan:
         return TileAction(self.actions[index.row, index.column])
 
     def recipe_number(self, index: TileIndex) -> int:
-        """Return the number of a tile's recipe."""
+        """Return the index in `recipes` of the recipe of a tile, from 0."""
         return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
 
     def takes(self, number: int) -> NDArray[np.bool_]:
-        """Return (rows, columns): whether each tile takes the recipe of this number."""
+        """Return (rows, columns) bool: whether each tile takes the recipe of this index in `recipes`."""
         chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
         return np.asarray(chosen == number)
 
     def actions_of(self, number: int) -> set[TileAction]:
-        """Return the actions that tiles of a recipe take, by its number."""
+        """Return the actions of the tiles that take the recipe of this index in `recipes`."""
         letters = self.actions if self.chosen is None else self.actions[self.chosen == number]
         return _actions_in(letters)
 
     def recipe(self, index: TileIndex) -> Recipe:
-        """Return a tile's recipe."""
+        """Return the recipe of a tile."""
         return self.recipes[self.recipe_number(index)]
 
     def keeps_tiles_of(self, source: Sequence[Level]) -> bool:
-        """Return whether each of its tiles shows the pixels of one tile of its source level.
+        """Return whether each tile shows the pixels of one tile of its source level.
 
-        `source` are all levels of the source.
+        `source` are all levels of the source, the largest first.
         """
         return self.reduction == 1 and self.tile == source[self.source_level].tile
 
     def as_level(self, slide: Size) -> Level:
-        """Return this level as the written slide has it; `slide` is the largest level's size."""
+        """Return this level as the written slide has it; `slide` is the largest level's size in pixels."""
         downsample = (slide.width / self.size.width + slide.height / self.size.height) / 2
         return Level(self.size, self.tile, downsample, self.shown)
 
@@ -203,7 +206,8 @@ class LevelPlan:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values.
 
-        A single recipe's stand beside the level's own, actions are run lengths, `"12C3B"`.
+        The values of a single recipe stand beside the level's own. Actions are run lengths, a text for each
+        row of tiles: `"12C3B"`.
         """
         values = {
             "number": self.number,

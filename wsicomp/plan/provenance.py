@@ -93,7 +93,7 @@ class LevelRecord:
     """`guarded` for the tiles of each recipe, where the level has several."""
 
     def guarded_of(self, recipe: int) -> Guarded | None:
-        """Return the figures of a guarded codec for the recipe of this number."""
+        """Return the figures of a guarded codec for the recipe of this index in the level's `recipes`."""
         return self.guarded_by_recipe[recipe] if self.guarded_by_recipe else self.guarded
 
     def to_json(self) -> dict[str, Any]:
@@ -165,10 +165,12 @@ class Provenance:
 
     @classmethod
     def from_text(cls, text: str, most_tiles: int = 1 << 26) -> Provenance:
-        """Return the provenance that `to_text` wrote, for a file with at most `most_tiles` tiles and strips.
+        """Return the provenance that `to_text` wrote.
+
+        A text that states more than `most_tiles` tiles and strips is refused before memory is taken for them.
 
         Raises:
-            SlideReadError: the text is not a provenance.
+            SlideReadError: the text is damaged, is no provenance, or states more tiles.
         """
         try:
             _check_count(text, _SOME_VALUES + _VALUES_A_TILE * most_tiles)

@@ -74,7 +74,10 @@ def _span(block: int, downsample: int, cells: int) -> tuple[int, int, int]:
 
 
 class View:
-    """One block of a scene at one downsample; its fields are read when first needed."""
+    """One block of a scene at one downsample; its fields are read when first needed.
+
+    `column` and `row` count blocks of BLOCK x BLOCK pixels, from 0, on the level with this `downsample`.
+    """
 
     def __init__(self, scene: Scene, column: int, row: int, downsample: int) -> None:
         self.scene = scene
@@ -130,7 +133,10 @@ class View:
 
 
 class Painter:
-    """Draws the blocks of one scene. May be used by several threads."""
+    """Draws the blocks of one scene. May be used by several threads.
+
+    `column` and `row` count blocks of BLOCK x BLOCK pixels, from 0, on the level with this `downsample`.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -158,7 +164,7 @@ class Painter:
         return picture
 
     def truth(self, column: int, row: int, downsample: int) -> NDArray[np.bool_]:
-        """Return which pixels of the block are tissue, (BLOCK, BLOCK) bool."""
+        """Return the true mask of the block, (BLOCK, BLOCK) bool: True is tissue."""
         view = View(self.scene, column, row, downsample)
         low, high = view.reach("section")
         limit = FRAYING_UM * DETAIL_LIMIT

@@ -96,7 +96,10 @@ def srgb_profile() -> bytes:
 
 
 def encoded(pixels: NDArray[np.uint8], form: SyntheticFormat) -> bytes:
-    """Return the bytes of a tile or strip, (rows, columns, 3) uint8 RGB, as the file stores them."""
+    """Return the bytes of a tile or strip as a file of the format `form` stores them.
+
+    `pixels` is (rows, columns, 3) uint8 RGB.
+    """
     match form.compression:
         case "jpeg":
             stream = encoded_jpeg(pixels, form)

@@ -68,9 +68,10 @@ class SyntheticSlide:
         return picture
 
     def truth(self, region: Region, downsample: int = 1) -> NDArray[np.bool_]:
-        """Return the true mask of a region as in `render`, (rows, columns) bool: True is tissue.
+        """Return the true mask of a region, (rows, columns) bool: True is tissue.
 
-        Fat and holes inside sections are tissue; pen, dust, cover glass and slide are not.
+        The region is in pixels of the level with this downsample, as for `render`. Fat and holes inside
+        sections are tissue; pen, dust, cover glass and slide are not.
 
         Raises:
             ValueError: the region begins left of or above the slide.

@@ -42,11 +42,13 @@ _UNREADABLE = (
 def read_mask(path: Path, slide: Size) -> TissueMask:
     """Return the mask in a file, for a slide of `slide` level-0 pixels.
 
-    PNG and TIFF: any picture with the slide's proportions; pixels over 0 are tissue. GeoJSON: polygons in
-    level-0 pixels, as QuPath exports them, drawn at 4096 px a side at most; holes are glass.
+    The suffix decides how the file is read. PNG and TIFF: any picture with the slide's proportions
+    (`has_proportions_of`); pixels over 0 are tissue. GeoJSON: polygons in level-0 pixels, as QuPath exports
+    them, drawn at 4096 px a side at most; their holes are glass.
 
     Raises:
-        MaskError: the file cannot be read, or does not have the slide's proportions.
+        MaskError: the suffix is another, the file cannot be read, or it does not have the slide's
+            proportions.
     """
     tissue = read_samples(path, slide) != 0
     rows, columns = tissue.shape
@@ -59,7 +61,8 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     Formats are those of `read_mask`; GeoJSON gives 1 inside and 0 outside.
 
     Raises:
-        MaskError: the file cannot be read, or does not have the slide's proportions.
+        MaskError: the suffix is another, the file cannot be read, or it does not have the slide's
+            proportions.
     """
     suffix = path.suffix.lower()
     if suffix not in (*_OUTLINE_SUFFIXES, *_TIFF_SUFFIXES, _PNG_SUFFIX):

@@ -47,6 +47,8 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path | None = None) -> None:
     """Write a picture in the format of the suffix; the file appears when it is complete.
 
+    `pixels` is (rows, columns, 3) uint8 RGB. Below `root` no folder may be a link; None allows links.
+
     Raises:
         TargetExistsError: the file exists, or appeared meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
@@ -56,7 +58,7 @@ def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path
 
 
 def tiles_to_pixels(tiles: NDArray[np.bool_], level: Level, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return flags of a level's tiles as a mask of `shape` over the whole level.
+    """Return flags of a level's tiles as a mask over the whole level, in the given shape (rows, columns).
 
     `tiles` is (rows, columns) of the level's tile grid.
     """

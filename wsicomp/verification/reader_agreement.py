@@ -135,7 +135,10 @@ class ReferenceReader:
         self.stored = StoredRegions(slide)
 
     def reference(self, level: int, region: Region) -> Reference | None:
-        """Return the true pixels of a region; None where wsicomp finds it damaged."""
+        """Return the true pixels of a region in the level's own pixels, and the program that decoded them.
+
+        Return None where wsicomp cannot read the region.
+        """
         try:
             own = self.slide.read_region(level, region)
         except SlideReadError:
@@ -166,9 +169,9 @@ class ReferenceReader:
         return Reference(other, OTHERS, Disagreement(place, found, OTHERS, is_ours_alone=True))
 
     def displayed(self, level: int, region: Region) -> PlacedPixels | None:
-        """Return a region as OpenSlide shows it.
+        """Return a region, in the level's own pixels, as OpenSlide shows it.
 
-        None where OpenSlide shows something else than what is stored.
+        Return None where OpenSlide does not read it, or shows something else than what is stored.
         """
         slide = self.slide
         if self.by_openslide is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
@@ -202,10 +205,7 @@ def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
 
 
 def refusal_of_openslide(slide: Slide) -> list[str]:
-    """Return OpenSlide's error for a source that it detects and does not open, as a list of one line.
-
-    Else none.
-    """
+    """Return, in one line, OpenSlide's error for a source that it detects and does not open; else no line."""
     path = slide.info.path
     if slide.provenance is not None or OpenSlide.detect_format(path) is None:
         return []
@@ -255,7 +255,7 @@ def _is_whole(slide: Slide, number: int, region: Region) -> bool:
 
 
 def seed_of(slide: Slide) -> int:
-    """Return a number that is always the same for a slide."""
+    """Return the seed for drawing tiles of a slide, the same at each call."""
     if slide.provenance is not None:
         return int(slide.provenance.plan.source.sha256[:8], 16)
     facts = [(level.size, level.tile, level.encoded_bytes) for level in slide.info.levels]

@@ -83,7 +83,7 @@ class SourceComparison:
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
     def check_blanks(self, progress: StageProgress) -> list[Problem]:
-        """Return the blank and empty tiles whose source shows more than glass, at any level.
+        """Return a problem for each blank or empty tile whose source shows more than glass, at any level.
 
         Memory: a decoded tile for each worker, and two bytes for each tile of the source.
         """

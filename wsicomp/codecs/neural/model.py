@@ -206,7 +206,7 @@ def _header_of(path: Path) -> bytes:
 
 
 def parse_model(data: bytes, path: Path | None = None) -> Model:
-    """Return the model in a file's bytes.
+    """Return the model in a file's bytes; `path` names the file in errors.
 
     Raises:
         WeightsError: the bytes are no model, are damaged, or have another digest than they state.

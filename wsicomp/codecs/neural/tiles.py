@@ -108,7 +108,14 @@ def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
 
 
 def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
+    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
+
+    Raises:
+        ValueError: the bytes are no such tile, or of another size.
+        RuntimeError: the library refuses the bytes.
+        UnknownModelError: the tile's model is not on this machine.
+        SlideReadError: the tile's model cannot run on this machine.
+    """
     return eighth(decode(tile))
 
 
@@ -127,5 +134,5 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return the pixels as lossless JPEG XL."""
+    """Return the pixels as a lossless JPEG XL tile, which is valid among neural tiles."""
     return jpegxl.encode_alike(tile, encoding, pixels)

@@ -71,15 +71,18 @@ class ConvertedSlide(TiffSlide):
         ]
 
     def action(self, index: TileIndex) -> TileAction:
-        """Return how a tile was made."""
+        """Return the plan's action for a tile."""
         return self.provenance.plan.levels[index.level].action(index)
 
     def is_absent(self, index: TileIndex) -> bool:
-        """Return whether the file stores no bytes for a tile, by its plan."""
+        """Return whether the file stores no bytes for a tile: its action in the plan is EMPTY."""
         return self.action(index) is TileAction.EMPTY
 
     def is_kept(self, index: TileIndex) -> bool:
-        """Return whether a tile is stored as in the source where others are transcoded."""
+        """Return whether a tile is not repacked although its action is TRANSCODE.
+
+        It is stored as `TileTranscoder.keep` makes it.
+        """
         return self._ledgers[index.level].is_kept(index)
 
     def is_lost(self, index: TileIndex) -> bool:
@@ -87,11 +90,17 @@ class ConvertedSlide(TiffSlide):
         return self._ledgers[index.level].is_lost(index)
 
     def is_sound(self, index: TileIndex, data: bytes) -> bool:
-        """Return whether these bytes were written for a tile that is not blank, empty or lost."""
+        """Return whether these bytes have the digest of a tile.
+
+        The tile is not blank, empty or lost.
+        """
         return self._ledgers[index.level].is_sound(index, data)
 
     def content_key(self, level: int, region: Region) -> bytes | None:
-        """Return `TiffSlide.content_key` with the tiles' actions; None where a tile of the level was lost."""
+        """Return the key of `TiffSlide.content_key` with the actions of the tiles under the region.
+
+        Return None where a tile of the level was lost.
+        """
         plan, record = self.provenance.plan.levels[level], self.provenance.levels[level]
         key = super().content_key(level, region)
         if key is None or record.lost:
@@ -99,10 +108,12 @@ class ConvertedSlide(TiffSlide):
         return key + plan.actions[plan.grid.under(region)].tobytes()
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Return a tile as the source stored it, if it was packed without loss; else as it is stored.
+        """Return a tile as the source stored it if it was packed without loss, else as this file stores it.
+
+        A blank tile holds background. An empty tile holds background if glass was emptied, else no bytes.
 
         Raises:
-            TileReadError: its bytes are not those that were written, or the source's tile was damaged
+            TileReadError: the tile's bytes are not those that were written, or the source's tile was damaged
                 already.
         """
         plan = self.provenance.plan.levels[index.level]
@@ -120,11 +131,11 @@ class ConvertedSlide(TiffSlide):
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a whole tile's pixels; background for a blank tile.
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; background for a blank tile.
 
         Raises:
-            TileReadError: its bytes are not those that were written, or do not decode.
-            UnsupportedSlideError: its model is not on this machine.
+            TileReadError: the tile's bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
@@ -141,7 +152,8 @@ class ConvertedSlide(TiffSlide):
         """Return a tile as the file stores it, packed or not.
 
         Raises:
-            TileReadError: its bytes are not those that were written.
+            TileReadError: the tile's bytes are not those that were written, or the source's tile was damaged
+                already.
         """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) in (TileAction.BLANK, TileAction.EMPTY):
@@ -150,15 +162,16 @@ class ConvertedSlide(TiffSlide):
         return EncodedTile(data, recipe.encoding if self._is_packed(index) else recipe.shown, plan.tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels.
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
 
         Raises:
-            TileReadError: its bytes are not those that were written, or do not decode.
+            TileReadError: the tile's bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
         return self._decode(index, decode_tile_eighth)
 
     def is_neural(self, level: int) -> bool:
-        """Return whether tiles of a level are neural, and best read many at once."""
+        """Return whether a level has neural tiles, which are read fastest many at once."""
         return self.provenance.plan.levels[level].encoding.compression == NEURAL
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:

@@ -16,7 +16,7 @@ from wsicomp.slide import AssociatedImage
 
 
 class TileLedger:
-    """Returns how one tile of a written level was made, and whether its bytes have their digest."""
+    """Tells how one tile of a written level was made, and whether its bytes have their digest."""
 
     def __init__(self, plan: LevelPlan, record: LevelRecord) -> None:
         self._plan = plan
@@ -25,15 +25,21 @@ class TileLedger:
         self._lost = frozenset(record.lost)
 
     def is_kept(self, index: TileIndex) -> bool:
-        """Return whether a tile is stored as in the source among tiles that are transcoded."""
+        """Return whether a tile is not repacked although its action is TRANSCODE.
+
+        It is stored as `TileTranscoder.keep` makes it.
+        """
         return self._number(index) in self._kept
 
     def is_lost(self, index: TileIndex) -> bool:
-        """Return whether the source's tile could not be decoded, so that this one is background."""
+        """Return whether the source's tile could not be decoded; this tile is background then."""
         return self._number(index) in self._lost
 
     def is_sound(self, index: TileIndex, data: bytes) -> bool:
-        """Return whether these bytes were written for a tile that is neither blank, empty nor lost."""
+        """Return whether these bytes have the digest of a tile.
+
+        The tile is not blank, empty or lost.
+        """
         at = int(self._positions[self._number(index)]) * DIGEST_BYTES
         return tile_digest(data) == self._record.digests[at : at + DIGEST_BYTES]
 

@@ -113,11 +113,10 @@ class TiffSlide:
         return self._info
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
-        """Return (tiles, 2): offset and byte count of each tile of a level in raster order.
+        """Return (tiles, 2): offset and byte count of each tile of a level, in raster order.
 
-        0 and 0 for no tile.
-
-        For a tile in planes, the offset of the first plane and the bytes of all.
+        Both are 0 for a tile that the file does not store. A tile in planes has the offset of its first plane
+        and the bytes of all planes.
         """
         directory = self._levels[level]
         if len(directory.ranges) == directory.grid.count:
@@ -128,7 +127,7 @@ class TiffSlide:
     def content_key(self, level: int, region: Region) -> bytes | None:
         """Return a key that is equal for regions of a level made of the same stored bytes.
 
-        None where not known.
+        Return None where a tile under the region has no bytes and does not show white.
         """
         grid = self._levels[level].grid
         rows, columns = grid.under(region)
@@ -145,7 +144,7 @@ class TiffSlide:
     def strip_ranges(self, name: str) -> NDArray[np.int64]:
         """Return (strips, 2): offset and byte count of each strip of an associated image.
 
-        None if it was re-encoded.
+        Return no rows where the image is re-encoded and not carried as stored.
         """
         directory = self._images[name]
         needs_re_encoding = directory.tile is not None or name in self._as_shown
@@ -154,7 +153,7 @@ class TiffSlide:
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide.
 
-        None where OpenSlide has none, or it is unsure.
+        Return None where OpenSlide does not show the image, or may not.
         """
         directory = self._images.get(name)
         return None if directory is None else self._names.get(id(directory))
@@ -170,11 +169,11 @@ class TiffSlide:
         return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
-        """Return a tile's bytes unchanged; empty bytes where the file stores none.
+        """Return a tile's bytes unchanged, with their encoding; empty bytes where the file stores none.
 
         Raises:
-            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
-                does.
+            SlideReadError: the level's samples cannot be copied in their stored form, or the file ends before
+                the tile does.
         """
         level, directory = self._info.levels[index.level], self._levels[index.level]
         if not directory.is_rgb or directory.is_turned:
@@ -186,16 +185,16 @@ class TiffSlide:
         return EncodedTile(data, encoding, level.tile)
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
-        """Return a tile as the file stores it.
+        """Return a tile as the file stores it: the same as `read_encoded_tile`.
 
         Raises:
-            SlideReadError: its samples are stored in a form that cannot be copied, or the file ends before it
-                does.
+            SlideReadError: the level's samples cannot be copied in their stored form, or the file ends before
+                the tile does.
         """
         return self.read_encoded_tile(index)
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
-        """Return whether every pixel of a level is stored in the file: always."""
+        """Return True: every pixel of a level is stored in the file."""
         return True
 
     def is_absent(self, index: TileIndex) -> bool:
@@ -204,7 +203,7 @@ class TiffSlide:
         return not self.tile_ranges(index.level)[number, 1]
 
     def is_neural(self, level: int) -> bool:  # noqa: ARG002
-        """Return whether tiles of a level are best read many at once: only converted files have such."""
+        """Return False: only converted files have neural tiles."""
         return False
 
     @property
@@ -228,10 +227,10 @@ class TiffSlide:
         return self._levels[level].description
 
     def read_stored(self, index: TileIndex) -> bytes:
-        """Return the bytes of a tile, unchecked, highest bits first; those of planes one after another.
+        """Return a tile's stored bytes, unchecked, the highest bit of each first; planes one after another.
 
         Raises:
-            SlideReadError: the file ends before them.
+            SlideReadError: the file ends before the tile does.
         """
         return b"".join(self._read_parts(index))
 
@@ -242,7 +241,7 @@ class TiffSlide:
         return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a whole tile's pixels, beyond the level's edge as the file stores them.
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; beyond the level's edge as stored.
 
         Raises:
             DamagedTileError: the tile decodes only in part; the error holds the decoded part.
@@ -251,7 +250,7 @@ class TiffSlide:
         return self._decode(index, decode_tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return the means of a tile's blocks of 8 x 8 pixels.
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
 
         Raises:
             TileReadError: the tile cannot be decoded.
@@ -348,10 +347,12 @@ class TiffSlide:
         return pixels
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """Return the pixels of a rectangle; each tile under it is decoded once.
+        """Return the pixels of a region in the level's own pixels, (rows, columns, 3) uint8 RGB.
+
+        Each tile under the region is decoded once.
 
         Raises:
-            DamagedTileError: a tile decodes only in part; the error holds the decoded part of the rectangle.
+            DamagedTileError: a tile decodes only in part; the error holds the decoded part of the region.
             TileReadError: a tile cannot be decoded.
         """
         damage: DamagedTileError | None = None

@@ -81,7 +81,10 @@ def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels |
 
 
 def is_shown_otherwise(directory: Directory) -> bool:
-    """Return whether an image would show another picture if its strips were carried without its tags."""
+    """Return whether the strips of an image, without its own tags, would show another picture.
+
+    A carried image has no Orientation and no FillOrder, and its plain samples are RGB.
+    """
     compression, photometric = directory.encoding.compression, directory.encoding.photometric
     is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
     return directory.is_turned or is_mixed or directory.orientation in (*_FLIPPED_ROWS, *_FLIPPED_COLUMNS)

@@ -77,7 +77,10 @@ def _covered(first: int, count: int, share: float, labels: int) -> tuple[NDArray
 
 
 def targets(labels: Labels) -> Labels:
-    """Return labels as losses take them: 0 glass, 1 tissue, `UNSCORED_TARGET` where nothing scores."""
+    """Return labels as losses take them, in the same shape: 0 glass, 1 tissue.
+
+    Labels that do not score become `UNSCORED_TARGET`.
+    """
     target: Labels = (labels == TISSUE).astype(np.uint8)
     target[labels == IGNORED] = UNSCORED_TARGET
     return target

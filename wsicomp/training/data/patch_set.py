@@ -242,7 +242,9 @@ class PatchSet:
             raise TrainingError("a patch names a source that is not listed; build it anew", path)
 
     def read(self, patch: Patch) -> tuple[Pixels, Labels]:
-        """Return (512, 512, 3) RGB and (512, 512) labels.
+        """Return a patch, (512, 512, 3) uint8 RGB, and its labels, (512, 512) uint8.
+
+        A label is 0 for glass, 255 for tissue, 128 for a pixel that does not score.
 
         Raises:
             TrainingError: the patch is damaged.

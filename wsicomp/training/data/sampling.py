@@ -108,7 +108,13 @@ class PatchSamples:
         return np.array(self.sources[patch.source].light, np.float32)
 
     def read(self, patch: Patch) -> LabelledPixels:
-        """Return the pixels and labels of a patch."""
+        """Return a patch, (512, 512, 3) uint8 RGB, and its labels, (512, 512) uint8.
+
+        A label is 0 for glass, 255 for tissue, 128 for a pixel that does not score.
+
+        Raises:
+            TrainingError: the patch is damaged.
+        """
         return self._read[patch.number]()
 
 

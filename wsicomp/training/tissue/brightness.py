@@ -21,15 +21,15 @@ class BrightenedSlide(PixelsOnly):
         self._slide, self._added, self._info = slide, added, slide.info
 
     def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a tile's pixels, brightened."""
+        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB, brightened."""
         return brightened(self._slide.read_tile(index), self._added)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return block means, brightened."""
+        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB, brightened."""
         return brightened(self._slide.read_tile_eighth(index), self._added)
 
     def read_region(self, level: int, region: Region) -> Pixels:
-        """Return a region's pixels, brightened."""
+        """Return the brightened pixels of a region in the level's own pixels, (rows, columns, 3) uint8."""
         return brightened(self._slide.read_region(level, region), self._added)
 
     def close(self) -> None:
