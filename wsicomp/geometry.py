@@ -22,7 +22,9 @@ class Size:
         return self.height, self.width
 
     def reduced(self, downsample: int) -> Size:
-        """Return the size after box reduction by a whole number, without partial boxes, at least 1 x 1.
+        """Return the size after box reduction by the whole number `downsample`, at least 1 x 1.
+
+        Partial boxes are left out.
 
         >>> Size(1001, 600).reduced(4)
         Size(width=250, height=150)
@@ -123,7 +125,7 @@ class TileGrid:
         return Region(x, y, width, height)
 
     def under(self, region: Region) -> tuple[slice, slice]:
-        """Return slices of the rows and columns of the tiles that a rectangle of this level touches."""
+        """Return (rows, columns) of the tiles under a region, in the level's own pixels, as slices."""
         rows = slice(region.y // self.tile.height, -(-(region.y + region.height) // self.tile.height))
         columns = slice(region.x // self.tile.width, -(-(region.x + region.width) // self.tile.width))
         return rows, columns

@@ -84,7 +84,7 @@ class Option:
 
     @property
     def shown(self) -> str:
-        """What stands for its value in `--help`; nothing for a switch."""
+        """The placeholder of its value in `--help`; "" for a switch."""
         if self.kind is bool:
             return ""
         return self._braced or self.metavar or self.name.upper()
@@ -101,7 +101,7 @@ class Option:
 
     @property
     def range(self) -> str:
-        """The numbers that it takes, in words; empty where any will do."""
+        """The numbers that it takes, in words; "" where it takes any."""
         if self.least is None:
             return ""
         least = _number_text(self.least)
@@ -109,7 +109,7 @@ class Option:
 
     @property
     def stated_default(self) -> str:
-        """Its default in words; empty where it has none, or is a switch."""
+        """Its default in words; "" where it has none, or is a switch."""
         if self.default_text or self.default in (None, ()) or self.kind is bool:
             return self.default_text
         values = self.default if self.takes_many else (self.default,)
@@ -263,7 +263,7 @@ def checked_fields(instance: Any) -> None:
 
 
 def did_you_mean(found: str, known: tuple[str, ...]) -> str:
-    """Return a hint with the known name that is most like `found`; empty if none is.
+    """Return a hint with the known name that is most like `found`; "" if none is.
 
     >>> did_you_mean("jpgxl", ("jpeg", "jpegxl"))
     '; did you mean jpegxl?'

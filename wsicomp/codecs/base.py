@@ -116,7 +116,7 @@ class CodecInfo:
 
 
 class TileCodec(Protocol):
-    """Encodes tiles in one fixed way, set by the arguments of its constructor."""
+    """Encodes all tiles with the same options, the arguments of its constructor."""
 
     @property
     def lossless(self) -> bool:
@@ -125,7 +125,7 @@ class TileCodec(Protocol):
 
     @property
     def encoding(self) -> TileEncoding:
-        """How every tile that the codec makes is stored."""
+        """The encoding of every tile that the codec makes."""
         ...
 
     def config(self) -> Options:
@@ -133,7 +133,7 @@ class TileCodec(Protocol):
         ...
 
     def encode(self, pixels: Pixels) -> bytes:
-        """Return the bytes of one tile, (rows, columns, 3) uint8 RGB, which `decode_tile` decodes.
+        """Return the bytes of one tile, (rows, columns, 3) uint8 RGB, for `decode_tile` to decode.
 
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
@@ -157,7 +157,7 @@ class Fallback(enum.Enum):
 
 
 class Encoded(NamedTuple):
-    """A tile's bytes."""
+    """A tile's bytes, and how they came about."""
 
     data: bytes
     """The bytes."""
@@ -171,7 +171,7 @@ class MeasuredCodec(Protocol):
     """A guarded codec that decodes each tile it encodes, since its library may miss the quality asked for."""
 
     def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
-        """Return the tile as `TileCodec.encode` makes it, and how close it is.
+        """Return the tile as `TileCodec.encode` makes it, with its fidelity.
 
         `visible` is the part from the upper left corner that lies inside the level; by default all of it.
         Only that part is compared.
@@ -192,7 +192,7 @@ class ModelCodec(Protocol):
         sources: Sequence[EncodedTile | None] = (),
         visible: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """Return each tile as `TileCodec.encode` makes it, and how close it is.
+        """Return each tile as `TileCodec.encode` makes it, with its fidelity.
 
         `sources` are the same tiles as the slide stores them, None for tiles whose pixels were changed.
         `visible` are the parts that lie inside the level; by default all of each tile.
@@ -289,7 +289,11 @@ class TileFormat(Protocol):
         ...
 
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-        """Return a tile of one RGB colour that can stand beside others of this encoding in one TIFF level."""
+        """Return a tile of one RGB colour that can stand beside others of this encoding in one TIFF level.
+
+        Raises:
+            ValueError: the encoding cannot hold the colour.
+        """
         ...
 
     def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
@@ -305,11 +309,12 @@ class TileFormat(Protocol):
         ...
 
     def encode_alike(self, tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-        """Return pixels as a tile of this encoding that replaces `tile`, as close as the format allows.
+        """Return pixels, (rows, columns, 3) uint8 RGB, as a tile of this encoding that replaces `tile`.
+
+        It is as close to the pixels as the format allows.
 
         Raises:
             ValueError: the pixels cannot be stored in this encoding.
-            RuntimeError: the library refuses.
-            OSError: the library refuses.
+            RuntimeError, OSError: the library refuses the pixels.
         """
         ...

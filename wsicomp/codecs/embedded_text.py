@@ -20,7 +20,7 @@ _LEAST_TAIL = 4
 
 
 def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], coded: bytes) -> None:
-    """Refuse a tile if the end of its coded bytes is not needed for the same pixels and holds letters.
+    """Refuse a tile whose coded bytes end with words that its pixels do not need.
 
     `cut(count)` returns the tile with `count` bytes fewer at the end of `coded`; `shows(data)` returns
     whether the tile's pixels stay the same.
@@ -42,7 +42,7 @@ def refuse_words(shows: Callable[[bytes], bool], cut: Callable[[int], bytes], co
 def decodes_alike(
     decode: Callable[[EncodedTile], Pixels], tile: EncodedTile, data: bytes
 ) -> Callable[[bytes], bool]:
-    """Return a function that says whether other bytes decode to the same pixels as `data`.
+    """Return a function that takes other bytes and returns whether they decode to the pixels of `data`.
 
     `tile` has the encoding and size of both.
     """
@@ -60,7 +60,7 @@ def decodes_alike(
 def largest_count(holds: Callable[[int], bool], least: int, too_many: int) -> int:
     """Return, by bisection, the largest number for which `holds` is true.
 
-    `least` holds, `too_many` does not.
+    `holds(least)` is true, `holds(too_many)` is false, and no number above a false one is true.
     """
     while too_many - least > 1:
         middle = (least + too_many) // 2

@@ -78,7 +78,7 @@ def frame_subsampling(stream: bytes) -> tuple[int, int]:
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the pixels as libjpeg-turbo decodes them, which are those that OpenSlide displays.
+    """Return the pixels, (rows, columns, 3) uint8 RGB, as libjpeg-turbo decodes and OpenSlide shows them.
 
     Raises:
         PartlyDecodedError: the stream is damaged; libjpeg has filled in what is missing.
@@ -128,7 +128,7 @@ def decode_eighth(tile: EncodedTile) -> Pixels:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:  # noqa: ARG001
-    """Return why a tile cannot be copied among tiles of this encoding; empty if it can."""
+    """Return why a tile cannot be copied among tiles of this encoding; "" if it can."""
     with contextlib.suppress(ValueError):
         if _ADOBE in tile.data[:_HEADER_BYTES] and has_unknown_transform(tile.data):
             return "has an Adobe segment of a transform that OpenSlide refuses"
@@ -149,7 +149,7 @@ def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> b
 
     Raises:
         ValueError: there is no room for tables beside the shared ones.
-        OSError: the library refuses.
+        OSError: the library refuses the pixels.
     """
     return requantised(tile, encoding, pixels)
 

@@ -55,7 +55,9 @@ _LEAST_ALLOWED_SHIFT = 6.0
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the pixels as OpenSlide displays them, except that RGB is never converted a second time.
+    """Return the pixels, (rows, columns, 3) uint8 RGB, as OpenSlide shows them.
+
+    RGB is never converted a second time, as OpenSlide does under 33003.
 
     A stream in JP2 boxes, which OpenSlide does not read, is decoded as by imagecodecs and so tifffile.
 
@@ -143,7 +145,7 @@ def true_compression(data: bytes, compression: int) -> int:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Return why a tile cannot be copied among tiles of this encoding; empty if it can."""
+    """Return why a tile cannot be copied among tiles of this encoding; "" if it can."""
     if tile.data.startswith(BOXED):
         return "is wrapped in JP2 boxes, which OpenSlide does not read"
     try:
@@ -257,7 +259,7 @@ class Codec:
         self.rate = rate
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """Return the target."""
+        """Return the PSNR in dB or the rate."""
         return {"psnr": self.psnr} if self.rate is None else {"rate": self.rate}
 
     def encode(self, pixels: Pixels) -> bytes:
@@ -265,7 +267,7 @@ class Codec:
         return self.encode_measured(pixels).data
 
     def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
-        """Return the tile and how close it is; without figures if it is too small to have an SSIM."""
+        """Return the tile with its fidelity; without it if the tile is too small to have an SSIM."""
         pixels = rgb(pixels)
         if self.rate is not None:
             data = _to_rate(pixels, self.rate)

@@ -35,7 +35,7 @@ def requantised(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> by
 
     Raises:
         ValueError: there is no room for tables beside the shared ones.
-        OSError: the library refuses.
+        OSError: the library refuses the pixels.
     """
     options = {"qtables": _quantisation(tile)} if _quantisation(tile) else {"quality": _USUAL_QUALITY}
     stream = io.BytesIO()

@@ -134,7 +134,7 @@ def _decodable_head(encoding: TileEncoding) -> tuple[bytes, bool]:
 
 
 def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
-    """Return a tile as a JPEG for JPEG XL to pack; `tile_of_whole_stream` makes the tile of it again.
+    """Return a tile as a JPEG for JPEG XL to pack; `tile_of_whole_stream` turns it into the tile again.
 
     A tile without any Huffman tables means the standard ones, and gets them. Where libjxl would guess other
     colours than TIFF states, JFIF and Adobe segments are disguised as others.
@@ -154,7 +154,7 @@ def whole_stream(data: bytes, encoding: TileEncoding) -> bytes:
 
 
 def tile_of_whole_stream(whole: bytes, encoding: TileEncoding) -> bytes:
-    """Return the tile of which `whole_stream` made this stream.
+    """Return the tile from which `whole_stream` made this stream.
 
     Raises:
         ValueError: `whole_stream` did not make the stream.

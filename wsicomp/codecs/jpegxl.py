@@ -35,7 +35,7 @@ _MOST_BESIDE_BYTES, _BESIDE_A_PIXEL = 1 << 20, 4
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the pixels as libjxl decodes them.
+    """Return the pixels as libjxl decodes them, (rows, columns, 3) uint8 RGB.
 
     Raises:
         ValueError: the stream has another size.
@@ -73,7 +73,7 @@ def from_jpeg(tile: EncodedTile) -> bytes:
 
 
 def rebuilt_jpeg(packed: EncodedTile) -> bytes:
-    """Return the JPEG stream of which a tile was packed.
+    """Return the JPEG stream from which a tile was packed.
 
     Raises:
         ValueError: the tile has another size, is no packed JPEG, or holds too much beside its picture.
@@ -185,7 +185,7 @@ class Codec:
         self.lossless = lossless
 
     def config(self) -> Mapping[str, int | float | bool]:
-        """Return the target and the effort."""
+        """Return the distance, the quality or that it is lossless, and the effort."""
         target = {"lossless": True} if self.lossless else {"distance": self.distance}
         return {**target, "effort": self.effort}
 

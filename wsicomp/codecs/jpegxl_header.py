@@ -39,7 +39,7 @@ _GROUP_PX, _GROUPS_ACROSS, _MOST_GROUPS = 256, 8, 1 << 16
 
 @dataclass(frozen=True)
 class Picture:
-    """Where a stream's only frame keeps its sections."""
+    """The places of the sections of a stream's only frame."""
 
     table: int
     """The byte at which the table of sections begins."""
@@ -50,7 +50,7 @@ class Picture:
 
     @property
     def end(self) -> int:
-        """Where the last section ends."""
+        """The end of the last section, as a byte offset in the stream."""
         return self.sections + sum(self.lengths)
 
 
@@ -79,12 +79,12 @@ class _Bits:
         return self.take(1) == 1
 
     def choice(self, forms: tuple[tuple[int, int], ...]) -> int:
-        """Return a number stored in one of four forms, (bits that follow, what they are added to)."""
+        """Return a number stored in one of four forms, each (count of bits, number to add to them)."""
         count, least = forms[self.take(2)]
         return least + self.take(count)
 
     def long(self) -> int:
-        """Return a number that usually has few bits."""
+        """Return a number of up to 64 bits, stored in fewer if it is small (`U64`)."""
         kind = self.take(2)
         if kind < 3:
             return (0, 1, 17)[kind] + self.take((0, 4, 8)[kind])
@@ -101,7 +101,7 @@ class _Bits:
 
 
 def read_picture(stream: bytes) -> Picture:
-    """Return where the sections of a codestream's only picture stand.
+    """Return the places of the sections of a codestream's only picture.
 
     Raises:
         ValueError: the stream is damaged, has more than one frame, or its headers hold more than a decoder

@@ -27,7 +27,7 @@ _MOST_BETWEEN_BYTES = 1 << 16
 
 
 def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (kind, start of content, end) of each box of a file."""
+    """Yield (kind, start of content, end) of each box of a file; both places are byte offsets in the file."""
     at = 0
     while at + _BOX.size <= len(container):
         length, kind = _BOX.unpack_from(container, at)
@@ -43,10 +43,10 @@ def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def codestream(data: bytes) -> bytes:
-    """Return the codestream out of a container's boxes, without `jbrd` and metadata.
+    """Return the codestream in a container's boxes, without `jbrd` and metadata.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the container holds no codestream.
     """
     if data.startswith(_CODESTREAM):
         return data

@@ -11,7 +11,7 @@ from wsicomp.text.escaping import quoted
 
 
 class PartlyDecodedError(ValueError):
-    """A tile whose bytes are damaged; `pixels` is what the library decodes all the same."""
+    """A tile whose bytes are damaged; `pixels` is the picture that the library decodes all the same."""
 
     def __init__(self, message: str, pixels: Pixels) -> None:
         super().__init__(message)

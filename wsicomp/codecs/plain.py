@@ -61,7 +61,7 @@ _HORIZONTAL = 2
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the tile's samples, which must be RGB: subsampled YCbCr without JPEG is not read.
+    """Return the tile's samples, (rows, columns, 3) uint8 RGB: subsampled YCbCr without JPEG is not read.
 
     Raises:
         ValueError: the samples are not RGB, or too few.
@@ -108,7 +108,7 @@ def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """Return a tile of one colour."""
+    """Return a tile of one colour, stored as the encoding says."""
     return encode(encoding, np.full((*size.shape, 3), color, np.uint8))
 
 

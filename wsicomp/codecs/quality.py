@@ -121,9 +121,9 @@ def psnr(first: Pixels, second: Pixels) -> float:
 
 
 def color_shift(first: Pixels, second: Pixels) -> float:
-    """Return the largest difference between mean colours of blocks of 16 x 16 px.
+    """Return the largest difference between mean colours of blocks of 16 x 16 px, in grey levels.
 
-    In grey levels of one channel.
+    It is the difference in one channel.
 
     Raises:
         ValueError: the shapes differ.

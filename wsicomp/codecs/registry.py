@@ -175,7 +175,7 @@ def has_transcoder(name: str) -> bool:
 
 
 def is_guarded(name: str) -> bool:
-    """Return whether a codec decodes each tile it encodes and says how close it is; False for "copy".
+    """Return whether a codec decodes each tile that it encodes and measures its fidelity; False for "copy".
 
     Raises:
         UnknownCodecError: no codec has that name.
@@ -214,7 +214,7 @@ def encode_tiles(
     sources: Sequence[EncodedTile | None] = (),
     visible: Sequence[Size] = (),
 ) -> list[Encoded]:
-    """Return the tiles encoded, in batches if the codec has them.
+    """Return the tiles encoded, in their order, and in batches if the codec can.
 
     `sources` are the same tiles as the slide stores them, None for tiles whose pixels were changed. `visible`
     are the parts that lie inside the level, by which a guard decides; by default all of each tile.
@@ -316,7 +316,9 @@ def tile_format(compression: int) -> TileFormat:
 
 
 def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """Return the pixels of tiles of one compression, in batches if their format has them.
+    """Return the pixels of tiles of one compression, (rows, columns, 3) uint8 RGB each.
+
+    They are decoded in batches if their format can.
 
     Raises:
         ValueError: a tile's bytes do not decode to its size.
@@ -331,7 +333,7 @@ def decode_tiles(tiles: Sequence[EncodedTile]) -> list[Pixels]:
 
 
 def copy_obstacle(tile: EncodedTile, stored: TileEncoding) -> str:
-    """Return why a tile's bytes cannot be copied into a level of this encoding; empty if they can.
+    """Return why a tile's bytes cannot be copied into a level of this encoding; "" if they can.
 
     A reader would refuse them there, or show other colours.
     """
@@ -343,7 +345,7 @@ def require_model(codec: str, name: str, sha256: str, embedded: bytes | None) ->
     """Load the model that decodes a slide's neural tiles, from the slide or from this machine.
 
     Returns:
-        What is wrong with the model that the slide carries; empty if nothing is.
+        What is wrong with the model that the slide carries; "" if nothing is, or it carries none.
 
     Raises:
         CodecUnavailableError: the codec's library cannot be loaded.
@@ -396,11 +398,12 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:
 
 
 def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return pixels as a tile of this encoding that replaces `tile`, as close to them as the format allows.
+    """Return pixels, (rows, columns, 3) uint8 RGB, as a tile of this encoding that replaces `tile`.
+
+    It is as close to the pixels as the format allows.
 
     Raises:
         ValueError: the pixels cannot be stored in this encoding.
-        RuntimeError: the library refuses.
-        OSError: the library refuses.
+        RuntimeError, OSError: the library refuses the pixels.
     """
     return tile_format(encoding.compression).encode_alike(tile, encoding, pixels)

@@ -21,10 +21,7 @@ from wsicomp.slide import EncodedTile, Pixels
 
 @dataclass(frozen=True, slots=True)
 class TileFidelity:
-    """The rate and the fidelity of one tile.
-
-    Its stored bytes, and its decoded pixels compared with the source's.
-    """
+    """The rate and the fidelity of one tile: its stored bytes, and its decoded pixels beside the source's."""
 
     index: TileIndex
     """The tile."""
@@ -88,7 +85,7 @@ class Quality:
 
 
 def round_trip(codec: TileCodec, pictures: Sequence[Pixels]) -> list[tuple[int, Pixels]]:
-    """Encode and decode pictures of one size; return the stored bytes and the decoded pixels of each."""
+    """Encode and decode pictures of one size; return (count of stored bytes, decoded pixels) of each."""
     encoded = encode_tiles(codec, pictures)
     rows, columns = pictures[0].shape[:2]
     decoded = decode_tiles([EncodedTile(tile.data, codec.encoding, Size(columns, rows)) for tile in encoded])

@@ -20,7 +20,9 @@ _LARGEST_SIDE_PX = 16383
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the pixels as libwebp decodes them; an opaque alpha channel is left out.
+    """Return the pixels as libwebp decodes them, (rows, columns, 3) uint8 RGB.
+
+    An opaque alpha channel is left out.
 
     Raises:
         UnsupportedSlideError: some pixels are transparent.

@@ -59,11 +59,11 @@ class _Facts:
     """Whether its JPEG holds RGB instead of YCbCr."""
 
     def unread(self, program: Program) -> frozenset[Compression]:
-        """Return the compressions of the first levels that a program does not read."""
+        """Return the compressions, among those of the first levels, that a program does not read."""
         return frozenset(each for each in self.first if program not in each.readers)
 
     def unread_anywhere(self, program: Program) -> frozenset[Compression]:
-        """Return the compressions of any level that a program does not read."""
+        """Return the compressions, among those of all levels, that a program does not read."""
         return frozenset(each for each in self.compressions if program not in each.readers)
 
 
@@ -95,7 +95,7 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
 
 
 def opens_in(found: Sequence[ReaderVerdict]) -> str:
-    """Return the verdicts in one line, the worst in capitals."""
+    """Return the verdicts in one line of text, the worst in capitals."""
     named = {
         word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
         for word in ("yes", "partly", "shows black", "no")

@@ -69,9 +69,9 @@ class _Findings:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rule by which files of a tree are its slides.
+    """The rule by which files of a tree are its slides: by suffix or `include`.
 
-    By suffix or `include`, without `exclude` and hidden files.
+    Hidden files and files that `exclude` names are none.
     """
 
     root: Path

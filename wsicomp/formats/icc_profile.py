@@ -26,9 +26,9 @@ _EPOCH = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def neutral_profile(profile: bytes | None) -> tuple[bytes | None, bool]:
-    """Return the profile with its transform alone, and True; the profile itself and False where that fails.
+    """Return (the profile with its transform alone, True), or (the profile itself, False) where that fails.
 
-    The new profile is used only if both give the same colours for many samples.
+    The new profile is used only if both give the same colours for many samples. No profile, None, stays None.
     """
     if profile is None:
         return None, True

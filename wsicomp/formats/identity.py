@@ -17,9 +17,10 @@ _BLOCK_BYTES = 1 << 20
 
 
 def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: bool) -> SourceIdentity:
-    """Return name, size and SHA-256 of a source, and the SHA-256 behind it where it is a conversion itself.
+    """Return name, size in bytes and SHA-256 of a source.
 
-    Without its name, which may be a patient's, the identity has None there.
+    For a source that is a conversion itself, it also has the SHA-256 of that conversion's source. A name may
+    be a patient's; the identity has None in its place if `with_name` is False.
 
     Raises:
         SlideReadError: a file of the slide cannot be read.
@@ -33,7 +34,7 @@ def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: 
 
 
 def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:
-    """Return the bytes of a slide and its SHA-256.
+    """Return (size in bytes, SHA-256) of a slide.
 
     The SHA-256 of a slide of many files is over the digests of its files, in the order of their names.
 

@@ -38,7 +38,9 @@ Read = Callable[[tuple[int, int], Size], Pixels]
 
 
 def exact_starts(downsample: float, length: int) -> NDArray[np.int64]:
-    """Return the pixels along one side of a level, `length` long, that OpenSlide reads exactly.
+    """Return the pixels along one side of a level that OpenSlide reads exactly, as indices from 0.
+
+    `length` is the side in the level's pixels.
 
     >>> exact_starts(2.5, 8).tolist()
     [0, 2, 4, 6]
@@ -90,7 +92,7 @@ class LevelReads:
 
     @property
     def reach(self) -> Size:
-        """The size of the exact part of the level, counted from its upper left corner."""
+        """The size in pixels of the exact part of the level, from its upper left corner."""
         return Size(*(_reach(starts, end) for starts, end in zip(self._starts, self._sides, strict=True)))
 
     @property
@@ -98,9 +100,9 @@ class LevelReads:
         return self._size.width, self._size.height
 
     def read(self, region: Region) -> Pixels:
-        """Return the pixels of a rectangle of the level.
+        """Return the pixels of a region in the level's own pixels, (rows, columns, 3) uint8 RGB.
 
-        Where no start reaches, as OpenSlide interpolates them.
+        Pixels that no exact start reaches are interpolated by OpenSlide.
         """
         pixels = np.empty((*region.size.shape, 3), np.uint8)
         columns = list(_spans(self._starts[0], region.x, region.x + region.width, self._size.width))

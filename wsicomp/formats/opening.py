@@ -36,7 +36,7 @@ def open_tiff(path: Path, z: int | None = None) -> TiffSlide:
 
     Raises:
         SlideReadError: the file is not there, is damaged, or lacks the provenance that wsicomp wrote.
-        UnsupportedSlideError: it is not an 8-bit bright-field slide in tiles, or has no plane `z`.
+        UnsupportedSlideError: the file is not an 8-bit bright-field slide in tiles, or has no plane `z`.
     """
     check_file(path)
     directories = read_directories(path)
@@ -71,9 +71,7 @@ def open_converted(path: Path) -> ConvertedSlide:
 
 
 def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
-    """Open a slide.
-
-    Aperio SVS and tiled TIFF tile by tile, every other format that OpenSlide reads as pixels.
+    """Open a slide: Aperio SVS and tiled TIFF tile by tile, other formats as pixels through OpenSlide.
 
     `z` chooses one of several focal planes by its place in the file, counted from 0. Without `z` such a slide
     is refused; with `any_plane` its first plane is read instead.
@@ -116,7 +114,9 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
 
 
 def open_source(path: Path, converted: Path) -> Slide:
-    """Open the source of a conversion to compare both; of several focal planes the one that was converted.
+    """Open the source of a conversion to compare both.
+
+    Of several focal planes the converted one is read.
 
     Raises:
         SlideReadError: the source cannot be read.

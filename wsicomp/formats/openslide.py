@@ -187,11 +187,13 @@ class OpenSlideFile:
         self.is_dicom = self.slide.properties[openslide.PROPERTY_NAME_VENDOR] == "dicom"
 
     def read(self, level: int, location: tuple[int, int], size: Size) -> Pixels:
-        """Return a region on white, by one call of OpenSlide; `location` is in pixels of level 0.
+        """Return a region on white, (rows, columns, 3) uint8 RGB, by one call of OpenSlide.
+
+        `location` is (x, y) in pixels of level 0, `size` is in the level's own pixels.
 
         Raises:
-            TileReadError: OpenSlide cannot read it.
-            UnsupportedSlideError: it has transparent pixels, and only opaque ones are allowed.
+            TileReadError: OpenSlide cannot read the region.
+            UnsupportedSlideError: the region has transparent pixels, and `opaque` forbids them.
         """
         for is_last in (False, False, True):  # an error may be that of another thread's region
             slide = self.slide
@@ -210,7 +212,7 @@ class OpenSlideFile:
         raise AssertionError("read or raised")
 
     def picture(self, name: str) -> Image.Image:
-        """Return an associated image.
+        """Return the associated image of this name.
 
         Raises:
             SlideReadError: OpenSlide cannot read it.
@@ -223,7 +225,9 @@ class OpenSlideFile:
             raise SlideReadError(f"OpenSlide cannot read its {name} ({exc})", self.path) from exc
 
     def icc_profile(self) -> bytes | None:
-        """Return the ICC profile byte for byte; OpenSlide's `color_profile` would write it anew.
+        """Return the ICC profile byte for byte, None where there is none.
+
+        OpenSlide's `color_profile` would write it anew.
 
         Raises:
             SlideReadError: OpenSlide cannot read it.
@@ -251,7 +255,7 @@ class OpenSlideFile:
 
 
 def on_white(rgba: Pixels) -> Pixels:
-    """Return straight RGBA, (rows, columns, 4) uint8, as RGB with transparent pixels laid on white."""
+    """Return straight RGBA, (rows, columns, 4) uint8, laid on white, as (rows, columns, 3) uint8 RGB."""
     opaque = rgba[..., 3:] == 255
     if opaque.all():
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -15,15 +15,15 @@ _READ_PX = 2048
 
 
 def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> Pixels:
-    """Return a whole tile of `plan`: each pixel is the mean of a box of its source level.
+    """Return a whole tile of the level `plan`, (rows, columns, 3) uint8 RGB; white beyond the level's edge.
 
-    White beyond the edge.
+    Each pixel is the mean of a box of pixels of the source level.
 
     Memory: reads at most about 2048 x 2048 source pixels at a time, whatever the reduction.
 
     Raises:
-        DamagedTileError: a source tile under it is damaged; the error holds the pixels of all others.
-        TileReadError: a part of it has no source tile that can be decoded.
+        DamagedTileError: a source tile under the tile is damaged; the error holds the pixels of all others.
+        TileReadError: a part of the tile has no source tile that can be decoded.
     """
     tile = np.full((*plan.tile.shape, 3), 255, np.uint8)
     region = plan.grid.region(column, row)

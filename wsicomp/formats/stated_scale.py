@@ -35,10 +35,10 @@ def positive_number(text: str | None) -> float | None:
 
 
 def scale_of(value: float | None) -> float | None:
-    """Return a stated um per px; None for a value outside the range of slides."""
+    """Return a stated um per px; None if it is None or outside the range of slides."""
     return value if value is not None and _SCALES[0] <= value <= _SCALES[1] else None
 
 
 def power_of(value: float | None) -> float | None:
-    """Return a stated objective power; None for a value outside the range of slides."""
+    """Return a stated objective power; None if it is None or outside the range of slides."""
     return value if value is not None and _POWERS[0] <= value <= _POWERS[1] else None

@@ -57,7 +57,10 @@ _our_caches_lock = ForkLock()
 
 
 def tile_cache(cache: OpenSlideCache) -> TileCache:
-    """Return the cache itself, or for OpenSlide's own one of the same capacity, always the same one."""
+    """Return a `TileCache` itself, or the one that stands for a cache of OpenSlide's own.
+
+    It has the same capacity, and is the same one at each call.
+    """
     if isinstance(cache, TileCache):
         return cache
     with _our_caches_lock:

@@ -45,7 +45,10 @@ class Placement:
 
 
 def placements(grid: TileGrid, x: float, y: float, size: Size) -> Iterator[Placement]:
-    """Yield the tiles under a canvas of `size` whose corner lies at (x, y) of the level, last one first."""
+    """Yield the tiles under a canvas, the last one first.
+
+    The upper left corner of the canvas lies at (x, y) in the level's own pixels, between pixels or on one.
+    """
     wide, high = float(grid.tile.width), float(grid.tile.height)
     first_column, first_row = int(x / wide), int(y / high)
     if first_column >= grid.columns or first_row >= grid.rows:
@@ -61,7 +64,10 @@ def placements(grid: TileGrid, x: float, y: float, size: Size) -> Iterator[Place
 
 
 def paint(canvas: Rgba, tile: Pixels, x: float, y: float) -> None:
-    """Paint a tile, RGB and cut at the level's edge, at (x, y) of a canvas of premultiplied RGBA."""
+    """Paint a tile at (x, y) of a canvas of premultiplied RGBA, in the level's pixels.
+
+    The tile is RGB and cut at the level's edge.
+    """
     if _is_whole(-x) and _is_whole(-y):
         _copy(canvas, tile, -math.ceil(-x - 0.5), -math.ceil(-y - 0.5))
     else:
@@ -137,7 +143,7 @@ def _saturate(canvas: Rgba, source: Floats) -> None:
 
 
 def unpremultiplied(canvas: Rgba) -> Rgba:
-    """Return the canvas with its colours no longer multiplied by their opacity."""
+    """Return the canvas itself, with its colours no longer multiplied by their opacity."""
     alpha = canvas[..., 3]
     partly = (alpha != 255) & (alpha != 0)
     if partly.any():

@@ -31,11 +31,11 @@ _HEAD_BYTES = 1 << 16
 
 
 def path_of(filename: Filename) -> Path:
-    """Return a path of any kind that OpenSlide accepts, bytes too.
+    """Return the path in a file name of any type that OpenSlide accepts, bytes too.
 
     Raises:
         SlideArgumentError: `filename` is not a path.
-        SlideNotFoundError: it is empty.
+        SlideNotFoundError: `filename` is empty.
     """
     try:
         name = os.fsdecode(filename)
@@ -51,7 +51,7 @@ def open_if_converted(path: Path) -> TiffSlide | None:
 
     Raises:
         SlideUnsupportedError: there is no file, or it cannot be read.
-        SlideReadError: wsicomp wrote it, and it is damaged.
+        SlideReadError: wsicomp wrote the file, and it is damaged.
     """
     if not _may_be_ours(path):
         return None

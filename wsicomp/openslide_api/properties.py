@@ -18,9 +18,9 @@ _IMAGES = "openslide.associated."
 
 
 def openslide_properties(slide: TiffSlide) -> dict[str, str]:
-    """Return OpenSlide's properties of the source, sorted.
+    """Return OpenSlide's properties of the source, sorted by name.
 
-    Those that the conversion changed are of this file.
+    Those that the conversion changed have this file's values.
     """
     recorded = dict(slide.info.properties)
     own = dict(_own(slide.info)) | dict(_of_images(shown_images(slide)))

@@ -130,7 +130,7 @@ class WsicompSlide(AbstractSlide):
         return shown_images(self._slide)
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
-        """Return the smallest level that is no smaller than level 0 by this factor.
+        """Return the number of the smallest level whose downsample is at most `downsample`; else 0.
 
         Raises:
             SlideArgumentError: `downsample` is not a number.

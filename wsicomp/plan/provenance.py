@@ -80,7 +80,7 @@ class LevelRecord:
     digests: bytes = field(repr=False)
     """8 bytes of BLAKE2b for each tile that is neither blank nor empty."""
     kept: tuple[int, ...] = ()
-    """Tiles that could not be transcoded, and are stored as in the source."""
+    """Tiles that could not be transcoded, and are stored as `TileTranscoder.keep` makes them."""
     flawed: tuple[int, ...] = ()
     """Tiles that decode only in part, and were encoded or packed all the same."""
     lost: tuple[int, ...] = ()

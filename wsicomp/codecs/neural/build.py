@@ -32,7 +32,7 @@ def build_network(model: Model, device: str) -> Network:
 
 
 def cannot_run(exc: Exception) -> SlideReadError:
-    """Return the error that a model is here and cannot run, which is no fault of the slide."""
+    """Return the error for a model that is here and cannot run, which is no fault of the slide."""
     reason = " ".join(str(exc).split())[:200] or type(exc).__name__
     return SlideReadError(
         f"its model cannot run on this machine ({reason}); set WSICOMP_DEVICE=cpu to run it without a GPU"

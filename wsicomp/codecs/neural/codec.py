@@ -143,7 +143,7 @@ class NeuralCodec:
         return self.encode_batch([pixels])[0].data
 
     def payloads(self, tiles: Sequence[Pixels]) -> list[bytes]:
-        """Return tiles of one size as payloads of the chosen step, unchecked: to measure the model only."""
+        """Return tiles of one size as payloads of the chosen step, unguarded, to measure the model alone."""
         size = _size(tiles[0])
         found = []
         for batch in runtime.in_batches(tiles, size, self._device):
@@ -157,7 +157,10 @@ class NeuralCodec:
         sources: Sequence[EncodedTile | None] = (),
         visible: Sequence[Size] = (),
     ) -> list[Encoded]:
-        """Return each tile as `encode` makes it, and how close it is; the model runs on batches of tiles.
+        """Return each tile as `encode` makes it, with its fidelity; the model runs on batches of tiles.
+
+        `sources` are the same tiles as the slide stores them, None for tiles whose pixels were changed.
+        `visible` are the parts that lie inside the level; by default all of each tile.
 
         A tile whose source is JPEG is repacked instead if that is smaller.
 

@@ -90,7 +90,7 @@ class SymbolTables:
         return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
 
     def encode(self, values: Integers, indexes: Integers) -> bytes:
-        """Return values, clipped to 16 bits, as a string; `indexes` has the table of each value.
+        """Return values, clipped to 16 bits, as a string; `indexes` has the number of each value's table.
 
         The string has 4 bytes with the number of values that their table lacks, 2 bytes for each of them,
         then the coder's words, all little endian. Values that share a table are coded together, in the order

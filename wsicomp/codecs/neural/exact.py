@@ -136,7 +136,7 @@ class ExactGaussian(nn.Module):
             raise ValueError(f"{len(self._scales)} scales for {len(self._tables)} tables")
 
     def build_indexes(self, scales: Tensor) -> Tensor:
-        """Return the table of each symbol: that of the next larger scale."""
+        """Return the number of each symbol's table: the table of the next larger scale."""
         return torch.bucketize(scales.contiguous(), self._scales[:-1]).int()
 
     def compress(self, values: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:

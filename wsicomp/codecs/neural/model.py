@@ -136,7 +136,10 @@ def _tensors_digest(tensors: Tensors, text: str = "") -> str:
 
 
 def table_tensors(step: int, found: ClassedTables) -> Tensors:
-    """Return the tables of a step as tensors of a model, which `read_tables` reads."""
+    """Return the tables of a step as tensors of a model, which `read_tables` reads.
+
+    `step` is the step's index in the model's list, from 0.
+    """
     tensors = {
         "frequencies": np.concatenate(found.tables.frequencies).astype(np.uint16),
         "lengths": np.array([len(table) for table in found.tables.frequencies], np.uint16),
@@ -149,7 +152,7 @@ def table_tensors(step: int, found: ClassedTables) -> Tensors:
 
 
 def read_tables(tensors: Tensors, step: int) -> ClassedTables:
-    """Return the tables of a step.
+    """Return the tables of a step; `step` is its index in the model's list, from 0.
 
     Raises:
         ValueError: the tensors are no such tables.
@@ -181,7 +184,7 @@ def check_bytes(count: int, path: Path | None) -> None:
     """Refuse a file that is too large for a model.
 
     Raises:
-        WeightsError: it has more than 2^29 bytes.
+        WeightsError: the file has more than 2^29 bytes.
     """
     if count > _MOST_BYTES:
         raise WeightsError(f"{count} bytes, expected at most {_MOST_BYTES}", path)

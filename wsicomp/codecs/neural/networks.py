@@ -34,7 +34,7 @@ class Network(Protocol):
     """Sides of pictures must be multiples of this."""
 
     def analyse(self, pictures: Tensor) -> Tensor:
-        """Return the latents of pictures, not yet quantised.
+        """Return the latents of pictures, (items, channels, rows, columns), not yet quantised.
 
         Raises:
             WeightsError: the model has no encoder.
@@ -42,11 +42,16 @@ class Network(Protocol):
         ...
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
-        """Return the strings of each item, its latents quantised by the model's step of that number."""
+        """Return the strings of each item, its latents quantised by a step.
+
+        `step` is the index of the step in the model's list, from 0.
+        """
         ...
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
-        """Return the latents of pictures of `size`, (rows, columns), from their strings.
+        """Return the latents of pictures from their strings; `size` is the pictures' (rows, columns).
+
+        `step` is the index of the step in the model's list, from 0.
 
         Raises:
             ValueError: the strings are not those of such pictures.
@@ -235,7 +240,7 @@ def require_encoder(module: nn.Module | None) -> nn.Module:
     """Return the encoder of a model.
 
     Raises:
-        WeightsError: the model has none.
+        WeightsError: the model has no encoder.
     """
     if module is None:
         raise WeightsError(

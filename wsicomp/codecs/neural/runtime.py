@@ -66,7 +66,7 @@ def network(model: Model, device: str) -> Network:
 
 
 def in_batches(items: Sequence[Item], size: Size, device: str) -> Iterator[list[Item]]:
-    """Yield tiles of one size, or what stands for them, in batches that suit the device."""
+    """Yield the items, one for each tile of one size, in batches that suit the device."""
     return batched(items, max(1, _BATCH_PX[device] // (size.width * size.height)))
 
 

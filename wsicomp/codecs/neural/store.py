@@ -44,7 +44,7 @@ def kept_folder() -> Path:
 
 
 def shipped_models() -> dict[str, str]:
-    """Return the digests that the models which ship say they have, by their names, but for damaged ones."""
+    """Return the digests that the shipped models state, by the models' names; damaged ones are left out."""
     found = {}
     for file in sorted(SHIPPED.glob(f"*{SUFFIX}")):
         with suppress(WeightsError):
@@ -77,7 +77,7 @@ def find_model(architecture: str, name: str | None) -> Model:
 def model_named(name: str, architecture: str | None = None) -> Model:
     """Return the model with this name.
 
-    A file, a file's name in `folders`, a name of CompressAI's, or a digest.
+    `name` is a path, a file's name in `folders`, a name of CompressAI's, or a digest.
 
     A checkpoint of CompressAI's does not state its architecture, so `architecture` must.
 
@@ -135,7 +135,9 @@ def embed(data: bytes, digest: str) -> Model:
 
 
 def model_of(key: bytes, name: str = "") -> Model:
-    """Return the model with which tiles were made; `key` is its digest or the beginning of it.
+    """Return the model that made a tile.
+
+    `key` is its digest or the beginning of it, `name` its name for the error.
 
     Raises:
         UnknownModelError: the model is not on this machine; the message says where it was looked for.
@@ -155,7 +157,7 @@ def model_of(key: bytes, name: str = "") -> Model:
 
 
 def keep(model: Model) -> Path:
-    """Return the file from which this machine will read a model's tiles; write one if `folders` have none.
+    """Return a model's file on this machine; write one into `kept_folder` if `folders` have none.
 
     Raises:
         SlideWriteError: the file cannot be written.

@@ -34,7 +34,9 @@ _SOI = b"\xff\xd8"
 
 
 def decode(tile: EncodedTile) -> Pixels:
-    """Return the pixels as the model decodes them; they can differ by a grey level between machines.
+    """Return the pixels as the model decodes them, (rows, columns, 3) uint8 RGB.
+
+    They can differ by a grey level between machines.
 
     Raises:
         ValueError: the bytes are no such tile, or of another size.
@@ -46,7 +48,7 @@ def decode(tile: EncodedTile) -> Pixels:
 
 
 def decode_batch(tiles: Sequence[EncodedTile]) -> list[Pixels]:
-    """Return the pixels of many tiles; the model runs on batches of them.
+    """Return the pixels of many tiles, (rows, columns, 3) uint8 RGB each; the model runs on batches of them.
 
     Raises:
         ValueError: a tile's bytes are no such tile, or of another size.
@@ -86,7 +88,7 @@ def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
     """Load a model, from a slide that carries it or from where models are kept.
 
     Returns:
-        What is wrong with the model that the slide carries; empty if nothing is.
+        What is wrong with the model that the slide carries; "" if nothing is, or it carries none.
 
     Raises:
         UnknownModelError: the model is not on this machine.

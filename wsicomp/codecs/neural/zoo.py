@@ -55,7 +55,7 @@ def fetch(name: str) -> Model:
     """Return one of CompressAI's networks from its host, its hash checked.
 
     Raises:
-        UnknownModelError: it cannot be fetched; the message says what to do.
+        UnknownModelError: the network cannot be fetched; the message says what to do.
         WeightsError: the host sent another file.
     """
     import torch.hub  # noqa: PLC0415

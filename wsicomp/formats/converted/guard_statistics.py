@@ -22,7 +22,7 @@ class GuardedTiles:
         self._color_shift = 0.0
 
     def add(self, number: int, found: Fidelity, fallback: Fallback) -> None:
-        """Add the next guarded tile, with its number in the level."""
+        """Add the next guarded tile; `number` is its place in the level in raster order, from 0."""
         self._fallbacks[fallback] += 1
         if fallback is Fallback.FELL_BACK:
             self._fell_back.append(number)
@@ -32,7 +32,7 @@ class GuardedTiles:
         self._color_shift = max(self._color_shift, found.color_shift)
 
     def record(self) -> Guarded | None:
-        """Return the statistics, None where the level has no guarded tile."""
+        """Return the statistics; None where the level has no guarded tile."""
         if not self._ssim:
             return None
         psnr = np.asarray(self._psnr) if self._psnr else None

@@ -175,7 +175,7 @@ class ConvertedSlide(TiffSlide):
         return self.provenance.plan.levels[level].encoding.compression == NEURAL
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
-        """Return the pixels of neural tiles of one level, decoded in batches.
+        """Return the pixels of neural tiles of one level, each as `read_tile` returns it, decoded in batches.
 
         Raises:
             SlideReadError: a tile cannot be read; the error names the first one.
@@ -228,7 +228,7 @@ class ConvertedSlide(TiffSlide):
         """Open the bytes that rebuild the source together with the tiles, as a file at the first of them.
 
         Raises:
-            SlideReadError: the file holds none, or they are damaged.
+            SlideReadError: the file holds no such bytes, or they are damaged.
         """
         kept = self.provenance.restoration
         if kept is None:
@@ -323,10 +323,7 @@ class ConvertedSlide(TiffSlide):
         )
 
     def openslide_name(self, name: str) -> str | None:
-        """Return the name itself for an SVS.
-
-        None for a generic TIFF, whose images OpenSlide does not show.
-        """
+        """Return `name` for an SVS; None for a generic TIFF, of which OpenSlide shows no associated images."""
         return name if self.provenance.plan.container == "svs" else None
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -341,7 +338,7 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def damaged_images(self) -> tuple[str, ...]:
-        """The associated images of the plan that are not as they were written, and are not shown."""
+        """The names of associated images that differ from their digests, and are therefore not shown."""
         return tuple(name for name in self.provenance.plan.images if name not in self._info.associated_images)
 
     def _level(self, number: int) -> Level:
@@ -370,16 +367,14 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def draws_absent_tiles(self) -> bool:
-        """Whether an empty tile comes from an SVS, where OpenSlide draws it from the next larger level."""
+        """Whether OpenSlide draws an empty tile from the next larger level, as it does in an SVS."""
         return not self.provenance.plan.empties_glass and self._info.vendor == "aperio"
 
 
 def written_directories(directories: Sequence[Directory]) -> list[Directory]:
     """Return the images of a converted file in its plan's order.
 
-    In a generic TIFF associated images are SubIFDs.
-
-    In files of 0.5.0 and older they end the chain of levels.
+    In a generic TIFF associated images are SubIFDs. In files of 0.5.0 and older they end the chain of levels.
     """
     return [*directories, *directories[0].subs]
 

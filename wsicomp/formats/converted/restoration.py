@@ -108,12 +108,10 @@ def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
 
 
 def check_stated(slide: ConvertedSlide) -> None:
-    """Check the size that a file states of its source against the bytes that it holds.
-
-    Nothing is rebuilt yet.
+    """Check the source size that a file states against the bytes that it holds, before anything is rebuilt.
 
     Raises:
-        SlideReadError: it holds far less than it states, its list of pieces is damaged, or it holds no
+        SlideReadError: the file holds far less than it states, its list of pieces is damaged, or it holds no
             source.
     """
     stated = slide.provenance.plan.source.bytes
@@ -128,7 +126,9 @@ def check_stated(slide: ConvertedSlide) -> None:
 def restored_blocks(
     slide: ConvertedSlide, workers: int, progress: StageProgress = no_progress
 ) -> Iterator[bytes]:
-    """Yield the source's bytes in order; the last block only if all of them have the source's SHA-256.
+    """Yield the source's bytes in order.
+
+    The last block is yielded only if all bytes together have the source's SHA-256.
 
     Memory: some tiles for each worker, three numbers for each tile.
 

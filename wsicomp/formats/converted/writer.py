@@ -76,8 +76,8 @@ class PyramidWriter:
     """A context manager that writes a hidden partial file and, on `commit`, renames it to the target.
 
     Leaving the context without `commit` deletes the partial file. A partial file of an interrupted run is
-    overwritten; one that another run is writing is refused. Writing ends where less than `min_free` GB are
-    left on the disk. With `root` no folder below it may be a link.
+    overwritten; one that another run is writing is refused. Writing ends where less than `min_free` GB (10^9
+    bytes) are left on the disk. Below `root` no folder may be a link; None allows links.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -225,7 +225,7 @@ class PyramidWriter:
         self._pages.append(None)
 
     def append(self, blocks: Iterable[bytes]) -> Restoration:
-        """Append bytes that belong to no image behind all images, and return their place.
+        """Append, behind all images, bytes that belong to no image; return their place.
 
         Raises:
             SlideReadError: the source of the bytes cannot be read.

@@ -24,7 +24,7 @@ _TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
 
 
 class WrittenLevel:
-    """The record of a level while its tiles are written: which share bytes, and which went otherwise."""
+    """The record of a level while its tiles are written: which of them share bytes, and how each was made."""
 
     def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
         self.plan = plan

@@ -115,20 +115,20 @@ def limited_description(description: str) -> str:
 
 
 def mpp(fields: Mapping[str, str]) -> Mpp | None:
-    """Return the um per px of Aperio's `MPP`, one number for both directions."""
+    """Return the um per px of Aperio's `MPP`, one number for both directions; None where it is not stated."""
     value = scale_of(positive_number(fields.get("MPP")))
     return None if value is None else Mpp(value, value)
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:
-    """Return the objective power of Aperio's `AppMag`."""
+    """Return the objective power of Aperio's `AppMag`; None where it is not stated."""
     return power_of(positive_number(fields.get("AppMag")))
 
 
 def level_description(size: Size, level: LevelText, previous: str) -> str:
     """Return the text for a level: a new history entry, followed by all of `previous`.
 
-    `size` is the largest level's.
+    `size` is the largest level's size in pixels.
     """
     entry = f"{HEADER}\r\n{size.width}x{size.height} [0,0 {size.width}x{size.height}] "
     entry += f"({level.tile.width}x{level.tile.height}) "
@@ -173,15 +173,17 @@ def stated_name(description: str) -> str | None:
 
 
 def place_name(subfile_type: int, position: int) -> str | None:
-    """Return the name that OpenSlide 4.0.1 gives to an image in strips.
+    """Return the name that OpenSlide 4.0.1 gives to an image in strips; None for no name.
 
-    `position` counts from 0 in the file.
+    `position` counts the images of the file from 0.
     """
     return "thumbnail" if position == 1 else _BY_TYPE.get(subfile_type)
 
 
 def associated_name(description: str, subfile_type: int, position: int) -> str | None:
-    """Return the name of an image beside the levels, or None; `position` counts from 0 in the file.
+    """Return the name of an image beside the levels, None for no name.
+
+    `position` counts the images of the file from 0.
 
     The stated name comes before the type, and the type before the place. OpenSlide 4.0.1 reads no names:
     there the second image of the file, if not tiled, is the thumbnail, and NewSubfileType 1 the label, 9 the
@@ -207,7 +209,7 @@ def _short_number(text: str) -> str:
 
 
 def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text without names, and the keys of what was left out.
+    """Return the text without names, and the keys of the fields that were left out.
 
     Scale, power and the history lines that name nobody stay. Values are never among the keys.
     """

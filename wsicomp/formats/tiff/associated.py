@@ -46,7 +46,7 @@ def associated_images(
 ) -> tuple[dict[str, AssociatedImage], dict[str, Directory], tuple[str, ...]]:
     """Return label, macro and thumbnail, their directories, and in words the images that are left out.
 
-    `shown` are OpenSlide's names for them, by the `id` of the directory.
+    `shown` has the names that OpenSlide gives to the images, by the Python `id` of the directory.
     """
     images: dict[str, AssociatedImage] = {}
     found: dict[str, Directory] = {}

@@ -69,7 +69,7 @@ class TiffFile:
         self.bytes = os.fstat(self._file).st_size
 
     def read(self, offset: int, count: int, place: str) -> bytes:
-        """Return bytes of the file; `place` names them in errors.
+        """Return `count` bytes of the file from `offset` on; `place` names them in errors.
 
         Raises:
             SlideReadError: the file ends before them, is closed, or cannot be read.
@@ -282,7 +282,7 @@ def _listed_subs(page: tifffile.TiffPage) -> list[int]:
 
 
 def link_place(tiff: tifffile.TiffFile, offset: int) -> int:
-    """Return the place in the file where the directory at `offset` links to the next one."""
+    """Return the byte offset of the link to the next directory in the directory at `offset`."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
@@ -390,9 +390,8 @@ def is_readable(directory: Directory) -> bool:
 def openslide_levels(directories: Sequence[Directory]) -> list[Directory]:
     """Return the directories that OpenSlide's drivers take for levels, largest first.
 
-    The first is always one.
-
-    The drivers read the main chain alone, and know neither focal planes nor tiled labels.
+    The first directory is always a level. The drivers read the main chain alone, and know neither focal
+    planes nor tiled labels.
 
     Source: OpenSlide's aperio driver (every tiled image) and generic-tiff driver (the first, and tiled ones
     that are marked as reduced).

@@ -64,7 +64,9 @@ class Layout:
 
 
 def read_layout(directories: Sequence[Directory], z: int | None = None) -> Layout:
-    """Return the roles of a file's images; `z` chooses a focal plane by its place, None the first.
+    """Return the roles of a file's images.
+
+    `z` is the place of the focal plane to read, counted from 0; None is the first.
 
     Raises:
         UnsupportedSlideError: the slide's image is not tiled, has several channels or times, or lacks the
@@ -74,7 +76,7 @@ def read_layout(directories: Sequence[Directory], z: int | None = None) -> Layou
 
 
 def has_slide_proportions(size: Size, slide: Size) -> bool:
-    """Return whether an image has the slide's proportions, which a label has not."""
+    """Return whether an image has the slide's proportions, which a label does not have."""
     if min(size.width, size.height, slide.width, slide.height) < 1:
         return False
     aspect = size.width / size.height * slide.height / slide.width
@@ -82,9 +84,9 @@ def has_slide_proportions(size: Size, slide: Size) -> bool:
 
 
 def is_reduced(size: Size, tile: Size, slide: Size) -> bool:
-    """Return whether a level can show what level 0 shows, smaller.
+    """Return whether a level can show the same as level 0: it is smaller and has the same proportions.
 
-    It is smaller, and of the same proportions.
+    `size` and `tile` are the level's, `slide` is level 0's size, all in pixels.
     """
     return not _are_same(size, slide) and _fits(size, tile, slide)
 

@@ -17,9 +17,7 @@ _SAMPLES = 16
 
 
 def openslide_misreads(path: Path) -> bool:
-    """Return whether OpenSlide misreads one of the first stored tiles of a TIFF.
-
-    False for an unreadable file.
+    """Return whether OpenSlide misreads one of a TIFF's first stored tiles; False for an unreadable file.
 
     OpenSlide converts RGB under Aperio's 33003 from YCbCr. It fails at JPEG 2000 in JP2 boxes, and at an
     Adobe segment with a transform that it does not know. OpenSlide itself is not asked.

@@ -69,7 +69,7 @@ class OmeImage:
 
     @property
     def channels(self) -> int:
-        """The count of images that make one plane; only 1 can be read here."""
+        """The count of images that make up one plane; only 1 can be read here."""
         return -(-self.size_c // self.samples)
 
 
@@ -80,7 +80,10 @@ class OmeDocument:
     images: tuple[OmeImage, ...]
 
     def of_page(self, page: int) -> OmeImage | None:
-        """Return the image to which a directory of the main chain belongs."""
+        """Return the image to which a directory belongs; None where the text names none.
+
+        `page` counts the directories of the main chain from 0.
+        """
         return next((image for image in self.images if page in image.pages), None)
 
 

@@ -23,9 +23,9 @@ _COLORSPACES = {1: "GRAY", 4: "CMYK"}
 
 
 def decode_planes(parts: Sequence[bytes], encoding: TileEncoding, size: Size, count: int) -> Pixels:
-    """Return a tile's pixels, (rows, columns, 3) uint8.
+    """Return a tile's pixels, (rows, columns, 3) uint8 RGB.
 
-    It has one part for each of `count` samples, or one for all.
+    `parts` are its bytes: one part for each of the `count` samples of a pixel, or one for all of them.
 
     Raises:
         ValueError, RuntimeError: the bytes do not decode to the tile.

@@ -58,8 +58,8 @@ from wsicomp.slide import (
 class TiffSlide:
     """A tiled TIFF: its levels, as encoded tiles and as pixels.
 
-    `file` is the open file, for code that needs its bytes. `z` chooses one of several focal planes by its
-    place; without it the first is read.
+    `file` is the open file, for code that needs its bytes. `z` is the place of the focal plane to read,
+    counted from 0; None is the first.
 
     Raises:
         SlideReadError: a level or its first tiles are damaged.
@@ -212,10 +212,10 @@ class TiffSlide:
         return True
 
     def require_model(self) -> None:
-        """Load the model that decodes the file's neural tiles: there are none."""
+        """Do nothing: only converted files have neural tiles, which need a model."""
 
     def read_tiles(self, indices: Sequence[TileIndex]) -> list[Pixels]:
-        """Return the pixels of tiles of one level, each as from `read_tile`.
+        """Return the pixels of tiles of one level, each as `read_tile` returns it.
 
         Raises:
             SlideReadError: one of the tiles cannot be read.

@@ -104,7 +104,7 @@ def _has_usual_tiles(directory: Directory) -> bool:
 
 
 def kind_text(directory: Directory) -> str:
-    """Return samples and compression of an image in words."""
+    """Return the samples and the compression of an image in words."""
     return f"{stored_form(directory)}, {compression_name(directory.encoding.compression)}"
 
 
@@ -131,7 +131,8 @@ def check_level(directory: Directory, place: str) -> None:
     """Refuse an image that cannot be a level of a bright-field slide.
 
     Raises:
-        UnsupportedSlideError: it has other samples, an unknown compression, focal planes, or too large tiles.
+        UnsupportedSlideError: the image has other samples, an unknown compression, focal planes, or too large
+            tiles.
     """
     size, tile = directory.size, directory.tile
     assert tile is not None, "levels are tiled"

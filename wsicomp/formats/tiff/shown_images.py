@@ -41,7 +41,7 @@ _SIDES = ("width", "height")
 
 
 def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
-    """Return the names under which OpenSlide shows images beside the levels, by the `id` of the directory.
+    """Return OpenSlide's names of images beside the levels, by the Python `id` of the directory.
 
     Left out are images that it does not show, and those that would share a name.
     """

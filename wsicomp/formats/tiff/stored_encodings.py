@@ -24,14 +24,14 @@ _FRAME_BYTES = 10
 
 
 def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
-    """Return how tiles or strips are stored, completed by what their streams state.
+    """Return the encoding of tiles or strips, completed from the headers of their streams.
 
     JPEG states its subsampling in the first sound stream; JPEG 2000 states whether it holds RGB where TIFF
     says YCbCr.
 
     Raises:
         SlideReadError: none of the JPEG streams has a sound header.
-        UnsupportedSlideError: they hold other samples than RGB of 8 bits.
+        UnsupportedSlideError: the streams hold other samples than 8-bit RGB.
     """
     encoding = directory.encoding
     stored = directory.ranges[directory.ranges[:, 1] > 0]
@@ -102,10 +102,10 @@ def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
 
 
 def tile_encoding(encoding: TileEncoding, data: bytes) -> TileEncoding:
-    """Return how one tile is stored, whose level states one encoding for all tiles.
+    """Return the encoding of one tile; `encoding` is what its level states for all tiles.
 
     Raises:
-        ValueError: its bytes are damaged.
+        ValueError: the tile's bytes are damaged.
     """
     if encoding.compression != APERIO_JPEG2000_YCBCR:
         return encoding

@@ -52,7 +52,7 @@ def jpeg_tables_of(page: tifffile.TiffPage) -> bytes | None:
     """Return JPEGTables of any type that holds bytes, as libtiff reads it; None where there are none.
 
     Raises:
-        SlideReadError: their values are not bytes.
+        SlideReadError: the values of the tag are not bytes.
     """
     tag = page.tags.get(_JPEG_TABLES)
     if tag is None:

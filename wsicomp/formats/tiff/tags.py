@@ -108,7 +108,7 @@ def check_tags(path: Path) -> None:
     A directory that cannot be walked is refused elsewhere.
 
     Raises:
-        SlideReadError: they state more bytes than the file holds, or more than any slide has.
+        SlideReadError: the directories state more bytes than the file holds, or more than any slide has.
     """
     with path.open("rb") as file:
         file_bytes = file.seek(0, 2)
@@ -140,9 +140,9 @@ def check_tags(path: Path) -> None:
 
 
 def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags]:
-    """Yield the directories of a TIFF's main chain as far as they can be walked, with `has_subs` SubIFDs too.
+    """Yield the directories of a TIFF's main chain as far as they can be walked; with `has_subs` SubIFDs too.
 
-    Of a directory with more than `most_tags` tags the first are read, and the one behind it is not reached.
+    Only the first `most_tags` tags of a directory are read. A directory behind one with more is not reached.
     """
     file.seek(0)
     head = file.read(16)
