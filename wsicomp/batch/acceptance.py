@@ -53,13 +53,16 @@ def slides_to_review(target: Path) -> tuple[Review, ...]:
 
 
 def picture_of(target: Path, entry: Entry) -> Path | None:
-    """Return the large picture of what was removed from a slide, else the small one; None without any."""
+    """Return the path of the picture of a slide's removed tiles: the large one, else the small one.
+
+    Return None where there is neither.
+    """
     pictures = review_picture_path(target, entry.source), audit_path(target, entry.source)
     return next((picture for picture in pictures if is_own(picture, target)), None)
 
 
 def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
-    """Record that a person has looked at these slides: all of them, or none.
+    """Record that a person has looked at these slides, all of them or none; return a review of each.
 
     A slide is named as in the report, or by the path of its source or its conversion. The next run may then
     take its source away like any other, provided that the acceptance could be written into the source tree
@@ -70,7 +73,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
     ...     print(review.entry.source, review.unwritten or "accepted")
 
     Raises:
-        LedgerError: the tree has no ledger, a batch is running, or a name fits no slide or several.
+        LedgerError: the tree has no ledger, a batch is running, or a name is that of no slide or of several.
         KeptError: a slide has no conversion, or its source or conversion changed since it was drawn.
         SlideWriteError: the folder of the ledger cannot be written.
     """
@@ -89,7 +92,7 @@ def accept_slides(target: Path, slides: Sequence[str]) -> tuple[Review, ...]:
 
 
 def find_tree(slide: str) -> Path:
-    """Return the target tree that a conversion lies in.
+    """Return the target tree in which the conversion `slide`, a path, lies.
 
     Raises:
         LedgerError: no folder above the conversion has a ledger.

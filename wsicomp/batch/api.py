@@ -160,7 +160,7 @@ def _checked(
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Check that no folder lies in both trees, whatever its path in each; a mount can show one in both.
+    """Check that no folder lies in both trees, even under different paths, as a mount can show it.
 
     Raises:
         ConfigError: the trees share a folder.

@@ -158,12 +158,15 @@ class Entry:
 
     @property
     def saved(self) -> float:
-        """The part of the source's bytes that the target saves; negative where it is larger."""
+        """The part of the source's bytes that the target saves, at most 1; negative where it is larger."""
         return 1 - self.target_bytes / self.source_bytes if self.source_bytes else 0.0
 
 
 def entry_flaw(entry: Entry) -> str:
-    """Return what of an entry no ledger may hold, such as claims of a forged target; "" if all is well."""
+    """Return in words a value of an entry that no ledger may hold, such as one of a forged target.
+
+    Return "" if all values are well.
+    """
     values = vars(entry)
     if entry.state not in tuple(State):
         return f"state is {entry.state!r:.80}"
@@ -192,7 +195,11 @@ TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
 
 
 def row_of(entry: Entry) -> tuple[object, ...]:
-    """Return an entry's values; what is not Unicode, such as a file's name in an error, becomes escapes."""
+    """Return an entry's values as a row of the ledger.
+
+    Texts are cut to the length that a ledger may hold. Bytes that are not Unicode, as a file's name in an
+    error may have, become escapes.
+    """
     return tuple(
         value.encode("utf-8", "backslashreplace").decode() if type(value) is str else value
         for value in vars(with_short_texts(entry)).values()

@@ -57,7 +57,7 @@ class Executors:
         return self.executor.submit(run_job, job, self.batch, stall_s, bytes_per_s)
 
     def running(self) -> Running:
-        """Return which slides are being converted, and how far they are."""
+        """Return the slides that are being converted, with stage, done and total of each."""
         return {name: stage for part in self.everywhere(running, self.batch) for name, stage in part.items()}
 
     def stop(self) -> None:

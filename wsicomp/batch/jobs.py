@@ -314,7 +314,7 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
     """Return why a person should look at a conversion, by the source's own tissue; "" if nobody has to.
 
     Tissue is looked for again, because a file is not believed about its own mask. `removed` is the part of
-    the area that was found blank, in [0, 1].
+    level 0 that was found blank, in [0, 1]; None where glass was kept.
     """
     if config.glass.fill == "keep":
         return ""

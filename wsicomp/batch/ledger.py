@@ -152,7 +152,7 @@ class Ledger:
 
     @staticmethod
     def files(target: Path) -> tuple[Path, ...]:
-        """Return the paths of a tree's ledger and of what SQLite keeps beside it."""
+        """Return the paths of a tree's ledger and of the files that SQLite keeps beside it."""
         return tuple(target / FOLDER / f"{FILE}{suffix}" for suffix in ("", *BESIDE))
 
     def __enter__(self) -> Ledger:
@@ -197,7 +197,8 @@ class Ledger:
     def entries(self, where: str = "", values: tuple[object, ...] = ()) -> Iterator[Entry]:
         """Yield the entries that an SQL clause selects, in its order.
 
-        Without one all of them, as `LOOK_FIRST`.
+        `values` fill the clause's placeholders. Without a clause all entries are yielded, in the order of
+        `LOOK_FIRST`.
         """
         with self._as_ledger_errors():
             for row in self._database.execute(f"{_ALL} {where or LOOK_FIRST}", values):
@@ -215,7 +216,7 @@ class Ledger:
             return None if row is None else report_values(row[0])
 
     def settings(self) -> dict[str, Settings]:
-        """Return the settings by which slides were converted, by the digests that entries have."""
+        """Return the settings by which slides were converted, by their digests as entries hold them."""
         with self._as_ledger_errors():
             rows = self._database.execute("SELECT digest, json FROM settings").fetchall()
             return {digest: _settings(digest, text) for digest, text in rows}

@@ -38,18 +38,24 @@ _NO_ROOM, _FULL_BYTES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLI
 
 
 def ledger_path(target: Path) -> Path:
-    """Return where the ledger of a target tree lies."""
+    """Return the path of the ledger of a target tree."""
     return target / FOLDER / FILE
 
 
 def audit_path(target: Path, source: str) -> Path:
-    """Return where the small picture of what was removed from a slide lies."""
+    """Return the path of the small picture of a slide's removed tiles.
+
+    `source` is the slide's path in the source tree.
+    """
     digest = sha256(source.encode()).hexdigest()
     return target / FOLDER / "audits" / digest[:2] / f"{digest[:32]}.jpg"
 
 
 def review_picture_path(target: Path, source: str) -> Path:
-    """Return where the large picture lies, of a slide that a person has to look at."""
+    """Return the path of the large picture of a slide that a person has to look at.
+
+    `source` is the slide's path in the source tree.
+    """
     return audit_path(target, source).with_suffix(".look.jpg")
 
 
@@ -60,7 +66,10 @@ PUT_ENTRY = (
 
 
 def is_disk_full(code: int, path: Path) -> bool:
-    """Return whether an error of SQLite comes from a full disk; SQLite may call it an input/output error."""
+    """Return whether an error of SQLite comes from a full disk; SQLite may call it an input/output error.
+
+    `code` is SQLite's, `path` is the file that it wrote.
+    """
     if code not in _NO_ROOM:
         return False
     try:
@@ -105,7 +114,7 @@ def make_ledger(path: Path, entries: Iterable[Entry] = (), source: str = "") -> 
     of the source tree, "" if it is not known. An existing ledger is moved aside once the new one is on the
     disk.
 
-    Returns where the existing ledger was moved; None if there was none.
+    Return the path to which the existing ledger was moved; None if there was none.
 
     Raises:
         OSError: a file cannot be written or moved.

@@ -38,7 +38,7 @@ def make_tables(database: sqlite3.Connection) -> None:
 
 
 def table_definitions(version: int) -> list[str]:
-    """Return the definitions that the table of slides may have in a ledger of this version.
+    """Return the SQL statements by which the table of slides may be defined in a ledger of this version.
 
     A ledger was made in this version, or in an earlier one and upgraded.
     """
@@ -46,7 +46,10 @@ def table_definitions(version: int) -> list[str]:
 
 
 def other_definitions(version: int) -> tuple[tuple[str, str, str, str], ...]:
-    """Return what a ledger of this version has beside its table of slides."""
+    """Return the tables and indices of a ledger of this version beside its table of slides.
+
+    Each is a row of SQLite's schema: (type, name, table, SQL).
+    """
     return SCHEMA if version < 4 else (*SCHEMA, *SCHEMA_SINCE_4)
 
 
@@ -69,9 +72,9 @@ def _column(name: str, kind: str, is_added: bool) -> str:
 def upgrade(database: sqlite3.Connection) -> None:
     """Bring a ledger of an earlier version to this one, in one transaction; after a kill it is as before.
 
-    What version 1 had no columns for is read from the reports that it kept. Nobody had looked at a slide of
-    version 1, so that each one that needs it gets the state `LOOK`. Before version 3 nobody counted the days
-    in quarantine, so that they begin anew. Before version 4 settings were not recorded; the next run
+    Columns that version 1 did not have are filled from the reports that it kept. Nobody had looked at a slide
+    of version 1, so that each one that needs it gets the state `LOOK`. Before version 3 nobody counted the
+    days in quarantine, so that they begin anew. Before version 4 settings were not recorded; the next run
     recognises their digests (`past_settings`).
     """
     database.execute("BEGIN IMMEDIATE")

@@ -65,7 +65,7 @@ class Snapshot:
     eta_s: float | None
     """Seconds until the run's end, as estimated; None before the first slide is finished."""
     outdated: int = 0
-    """Slides that earlier runs converted and that would be made otherwise now."""
+    """Slides that earlier runs converted, with other defaults or an older version."""
     running: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     """By slide at work: its stage, how much of it is done, and its total."""
 
@@ -76,11 +76,13 @@ class Snapshot:
 
 @contextmanager
 def lock_tree(target: Path) -> Iterator[Path]:
-    """Hold a target tree against every other coordinator; yield its folder for all that is not a slide.
+    """Lock a target tree against every other coordinator for a `with` block.
+
+    Yield the tree's own folder of the batch, where the ledger and the log lie.
 
     Raises:
-        LedgerError: another coordinator holds it.
-        SlideWriteError: the folder cannot be written, or something in it is a link or no file.
+        LedgerError: another coordinator holds the tree.
+        SlideWriteError: the folder cannot be written or locked, or a file in it is a link or no regular file.
     """
     folder = make_folder(target) / FOLDER
     try:
@@ -194,7 +196,7 @@ class Heartbeat:
         self._next = 0.0
 
     def beat(self, snapshot: Snapshot, now: bool = False) -> None:
-        """Write the file if it is time, or if `now`; a disk that refuses does not end the run."""
+        """Write the file if it is old enough, or `now` is True; an error of the disk does not end the run."""
         if not now and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _BEAT_EVERY_S
@@ -206,7 +208,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class LastHeartbeat:
-    """Those values of a heartbeat that are shown, checked."""
+    """The values of a heartbeat that are shown to users, checked."""
 
     time: str
     """When it was written."""

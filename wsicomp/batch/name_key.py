@@ -23,7 +23,7 @@ def check_key_path(path: Path, source: Path, target: Path) -> Path:
     """Return the absolute path of the key, after checking it.
 
     Raises:
-        ConfigError: it lies inside of a tree that may be handed on, or the file there is no key.
+        ConfigError: the path lies inside a tree that may be handed on, or the file there is no key.
     """
     place = path.absolute().resolve()
     for tree in (source.absolute().resolve(), target.absolute().resolve()):
@@ -59,7 +59,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def add_names(path: Path, names: Mapping[str, str]) -> None:
-    """Add targets to a key, with the sources that they are made from.
+    """Add targets, each with its source, to the key file `path`.
 
     Raises:
         ConfigError: the key cannot be read or written.
@@ -71,7 +71,7 @@ def add_names(path: Path, names: Mapping[str, str]) -> None:
 
 
 def read_names(path: Path) -> dict[str, str]:
-    """Return the sources of targets by a key; none where there is no key yet.
+    """Return the source of each target in the key file `path`; none where there is no file yet.
 
     Raises:
         ConfigError: the file is no key.

@@ -126,7 +126,7 @@ class BatchOptions:
             raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source`")
 
     def selection(self, root: Path) -> Selection:
-        """Return which files of a source tree are its slides."""
+        """Return the rule by which files of the source tree `root` are its slides."""
         return Selection(root, self.include, self.exclude)
 
     def check(self, config: ConversionConfig) -> None:
@@ -153,7 +153,9 @@ class BatchOptions:
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """Return the next moment at which a clock here shows "HH:MM"; `now` is local time without a zone.
+    """Return the next moment at which the local clock shows `text`, "HH:MM", with its time zone.
+
+    `now` is local time without a zone.
 
     Raises:
         ConfigError: the text is no time of day.

@@ -109,12 +109,12 @@ class Job(Protocol):
         ...
 
     def run(self, on_progress: Progress) -> JobOutcome:
-        """Do the work and return its outcome; only what ends the process is raised."""
+        """Do the work and return its outcome; only exceptions that end the process are raised."""
         ...
 
 
 def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
-    """Return the outcome that an exception stands for; a slide that cannot be converted is skipped."""
+    """Return the outcome of a job that raised `exc`; a slide that cannot be converted is skipped."""
     text = f"{type(exc).__name__}: {exc}".rstrip(": ")
     if isinstance(exc, WsicompError):
         is_known = exc.path == str(source)

@@ -141,7 +141,7 @@ class ProofJob:
 
 
 def file_fingerprint(path: Path) -> str:
-    """Return a text that only this file has, in its present state, as seen from any machine.
+    """Return a text that identifies a file in its present state, the same on every machine.
 
     Whoever writes into a file can put back the time of its last writing (mtime), but not the time of its last
     change of any kind (ctime).

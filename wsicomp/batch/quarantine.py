@@ -51,7 +51,7 @@ def with_proved_sizes(entry: Entry, facts: tuple[str, ...]) -> Entry:
 
 
 def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
-    """Return the cause, and why in words, for which a source stays before it is read; "" twice if it may go.
+    """Return why a source stays before it is read: (cause, reason in words); ("", "") if it may go.
 
     `min_saving` is in per cent of the source's bytes.
     """
@@ -71,7 +71,9 @@ def _floored(saved: float) -> str:
 
 
 def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Move a source into quarantine that was just proved to be replaced; return its entry.
+    """Move a source into quarantine that was just proved to be replaced; return its changed entry.
+
+    `facts` are the fingerprints of both files from the proof.
 
     The entry's days in quarantine and its acceptance have to come from the source tree (`Records.apply_to`).
 
@@ -122,7 +124,9 @@ def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
 
 
 def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
-    """Delete a source in quarantine that was just proved once more; return its entry.
+    """Delete a source in quarantine that was just proved once more; return its changed entry.
+
+    `facts` are the fingerprints of both files from the proof.
 
     Raises:
         KeptError: source or target changed since the proof, or the file system refuses.
@@ -190,7 +194,7 @@ class SourceRemoval:
         )
 
     def records(self) -> Records | None:
-        """Return the source tree's records; None where one is damaged, so that no source is taken away."""
+        """Return the source tree's records; None where a record is damaged, so that no source is removed."""
         try:
             return read_records(self._trees.source)
         except KeptError as exc:

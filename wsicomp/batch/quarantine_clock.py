@@ -53,12 +53,12 @@ def is_overdue(entry: Entry, days: float) -> bool:
 
 
 def days_left(entry: Entry, days: float) -> float:
-    """Return the days that a source stays in quarantine yet, at least."""
+    """Return the days that a source has yet to stay in quarantine, 0 or more."""
     return max(0.0, days - entry.quarantine_age)
 
 
 def earliest_deletion_day(left: float) -> str:
-    """Return the first date on which a source can be deleted that stays for `left` days more.
+    """Return the first date on which a source can be deleted, `left` days of quarantine from now.
 
     It assumes a run on every day.
     """

@@ -219,7 +219,7 @@ def read_report(target: Path) -> BatchReport:
 
 
 def outdated_text(count: int) -> str:
-    """Return the line about `count` slides that would be made otherwise now."""
+    """Return the line about `count` finished slides that have other defaults or an older version."""
     were = "slide was" if count == 1 else "slides were"
     return (
         f"{count} finished {were} made with other defaults or an older version; --redo-outdated converts "

@@ -93,7 +93,9 @@ class BatchResult:
 
 
 def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
-    """Delete a file of a tree if it still has this size and time (ns), reached without a link.
+    """Delete a regular file of the tree at `root` if it still has the facts (bytes, modification time in ns).
+
+    `path` is the path in the tree. No folder on it may be a link.
 
     Raises:
         OSError: the file is not there, or a folder on the way to it is a link.
@@ -110,7 +112,7 @@ def _place(target: str) -> str:
 
 
 def remove_partial_files(entry: Entry, trees: Trees) -> None:
-    """Delete what a killed process left of a slide."""
+    """Delete the partial files that a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
     look = review_picture_path(trees.target, entry.source)
     for path in (trees.target_of(entry), audit, unscaled_audit_path(audit), look):

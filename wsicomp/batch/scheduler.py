@@ -47,7 +47,7 @@ class BatchCallbacks(Protocol):
     """Functions that are called during a run, in the thread that called `run_batch`."""
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Receive where the run stands, about twice a second."""
+        """Receive the state of the run, about twice a second."""
         ...
 
     def on_slide_done(self, entry: Entry) -> None:
@@ -113,7 +113,10 @@ class Scheduler:
         self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
 
     def work(self, tasks: Iterable[Task], on_outcome: OutcomeHandler) -> None:
-        """Run tasks until none is left or something ends the run; `on_outcome` gets each outcome."""
+        """Run tasks until none is left or `reason` ends the run.
+
+        `on_outcome` is called with each task and its outcome.
+        """
         self._queue = deque(tasks)
         while self._pending or (self._queue and not self.reason()):
             self._give_out()
@@ -184,7 +187,7 @@ class Scheduler:
         return JobOutcome(State.FAILED, CRASHED, " ".join(error.split()))
 
     def reason(self) -> str:
-        """Return why nothing more may begin; "" if something may."""
+        """Return why no more tasks may begin; "" if they may."""
         until, limit = self.options.until, self.options.max_failures
         if self._stop.requests:
             return ASKED
@@ -220,7 +223,7 @@ class Scheduler:
         """Write the entries that could not be written before.
 
         Raises:
-            LedgerError: one of them still cannot be written.
+            LedgerError: an entry still cannot be written.
         """
         for late in self._unwritten:
             self._write(*late)

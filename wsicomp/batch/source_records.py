@@ -48,12 +48,12 @@ class QuarantineTime:
 
     @property
     def place(self) -> Path:
-        """Where the record stands in the quarantine folder."""
+        """The path of the record in the quarantine folder."""
         return _place(".days", self.source)
 
     @property
     def is_sound(self) -> bool:
-        """Whether a run could have written it."""
+        """Whether a run could have written the record."""
         return (
             type(self.source) is str
             and self.source != ""
@@ -80,12 +80,12 @@ class Acceptance:
 
     @property
     def place(self) -> Path:
-        """Where the record stands in the quarantine folder."""
+        """The path of the record in the quarantine folder."""
         return _place(".accepted", f"{self.source_sha256} {self.target_sha256}")
 
     @property
     def is_sound(self) -> bool:
-        """Whether `batch accept` could have written it."""
+        """Whether `batch accept` could have written the record."""
         return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
 
 
@@ -151,7 +151,7 @@ def read_records(source: Path) -> Records:
 
 
 def is_written(source: Path, entry: Entry) -> bool:
-    """Return whether a source tree records the acceptance of this conversion."""
+    """Return whether the source tree `source` holds a record that this conversion was accepted."""
     wanted = Acceptance(entry.source_sha256, entry.target_sha256, "")
     place = source / QUARANTINE / wanted.place
     with suppress(OSError, KeptError):
@@ -179,7 +179,10 @@ def write_acceptance(source: Path, entry: Entry) -> None:
 
 
 def remove_quarantine_time(source: Path, name: str) -> None:
-    """Delete the record of a source that is not in quarantine any more, if possible."""
+    """Delete the record of a source that is not in quarantine any more, if possible.
+
+    `name` is the source's path in its tree, as text.
+    """
     with suppress(OSError):
         remove_own(source / QUARANTINE / _place(".days", name), source)
 

@@ -69,7 +69,7 @@ class RecheckJob:
 
 @dataclass(frozen=True)
 class PictureJob:
-    """Draw what a conversion does not show any more of its source, for a person to look at."""
+    """Draw the parts of a source that its conversion does not show any more, for a person to look at."""
 
     name: str
     """The slide's source, as text."""
@@ -102,7 +102,7 @@ class PictureJob:
 
 
 def read_provenance(target: Path) -> Provenance | None:
-    """Return what a file says of its own making; None if that cannot be read."""
+    """Return the provenance that a file carries; None if it cannot be read."""
     try:
         with closing(open_tiff(target)) as slide:
             return slide.provenance
@@ -111,12 +111,14 @@ def read_provenance(target: Path) -> Provenance | None:
 
 
 def unscaled_audit_path(audit: Path) -> Path:
-    """Return where the large picture is drawn before the small one is made of it."""
+    """Return the path of the large picture from which the small one at `audit` is made."""
     return audit.with_suffix(".large.jpg")
 
 
 def write_thumbnail(picture: Path, thumbnail: Path, root: Path | None) -> None:
-    """Write a small picture of a large one, without its legend; both lie in the tree at `root`.
+    """Write a small picture of a large one, without its legend.
+
+    Both lie in the tree at `root`, below which no folder may be a link; None allows links.
 
     Raises:
         SlideWriteError: the small picture cannot be written.

@@ -23,10 +23,10 @@ def assign_targets(
 ) -> dict[str, str]:
     """Return the target of each source, both as relative paths in text.
 
-    Those that are `known` stay if they can. `known` has the targets of all slides that ever were, so that the
-    target of a slide that is gone is not given to another. No two targets are equal, also where the file
-    system does not tell cases or spellings in Unicode apart. With a `secret` targets are named by digests of
-    their sources' paths, which nobody finds without it.
+    `known` has the targets of all slides that the tree ever had, by source: a slide keeps its target if it
+    can, and the target of a slide that is gone is not given to another. No two targets are equal, also where
+    the file system does not tell cases or spellings in Unicode apart. With a `secret` targets are named by
+    digests of their sources' paths, which nobody finds without it.
     """
     wished = {source: _wished(source, config) for source in sorted(sources)}
     if secret is not None:
@@ -73,7 +73,7 @@ def _wished(source: str, config: ConversionConfig) -> str:
 
 
 def possible_targets(source: str) -> frozenset[str]:
-    """Return all targets that a slide may have, by whatever options."""
+    """Return all targets that a slide may have with any options, but for names by digests."""
     path = PurePosixPath(source)
     names = {f"{path.name}.tiff", f"{path.name}.svs"}
     if path.suffix.lower() in (".svs", *_TIFF):

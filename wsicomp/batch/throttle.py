@@ -16,14 +16,16 @@ def check_rate_limit() -> None:
     """Check that the system counts what a process reads.
 
     Raises:
-        ConfigError: it does not count that.
+        ConfigError: the system does not count it.
     """
     if not hasattr(psutil.Process, "io_counters"):
         raise ConfigError("this system does not count what a process reads; leave `limit_rate` out")
 
 
 def rate_limited(on_progress: Progress, bytes_per_s: float | None) -> Progress:
-    """Return a progress callback that waits while this process reads and writes more than the limit.
+    """Return a progress callback that waits while this process reads and writes more than `bytes_per_s`.
+
+    None sets no limit.
 
     Everything counts that is read or written from now on, also from the system's cache. The callback reports
     progress while it waits.

@@ -211,7 +211,10 @@ def close_processes() -> None:
 
 
 def serve(descriptor: int) -> None:
-    """Run the jobs that arrive, send progress and outcomes, and end when the other side is gone."""
+    """Run the jobs that arrive, send progress and outcomes, and end when the other side is gone.
+
+    `descriptor` is the socket to the process that started this one.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     let_idle_threads_sleep()

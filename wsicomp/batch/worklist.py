@@ -37,15 +37,15 @@ class Trees:
     target: Path
 
     def source_of(self, entry: Entry) -> Path:
-        """Return where the source is, or was."""
+        """Return the path at which the source is, or was."""
         return self.source / as_path(entry.source)
 
     def quarantine_of(self, entry: Entry) -> Path:
-        """Return where the source is moved before it is deleted."""
+        """Return the path to which the source is moved before it is deleted."""
         return self.source / QUARANTINE / as_path(entry.source)
 
     def target_of(self, entry: Entry) -> Path:
-        """Return where the conversion is."""
+        """Return the path of the conversion."""
         return self.target / as_path(entry.target)
 
 
@@ -62,7 +62,7 @@ class Worklist:
     to_review: tuple[Entry, ...]
     """Converted slides that a person has to look at."""
     outdated: tuple[Entry, ...]
-    """Converted slides that the same options would make otherwise now."""
+    """Converted slides that were made with other defaults or an older version."""
     others: tuple[Entry, ...]
     """Entries that changed although there is nothing to do."""
     dropped: tuple[str, ...]
@@ -79,7 +79,7 @@ class _Rules:
     options: BatchOptions
 
     def then(self, entry: Entry) -> Settings | None:
-        """Return the settings by which a slide was converted, if they are what is wanted now; else None."""
+        """Return the settings by which a slide was converted if they agree with today's, else None."""
         then = self.records.get(entry.settings)
         return then if then is not None and then.agrees(self.settings) else None
 
@@ -98,7 +98,7 @@ def make_worklist(
 ) -> Worklist:
     """Decide what to do for every slide that was found and every slide that the ledger has.
 
-    `records` are the settings of entries by their digests.
+    `known` has the ledger's entries by source, `records` the settings of entries by their digests.
     """
     rules = _Rules(trees, Settings.of(config), records, options)
     found = {slide.source: slide for slide in inventory.slides}

@@ -54,7 +54,7 @@ class _Lines:
         self._is_begun = False
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Print the progress once a minute, and first how many slides would be made otherwise now."""
+        """Print the progress once a minute; at first, also the count of outdated slides."""
         if snapshot.outdated and not self._is_begun:
             say(outdated_text(snapshot.outdated), file=sys.stderr)
         self._is_begun = True
@@ -98,7 +98,7 @@ class _Bars:
         self._is_begun = False
 
     def on_progress(self, snapshot: Snapshot) -> None:
-        """Update the bars, below a line on slides that would be made otherwise now."""
+        """Update the bars, below a line on outdated slides."""
         if snapshot.outdated and not self._is_begun:
             self._bars.console.print(outdated_text(snapshot.outdated), markup=False, highlight=False)
         self._is_begun = True

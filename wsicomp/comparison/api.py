@@ -67,7 +67,9 @@ def compare_slides(
 ) -> Comparison:
     """Compare slides, or `drawn` slides of one folder, and write the results into the folder `out`.
 
-    Results are written after each slide, so that an interrupted comparison leaves what it found.
+    Results are written after each slide, so that an interrupted comparison leaves what it found. `options`
+    and `rates` have their defaults where they are None. `formats` are those of `write_results`, and `command`
+    is the command line that the results quote.
 
     >>> from wsicomp.comparison import ComparisonOptions, compare_slides, parse_codecs
     >>> options = ComparisonOptions(codecs=parse_codecs("copy,jpegxl:1.0"), sample=200)

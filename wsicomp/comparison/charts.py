@@ -115,7 +115,7 @@ class Bars:
 
 
 def family_colors(slides: Sequence[SlideComparison]) -> dict[str, int]:
-    """Return a colour's number for each family of codecs, the same on the whole page."""
+    """Return the number of a colour, from 0, for each family of codecs, the same on the whole page."""
     families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
     return {name: number % _HUES for number, name in enumerate(families)}
 

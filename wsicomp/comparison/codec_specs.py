@@ -57,7 +57,7 @@ class CodecSpec:
 
     @property
     def setting(self) -> str:
-        """The options in words where they were sought; "" where the label has them."""
+        """The options in words if they were sought for a target quality; "" if the label states them."""
         if self.target_ssim is None:
             return ""
         return " ".join(f"{name}={value}" for name, value in self.config_values.items() if name != "codec")
@@ -69,7 +69,7 @@ class CodecSpec:
 
     @property
     def is_lossless(self) -> bool:
-        """Whether every pixel is kept, whatever the options."""
+        """Whether the codec keeps every pixel unchanged."""
         return bool(self.config_values.get("lossless")) or self.config_values["codec"] in ("copy", "none")
 
     @property
@@ -78,7 +78,9 @@ class CodecSpec:
         return needs_model(str(self.config_values["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
-        """Return the conversion that this stands for, with everything else as in `base`.
+        """Return the config of a conversion by this codec, with everything else as in `base`.
+
+        `glass` is the fill of glass: "keep", "white" or "empty".
 
         Raises:
             ConfigError: two values contradict each other.
@@ -86,7 +88,7 @@ class CodecSpec:
         return base.changed(**{**self.config_values, "glass": glass})
 
     def check(self) -> None:
-        """Load what the codec needs.
+        """Check that the codec can be used here: its options, its library and its model.
 
         Raises:
             ConfigError: a value is out of its range.
@@ -119,7 +121,7 @@ class CodecSpec:
         return QualityDial("quality", 1, steps, ladder, is_whole=True, fixed=_UNGUARDED)
 
     def with_setting(self, dial: QualityDial, setting: float, **more: float) -> CodecSpec:
-        """Return the same codec with its dial at another setting."""
+        """Return the same codec with its dial at another setting; `more` are further options to set."""
         value = round(setting) if dial.is_whole else round(setting, 3)
         others = {
             name: kept
@@ -137,7 +139,10 @@ REFERENCE = CodecSpec("jpeg:90", {"codec": "jpeg", "quality": 90})
 
 
 def family_of(label: str) -> str:
-    """Return a label without its setting but with its other options: what shares a curve and a colour."""
+    """Return a label without its setting but with its other options.
+
+    Codecs of one family share a curve and a colour.
+    """
     head, plus, options = label.partition("+")
     name = head.partition(REACHES)[0].partition(COMES_NEAREST)[0].partition(":")[0]
     return f"{name}{plus}{options}".partition(REACHES)[0].partition(COMES_NEAREST)[0]
@@ -150,7 +155,7 @@ def parse_codecs(text: str) -> tuple[CodecSpec, ...]:
     ['copy', 'jpegxl:1.0']
 
     Raises:
-        ConfigError: one of them is no codec with settings.
+        ConfigError: a part of the list is no codec with settings, as `parse_codec_spec` takes it.
     """
     found = {spec.label: spec for spec in map(parse_codec_spec, text.split(","))}
     return tuple(found.values())

@@ -41,12 +41,12 @@ class WrittenFile:
 def write_file(
     compared_slide: ComparedSlide, spec: CodecSpec, glass: str, path: Path, on_progress: Progress | None
 ) -> WrittenFile:
-    """Convert the slide, and read every tile back.
+    """Convert the slide into `path`, read every tile back, and return sizes and times.
 
     Every tile is compared with its digest while it is read, so that the conversion need not verify it too.
 
     Raises:
-        ConfigError: the slide cannot be converted this way.
+        ConfigError: the slide cannot be converted with these options.
         CodecUnavailableError: the codec's library is missing.
         UnknownModelError: there is no model of this name.
         SlideReadError: the slide or the converted file cannot be read.
@@ -101,7 +101,7 @@ def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | 
 
 
 def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity]:
-    """Return how close each tissue tile of a converted file is to the source, except for lost tiles.
+    """Return the fidelity of each tissue tile of a converted file; lost tiles are left out.
 
     Raises:
         SlideReadError: a tile is not what was written.
@@ -152,11 +152,15 @@ class FullFiles:
         self._tissue: dict[str, list[TileFidelity]] = {}
 
     def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
-        """Return the measurements of all tissue tiles; empty before the file with its glass was measured."""
+        """Return the fidelity of all tissue tiles; none before the codec's file with glass was measured."""
         return self._tissue.get(spec.label, [])
 
     def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """Return the row of one file; the reference with its glass has to come first."""
+        """Return the row of one file, after writing and measuring it.
+
+        `name` is the slide's, `glass` the fill of glass. The reference with its glass has to be the first
+        row.
+        """
         if glass != "keep" and spec.label not in self._tissue:
             self.row(name, spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"

@@ -39,8 +39,8 @@ class Patches:
 def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int) -> Patches:
     """Return `count` patches of tissue, evenly spread over the slide.
 
-    The mask covers half of a patch or more. There are no patches where the slide's magnification is unknown
-    or smaller.
+    The mask covers at least half of each patch. No patches are returned where the slide's magnification is
+    unknown or smaller.
     """
     largest = slide_magnification(compared_slide.slide.info)
     if largest is None:
@@ -54,9 +54,9 @@ def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int)
 
 
 def slide_magnification(info: SlideInfo) -> float | None:
-    """Return the magnification of level 0, where 1 um per px is 10x; without mpp it is the objective's.
+    """Return the magnification of level 0, such as 40 for 40x: 1 um per px is 10x.
 
-    None where the file says neither.
+    Without mpp it is the objective power. Return None where the file states neither.
     """
     mpp = plausible_mpp(info)
     return MPP_AT_1X / mpp if mpp is not None else info.objective_power
@@ -86,7 +86,7 @@ def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int, co
 
 
 def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[TileFidelity]:
-    """Return how close each patch comes back from a codec that encodes pixels.
+    """Return the fidelity of each patch after a codec that encodes pixels.
 
     Raises:
         ConfigError: the options do not fit the codec.

@@ -163,7 +163,7 @@ class TargetSetting:
 
     @property
     def off(self) -> float:
-        """How far the tiles held out are from the target."""
+        """The mean SSIM of the tiles held out, less the target."""
         return self.held_out_ssim - self.target_ssim
 
 
@@ -218,7 +218,10 @@ class Figure:
 
     @classmethod
     def of(cls, values: Iterable[float | None], worst_is_least: bool = True) -> Figure | None:
-        """Return the figure over those values that are not None; None if all are."""
+        """Return the figure over the values that are not None; None if there is none.
+
+        The worst value is the least one, or the largest one if `worst_is_least` is False.
+        """
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -356,7 +359,10 @@ class Comparison:
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
-        """Codecs that could not convert some or all slides, and why (of the first such slide)."""
+        """(codec, reason) of codecs that could not convert some or all slides.
+
+        The reason is that of the first such slide.
+        """
         glass_of: dict[tuple[str, str, int], list[str]] = {}
         for row in self.summary:
             if row.reason:

@@ -115,10 +115,13 @@ class SampledConversions:
         """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
     def sizes_and_seconds(self, glass: str) -> tuple[Prepared, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the plan with one treatment of glass, each drawn tile's bytes, and its seconds (tiles, 2).
+        """Return the plan with one treatment of glass, and bytes and seconds of each tile of the sample.
+
+        Bytes are (tiles,), nan for a tile that was not drawn. Seconds are (tiles, 2): to encode and to
+        decode.
 
         Raises:
-            ConfigError: the slide cannot be converted this way.
+            ConfigError: the slide cannot be converted with these options.
             CodecUnavailableError: the codec's library is missing.
             UnknownModelError: there is no model of this name.
         """
@@ -163,7 +166,7 @@ class SampledConversions:
             self._made[index, painted] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
-        """Return for how many tiles each one of `tissue` stands."""
+        """Return the count of tiles for which each one of `tissue` stands, (tiles,)."""
         weights = self._sample.draw.weights()
         place = {self._sample.indices[number]: number for number in self._sample.draw.drawn.tolist()}
         return np.array([weights[place[tile.index]] for tile in self.tissue])
@@ -175,7 +178,7 @@ def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
 
 @dataclass(frozen=True)
 class SampledSizes:
-    """Sampled sizes of one way to write a slide."""
+    """Sampled sizes of a slide as one codec writes it with one treatment of glass."""
 
     sizes: NDArray[np.float64]
     """Bytes of each drawn tile, nan elsewhere."""
@@ -190,7 +193,11 @@ def estimated_file(
     seconds: NDArray[np.float64],
     workers: int,
 ) -> SampledFile:
-    """Estimate the full file from the drawn tiles, with its seconds shared among the workers."""
+    """Estimate the full file from the drawn tiles, with its seconds shared among the workers.
+
+    `seconds` is (tiles, 2): to encode and to decode each tile. `reference` has the sizes of the file to which
+    the size is compared.
+    """
     draw, levels = sample.draw, sample.levels
     of_levels = [
         total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
@@ -253,12 +260,15 @@ class SampledFiles:
         self._tried: dict[str, SampledConversions] = {}
 
     def tissue(self, spec: CodecSpec) -> list[TileFidelity]:
-        """Return the measurements of the drawn tissue tiles."""
+        """Return the fidelity of the drawn tissue tiles."""
         found = self._tried.get(spec.label)
         return found.tissue if found else []
 
     def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """Return the row that a full file would have, as estimated from the sample."""
+        """Return the row of a full file, estimated from the sample.
+
+        `name` is the slide's, `glass` the fill of glass.
+        """
         tried = self._tried.get(spec.label)
         if tried is None:
             tried = SampledConversions(self._slide, self._sample, spec)

@@ -65,7 +65,7 @@ def compare_slide(
     missing: Mapping[str, str] | None = None,
     root: Path | None = None,
 ) -> SlideComparison:
-    """Return everything about one slide; what fails is a row, or the slide, with its reason.
+    """Return all results of one slide; a row that fails, or the whole slide, states its reason.
 
     Files are written into `folder`. Each is deleted once it is measured, unless files are to be kept. Below
     `root` the folder is reached through no link. `on_row` is called for each finished row. `missing` is what

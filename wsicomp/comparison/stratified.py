@@ -58,11 +58,11 @@ class Draw:
         return np.sort(np.concatenate([stratum.drawn for stratum in self.strata]))
 
     def part(self, wanted: Callable[[Stratum], bool]) -> Draw:
-        """Return the sample of some of the strata."""
+        """Return the sample of the strata for which `wanted` returns True."""
         return Draw(tuple(stratum for stratum in self.strata if wanted(stratum)), self.known)
 
     def weights(self) -> Floats:
-        """Return (units,): for how many units each drawn one stands, 0 of units that were not drawn."""
+        """Return (units,): the count of units for which each drawn unit stands, 0 for units not drawn."""
         found = np.zeros(len(self.known))
         for stratum in self.strata:
             found[stratum.drawn] = len(stratum.members) / len(stratum.drawn)
@@ -94,11 +94,12 @@ def draw_strata(
     small: int = SMALL,
     nearly_all: float = NEARLY_ALL,
 ) -> Draw:
-    """Draw about `count` units, from each cell by its share of what is known, at least `least` of each.
+    """Draw about `count` units, from each cell by its share of the known figure, at least `least` of each.
 
-    `cells` are the units of each kind. A cell of `small` units or fewer is drawn completely, and so is one of
-    which the part `nearly_all` would be. A cell's strata have equal shares of what is known, so that large
-    units, which decide the total, are drawn more often.
+    `cells` are the numbers of the units of each kind, `known` is (units,): a figure that is known of all
+    units. A cell of `small` units or fewer is drawn completely. So is a cell of which the part `nearly_all`,
+    in [0, 1], would be drawn. The strata of a cell have equal shares of the figure, so that large units,
+    which decide the total, are drawn more often.
     """
     weight = known if known.any() else np.ones(len(known))
     shares = [float(weight[cell].sum()) for cell in cells]
@@ -133,7 +134,9 @@ def _cut(
 
 
 def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimate:
-    """Estimate the total over all units from what was measured on the drawn ones (nan elsewhere).
+    """Estimate the total over all units from the measurements of the drawn ones.
+
+    `measured` is (units,), nan for units not drawn.
 
     `unsure` is the variance of each measurement, where it is an estimate itself.
     """
@@ -157,7 +160,10 @@ def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimat
 
 
 def ratio(draw: Draw, measured: Floats, base: Floats, known: tuple[float, float] = (0.0, 0.0)) -> Estimate:
-    """Estimate the total of `measured` as a part of the total of `base`; `known` is added to each."""
+    """Estimate the total of `measured` as a part of the total of `base`.
+
+    Both are (units,), nan for units not drawn. The two numbers of `known` are added to the two totals.
+    """
     below = total(draw, base).value + known[1]
     part = (total(draw, measured).value + known[0]) / below
     spread = total(draw, measured - part * base).plus(known[0] - part * known[1])
@@ -200,9 +206,9 @@ def _slope(strata: Sequence[Stratum], known: Floats, measured: Floats) -> float:
 
 
 def students_t(freedom: float) -> float:
-    """Return the two-sided 95 % point of Student's t, within 0.5 % from 3 degrees of freedom.
+    """Return the two-sided 95 % point of Student's t, within 0.5 %.
 
-    3 are the least.
+    Fewer than 3 degrees of freedom count as 3.
 
     Source: the expansion in 1 / degrees of freedom, Abramowitz and Stegun 26.7.5.
     """

@@ -130,7 +130,7 @@ def _spread(figure: Figure | None) -> str:
 
 
 def mean_text(figure: Figure | None, digits: int) -> str:
-    """Return a figure's mean as text; a dash for None."""
+    """Return a figure's mean as text, with `digits` decimals; a dash for None."""
     return "-" if figure is None else f"{figure.mean:.{digits}f}"
 
 

@@ -35,10 +35,10 @@ class MeanQuality:
 
 
 def mean_quality(compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence[TileIndex]) -> MeanQuality:
-    """Return the quality of tiles as a codec makes them, with glass kept.
+    """Return the mean quality of tiles after a codec, with glass kept.
 
     Raises:
-        ConfigError: the slide cannot be converted this way.
+        ConfigError: the slide cannot be converted with these options.
         CodecUnavailableError: the codec's library is missing.
         UnknownModelError: there is no model of this name.
         ValueError: none of the tiles can be read.
@@ -64,7 +64,7 @@ def quality_curve(
     """Yield a codec's quality at each setting of its ladder on the same tiles; nothing without a dial.
 
     Raises:
-        ConfigError: the slide cannot be converted this way.
+        ConfigError: the slide cannot be converted with these options.
         CodecUnavailableError: the codec's library is missing.
         UnknownModelError: there is no model of this name.
         ValueError: none of the tiles can be read.
@@ -83,11 +83,11 @@ def find_target_setting(
 
     The other half is held out to check the setting. `tiles` are in the order of `pick_by_bytes`, so that both
     halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the guard
-    that raises it: `min_ssim`. Returns None for a codec without a dial. Where no setting comes close enough,
-    the label of the returned codec says so.
+    that raises it: `min_ssim`. Return the codec with that setting, and the record of how it was found; None
+    for a codec without a dial. Where no setting comes close enough, the label of the returned codec says so.
 
     Raises:
-        ConfigError: the slide cannot be converted this way, or has too few tissue tiles.
+        ConfigError: the slide cannot be converted with these options, or has too few tissue tiles.
         CodecUnavailableError: the codec's library is missing.
         UnknownModelError: there is no model of this name.
         ValueError: none of the tiles can be read.

@@ -62,7 +62,7 @@ class ComparedSlide:
         """Make every decision of one codec's conversion.
 
         Raises:
-            ConfigError: the slide cannot be converted this way.
+            ConfigError: the slide cannot be converted with these options.
             CodecUnavailableError: the codec's library is missing.
             UnknownModelError: there is no model of this name.
         """
@@ -151,7 +151,10 @@ def _decoded_alone(tile: EncodedTile) -> Pixels | None:
 
 
 def pick_by_bytes(indices: Sequence[TileIndex], known: dict[TileIndex, float], count: int) -> list[TileIndex]:
-    """Return `count` of the tiles, evenly from plain to rich ones, by their bytes in the source."""
+    """Return `count` of the tiles, at even distances from those of few bytes in the source to those of many.
+
+    `known` has the bytes of tiles in the source; a tile that is not in it counts as 0.
+    """
     ordered = sorted(indices, key=lambda index: (known.get(index, 0.0), index.level, index.row, index.column))
     return pick_evenly(ordered, count)
 

@@ -22,6 +22,7 @@ def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -
     """Return the tiles of all levels that are at least half tissue; if fewer than four, those with any.
 
     Only tiles count that show at least 176 px a side, which MS-SSIM needs, or that are complete and smaller.
+    `slide` is level 0's size in pixels.
     """
     shares = [tissue.coverage(level.as_level(slide)) for level in levels]
     found: list[TileIndex] = []
@@ -38,7 +39,10 @@ def tissue_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -
 
 
 def edge_tiles(levels: Sequence[LevelPlan], slide: Size, tissue: TissueMask) -> list[TileIndex]:
-    """Return the tiles of all levels that show tissue and are not among `tissue_tiles`."""
+    """Return the tiles of all levels that show tissue and are not among `tissue_tiles`.
+
+    `slide` is level 0's size in pixels.
+    """
     mostly = set(tissue_tiles(levels, slide, tissue))
     return [
         index
@@ -55,7 +59,10 @@ def _shows_enough(shown: Size, tile: Size) -> bool:
 
 
 def source_pixels(slide: Slide, level: LevelPlan, index: TileIndex) -> tuple[Region, Pixels] | None:
-    """Return what the source shows in the place of a tile; None where it cannot be read."""
+    """Return the region of a tile, in its level's pixels, and the source's pixels there.
+
+    The pixels are (rows, columns, 3) uint8 RGB. Return None where the source cannot be read.
+    """
     region = level.grid.region(index.column, index.row)
     try:
         return region, slide.read_region(level.source_level, region)

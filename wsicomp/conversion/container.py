@@ -18,7 +18,7 @@ _JPEG2000 = "OpenSlide reads Aperio's JPEG 2000 in format svs alone"
 def container_by(config: ConversionConfig, is_aperio: bool, stored: Iterable[Compression | None]) -> str:
     """Return "svs" or "tiff": the config's choice, else the container for tiles of these compressions.
 
-    That is an SVS where the source `is_aperio` and Aperio has such tiles, or where only an SVS may hold them.
+    It is "svs" where the source `is_aperio` and Aperio has such tiles, or where only an SVS may hold them.
     """
     if config.output.format != "auto":
         return config.output.format
@@ -34,13 +34,13 @@ def container_by(config: ConversionConfig, is_aperio: bool, stored: Iterable[Com
 def chosen_container(
     info: SlideInfo, config: ConversionConfig, encodings: Iterable[TileEncoding | None]
 ) -> str:
-    """Return the container of a conversion of this source whose levels are stored in these encodings."""
+    """Return the container of a conversion, "svs" or "tiff"; `encodings` are those of its stored levels."""
     stored = (None if each is None else compression_info(each.compression) for each in encodings)
     return container_by(config, info.vendor == "aperio", stored)
 
 
 def could_be_svs(config: ConversionConfig) -> bool:
-    """Return whether a conversion of some SVS would be an SVS, by the config alone."""
+    """Return whether a conversion of an SVS could be an SVS, by the config alone."""
     name = config.codec.name if config.codec.name in codecs() else "jpeg"  # auto and copy: as Aperio has it
     return any(container_by(config, True, [each]) == "svs" for each in codecs()[name].compressions)
 

@@ -202,7 +202,7 @@ def write_pyramid(
     progress: StageProgress,
     stream: TileStream = stream_level,
 ) -> Provenance:
-    """Write the levels, images and provenance that were prepared; `stream` makes the tiles.
+    """Write the prepared levels, images and provenance; return the provenance. `stream` makes the tiles.
 
     Raises:
         SlideReadError: a tile of the source cannot be read.

@@ -265,7 +265,7 @@ def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
 
 
 def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
-    """Return the least bytes of a target: copied tiles, uncompressed samples, and the lists of its tiles."""
+    """Return the least count of bytes of a target: copied tiles, uncompressed samples, and lists of tiles."""
     total = 0
     for level in plan.levels:
         total += level.grid.count * _LISTED_BYTES

@@ -27,10 +27,7 @@ from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, che
 
 @dataclass(frozen=True)
 class KnownSlide:
-    """Facts about a slide that an earlier conversion found.
-
-    Its identity, and its glass as `find_glass` found it.
-    """
+    """Facts about a slide that an earlier conversion found: its identity, and its glass from `find_glass`."""
 
     identity: SourceIdentity
     findings: Findings
@@ -179,9 +176,9 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
 
 
 def kept_model(config: ConversionConfig) -> str | None:
-    """Keep a neural codec's model on this machine if not every machine has it, and return its file's name.
+    """Keep a neural codec's model on this machine, and return its file's name.
 
-    None where the file carries the model, or there is none.
+    Return None where the codec has no model, the converted file carries it, or it ships with wsicomp.
 
     Raises:
         SlideWriteError: the model cannot be kept.

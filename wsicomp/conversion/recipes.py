@@ -35,14 +35,14 @@ OVERVIEW_DOWNSAMPLE = 3.5
 
 
 def codec_name(config: ConversionConfig) -> str:
-    """Return the codec of the tiles that are not copied."""
+    """Return the name of the codec of tiles that are not copied."""
     return "jpeg" if config.codec.name in ("auto", "copy") else config.codec.name
 
 
 def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[Recipe]:
     """Return a recipe for each level of the source.
 
-    `shrinking` says of each whether repacking without loss makes its tiles smaller.
+    `shrinking` says of each level whether repacking without loss makes its tiles smaller.
 
     Raises:
         ConfigError: the source's tiles cannot be copied, repacked or encoded as the config asks.
@@ -176,7 +176,7 @@ def _odd_tiles(info: SlideInfo, level: Level) -> str | None:
 
 
 def tile_size(info: SlideInfo, level: Level, recipe: Recipe) -> Size:
-    """Return the size of a target level's tiles: the source's, if TIFF and its readers take it."""
+    """Return the size of a target level's tiles in pixels: the source's, if TIFF and its readers take it."""
     if recipe.action is TileAction.ENCODE and recipe.encoding.compression == 1:
         common = _plain_tile(info)
         return level.tile if _is_plain_beside(level.tile, common) else common

@@ -41,7 +41,7 @@ class Release:
     def default(self, name: str, codec: str) -> Value:
         """Return the default of an option for a codec.
 
-        Today's for an option that the release did not know.
+        For an option that the release did not know it is today's default.
         """
         if name == "model":
             return self._default_model(codec)
@@ -68,7 +68,7 @@ class Release:
         """The SHA-256 of its default tissue network.
 
         Raises:
-            WeightsError: it is the one that ships here, and that is damaged.
+            WeightsError: the network ships with this version, and is damaged.
         """
         return self.network or load_weights(SHIPPED).sha256
 

@@ -86,7 +86,7 @@ class LevelReport:
     """The tiles of each recipe, where the level has several."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, by the same names."""
+        """Return JSON values by the names of the fields."""
         values = asdict(self)
         if not self.recipes:
             del values["recipes"]
@@ -150,7 +150,7 @@ class ConversionReport:
     """The most memory that the process has taken."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, by the same names."""
+        """Return JSON values by the names of the fields."""
         return asdict(self) | {"levels": [level.to_json() for level in self.levels]}
 
 
@@ -163,10 +163,10 @@ def describe_conversion(
     kept_model: str | None = None,
     held: str | None = None,
 ) -> ConversionReport:
-    """Return the report of a conversion whose target has its name, by the target's provenance.
+    """Return the report of a finished conversion, from the target's provenance.
 
-    `found` is None if it was not verified, `kept_model` the file in which this machine keeps the model,
-    `held` a note on how the target was locked while it was written.
+    `found` is None if the target was not verified. `kept_model` is the name of the file in which this machine
+    keeps the model. `held` is a note on how the target was locked while it was written.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
@@ -216,12 +216,12 @@ def _tissue_fraction(provenance: Provenance) -> float | None:
 
 
 def review_reason(provenance: Provenance) -> str:
-    """Return why a person should look at a conversion before its source goes, by its provenance; or ""."""
+    """Return why a person should look at a conversion before its source goes; "" if nobody has to."""
     return review_reason_by(_tissue_fraction(provenance), removed_area_of(provenance))
 
 
 def planned_review_reason(plan: ConversionPlan) -> str:
-    """Return why a person should look at the file that a plan would make, by its tiles alone; or ""."""
+    """Return why a person should look at a planned conversion, by its tiles alone; "" if nobody has to."""
     if plan.keeps_glass:
         return ""
     kept, painted = kept_and_painted(plan.levels[0])
@@ -229,7 +229,11 @@ def planned_review_reason(plan: ConversionPlan) -> str:
 
 
 def review_reason_by(tissue_fraction: float | None, area: float | None) -> str:
-    """Return why a person should look at a conversion with this part of tissue and of removed area; or ""."""
+    """Return why a person should look at a conversion; "" if nobody has to.
+
+    `tissue_fraction` is the mask's part of tissue, `area` the part of level 0 that was removed, both in [0,
+    1]. None means that glass was kept.
+    """
     if tissue_fraction is None or area is None:
         return ""
     if tissue_fraction == 0:
@@ -250,13 +254,16 @@ def _not_rounded_up(fraction: float) -> str:
 
 
 def removed_area_of(provenance: Provenance) -> float | None:
-    """Return the part of level 0 that was taken out as glass; None where glass was kept."""
+    """Return the part of level 0 that was taken out as glass, in [0, 1]; None where glass was kept."""
     kept, painted = kept_and_painted(provenance.plan.levels[0])
     return removed_area(kept, painted, _tissue_fraction(provenance))
 
 
 def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
-    """Return the parts of a level's area in whole tiles, and in tiles whose glass may be painted."""
+    """Return (whole, painted), parts of a level's area in [0, 1].
+
+    `whole` is in tiles that stay whole, `painted` in tiles whose glass may be painted.
+    """
     width, height = (
         np.minimum(tile, side - np.arange(count) * tile)
         for tile, side, count in (
@@ -275,8 +282,8 @@ def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
 def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> float | None:
     """Return the largest part of a level's area that may have been taken out; None where glass was kept.
 
-    `kept` and `painted` are those of `kept_and_painted`. Of painted tiles only the mask's tissue is sure to
-    stay: the tissue that whole tiles do not hold.
+    All parts are in [0, 1]. `kept` and `painted` are the two of `kept_and_painted`; `tissue_fraction` is the
+    mask's. In painted tiles only tissue is sure to stay: the mask's tissue that whole tiles do not hold.
 
     >>> round(removed_area(kept=0.3, painted=0.2, tissue_fraction=0.4), 3)
     0.6
@@ -288,7 +295,7 @@ def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> 
 
 
 def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return all that a report, as JSON values, states in words: a line each."""
+    """Return the notes and other texts of a report, given as JSON values: a line each."""
     notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
     if report["flawed_tiles"]:
         notes.append(

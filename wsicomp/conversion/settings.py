@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def of(cls, config: ConversionConfig) -> Settings:
-        """Return the settings of a config by this version.
+        """Return the settings of a config by the defaults of this version.
 
         Raises:
             UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it, by which a ledger identifies it."""
+        """SHA-256 over all settings, by which a ledger identifies them."""
         return _sha256_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Settings:
         )
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
-        """Return whether this version would carry out the same options, or the `wanted` ones, otherwise."""
+        """Return whether this version would write another file by the same, or the `wanted`, options."""
         now = wanted or Settings._by_release(self.chosen, this_release())
         is_other = any(self.effective.get(name, value) != value for name, value in now.effective.items())
         made_by = self.software, self.network, self.model
@@ -138,13 +138,13 @@ def conversion_digest(sha256: str, config: ConversionConfig) -> str:
 
 
 def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionConfig:
-    """Return the config by which a plan was made, if the options of `config` ask for nothing else.
+    """Return the config that a plan was made by, if the options of `config` ask for the same.
 
     The plan itself is believed only within the defaults of its version: an option that is chosen now must
     stand in it as chosen, any other as it is now or as its default was then.
 
     Raises:
-        ConfigError: the plan is by other options, or of a version whose defaults are not known here.
+        ConfigError: the plan was made by other options, or by a version whose defaults are not known here.
     """
     release, now = _release(plan), this_release()
     wanted = Settings.of(config)
@@ -170,7 +170,7 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
 def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> bool:
     """Return whether a plan has the digest of a source's conversion by these options.
 
-    It may be the digest of now, or of when the plan was made.
+    The digest may be this version's, or that of the version that made the plan. `sha256` is the source's.
 
     Raises:
         UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not
@@ -184,7 +184,9 @@ def has_digest(plan: ConversionPlan, sha256: str, config: ConversionConfig) -> b
 
 
 def past_settings(config: ConversionConfig) -> dict[str, Settings]:
-    """Return a config's settings by earlier versions whose ledgers hold digests alone, by these digests.
+    """Return a config's settings in earlier versions, by their digests.
+
+    Ledgers of those versions hold the digests alone.
 
     Raises:
         UnknownModelError, CodecUnavailableError, WeightsError: the chosen model, codec or network is not

@@ -141,7 +141,7 @@ class _ToEncode(NamedTuple):
         return plain if self.painted is None else [*plain, (self.painted, None)]
 
     def done(self, encoded: Sequence[Encoded]) -> MadeTile:
-        """Return the smaller one: an edge between glass and paint can cost more than the glass that goes."""
+        """Return the smaller version: an edge between glass and paint can cost more than the glass."""
         plain, painted = encoded[0], encoded[-1]
         if self.painted is None or len(painted.data) <= len(plain.data):
             return MadeTile(painted.data, self.outcome, painted)

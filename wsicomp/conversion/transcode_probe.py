@@ -14,7 +14,7 @@ _WORTHWHILE = 0.98
 
 
 def levels_that_shrink(slide: Slide, transcoder: TileTranscoder) -> tuple[bool, ...]:
-    """Return for each level whether transcoding makes 8 of its tiles at least 2 % smaller in all."""
+    """Return for each level whether transcoding makes 8 of its tiles at least 2 % smaller together."""
     return tuple(_shrinks(slide, number, transcoder) for number in range(len(slide.info.levels)))
 
 

@@ -101,12 +101,11 @@ def _with_used_tables(slide: Slide, number: int, encoding: TileEncoding) -> Tile
 def carried_tile(tile: EncodedTile, stored: TileEncoding, visible: Size) -> CarriedTile:
     """Return a tile with its picture alone, for a level of encoding `stored`.
 
-    `visible` px of it lie in the level.
-
-    Its pixels there are exactly those of the source, unless it had to be encoded with loss.
+    `visible` is the size in pixels of the part inside the level, from the upper left corner. The pixels of
+    that part are exactly the source's, unless the tile had to be encoded with loss.
 
     Raises:
-        ValueError, RuntimeError, OSError: it cannot be decoded, or not encoded.
+        ValueError, RuntimeError, OSError: the tile cannot be decoded, or not be encoded again.
     """
     if not tile.data:
         return CarriedTile(tile, False)
@@ -126,7 +125,11 @@ def carried_tile(tile: EncodedTile, stored: TileEncoding, visible: Size) -> Carr
 
 
 def is_plain_beyond(pixels: Pixels, visible: Size) -> bool:
-    """Return whether the pixels beyond a level's edge are of one colour, or continue the edge."""
+    """Return whether a tile's pixels beyond the level's edge are of one colour, or repeat the edge.
+
+    `pixels` is (rows, columns, 3) uint8 RGB of the whole tile. `visible` is the size of the part inside the
+    level.
+    """
     if visible.shape == pixels.shape[:2]:
         return True
     beyond = np.ones(pixels.shape[:2], bool)
@@ -143,14 +146,20 @@ def is_plain_beyond(pixels: Pixels, visible: Size) -> bool:
 
 
 def with_extended_edge(pixels: Pixels, visible: Size) -> Pixels:
-    """Return a tile whose pixels beyond the level's edge repeat the edge."""
+    """Return a copy of a tile whose pixels beyond the level's edge repeat the edge.
+
+    `pixels` is (rows, columns, 3) uint8 RGB of the whole tile. `visible` is the size of the part inside the
+    level.
+    """
     rows, columns = pixels.shape[:2]
     inside = pixels[: visible.height, : visible.width]
     return np.pad(inside, ((0, rows - inside.shape[0]), (0, columns - inside.shape[1]), (0, 0)), "edge")
 
 
 def drawn_thumbnail(slide: Slide, image: AssociatedImage, unproved: frozenset[int]) -> AssociatedImage:
-    """Return a thumbnail of the same size, drawn from the smallest proved level that is no smaller.
+    """Return a thumbnail of the size of `image`, drawn from the smallest proved level at least as wide.
+
+    `unproved` are the numbers of the levels that are not proved.
 
     Raises:
         SlideReadError: the level cannot be read.

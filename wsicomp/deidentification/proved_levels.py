@@ -30,7 +30,7 @@ at worst: at most 25 and 7.
 
 
 def unproved_levels(slide: Slide, workers: int) -> frozenset[int]:
-    """Return the levels that show something else than the next larger proved level.
+    """Return the numbers of the levels that show something else than the next larger proved level.
 
     Memory: a row of tiles of both levels for each worker, the larger at an eighth.
 

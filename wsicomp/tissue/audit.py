@@ -23,7 +23,9 @@ _LINE_PX = 34
 
 
 def audit_picture(overview: Overview, level: Level, kinds: NDArray[np.uint8], mask: TissueMask) -> Pixels:
-    """Return the overview with removed tiles shaded, the mask outlined and saved tiles framed, over a legend.
+    """Return the overview with removed tiles shaded, the mask outlined and rescued tiles framed.
+
+    It is (rows, columns, 3) uint8 RGB, with a legend below.
 
     `kinds` are the `TileKind`s of `level`, (rows, columns) of its tile grid. `mask` has its margin.
     """

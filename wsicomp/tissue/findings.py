@@ -23,7 +23,7 @@ from wsicomp.tissue.tile_classes import TileClasses, TileKind, classify_tiles
 
 @dataclass(frozen=True)
 class Findings:
-    """What is tissue and what is glass on a slide, whatever is written of it."""
+    """The tissue and the glass of a slide, whatever is written of it."""
 
     tissue: TissueMask
     """The mask without margin."""
@@ -63,7 +63,7 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
 def inspect_overview(
     slide: Slide, config: ConversionConfig, stages: Stages
 ) -> tuple[TissueMask, GlassColor, TissueMask]:
-    """Return the tissue without margin, how bare glass looks, and where the slide is padded with black.
+    """Return the tissue without margin, the colour of bare glass, and the padding with black.
 
     Memory: the overview is released when the call ends.
 

@@ -25,7 +25,7 @@ _SAMPLES_A_SIDE = 192
 
 @dataclass(frozen=True)
 class GlassColor:
-    """How bare glass looks on one slide: a smooth RGB surface, since lamps and slides are uneven.
+    """The colour of bare glass on one slide: a smooth RGB surface, since lamps and slides are uneven.
 
     `coefficients` is (6, 3) float64: a quadratic over the slide with both axes from -1 to 1.
     """
@@ -33,7 +33,7 @@ class GlassColor:
     coefficients: NDArray[np.float64]
 
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the colours at slide positions, (3, rows, columns) float32.
+        """Return the colours at positions on the slide, (3, len(y), len(x)) float32 RGB.
 
         `x` and `y` run from 0 to 1 across the slide.
         """
@@ -55,11 +55,11 @@ _WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
 
 
 def fit_glass_color(overview: Overview, mask: TissueMask, padding: Padding | None = None) -> GlassColor:
-    """Return the colour of what the mask calls glass, by a least-squares fit that outliers hardly change.
+    """Return the colour of the mask's glass, by a least-squares fit that outliers hardly change.
 
-    White if the mask has no glass, or its glass is more coloured or darker than glass can be; nothing is
-    removed then. Black padding is left out, and so is white padding, unless what remains does not look like
-    glass: then the white may be overexposed glass.
+    It is white if the mask has no glass, or its glass is more coloured or darker than glass can be; nothing
+    is removed then. Black padding is left out, and so is white padding, unless what remains does not look
+    like glass: then the white may be overexposed glass.
     """
     samples = overview.pixels[:: _stride(overview, 0), :: _stride(overview, 1)]
     y, x = ((np.arange(count) + 0.5) / count for count in samples.shape[:2])

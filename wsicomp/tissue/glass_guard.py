@@ -90,11 +90,11 @@ class GlassGuard:
     def find(
         self, slide: Slide, index: TileIndex, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
-        """Return where something lies on the glass of a tile, (block rows, block columns) bool.
+        """Return the blocks of a tile where something lies on the glass, (block rows, block columns) bool.
 
-        None for bare glass. Blocks within 100 um of each other are one thing. Things of less than the least
-        area are ignored. `glass`, of the same shape, is True where the mask calls the tile glass; None means
-        everywhere.
+        Return None for bare glass. Blocks within 100 um of each other are one thing. Things of less than the
+        least area are ignored. `glass`, of the same shape, is True where the mask calls the tile glass; None
+        means everywhere.
 
         Raises:
             TileReadError: the tile cannot be decoded.
@@ -106,24 +106,29 @@ class GlassGuard:
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
-        """Return where something lies on the glass of a tile whose pixels were read already, as `find` does.
+        """Return what `find` returns, for a tile whose pixels are given, (rows, columns, 3) uint8 RGB.
 
-        `level` need not be one of a file.
+        `level` need not be a level of a file; `index` is the tile's place on it.
         """
         region = level.grid.region(index.column, index.row)
         return self._things(index, level, region, self.blocks_of(pixels, level, region), glass)
 
     def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
-        """Return the means of a tile's blocks, (block rows, block columns, 3), from pixels read already."""
+        """Return the mean of each block of a tile, (block rows, block columns, 3) uint8 RGB.
+
+        `pixels` are the whole tile's. `region` is the part of the tile inside the level, in the level's
+        pixels.
+        """
         side = self.block_px(level)
         if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
             return _blocks(pixels[: region.height // side * side, : region.width // side * side], side)
         return _blocks(pixels[: region.height, : region.width], side)
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return how bare glass looks at each block of a tile, (block rows, block columns, 3) float32.
+        """Return the colour of bare glass at each block of a tile, (block rows, block columns, 3) float32.
 
-        `shape` is (block rows, block columns).
+        `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
+        level's pixels.
         """
         return np.moveaxis(self._color_over(shape, level, region), 0, -1)
 
@@ -150,7 +155,10 @@ class GlassGuard:
         return self.things(foreign, level)
 
     def things(self, foreign: NDArray[np.bool_], level: Level) -> NDArray[np.bool_] | None:
-        """Return the foreign blocks that are enough together to be a thing; None if there are none."""
+        """Return the blocks of `foreign` that together make up a thing, in its shape; None if there is none.
+
+        `foreign` is (block rows, block columns) bool of a tile, True where a block is not glass.
+        """
         size = self._thing_size(level, foreign.size)
         if np.count_nonzero(foreign) < size.solid:
             return None

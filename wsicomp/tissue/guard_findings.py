@@ -74,10 +74,7 @@ class TileFinding(NamedTuple):
 
 
 class FindingsByPlace:
-    """Findings on three grids.
-
-    On glass tiles; on mixed tiles outside the mask; anywhere on mixed tiles.
-    """
+    """Findings on three grids: on glass tiles, on mixed tiles outside the mask, anywhere on mixed tiles."""
 
     def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
         self._levels = info.levels
@@ -98,7 +95,10 @@ class FindingsByPlace:
         self._near.add(level, finding.tile, foreign, side)
 
     def with_margin(self) -> tuple[TissueMask, TissueMask, TissueMask]:
-        """Return the three masks with the guard's margin, in the order of the class's description."""
+        """Return three masks with the guard's margin.
+
+        They are of glass tiles, of mixed tiles outside the mask, and of mixed tiles anywhere.
+        """
         on_glass, beside, near = (
             findings.with_margin(self._guard.margin_px)
             for findings in (self._on_glass, self._beside, self._near)
@@ -120,7 +120,9 @@ def _without_narrow_gaps(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]
 
 
 def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:
-    """Return gaps narrower than twice `reach_px` between findings, or between findings and the mask's tissue.
+    """Return gaps between findings, or between findings and the mask's tissue, (rows, columns) bool.
+
+    They are narrower than twice `reach_px`, which is in level-0 pixels.
 
     Fat that was washed out has some walls and nuclei, and looks like glass between them. Gaps of the mask
     that no finding touches are left out.

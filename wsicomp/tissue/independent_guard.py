@@ -50,7 +50,7 @@ class IndependentGuard:
         self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
-        """Return what lies on the glass of a tile, as `GlassGuard.find` does.
+        """Return the blocks of a tile where something lies on the glass, as `GlassGuard.find` does.
 
         Raises:
             TileReadError: the tile cannot be decoded, or nothing of the slide can.
@@ -60,7 +60,7 @@ class IndependentGuard:
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
     ) -> Found:
-        """Return what lies on the glass of a tile whose pixels were read already.
+        """Return what `find` returns, for a tile whose pixels are given, as `GlassGuard.find_in` does.
 
         Raises:
             TileReadError: nothing of the slide can be decoded.
@@ -68,21 +68,29 @@ class IndependentGuard:
         return self._agreed(lambda guard: guard.find_in(pixels, level, index, glass))
 
     def things(self, foreign: NDArray[np.bool_], level: Level) -> Found:
-        """Return the foreign blocks that are enough together to be a thing; None if there are none."""
+        """Return the blocks of `foreign` that together make up a thing, in its shape; None if there is none.
+
+        `foreign` is (block rows, block columns) bool of a tile, True where a block is not glass.
+        """
         return self._guard(0).things(foreign, level)
 
     def block_px(self, level: Level) -> int:
-        """Return the side of a block in the level's pixels."""
+        """Return the side of a block in the level's pixels: 1, 2, 4 or 8."""
         return self._guard(0).block_px(level)
 
     def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
-        """Return the means of a tile's blocks, (block rows, block columns, 3)."""
+        """Return the mean of each block of a tile, (block rows, block columns, 3) uint8 RGB.
+
+        `pixels` are the whole tile's. `region` is the part of the tile inside the level, in the level's
+        pixels.
+        """
         return self._guard(0).blocks_of(pixels, level, region)
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return how bare glass looks at each block of a tile, (block rows, block columns, 3) float32.
+        """Return the colour of bare glass at each block of a tile, (block rows, block columns, 3) float32.
 
-        `shape` is (block rows, block columns).
+        `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
+        level's pixels.
         """
         return self._guard(0).color_of(shape, level, region)
 

@@ -49,7 +49,7 @@ class TissueMask:
         return float(self.pixels.mean())
 
     def dilated(self, radius_px: float) -> TissueMask:
-        """Return the mask grown by `radius_px` level-0 pixels, rounded up to whole mask pixels."""
+        """Return the mask grown by `radius_px`, in level-0 pixels, rounded up to whole mask pixels."""
         radius_x, radius_y = math.ceil(radius_px / self.scale_x), math.ceil(radius_px / self.scale_y)
         if max(radius_x, radius_y) > _LARGEST_KERNEL_PX:
             # A kernel's cost grows with its area; the distance to the nearest tissue costs the same for any.
@@ -76,9 +76,9 @@ class TissueMask:
         return inside / np.outer(bottom - top, right - left)
 
     def over_tile(self, level: Level, column: int, row: int) -> NDArray[np.bool_]:
-        """Return the mask over a whole tile in the level's pixels.
+        """Return the mask over a whole tile, (rows, columns) bool in the level's pixels.
 
-        (rows, columns) bool, nearest neighbour.
+        Each pixel is the mask's nearest neighbour.
         """
         y = np.arange(level.tile.height) + 0.5 + row * level.tile.height
         x = np.arange(level.tile.width) + 0.5 + column * level.tile.width
@@ -86,7 +86,7 @@ class TissueMask:
         return self.at(x * across, y * down)
 
     def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
-        """Return which cells of a tile tissue reaches into: (rows, columns) bool of its cells.
+        """Return the cells of a tile into which tissue reaches, (rows, columns) bool of its cells.
 
         Cells are squares of `cell_px` of the level's pixels, from the tile's upper left corner.
         """

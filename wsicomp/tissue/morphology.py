@@ -14,15 +14,19 @@ _LEAST_BAND_PX = 512
 
 
 def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
-    """Return tissue with its holes filled that are smaller than a disc of `diameter_px`.
+    """Return tissue, (rows, columns) bool, with holes filled that are smaller than a disc of `diameter_px`.
 
-    A hole is glass inside tissue. Glass that touches the picture's edge is none.
+    The diameter is in the mask's pixels. A hole is glass inside tissue. Glass that touches the picture's edge
+    is no hole.
     """
     return _without_small(tissue, False, diameter_px)
 
 
 def drop_specks(tissue: Mask, diameter_px: float) -> Mask:
-    """Return tissue without separate pieces that are smaller than a disc of `diameter_px`."""
+    """Return tissue, (rows, columns) bool, without separate pieces smaller than a disc of `diameter_px`.
+
+    The diameter is in the mask's pixels.
+    """
     return _without_small(tissue, True, diameter_px)
 
 

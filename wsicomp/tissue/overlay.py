@@ -17,21 +17,24 @@ Color = tuple[int, int, int]
 
 
 def resized(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a mask resized to (rows, columns), nearest neighbour."""
+    """Return a mask resized to `shape`, (rows, columns), nearest neighbour."""
     size = shape[1], shape[0]
     flags = np.ascontiguousarray(mask).view(np.uint8)
     return np.asarray(cv2.resize(flags, size, interpolation=cv2.INTER_NEAREST)).view(np.bool_)
 
 
 def outlined(pixels: Pixels, mask: NDArray[np.bool_], color: Color, width_px: int = 2) -> Pixels:
-    """Return the picture with the outline of a mask of any scale drawn on it."""
+    """Return a copy of the picture with the outline of a mask drawn on it.
+
+    `mask` is (rows, columns) bool of any scale over the same area. `width_px` is the width of the line.
+    """
     flags = np.ascontiguousarray(resized(mask, pixels.shape[:2])).view(np.uint8)
     contours, _ = cv2.findContours(flags, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(pixels.copy(), contours, -1, color, width_px), np.uint8)
 
 
 def shaded(pixels: Pixels, where: NDArray[np.bool_], color: Color, strength: float) -> Pixels:
-    """Return the picture with a colour laid over the pixels that are True in `where`, (rows, columns).
+    """Return the picture with a colour laid over the pixels that are True in `where`, (rows, columns) bool.
 
     `strength` is the colour's share, in [0, 1].
     """

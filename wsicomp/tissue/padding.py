@@ -26,14 +26,14 @@ _STRAIGHT = 0.75
 
 @dataclass(frozen=True)
 class Padding:
-    """Where a slide is padded with pure black and with pure white: masks that are True there."""
+    """The padding of a slide with pure black and with pure white: masks that are True there."""
 
     black: TissueMask
     white: TissueMask
 
 
 def find_padding(overview: Overview) -> Padding:
-    """Return the padding of a slide, in blocks of 4 x 4 px of its overview."""
+    """Return the padding of a slide, in blocks of 4 x 4 overview pixels."""
     return Padding(_filled_with(overview, 0), _filled_with(overview, 255))
 
 

@@ -66,9 +66,9 @@ def plausible_mpp(info: SlideInfo) -> float | None:
 
 
 def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
-    """Return (um per level-0 pixel, what was assumed or None).
+    """Return um per level-0 pixel, and in words what was assumed about it, or None.
 
-    A plausible mpp, else 10 / objective power, else 0.5 um.
+    It is the file's mpp if that is plausible, else 10 / objective power, else 0.5.
     """
     mpp = plausible_mpp(info)
     if mpp is not None:
@@ -84,7 +84,7 @@ def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:
 def margin_in_px(info: SlideInfo, margin_um: float) -> float:
     """Return a margin in level-0 pixels.
 
-    Without a plausible mpp, 0.25 um is taken: the widest margin that the slide can need.
+    Without a plausible mpp, 0.25 um per px is taken: it gives the widest margin that the slide can need.
     """
     return margin_um / (plausible_mpp(info) or _FINEST_MPP)
 
@@ -146,7 +146,9 @@ def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:
 
 
 def box_reduced(pixels: Pixels, factor: int) -> Pixels:
-    """Return the means of blocks of `factor` x `factor` pixels; partial blocks at the edges are padded.
+    """Return the mean of each block of `factor` x `factor` pixels, (rows, columns, 3) uint8 RGB.
+
+    Partial blocks at the right and lower edge are filled up with the edge's pixels.
 
     >>> box_reduced(np.full((5, 4, 3), 7, np.uint8), 2).shape
     (3, 2, 3)

@@ -60,7 +60,7 @@ def classify_tiles(
     """Return the class of every tile of every level: by the mask, then by the guard.
 
     `mask` has its margin. A tile that cannot be decoded is not glass, and has no effect on other levels.
-    `progress` gets (tiles checked, tiles to check).
+    `progress` is called with tiles checked and tiles to check.
 
     Memory: a few decoded tiles for each worker.
     """

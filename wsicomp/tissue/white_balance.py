@@ -29,7 +29,7 @@ _SAMPLES_A_SIDE = 512
 
 
 def find_white_point(overview: Overview) -> WhitePoint:
-    """Return the median colour of the brightest tenth of a slide, if that is glass: hardly tinted, uniform.
+    """Return the median RGB colour of a slide's brightest tenth, if that is glass: hardly tinted, uniform.
 
     Scanners pad with pure white, so pure white is left out at first. If nothing else looks like glass, it is
     overexposed glass and counts. A slide without any glass keeps its colours: its white point is grey, as

@@ -32,9 +32,9 @@ _FIGURES = ("tissue_fraction_with_margin", "rescued_tiles")
 
 
 def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers: int) -> Iterator[Problem]:
-    """Yield what no conversion of this source would state.
+    """Yield a problem for each statement of the file that no conversion of this source would make.
 
-    `is_direct` says that it was made from this source alone.
+    `is_direct` says that the file was made from this source, and not from another conversion of it.
     """
     provenance = slide.provenance
     plan, info = provenance.plan, source.info

@@ -46,17 +46,17 @@ class ComparedLevel:
         return index.row * self.plan.grid.columns + index.column in self._flawed
 
     def in_source(self, index: TileIndex) -> TileIndex:
-        """Return the index of the tile in its source level."""
+        """Return the index, in the source level, of the tile at the same column and row."""
         return TileIndex(self.plan.source_level, index.column, index.row)
 
     def as_level(self, source: Slide) -> Level:
-        """Return the level as the written slide has it."""
+        """Return the level as the written slide has it; `source` is the open source."""
         return self.plan.as_level(source.info.size)
 
     def blank(self, is_emptied: bool) -> NDArray[np.bool_]:
-        """Return the tiles that are blank, without those that are blank in the source.
+        """Return the tiles that are blank or empty here but not in the source, (rows, columns) bool.
 
-        Unless glass `is_emptied`, tiles without bytes are those that the source lacks too.
+        Unless glass `is_emptied`, an empty tile that the source lacks too does not count.
         """
         flags = np.isin(self.plan.actions, BLANK_ACTIONS)
         if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
@@ -79,24 +79,24 @@ class RecipeBounds:
 
     @cached_property
     def is_lossless(self) -> bool:
-        """Whether nothing of the source's pixels may be lost."""
+        """Whether the recipe's codec is lossless, so that its tiles have exactly the source's pixels."""
         return self.codec is not None and not self._is_guarded and self.codec.lossless
 
     @cached_property
     def is_loose(self) -> bool:
-        """Whether only the file itself states how true its tiles are, and nothing can be encoded again."""
+        """Whether the file alone states the fidelity of its tiles, because a model encoded them."""
         return needs_model(self._recipe.codec)
 
     @cached_property
     def codec(self) -> TileCodec | None:
-        """The codec that encoded its tiles; None for one with a model, which needs more than pixels."""
+        """The codec that encoded its tiles; None for copied tiles, and for a codec with a model."""
         if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
             return None
         return create_codec(self._recipe.codec, self._recipe.options)
 
     @cached_property
     def tolerance(self) -> Tolerance:
-        """`tolerance_of` the recipe, with a bound on what a file states of its own tiles."""
+        """The tolerance for the recipe's tiles, with a bound on what a file states of its own tiles."""
         tolerance = tolerance_of(self._recipe, self._guarded)
         if self._guarded is None and not self.is_loose:
             return Tolerance(min(tolerance.shift, _STRICTEST), min(2 * tolerance.shift + 3, _STRICTEST))
@@ -106,7 +106,7 @@ class RecipeBounds:
         return Tolerance(shift, shift, tolerance.psnr)
 
     def encoded_again(self, pixels: Pixels) -> Pixels | None:
-        """Return these pixels after the codec has encoded and decoded them; None where that fails."""
+        """Return a tile's pixels after the codec has encoded and decoded them; None where that fails."""
         assert self.codec is not None, "asked of what can be encoded again"
         with suppress(ValueError, RuntimeError, OSError, WsicompError):
             data = self.codec.encode(pixels)

@@ -27,7 +27,10 @@ _MPP_TOLERANCE = 1e-3
 def check_openslide(
     path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
 ) -> Iterator[Problem]:
-    """Yield how OpenSlide differs from what the file states; nothing where it is known not to open it."""
+    """Yield a problem for each difference between OpenSlide and the file's own statements.
+
+    Yield nothing where OpenSlide is known not to open a file with a plan.
+    """
     if plan is not None and verdict.opens == "no":
         return
     navigable = [] if plan is None else [level.number for level in plan.navigable]
@@ -121,7 +124,7 @@ def _keeps_holes(plan: ConversionPlan) -> bool:
 
 
 def differ(first: float | None, second: float | None) -> bool:
-    """Return whether two figures of which either may be absent differ."""
+    """Return whether two figures differ; either may be None."""
     if first is None or second is None:
         return first is not second
     return not are_close(first, second)

@@ -60,11 +60,14 @@ class PlacedPixels:
 
     @property
     def is_whole(self) -> bool:
-        """Whether they are pixels of the level, and not interpolated."""
+        """Whether the pixels lie on whole pixels of the level, and are not interpolated between them."""
         return float(self.x).is_integer() and float(self.y).is_integer()
 
     def at(self, other: PlacedPixels) -> Pixels:
-        """Return these pixels at the other's place inside of them, interpolated as OpenSlide does."""
+        """Return the part of these pixels that lies under `other`, interpolated as OpenSlide does.
+
+        It is (rows, columns, 3) uint8 of the shape of `other`.
+        """
         rows, columns = other.pixels.shape[:2]
         (top, lower), (left, right) = _split(other.y - self.y), _split(other.x - self.x)
         if not lower and not right:
@@ -86,7 +89,7 @@ class OpenSlideRegions:
     """Regions of a file as OpenSlide shows them. Levels are found by their size.
 
     Raises:
-        SlideReadError: OpenSlide does not open it.
+        SlideReadError: OpenSlide does not open the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,10 +106,11 @@ class OpenSlideRegions:
     def read(self, size: Size, region: Region) -> PlacedPixels | None:
         """Return as much of a region as OpenSlide reads in good time, on white.
 
-        None where it has no such level.
+        `size` is the size of the level, `region` is in its pixels. Return None where OpenSlide has no such
+        level, or reads no pixel of the region.
 
         Raises:
-            SlideReadError: OpenSlide cannot read it.
+            SlideReadError: OpenSlide cannot read the region.
         """
         number = self._numbers.get(size)
         if number is None:
@@ -167,7 +171,10 @@ class StoredRegions:
         self._slide = slide
 
     def read(self, level: int, region: Region) -> PlacedPixels | None:
-        """Return a region; None where another library decodes not all of its tiles."""
+        """Return a region, in the level's own pixels.
+
+        Return None where other libraries do not decode all of its tiles.
+        """
         pixels = np.full((*region.size.shape, 3), 255, np.uint8)
         size = self._slide.info.levels[level].tile
         for row in range(region.y // size.height, -(-(region.y + region.height) // size.height)):
@@ -202,7 +209,9 @@ class StoredRegions:
 
 
 def decoded_by_others(data: bytes, encoding: TileEncoding, size: Size) -> Pixels | None:
-    """Return a tile's pixels without wsicomp's decoders; None where no other library decodes it.
+    """Return a tile's pixels, (rows, columns, 3) uint8 RGB, without wsicomp's decoders.
+
+    Return None where no other library decodes the tile.
 
     Raises:
         ValueError, RuntimeError, OSError: the library refuses the tile.
@@ -327,7 +336,7 @@ class Difference:
 
 
 def difference(first: Pixels, second: Pixels) -> Difference:
-    """Return the difference of two pictures of one size.
+    """Return the difference of two pictures of one size, in grey levels.
 
     >>> import numpy as np
     >>> picture = np.zeros((8, 8, 3), np.uint8)

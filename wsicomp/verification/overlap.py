@@ -11,7 +11,10 @@ from wsicomp.tissue.mask import Spans, any_inside
 
 
 def touched(flags: NDArray[np.bool_], plan: LevelPlan, source: Level) -> NDArray[np.bool_]:
-    """Return which tiles of the target level's own source level overlap any of the flagged tiles."""
+    """Return the tiles of the source level that overlap a flagged tile, (rows, columns) bool.
+
+    `flags` is (rows, columns) of the tile grid of `plan`; `source` is its source level.
+    """
     if plan.reduction == 1 and plan.grid == source.grid:
         return flags
     grid = source.grid
@@ -22,7 +25,10 @@ def touched(flags: NDArray[np.bool_], plan: LevelPlan, source: Level) -> NDArray
 
 
 def covered(flags: NDArray[np.bool_], plan: LevelPlan, other: Level) -> NDArray[np.bool_]:
-    """Return which tiles of another level of the source lie wholly under flagged tiles."""
+    """Return the tiles of another source level wholly under flagged tiles, (rows, columns) bool.
+
+    `flags` is (rows, columns) of the tile grid of `plan`.
+    """
     grid = other.grid
     step = (
         plan.tile.height * other.size.height / plan.size.height,

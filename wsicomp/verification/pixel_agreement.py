@@ -64,10 +64,10 @@ def check_pixels(
     thorough: bool = False,
     reported: frozenset[str] = frozenset(),
 ) -> list[Problem]:
-    """Return the tiles that other programs show otherwise than wsicomp, or otherwise than the source's.
+    """Return a problem for each tile that other programs show otherwise than wsicomp, or than the source.
 
-    Tiles that were `reported` already are left out. With `thorough` every tile of each level's last row and
-    column is read, and many others.
+    Tiles whose names are `reported` already are left out. With `thorough` every tile of each level's last row
+    and column is read, and many others.
     """
     with ExitStack() as stack:
         check = _PixelCheck(target, source, stack)
@@ -103,7 +103,7 @@ class _PixelCheck:
         self._source = None if source is None else ReferenceReader(source, stack)
 
     def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
-        """Return the tiles of a level to check."""
+        """Return the tiles to check of the level of this number."""
         level = self._target.info.levels[number]
         wanted = np.ones(level.grid.count, bool)
         wanted[list(level.absent)] = False
@@ -123,7 +123,7 @@ class _PixelCheck:
         return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
 
     def batch(self, indices: list[TileIndex]) -> list[Problem]:
-        """Return the first problem of each of these tiles that has one."""
+        """Return the first problem of each tile that has any."""
         return [problem for index in indices if (problem := self._problem(index)) is not None]
 
     def _problem(self, index: TileIndex) -> Problem | None:

@@ -56,7 +56,7 @@ _MOST_LISTED = 4
 
 
 def first_of_each(found: Sequence[Problem]) -> Iterator[Problem]:
-    """Yield the problems, but of a kind that every tile of a foreign file has only the first few."""
+    """Yield the problems, with only the first few of a kind that every tile of a foreign file has."""
     counts = dict.fromkeys(_OF_MANY, 0)
     for problem in found:
         counts[problem.code] = counts.get(problem.code, 0) + 1

@@ -103,7 +103,7 @@ def _disagreements(source: ReferenceReader, number: int, indices: list[TileIndex
 
 
 def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
-    """Return the disagreements in words: the worst of either kind, and how many there are."""
+    """Return the disagreements in words: the worst of either kind, and their count."""
     lines = []
     for alone in (True, False):
         alike = [one for one in found if one.is_ours_alone is alone]
@@ -222,7 +222,10 @@ def _is_openslide_decoded(slide: Slide, level: int) -> bool:
 
 
 def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
-    """Return the index of the tile in which a region begins."""
+    """Return the index of the tile in which a region begins.
+
+    `number` is the level's number, and the region is in the level's own pixels.
+    """
     return TileIndex(number, region.x // level.tile.width, region.y // level.tile.height)
 
 
@@ -288,7 +291,7 @@ def chosen_tiles(
 
 
 def regions_of(encoding: TileEncoding | None) -> int:
-    """Return the count of tiles to read in a level, for a small part of a conversion's time."""
+    """Return the count of tiles to read in a level: fewer of a format that is slow to decode."""
     slow = encoding is not None and encoding.compression in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR)
     return FEW_REGIONS if slow else REGIONS
 

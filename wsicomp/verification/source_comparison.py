@@ -74,7 +74,7 @@ class SourceComparison:
 
     @property
     def removed_area(self) -> float:
-        """The part of level 0 that shows background, once all its tiles were compared."""
+        """The part of level 0 that shows background, in [0, 1], once all of its tiles were compared."""
         level = self._levels[0]
         blank = sum(
             math.prod(level.plan.grid.region(int(column), int(row)).size.shape)
@@ -164,7 +164,7 @@ class SourceComparison:
         )
 
     def check_lost(self, index: TileIndex) -> Problem | None:
-        """Return the problem of a tile that is recorded as lost, although the source's tile is sound."""
+        """Return a problem if a tile is recorded as lost although the source's tile is sound; else None."""
         level = self._levels[index.level]
         try:
             if level.plan.action(index) in (TileAction.COPY, TileAction.TRANSCODE):
@@ -182,7 +182,7 @@ class SourceComparison:
         return read_reduced_tile(self._source, level.plan, index.column, index.row)
 
     def compare(self, index: TileIndex, decoded: Pixels) -> TileComparison:
-        """Compare an encoded tile, as the target shows it, with its source."""
+        """Compare an encoded tile with its source; `decoded` is the tile as the target shows it."""
         level = self._levels[index.level]
         is_damaged = False
         try:

@@ -26,7 +26,10 @@ _SSIM_TOLERANCE, _PSNR_TOLERANCE, _SHIFT_TOLERANCE = 0.002, 0.2, 0.5
 
 
 def tile_names(level: int, columns: int, numbers: Iterable[int]) -> Iterator[str]:
-    """Yield the names of a level's tiles that have these raster numbers."""
+    """Yield the names of a level's tiles by their numbers, which count in raster order from 0.
+
+    The level has `columns` tiles in a row.
+    """
     return (str(TileIndex(level, number % columns, number // columns)) for number in numbers)
 
 

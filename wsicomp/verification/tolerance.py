@@ -54,7 +54,11 @@ def is_chroma_subsampled(encoding: TileEncoding, data: bytes) -> bool:
 
 
 def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: bool = False) -> bool:
-    """Return whether two programs that decode the same stored tile may differ so much."""
+    """Return whether two programs that decode the same stored tile may differ so much.
+
+    `subsampled` says that the tile's chroma is subsampled, `interpolated` that one picture lies between
+    pixels, `exact` that one program decoded both pictures.
+    """
     more = INTERPOLATED if interpolated else 0
     if exact:
         return found.worst <= more
@@ -78,9 +82,11 @@ class Tolerance:
     """The least PSNR in dB, over the part of the tile inside its level."""
 
     def violation(self, truth: Pixels, decoded: Pixels, kept: Any, tile_px: int) -> str | None:
-        """Return in words what exceeds the tolerance among the pixels that `kept` marks.
+        """Return in words what exceeds the tolerance; None if nothing does.
 
-        None if nothing does.
+        `truth` and `decoded` are (rows, columns, 3) uint8 RGB. Only pixels that are True in `kept`, (rows,
+        columns) bool, count. `tile_px` is the
+        count of the tile's pixels, over which the PSNR is taken.
         """
         first, second = np.ascontiguousarray(decoded), np.ascontiguousarray(truth)
         apart = cv2.subtract(first, second, dtype=cv2.CV_32F)
@@ -118,14 +124,14 @@ class Detail:
 
     @staticmethod
     def between(truth: Pixels, decoded: Pixels) -> Detail:
-        """Return the source's detail, and the error of the decoded picture."""
+        """Return the detail of the source's picture `truth`, and the error of the decoded picture."""
         first = truth.astype(np.float32)
         return Detail(_variance(first), _variance(decoded.astype(np.float32) - first))
 
     def violation(self, again: Detail | None = None) -> str | None:
-        """Return in words the detail that is lost, unless the codec loses as much `again`.
+        """Return in words the detail that is lost; None if none is.
 
-        None if nothing is lost.
+        `again` is the detail after one more encoding: as much as that loses is allowed.
         """
         short = (self.error > _DETAIL_LOST) & (self.error > _DETAIL_PART * self.own)
         if again is not None:
@@ -133,7 +139,7 @@ class Detail:
         return self._described(short)
 
     def mismatch(self) -> str | None:
-        """Return in words that the picture is another one, whatever the codec; None if it is not."""
+        """Return in words that the decoded picture is another one than the source's; None if it is not."""
         lost = self.error > _DETAIL_PART_OF_UNKNOWN * self.own
         return self._described(lost & (self.own > _STRONG_DETAIL))
 

@@ -54,7 +54,7 @@ _BLANK_TOLERANCE = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """The fidelity of neural and JPEG 2000 tiles that were compared with their source.
+    """The fidelity of the neural and JPEG 2000 tiles that were compared with their source.
 
     Tiles with painted glass are left out.
     """
@@ -72,7 +72,7 @@ class Measured:
 
     @classmethod
     def of(cls, found: Sequence[Fidelity]) -> Measured | None:
-        """Return the figures of many tiles; None of none."""
+        """Return the figures over many tiles; None if there is no tile."""
         if not found:
             return None
         ssims = [tile.ssim for tile in found]

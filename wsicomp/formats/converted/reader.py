@@ -323,7 +323,7 @@ class ConvertedSlide(TiffSlide):
         )
 
     def openslide_name(self, name: str) -> str | None:
-        """Return `name` for an SVS; None for a generic TIFF, of which OpenSlide shows no associated images."""
+        """Return `name` for an SVS; None for a generic TIFF, of which OpenSlide shows no such images."""
         return name if self.provenance.plan.container == "svs" else None
 
     def _carried_images(self, directories: Sequence[Directory]) -> dict[str, AssociatedImage]:
@@ -367,7 +367,7 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def draws_absent_tiles(self) -> bool:
-        """Whether OpenSlide draws an empty tile from the next larger level, as it does in an SVS."""
+        """Whether empty tiles are those that an SVS source lacks: OpenSlide draws them from larger levels."""
         return not self.provenance.plan.empties_glass and self._info.vendor == "aperio"
 
 

@@ -14,7 +14,7 @@ class Segmenter(Protocol):
     """Finds tissue on a slide."""
 
     def check(self, slide: Slide) -> None:
-        """Refuse a slide that no mask can be made of, before a pixel of it is read.
+        """Refuse a slide of which no mask can be made, before a pixel of it is read.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
@@ -22,9 +22,11 @@ class Segmenter(Protocol):
         ...
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
-        """Return the tissue of a slide, without margin.
+        """Return the tissue of a slide, without margin, at a scale of the segmenter's own.
 
         Raises:
+            ConfigError: the mask would have more than 2^27 pixels.
+            WeightsError: the segmenter's network is missing, damaged, or cannot run.
             SlideReadError: a part of the slide that is needed cannot be read.
         """
         ...

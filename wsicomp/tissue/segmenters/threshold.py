@@ -25,7 +25,7 @@ class ThresholdSegmenter:
     """
 
     def check(self, slide: Slide) -> None:
-        """Accept any slide."""
+        """Do nothing: every slide has a mask at the overview's scale."""
 
     def segment(
         self,

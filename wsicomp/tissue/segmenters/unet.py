@@ -69,7 +69,7 @@ class LiteRtNetwork:
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
-        """Return the tissue probability of a white-balanced patch, (patch_px, patch_px) float32.
+        """Return the tissue probability in [0, 1] of a white-balanced patch, (patch_px, patch_px) float32.
 
         `pixels` is (patch_px, patch_px, 3) uint8 RGB.
 
@@ -148,7 +148,9 @@ class UnetSegmenter:
         return scale
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
-        """Return the tissue at about the magnification, or at the slide's own if that is lower.
+        """Return the tissue, without margin, at about the magnification.
+
+        A slide of a lower magnification is read at its own.
 
         A patch that cannot be read counts as tissue.
 
@@ -250,7 +252,10 @@ class _Blend:
         self._sum[there] += self._window * probability
 
     def finished(self, rows: int) -> Probability:
-        """Return the first `rows` rows, which no further patch reaches, and move the rest up."""
+        """Return the first `rows` rows, (rows, columns) float32 in [0, 1], and move the other rows up.
+
+        No further patch reaches the returned rows.
+        """
         done = self._sum[:rows] / self._weight[:rows]
         for array in (self._sum, self._weight):
             array[:-rows] = array[rows:].copy()

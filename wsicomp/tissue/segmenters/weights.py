@@ -51,7 +51,8 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     """Read a manifest and the LiteRT file beside it that it names.
 
     Raises:
-        WeightsError: a file is missing, the manifest is none, or the network's SHA-256 is not the manifest's.
+        WeightsError: a file is missing, the manifest is no manifest, or the network's SHA-256 differs from
+            it.
     """
     advice = _advice(manifest, "give the manifest of a trained network")
     check_file(manifest, WeightsError, advice)
