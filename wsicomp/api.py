@@ -45,11 +45,11 @@ def convert(
         source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         target: The file to write: `.svs`, `.tif`, `.tiff` or `.btf`.
         config: By default glass becomes white and tissue is kept byte for byte where it can be.
-        audit: The file for a picture of what was removed, PNG or JPEG.
-        on_progress: Called with the stage, what is done of it, and its total.
+        audit: The file for a picture of the removed tiles, PNG or JPEG; None for no picture.
+        on_progress: Called with the name of the stage, the count of what is done, and its total.
 
     Raises:
-        ConfigError: The config asks for what cannot be made of this source.
+        ConfigError: The config cannot be carried out on this source.
         SlideReadError: The source cannot be read, or changed meanwhile.
         SlideWriteError: The target cannot be written, has no room, or exists.
         VerificationError: The written file differs from the plan; nothing is left of it.
@@ -82,7 +82,7 @@ def segment(
 
     Raises:
         SlideReadError: The source cannot be read, or does not say how large a pixel is.
-        WeightsError: The network is not as its manifest states.
+        WeightsError: The network is missing, or differs from its manifest.
 
     Example:
         >>> mask = wsicomp.segment("slide.svs")  # doctest: +SKIP
@@ -170,8 +170,8 @@ def compare(
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        options: Codecs, ways with glass, how many tiles stand for a slide.
-        drawn: So many slides of a folder stand for all of it.
+        options: Codecs, treatments of glass, and the count of tiles that stand for a slide.
+        drawn: The count of slides of a folder that stand for all of it.
         overwrite: Write into `out` though it is not empty.
         on_progress: As for `convert`.
 

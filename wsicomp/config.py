@@ -310,7 +310,7 @@ class ConversionConfig:
 
     @classmethod
     def preset(cls, name: str | os.PathLike[str], **choices: Any) -> ConversionConfig:
-        """Return a preset by its name or its TOML file; `choices` replace its options.
+        """Return a preset by its name or its TOML file; `choices` replace its options, by their flat names.
 
         Raises:
             ConfigError: there is no such preset, or its options or `choices` are refused by `of`.
@@ -322,7 +322,7 @@ class ConversionConfig:
         return cls.of(**{**load_preset(name), **choices})
 
     def changed(self, **choices: Any) -> ConversionConfig:
-        """Return this config with other values for some options.
+        """Return a copy of this config with other values for some options, by their flat names.
 
         Raises:
             ConfigError: an unknown name, a value of the wrong type or out of range, or options that
@@ -335,7 +335,7 @@ class ConversionConfig:
         return ConversionConfig.of(**{**self.flat(), **choices})
 
     def flat(self) -> dict[str, Value]:
-        """Return every option by its flat name; a codec's own only where they were given."""
+        """Return every option by its flat name; a codec's own options only where they were given."""
         own = {name: getattr(getattr(self, part), attribute) for name, (part, attribute) in _PLACES.items()}
         return own | dict(self.codec.options)
 
@@ -370,7 +370,7 @@ def all_options() -> Mapping[str, Option]:
 
 
 def option_names() -> tuple[str, ...]:
-    """Return the flat names of all options."""
+    """Return the flat names of all options, as presets and `ConversionConfig.of` use them."""
     return tuple(all_options())
 
 

@@ -67,7 +67,7 @@ def progress_raises_through(function: Callable[Params, Result]) -> Callable[Para
 
 
 def no_progress(done: int, total: int) -> None:
-    """Do nothing: the callback of a step that reports no progress of its own."""
+    """Do nothing: the callback for a step that reports no progress of its own."""
 
 
 class Stages:

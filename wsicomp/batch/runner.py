@@ -98,7 +98,7 @@ def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
     `path` is the path in the tree. No folder on it may be a link.
 
     Raises:
-        OSError: the file is not there, or a folder on the way to it is a link.
+        OSError: the file is not there, or a folder between `root` and the file is a link.
     """
     with opened_folder((root / path).parent, root) as folder:
         status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)

@@ -113,7 +113,10 @@ class ReportOptions:
 def run_batch_command(
     options: BatchCommandOptions, batch_options: BatchOptions, config: ConversionConfig
 ) -> int:
-    """Convert a tree, or with `--dry-run` say what would be done."""
+    """Convert a tree, or with `--dry-run` print what would be done.
+
+    Return exit code 0 if all is well, 1 after failures, 130 after a signal.
+    """
     if options.dry_run:
         return say_plan(options.source, options.target, config, batch_options, options.json)
     with _stopping() as stop, batch_progress(options.json) as callbacks:
@@ -155,7 +158,7 @@ def _stopping() -> Iterator[Stop]:
 
 
 def run_status(options: StatusOptions) -> int:
-    """Print where a batch stands."""
+    """Print where a batch stands; return exit code 0."""
     report, beat = read_report(options.target), read_heartbeat(options.target)
     at_work = is_running(options.target)
     if options.json:
@@ -202,7 +205,7 @@ def _say_heartbeat(heard: LastHeartbeat) -> None:
 
 
 def run_report(options: ReportOptions) -> int:
-    """Print the report, or write it as page, table or JSON."""
+    """Print the report, or write it as page, table or JSON; return exit code 0."""
     to_stdout = str(options.json) == "-"
     named = [path for path in (options.html, options.csv, None if to_stdout else options.json) if path]
     check_outputs(named, Ledger.files(options.target), options.overwrite)

@@ -37,7 +37,7 @@ class AcceptOptions:
 
 
 def review_text(review: Review) -> list[str]:
-    """Return the lines about a slide that a person has to look at, with the path of its picture."""
+    """Return the lines of text about a slide that a person has to look at, with the path of its picture."""
     entry = review.entry
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}"
     lines = [f"{entry.source}: look at it: {entry.look}; {sizes}", f"  {_picture_text(review.picture)}"]
@@ -53,7 +53,7 @@ def _picture_text(picture: Path | None) -> str:
 
 
 def review_json(review: Review) -> dict[str, Any]:
-    """Return the same as JSON values, with everything that the ledger has of the slide."""
+    """Return a review as JSON values, with the slide's whole entry."""
     picture = None if review.picture is None else str(review.picture)
     return {
         **entry_values(vars(review.entry).items()),
@@ -64,7 +64,7 @@ def review_json(review: Review) -> dict[str, Any]:
 
 
 def run_accept(options: AcceptOptions) -> int:
-    """Print which slides a person has to look at, or record that somebody did."""
+    """Print the slides that a person has to look at, or record that somebody did; return exit code 0."""
     target, slides = Path(options.target), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
         target, slides = find_tree(options.target), (options.target, *slides)

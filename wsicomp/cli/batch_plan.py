@@ -26,7 +26,10 @@ from wsicomp.text.figures import as_bytes, counted
 def say_plan(
     source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
 ) -> int:
-    """Print which slides a run would convert and which sources it would take away; write nothing."""
+    """Print the slides that a run would convert and the sources that it would take away; write nothing.
+
+    Return exit code 0.
+    """
     worklist, inventory = plan_batch(source, target, config, options)
     reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
     if as_json:

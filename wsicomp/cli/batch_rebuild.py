@@ -30,7 +30,7 @@ class RebuildOptions:
 
 
 def run_rebuild(options: RebuildOptions) -> int:
-    """Write the ledger anew; return 1 if a target cannot be read."""
+    """Write the ledger anew; return exit code 1 if a target cannot be read, else 0."""
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
         write_json(

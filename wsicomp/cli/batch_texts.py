@@ -44,7 +44,7 @@ def _room_text(result: BatchResult) -> str:
 
 
 def result_text(result: BatchResult, target: Path) -> list[str]:
-    """Return the lines about a run."""
+    """Return the lines of text about a run."""
     counts = {
         "converted": result.converted,
         "found done": result.adopted,
@@ -88,7 +88,7 @@ def _whose(note: Note) -> str:
 
 
 def report_text(target: Path, report: BatchReport) -> list[str]:
-    """Return the lines about a whole tree."""
+    """Return the lines of text about a whole tree."""
     states = ", ".join(f"{count} {state}" for state, count in report.states.items() if count) or "no slides"
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
     lines = [f"{target}: {states}; {sizes}, {as_saving(report.saved)}"]

@@ -19,7 +19,10 @@ _HELP = ("-h", "--help")
 
 
 def loaded_command(words: Sequence[str]) -> Callable[[], int]:
-    """Return what a command line asks for, ready to run: a command, a page of help, or an error."""
+    """Return a function that does what a command line asks for and returns the exit code.
+
+    It runs a command, or prints a page of help or an error.
+    """
     shown = _page(words)
     if shown is not None:
         return partial(_show, shown)
@@ -65,7 +68,10 @@ def _complain(text: str) -> int:
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code.
+
+    An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130.
+    """
     try:
         stop_on_signals()
         let_idle_threads_sleep()

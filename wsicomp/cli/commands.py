@@ -95,7 +95,10 @@ class Command:
         return {group: tuple(some) for group, some in groupby(named, lambda each: each.group)}
 
     def spellings(self, option: Option) -> tuple[str, ...]:
-        """Return how the command line spells an option; a switch that a preset may set has an opposite."""
+        """Return the spellings of an option on the command line.
+
+        A switch that a preset may set has an opposite, such as `--no-lossless`.
+        """
         if option.kind is not bool or option.name not in {each.name for each in self.conversion}:
             return (option.flag,)
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")

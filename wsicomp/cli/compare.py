@@ -119,7 +119,7 @@ class CompareOptions:
 
 
 def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
-    """Compare, write the results, and print the summary."""
+    """Compare, write the results, and print the summary; return exit code 1 if a slide failed, else 0."""
     options.check()
     base = config.changed(overwrite=True)
     with progress_bars() as show:

@@ -30,7 +30,7 @@ class CompletionOptions:
 
 
 def run_completion(options: CompletionOptions) -> int:
-    """Print the script."""
+    """Print the script; return exit code 0."""
     from wsicomp.cli.parser import completion_script
 
     sys.stdout.write(completion_script(options.shell))

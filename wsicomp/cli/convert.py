@@ -72,7 +72,7 @@ class ConvertOptions(PresetOptions):
 
 
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
-    """Convert, or with `--dry-run` plan, and print what was done."""
+    """Convert, or with `--dry-run` plan, and print what was done; return exit code 0."""
     inputs = (options.source, config.tissue.mask, config.tissue.weights, options.preset)
     outputs = (options.target, options.audit, options.json_file)
     check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)

@@ -59,7 +59,7 @@ class DrawOptions:
 
 
 def run_build(options: BuildOptions) -> int:
-    """Cut the patches of the table's slides, and print what they are."""
+    """Cut the patches of the table's slides, and print their counts; return exit code 0."""
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -80,7 +80,7 @@ def run_build(options: BuildOptions) -> int:
 
 
 def run_draw(options: DrawOptions) -> int:
-    """Draw slides with masks, and their table."""
+    """Draw slides with masks, and their table; return exit code 0."""
     from wsicomp.training.data.synthetic import draw_labelled_slides
 
     with progress_bars() as show:

@@ -71,7 +71,7 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Draw the slide, convert it and print the sizes."""
+    """Draw the slide, convert it and print the sizes; return exit code 0."""
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
         if os.path.lexists(source):

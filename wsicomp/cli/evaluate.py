@@ -95,7 +95,10 @@ class EvaluateCodecOptions:
 
 
 def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
-    """Measure segmenters on labelled slides, write the measurements, and print the means."""
+    """Measure segmenters on labelled slides, write the measurements, and print the means.
+
+    Return exit code 0.
+    """
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
     from wsicomp.training.tissue.evaluate import EvaluationSettings, evaluate
@@ -130,7 +133,10 @@ def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
 
 
 def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
-    """Measure codecs on patches, write the measurements, and print what each model saves."""
+    """Measure codecs on patches, write the measurements, and print what each model saves.
+
+    Return exit code 0.
+    """
     from wsicomp.training.extras import require
 
     require("torch", "h5py", "matplotlib")

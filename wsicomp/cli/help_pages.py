@@ -37,7 +37,10 @@ def terminal_width() -> int:
 
 
 def page_of(words: Sequence[str], width: int) -> str:
-    """Return the page of the command that these words begin with, else that of the program."""
+    """Return the page of the command with which these words begin, else the program's page.
+
+    `width` is in columns of the terminal.
+    """
     if not words or words[0] not in first_words():
         return _main_page(width)
     commands = load_commands(words[0])
@@ -95,7 +98,7 @@ def spelled(command: Command, option: Option) -> str:
 
 
 def meaning(command: Command, option: Option) -> str:
-    """Return what an option does as it is spelled in help."""
+    """Return the meaning of an option, as help states it under the option's spelling."""
     is_opposite = command.spellings(option)[0] != option.flag
     return f"do not {option.meaning}" if is_opposite else option.meaning
 

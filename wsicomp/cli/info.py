@@ -35,7 +35,7 @@ class InfoOptions:
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
-    """Print what the slide is."""
+    """Print what the slide is; return exit code 0."""
     with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))

@@ -28,6 +28,6 @@ class PresetOptions:
 
 
 def conversion_option(name: str, help: str = "", group: str = "") -> Option:  # noqa: A002 - as in Option
-    """Return an option of a conversion, with another help or group where a command needs one."""
+    """Return an option of a conversion, with another help or group if one is given."""
     found = all_options()[name]
     return replace(found, help=help or found.help, group=group or found.group)

@@ -30,7 +30,7 @@ class _UsageError(ConfigError):
 
 
 def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
-    """Return the command, ready to run with the words that follow its name.
+    """Return a function that runs the command with the words after its name, and returns the exit code.
 
     Raises:
         ConfigError: an option is unknown, a value is out of range, or two contradict each other.
@@ -47,7 +47,7 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
     """Return the command that a command line names, and the words that follow its name.
 
     Raises:
-        _UsageError: the command line names no command.
+        ConfigError: the command line names no command.
     """
     if not words:
         raise _UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")

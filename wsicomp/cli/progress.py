@@ -24,7 +24,7 @@ _LABELS = {
 
 @contextmanager
 def progress_bars() -> Iterator[Progress | None]:
-    """Yield a callback that draws a bar for each stage; None if stderr is no terminal."""
+    """Yield a progress callback that draws a bar for each stage; None if stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -38,7 +38,7 @@ class RestoreOptions:
 
 
 def run_restore(options: RestoreOptions) -> int:
-    """Restore the source, and print what was done."""
+    """Restore the source, and print what was done; return exit code 0."""
     with progress_bars() as show:
         report = restore_slide(
             options.file, options.target, options.overwrite, on_progress=show, trust=options.trust

@@ -51,7 +51,7 @@ class SegmentOptions:
 
 
 def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
-    """Find tissue and write the mask."""
+    """Find tissue and write the mask; return exit code 0."""
     target, audit = options.mask_file, options.audit
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)

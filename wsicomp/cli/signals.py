@@ -14,7 +14,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """While modules load, a signal ends the process in one line: nothing is open yet that could be lost.
+    """Let a signal end the process in one line while modules load: nothing is open yet that could be lost.
 
     An exception would come up in the midst of a library's loading, which may take it for another.
     """

@@ -78,7 +78,7 @@ class TrainCodecOptions(RunOptions):
 
 
 def run_train_tissue(options: TrainTissueOptions) -> int:
-    """Train the network, or continue, and export it."""
+    """Train the network, or continue, and export it; return exit code 0."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
     from wsicomp.training.settings import load_settings
@@ -105,7 +105,7 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
 
 
 def run_train_codec(options: TrainCodecOptions) -> int:
-    """Train the model, or continue, and export it."""
+    """Train the model, or continue, and export it; return exit code 0."""
     from wsicomp.training.extras import require
 
     require("torch", "compressai", "h5py", "matplotlib")

@@ -43,7 +43,7 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions) -> int:
-    """Print the findings; return 1 if there are any."""
+    """Print the findings; return exit code 1 if there is a problem, else 0."""
     source = options.against
     with progress_bars() as show:
         found = verify_file(options.file, source, options.thorough, on_progress=show)

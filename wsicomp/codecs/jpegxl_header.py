@@ -125,7 +125,10 @@ def read_picture(stream: bytes) -> Picture:
 
 
 def with_shorter_section(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
-    """Return the picture with one of its sections `count` bytes shorter at its end, and nothing behind it."""
+    """Return the picture with one of its sections `count` bytes shorter at its end.
+
+    `section` is its index in the picture's sections, from 0. Nothing stands behind the last section.
+    """
     lengths = [*picture.lengths]
     lengths[section] -= count
     end = picture.sections + sum(picture.lengths[: section + 1])

@@ -30,7 +30,9 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
 
 
 def rgb(pixels: Pixels) -> Pixels:
-    """Return the pixels contiguous in memory, as C libraries need them; they are copied only if they are not.
+    """Return the pixels, (rows, columns, 3) uint8, contiguous in memory, as C libraries need them.
+
+    They are copied only if they are not contiguous.
 
     Raises:
         ValueError: the array is not (rows, columns, 3) uint8.

@@ -93,7 +93,10 @@ def round_trip(codec: TileCodec, pictures: Sequence[Pixels]) -> list[tuple[int, 
 
 
 def encoded_fidelity(codec: TileCodec, tiles: Sequence[tuple[TileIndex, Pixels]]) -> list[TileFidelity]:
-    """Encode and decode tiles of one size, and return the fidelity of each."""
+    """Encode and decode tiles of one size, and return the fidelity of each.
+
+    `tiles` are (index, pixels), the pixels (rows, columns, 3) uint8 RGB.
+    """
     made = round_trip(codec, [pixels for _, pixels in tiles])
     return [
         tile_fidelity(index, stored, pixels, back)

@@ -82,7 +82,9 @@ def _read_all(made: ConvertedSlide, workers: int) -> None:
 
 
 def read_tiles(made: ConvertedSlide, indices: list[TileIndex]) -> list[Pixels | None]:
-    """Return the pixels of tiles of one level; None for each that was damaged in the source already.
+    """Return the pixels of tiles of one level, (rows, columns, 3) uint8 RGB each.
+
+    A tile that was damaged in the source already has None.
 
     Raises:
         SlideReadError: a tile is not what was written.

@@ -28,7 +28,11 @@ class Rates:
 
 
 def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
-    """Draw slides of an archive by their sizes; large ones, which decide the total, are drawn more often."""
+    """Draw about `count` slides of an archive by their sizes, with the random numbers of `seed`.
+
+    Large slides, which decide the total, are drawn more often. The units of the sample are indices of
+    `slides`.
+    """
     known = np.array([slide.bytes for slide in slides], np.float64)
     everything = np.arange(len(slides))
     rng = np.random.default_rng(seed)

@@ -72,13 +72,13 @@ def convert_slide(
         source: The slide.
         target: The file to write.
         config: By default `ConversionConfig()`.
-        on_progress: Called with the stage, what is done of it, and its total.
-        audit: The file for a picture of what was removed, written just before the target.
+        on_progress: Called with the name of the stage, the count of what is done, and its total.
+        audit: The file for a picture of the removed tiles, written just before the target.
         known: Facts of an earlier conversion of the slide by the same options about tissue.
-        root: The tree of target and picture, if none of its folders may be a link.
+        root: The tree of target and picture, below which no folder may be a link; None allows links.
 
     Raises:
-        ConfigError: the config asks for what cannot be made of this source.
+        ConfigError: the config cannot be carried out on this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read, or changed meanwhile.
         SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
@@ -134,7 +134,7 @@ def plan_slide(
     'svs'
 
     Raises:
-        ConfigError: the config asks for what cannot be made of this source.
+        ConfigError: the config cannot be carried out on this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
         SlideWriteError: the audit picture cannot be written.
@@ -152,7 +152,7 @@ def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, st
 
     Raises:
         SlideReadError: the source cannot be read.
-        WeightsError: the network is not as its manifest states.
+        WeightsError: the network is missing, or differs from its manifest.
         SlideWriteError: the picture cannot be written.
     """
     if audit is None:

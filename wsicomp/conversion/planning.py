@@ -71,13 +71,13 @@ def plan_conversion(
         identity: Name, size and SHA-256 of the source.
         digest: The digest of this conversion.
         config: The options.
-        glass: None where glass is kept.
+        glass: The glass of the slide; None where glass is kept.
         shrinking: For each source level whether repacking without loss makes its tiles smaller.
-        model: A neural codec's card of its model.
-        unproved: Source levels that are left out.
+        model: The card of a neural codec's model, as JSON values; None for other codecs.
+        unproved: The numbers of source levels that are left out.
 
     Raises:
-        ConfigError: the config asks for what cannot be written from this source.
+        ConfigError: the config cannot be carried out on this source.
     """
     recipes = source_recipes(info, config, shrinking)
     is_added = any(reduction > 1 for _, reduction in _sources(info, config, unproved))

@@ -64,10 +64,10 @@ def prepare(
     that are `known` by the same options about tissue are not looked for again.
 
     Raises:
-        ConfigError: the config asks for what cannot be made of this source.
+        ConfigError: the config cannot be carried out on this source.
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
-        WeightsError: the network is not as its manifest states.
+        WeightsError: the network is missing, or differs from its manifest.
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
@@ -137,7 +137,7 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 
     Raises:
         SlideReadError: the source cannot be read.
-        WeightsError: the network is not as its manifest states.
+        WeightsError: the network is missing, or differs from its manifest.
     """
     try:
         config = config_then(plan, config)

@@ -27,7 +27,7 @@ _UNLOCKED = "its file system has no locks, so two runs could write the same targ
 
 
 def partial_path(target: Path) -> Path:
-    """Return where a target is written until it is complete: a hidden name that only wsicomp uses.
+    """Return the path of a target until it is complete: a hidden name that only wsicomp uses.
 
     >>> partial_path(Path("slides/a.tiff")).as_posix()
     'slides/.a.tiff.wsicomp.partial'
@@ -265,12 +265,12 @@ def _lock(file: BinaryIO) -> bool:
 
 
 def lock_note(file: BinaryIO) -> str | None:
-    """Return what the user should know of a file from `open_locked` that is not locked; None if it is."""
+    """Return a note for the user if a file from `open_locked` is not locked; None if it is."""
     return None if _lock(file) else _UNLOCKED
 
 
 def is_ours(file: BinaryIO, partial: Path) -> bool:
-    """Return whether an open file still has its name."""
+    """Return whether an open file still has its name `partial`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), partial.lstat())
     except FileNotFoundError:
@@ -367,7 +367,7 @@ def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overw
     """Rename a complete partial file to its target's name: the one place where targets get their names.
 
     Raises:
-        TargetExistsError: something got the name meanwhile, and `overwrite` is False.
+        TargetExistsError: another file got the name meanwhile, and `overwrite` is False.
         TargetBusyError: another run has replaced `partial`.
         OSError: the file system refuses.
     """

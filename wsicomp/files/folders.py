@@ -48,11 +48,14 @@ class Folder:
 
     @property
     def held(self) -> Path:
-        """A path to the open folder itself, whatever has its name now (Linux); elsewhere its name."""
+        """A path to the open folder itself, whatever its name is now (Linux); elsewhere its name."""
         return held_path(self.descriptor, self.path)
 
     def status(self, name: str) -> os.stat_result | None:
-        """Return the status of what has this name here, without following a link; None if nothing has it."""
+        """Return the status of the file or folder of this name here; None if nothing has the name.
+
+        A link is not followed.
+        """
         try:
             return os.lstat(name, dir_fd=self.descriptor)
         except FileNotFoundError:
@@ -86,7 +89,7 @@ class Folder:
         return descriptor
 
     def check(self, name: str, is_read: bool = False) -> None:
-        """Refuse a name that belongs to anything but a file of ours; a name that nothing has is fine.
+        """Refuse a name that belongs to anything but a file of ours; accept a name that nothing has.
 
         With `is_read` a file may have a second name.
 
@@ -117,7 +120,7 @@ class Folder:
     def clear(self, name: str) -> None:
         """Remove a folder in this one with all its content, as far as possible.
 
-        Nothing but a folder is removed.
+        A link or another kind of file of this name stays.
         """
         if self.is_folder(name):  # to open a pipe would wait for ever
             shutil.rmtree(self.held / name, ignore_errors=True)
@@ -128,7 +131,7 @@ class Folder:
         Without `overwrite` nothing is ever replaced, not even a file that appeared a moment ago.
 
         Raises:
-            FileExistsError: something has the name `new`, and `overwrite` is False.
+            FileExistsError: a file or folder has the name `new`, and `overwrite` is False.
             OSError: the file system refuses.
         """
         if overwrite:
@@ -147,7 +150,10 @@ class Folder:
 
 
 def held_path(descriptor: int, path: Path) -> Path:
-    """Return a path to what a descriptor is open on, whatever has its name now (Linux); elsewhere `path`."""
+    """Return a path to the open file or folder of a descriptor, whatever its name is now.
+
+    On systems without such paths (all but Linux) it is `path`.
+    """
     held = _DESCRIPTORS / str(descriptor)
     return held if held.exists() else path
 
@@ -220,8 +226,8 @@ def open_own(path: Path, flags: int, root: Path | None = None) -> int:
     """Open a regular file and return its descriptor; below `root` no link is followed.
 
     Raises:
-        SlideWriteError: a folder on the way is a link, or the file is none of ours: a link, no regular file,
-            or a file with a second name that would be written.
+        SlideWriteError: a folder between `root` and the file is a link, or the file is none of ours: a link,
+            no regular file, or a file with a second name that would be written.
         OSError: the file or its folder does not exist, or the file system refuses.
     """
     with opened_folder(path.parent, root) as folder:
@@ -232,7 +238,8 @@ def read_own(path: Path, root: Path | None, most: int) -> bytes:
     """Return at most `most` bytes of a regular file; below `root` no link is followed.
 
     Raises:
-        SlideWriteError: a folder on the way is a link, or the file is a link or no regular file.
+        SlideWriteError: a folder between `root` and the file is a link, or the file is a link or no regular
+            file.
         OSError: the file or its folder does not exist, or the file system refuses.
     """
     with open(open_own(path, os.O_RDONLY, root), "rb") as file:
@@ -240,7 +247,7 @@ def read_own(path: Path, root: Path | None, most: int) -> bytes:
 
 
 def is_open(found: os.stat_result) -> bool:
-    """Return whether this process has a file open; True on systems that do not say so (all but Linux)."""
+    """Return whether this process has a file open; True where the system cannot tell (all but Linux)."""
     if not _DESCRIPTORS.exists():
         return True
     for descriptor in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - numbers, not paths
@@ -251,7 +258,7 @@ def is_open(found: os.stat_result) -> bool:
 
 
 def is_own(path: Path, root: Path) -> bool:
-    """Return whether a regular file has this name, with no link on the way from `root`."""
+    """Return whether a regular file has this path, with no link between `root` and the file."""
     try:
         with opened_folder(path.parent, root) as folder:
             found = folder.status(path.name)
@@ -261,7 +268,7 @@ def is_own(path: Path, root: Path) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """Return in words what has a name, if it is no regular file; empty for a file and for nothing."""
+    """Return the kind of what has the name `path`, in words; "" for a regular file, or if nothing has it."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -275,8 +282,8 @@ def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False
     Both paths lie below `root`; if it is None, links in them are followed.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False.
-        SlideWriteError: a folder on the way is a link or no folder, or lies outside `root`.
+        FileExistsError: a file or folder has the path `place`, and `overwrite` is False.
+        SlideWriteError: a folder between `root` and the file is a link or no folder, or lies outside `root`.
         OSError: the file does not exist, or the file system refuses.
     """
     with (
@@ -287,10 +294,10 @@ def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False
 
 
 def remove_own(path: Path, root: Path | None) -> None:
-    """Remove a name in a tree; it need not exist.
+    """Remove a name in the tree at `root`; it need not exist. None allows links in the path.
 
     Raises:
-        SlideWriteError: a folder on the way is a link or no folder, or lies outside `root`.
+        SlideWriteError: a folder between `root` and the file is a link or no folder, or lies outside `root`.
         OSError: the file system refuses.
     """
     with suppress(FileNotFoundError), opened_folder(path.parent, root) as folder:

@@ -25,7 +25,7 @@ The parser's time grows with the square of the number of a key's parts: 2 s at t
 
 
 def reason(exc: OSError) -> str:
-    """Return why the file system refused, in our words for the common cases."""
+    """Return in words why the file system refused."""
     if isinstance(exc, WsicompError):
         return exc.message
     if isinstance(exc, FileNotFoundError | NotADirectoryError):

@@ -27,7 +27,7 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 @cache
 def memory_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or its container's if that is less."""
+    """Return the bytes of memory that this process may use: the machine's, or its container's if fewer."""
     found = [_physical_bytes()]
     for name in _CGROUPS:
         try:
@@ -45,7 +45,7 @@ def _physical_bytes() -> int:
 
 
 def budget_bytes() -> int:
-    """Return the memory that all tiles in work may take.
+    """Return the bytes of memory that all tiles in work may take together.
 
     It is a small share of the machine's, since many jobs may run side by side.
     """
@@ -53,15 +53,15 @@ def budget_bytes() -> int:
 
 
 def tiles_at_once(tile: Size, most: int = _MOST_AT_ONCE) -> int:
-    """Return how many tiles a thread takes at a time, at least 1.
+    """Return the count of tiles that a thread takes at a time, at least 1.
 
-    `most` of up to 512 x 512 px, fewer of larger ones.
+    It is `most` for tiles of up to 512 x 512 px, and smaller for larger tiles.
     """
     return max(1, min(most, _BATCH_PX // max(1, tile.width * tile.height)))
 
 
 def workers_for(tile: Size, workers: int) -> int:
-    """Return how many of `workers` threads may work on tiles of this size at once, at least 1."""
+    """Return the count of threads that may work on tiles of this size at once, from 1 to `workers`."""
     return max(1, min(workers, budget_bytes() // max(1, tile.width * tile.height * _BYTES_A_PIXEL)))
 
 

@@ -118,7 +118,7 @@ class Slide(Protocol):
 
     @property
     def openslide_mpp(self) -> Mpp | None:
-        """The um per px that OpenSlide reads from the file."""
+        """The um per px that OpenSlide reads from the file; None where it reads none."""
         ...
 
     def close(self) -> None:
@@ -180,5 +180,5 @@ class PixelsOnly:
 
     @property
     def openslide_mpp(self) -> Mpp | None:
-        """The um per px that OpenSlide reads from the file."""
+        """The um per px that OpenSlide reads from the file; None where it reads none."""
         return self._info.mpp

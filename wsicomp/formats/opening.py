@@ -80,9 +80,9 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
     ...     tile = slide.read_tile(TileIndex(0, 0, 0))
 
     Raises:
-        SlideReadError: there is no such file, it is damaged, or nothing here reads it.
-        UnsupportedSlideError: it is not an 8-bit bright-field slide, or it has several focal planes and none
-            was chosen.
+        SlideReadError: there is no such file, the file is damaged, or nothing here reads it.
+        UnsupportedSlideError: the slide is not an 8-bit bright-field slide, or has several focal planes of
+            which none was chosen.
     """
     path = Path(path)
     check_parts(path)
@@ -120,7 +120,7 @@ def open_source(path: Path, converted: Path) -> Slide:
 
     Raises:
         SlideReadError: the source cannot be read.
-        UnsupportedSlideError: it is not an 8-bit bright-field slide.
+        UnsupportedSlideError: the source is not an 8-bit bright-field slide.
     """
     slide = open_reader(path, any_plane=True)
     z = None

@@ -78,15 +78,16 @@ class PictureSlide(PixelsOnly):
 
 
 def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> PictureSlide:
-    """Open a picture file as a slide; `mpp` is its scale, which the file does not state.
+    """Open a picture file as a slide of one level.
 
-    Its tiles have `tile_px` pixels a side, or 256. Transparent pixels become white.
+    `mpp` is its um per px, which the file does not state; None if it is not known. Its tiles have `tile_px`
+    pixels a side, 256 for None. Transparent pixels become white.
 
     >>> slide = open_picture(Path("section.png"), mpp=0.5)  # doctest: +SKIP
 
     Raises:
-        SlideReadError: it is not a picture, is damaged, or cannot be read.
-        UnsupportedSlideError: it has more than 178 million pixels, or other than 8-bit samples.
+        SlideReadError: the file is not a picture, is damaged, or cannot be read.
+        UnsupportedSlideError: the picture has more than 178 million pixels, or other than 8-bit samples.
     """
     check_file(path)
     try:

@@ -40,7 +40,7 @@ class TileCache(OpenSlideCache):
             return int(self._tiles.currsize)
 
     def get(self, key: Hashable) -> Pixels | None:
-        """Return the tile, or None if it is not there any more."""
+        """Return the tile that was put under `key`, or None if it is not there any more."""
         with self._lock:
             tile: Pixels | None = self._tiles.get(key)
             return tile

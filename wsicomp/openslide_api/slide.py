@@ -76,7 +76,7 @@ class WsicompSlide(AbstractSlide):
         """Close the file.
 
         Raises:
-            SlideClosedError: it is closed already.
+            SlideClosedError: the slide is closed already.
         """
         self._require_open()
         self._is_closed = True

@@ -93,7 +93,10 @@ class LevelRecord:
     """`guarded` for the tiles of each recipe, where the level has several."""
 
     def guarded_of(self, recipe: int) -> Guarded | None:
-        """Return the figures of a guarded codec for the recipe of this index in the level's `recipes`."""
+        """Return the figures of a guarded codec for one recipe; None where its codec has no guard.
+
+        `recipe` is the recipe's index in the level's `recipes`.
+        """
         return self.guarded_by_recipe[recipe] if self.guarded_by_recipe else self.guarded
 
     def to_json(self) -> dict[str, Any]:

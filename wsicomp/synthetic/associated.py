@@ -102,7 +102,10 @@ def label(slide: SyntheticSlide) -> NDArray[np.uint8]:
 
 
 def macro(slide: SyntheticSlide) -> NDArray[np.uint8]:
-    """Return a photograph of the glass slide: sticker on the left, the scanned area framed on the right."""
+    """Return a photograph of the glass slide, (rows, columns, 3) uint8 RGB.
+
+    The sticker is on the left, the scanned area framed on the right.
+    """
     rows, columns = MACRO_SIZE.shape
     shade = np.linspace(222, 208, columns)[None, :, None] + np.linspace(3, -3, rows)[:, None, None]
     picture = np.asarray(np.broadcast_to(shade, (rows, columns, 3)), dtype=np.uint8).copy()

@@ -104,22 +104,28 @@ class View:
 
     @property
     def place(self) -> Place:
-        """Where textures are read."""
+        """The block as a square of its level, where textures are read."""
         return Place(self.column * BLOCK, self.row * BLOCK, self.downsample, BLOCK)
 
     def detail(self, number: int = 0) -> Floats:
-        """Return detail noise of spread 1; different numbers give unrelated noise."""
+        """Return detail noise of spread 1, (BLOCK, BLOCK) float32; different numbers give unrelated noise."""
         pyramid = detail_pyramid(self.scene.ground.mpp)
         return np.asarray(pyramid.straight(self.place, number * DETAIL_SHIFT), dtype=np.float32)
 
     def touches(self, cells: NDArray[np.bool_]) -> bool:
-        """Return whether any of the marked cells lies under the block."""
+        """Return whether any of the marked cells lies under the block.
+
+        `cells` is (rows, columns) bool: a cell for each BLOCK x BLOCK level-0 pixels.
+        """
         step = self.downsample
         under = cells[self.row * step : (self.row + 1) * step, self.column * step : (self.column + 1) * step]
         return bool(under.any())
 
     def covered(self, shape: Shape) -> Floats | None:
-        """Return the part of each pixel that a shape covers; None if it does not reach the block."""
+        """Return the part of each pixel that a shape covers, (BLOCK, BLOCK) in [0, 1].
+
+        Return None if the shape does not reach the block.
+        """
         side = BLOCK * self.downsample
         left, top = self.column * side, self.row * side
         if not shape.meets(left, top, left + side, top + side):
@@ -127,7 +133,10 @@ class View:
         return coverage(shape, self.column * BLOCK, self.row * BLOCK, BLOCK, self.downsample)
 
     def edge(self, distance: Floats, width_um: float) -> Floats:
-        """Return a mask in [0, 1] of where a distance in um is positive, no sharper than a pixel."""
+        """Return a mask in [0, 1], in the shape of `distance`, near 1 where that distance in um is positive.
+
+        The edge is `width_um` wide, but at least a pixel.
+        """
         width = max(width_um, self.downsample * self.scene.ground.mpp)
         return np.asarray(np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1))
 

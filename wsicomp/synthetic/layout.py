@@ -49,11 +49,11 @@ class Ground:
         return min(self.size.width, self.size.height) * self.mpp
 
     def noise(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
-        """Return smooth noise of spread 1 on the grid."""
+        """Return smooth noise of spread 1 on the grid, (rows, columns) float32."""
         return open_noise(rng, self.grid, wavelength_um / self.cell_um)
 
     def stirred(self, rng: np.random.Generator, wavelength_um: float) -> Floats:
-        """Return smooth noise whose shapes do not follow the rows and columns of its spline."""
+        """Return smooth noise, (rows, columns), with shapes that do not follow the axes of its spline."""
         wavelength = wavelength_um / self.cell_um
         margin = int(wavelength) + 2
         rows, columns = self.grid
@@ -177,7 +177,7 @@ def _distance(field: Floats, ground: Ground) -> Floats:
 
 
 def value_at(field: Floats, x: float, y: float) -> float:
-    """Return the field's value at a level-0 pixel."""
+    """Return the field's value at (x, y) in level-0 pixels."""
     row = min(max(int(y // CELL), 0), field.shape[0] - 1)
     column = min(max(int(x // CELL), 0), field.shape[1] - 1)
     return float(field[row, column])

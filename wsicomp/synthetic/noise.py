@@ -21,7 +21,7 @@ NO_SUMMAND = np.empty((0, 0), np.float32)
 
 
 def spline_weights(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the four cubic B-spline weights, (n, 4), at `fraction` in [0, 1] between two knots."""
+    """Return the four cubic B-spline weights, (n, 4), at `fraction`, (n,) in [0, 1], between two knots."""
     t = fraction
     first = (1 - t) ** 3
     second = 3 * t**3 - 6 * t**2 + 4
@@ -58,7 +58,10 @@ def product(*matrices: Floats) -> Floats:
 
 
 def open_noise(rng: np.random.Generator, shape: tuple[int, ...], wavelength: float) -> Floats:
-    """Return smooth noise of the given shape, mean about 0 and spread about 1; `wavelength` is in samples."""
+    """Return smooth noise of `shape` as float32, mean about 0 and spread about 1.
+
+    `wavelength` is in samples.
+    """
     axes = []
     for count in shape:
         positions = np.arange(count) / max(wavelength, 1.0) + rng.uniform(1, 2)
@@ -100,7 +103,10 @@ def _stretch(knots: Floats, period: int) -> Floats:
 
 
 def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequence[float]) -> Floats:
-    """Return a sum of seamless isotropic fields, of spread 1; longer wavelengths are stronger."""
+    """Return a sum of seamless isotropic fields, (period, period), of spread 1.
+
+    `wavelengths` are in pixels; longer ones are stronger.
+    """
     total = np.zeros((period, period), np.float32)
     for wavelength in wavelengths:
         total += periodic_noise(rng, period, (wavelength, wavelength)) * np.float32(wavelength**0.62)
@@ -108,7 +114,10 @@ def periodic_octaves(rng: np.random.Generator, period: int, wavelengths: Sequenc
 
 
 def displaced(image: Floats, along_x: Floats | np.float32, along_y: Floats | np.float32) -> Floats:
-    """Return an image read at places moved by two fields, in pixels; it repeats beyond its edges."""
+    """Return an image read at places that two fields move; it repeats beyond its edges.
+
+    `along_x` and `along_y` are in the image's pixels: of its (rows, columns), or one number each.
+    """
     rows, columns = image.shape[:2]
     map_x, map_y = (np.empty((rows, columns), np.float32) for _ in range(2))
     np.add(np.arange(columns, dtype=np.float32)[None, :], along_x, out=map_x)

@@ -70,7 +70,10 @@ class Scene:
 
 
 def drawn_scene(ground: Ground, options: SceneOptions) -> Scene:
-    """Return the scene of a seed; each part has its own random numbers, so no part changes another."""
+    """Return the scene on a ground, by its seed.
+
+    Each part has random numbers of its own, so no part changes another.
+    """
     fields = drawn_fields(ground, np.random.default_rng([options.seed, 1]))
     pen = _pen(ground, np.random.default_rng([options.seed, 6]), fields["section"]) if options.pen else None
     fragments = _fragments(ground, options, fields["section"], pen)

@@ -95,7 +95,7 @@ def touched_cells(shapes: Sequence[Shape], grid: tuple[int, int], cell: int) -> 
 
 
 def blob(rng: np.random.Generator, diameter: float, ragged: float, stretch: float = 1.0) -> Points:
-    """Return a closed organic outline around (0, 0) with the area of a disc of `diameter`.
+    """Return a closed organic outline around (0, 0), (points, 2), with the area of a disc of `diameter`.
 
     `ragged` is the spread of the radius (0.1 calm, 0.4 wild); `stretch` is length over width.
     """
@@ -132,7 +132,7 @@ def smooth_curve(knots: Points, count: int) -> Points:
 
 
 def ribbon(path: Points, widths: NDArray[np.float64]) -> Points:
-    """Return the outline of a line (n, 2) with the given widths (n,) and square ends."""
+    """Return the outline, (2 n, 2), of a line (n, 2) with the given widths (n,) and square ends."""
     along = np.gradient(path, axis=0)
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / length[:, None]

@@ -1,6 +1,6 @@
 """The texture of each kind of tissue: where hematoxylin and eosin are, as seamless square images.
 
-The five kinds are drawn once per resolution and shared by all slides of that resolution. A slide's own
+The five kinds are drawn once for each mpp and shared by all slides of that mpp. A slide's own
 colours come later, from its stain. Densities are stored as 100 steps per unit of optical density.
 """
 
@@ -68,7 +68,7 @@ ADIPOCYTE = Nuclei(48, (6, 9), (0.25, 0.45), 90, (0.8, 1.3), 0.5)
 
 @lru_cache(maxsize=len(Kind))
 def densities(kind: Kind, mpp: float) -> Densities:
-    """Return the stain pattern of a kind of tissue, drawn at `mpp` um per pixel."""
+    """Return the densities of both stains in a kind of tissue, drawn at `mpp` um per pixel."""
     rng = np.random.default_rng([kind.value, round(mpp * 10000)])
     draw = {
         Kind.COLLAGEN: _collagen,

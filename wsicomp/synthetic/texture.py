@@ -81,7 +81,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Where a block reads image pyramids of one geometry."""
+    """The places at which a block reads image pyramids of one geometry."""
 
     mip: int
     """The reduction that is read, 0 for the full image."""
@@ -102,7 +102,10 @@ class Pyramid:
             self.mips.append(cv2.resize(self.mips[-1], (side, side), interpolation=cv2.INTER_AREA))
 
     def straight(self, place: Place, shift: int = 0) -> Image:
-        """Return the image under a block, moved by `shift` level-0 pixels along both axes."""
+        """Return the image under a block, (side, side) or (side, side, 3).
+
+        It is moved by `shift` level-0 pixels along both axes.
+        """
         mip, step = self._mip(place.downsample)
         moved = shift / place.downsample
         side = self.mips[mip].shape[0]
@@ -114,7 +117,7 @@ class Pyramid:
         return self.through(self.maps(place, nothing, nothing))
 
     def maps(self, place: Place, moved_x: Floats, moved_y: Floats) -> Maps:
-        """Return where a block is read if its pixels are moved by two fields in level-0 pixels.
+        """Return the places at which a block is read if its pixels are moved by two fields in level-0 pixels.
 
         Each field is (side, side) of the block, or (1, 1) for all its pixels.
         """
@@ -132,7 +135,10 @@ class Pyramid:
         return Maps(mip, whole, fraction)
 
     def through(self, maps: Maps) -> Image:
-        """Return the image as read through the maps of a pyramid of the same geometry."""
+        """Return the image, read through maps of a pyramid of the same geometry.
+
+        It is (side, side) or (side, side, 3) of the block for which the maps were made.
+        """
         image = self.mips[maps.mip]
         mapped = cv2.remap(image, maps.whole, maps.fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(mapped)
@@ -165,7 +171,7 @@ def detail_pyramid(mpp: float) -> Pyramid:
 
 @lru_cache(maxsize=1)
 def glass_grain() -> Pyramid:
-    """Return sensor noise in grey levels, float32, the same at every resolution."""
+    """Return sensor noise in grey levels, float32, the same at every mpp."""
     rng = np.random.default_rng(7)
     side = PERIOD // 2
     grey = rng.standard_normal((side, side, 1), dtype=np.float32)

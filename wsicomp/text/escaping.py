@@ -38,7 +38,7 @@ def printable_lines(text: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """Return any value as Python writes it, cut after 100 characters, for a message.
+    """Return any value as Python writes it, cut after 100 characters, to be quoted in a message.
 
     >>> quoted("jpeg")
     "'jpeg'"

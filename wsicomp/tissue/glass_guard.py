@@ -106,7 +106,9 @@ class GlassGuard:
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_] | None:
-        """Return what `find` returns, for a tile whose pixels are given, (rows, columns, 3) uint8 RGB.
+        """Return what `find` returns, for a tile whose pixels are given; None for bare glass.
+
+        `pixels` are the whole tile's, (rows, columns, 3) uint8 RGB.
 
         `level` need not be a level of a file; `index` is the tile's place on it.
         """

@@ -54,7 +54,7 @@ class FoundCells:
         return first, (begin, np.clip(end, begin + 1, blocks[axis]))
 
     def with_margin(self, margin_px: float) -> TissueMask:
-        """Return all marked cells, and everything within `margin_px` level-0 pixels of them, as a mask."""
+        """Return a mask of all marked cells, and of everything within `margin_px` level-0 pixels of them."""
         found = TissueMask(self._cells, self._slide, self._cell_px, self._cell_px, "guard")
         # Points of two cells can be 1.42 cells further apart than the centres of the cells.
         return found.dilated(margin_px + 2 * self._cell_px) if self._cells.any() else found

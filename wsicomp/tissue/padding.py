@@ -38,7 +38,7 @@ def find_padding(overview: Overview) -> Padding:
 
 
 def without_padding(tissue: TissueMask, padding: TissueMask) -> TissueMask:
-    """Return tissue without padding and its fringe.
+    """Return the mask `tissue` without padding and its fringe.
 
     A segmenter often finds tissue in a few blocks along the edge of padding. Pieces of tissue that lie in
     that fringe alone are removed; pieces that reach beyond it are kept.

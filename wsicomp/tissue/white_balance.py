@@ -56,7 +56,10 @@ def _brightest(colors: Pixels) -> WhitePoint:
 
 
 def white_balanced(pixels: Pixels, white_point: WhitePoint) -> Pixels:
-    """Return pixels scaled channel by channel so that glass gets `GLASS_AT`; values over 255 become 255."""
+    """Return pixels, (rows, columns, 3) uint8 RGB, scaled channel by channel so that glass gets `GLASS_AT`.
+
+    Values over 255 become 255.
+    """
     levels = np.arange(256)[:, None] * (GLASS_AT / white_point)
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(pixels, table[None]), np.uint8)

@@ -100,7 +100,7 @@ def checkpoint(folder: Path, rows: Sequence[Any], suffix: str) -> Path:
 
 @contextmanager
 def reading_checkpoint(path: Path) -> Iterator[None]:
-    """Turn any error of a library that reads `path` into one of the run.
+    """Turn any error of a library that reads `path`, in a `with` block, into a `TrainingError`.
 
     Raises:
         TrainingError: the file is damaged.
@@ -131,9 +131,9 @@ def _cell(value: object) -> str:
 
 @contextmanager
 def curve_panels(path: Path, count: int, width: float) -> Iterator[Any]:
-    """Give `count` axes beside each other to draw curves in, and write them as PNG.
+    """Yield `count` axes of matplotlib, side by side, to draw curves in; then write them to `path` as PNG.
 
-    The first has a legend.
+    `width` is in inches. The first one has a legend.
     """
     from matplotlib.figure import Figure
 

@@ -47,7 +47,7 @@ class RunSettings:
     """The share of crops of each magnification; equal shares where it is empty."""
 
     def expectations(self) -> dict[str, bool]:
-        """Return what is expected of the values, in words, and whether it holds."""
+        """Return each expectation of the values, in words, and whether it holds."""
         weights = self.power_weights.values()
         return {
             "patches names at least one patch set; make one with `wsicomp dataset build`": bool(self.patches),

@@ -104,7 +104,7 @@ class OpenSlideRegions:
         return size in self._numbers
 
     def read(self, size: Size, region: Region) -> PlacedPixels | None:
-        """Return as much of a region as OpenSlide reads in good time, on white.
+        """Return as much of a region as OpenSlide reads in good time, on white, with its place.
 
         `size` is the size of the level, `region` is in its pixels. Return None where OpenSlide has no such
         level, or reads no pixel of the region.

@@ -72,7 +72,10 @@ class ExactConv(nn.Module):
         self.register_buffer("bias", on_grid(bias, bits), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the convolution of the inputs, clipped to their limit and rounded to their grid."""
+        """Return the convolution of the inputs, (items, channels, rows, columns) float64.
+
+        Inputs are first clipped to their limit and rounded to their grid.
+        """
         values = on_grid(inputs.cpu().clamp(-_INPUT_LIMIT, _INPUT_LIMIT), _INPUT_BITS)
         if self._transposed:
             return functional.conv_transpose2d(

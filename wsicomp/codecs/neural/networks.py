@@ -59,7 +59,10 @@ class Network(Protocol):
         ...
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """Return the pictures of latents, whose values may be slightly outside [0, 1]."""
+        """Return the pictures of latents, (items, 3, rows, columns).
+
+        Values may be slightly outside [0, 1].
+        """
         ...
 
 

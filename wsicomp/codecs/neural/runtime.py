@@ -97,7 +97,9 @@ def pixels_of(decoded: Tensor, size: Size) -> list[Pixels]:
 
 
 def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
-    """Return the pixels of neural tiles; those of one model, size and step run as a batch.
+    """Return the pixels of neural tiles, (rows, columns, 3) uint8 RGB each, in the payloads' order.
+
+    Tiles of one model, size and step run as a batch.
 
     Raises:
         ValueError: a payload's strings are not those of such a tile.

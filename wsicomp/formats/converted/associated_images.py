@@ -10,7 +10,7 @@ from wsicomp.slide import AssociatedImage
 
 
 def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> AssociatedImage:
-    """Return a label, macro or thumbnail with the description and the profile that the target gets.
+    """Return a label, macro or thumbnail with the target's description and ICC profile in place of its own.
 
     With `deidentify` the description names nobody, and there is no profile.
     """

@@ -100,7 +100,7 @@ def _unreadable(directory: Directory) -> str:
 def in_one_strip(file: TiffFile, directory: Directory) -> AssociatedImage | None:
     """Return an image in tiles, re-encoded in one strip without loss; None if it is not sound 8-bit RGB.
 
-    In tiles it cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
+    An image in tiles cannot be carried: OpenSlide takes every tiled image of an SVS for a level.
     """
     size, tile = directory.size, directory.tile
     if tile is None or not is_readable(directory) or min(*size.shape, *tile.shape) < 1:

@@ -190,7 +190,7 @@ def read_directories(path: Path) -> tuple[Directory, ...]:
 
     Raises:
         SlideReadError: the file cannot be parsed, a chain loops, or a tile would lie beyond the file's end.
-        UnsupportedSlideError: it is not a TIFF.
+        UnsupportedSlideError: the file is not a TIFF.
     """
     try:
         with path.open("rb") as file:

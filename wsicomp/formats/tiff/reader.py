@@ -63,7 +63,7 @@ class TiffSlide:
 
     Raises:
         SlideReadError: a level or its first tiles are damaged.
-        UnsupportedSlideError: it is not an 8-bit bright-field slide in tiles.
+        UnsupportedSlideError: the file is not an 8-bit bright-field slide in tiles.
     """
 
     provenance: Provenance | None = None
@@ -165,7 +165,7 @@ class TiffSlide:
 
     @property
     def openslide_mpp(self) -> Mpp | None:
-        """The um per px that OpenSlide reads from the file: it reads no OME-XML."""
+        """The um per px that OpenSlide reads from the file, never from OME-XML; None where it reads none."""
         return self._info.mpp if self._info.vendor == "aperio" else self._first.mpp
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:

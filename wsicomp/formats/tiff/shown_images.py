@@ -70,7 +70,10 @@ def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
 
 
 def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels | None:
-    """Return an associated image as OpenSlide shows it, on white; None where it shows none of this size."""
+    """Return an associated image as OpenSlide shows it, on white, (rows, columns, 3) uint8 RGB.
+
+    Return None where OpenSlide shows no image of this name and size.
+    """
     try:
         stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
         if stated != [str(size.width), str(size.height)] or size.width * size.height > _LARGEST_BYTES // 4:

@@ -80,7 +80,9 @@ def icc_profile_of(page: tifffile.TiffPage) -> bytes | None:
 
 
 def resolution_mpp(page: tifffile.TiffPage) -> Mpp | None:
-    """Return the um per px that the tags state in any type of number; of several numbers the first.
+    """Return the um per px that the tags state, in any type of number; None where they state none.
+
+    Of several numbers in a tag the first counts.
 
     Source: TIFF 6.0 gives rationals; OpenSlide reads floats too, and libtiff every kind of number.
     """

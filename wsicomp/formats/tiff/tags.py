@@ -86,7 +86,7 @@ class Tag:
         return file.read(min(size, file_bytes))
 
     def numbers(self, file: BinaryIO) -> NDArray[np.uint64]:
-        """Return its values, as many as the file has; none where they are not whole numbers."""
+        """Return its values, (values,), as many as the file has; none where they are not whole numbers."""
         if self.dtype not in _WHOLE:
             return np.empty(0, np.uint64)
         form = np.dtype(f"{self.order}{_WHOLE[self.dtype]}")

@@ -34,7 +34,10 @@ class CropSource:
         self._patches: dict[int, tuple[Pixels, Labels]] = {}
 
     def batches(self, report: int) -> Iterator[Crops]:
-        """Yield the batches between two reports, which are the same for the same seed."""
+        """Yield the batches between two reports, (items, rows, columns, 3) float32 RGB from 0 to 1.
+
+        The same seed and the same number of the report give the same batches.
+        """
         settings = self._settings
         rng = np.random.default_rng([settings.seed, report])
         count = settings.batch * settings.report_every
@@ -44,12 +47,18 @@ class CropSource:
             yield np.stack([augmented_crop(crop, settings.augmentation, rng) for crop in crops])
 
     def validation(self) -> list[Pixels]:
-        """Return the validation crops, without augmentation, the same for the same seed."""
+        """Return the validation crops, (rows, columns, 3) uint8 RGB each, without augmentation.
+
+        The same seed gives the same crops.
+        """
         rng = np.random.default_rng([self._settings.seed, 1 << 30])
         return [self.crop(patch, rng) for patch in self._samples.validation]
 
     def tiles(self) -> Iterator[Pixels]:
-        """Yield the patches to learn from as tiles, glass included, without augmentation."""
+        """Yield the patches to learn from as tiles, (rows, columns, 3) uint8 RGB, without augmentation.
+
+        Tiles of glass are among them; tiles in which too little scores are not.
+        """
         for patch in self._samples.learning:
             pixels, labels = self._read(patch)
             for row in range(0, pixels.shape[0], TILE_PX):
@@ -59,7 +68,10 @@ class CropSource:
                         yield pixels[place]
 
     def crop(self, patch: Patch, rng: Random) -> Pixels:
-        """Cut a crop with enough tissue out of a patch, or the best one of some tries."""
+        """Return a crop of a patch with enough tissue, or the best one of some tries.
+
+        It is (rows, columns, 3) uint8 RGB.
+        """
         pixels, labels = self._read(patch)
         side = self._settings.crop_px
         best, most = (slice(0, side), slice(0, side)), -1.0
@@ -83,7 +95,10 @@ class CropSource:
 
 
 def augmented_crop(crop: Pixels, chances: CodecAugmentation, rng: Random) -> NDArray[np.float32]:
-    """Turn, flip, colour and blur a crop, each by its probability; return RGB from 0 to 1."""
+    """Return a crop turned, flipped, coloured and blurred, each by its probability.
+
+    It is (rows, columns, 3) float32 RGB from 0 to 1.
+    """
     picture = crop
     if rng.random() < chances.turn:
         picture = np.rot90(picture, rng.integers(4))

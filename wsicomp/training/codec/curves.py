@@ -78,7 +78,10 @@ class CodecComparison:
     """The smallest SSIM of a tile there, by codec; None as above."""
 
     def saved(self, codec: str, other: str) -> float | None:
-        """Return the part of another codec's bits that one codec saves, None where a curve ends before."""
+        """Return the part of the bits of `other` that `codec` saves, negative where it takes more.
+
+        Return None where the curve of one does not reach this SSIM.
+        """
         here, there = self.bits_per_pixel[codec], self.bits_per_pixel[other]
         return None if here is None or there is None else 1 - here / there
 

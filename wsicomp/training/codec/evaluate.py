@@ -184,7 +184,10 @@ def _measure_batch(job: tuple[CodecSetting, list[TissueTile]]) -> list[Measureme
 def worst_tiles(
     measurements: Sequence[Measurement], tiles: Sequence[TissueTile], codec: CodecSetting, count: int
 ) -> list[tuple[Measurement, TissueTile]]:
-    """Return the worst tiles of a codec: half of them by SSIM, half by shift of colour."""
+    """Return the `count` worst tiles of a codec, with their measurements.
+
+    Half of them are worst by SSIM, half by shift of colour.
+    """
     by_name = {tile.name: tile for tile in tiles}
     own = [row for row in measurements if (row.codec, row.setting) == (codec.name, codec.setting)]
     by_ssim = sorted(own, key=lambda row: row.found.ssim)[: -(-count // 2)]

@@ -243,7 +243,7 @@ class _Run:
         """Load a checkpoint.
 
         Raises:
-            TrainingError: it is damaged.
+            TrainingError: the checkpoint is damaged.
         """
         with reading_checkpoint(path):
             state = torch.load(path, self._device, weights_only=True)

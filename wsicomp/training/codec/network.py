@@ -65,7 +65,8 @@ def _nonlinearity(kind: str, channels: int, inverse: bool) -> nn.Module:
 def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Passed:
     """Send pictures (items, 3, rows, columns) through the network.
 
-    `steps` has the quantisation step of each item. With `half`, convolutions work in bfloat16.
+    The pictures are in [0, 1]. `steps` has the quantisation step of each item, (items,); None for a network
+    without steps. With `half`, convolutions work in bfloat16.
     """
     area = pictures.shape[2] * pictures.shape[3]
     kind = pictures.device.type
@@ -92,7 +93,10 @@ def forward(net: Any, pictures: Tensor, steps: Tensor | None, half: bool) -> Pas
 
 
 def likelihood(bottleneck: Any, latents: Tensor, steps: Tensor) -> Tensor:
-    """Return the likelihood of each latent, in an interval as wide as its step."""
+    """Return the likelihood of each latent, in [0, 1] and in the shape of `latents`.
+
+    It is that of an interval around the latent, as wide as its step.
+    """
     values = latents.permute(1, 2, 3, 0).contiguous()
     half = (steps / 2).permute(1, 2, 3, 0)
     shape = values.shape
@@ -105,7 +109,7 @@ def likelihood(bottleneck: Any, latents: Tensor, steps: Tensor) -> Tensor:
 
 
 def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
-    """Return the weighted distortion of each item."""
+    """Return the weighted distortion of each item, (items,)."""
     error = found - pictures
     total = weights.mse * 255**2 * error.square().mean((1, 2, 3))
     if weights.ssim:
@@ -119,7 +123,7 @@ def distortion(found: Tensor, pictures: Tensor, weights: Distortion) -> Tensor:
 
 
 def tensor_ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Return each item's SSIM, as `wsicomp.codecs.quality` defines it, by fast matrix products."""
+    """Return each item's SSIM, (items,), as `wsicomp.codecs.quality` defines it, by fast matrix products."""
     rows, columns = (_windows(side, first) for side in first.shape[2:])
     parts = torch.stack([first, second, first * second, first * first + second * second])
     mean_1, mean_2, product, squares = rows @ (parts @ columns.mT)

@@ -68,9 +68,9 @@ def equal_csv(comparisons: Sequence[CodecComparison]) -> str:
 
 
 def equal_rows(comparisons: Sequence[CodecComparison]) -> list[list[str]]:
-    """Return the comparisons as texts, the head first: bits per pixel, and each model's savings.
+    """Return a table of texts, the head first: bits per pixel of each codec, and the savings of each model.
 
-    Savings are of the bits of JPEG and of JPEG XL.
+    Savings are parts of the bits of JPEG and of JPEG XL.
     """
     names = list(comparisons[0].bits_per_pixel)
     models = [name for name in names if name not in ("jpeg", "jpegxl", "jpeg2000")]
@@ -138,6 +138,6 @@ def _pictures(folder: Path, worst: WorstTiles) -> dict[str, Any]:
 
 
 def beside(first: Pixels, second: Pixels) -> Pixels:
-    """Return two pictures and their amplified difference, side by side."""
+    """Return two pictures and their amplified difference side by side, as (rows, columns, 3) uint8 RGB."""
     difference = (first.astype(np.int32) - second) * _DIFFERENCE_GAIN + 128
     return np.concatenate([first, second, np.clip(difference, 0, 255).astype(np.uint8)], axis=1)

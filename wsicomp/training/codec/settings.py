@@ -31,7 +31,7 @@ class CodecNetwork:
 
     @property
     def hidden(self) -> tuple[int, ...]:
-        """Return the channels of each hidden layer of bmshj2018-factorized."""
+        """The channels of each hidden layer of bmshj2018-factorized."""
         return self.widths if sum(self.widths) else (self.channels,) * 3
 
 
@@ -98,7 +98,7 @@ class CodecSettings(RunSettings):
     """How crops are changed."""
 
     def expectations(self) -> dict[str, bool]:
-        """Return what is expected of the values, in words, and whether it holds."""
+        """Return each expectation of the values, in words, and whether it holds."""
         network, distortion = self.network, self.distortion
         is_factorized = network.architecture == ARCHITECTURES[0]
         multiple = 16 if is_factorized else 64

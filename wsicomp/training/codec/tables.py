@@ -56,7 +56,7 @@ class Classes:
 def classed_tables(
     latents: NDArray[np.float32], classes: Classes, step: float, count: int, seed: int
 ) -> ClassedTables:
-    """Return at most `count` tables for the latents quantised by a step."""
+    """Return at most `count` tables for latents, (places, channels), quantised by the step size `step`."""
     symbols = _symbols(latents, step)
     everywhere = _histograms(symbols)
     everywhere /= len(symbols)
@@ -129,9 +129,11 @@ def _merged(histograms: Counts, count: int, seed: int) -> tuple[Counts, NDArray[
 
 
 def frequency_table(likely: Counts) -> tuple[NDArray[np.int32], int]:
-    """Return the frequencies of the symbols worth one, the last for all others; and the first symbol.
+    """Return the frequencies of the symbols that are worth one, and the first of these symbols.
 
-    `likely` has the probabilities of -n to n.
+    The last frequency is for all other symbols.
+
+    `likely` has the probabilities of the symbols from -n to n, (2 n + 1,).
     """
     rare = _RARE / _TOTAL
     start = min(int((np.cumsum(likely) < rare).sum()), len(likely) // 2)

@@ -43,7 +43,9 @@ class Truth:
     """Of the whole slide, at a scale of their own."""
 
     def at(self, scale: ReadingScale, region: Region) -> Labels:
-        """Return the labels of a region of a scaled picture, (rows, columns).
+        """Return the labels of a region of the picture at `scale`, (rows, columns) uint8.
+
+        The region is in the scaled picture's pixels.
 
         A pixel is tissue where more than half of the scoring labels under it are. It does not score where
         half or more of the labels under it do not.

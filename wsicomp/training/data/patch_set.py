@@ -77,7 +77,7 @@ class PatchSource:
     """RGB of its bare glass."""
 
     def described(self) -> dict[str, str]:
-        """Return what a trained network says of this source."""
+        """Return the facts about this source that a trained network's manifest or card states."""
         return {"name": self.name, "group": self.group, "licence": self.licence}
 
 
@@ -188,7 +188,10 @@ def _cut(truth: Truth, scale: ReadingScale, every: int) -> Iterator[tuple[Pixels
 
 
 def patch_region(size: Size, x: int, y: int) -> Region:
-    """Return the patch at (x, y) of a picture, moved inwards from the right and lower edge."""
+    """Return the region of the patch at (x, y) of a picture, moved inwards from the right and lower edge.
+
+    `size` is the picture's. The region is smaller than a patch if the picture is.
+    """
     width, height = min(PATCH_PX, size.width), min(PATCH_PX, size.height)
     return Region(min(x, size.width - width), min(y, size.height - height), width, height)
 

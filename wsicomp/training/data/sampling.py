@@ -64,7 +64,7 @@ def learns_from(settings: RunSettings, source: PatchSource) -> bool:
 
 
 def folds(groups: Collection[str], count: int, seed: int) -> list[tuple[str, ...]]:
-    """Deal the groups into `count` folds by a seed; a patient's slides stay together."""
+    """Return `count` folds of the groups, dealt by a seed; slides of one group stay together."""
     order = np.random.default_rng(seed).permutation(sorted(set(groups))).tolist()
     return [tuple(order[number::count]) for number in range(count)]
 

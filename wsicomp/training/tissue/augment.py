@@ -101,7 +101,9 @@ class Sample:
 def augmented_patch(
     pixels: Pixels, labels: Labels, light: WhitePoint, side: int, settings: Augmentation, rng: Random
 ) -> tuple[Pixels, Labels]:
-    """Cut a crop of `side` px, change it at random, and return it in even light, with its labels.
+    """Return a crop of a patch, changed at random and in even light, and its labels.
+
+    The crop is (side, side, 3) uint8 RGB, its labels (side, side).
 
     `light` is the light of the patch's slide. Changes that lamp and camera make to all pixels alike change it
     too.

@@ -10,7 +10,7 @@ from wsicomp.slide import Pixels
 
 
 def brightened(pixels: Pixels, added: int) -> Pixels:
-    """Return pixels plus `added` grey levels, cut off at 0 and 255."""
+    """Return pixels, uint8 in the same shape, plus `added` grey levels, cut off at 0 and 255."""
     return np.clip(pixels.astype(np.int16) + added, 0, 255).astype(np.uint8)
 
 

@@ -73,7 +73,7 @@ class Fitted:
 
     @property
     def best_epoch(self) -> Epoch:
-        """Return the epoch with the highest validation Dice."""
+        """The epoch with the highest validation Dice."""
         return _best(self.epochs)
 
 

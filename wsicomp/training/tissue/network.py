@@ -70,5 +70,5 @@ def dice_crossentropy_loss(target: Any, predicted: Any) -> Any:
 
 
 def loss_named(name: str) -> Any:
-    """Return the loss of a name in the settings."""
+    """Return the loss function that a setting names."""
     return {"dice": dice_loss, "dice+crossentropy": dice_crossentropy_loss}[name]

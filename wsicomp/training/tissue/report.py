@@ -30,7 +30,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def summary(scores: Sequence[Score]) -> list[tuple[str, float, int, float, float, float]]:
-    """Return (method, magnification, slides, mean Dice, standard deviation, least Dice) of each pair."""
+    """Return (method, magnification, slides, mean Dice, its standard deviation, least Dice) over slides.
+
+    There is a row for each method and magnification.
+    """
     pairs = sorted({(score.method, score.magnification) for score in scores}, reverse=True)
     rows = []
     for method, magnification in pairs:

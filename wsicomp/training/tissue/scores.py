@@ -29,27 +29,27 @@ class Agreement:
 
     @property
     def dice(self) -> float:
-        """Return 2 hit / (2 hit + false + missed), 1 where there is no tissue and none was found."""
+        """Dice in [0, 1], 2 hit / (2 hit + false + missed); 1 where there is no tissue and none was found."""
         return _share(2 * self.hit, 2 * self.hit + self.false + self.missed)
 
     @property
     def iou(self) -> float:
-        """Return hit / (hit + false + missed)."""
+        """IoU in [0, 1], hit / (hit + false + missed); 1 where there is no tissue and none was found."""
         return _share(self.hit, self.hit + self.false + self.missed)
 
     @property
     def recall(self) -> float:
-        """Return the part of tissue that was found."""
+        """The part of tissue that was found, in [0, 1]; 1 where there is no tissue."""
         return _share(self.hit, self.hit + self.missed)
 
     @property
     def precision(self) -> float:
-        """Return the part of the found pixels that is tissue."""
+        """The part of the found pixels that is tissue, in [0, 1]; 1 where none was found."""
         return _share(self.hit, self.hit + self.false)
 
     @property
     def glass_cost(self) -> float:
-        """Return the part of glass that was taken for tissue."""
+        """The part of glass that was taken for tissue, in [0, 1]; 0 where there is no glass."""
         return self.false / self.glass if self.glass else 0.0
 
 
@@ -70,7 +70,10 @@ def agreement(found: NDArray[np.bool_], labels: Labels) -> Agreement:
 
 
 def inner_tissue(labels: Labels, mpp: float) -> NDArray[np.bool_]:
-    """Return tissue that is farther than `BORDER_UM` from glass and from pixels that do not score."""
+    """Return tissue farther than `BORDER_UM` from glass and from pixels that do not score.
+
+    It is (rows, columns) bool, in the shape of `labels`; `mpp` is the labels' um per px.
+    """
     tissue = np.ascontiguousarray(labels == TISSUE).view(np.uint8)
     if not tissue.any():
         return tissue.view(np.bool_)

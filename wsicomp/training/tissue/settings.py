@@ -57,7 +57,7 @@ class TrainingSettings(RunSettings):
     """How crops are changed."""
 
     def expectations(self) -> dict[str, bool]:
-        """Return what is expected of the values, in words, and whether it holds."""
+        """Return each expectation of the values, in words, and whether it holds."""
         network, augmentation = self.network, asdict(self.augmentation)
         depth = 1 << (len(network.filters) + network.halved)
         chances = [value for name, value in augmentation.items() if name not in REACHES]

@@ -75,7 +75,7 @@ def cross_validate(
 
 
 def read_folds(path: Path) -> dict[str, Path]:
-    """Return the manifest of the network that held each group out.
+    """Return, for each group, the path of the manifest of the network that held it out.
 
     Raises:
         TrainingError: the file cannot be read, or `cross_validate` did not write it.
