@@ -107,7 +107,7 @@ class ConversionJob:
     stale: tuple[str, ...] = ()
     """Earlier conversions under other names, as `Entry.stale_target` has them."""
     redo_outdated: bool = False
-    """Whether a target is made anew that would differ if it were made now."""
+    """Whether a target is made anew if it was made with other defaults or an older version."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
         """Convert the slide, or take on a target that is there already and complete."""

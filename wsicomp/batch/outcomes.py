@@ -97,7 +97,7 @@ class JobOutcome:
     stale: tuple[str, ...] = ()
     """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
     settings: Settings | None = None
-    """The settings by which an adopted target was made; None of one that was made now."""
+    """The settings by which an adopted target was made; None for a target that was made now."""
 
 
 class Job(Protocol):

@@ -118,7 +118,7 @@ class BatchReport:
     kept_count: int
     """How many such sources there are."""
     outdated: int
-    """Converted slides that would be made otherwise now by the same options."""
+    """Converted slides that were made with other defaults or an older version."""
     notes: tuple[Note, ...]
     """The notes of all conversions."""
 

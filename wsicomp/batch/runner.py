@@ -83,7 +83,7 @@ class BatchResult:
     min_free: float = 0.0
     """The GB that were to stay free."""
     outdated: int = 0
-    """Converted slides that the same options would make otherwise now."""
+    """Converted slides that were made with other defaults or an older version."""
 
     @property
     def is_good(self) -> bool:

@@ -162,7 +162,7 @@ class Encoded(NamedTuple):
     data: bytes
     """The bytes."""
     fidelity: Fidelity | None = None
-    """How close the decoded tile is to its pixels; None of a codec that does not decode what it encodes."""
+    """The fidelity of the decoded tile; None for a codec that does not decode what it encodes."""
     fallback: Fallback = Fallback.NONE
 
 

@@ -127,7 +127,7 @@ def read_picture(stream: bytes) -> Picture:
 def with_shorter_section(stream: bytes, picture: Picture, section: int, count: int) -> bytes:
     """Return the picture with one of its sections `count` bytes shorter at its end.
 
-    `section` is its index in the picture's sections, from 0. Nothing stands behind the last section.
+    `section` is its index in the picture's sections, from 0. The result ends with the last section.
     """
     lengths = [*picture.lengths]
     lengths[section] -= count

@@ -77,7 +77,7 @@ class Bar:
     hint: str
     """The text that appears under the pointer."""
     whisker: tuple[float, float] | None = None
-    """The ends of the interval; None of a size that was counted."""
+    """The ends of the interval; None for a size that was counted."""
 
 
 @dataclass(frozen=True)

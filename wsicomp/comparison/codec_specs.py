@@ -25,7 +25,7 @@ DEFAULT_CODECS = (
     *("copy", "jpeg-lossless", "jpegxl-lossless", "jpeg:90", "jpegxl:1.0", "jpeg2000:37dB", "webp:90"),
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
-"""What is compared by default: copies, each transcoder, and one setting of each codec that has any."""
+"""The codecs that are compared by default: copies, each transcoder, one setting of every other codec."""
 
 ConfigValue: TypeAlias = int | float | str | bool
 ConfigValues: TypeAlias = dict[str, ConfigValue]
@@ -135,7 +135,7 @@ class CodecSpec:
 
 
 REFERENCE = CodecSpec("jpeg:90", {"codec": "jpeg", "quality": 90})
-"""What sizes are compared with: the slide written as JPEG of quality 90, with its glass."""
+"""The codec with which sizes are compared: the slide as JPEG of quality 90, with its glass."""
 
 
 def family_of(label: str) -> str:

@@ -24,7 +24,7 @@ class Status(enum.StrEnum):
 class Row:
     """One slide as one codec and one treatment of glass make it; its fields are the names in JSON and CSV.
 
-    Intervals are of 95 %; their ends are None of a figure that was counted.
+    Intervals are of 95 %; their ends are None for a figure that was counted.
     """
 
     slide: str

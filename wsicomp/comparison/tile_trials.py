@@ -36,9 +36,9 @@ class TileTrial:
     index: TileIndex
     """Where the tile is."""
     bytes: int
-    """Bytes of the tile; 0 of a tile that is not stored."""
+    """Bytes of the tile; 0 for a tile that is not stored."""
     listed_bytes: int
-    """Bytes by which the file's provenance lists a tile that went otherwise than planned."""
+    """Bytes by which the file's provenance lists a tile that was not made as planned."""
     pixels: Pixels | None
     """The decoded tile; None where the source's tile cannot be decoded."""
     encode_s: float

@@ -69,7 +69,7 @@ class LevelReport:
     transcoded: int
     """Tiles that were packed without loss."""
     kept: int
-    """Tiles that could not be transcoded, and are stored as in the source."""
+    """Tiles that could not be transcoded, and stay as the source encoded them."""
     lost: int
     """Tiles that could not be decoded, and are background."""
     encoded: int

@@ -137,7 +137,7 @@ class LevelPlan:
     actions: Actions = field(repr=False)
     """(rows, columns): the action for each tile."""
     chosen: NDArray[np.uint8] | None = field(default=None, repr=False)
-    """(rows, columns): the number of the recipe that each tile takes; None where there is but one."""
+    """(rows, columns): the index in `recipes` of the recipe of each tile; None where there is only one."""
 
     def __post_init__(self) -> None:
         if len({recipe.encoding for recipe in self.recipes}) != 1:

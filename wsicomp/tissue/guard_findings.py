@@ -66,9 +66,9 @@ class TileFinding(NamedTuple):
     tile: TileIndex
     """The tile."""
     glass: NDArray[np.bool_] | None
-    """Where the mask calls the tile glass, in blocks; None if it does so everywhere."""
+    """(block rows, block columns): True where the mask calls the tile glass; None if it does everywhere."""
     foreign: NDArray[np.bool_] | None
-    """Where something lies on the glass, in blocks; None if nothing was found."""
+    """(block rows, block columns): True where something lies on the glass; None if nothing was found."""
     is_damaged: bool = False
     """Whether the tile cannot be decoded."""
 

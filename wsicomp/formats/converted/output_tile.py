@@ -13,7 +13,7 @@ class TileOutcome(enum.Enum):
 
     AS_PLANNED = enum.auto()
     KEPT = enum.auto()
-    """It could not be transcoded, and is stored as in the source."""
+    """It could not be transcoded, and is stored as `TileTranscoder.keep` makes it."""
     FLAWED = enum.auto()
     """The source's tile decodes only in part.
 

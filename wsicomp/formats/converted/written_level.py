@@ -42,7 +42,7 @@ class WrittenLevel:
         self._unpainted = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
-        """Return the bytes to store for the next tile; empty for one that shares an earlier tile's bytes.
+        """Return the bytes to store for the next tile; no bytes for one that shares an earlier tile's.
 
         All blank tiles share the first one. Equal tiles that the source stores in one place share the first
         of them.

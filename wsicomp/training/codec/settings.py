@@ -40,13 +40,13 @@ class Distortion:
     """The weights of the distortion. The loss is bits per pixel plus the weighted distortion."""
 
     mse: float = 0.0932
-    """Of the mean squared error in grey levels: CompressAI's lambda."""
+    """The weight of the mean squared error in grey levels: CompressAI's lambda."""
     ssim: float = 0.0
-    """Of 1 - SSIM."""
+    """The weight of 1 - SSIM."""
     ms_ssim: float = 0.0
-    """Of 1 - MS-SSIM."""
+    """The weight of 1 - MS-SSIM."""
     color: float = 0.0
-    """Of the mean squared error, in grey levels, of the means of blocks of 16 x 16 px."""
+    """The weight of the mean squared error, in grey levels, of the means of blocks of 16 x 16 px."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Truth:
 
     slide: Slide
     labels: Labels
-    """Of the whole slide, at a scale of their own."""
+    """The labels of the whole slide, at a scale of their own."""
 
     def at(self, scale: ReadingScale, region: Region) -> Labels:
         """Return the labels of a region of the picture at `scale`, (rows, columns) uint8.

@@ -57,7 +57,7 @@ class Epoch:
     validation_loss: float
     """Loss over validation crops."""
     dice: float
-    """The mean over validation sources."""
+    """The mean Dice over validation sources."""
 
 
 @dataclass(frozen=True, slots=True)
