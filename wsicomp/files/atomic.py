@@ -128,8 +128,8 @@ def completed(target: Path, overwrite: bool = False, root: Path | None = None) -
     """Yield a path to write to; the file gets the target's name when the `with` block ends.
 
     If the block fails, the target stays as it was. Where the system has such paths (Linux), the path leads to
-    the open file itself, whatever has the partial file's name. The name may not survive a power cut.
-    Below `root` no folder may be a link; None allows links.
+    the open file itself, whatever has the partial file's name. The name may not survive a power cut. Below
+    `root` no folder may be a link; None allows links.
 
     Raises:
         TargetExistsError: the target exists, and `overwrite` is False.

@@ -85,8 +85,7 @@ class Tolerance:
         """Return in words what exceeds the tolerance; None if nothing does.
 
         `truth` and `decoded` are (rows, columns, 3) uint8 RGB. Only pixels that are True in `kept`, (rows,
-        columns) bool, count. `tile_px` is the
-        count of the tile's pixels, over which the PSNR is taken.
+        columns) bool, count. `tile_px` is the count of pixels over which the PSNR is taken.
         """
         first, second = np.ascontiguousarray(decoded), np.ascontiguousarray(truth)
         apart = cv2.subtract(first, second, dtype=cv2.CV_32F)
