@@ -19,6 +19,7 @@ def container_by(config: ConversionConfig, is_aperio: bool, stored: Iterable[Com
     """Return "svs" or "tiff": the config's choice, else the container for tiles of these compressions.
 
     It is "svs" where the source `is_aperio` and Aperio has such tiles, or where only an SVS may hold them.
+    `stored` has None for a level without encoded tiles.
     """
     if config.output.format != "auto":
         return config.output.format

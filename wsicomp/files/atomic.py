@@ -47,7 +47,7 @@ def partial_path(target: Path) -> Path:
 def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> None:
     """Refuse an output path that could not or must not be written, before anything is read.
 
-    An input that is None counts for none.
+    `inputs` that are None are ignored.
 
     Raises:
         SlideWriteError: the path is one of the inputs under any name, no regular file, or in no directory.
@@ -77,7 +77,7 @@ def check_absent(path: Path, overwrite: bool) -> None:
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
     """Refuse the outputs of one run if any could not or must not be written, or two are one file.
 
-    An input that is None counts for none.
+    `inputs` that are None are ignored.
 
     Raises:
         SlideWriteError: a path is one of the inputs under any name, no regular file, in no directory, or the

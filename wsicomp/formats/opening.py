@@ -60,8 +60,8 @@ def open_converted(path: Path) -> ConvertedSlide:
     """Open a file that wsicomp wrote.
 
     Raises:
-        SlideReadError: wsicomp did not write it, or it is not there or damaged.
-        UnsupportedSlideError: another version of wsicomp wrote it with a codec that is not known here.
+        SlideReadError: the file is not there, is damaged, or was not written by wsicomp.
+        UnsupportedSlideError: another version of wsicomp wrote the file with a codec that is not known here.
     """
     slide = open_tiff(path)
     if not isinstance(slide, ConvertedSlide):

@@ -51,7 +51,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     """Read a manifest and the LiteRT file beside it that it names.
 
     Raises:
-        WeightsError: a file is missing, the manifest is no manifest, or the network's SHA-256 differs from
+        WeightsError: a file is missing, `manifest` is no manifest, or the network's SHA-256 is not the one in
             it.
     """
     advice = _advice(manifest, "give the manifest of a trained network")
