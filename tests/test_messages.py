@@ -1,4 +1,4 @@
-"""Messages of the library name parameters as Python spells them; `wsicomp.cli.flags` turns them into flags."""
+"""Messages of the library name parameters as Python spells them; `wsicomp.cli.flags` makes flags of them."""
 
 import ast
 import re

@@ -20,7 +20,7 @@ from wsicomp.cli.text import say, write_json
         ("leave `verify=False` out", "leave --no-verify out"),
         ("leave `label=False` and `macro=False` out", "leave --no-label and --no-macro out"),
         ("it needs `delete_source=True`", "it needs --delete-source-after-verify"),
-        ("`magnifications` and `ssims`", "--magnifications and --ssim"),
+        ("it needs `ssims`", "it needs --ssim"),
         ('`audit="my look.png"`', "--audit 'my look.png'"),
         ("`even_if_sound=True` rebuilds it", "--even-if-sound rebuilds it"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from functools import cache
 
@@ -55,9 +56,9 @@ def _command(found: re.Match[str]) -> str:
 def _spellings(name: str) -> tuple[str, str]:
     """Return the flag of a parameter and its opposite; "" for none.
 
-    No more commands are loaded than it takes: `convert` is first, and has the options of a conversion.
+    The command that runs is asked first: it knows the name mostly, and loading others takes a moment.
     """
-    for word in first_words():
+    for word in sorted(first_words(), key=lambda word: f"wsicomp.cli.{word}" not in sys.modules):
         for command in load_commands(word).values():
             option = _option(command, name)
             if option is not None:
