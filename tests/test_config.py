@@ -31,7 +31,10 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"distance": "near"}, "expected float"),
         ({"lossless": True}, "take codec jpegxl or jpeg"),
         ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with distance"),
-        ({"restorable": True, "codec": "jpeg", "lossless": True}, "codec jpegxl with `lossless`, or copy"),
+        (
+            {"restorable": True, "codec": "jpeg", "lossless": True},
+            "codec jpegxl with `lossless=True`, or copy",
+        ),
         ({"restorable": True, "codec": "copy"}, "glass is 'white', expected 'keep'"),
         (
             {"restorable": True, "codec": "copy", "glass": "keep", "label": False},

@@ -274,13 +274,15 @@ class ConversionConfig:
         codec, output = self.codec, self.output
         if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
             raise ConfigError(
-                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless`, or copy"
+                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless=True`, or "
+                "copy"
             )
         if not self.glass.is_kept:
             raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
         if output.deidentify or not output.label or not output.macro:
             raise ConfigError(
-                "`restorable` keeps label, macro and names; leave `deidentify`, `label` and `macro` alone"
+                "`restorable` keeps label, macro and names; leave `deidentify=True`, `label=False` and "
+                "`macro=False` out"
             )
         if not self.run.verify:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")

@@ -324,7 +324,7 @@ def test_a_ledger_is_of_one_source_tree(trees, tmp_path):
     source, target = trees
     run(source, target)
     moved = source.rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match="`source_moved`"):
+    with pytest.raises(ConfigError, match="`source_moved=True`"):
         run(moved, target)
     assert run(moved, target, source_moved=True).converted == 0
     assert run(moved, target).converted == 0

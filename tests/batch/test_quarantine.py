@@ -116,11 +116,11 @@ def test_a_kill_between_move_and_ledger_is_found_out(trees):
 def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     source, target = trees
     before = slides(source)
-    with pytest.raises(ConfigError, match="`even_if_lossy`"):
+    with pytest.raises(ConfigError, match="`even_if_lossy=True`"):
         run(source, target, **DELETE)
-    with pytest.raises(ConfigError, match="needs `delete_source`"):
+    with pytest.raises(ConfigError, match="needs `delete_source=True`"):
         BatchOptions(even_if_lossy=True)
-    with pytest.raises(ConfigError, match="do not switch off `verify`"):
+    with pytest.raises(ConfigError, match="leave `verify=False` out"):
         run(source, target, CONFIG.changed(verify=False), **DELETE, even_if_lossy=True)
     run(source, target)
     assert "cannot restore it" in proof(trees).error

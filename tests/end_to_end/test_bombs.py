@@ -270,7 +270,7 @@ def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch,
         file.truncate(1 << 26)
     monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
     report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig.of(**PACKED))
-    assert any("restoring it needs `trust`" in note for note in report.notes)
+    assert any("restoring it needs `trust=True`" in note for note in report.notes)
     assert main(["verify", str(tmp_path / "a.tiff")]) == 1
     assert "if you trust it, restore it with" in capsys.readouterr().out
     wsicomp.restore_slide(tmp_path / "a.tiff", tmp_path / "again.svs", trust=True)

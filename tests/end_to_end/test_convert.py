@@ -269,7 +269,7 @@ def test_tiles_that_the_source_does_not_store_stay_away(tmp_path):
 def test_a_target_that_exists_is_left_alone(source, tmp_path):
     target = tmp_path / "target.svs"
     target.write_text("precious")
-    with pytest.raises(TargetExistsError, match="--overwrite"):
+    with pytest.raises(TargetExistsError, match="`overwrite=True`"):
         convert(source, target)
     assert target.read_text() == "precious"
     convert(source, target, overwrite=True)

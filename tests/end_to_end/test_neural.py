@@ -287,7 +287,7 @@ def test_what_is_written_with_a_model_of_one_s_own_can_be_read_afterwards(
     kept.parent.write_text("no folder")
     (tmp_path / "own.safetensors").write_bytes(own.to_bytes())
     monkeypatch.setattr(store, "_known", {})
-    with pytest.raises(SlideWriteError, match=r"cannot be kept there.*--embed-model"):
+    with pytest.raises(SlideWriteError, match=r"cannot be kept there.*`embed_model=True`"):
         convert(source, tmp_path / "b.tiff", **options)
     assert not (tmp_path / "b.tiff").exists()
 

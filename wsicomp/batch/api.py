@@ -186,7 +186,7 @@ def _known(ledger: Ledger, trees: Trees, inventory: Inventory, options: BatchOpt
     if before is not None and before != now and not options.source_moved:
         raise ConfigError(
             f"it holds the conversions of {before}; take a target of its own for {now}, or give "
-            "`source_moved` if that is the same tree by another path",
+            "`source_moved=True` if that is the same tree by another path",
             trees.target,
         )
     known = {entry.source: entry for entry in ledger.entries()}

@@ -328,8 +328,8 @@ def _of_another(provenance: Provenance | None) -> str:
     if provenance is not None:
         found = f"was made from another slide ({_named(provenance)})"
     return (
-        f"{found}, and may be all that is left of it: nothing replaces it, not even with `overwrite`; give "
-        "this slide another name, or move that file to a tree of its own, and run again"
+        f"{found}, and may be all that is left of it: nothing replaces it, not even with `overwrite=True`; "
+        "give this slide another name, or move that file to a tree of its own, and run again"
     )
 
 

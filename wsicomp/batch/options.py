@@ -123,7 +123,7 @@ class BatchOptions:
         if self.limit_rate is not None:
             check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
-            raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source`")
+            raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source=True`")
 
     def selection(self, root: Path) -> Selection:
         """Return the rule by which files of the source tree `root` are its slides."""
@@ -138,17 +138,19 @@ class BatchOptions:
         if config.tissue.mask is not None:
             raise ConfigError("`mask` is of one slide, and a batch finds the tissue of each; leave it out")
         if self.name_key is not None and not config.output.deidentify:
-            raise ConfigError("`name_key` keeps sources' names out of targets' names; it needs `deidentify`")
+            raise ConfigError(
+                "`name_key` keeps sources' names out of targets' names; it needs `deidentify=True`"
+            )
         if not self.delete_source:
             return
         if not config.run.verify:
             raise ConfigError(
-                "sources are deleted only after their conversion is verified; do not switch off `verify`"
+                "sources are deleted only after their conversion is verified; leave `verify=False` out"
             )
         if not config.codec.restorable and not self.even_if_lossy:
             raise ConfigError(
                 "these conversions cannot restore their sources: take preset archive-lossless, or give "
-                "`even_if_lossy` to delete the sources all the same"
+                "`even_if_lossy=True` to delete the sources all the same"
             )
 
 

@@ -83,7 +83,7 @@ def rebuild_ledger(
         raise LedgerError("is no folder; name the tree that a batch writes", target)
     if not even_if_sound and _is_sound(target):
         raise LedgerError(
-            "its ledger can be read and need not be rebuilt; `even_if_sound` rebuilds it all the same, "
+            "its ledger can be read and need not be rebuilt; `even_if_sound=True` rebuilds it all the same, "
             "without what only the ledger knows",
             target,
         )

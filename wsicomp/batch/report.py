@@ -222,8 +222,8 @@ def outdated_text(count: int) -> str:
     """Return the line about `count` finished slides that have other defaults or an older version."""
     were = "slide was" if count == 1 else "slides were"
     return (
-        f"{count} finished {were} made with other defaults or an older version; --redo-outdated converts "
-        f"{'it' if count == 1 else 'them'} again"
+        f"{count} finished {were} made with other defaults or an older version; `redo_outdated=True` "
+        f"converts {'it' if count == 1 else 'them'} again"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
 from wsicomp.batch.report import entry_values, outdated_text
+from wsicomp.cli.flags import with_flags
 from wsicomp.cli.text import say
 from wsicomp.text.escaping import printable
 from wsicomp.text.figures import as_bytes, as_duration, as_saving
@@ -100,7 +101,9 @@ class _Bars:
     def on_progress(self, snapshot: Snapshot) -> None:
         """Update the bars, below a line on outdated slides."""
         if snapshot.outdated and not self._is_begun:
-            self._bars.console.print(outdated_text(snapshot.outdated), markup=False, highlight=False)
+            self._bars.console.print(
+                with_flags(outdated_text(snapshot.outdated)), markup=False, highlight=False
+            )
         self._is_begun = True
         eta = "" if snapshot.eta_s is None else f", {as_duration(snapshot.eta_s)} to go"
         size = f"{as_bytes(snapshot.done_bytes)} of {as_bytes(snapshot.total_bytes)}{eta}"
@@ -123,7 +126,7 @@ class _Bars:
     def on_slide_done(self, entry: Entry) -> None:
         """Print slides that failed or need a look above the bars."""
         if entry.state is not State.DONE:
-            self._bars.console.print(printable(_line(entry)), markup=False, highlight=False)
+            self._bars.console.print(printable(with_flags(_line(entry))), markup=False, highlight=False)
 
 
 @contextmanager

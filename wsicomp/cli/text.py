@@ -8,13 +8,17 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+from wsicomp.cli.flags import with_flags
 from wsicomp.files.atomic import completed
 from wsicomp.text.escaping import printable
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Print lines for a person, each as one line without control characters, whatever it contains."""
-    print(*map(printable, lines), sep="\n", file=file, flush=True)
+    """Print lines for a person, each as one line without control characters, whatever it contains.
+
+    Parameters that the library's messages name become flags.
+    """
+    print(*(printable(with_flags(line)) for line in lines), sep="\n", file=file, flush=True)
 
 
 def show_every_letter() -> None:

@@ -243,7 +243,9 @@ def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str,
         found = (
             f"its texts may take {as_bytes(need)} in a target, expected at most {as_bytes(MOST_PACKET_BYTES)}"
         )
-        raise UnsupportedSlideError(f"{found}; convert with `deidentify`, which leaves them out", info.path)
+        raise UnsupportedSlideError(
+            f"{found}; convert with `deidentify=True`, which leaves them out", info.path
+        )
 
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:

@@ -318,7 +318,7 @@ def _notes(
     notes = []
     if config.codec.name == "auto" and recipes[0].copies and config.codec.options:
         unused = ", ".join(config.codec.options)
-        notes.append(f"tiles are copied, so {unused} has nothing to do; --codec jpeg encodes them anew")
+        notes.append(f'tiles are copied, so {unused} has nothing to do; `codec="jpeg"` encodes them anew')
     if config.codec.lossless and any(recipe.copies for recipe in recipes) and config.codec.overview == "none":
         copied = ", ".join(str(number) for number, recipe in enumerate(recipes) if recipe.copies)
         notes.append(f"tiles of level {copied} stay as they are: repacking would not make them smaller")
@@ -330,7 +330,8 @@ def _notes(
     if glass is not None and not any((kinds == TileKind.MIXED).any() for kinds in glass.classes.kinds):
         is_bare = all((kinds != TileKind.TISSUE).all() for kinds in glass.classes.kinds)
         found = "no tissue" if is_bare else "nothing but tissue"
-        notes.append(f"the mask shows {found} on this slide: look at it with `--dry-run --audit PNG`")
+        look = '`wsicomp.plan_slide` and `audit="look.png"`'
+        notes.append(f"the mask shows {found} on this slide: look at it with {look}")
     if container == "tiff" and info.objective_power is not None:
         notes.append(
             "a generic TIFF cannot state the objective power to OpenSlide; the provenance block does"

@@ -146,7 +146,7 @@ def _repacked(
     wanted = (
         "keep its tiles as they are" if config.codec.restorable else f"be repacked as {config.codec.name}"
     )
-    advice = "leave `restorable` out" if config.codec.restorable else "take codec jpegxl with `lossless`"
+    advice = "leave `restorable` out" if config.codec.restorable else "take codec jpegxl with `lossless=True`"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 

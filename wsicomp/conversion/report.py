@@ -27,7 +27,7 @@ from wsicomp.verification.verify import Verification
 MOST_REMOVED = 0.98
 """The part of level 0's area that may be taken out as glass before a person should look at the target."""
 
-_NAME_ADVICE = ("; name it .tiff", "; name it .svs, or take `format` tiff")
+_NAME_ADVICE = ("; name it .tiff", '; name it .svs, or take `format="tiff"`')
 
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
@@ -316,7 +316,7 @@ def _target_notes(
     if kept_model is not None:
         yield (
             f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
-            "`embed_model` puts it into the file"
+            "`embed_model=True` puts it into the file"
         )
     if lost:
         yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
@@ -336,7 +336,7 @@ def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
         try:
             check_stated(slide)
         except SlideReadError as exc:
-            yield f"restoring it needs `trust`, and verifying does not pass it: {exc.message}"
+            yield f"restoring it needs `trust=True`, and verifying does not pass it: {exc.message}"
 
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:

@@ -57,7 +57,8 @@ def restore_slide(
     with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
             raise SlideReadError(
-                "holds no source to restore: only a file converted with `restorable` and glass keep does",
+                "holds no source to restore: only a file converted with `restorable=True` and "
+                '`glass="keep"` does',
                 converted,
             )
         if not trust:

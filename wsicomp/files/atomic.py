@@ -71,7 +71,9 @@ def check_absent(path: Path, overwrite: bool) -> None:
         TargetExistsError: the name exists, and `overwrite` is False.
     """
     if not overwrite and os.path.lexists(path):
-        raise TargetExistsError("exists already; choose another name or --overwrite", displayed_path(path))
+        raise TargetExistsError(
+            "exists already; choose another name or `overwrite=True`", displayed_path(path)
+        )
 
 
 def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrite: bool) -> None:
@@ -120,7 +122,7 @@ def check_empty(folder: Path, overwrite: bool) -> None:
         if folder.exists() and not folder.is_dir():
             raise SlideWriteError("is no folder; name one to write into", folder)
         if not overwrite and folder.is_dir() and any(entry.name != _HIDDEN for entry in folder.iterdir()):
-            raise TargetExistsError("is not empty; name another folder or --overwrite", folder)
+            raise TargetExistsError("is not empty; name another folder or `overwrite=True`", folder)
 
 
 @contextmanager
@@ -375,7 +377,7 @@ def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overw
     try:
         folder.move(partial.name, folder, target.name, overwrite)
     except FileExistsError as exc:
-        found = "exists already, since a moment ago; choose another name or --overwrite"
+        found = "exists already, since a moment ago; choose another name or `overwrite=True`"
         raise TargetExistsError(found, displayed_path(target)) from exc
 
 

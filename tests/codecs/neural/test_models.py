@@ -389,7 +389,7 @@ def test_without_a_network_the_error_says_what_to_fetch_where(fresh, monkeypatch
     served(monkeypatch, tmp_path, checkpoint()).unlink()
     with pytest.raises(UnknownModelError, match="cannot be fetched") as error:
         store.find_model("mbt2018-mean", "mbt2018-mean-mse-7")
-    assert "--model" in str(error.value)
+    assert "with `model`" in str(error.value)
     assert "mbt2018-mean-7-" in str(error.value)
 
 

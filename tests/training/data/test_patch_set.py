@@ -63,7 +63,7 @@ def test_a_table_says_what_it_says(sections):
     ("text", "told"),
     [
         ("", "is empty, 0 bytes"),
-        ("image\tmask\na\tb\n", "no column `name`"),
+        ("image\tmask\na\tb\n", 'no column "name"'),
         ("name\n", "no rows"),
         ("name\ngone\n", "line 2: no images/gone"),
         ("name\timage\nx\tgone.png\n", "line 2: .*gone.png: no such file"),

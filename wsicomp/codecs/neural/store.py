@@ -64,7 +64,7 @@ def find_model(architecture: str, name: str | None) -> Model:
     name = name or DEFAULTS.get(architecture)
     if name is None:
         example = f"a file, or {architecture}-mse-7" if architecture in zoo.ARCHITECTURES else "a file"
-        raise ConfigError(f"no model ships for codec {architecture}; name one with --model: {example}")
+        raise ConfigError(f"no model ships for codec {architecture}; name one with `model`: {example}")
     if zoo.is_known(name) and not name.startswith(f"{architecture}-"):
         raise ConfigError(f"model {name} is not for codec {architecture}")
     model = model_named(name, architecture)
@@ -183,7 +183,7 @@ def _write(model: Model, path: Path) -> Path:
     except OSError as exc:
         raise SlideWriteError(
             f"the model cannot be kept there ({exc.strerror or exc}); name a folder that has it in "
-            "WSICOMP_MODELS, or convert with --embed-model",
+            "WSICOMP_MODELS, or convert with `embed_model=True`",
             path,
         ) from exc
     return path

@@ -75,7 +75,7 @@ def fetch(name: str) -> Model:
         reason = getattr(exc, "reason", None) or exc
         raise UnknownModelError(
             f"model {name} cannot be fetched ({reason}); fetch {url} where there is a network, "
-            "and give that file with --model"
+            "and give that file with `model`"
         ) from exc
     except (RuntimeError, pickle.UnpicklingError, EOFError) as exc:
         raise WeightsError(f"{url} sent another file than expected; try again later") from exc

@@ -233,7 +233,8 @@ class ConvertedSlide(TiffSlide):
         kept = self.provenance.restoration
         if kept is None:
             raise SlideReadError(
-                "it does not hold its source; only a file converted with `restorable` does", self._info.path
+                "it does not hold its source; only a file converted with `restorable=True` does",
+                self._info.path,
             )
         digest, end = hashlib.sha256(), kept.offset + kept.bytes
         for at in range(kept.offset, end, _BLOCK_BYTES):

@@ -120,7 +120,7 @@ def check_stated(slide: ConvertedSlide) -> None:
         most = _most_bytes(slide, pieces) + _most_remainder_bytes(slide)
         if int(pieces.gaps.sum()) > min(stated, _most_remainder_bytes(slide)) or stated > most:
             found = f"it states {as_bytes(stated)} of a source, and holds what makes {as_bytes(most)} at most"
-            raise SlideReadError(f"{found}; if you trust it, restore it with `trust`", slide.info.path)
+            raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", slide.info.path)
 
 
 def restored_blocks(

@@ -63,7 +63,7 @@ def read_table(path: Path) -> tuple[LabelledSlide, ...]:
     lines = text.splitlines()
     rows = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
     if "name" not in (rows.fieldnames or ()):
-        raise TrainingError("no column `name` in the first line; expected a table of labelled slides", path)
+        raise TrainingError('no column "name" in the first line; expected a table of labelled slides', path)
     try:
         labelled = tuple(_row(row, path, rows.line_num) for row in rows)
     except csv.Error as exc:
