@@ -13,7 +13,7 @@ import tifffile
 import wsicomp
 from tests import tiffs
 from tests.codecs.test_contract import drawn
-from tests.conftest import REAL_SLIDES
+from tests.conftest import REAL_SLIDES, trial_size
 from tests.paths import ROOT
 from wsicomp import ConfigError, TileReadError
 from wsicomp.codecs.registry import create_transcoder
@@ -430,7 +430,7 @@ def test_what_the_optimiser_dies_of_costs_one_tile(tmp_path):
     tile = bytes(imagecodecs.jpeg8_encode(drawn(Size(256, 256)), level=90, subsampling="420"))
     road = create_transcoder("jpeg")
     encoding = TileEncoding(7, 6, (2, 2))
-    for _ in range(250):
+    for _ in range(trial_size(60, 250)):
         data = bytearray(tile)
         data[int(rng.integers(620, len(data)))] = int(rng.integers(256))
         road.transcode(EncodedTile(bytes(data), encoding, Size(256, 256)))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import wsicomp
 from tests import layouts, tiffs
 from tests.codecs.test_contract import drawn
-from tests.conftest import REAL_SLIDES, is_small, slow_unless
+from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from wsicomp import ConfigError, ConversionConfig, SlideReadError, TargetExistsError, VerificationError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -166,7 +166,7 @@ def test_an_existing_file_is_replaced_only_when_told(archived):
 def test_a_damaged_file_restores_nothing(archived):
     data = bytearray((archived / "target.tiff").read_bytes())
     rng = random.Random(0)
-    for _ in range(40):
+    for _ in range(trial_size(12, 40)):
         place = rng.randrange(len(data))
         broken = bytearray(data)
         broken[place] ^= 1 << rng.randrange(8)
