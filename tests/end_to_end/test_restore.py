@@ -3,8 +3,6 @@
 import hashlib
 import random
 import shutil
-import subprocess
-import sys
 
 import imagecodecs
 import numpy as np
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 import wsicomp
 from tests import layouts, tiffs
 from tests.codecs.test_contract import drawn
+from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from wsicomp import ConfigError, ConversionConfig, SlideReadError, TargetExistsError, VerificationError
 from wsicomp.geometry import Size
@@ -203,13 +202,14 @@ def test_what_would_not_restore_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_the_command_gives_the_file_back(archived):
-    run = [sys.executable, "-m", "wsicomp", "restore", archived / "target.tiff", archived / "again.svs"]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert hashlib.sha256((archived / "source.svs").read_bytes()).hexdigest() in done.stdout
+    command = ("restore", archived / "target.tiff", archived / "again.svs")
+    code, out, _ = run_command(*command)
+    assert code == 0
+    assert hashlib.sha256((archived / "source.svs").read_bytes()).hexdigest() in out
     assert (archived / "again.svs").read_bytes() == (archived / "source.svs").read_bytes()
-    again = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert again.returncode == 1
-    assert "exists already" in again.stderr
+    code, _, err = run_command(*command)
+    assert code == 1
+    assert "exists already" in err
 
 
 def test_a_restored_slide_opens_as_the_source(archived):
