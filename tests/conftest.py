@@ -1,9 +1,11 @@
-"""Slides for the tests: drawn ones that are always there, and real ones where the machine has them."""
+"""How much is tried, and the real slides, where the machine has them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import settings
 
 from tests.paths import SHARED
 
+for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(threads, "1")  # each core has a process of pytest, and small networks gain nothing
 with contextlib.suppress(ImportError):
     import torch  # noqa: F401 - in one process with TensorFlow, it must come first
 
@@ -21,10 +25,36 @@ SLIDES = Path(os.environ.get("WSICOMP_SLIDES", SHARED / "data/slides"))
 REAL_SLIDES = (
     sorted(p for p in SLIDES.glob("*") if p.suffix in {".svs", ".tif", ".dcm"}) if SLIDES.is_dir() else []
 )
+CASES_AT_QUICK = 2
+"""With `--quick`, a parametrised test runs with its first case and one from the middle."""
+os.fsync = lambda file: None  # no test cuts the power, and a disk takes its 10 ms for each file
+SIZE = "gate"
+"""How much is tried: quick, gate or full. Set before any test is imported."""
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("sizes", "how much is tried")
+    group.addoption("--quick", action="store_true", help="leave out tests marked gate, and most parameters")
+    group.addoption("--full", action="store_true", help="run tests marked slow too, and every trial in full")
+
+
+def pytest_configure(config):
+    global SIZE  # noqa: PLW0603 - parameters are listed while modules are imported, before fixtures
+    if config.option.quick and config.option.full:
+        raise pytest.UsageError("--quick and --full exclude each other")
+    SIZE = "quick" if config.option.quick else "full" if config.option.full else "gate"
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # What a shell starts in the background ignores Ctrl-C, and so would all that tests start in turn.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def trial_size(gate, full):
+    """The size of a long trial: `gate` as a rule, `full` with `--full`."""
+    return full if SIZE == "full" else gate
 
 
 def slow_unless(is_quick, values):
-    """Parameters for a test: those that are not quick are left out by `scripts/test`, not by `--all`."""
+    """Parameters for a test: those that are not quick run with `--full` alone."""
     return [value if is_quick(value) else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
@@ -33,8 +63,40 @@ def is_small(slide):
     return slide.stat().st_size < 3e6
 
 
-def pytest_collection_modifyitems(items):
+def pairs_of(*lists):
+    """Parameters for a test: all combinations of values; at the gate, so few that each pair still meets.
+
+    Next comes the combination with most pairs that have not met yet.
+    """
+    rows = list(product(*lists))
+    pairs = {row: {(a, row[a], b, row[b]) for a, b in combinations(range(len(row)), 2)} for row in rows}
+    missing, chosen = set().union(*pairs.values()), set()
+    while missing:
+        best = max(rows, key=lambda row: len(pairs[row] & missing))
+        chosen.add(best)
+        missing -= pairs[best]
+    return [row if row in chosen else pytest.param(*row, marks=pytest.mark.slow) for row in rows]
+
+
+def pytest_collection_modifyitems(config, items):
     reason = f"no real slides in {SLIDES}; name their folder in WSICOMP_SLIDES"
     for item in items:
         if item.get_closest_marker("slides") and not REAL_SLIDES:
             item.add_marker(pytest.mark.skip(reason=reason))
+    left_out = {"quick": ("slow", "gate"), "gate": ("slow",), "full": ()}[SIZE]
+    kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
+    if SIZE == "quick":
+        kept = _few_cases(kept)
+    if len(kept) < len(items):
+        taken = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in taken])
+        items[:] = kept
+
+
+def _few_cases(items):
+    """The first case of each parametrised test, and one from the middle."""
+    cases = {}
+    for item in items:
+        cases.setdefault((item.parent, getattr(item, "originalname", item.name)), []).append(item)
+    taken = {one for each in cases.values() for one in each[:: max(1, -(-len(each) // CASES_AT_QUICK))]}
+    return [item for item in items if item in taken]

@@ -67,7 +67,10 @@ def test_what_does_not_shape_the_bytes_is_not_part_of_the_identity():
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_shipped_preset_is_a_config(path):
-    ConversionConfig.of(**load_preset(path))
+    values = load_preset(path)
+    assert values
+    config = ConversionConfig.of(**values)
+    assert {name: config.flat()[name] for name in values} == values
 
 
 def test_there_are_presets():

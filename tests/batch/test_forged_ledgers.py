@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.batch.trees import RESTORABLE, entries, files, run
+from tests.conftest import trial_size
 from tests.drawn import ledgers
 from tests.drawn.nights import draw_tissue
 from wsicomp.batch import Ledger, read_report
@@ -103,7 +104,7 @@ def test_every_command_refuses_a_forged_ledger_in_a_line_that_says_how_to_rebuil
 def test_a_flipped_bit_anywhere_ends_no_command_in_a_traceback(trees, tmp_path, capsys):
     _, target = trees
     good, before = ledgers.ledger_of(target).read_bytes(), outside(target)
-    for seed in range(60):
+    for seed in range(trial_size(15, 60)):
         ledgers.overwrite(target, good)
         ledgers.flip(target, seed, count=1 + seed % 3 * 8)
         try:

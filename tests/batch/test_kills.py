@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.batch.trees import assert_agrees, entries, files, worker_processes, write_tree
-from tests.conftest import slow_unless
+from tests.conftest import slow_unless, trial_size
 
-KILLS = 6
+KILLS = trial_size(6, 20)
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
 

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 import wsicomp
+from tests.conftest import trial_size
 from tests.drawn import colour
 from tests.paths import FIXTURES
 from wsicomp import ConfigError, ConversionConfig, WsicompError
@@ -537,7 +538,7 @@ ODD_SEGMENTS = [
 def test_no_row_of_segments_changes_colours_or_bytes_on_any_recipe():
     rng = random.Random(7)
     transcoder = create_transcoder("jpegxl", exact=True)
-    for number in range(150):
+    for number in range(trial_size(40, 150)):
         photometric = (RGB, YCBCR)[number % 2]
         stream = colour.jpeg_stream(
             colour.picture(64, 64), photometric, "no marker", rng.choice(list(colour.NUMBERS)), "444"

@@ -26,7 +26,7 @@ OPTIONS = [
 SIZES = [Size(256, 256), Size(240, 240), Size(48, 32), Size(16, 16)]
 
 
-@pytest.fixture(params=OPTIONS, ids=lambda param: f"{param[0]}-{param[1]}")
+@pytest.fixture(scope="module", params=OPTIONS, ids=lambda param: f"{param[0]}-{param[1]}")
 def codec(request):
     return created(*request.param)
 

@@ -135,6 +135,10 @@ ROOMY = {
 @pytest.mark.parametrize("name", PLAIN)
 def test_what_is_no_longer_than_it_states_is_taken(name):
     check_main_header(PLAIN[name])
+    for at, (marker, body) in enumerate(PLAIN[name]):
+        longer = [*PLAIN[name][:at], (marker, body + b"X"), *PLAIN[name][at + 1 :]]
+        with pytest.raises(ValueError, match="JPEG 2000"):
+            check_main_header(longer)
 
 
 @pytest.mark.parametrize("name", ROOMY)

@@ -473,7 +473,10 @@ def test_what_the_guard_kept_stays_on_added_levels(tmp_path):
 def test_an_implausible_scale_neither_hangs_nor_crashes(tmp_path, mpp):
     text = tiffs.DESCRIPTION.format(400, 300).replace("MPP = 0.5", f"MPP = {mpp}")
     source = tiffs.write_tiff(tmp_path / "s.svs", 400, 300, description=text)
-    convert(source, tmp_path / "t.svs", codec="jpeg", margin_um=50)
+    assert convert(source, tmp_path / "t.svs", codec="jpeg", margin_um=50).verified
+    with openslide.OpenSlide(source) as before, openslide.OpenSlide(tmp_path / "t.svs") as after:
+        assert after.dimensions == before.dimensions == (400, 300)
+        assert after.properties["aperio.MPP"] == before.properties["aperio.MPP"] == str(mpp)
 
 
 def test_a_decimal_comma_is_read_as_openslide_reads_it(tmp_path):

@@ -2,11 +2,18 @@
 
 import pytest
 
+from tests.conftest import trial_size
 from tests.fuzzing import COMMANDS, sound_files, try_fuzzed, try_sound
 
-MAIN = {"info": 15, "verify": 20, "open_slide": 60, "convert": 15, "restore": 20}
-OTHERS = 4
-SLOW = {"compare": 1, "segment --weights": 2}
+MAIN = {
+    "info": trial_size(5, 15),
+    "verify": trial_size(6, 20),
+    "open_slide": trial_size(20, 60),
+    "convert": trial_size(5, 15),
+    "restore": trial_size(6, 20),
+}
+OTHERS = trial_size(2, 4)
+SLOW = {"compare": 1, "segment --weights": trial_size(1, 2)}
 FOUND = {"convert": (16,), "verify": (200005,), "open_slide": (101279, 102841), "dataset build": (0,)}
 """Seeds of which a fault was found."""
 SOUND = ("info", "open_slide", "restore", "convert --mask", "batch --preset", "dataset build")

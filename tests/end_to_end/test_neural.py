@@ -39,7 +39,7 @@ LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("neural") / "source.svs"
-    slide = SyntheticSlide(Size(1100, 800), seed=4, sections=1, tissue_fraction=0.5)
+    slide = SyntheticSlide(Size(820, 600), seed=4, sections=1, tissue_fraction=0.5)
     write_slide(path, slide, SyntheticFormat(downsamples=(1, 4)))
     return path
 

@@ -68,10 +68,13 @@ def test_a_tag_of_another_type_is_read_or_refused(code, tmp_path):
             slide = open_slide(source)
             with contextlib.closing(slide), contextlib.suppress(openslide.OpenSlideError, OSError):
                 slide.read_region((0, 0), 0, slide.dimensions)
-        for config in ({"codec": "jpeg", "lossless": True}, {"codec": "jpeg"}):
+        for number, config in enumerate(({"codec": "jpeg", "lossless": True}, {"codec": "jpeg"})):
+            target, report = tmp_path / f"{kind} {number}.tif", None
             with contextlib.suppress(WsicompError):
-                options = ConversionConfig.of(glass="keep", workers=1, overwrite=True, **config)
-                convert_slide(source, tmp_path / "b.tif", options)
+                report = convert_slide(source, target, ConversionConfig.of(glass="keep", workers=1, **config))
+            assert target.exists() == (report is not None)
+            assert report is None or (report.verified and report.target_bytes == target.stat().st_size)
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_jpeg_tables_of_numbers_are_bytes_as_libtiff_has_it(tmp_path):
@@ -291,11 +294,15 @@ def _compare(source, out, told):
     return compare_slides([source], out, choices, on_progress=told, overwrite=True)
 
 
-def test_bars_know_every_stage(monkeypatch):
+def test_bars_know_every_stage(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress_bars() as show:
         for stage in ("identify", "restore", "checksum", "anything"):
             show(stage, 1, 2)
+    shown = capsys.readouterr().err
+    for label in ("Identifying", "Restore", "Checksum", "Anything"):
+        assert label in shown
 
 
 @pytest.fixture

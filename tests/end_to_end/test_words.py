@@ -212,12 +212,17 @@ def test_a_folder_that_cannot_be_flushed_at_all_is_no_failure(number, slide, tmp
 
 
 def test_a_folder_that_nobody_may_open_is_no_failure(tmp_path, monkeypatch):
-    def refused(*_):
+    asked = []
+
+    def refused(path, *_):
+        asked.append(path)
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refused)
+        patch.setattr(os, "fsync", lambda _: pytest.fail("nothing was opened that could be flushed"))
         sync_directory(tmp_path)
+    assert asked == [tmp_path]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])

@@ -5,11 +5,12 @@ import openslide
 import pytest
 
 import wsicomp
+from tests.conftest import trial_size
 from wsicomp import ConversionConfig, WsicompError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
-TRIALS = 400
+TRIALS = trial_size(100, 400)
 WAYS = {
     "packed": ("a.tiff", {"codec": "jpegxl", "lossless": True, "glass": "keep", "restorable": True}),
     "overview": ("a.tiff", {"codec": "jpegxl", "lossless": True, "glass": "keep", "overview": "jpeg"}),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import trial_size
 from wsicomp.codecs.neural.entropy import PRECISION, ClassedTables, SymbolTables
 
 TOTAL = 1 << PRECISION
@@ -66,7 +67,7 @@ def test_damaged_strings_give_an_error_or_values_but_never_more(seed):
     rng = np.random.default_rng(seed)
     indexes = rng.integers(0, 4, 500).astype(np.int32)
     string = tables().encode(rng.integers(-14, 15, 500).astype(np.int32), indexes)
-    for _ in range(200):
+    for _ in range(trial_size(50, 200)):
         data = bytearray(string[: rng.integers(0, len(string) + 1)])
         for _ in range(rng.integers(0, 4)):
             if data:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.codecs.test_contract import drawn
+from tests.conftest import trial_size
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.neural import codec as neural
 from wsicomp.codecs.neural.entropy import ClassedTables
@@ -189,22 +190,22 @@ def test_a_payload_of_another_size_is_refused():
         decode_tile(EncodedTile(made.data, create_codec(NAME).encoding, Size(240, 256)))
 
 
-def test_two_thousand_damages_give_an_error_or_the_right_pixels():
+def test_damages_give_an_error_or_the_right_pixels():
     rng = np.random.default_rng(0)
     codec = create_codec(NAME, LAX)
     pixels = drawn(Size(64, 64))
     data = codec.encode(pixels)
     assert is_payload(data)
     right = decode_tile(EncodedTile(data, codec.encoding, Size(64, 64)))
-    errors = 0
-    for _ in range(2000):
+    errors, trials = 0, trial_size(400, 2000)
+    for _ in range(trials):
         try:
             back = decode_tile(EncodedTile(damaged(data, rng), codec.encoding, Size(64, 64)))
         except (ValueError, RuntimeError):
             errors += 1
             continue
         assert (back == right).all()
-    assert errors > 1900
+    assert errors > 0.95 * trials
 
 
 def test_damages_with_a_right_checksum_end_no_process():
@@ -213,7 +214,7 @@ def test_damages_with_a_right_checksum_end_no_process():
     rng = np.random.default_rng(1)
     codec = create_codec(NAME, LAX)
     data = codec.encode(drawn(Size(64, 64)))
-    for _ in range(500):
+    for _ in range(trial_size(100, 500)):
         forged = bytearray(damaged(data, rng))
         forged[:4] = data[:4]
         forged[8:16] = data[8:16]

@@ -8,11 +8,11 @@ import tifffile
 
 import wsicomp
 from tests import tiffs
-from tests.conftest import slow_unless
+from tests.conftest import slow_unless, trial_size
 from wsicomp import ConversionConfig, WsicompError
 
 SEEDS = slow_unless(lambda seed: seed < 4, range(8))
-MUTANTS = 40
+MUTANTS = trial_size(12, 40)
 KINDS = (
     {"compression": "jpeg", "svs": True},
     {"compression": "lzw", "predictor": True, "bigtiff": True},
