@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -32,6 +33,7 @@ PAGES = sorted(
 )
 REFERENCE = ROOT / "docs/reference"
 _BLOCK = re.compile(r"^(<!-- exit code 1 -->\n)?```(sh|python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 _NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d+(?:\.\d+)?")
 
@@ -274,6 +276,24 @@ def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
         for line in without_numbers(code):
             assert line in said, (line, said)
             del said[: said.index(line) + 1]
+
+
+def test_the_python_code_of_the_pages_runs(tmp_path, path_of_programs):
+    """The tutorial is run as a whole elsewhere; CONTRIBUTING declares an option that is there already."""
+    made = tmp_path / "made"
+    made.mkdir()
+    source = tiffs.write_tiff(made / "slide.svs", 400, 300)
+    report = wsicomp.convert_slide(source, made / "archive.tiff", ConversionConfig.preset("archive-lossless"))
+    (made / "report.json").write_text(json.dumps(report.to_json()))
+    (made / "slides").mkdir()
+    shutil.copy(source, made / "slides/one.svs")
+    pages = [page for page in ROOT.glob("docs/*/*.md") if _PYTHON.search(page.read_text())]
+    assert len(pages) >= 4
+    for page in pages:
+        folder = shutil.copytree(made, tmp_path / page.stem)
+        for code in _PYTHON.findall(page.read_text()):
+            (folder / "code.py").write_text(code)
+            executed("sh", f"{shlex.quote(sys.executable)} code.py", folder, path_of_programs, 0)
 
 
 @pytest.mark.slow
