@@ -1,4 +1,4 @@
-"""wsicomp makes whole-slide images small without anyone losing a diagnosis.
+"""Make whole-slide images smaller, keep their tissue, and check every tile.
 
 What is public is loaded when it is first asked for: a command can answer a signal from its first moment on.
 """
