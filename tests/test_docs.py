@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,8 @@ import pytest
 
 import wsicomp
 from tests import tiffs
+from tests.drawn import forged
+from tests.end_to_end import test_recipes
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
 from wsicomp.cli.reference import reference
@@ -30,6 +33,7 @@ PAGES = sorted(
 )
 REFERENCE = ROOT / "docs/reference"
 _BLOCK = re.compile(r"^(<!-- exit code 1 -->\n)?```(sh|python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 _NUMBER = re.compile(r"\b[0-9a-f]{64}\b|\d+(?:\.\d+)?")
 
@@ -112,13 +116,82 @@ def test_the_page_of_the_report_has_the_keys_of_a_report_and_no_others():
     assert documented == set(keys_of(wsicomp.ConversionReport))
 
 
-def test_the_page_of_the_file_has_the_keys_of_its_provenance(tmp_path):
-    source, target = tiffs.write_tiff(tmp_path / "slide.svs", 400, 300), tmp_path / "target.svs"
-    wsicomp.convert_slide(source, target, ConversionConfig.of(segmenter="threshold"))
-    carried = json.loads(open_tiff(target).provenance.to_text())
-    text = (REFERENCE / "file.md").read_text()
-    for values in (carried, carried["plan"], carried["levels"][0]):
-        assert [key for key in values if f"`{key}`" not in text] == []
+def tables_of_keys(page):
+    """The keys that each part of a page lists, by the part's heading."""
+    parts = re.findall(r"^### (.+?)$(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    return {
+        heading.replace("`", ""): {
+            key
+            for row in re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+            for key in re.findall("`([a-z0-9_]+)`", row)
+        }
+        for heading, text in parts
+    }
+
+
+def parts_of(carried):
+    """Each part of a file's provenance that is there, by the heading of its table."""
+    plan, levels = carried["plan"], carried["plan"]["levels"]
+    further = [recipe for level in levels for recipe in level.get("further_recipes", [])]
+    guarded = [each["guarded"] for each in carried["levels"]]
+    guarded += [each for level in carried["levels"] for each in level.get("guarded_by_recipe", [])]
+    parts = {
+        "Top level": [carried],
+        "plan": [plan],
+        "plan.source": [plan["source"]],
+        "One entry of plan.levels": [*levels, *further],
+        "encoding and shown": [each[name] for each in [*levels, *further] for name in ("encoding", "shown")],
+        "plan.model": [plan["model"]],
+        "mask": [carried["mask"]],
+        "One entry of levels": carried["levels"],
+        "guarded": guarded,
+        "restoration": [carried["restoration"]],
+    }
+    return {heading: [part for part in some if part is not None] for heading, some in parts.items()}
+
+
+def carried_by(path):
+    return json.loads(open_tiff(path).provenance.to_text())
+
+
+@pytest.fixture
+def provenances(tmp_path):
+    """What files of every kind carry: plain, restorable, with long texts, of several recipes, neural."""
+    pytest.importorskip("torch")
+    source = tiffs.write_tiff(tmp_path / "slide.svs", 400, 300)
+    long = tiffs.write_tiff(
+        tmp_path / "long.svs", 300, 200, description="Aperio|Words = " + "word " * 250_000
+    )
+    sections = tmp_path / "tissue.svs"
+    forged.draw_tissue(sections)
+    configs = {
+        "plain.svs": (source, ConversionConfig.of(segmenter="threshold")),
+        "restorable.tiff": (source, ConversionConfig.preset("archive-lossless")),
+        "long.svs": (long, ConversionConfig.of(glass="keep")),
+        "neural.tiff": (source, ConversionConfig.of(codec="he-compact", glass="keep")),
+    }
+    folder = tmp_path / "made"
+    folder.mkdir()
+    for name, (slide, config) in configs.items():
+        wsicomp.convert_slide(slide, folder / name, config)
+    two = [test_recipes.encoded_by("jpegxl", each) for each in (test_recipes.FINE, test_recipes.COARSE)]
+    test_recipes.write(sections, folder / "recipes.tiff", test_recipes.CONFIG, two)
+    return [carried_by(path) for path in sorted(folder.iterdir())]
+
+
+def test_the_page_of_the_file_has_the_keys_that_files_carry_and_no_others(provenances):
+    found = {}
+    for carried in provenances:
+        for heading, parts in parts_of(carried).items():
+            found.setdefault(heading, set()).update(*parts)
+    assert tables_of_keys((REFERENCE / "file.md").read_text()) == found
+
+
+def test_the_options_in_a_file_are_on_the_page_of_options(provenances):
+    text = (REFERENCE / "options.md").read_text()
+    assert [
+        key for carried in provenances for key in carried["plan"]["config"] if f"`{key}`" not in text
+    ] == []
 
 
 def test_every_state_of_a_slide_is_documented():
@@ -203,6 +276,24 @@ def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
         for line in without_numbers(code):
             assert line in said, (line, said)
             del said[: said.index(line) + 1]
+
+
+def test_the_python_code_of_the_pages_runs(tmp_path, path_of_programs):
+    """The tutorial is run as a whole elsewhere; CONTRIBUTING declares an option that is there already."""
+    made = tmp_path / "made"
+    made.mkdir()
+    source = tiffs.write_tiff(made / "slide.svs", 400, 300)
+    report = wsicomp.convert_slide(source, made / "archive.tiff", ConversionConfig.preset("archive-lossless"))
+    (made / "report.json").write_text(json.dumps(report.to_json()))
+    (made / "slides").mkdir()
+    shutil.copy(source, made / "slides/one.svs")
+    pages = [page for page in ROOT.glob("docs/*/*.md") if _PYTHON.search(page.read_text())]
+    assert len(pages) >= 4
+    for page in pages:
+        folder = shutil.copytree(made, tmp_path / page.stem)
+        for code in _PYTHON.findall(page.read_text()):
+            (folder / "code.py").write_text(code)
+            executed("sh", f"{shlex.quote(sys.executable)} code.py", folder, path_of_programs, 0)
 
 
 @pytest.mark.slow

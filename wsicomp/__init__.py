@@ -1,4 +1,4 @@
-"""wsicomp makes whole-slide images small without anyone losing a diagnosis.
+"""Make whole-slide images smaller, keep their tissue, and check every tile.
 
 What is public is loaded when it is first asked for: a command can answer a signal from its first moment on.
 """
@@ -10,7 +10,7 @@ from wsicomp.version import __version__
 
 if TYPE_CHECKING:
     from wsicomp.api import compare, convert, restore, segment, verify
-    from wsicomp.comparison import Comparison, ComparisonChoices, ComparisonOptions
+    from wsicomp.comparison import Comparison, ComparisonOptions
     from wsicomp.config import ConversionConfig
     from wsicomp.conversion.convert import convert_slide, plan_slide
     from wsicomp.conversion.report import ConversionReport
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CodecUnavailableError",
     "Comparison",
-    "ComparisonChoices",
     "ComparisonOptions",
     "ConfigError",
     "ConversionConfig",
@@ -110,7 +109,6 @@ __all__ = [
 
 _HOMES = {
     "Comparison": "wsicomp.comparison",
-    "ComparisonChoices": "wsicomp.comparison",
     "ComparisonOptions": "wsicomp.comparison",
     "ConversionConfig": "wsicomp.config",
     "ConversionReport": "wsicomp.conversion.report",

@@ -40,7 +40,7 @@ class CodecConfig:
 
     name: str = option(
         "auto",
-        "how tissue is stored; auto: copy where possible, else jpeg",
+        "store tissue by this codec; auto is copy where the source's tiles can be copied, else jpeg",
         name="codec",
         choices=codec_choices(),
     )
@@ -48,23 +48,23 @@ class CodecConfig:
     """The codec's own options that were given; `wsicomp.codecs` declares them."""
     lossless: bool = option(
         False,
-        "repack the source's own tiles: with jpegxl so that their very bytes come back, with jpeg their "
-        "entropy coding alone; a tile that cannot be repacked stays as it is, and the report counts it",
+        "repack the source's own tiles without loss: codec jpegxl gives back their very bytes, codec jpeg "
+        "their pixels; a tile that cannot be repacked stays as it is, and the report counts it",
     )
     restorable: bool = option(
         False,
-        "with jpegxl --lossless or copy, and --glass keep: keep all that `wsicomp restore` needs to "
-        "give the source's file back byte for byte, and prove it",
+        "keep all that `wsicomp restore` needs to give the source's file back byte for byte, and prove it; "
+        "needs --glass keep, and codec copy or jpegxl with --lossless",
     )
     overview: str = option(
         "none",
-        "jpeg: store the levels from downsample 4 on as JPEG, and first, so that readers without "
-        "the codec open the file and find their way",
+        "jpeg: store the levels from downsample 4 on as JPEG and first in the file, so that programs "
+        "without the codec open it",
         choices=("none", "jpeg"),
     )
     embed_model: bool = option(
         False,
-        "carry a neural codec's decoder in the file: it can be opened where the model is not, in 20 years",
+        "put the neural codec's decoder into the file, so that it opens where the model is missing",
     )
 
     def __post_init__(self) -> None:
@@ -110,15 +110,15 @@ class GlassConfig:
 
     fill: str = option(
         "white",
-        "keep it; white: one shared blank tile, which every program tried shows; "
-        "empty: zero-byte tiles in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
+        "keep: leave glass as it is; white: one shared blank tile, which every program tried shows; "
+        "empty: tiles of zero bytes in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
         "unreadable in most other programs",
         name="glass",
         choices=("keep", "white", "empty"),
     )
     background: str = option(
         "white",
-        "the colour that glass becomes: white, auto (the slide's own glass), #RRGGBB",
+        "paint glass in this colour: white, auto (the colour of the slide's own glass) or #RRGGBB",
         metavar="COLOR",
     )
 
@@ -141,32 +141,32 @@ class TissueConfig:
 
     segmenter: str = option(
         "unet",
-        "finds tissue: the U-Net, or the colour distance to white",
+        "find tissue by the U-Net, or by the colour distance to white",
         choices=("unet", "threshold"),
     )
     weights: Path | None = option(
-        None, "the manifest of a U-Net of your own", metavar="JSON", shapes_file=False
+        None, "find tissue by a U-Net of your own; JSON is its manifest", metavar="JSON", shapes_file=False
     )
     magnification: float = option(
-        2.5, "at which the U-Net reads; 2.5 is 4 um per px", least=0.5, most=40, metavar="F"
+        2.5, "let the U-Net read at this magnification; 2.5 is 4 um per px", least=0.5, most=40, metavar="F"
     )
     hole_um: float = option(
         100.0,
-        "holes in tissue up to a disc of this diameter are tissue",
+        "count holes in tissue as tissue, up to a disc of this diameter in um",
         least=0,
         most=10_000,
         metavar="F",
     )
     speck_um: float = option(
-        20.0, "tissue smaller than a disc of this diameter is none", least=0, most=1000, metavar="F"
+        20.0, "drop tissue smaller than a disc of this diameter in um", least=0, most=1000, metavar="F"
     )
     mask: Path | None = option(
         None,
-        "tissue from a PNG, TIFF or GeoJSON file instead of a segmenter",
+        "take tissue from a PNG, TIFF or GeoJSON file instead of finding it",
         metavar="FILE",
         shapes_file=False,
     )
-    margin_um: float = option(50.0, "kept around tissue, in um", least=0, most=10_000, metavar="F")
+    margin_um: float = option(50.0, "keep so many um around tissue", least=0, most=10_000, metavar="F")
 
     def __post_init__(self) -> None:
         checked_fields(self)
@@ -184,13 +184,15 @@ class OutputConfig:
 
     format: str = option(
         "auto",
-        "auto: svs for an SVS source and a codec that OpenSlide reads there, else tiff",
+        "write an SVS or a generic TIFF; auto: svs for an SVS source and a codec that OpenSlide reads there",
         choices=("auto", "svs", "tiff"),
     )
-    levels: str = option("source", "full: add the levels that the source lacks", choices=("source", "full"))
+    levels: str = option(
+        "source", "full: add the levels that the source lacks, in steps of four", choices=("source", "full")
+    )
     z: int | None = option(
         None,
-        "of a slide with several focal planes this one, counted from 0 as `wsicomp info` lists them",
+        "take this focal plane of a slide with several, counted from 0 as `wsicomp info` lists them",
         least=0,
         most=999,
         metavar="N",
@@ -199,7 +201,7 @@ class OutputConfig:
     macro: bool = option(True, "keep the macro image")
     deidentify: bool = option(
         False,
-        "leave out label, macro, and all that could name a patient but for what is seen on the tissue",
+        "leave out label, macro and all else that could name a patient, except what is seen on the tissue",
     )
 
     def __post_init__(self) -> None:
@@ -214,20 +216,25 @@ class RunConfig:
 
     strict: bool = option(
         False,
-        "stop at a damaged tile of SOURCE; else they are counted",
+        "stop at a damaged tile of SOURCE, instead of counting it",
         shapes_file=False,
         group="its checks",
     )
-    verify: bool = option(
-        True, "read the result back and hold it against SOURCE", shapes_file=False, group="its checks"
+    verify: bool = option(True, "read the result back and check it", shapes_file=False, group="its checks")
+    overwrite: bool = option(
+        False, "replace TARGET and other files to write, if they exist", shapes_file=False
     )
-    overwrite: bool = option(False, "replace what is there already", shapes_file=False)
     workers: int = option(
-        available_cores, "threads, one a core by default", least=1, most=1024, metavar="N", shapes_file=False
+        available_cores,
+        "use so many threads; by default one for each core",
+        least=1,
+        most=1024,
+        metavar="N",
+        shapes_file=False,
     )
     min_free: float = option(
         0.0,
-        "stop rather than leave fewer GB free on TARGET's disk",
+        "stop before fewer GB are free on TARGET's disk",
         least=0,
         most=10**6,
         metavar="GB",

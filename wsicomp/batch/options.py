@@ -35,31 +35,35 @@ class BatchOptions:
 
     include: tuple[str, ...] = option(
         (),
-        "only files whose name or path in SOURCE_DIR matches; may come again; by default those that have a "
-        "slide's suffix",
+        "convert only files whose name or path in SOURCE_DIR matches; may be repeated; by default files "
+        "with a slide's suffix",
         metavar="GLOB",
         group=_TREE,
     )
     exclude: tuple[str, ...] = option(
-        (), "not those that match, as 'old/*'; may come again", metavar="GLOB", group=_TREE
+        (), "leave out files that match, such as 'old/*'; may be repeated", metavar="GLOB", group=_TREE
     )
-    retry_failed: bool = option(False, "try again what failed for reasons of its own, as damage", group=_TREE)
+    retry_failed: bool = option(
+        False, "try again slides that failed by their own fault, such as damage", group=_TREE
+    )
     recheck: bool = option(
-        False, "hold every target against its SHA-256; make damaged ones again", group=_TREE
+        False, "read every target and compare its SHA-256; convert damaged ones again", group=_TREE
     )
     redo_outdated: bool = option(
-        False, "convert again what was made with other defaults or by an older version", group=_TREE
+        False, "convert again what other defaults or an older version made", group=_TREE
     )
-    source_moved: bool = option(False, "SOURCE_DIR is the same tree as before by another path", group=_TREE)
+    source_moved: bool = option(
+        False, "take SOURCE_DIR for the tree of earlier runs, though its path is another", group=_TREE
+    )
     name_key: Path | None = option(
         None,
-        "with --deidentify: name targets by digests; FILE, apart from both trees, says whose",
+        "name targets by digests, with --deidentify; FILE says whose they are and lies outside both trees",
         metavar="FILE",
         group=_TREE,
     )
     jobs: int | None = option(
         None,
-        "slides at a time",
+        "convert so many slides at a time",
         least=1,
         most=1024,
         metavar="N",
@@ -67,7 +71,7 @@ class BatchOptions:
     )
     workers: int | None = option(
         None,
-        "threads a slide",
+        "use so many threads for each slide",
         least=1,
         most=1024,
         metavar="N",
@@ -75,34 +79,48 @@ class BatchOptions:
     )
     scheduler: str | None = option(
         None,
-        "a Dask scheduler, tcp://HOST:8786, whose workers convert; pip install 'wsicomp[distributed]'",
+        "let the workers of a Dask scheduler convert, such as tcp://HOST:8786; needs pip install "
+        "'wsicomp[distributed]'",
         metavar="ADDRESS",
     )
     until: datetime | None = option(
-        None, "begin no slide after this time of day", metavar="HH:MM", parse=_next_time
+        None, "begin no slide after this time of day, local time", metavar="HH:MM", parse=_next_time
     )
     max_failures: int | None = option(
-        None, "begin none after so many have failed in this run", least=1, most=10**9, metavar="N"
+        None, "begin no slide after so many failures in this run", least=1, most=10**9, metavar="N"
     )
     limit_rate: float | None = option(
-        None, "what all jobs together read and write at most", least=0.001, most=10**6, metavar="MB/s"
+        None,
+        "read and write at most so many MB in a second, all jobs together",
+        least=0.001,
+        most=10**6,
+        metavar="MB/s",
     )
     min_free: float = option(
-        1.0, "begin no slide that could leave less on TARGET_DIR's disk", least=0, most=10**6, metavar="GB"
+        1.0,
+        "begin no slide that could leave fewer GB free on TARGET_DIR's disk",
+        least=0,
+        most=10**6,
+        metavar="GB",
     )
     stall_minutes: float = option(
-        15.0, "give up a slide that shows no progress for so long", least=0.01, most=10_000, metavar="N"
+        15.0,
+        "give up a slide that shows no progress for so many minutes",
+        least=0.01,
+        most=10_000,
+        metavar="N",
     )
     delete_source: bool = option(
         False,
-        "move sources that their targets can restore to SOURCE_DIR/.wsicomp-quarantine, delete later",
+        "move sources that can be restored from their targets to SOURCE_DIR/.wsicomp-quarantine, delete "
+        "them later",
         name="delete_source_after_verify",
         group=_REMOVAL,
     )
-    even_if_lossy: bool = option(False, "also those that their targets cannot restore", group=_REMOVAL)
+    even_if_lossy: bool = option(False, "take away sources too that cannot be restored", group=_REMOVAL)
     quarantine_days: float = option(
         7.0,
-        "delete them, proved once more, by a run after so many days; 0: in this run",
+        "prove sources once more and delete them, in a run after so many days; 0: in this run",
         least=0,
         most=36_500,
         metavar="N",
@@ -110,7 +128,7 @@ class BatchOptions:
     )
     min_saving: float = option(
         3.0,
-        "a source stays whose conversion saves less of it, or is larger; a preset may hold it",
+        "keep a source whose conversion saves less than this; a preset may set it",
         least=0,
         most=100,
         metavar="PERCENT",

@@ -33,38 +33,38 @@ from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 _DESCRIPTION = """\
 Convert a tree of slides into another tree, and keep a ledger of what became of each.
 
-Every slide below SOURCE_DIR gets its conversion at the same place below TARGET_DIR, verified; a rerun does
-only what is missing or changed. Each slide is converted in a process of its own, so that one that crashes or
-hangs costs itself alone. Sources are only read. TARGET_DIR/.wsicomp holds the ledger, a log that rotates, a
-heartbeat (heartbeat.json) and pictures of what was removed.
+Every slide below SOURCE_DIR gets a verified conversion at the same place below TARGET_DIR. A rerun does only
+what is missing or changed. Each slide is converted in a process of its own: if that crashes or hangs, the
+others go on. Sources are only read, unless --delete-source-after-verify says otherwise. TARGET_DIR/.wsicomp
+holds the ledger, a log, a heartbeat for monitors and pictures of what was removed.
 
-A slide in which no tissue was found, or of which over 98 % of the area went, is in state "look": it is listed
-first, with a picture of what went, and no option takes its source away until somebody has looked and said
-`wsicomp batch accept`.
+Some slides get the state "look": no tissue was found, or over 98 % of the area went. The report lists them
+first, with a picture. No option takes such a source away until a person has looked and run `wsicomp batch
+accept`.
 
-Ctrl-C or SIGTERM finishes the slides at hand and stops; a second one drops them. Either way nothing
-half-written stays, and the same command goes on later."""
+Ctrl-C or SIGTERM finishes the slides at hand and stops. A second one drops them. Nothing half-written stays,
+and the same command goes on later."""
 
 _EPILOG = """\
 examples:
   wsicomp batch slides/ archive/ --preset archive-lossless
       every source can be restored byte for byte
   wsicomp batch slides/ archive/ --dry-run
-      what would be done
+      print what would be done
   wsicomp batch slides/ archive/ --until 06:30 --limit-rate 80
       an evening's run beside others
   wsicomp batch slides/ archive/ --scheduler tcp://head:8786
       on a Dask cluster that sees both folders
   wsicomp batch status archive/
-      where it stands, also while it runs
+      print where it stands, also while it runs
   wsicomp batch report archive/ --html report.html
-      in the morning
+      write the report of the night
   wsicomp batch accept archive/
-      which slides a person has to look at
+      list the slides that a person has to look at
   wsicomp batch accept archive/ a/slide.svs
-      somebody looked at this one: its source may go
+      record that somebody looked at this one
   wsicomp batch rebuild archive/
-      a lost or damaged ledger, from the targets
+      make a lost or damaged ledger anew, from the targets
 
 exit codes:
   0    nothing failed (also with slides to look at)
@@ -72,7 +72,7 @@ exit codes:
   2    wrong usage
   130  stopped by a signal
 
-name a folder ./status that is really called status, report, accept or rebuild
+To convert a folder called status, report, accept or rebuild, write ./status and so on.
 """
 
 _ONE_SIGNAL_S = 0.5
@@ -84,30 +84,30 @@ class BatchCommandOptions(PresetOptions):
 
     GROUP: ClassVar = RunConfig.GROUP
 
-    source: Path = argument("the tree of slides", metavar="SOURCE_DIR")
-    target: Path = argument("the tree to write, made if need be", metavar="TARGET_DIR")
-    dry_run: bool = option(False, "say what would be done, write nothing")
-    json: bool = option(False, "a line of JSON for each slide and each minute, on stdout")
+    source: Path = argument("the tree of slides to read", metavar="SOURCE_DIR")
+    target: Path = argument("the tree to write; made if it does not exist", metavar="TARGET_DIR")
+    dry_run: bool = option(False, "print what would be done, write nothing")
+    json: bool = option(False, "print a line of JSON for each slide and each minute")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusOptions:
     """What `wsicomp batch status` takes."""
 
-    target: Path = argument("the tree that a batch writes", metavar="TARGET_DIR")
-    json: bool = option(False, "as JSON")
+    target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
+    json: bool = option(False, "print JSON")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """What `wsicomp batch report` takes."""
 
-    target: Path = argument("the tree that a batch writes", metavar="TARGET_DIR")
-    html: Path | None = option(None, "write one page, for a browser", metavar="FILE")
-    csv: Path | None = option(None, "write a table with a line for each slide", metavar="FILE")
+    target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
+    html: Path | None = option(None, "write one page for a browser", metavar="FILE")
+    csv: Path | None = option(None, "write a table with a row for each slide", metavar="FILE")
     json: Path | None = option(None, "write the figures as JSON; - for stdout", metavar="FILE")
-    thumbnails: int = option(300, "pictures", metavar="N")
-    overwrite: bool = option(False, "replace these files if they exist")
+    thumbnails: int = option(300, "show at most so many pictures on the page", metavar="N")
+    overwrite: bool = option(False, "replace FILEs if they exist")
 
 
 def run_batch_command(
@@ -225,8 +225,10 @@ def run_report(options: ReportOptions) -> int:
 
 
 _REPORT = """\
-Say what became of a tree of slides: totals, savings, failures by cause, and as a page also pictures of what
-was removed from each slide. The page needs nothing else and loads nothing."""
+Print what became of a tree of slides: totals, savings, and failures by cause.
+
+--html writes it as one page, with pictures of what was removed from each slide. The page loads nothing from
+elsewhere."""
 
 _CONVERSION = (
     *CONVERSION,
@@ -241,7 +243,7 @@ COMMANDS = (
         conversion=_CONVERSION,
         epilog=_EPILOG,
     ),
-    Command("batch status", "Say where a batch stands, also while it runs.", (StatusOptions,), run_status),
+    Command("batch status", "Print where a batch stands, also while it runs.", (StatusOptions,), run_status),
     Command("batch report", _REPORT, (ReportOptions,), run_report),
     ACCEPT,
     REBUILD,

@@ -17,23 +17,25 @@ from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
 _DESCRIPTION = """\
-Record that a person has looked at slides of state "look", so that their sources may go as others do.
+Record that a person has looked at slides of state "look", so that their sources may be taken away as others.
 
-With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed from it, and
-changes nothing. With SLIDEs it says where the picture of each is, and writes into the ledger that it was
-looked at: when, and which source and conversion (SHA-256); should either change, that is void. A SLIDE is
-named as in the list, or by the path of its source or of its conversion; without TARGET_DIR by that of its
-conversion. The same is written into the source tree, by which alone the next run with
---delete-source-after-verify treats its source as any other; who may not write there is told so."""
+With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed, and changes
+nothing. With SLIDEs it records that each was looked at, when, and which source and conversion that was, by
+SHA-256. If either changes, the record is void.
+
+Name a SLIDE as the list does, or by the path of its source or of its conversion. TARGET_DIR can be left out
+before the path of a conversion. The record is written into the ledger and into the source tree. Only the one
+in the source tree lets --delete-source-after-verify take the source away. If you may not write there, the
+command says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptOptions:
     """What `wsicomp batch accept` takes."""
 
-    target: str = argument("the tree that a batch writes", metavar="TARGET_DIR")
+    target: str = argument("the target tree of a batch", metavar="TARGET_DIR")
     slides: tuple[str, ...] = argument("a slide that somebody has looked at", (), metavar="SLIDE")
-    json: bool = option(False, "as JSON")
+    json: bool = option(False, "print JSON")
 
 
 def review_text(review: Review) -> list[str]:

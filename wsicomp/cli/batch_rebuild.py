@@ -12,21 +12,21 @@ from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
 
 _DESCRIPTION = """\
-Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.
+Make a lost or damaged ledger of TARGET_DIR anew, from what its targets say of themselves.
 
-Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not touched; the old
-ledger is moved aside, beside the new one. The next batch holds each conversion against its source before it
-takes it on, and no source goes before the same proof as ever. Who has looked at which slide, and how long
-sources are in quarantine, stands in the source tree."""
+Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not changed. The old
+ledger is moved aside. The next batch compares each conversion with its source before it counts as done, and
+no source is taken away without the usual proof. The source tree keeps who has looked at which slide, and how
+long sources are in quarantine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildOptions:
     """What `wsicomp batch rebuild` takes."""
 
-    target: Path = argument("the tree that a batch writes", metavar="TARGET_DIR")
-    even_if_sound: bool = option(False, "also where the ledger that is there can be read")
-    json: bool = option(False, "as JSON")
+    target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
+    even_if_sound: bool = option(False, "make it anew even if the old one can be read")
+    json: bool = option(False, "print JSON")
 
 
 def run_rebuild(options: RebuildOptions) -> int:

@@ -27,14 +27,14 @@ from wsicomp.text.paths import as_text
 _DRAWN = 20
 
 _DESCRIPTION = """\
-Compare codecs and ways with glass on slides of your own: how small, how fast, and how true to tissue.
+Compare codecs and treatments of glass on your own slides: how small, how fast, and how true to tissue.
 
-Every size is held against the same slide written anew as JPEG of quality 90 with its glass (same tiles, same
-levels), and against the source's file. By default some tiles of a slide stand for it, and sizes have 95 %
-intervals; --sample whole writes every file, reads it back and measures each tissue tile.
+Every size is compared with the same slide as JPEG of quality 90 with its glass, and with the source's file.
+By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole writes every
+file, reads it back and measures each tile of tissue.
 
-OUT gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder, slides are
-drawn, and what they save is projected on the whole archive. SLIDE is never touched."""
+DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a sample of
+slides is compared, and a projection says what the whole archive would save. Slides are only read."""
 
 _EPILOG = """\
 codecs (--codecs takes a list with commas):
@@ -48,18 +48,18 @@ codecs (--codecs takes a list with commas):
 
 examples:
   wsicomp compare slide.svs --out look
-      an answer in a minute
+      get an answer in about a minute
   wsicomp compare *.svs --out look --sample whole
-      every file written and measured
+      write and measure every file
   wsicomp compare slide.svs --out look --target-ssim 0.95
-      sizes at equal quality; presets
+      compare sizes at equal quality, write presets for it
   wsicomp compare slide.svs --out look --magnifications 5,10,20,40
-      tissue from far and near
+      measure tissue from far and near
   wsicomp compare archive/ --out look --draw 20 --price 250
-      what the whole archive would save
+      estimate what the whole archive would save
 """
 
-_FOLDER = "a folder: what its slides would save together"
+_FOLDER = "a folder of slides"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +68,17 @@ class CompareOptions:
 
     GROUP: ClassVar = RunConfig.GROUP
 
-    sources: tuple[Path, ...] = argument("slides, or one folder of them", metavar="SLIDE")
+    sources: tuple[Path, ...] = argument("the slides to compare on, or one folder of them", metavar="SLIDE")
     out: Path = option(REQUIRED, "the folder of the results", metavar="DIR", group="options")
     sample: str = option(
         "tiles:200",
-        "whole, or tiles:N: about so many tiles, from 20, stand for a slide",
+        "tiles:N lets about N tiles stand for a slide, 20 or more; whole writes whole files",
         metavar="HOW",
         group=ComparisonOptions.GROUP,
     )
     draw: int | None = option(
         None,
-        "so many slides",
+        "compare so many slides of the folder",
         least=2,
         most=100_000,
         metavar="N",
@@ -87,7 +87,7 @@ class CompareOptions:
     )
     price: float | None = option(
         None,
-        "of a TB (10^12 bytes) and year, for the money",
+        "tell the cost by this price of a TB (10^12 bytes) and year",
         least=0,
         most=1e12,
         metavar="F",
@@ -95,17 +95,17 @@ class CompareOptions:
     )
     machines: int | None = option(
         None,
-        "like this one, for the hours",
+        "tell the hours with so many machines like this one",
         least=1,
         most=1_000_000,
         metavar="N",
         group=_FOLDER,
         default_text="1",
     )
-    html: bool = option(False, "write html; without any of these four, all of them")
-    csv: bool = option(False, "write csv")
-    json: bool = option(False, "write json")
-    markdown: bool = option(False, "write markdown")
+    html: bool = option(False, "write HTML; without any of these four all are written")
+    csv: bool = option(False, "write CSV")
+    json: bool = option(False, "write JSON")
+    markdown: bool = option(False, "write Markdown")
 
     def check(self) -> None:
         """Check that options on archives come with a folder.
@@ -186,7 +186,7 @@ _CONVERSION = (
     *FINDING_TISSUE,
     conversion_option("z", group=TissueConfig.GROUP),
     conversion_option("workers"),
-    conversion_option("overwrite", "write into OUT though it is not empty"),
+    conversion_option("overwrite", "write into DIR though it is not empty"),
 )
 COMMANDS = (
     Command(

@@ -9,7 +9,7 @@ from wsicomp.cli.commands import Command
 from wsicomp.options import REQUIRED, option
 
 _DESCRIPTION = """\
-Print a script by which a shell completes commands, options, choices and files."""
+Print a script that lets a shell complete commands, options, choices and files."""
 
 _EPILOG = """\
 examples:
@@ -25,7 +25,7 @@ class CompletionOptions:
     """What `wsicomp completion` takes."""
 
     shell: str = option(
-        REQUIRED, "whose script: bash, zsh or fish", choices=("bash", "zsh", "fish"), is_argument=True
+        REQUIRED, "the shell: bash, zsh or fish", choices=("bash", "zsh", "fish"), is_argument=True
     )
 
 

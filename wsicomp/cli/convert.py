@@ -22,10 +22,12 @@ from wsicomp.text.figures import as_bytes, as_saving
 _DESCRIPTION = """\
 Convert a whole-slide image into a smaller one.
 
-Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
-wherever the source's tiles can be copied), are repacked without loss (--lossless, with codec jpegxl a fifth
-to a half smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears only
-when it is complete and verified; SOURCE is never touched."""
+Tiles of glass become one shared white tile. Tiles of tissue are copied, repacked or encoded. Copied ones stay
+byte for byte: --codec copy, the default wherever the source's tiles can be copied. Repacked ones are smaller
+and lose nothing: --lossless. Encoded ones are made from pixels: --codec jpeg, jpegxl, jpeg2000, webp, none or
+a neural codec.
+
+TARGET appears only when it is complete and verified. SOURCE is never changed."""
 
 _EPILOG = """\
 examples:
@@ -43,7 +45,7 @@ examples:
   wsicomp convert slide.svs c.tiff --preset archive-neural
       lossy by a neural network, each tile checked
   wsicomp convert slide.svs small.svs --dry-run
-      say what would be done, write nothing
+      print the plan, write nothing
   wsicomp convert slide.svs small.svs --mask tissue.geojson
       outlines from QuPath instead of a segmenter
   wsicomp convert slide.svs small.svs --deidentify
@@ -57,11 +59,11 @@ class ConvertOptions(PresetOptions):
 
     GROUP: ClassVar = RunConfig.GROUP
 
-    source: Path = argument("the slide: SVS, tiled TIFF, or what else OpenSlide reads")
+    source: Path = argument("the slide to read: SVS, tiled TIFF, or what else OpenSlide reads")
     target: Path = argument("the file to write")
-    dry_run: bool = option(False, "read and plan, print the plan, write no TARGET")
+    dry_run: bool = option(False, "print the plan, write no TARGET")
     audit: Path | None = option(
-        None, "draw what was removed, the mask, and what the guard saved", metavar="PICTURE"
+        None, "draw what goes, the mask, and what the guard keeps, as PNG or JPEG", metavar="PICTURE"
     )
     json: Path | None = option(None, "write the report as JSON; - for stdout", metavar="REPORT")
 

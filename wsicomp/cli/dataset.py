@@ -16,16 +16,20 @@ from wsicomp.text.figures import counted
 _BUILD = """\
 Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
 
-TABLE is tab or comma separated, with a row of column names: `name`, and `image` and `mask` as paths from the
-table's folder (or images/NAME.* and masks/NAME.*). Images are slides, or pictures as PNG, JPEG or WebP; masks
-are PNG, TIFF (0 glass, 128 does not score, else tissue) or QuPath GeoJSON, or the words all-tissue and
-all-glass. Optional: `um_per_px` (of pictures), `split` (train, test), `source_group` (patient or slide, which
-splits keep together), `licence`, `weights_may_train_on` (yes, no), `difficulty`."""
+TABLE is separated by tabs or commas. Its first row names the columns. `name` is needed. `image` and `mask`
+are paths from the table's folder; without them images/NAME.* and masks/NAME.* are taken. Images are slides,
+or pictures as PNG, JPEG or WebP. Masks are PNG or TIFF (0 glass, 128 does not score, else tissue), QuPath's
+GeoJSON, or the words all-tissue and all-glass.
+
+Optional columns: `um_per_px` (of pictures), `split` (train or test), `source_group` (patient or slide, which
+a split keeps together), `licence`, `weights_may_train_on` (yes or no), `difficulty`.
+
+Needs pip install 'wsicomp[train]'."""
 
 _DRAW = """\
 Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
 
-They fill what real labelled slides lack: high magnifications, and masks that are certainly right."""
+They have what real labelled slides lack: high magnifications, and masks that are right for certain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +40,17 @@ class BuildOptions:
     target: Path = argument("the HDF5 file to write", metavar="PATCHES")
     powers: tuple[float, ...] = option(
         (),
-        "a magnification to cut at; may come again",
+        "cut at this magnification; may be repeated",
         name="power",
         least=0.1,
         most=40,
         metavar="P",
         default_text="1.25, 2.5, 5, 10 and 20",
     )
-    dense: bool = option(False, "every patch at 20x and 40x too, as codecs want it; else every 4th and 8th")
-    split: str | None = option(None, "only rows of this split", metavar="NAME")
+    dense: bool = option(
+        False, "cut every patch at 20x and 40x too, as codecs need it, instead of every 4th and 8th"
+    )
+    split: str | None = option(None, "take only rows of this split", metavar="NAME")
     overwrite: bool = option(False, "replace PATCHES if it exists")
 
 
@@ -52,10 +58,10 @@ class BuildOptions:
 class DrawOptions:
     """What `wsicomp dataset draw` takes."""
 
-    folder: Path = argument("where slides, masks and table.tsv go")
-    count: int = option(12, "slides", least=1, most=1000, metavar="N")
-    size: int = option(4096, "sides of a slide", least=256, most=65_536, metavar="PX")
-    seed: int = option(100, "the first slide's seed", least=0, metavar="N")
+    folder: Path = argument("the folder for slides, masks and table.tsv")
+    count: int = option(12, "draw so many slides", least=1, most=1000, metavar="N")
+    size: int = option(4096, "draw slides of so many px a side", least=256, most=65_536, metavar="PX")
+    seed: int = option(100, "draw the first slide by this seed, each other by the next", least=0, metavar="N")
 
 
 def run_build(options: BuildOptions) -> int:

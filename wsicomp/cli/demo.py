@@ -57,17 +57,20 @@ class _Row:
 
 
 _DESCRIPTION = """\
-Draw a synthetic H&E slide, convert it in the ways that most people take, verify each result, restore the
-slide from one, and print a table of sizes."""
+Draw a synthetic H&E slide, convert it by the usual codecs, and print a table of sizes.
+
+Each result is verified, and the slide is restored from one of them. It takes some minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What `wsicomp demo` takes."""
 
-    directory: Path | None = argument("keep the slide and the results here; by default nothing is kept", None)
-    size: int = option(8192, "sides of the slide", least=256, most=65_536, metavar="PX")
-    seed: int = option(1, "which slide is drawn", metavar="N")
+    directory: Path | None = argument(
+        "the folder that keeps the slide and the results; by default nothing is kept", None
+    )
+    size: int = option(8192, "draw a slide of so many px a side", least=256, most=65_536, metavar="PX")
+    seed: int = option(1, "draw the slide of this seed", metavar="N")
 
 
 def run_demo(options: DemoOptions) -> int:

@@ -29,16 +29,16 @@ _DESCRIPTION = """\
 Measure the tissue network beside the colour threshold on labelled slides.
 
 TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv
-(tissue that a conversion would lose, glass that it would keep; pictures in tiles of 128 um), brightness.csv
-and .png with --brightness, and index.html with a picture a slide."""
+(tissue that a conversion would lose, glass that it would keep), index.html with a picture of each slide, and
+with --brightness brightness.csv and brightness.png. Pictures count in tiles of 128 um."""
 
 _CODEC_DESCRIPTION = """\
 Measure codec models beside JPEG, JPEG XL and JPEG 2000 on tissue, each over its range of qualities.
 
-PATCHES are patch sets of `wsicomp dataset build --dense`; their tiles of tissue are measured at each
-magnification. FOLDER gets curves.csv and .png (bits per pixel, SSIM, MS-SSIM, PSNR, colour), equal-ssim.csv
-(bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html with the worst tiles of
-each model. Needs pip install 'wsicomp[neural,train]'."""
+PATCHES are patch sets of `wsicomp dataset build --dense`. Their tiles of tissue are measured at each
+magnification. FOLDER gets curves.csv and curves.png (bits per pixel, SSIM, MS-SSIM, PSNR, colour),
+equal-ssim.csv (bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html with the
+worst tiles of each model. Needs pip install 'wsicomp[neural,train]'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,23 +46,25 @@ class EvaluateTissueOptions:
     """What `wsicomp evaluate tissue` takes."""
 
     table: Path = argument("the table of labelled slides")
-    folder: Path = argument("where the measurements go")
-    split: str | None = option(None, "only rows of this split, such as test", metavar="NAME")
+    folder: Path = argument("the folder for the results")
+    split: str | None = option(None, "take only rows of this split, such as test", metavar="NAME")
     groups: tuple[str, ...] = option(
-        (), "only rows of this source_group; may come again", name="group", metavar="NAME"
+        (), "take only rows of this source_group; may be repeated", name="group", metavar="NAME"
     )
     magnifications: tuple[float, ...] = option(
         (2.5,),
-        "at which to measure; may come again, tiles and brightness at the first",
+        "measure at this magnification; may be repeated; tiles and brightness are measured at the first",
         name="magnification",
         least=0.5,
         most=40,
         metavar="F",
     )
-    brightness: bool = option(False, "also with -100 to 100 grey levels added")
-    weights: Path | None = option(None, "another network's manifest", metavar="JSON")
+    brightness: bool = option(False, "measure too with -100 to 100 grey levels added")
+    weights: Path | None = option(None, "measure this network; JSON is its manifest", metavar="JSON")
     folds: Path | None = option(
-        None, "folds.json of a cross-validation: each slide by what never saw it", metavar="JSON"
+        None,
+        "measure each slide by the network that never saw it; JSON is the folds.json of a cross-validation",
+        metavar="JSON",
     )
     overwrite: bool = option(False, "measure into a FOLDER that is not empty")
 
@@ -75,22 +77,27 @@ class EvaluateTissueOptions:
 class EvaluateCodecOptions:
     """What `wsicomp evaluate codec` takes."""
 
-    patches: tuple[Path, ...] = argument("HDF5 patch sets")
-    folder: Path = argument("where the measurements go")
-    split: str = option("test", "the rows to measure on", metavar="NAME")
+    patches: tuple[Path, ...] = argument("the HDF5 patch sets to measure on")
+    folder: Path = argument("the folder for the results")
+    split: str = option("test", "take only rows of this split", metavar="NAME")
     models: tuple[str, ...] = option(
-        ("he-compact",), "a model's name or file; may come again", name="model", metavar="NAME"
+        ("he-compact",),
+        "measure this model, by its name or file; may be repeated",
+        name="model",
+        metavar="NAME",
     )
     ssims: tuple[float, ...] = option(
         (0.955,),
-        "compare at this mean SSIM; may come again",
+        "compare at this mean SSIM; may be repeated",
         name="ssim",
         least=0.01,
         most=0.9999,
         metavar="F",
     )
-    tiles: int = option(200, "at most so many of each magnification, spread over all", least=1, metavar="N")
-    device: str = option("auto", "auto, cpu or cuda")
+    tiles: int = option(
+        200, "take at most so many tiles of each magnification, spread over all patches", least=1, metavar="N"
+    )
+    device: str = option("auto", "run the models here: auto, cpu or cuda")
     overwrite: bool = option(False, "measure into a FOLDER that is not empty")
 
 

@@ -10,14 +10,19 @@ from textwrap import wrap
 from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
 from wsicomp.options import Option
 
-PURPOSE = "Makes whole-slide images small without anyone losing a diagnosis."
+PURPOSE = "Makes whole-slide images smaller, keeps their tissue, and checks every tile."
 EXAMPLES = """\
 begin with:
-  wsicomp demo                              see it work on a slide that it draws
-  wsicomp convert slide.svs smaller.svs     glass out, tissue byte for byte
-  wsicomp verify smaller.svs --against slide.svs
-  wsicomp compare slide.svs --out look/     what each codec would save and change
-  wsicomp batch slides/ archive/            a whole tree, overnight
+  wsicomp demo
+      see it work on a slide that it draws
+  wsicomp convert slide.svs small.svs
+      take the glass out, keep tissue byte for byte
+  wsicomp verify small.svs --against slide.svs
+      check every tile against the source
+  wsicomp compare slide.svs --out look/
+      see what each codec would save and change
+  wsicomp batch slides/ archive/
+      convert a tree of slides
 
 exit codes:
   0    done

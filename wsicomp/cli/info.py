@@ -23,15 +23,17 @@ from wsicomp.text.figures import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, disagreement_notes, refusal_of_openslide
 
 _DESCRIPTION = """\
-Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
+Print levels, tiles, scale and associated images of a slide, and how a conversion was made.
+
+No field is printed that could name a patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions:
     """What `wsicomp info` takes."""
 
-    file: Path = argument("any slide")
-    json: bool = option(False, "as JSON")
+    file: Path = argument("the slide")
+    json: bool = option(False, "print JSON")
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
@@ -161,6 +163,14 @@ def describe(info: SlideInfo) -> dict[str, Any]:
 
 COMMANDS = (
     Command(
-        "info", _DESCRIPTION, (InfoOptions,), run_info, conversion=(conversion_option("z", group="options"),)
+        "info",
+        _DESCRIPTION,
+        (InfoOptions,),
+        run_info,
+        conversion=(
+            conversion_option(
+                "z", "take this focal plane of a slide with several, counted from 0", "options"
+            ),
+        ),
     ),
 )

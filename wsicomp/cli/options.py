@@ -21,7 +21,7 @@ class PresetOptions:
 
     preset: Path | None = option(
         None,
-        f"options from a TOML file, or from one of {', '.join(preset_names())}; others override it",
+        f"take options from a TOML file or from one of {', '.join(preset_names())}; options beside it win",
         metavar="PRESET",
         group=CodecConfig.GROUP,
     )

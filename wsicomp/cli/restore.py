@@ -13,8 +13,9 @@ from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
 _DESCRIPTION = """\
-Rebuilds the file that was converted with --restorable, byte for byte. TARGET appears only when its SHA-256
-is that of the source; FILE is never touched."""
+Rebuild the source of a file that was converted with --restorable, byte for byte.
+
+TARGET appears only when its SHA-256 is that of the source. FILE is only read."""
 
 _EPILOG = """\
 example:
@@ -28,13 +29,13 @@ example:
 class RestoreOptions:
     """What `wsicomp restore` takes."""
 
-    file: Path = argument("a file made with `convert --restorable`")
+    file: Path = argument("the file made with `wsicomp convert --restorable`")
     target: Path = argument("the file to write")
     overwrite: bool = option(False, "replace TARGET if it exists")
     trust: bool = option(
-        False, "restore a FILE that states a far larger source than so few bytes should make"
+        False, "restore even a FILE that states a far larger source than its bytes should make"
     )
-    json: bool = option(False, "say what was done as JSON")
+    json: bool = option(False, "print what was done as JSON")
 
 
 def run_restore(options: RestoreOptions) -> int:

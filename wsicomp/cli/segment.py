@@ -22,17 +22,17 @@ from wsicomp.tissue.mask_writer import check_suffix, write_mask
 _DESCRIPTION = """\
 Find the tissue of a slide and write it as a mask.
 
-MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath: its name's
-end says which. It has no margin yet, can be edited, and can be given to `wsicomp convert --mask`."""
+The suffix of MASK says its format: .png, .ome.tiff (a pyramid) or .geojson (outlines for QuPath). In pictures
+255 is tissue. The mask has no margin yet. Edit it if need be, and give it to `wsicomp convert --mask`."""
 
 _EPILOG = """\
 examples:
   wsicomp segment slide.svs mask.png
-      4 um per pixel
+      write a picture of 4 um per px
   wsicomp segment slide.svs mask.geojson --audit look.png
-      outlines for QuPath, and what a conversion removes
+      write outlines for QuPath, and draw what a conversion removes
   wsicomp segment slide.svs mask.ome.tiff --magnification 5
-      2 um per pixel
+      write a pyramid of 2 um per px
 """
 
 
@@ -40,12 +40,12 @@ examples:
 class SegmentOptions:
     """What `wsicomp segment` takes besides options of a conversion."""
 
-    source: Path = argument("the slide")
+    source: Path = argument("the slide to read")
     mask_file: Path = argument("the mask to write", metavar="MASK")
     audit: Path | None = option(
         None,
-        "also draw the slide with the tiles that `wsicomp convert` would remove, the mask with its margin, "
-        "and what the guard saves",
+        "draw the slide too: the tiles that `wsicomp convert` would remove, the mask with its margin, and "
+        "what the guard keeps",
         metavar="PICTURE",
     )
 
@@ -70,7 +70,7 @@ def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
 _CONVERSION = (
     *FINDING_TISSUE,
     conversion_option("z", group="options"),
-    conversion_option("overwrite", "replace the files if they exist", group="options"),
+    conversion_option("overwrite", "replace MASK and PICTURE if they exist", group="options"),
 )
 COMMANDS = (
     Command("segment", _DESCRIPTION, (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from wsicomp.training.tissue.fit import Epoch
 
 _DESCRIPTION = """\
-Train the tissue network as a TOML file says, and write it as Keras, LiteRT and JSON manifest.
+Train the tissue network by a TOML file of settings, and write it as Keras, LiteRT and JSON manifest.
 
-Everything goes into FOLDER: curves.csv and curves.png after every epoch, the network when it is done. A run
-that was stopped goes on where it was when the same command is given again. Needs pip install
-'wsicomp[train]'. KERAS_BACKEND=jax trains where a GPU machine has JAX; the same command on TensorFlow then
-writes the files, as only TensorFlow can."""
+FOLDER gets curves.csv and curves.png after every epoch, and the network at the end. If a run was stopped, the
+same command goes on where it was. Needs pip install 'wsicomp[train]'.
+
+With KERAS_BACKEND=jax a machine with JAX trains, on its GPU. Only TensorFlow writes the files: run the same
+command once more without KERAS_BACKEND."""
 
 _EPILOG = """\
 examples:
@@ -32,11 +33,11 @@ examples:
 """
 
 _CODEC_DESCRIPTION = """\
-Train a codec model as a TOML file says, and write it as one safetensors file.
+Train a model for neural tiles by a TOML file of settings, and write it as one safetensors file.
 
-Everything goes into FOLDER: curves.csv and curves.png after every report, the model when it is done. A run
-that was stopped goes on where it was when the same command is given again. Runs on a GPU where torch finds
-one. Needs pip install 'wsicomp[neural,train]'."""
+FOLDER gets curves.csv and curves.png after every report, and the model at the end. If a run was stopped, the
+same command goes on where it was. It takes a GPU where torch finds one. Needs pip install
+'wsicomp[neural,train]'."""
 
 _CODEC_EPILOG = """\
 examples:
@@ -52,29 +53,33 @@ examples:
 class RunOptions:
     """What every training run takes."""
 
-    settings: Path = argument("the run's TOML file", metavar="CONFIG")
-    folder: Path = argument("where the run lives")
+    settings: Path = argument("the TOML file of settings", metavar="CONFIG")
+    folder: Path = argument("the folder for the results")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTissueOptions(RunOptions):
     """What `wsicomp train tissue` takes."""
 
-    name: str = option("tissue-unet", "of the network's files")
+    name: str = option("tissue-unet", "name the network's files so")
     folds: int | None = option(
         None,
-        "cross-validate instead: K networks in FOLDER/fold-N, each tested on patients that it never saw",
+        "cross-validate: train K networks in FOLDER/fold-N, each tested on patients that it never saw",
         metavar="K",
     )
-    epochs: int | None = option(None, "at most, instead of what CONFIG says", metavar="N")
+    epochs: int | None = option(
+        None, "train at most so many epochs, instead of what CONFIG says", metavar="N"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCodecOptions(RunOptions):
     """What `wsicomp train codec` takes."""
 
-    name: str = option("codec", "of the model")
-    iterations: int | None = option(None, "instead of what CONFIG says", metavar="N")
+    name: str = option("codec", "name the model so")
+    iterations: int | None = option(
+        None, "train so many iterations, instead of what CONFIG says", metavar="N"
+    )
 
 
 def run_train_tissue(options: TrainTissueOptions) -> int:

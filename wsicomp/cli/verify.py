@@ -15,31 +15,45 @@ from wsicomp.verification.problems import CODES
 from wsicomp.verification.verify import Measured
 
 _DESCRIPTION = """\
-Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against
-the plan and the digests that it carries: so it is known to be whole, but not that what it says is true.
-With --against nothing that it says is believed, and it is held against its source: sizes, scale, colour
-profile, associated images, and every tile. Those that were copied, repacked or encoded without loss are
-compared by bytes or pixels; others must be as like the source's as their codec comes; where a tile is blank
-or painted the guard looks at the source once more and must see bare glass, whatever mask there was. The
-check at the end of `convert` trusts its own plan and does none of this; a batch does, before it takes on a
-target that it has no record of, and before it takes away a source. OpenSlide, or where it does not open a
-file the libraries of others, look at some tiles of each level of both, always the same ones. Then it says
-which programs open the file. Exit code 1 if anything is wrong."""
+Check that a converted slide is whole, and with --against that it shows its source.
 
-_EPILOG = "problem codes:\n" + "\n".join(f"  {code:<20} {meaning}" for code, meaning in CODES.items())
+Alone, FILE is read tile by tile, compared with the plan and the digests that it carries, and opened with
+OpenSlide. That proves that it is whole. It does not prove that what it says of itself is true. Any other
+tiled TIFF is read and opened.
+
+With --against, nothing that FILE says is believed. Sizes, scale, colour profile, associated images and every
+tile are compared with SOURCE. Tiles that were copied, repacked or encoded without loss must be exact. Others
+must be as like the source's as their codec comes. Where a tile is blank or painted, the source must show bare
+glass.
+
+OpenSlide looks at some tiles of each level of both, always the same ones. Where it does not open a file,
+other libraries do. If all is well, the command lists which programs open FILE. If anything is wrong, each
+problem is a line, and the exit code is 1."""
+
+_EXAMPLES = """\
+examples:
+  wsicomp verify small.svs
+      check that the file is whole
+  wsicomp verify small.svs --against slide.svs
+      check every tile against the source
+
+"""
+_EPILOG = f"{_EXAMPLES}problem codes:\n" + "\n".join(
+    f"  {code:<20} {meaning}" for code, meaning in CODES.items()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
     """What `wsicomp verify` takes."""
 
-    file: Path = argument("an SVS or tiled TIFF")
-    against: Path | None = option(None, "the slide from which it was made", metavar="SOURCE")
+    file: Path = argument("the slide to check, an SVS or tiled TIFF")
+    against: Path | None = option(None, "compare it with the slide that it was made from", metavar="SOURCE")
     thorough: bool = option(
         False,
-        "let other programs look at every tile of the last row and column of each level, and many more",
+        "let OpenSlide look at every tile of the last row and column of each level, and at many more",
     )
-    json: bool = option(False, "the findings as JSON")
+    json: bool = option(False, "print the findings as JSON")
 
 
 def run_verify(options: VerifyOptions) -> int:

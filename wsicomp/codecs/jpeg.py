@@ -173,7 +173,17 @@ CODECS = (
         name="jpeg",
         module=__name__,
         compressions=(Compression(JPEG, "JPEG", readers=EVERY_PROGRAM, in_svs=True),),
-        options=(Option("quality", int, "on libjpeg's scale", default=90, least=1, most=100, metavar="N"),),
+        options=(
+            Option(
+                "quality",
+                int,
+                "quality on libjpeg's scale, 100 is best",
+                default=90,
+                least=1,
+                most=100,
+                metavar="N",
+            ),
+        ),
         dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
         color_shift=_color_shift,
     ),

@@ -127,7 +127,7 @@ CODECS = (
             Option(
                 "distance",
                 float,
-                "in just noticeable differences",
+                "loss in just noticeable differences, 0.05 is best",
                 default_text="1",
                 least=0.05,
                 most=25,
@@ -136,7 +136,7 @@ CODECS = (
             Option(
                 "quality",
                 int,
-                "on libjpeg's scale, in the place of a distance",
+                "quality on libjpeg's scale, instead of a distance",
                 least=1,
                 most=100,
                 metavar="N",
@@ -144,7 +144,7 @@ CODECS = (
             Option(
                 "effort",
                 int,
-                "smaller files in more time",
+                "time spent to make files smaller, 10 is slowest",
                 default=_EFFORT,
                 least=1,
                 most=10,

@@ -100,7 +100,17 @@ CODECS = (
                 ),
             ),
         ),
-        options=(Option("quality", int, "on libwebp's scale", default=90, least=0, most=100, metavar="N"),),
+        options=(
+            Option(
+                "quality",
+                int,
+                "quality on libwebp's scale, 100 is best",
+                default=90,
+                least=0,
+                most=100,
+                metavar="N",
+            ),
+        ),
         dial=QualityDial("quality", 1, 100, (30, 50, 70, 80, 90, 95), is_whole=True),
         color_shift=_color_shift,
     ),

@@ -10,13 +10,9 @@ from wsicomp.comparison.projection import Rates
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status
 from wsicomp.comparison.slide import compare_slide
 
-ComparisonChoices = ComparisonOptions
-"""The name of `ComparisonOptions` in 0.5.0."""
-
 __all__ = [
     "CodecSpec",
     "Comparison",
-    "ComparisonChoices",
     "ComparisonOptions",
     "Rates",
     "Row",

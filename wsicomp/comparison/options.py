@@ -54,24 +54,24 @@ class ComparisonOptions:
 
     codecs: tuple[CodecSpec, ...] = option(
         parse_codecs(",".join(DEFAULT_CODECS)),
-        "these codecs, each with a setting, as listed below",
+        "compare these codecs, separated by commas; see the list below",
         metavar="LIST",
         parse=parse_codecs,
         default_text=", ".join(DEFAULT_CODECS),
     )
     glass: tuple[str, ...] = option(
         GLASS,
-        "what becomes of glass, each with each codec",
+        "treat glass so, each with each codec",
         metavar="LIST",
         parse=_parse_glass,
         default_text=", ".join(GLASS),
     )
     sample: int | None = None
     """How many tiles stand for a slide; None for full files."""
-    seed: int = option(0, "of what is drawn", least=0, metavar="N")
+    seed: int = option(0, "draw tiles and slides by this seed", least=0, metavar="N")
     magnifications: tuple[float, ...] = option(
         (),
-        "also patches of tissue at these, as 1.25,2.5,5,10,20,40",
+        "compare patches of tissue too, at these magnifications, such as 1.25,2.5,5,10,20,40",
         metavar="LIST",
         parse=_parse_magnifications,
     )
@@ -79,8 +79,8 @@ class ComparisonOptions:
     """How many patches are measured at each magnification."""
     target_ssim: float | None = option(
         None,
-        "also each codec at the setting that reaches this mean SSIM on the slide's tissue; the settings are "
-        "presets in OUT/presets",
+        "compare each codec too at the setting that reaches this mean SSIM on the slide's tissue; "
+        "DIR/presets has the settings",
         least=0.5,
         most=0.999,
         metavar="F",
@@ -92,7 +92,7 @@ class ComparisonOptions:
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
     """What all codecs share: how tissue is found, and the workers."""
     keep_files: bool = option(
-        False, "with --sample whole: leave every file written, in OUT/files", group=RunConfig.GROUP
+        False, "keep every written file in DIR/files; needs --sample whole", group=RunConfig.GROUP
     )
     crops: bool = True
     """Whether pieces of tissue are shown."""

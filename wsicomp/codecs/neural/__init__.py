@@ -17,29 +17,35 @@ _OPTIONS = (
     Option(
         "model",
         str,
-        "a model of the codec: a file (.safetensors, or a checkpoint of CompressAI's), the name of one "
-        "that ships or that a folder in WSICOMP_MODELS holds, or of one of CompressAI's, which is "
+        "the codec's model: a file (.safetensors, or a checkpoint of CompressAI), the name of a model "
+        "that ships or lies in a folder of WSICOMP_MODELS, or the name of one of CompressAI's, which is "
         "fetched, as mbt2018-mean-mse-7; bmshj2018-factorized has one",
         default_text="he-compact",
         metavar="NAME",
     ),
-    Option("quality", int, "from 1, the coarsest, as the model's card says", metavar="N"),
+    Option("quality", int, "quality from 1, the coarsest, to what the model's card says", metavar="N"),
     Option(
         "min_ssim",
         float,
-        "a tile with less SSIM is stored finer, or else as JPEG XL",
+        "least SSIM of a tile; one below it is stored finer, or as JPEG XL",
         default=0.95,
         least=0,
         most=1,
         metavar="F",
     ),
     Option(
-        "min_psnr", float, "so is one with less PSNR, in dB", default=25.0, least=0, most=100, metavar="F"
+        "min_psnr",
+        float,
+        "least PSNR of a tile, in dB; likewise",
+        default=25.0,
+        least=0,
+        most=100,
+        metavar="F",
     ),
     Option(
         "max_color_shift",
         float,
-        "and one with a block of 16 px whose mean is more grey levels off",
+        "most grey levels that the mean of a block of 16 x 16 px may be off; likewise",
         default=6.0,
         least=0,
         most=255,
@@ -48,7 +54,7 @@ _OPTIONS = (
     Option(
         "device",
         str,
-        "auto: a GPU where torch finds one",
+        "where the network runs; auto is a GPU where torch finds one",
         default="auto",
         choices=("auto", "cpu", "cuda"),
         shapes_file=False,
