@@ -223,7 +223,7 @@ class TiffSlide:
         return [self.read_tile(index) for index in indices]
 
     def description_of(self, level: int) -> str:
-        """Return the ImageDescription of a level."""
+        """Return the ImageDescription of a level, its bytes as Latin-1; "" where there is none."""
         return self._levels[level].description
 
     def read_stored(self, index: TileIndex) -> bytes:

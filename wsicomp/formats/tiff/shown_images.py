@@ -86,7 +86,8 @@ def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels |
 def is_shown_otherwise(directory: Directory) -> bool:
     """Return whether the strips of an image, without its own tags, would show another picture.
 
-    A carried image has no Orientation and no FillOrder, and its plain samples are RGB.
+    It would if its Orientation flips it, its bytes have their lowest bit first, or its plain samples are not
+    RGB.
     """
     compression, photometric = directory.encoding.compression, directory.encoding.photometric
     is_mixed = compression in plain.COMPRESSIONS and photometric != RGB
