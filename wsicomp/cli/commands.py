@@ -84,15 +84,22 @@ class Command:
         return tuple(sorted(every, key=lambda each: (not each.is_argument, order.index(each.group))))
 
     @property
-    def arguments(self) -> tuple[Option, ...]:
-        """Its arguments, in their order."""
-        return tuple(each for each in self.options if each.is_argument)
+    def groups(self) -> Mapping[str, tuple[Option, ...]]:
+        """Its arguments and options by the headings of their groups."""
+        grouped = groupby(self.options, lambda each: "arguments" if each.is_argument else each.group)
+        return {group: tuple(some) for group, some in grouped}
 
     @property
-    def groups(self) -> Mapping[str, tuple[Option, ...]]:
-        """Its options by the headings of their groups."""
-        named = (each for each in self.options if not each.is_argument)
-        return {group: tuple(some) for group, some in groupby(named, lambda each: each.group)}
+    def usage(self) -> str:
+        """How it is called, in one line."""
+        words = [f"wsicomp {self.name}", "[OPTIONS]"]
+        words += [
+            f"{each.flag} {each.shown}" for each in self.options if each.is_required and not each.is_argument
+        ]
+        for each in self.groups.get("arguments", ()):
+            name = f"{each.flag} ..." if each.takes_many else each.flag
+            words.append(name if each.is_required else f"[{name}]")
+        return " ".join(words)
 
     def spellings(self, option: Option) -> tuple[str, ...]:
         """Return how the command line spells an option; a switch that a preset may set has an opposite."""
@@ -100,6 +107,20 @@ class Command:
             return (option.flag,)
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
         return both[::-1] if option.default else both
+
+    def spelled(self, option: Option) -> str:
+        """Return how help shows an option: `TARGET`, `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""
+        if option.is_argument:
+            return option.flag
+        first, *opposite = self.spellings(option)
+        if opposite and not option.default:
+            return f"--[no-]{first.removeprefix('--')}"
+        return f"{first} {option.shown}".rstrip()
+
+    def meaning(self, option: Option) -> str:
+        """Return what an option does as it is spelled in help, with choices, range and default."""
+        is_opposite = self.spellings(option)[0] != option.flag
+        return f"do not {option.meaning}" if is_opposite else option.meaning
 
     def values(self, given: Mapping[str, object]) -> list[Any]:
         """Return the arguments of `run`, made from the options given, by their names.
@@ -144,6 +165,17 @@ def load_commands(word: str) -> Mapping[str, Command]:
     """Return the commands that begin with this word, by their names; their module is imported."""
     module = import_module(f"wsicomp.cli.{word}")
     return {command.name: command for command in module.COMMANDS}
+
+
+def all_commands() -> tuple[Command, ...]:
+    """Return every command that can be run, in the order of the help page.
+
+    >>> verify = next(command for command in all_commands() if command.name == "verify")
+    >>> [verify.spelled(option) for option in verify.options][:2]
+    ['FILE', '--against SOURCE']
+    """
+    loaded = {name: each for word in first_words() for name, each in load_commands(word).items()}
+    return tuple(loaded[name] for name in SUMMARIES if name in loaded)
 
 
 def first_words() -> Iterable[str]:
