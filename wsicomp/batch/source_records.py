@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
-from wsicomp.files.atomic import completed_file, sweep_partial
+from wsicomp.files.atomic import completed_file, sweep_partial, write_errors
 from wsicomp.files.folders import Folder, opened_folder, read_own, remove_own
 from wsicomp.formats.discovery import QUARANTINE
 
@@ -202,13 +202,8 @@ def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
     place = source / QUARANTINE / record.place
     if not record.is_sound:
         raise SlideWriteError("the ledger claims of this source what no run writes; check the ledger", place)
-    try:
-        with opened_folder(place.parent, source, make=True):
-            pass
-    except SlideWriteError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", place) from exc
+    with write_errors(place), opened_folder(place.parent, source, make=True):
+        pass
     with completed_file(place, overwrite=True, root=source) as file:
         file.write(json.dumps(asdict(record)).encode())
 

@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-from wsicomp.files.atomic import completed
+from wsicomp.files.tables import write_text
 from wsicomp.text.escaping import printable
 
 
@@ -35,5 +35,4 @@ def write_json(values: dict[str, Any] | list[Any], path: Path | None, overwrite:
     if path is None or str(path) == "-":
         sys.stdout.write(text)
         return
-    with completed(path, overwrite) as partial:
-        partial.write_text(text, "utf-8")
+    write_text(path, text, overwrite)
