@@ -18,9 +18,10 @@ from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
-from wsicomp.files.atomic import check_empty, completed, make_folder
+from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.files.inputs import check_file, is_folder
+from wsicomp.files.tables import write_text
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.progress import Progress, progress_raises_through, utc_now
@@ -221,8 +222,8 @@ def _with_presets(
         )
         glass = "white" if "white" in options.glass else options.glass[0]
         path = out / _PRESETS / name
-        with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
-            partial.write_text(_preset(found.slide, found_setting, glass), "utf-8")
+        with opened_folder(path.parent, out, make=True):
+            write_text(path, _preset(found.slide, found_setting, glass), overwrite, out)
         landings.append(replace(found_setting, preset=f"{_PRESETS}/{name}"))
     return replace(found, landings=tuple(landings))
 
@@ -248,11 +249,11 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str], ove
         SlideWriteError: a file cannot be written.
     """
     writers: dict[str, Callable[[], object]] = {
-        "json": lambda: _write_text(
-            json.dumps(comparison.to_json(), indent=1), out / "results.json", overwrite
+        "json": lambda: write_text(
+            out / "results.json", json.dumps(comparison.to_json(), indent=1), overwrite
         ),
         "csv": lambda: write_csvs(comparison, out, overwrite),
-        "markdown": lambda: _write_text(markdown(comparison), out / "results.md", overwrite),
+        "markdown": lambda: write_text(out / "results.md", markdown(comparison), overwrite),
         "html": lambda: write_page(comparison, out / "index.html", overwrite),
     }
     for name, write in writers.items():
@@ -268,8 +269,3 @@ def _check_folder(folder: Folder, name: str) -> None:
     """
     if not folder.is_folder(name) and folder.status(name) is not None:
         raise SlideWriteError("is not a folder of a comparison; move it away", folder.path / name)
-
-
-def _write_text(text: str, path: Path, overwrite: bool) -> None:
-    with completed(path, overwrite) as partial:
-        partial.write_text(text, "utf-8")

@@ -11,7 +11,7 @@ from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
-from wsicomp.files.atomic import completed
+from wsicomp.files.tables import write_text
 from wsicomp.text.html import rendered
 
 _SCRIPT = """
@@ -60,8 +60,7 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )
-    with completed(path, overwrite) as partial:
-        partial.write_text(page, "utf-8")
+    write_text(path, page, overwrite)
 
 
 def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:
