@@ -16,16 +16,6 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
-_DESCRIPTION = """\
-Record that a person has looked at slides of state "look", so that their sources may go as others do.
-
-With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed from it, and
-changes nothing. With SLIDEs it says where the picture of each is, and writes into the ledger that it was
-looked at: when, and which source and conversion (SHA-256); should either change, that is void. A SLIDE is
-named as in the list, or by the path of its source or of its conversion; without TARGET_DIR by that of its
-conversion. The same is written into the source tree, by which alone the next run with
---delete-source-after-verify treats its source as any other; who may not write there is told so."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptOptions:
@@ -64,7 +54,15 @@ def review_json(review: Review) -> dict[str, Any]:
 
 
 def run_accept(options: AcceptOptions) -> int:
-    """Print which slides a person has to look at, or record that somebody did."""
+    """Record that a person has looked at slides of state "look", so that their sources may go as others do.
+
+    With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed from it,
+    and changes nothing. With SLIDEs it says where the picture of each is, and writes into the ledger that it
+    was looked at: when, and which source and conversion (SHA-256); should either change, that is void. A
+    SLIDE is named as in the list, or by the path of its source or of its conversion; without TARGET_DIR by
+    that of its conversion. The same is written into the source tree, by which alone the next run with
+    --delete-source-after-verify treats its source as any other; who may not write there is told so.
+    """
     target, slides = Path(options.target), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
         target, slides = find_tree(options.target), (options.target, *slides)
@@ -101,4 +99,4 @@ def _to_accept_text(target: Path, reviews: Sequence[Review]) -> list[str]:
     ]
 
 
-ACCEPT = Command("batch accept", _DESCRIPTION, (AcceptOptions,), run_accept)
+ACCEPT = Command("batch accept", (AcceptOptions,), run_accept)

@@ -11,14 +11,6 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
 
-_DESCRIPTION = """\
-Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.
-
-Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not touched; the old
-ledger is moved aside, beside the new one. The next batch holds each conversion against its source before it
-takes it on, and no source goes before the same proof as ever. Who has looked at which slide, and how long
-sources are in quarantine, stands in the source tree."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildOptions:
@@ -30,7 +22,13 @@ class RebuildOptions:
 
 
 def run_rebuild(options: RebuildOptions) -> int:
-    """Write the ledger anew; return 1 if a target cannot be read."""
+    """Make the ledger of TARGET_DIR anew by what its targets say of themselves, where it is lost or damaged.
+
+    Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not touched; the
+    old ledger is moved aside, beside the new one. The next batch holds each conversion against its source
+    before it takes it on, and no source goes before the same proof as ever. Who has looked at which slide,
+    and how long sources are in quarantine, stands in the source tree.
+    """
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
         write_json(
@@ -59,4 +57,4 @@ def _text(target: Path, rebuilt: RebuiltLedger) -> list[str]:
     return lines
 
 
-REBUILD = Command("batch rebuild", _DESCRIPTION, (RebuildOptions,), run_rebuild)
+REBUILD = Command("batch rebuild", (RebuildOptions,), run_rebuild)

@@ -6,6 +6,7 @@ declarations.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -58,12 +59,13 @@ class Command:
 
     name: str
     """Its words, such as "batch status"."""
-    description: str
-    """What it does, in paragraphs."""
     parts: tuple[type, ...]
     """Dataclasses that declare its own arguments and options."""
     run: Callable[..., int]
-    """Runs it, given an instance of each part and, if it converts, a config; returns the exit code."""
+    """Runs it, given an instance of each part and, if it converts, a config; returns the exit code.
+
+    Its docstring is what help, man page and docs say of the command.
+    """
     conversion: tuple[Option, ...] = ()
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
@@ -73,6 +75,11 @@ class Command:
     def summary(self) -> str:
         """Its purpose in a few words."""
         return SUMMARIES[self.name]
+
+    @property
+    def description(self) -> str:
+        """What it does, in paragraphs."""
+        return inspect.getdoc(self.run) or ""
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -131,7 +138,11 @@ class Command:
             ConfigError: a value is out of its range, or two contradict each other.
         """
         known = {each.name: each for each in self.options}
-        preset = _preset(given["preset"]) if "preset" in given else {}
+        preset: dict[str, Any] = {}
+        if "preset" in given:
+            from wsicomp.config import load_preset
+
+            preset = load_preset(given["preset"])  # type: ignore[arg-type]
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
         chosen = {name: value for name, value in of_batch.items() if name in known}
         chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
@@ -147,12 +158,6 @@ class Command:
             return ConversionConfig.of(**{**preset, **chosen})
         except ConfigError as exc:
             raise ConfigError(f"{exc} (with preset {given['preset']})" if preset else str(exc)) from exc
-
-
-def _preset(path: Any) -> dict[str, Any]:
-    from wsicomp.config import load_preset
-
-    return load_preset(path)
 
 
 def _instance(part: type, given: Mapping[str, object]) -> object:

@@ -26,16 +26,6 @@ from wsicomp.text.paths import as_text
 
 _DRAWN = 20
 
-_DESCRIPTION = """\
-Compare codecs and ways with glass on slides of your own: how small, how fast, and how true to tissue.
-
-Every size is held against the same slide written anew as JPEG of quality 90 with its glass (same tiles, same
-levels), and against the source's file. By default some tiles of a slide stand for it, and sizes have 95 %
-intervals; --sample whole writes every file, reads it back and measures each tissue tile.
-
-OUT gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder, slides are
-drawn, and what they save is projected on the whole archive. SLIDE is never touched."""
-
 _EPILOG = """\
 codecs (--codecs takes a list with commas):
   copy, jpeg-lossless, jpegxl-lossless   tissue as it is, or packed without loss
@@ -119,7 +109,15 @@ class CompareOptions:
 
 
 def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
-    """Compare, write the results, and print the summary."""
+    """Compare codecs and ways with glass on slides of your own: how small, how fast, and how true to tissue.
+
+    Every size is held against the same slide written anew as JPEG of quality 90 with its glass (same tiles,
+    same levels), and against the source's file. By default some tiles of a slide stand for it, and sizes have
+    95 % intervals; --sample whole writes every file, reads it back and measures each tissue tile.
+
+    OUT gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder, slides
+    are drawn, and what they save is projected on the whole archive. SLIDE is never touched.
+    """
     options.check()
     base = config.changed(overwrite=True)
     with progress_bars() as show:
@@ -191,7 +189,6 @@ _CONVERSION = (
 COMMANDS = (
     Command(
         "compare",
-        _DESCRIPTION,
         (CompareOptions, ComparisonOptions),
         run_compare,
         conversion=_CONVERSION,

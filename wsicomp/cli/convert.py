@@ -19,14 +19,6 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.text.figures import as_bytes, as_saving
 
-_DESCRIPTION = """\
-Convert a whole-slide image into a smaller one.
-
-Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
-wherever the source's tiles can be copied), are repacked without loss (--lossless, with codec jpegxl a fifth
-to a half smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears only
-when it is complete and verified; SOURCE is never touched."""
-
 _EPILOG = """\
 examples:
   wsicomp convert slide.svs small.svs
@@ -72,7 +64,13 @@ class ConvertOptions(PresetOptions):
 
 
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
-    """Convert, or with `--dry-run` plan, and print what was done."""
+    """Convert a whole-slide image into a smaller one.
+
+    Tiles of glass become one shared white tile. Tiles of tissue stay byte for byte (codec copy, the default
+    wherever the source's tiles can be copied), are repacked without loss (--lossless, with codec jpegxl a
+    fifth to a half smaller), or are encoded anew (codec jpeg, jpegxl, jpeg2000, webp or none). TARGET appears
+    only when it is complete and verified; SOURCE is never touched.
+    """
     inputs = (options.source, config.tissue.mask, config.tissue.weights, options.preset)
     outputs = (options.target, options.audit, options.json_file)
     check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)
@@ -170,6 +168,4 @@ def _remarks(dropped: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
     return left_out + [f"  note: {note}" for note in notes]
 
 
-COMMANDS = (
-    Command("convert", _DESCRIPTION, (ConvertOptions,), run_convert, conversion=CONVERSION, epilog=_EPILOG),
-)
+COMMANDS = (Command("convert", (ConvertOptions,), run_convert, conversion=CONVERSION, epilog=_EPILOG),)

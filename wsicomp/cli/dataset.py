@@ -13,20 +13,6 @@ from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text.figures import counted
 
-_BUILD = """\
-Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
-
-TABLE is tab or comma separated, with a row of column names: `name`, and `image` and `mask` as paths from the
-table's folder (or images/NAME.* and masks/NAME.*). Images are slides, or pictures as PNG, JPEG or WebP; masks
-are PNG, TIFF (0 glass, 128 does not score, else tissue) or QuPath GeoJSON, or the words all-tissue and
-all-glass. Optional: `um_per_px` (of pictures), `split` (train, test), `source_group` (patient or slide, which
-splits keep together), `licence`, `weights_may_train_on` (yes, no), `difficulty`."""
-
-_DRAW = """\
-Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
-
-They fill what real labelled slides lack: high magnifications, and masks that are certainly right."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
@@ -59,7 +45,14 @@ class DrawOptions:
 
 
 def run_build(options: BuildOptions) -> int:
-    """Cut the patches of the table's slides, and print what they are."""
+    """Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
+
+    TABLE is tab or comma separated, with a row of column names: `name`, and `image` and `mask` as paths from
+    the table's folder (or images/NAME.* and masks/NAME.*). Images are slides, or pictures as PNG, JPEG or
+    WebP; masks are PNG, TIFF (0 glass, 128 does not score, else tissue) or QuPath GeoJSON, or the words
+    all-tissue and all-glass. Optional: `um_per_px` (of pictures), `split` (train, test), `source_group`
+    (patient or slide, which splits keep together), `licence`, `weights_may_train_on` (yes, no), `difficulty`.
+    """
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -80,7 +73,10 @@ def run_build(options: BuildOptions) -> int:
 
 
 def run_draw(options: DrawOptions) -> int:
-    """Draw slides with masks, and their table."""
+    """Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
+
+    They fill what real labelled slides lack: high magnifications, and masks that are certainly right.
+    """
     from wsicomp.training.data.synthetic import draw_labelled_slides
 
     with progress_bars() as show:
@@ -90,6 +86,6 @@ def run_draw(options: DrawOptions) -> int:
 
 
 COMMANDS = (
-    Command("dataset build", _BUILD, (BuildOptions,), run_build),
-    Command("dataset draw", _DRAW, (DrawOptions,), run_draw),
+    Command("dataset build", (BuildOptions,), run_build),
+    Command("dataset draw", (DrawOptions,), run_draw),
 )

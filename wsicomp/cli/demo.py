@@ -17,8 +17,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
-from wsicomp.errors import SlideWriteError, TargetExistsError
-from wsicomp.files.atomic import completed
+from wsicomp.errors import TargetExistsError
+from wsicomp.files.atomic import completed, make_folder
 from wsicomp.geometry import Size
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
@@ -50,17 +50,6 @@ _NEURAL_HINT = """neural-white.tiff holds every tile against its pixels; the sam
 _NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural tiles, too."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    report: ConversionReport
-
-
-_DESCRIPTION = """\
-Draw a synthetic H&E slide, convert it in the ways that most people take, verify each result, restore the
-slide from one, and print a table of sizes."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What `wsicomp demo` takes."""
@@ -71,7 +60,10 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Draw the slide, convert it and print the sizes."""
+    """Draw a synthetic H&E slide, convert it in the ways that most people take, and print a table of sizes.
+
+    Each result is verified, and from one of them the slide is restored.
+    """
     with _directory(options.directory) as directory, progress_bars() as show:
         source = directory / _SOURCE
         if os.path.lexists(source):
@@ -79,12 +71,12 @@ def run_demo(options: DemoOptions) -> int:
         slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
         with Stages(show).stage("draw") as progress, completed(source) as partial:
             write_slide(partial, slide, on_progress=progress)
-        rows = [
-            _Row(name, convert_slide(source, directory / name, config, show))
+        reports = {
+            name: convert_slide(source, directory / name, config, show)
             for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()
-        ]
+        }
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
-    _print_table(source, rows)
+    _print_table(source, reports)
     say("", f"{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:
         say("", f"Look at them: {options.directory}")
@@ -97,32 +89,28 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="wsicomp-demo-") as directory:
             yield Path(directory)
         return
-    try:
-        wanted.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be made ({exc.strerror})", wanted) from exc
-    yield wanted
+    yield make_folder(wanted)
 
 
-def _print_table(source: Path, rows: list[_Row]) -> None:
+def _print_table(source: Path, reports: dict[str, ConversionReport]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    first = rows[0].report
+    first = next(iter(reports.values()))
     size = f"{first.levels[0].width} x {first.levels[0].height} px"
     table = Table(title=f"{source.name}, {size}, {as_bytes(first.source_bytes)}")
     for heading in ("result", "size", "saved", "exact", "encoded", "blank", "seconds"):
         table.add_column(heading, justify="left" if heading == "result" else "right", no_wrap=True)
-    for row in rows:
-        levels = row.report.levels
+    for name, report in reports.items():
+        levels = report.levels
         table.add_row(
-            row.name,
-            as_bytes(row.report.target_bytes),
-            as_percent(row.report.saved),
+            name,
+            as_bytes(report.target_bytes),
+            as_percent(report.saved),
             str(sum(level.copied + level.transcoded + level.kept for level in levels)),
             str(sum(level.encoded + level.whitened for level in levels)),
             str(sum(level.blank + level.empty for level in levels)),
-            f"{sum(row.report.elapsed_s.values()):.2f}",
+            f"{sum(report.elapsed_s.values()):.2f}",
         )
     Console().print(table)
     print(_HINT)
@@ -133,4 +121,4 @@ def _has_neural() -> bool:
     return find_spec("compressai") is not None
 
 
-COMMANDS = (Command("demo", _DESCRIPTION, (DemoOptions,), run_demo),)
+COMMANDS = (Command("demo", (DemoOptions,), run_demo),)

@@ -22,9 +22,6 @@ from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text.figures import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, disagreement_notes, refusal_of_openslide
 
-_DESCRIPTION = """\
-Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions:
@@ -35,7 +32,7 @@ class InfoOptions:
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
-    """Print what the slide is."""
+    """Show levels, tiles, scale and associated images of a slide, and no field that could name a patient."""
     with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
@@ -159,8 +156,4 @@ def describe(info: SlideInfo) -> dict[str, Any]:
     }
 
 
-COMMANDS = (
-    Command(
-        "info", _DESCRIPTION, (InfoOptions,), run_info, conversion=(conversion_option("z", group="options"),)
-    ),
-)
+COMMANDS = (Command("info", (InfoOptions,), run_info, conversion=(conversion_option("z", group="options"),)),)

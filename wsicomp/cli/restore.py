@@ -12,10 +12,6 @@ from wsicomp.conversion.restore import restore_slide
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
-_DESCRIPTION = """\
-Rebuilds the file that was converted with --restorable, byte for byte. TARGET appears only when its SHA-256
-is that of the source; FILE is never touched."""
-
 _EPILOG = """\
 example:
   wsicomp convert slide.svs archive.tiff --preset archive-lossless
@@ -38,7 +34,10 @@ class RestoreOptions:
 
 
 def run_restore(options: RestoreOptions) -> int:
-    """Restore the source, and print what was done."""
+    """Rebuild the file that was converted with --restorable, byte for byte.
+
+    TARGET appears only when its SHA-256 is that of the source; FILE is never touched.
+    """
     with progress_bars() as show:
         report = restore_slide(
             options.file, options.target, options.overwrite, on_progress=show, trust=options.trust
@@ -52,4 +51,4 @@ def run_restore(options: RestoreOptions) -> int:
     return 0
 
 
-COMMANDS = (Command("restore", _DESCRIPTION, (RestoreOptions,), run_restore, epilog=_EPILOG),)
+COMMANDS = (Command("restore", (RestoreOptions,), run_restore, epilog=_EPILOG),)

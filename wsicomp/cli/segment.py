@@ -19,12 +19,6 @@ from wsicomp.progress import Stages
 from wsicomp.text.figures import as_percent
 from wsicomp.tissue.mask_writer import check_suffix, write_mask
 
-_DESCRIPTION = """\
-Find the tissue of a slide and write it as a mask.
-
-MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath: its name's
-end says which. It has no margin yet, can be edited, and can be given to `wsicomp convert --mask`."""
-
 _EPILOG = """\
 examples:
   wsicomp segment slide.svs mask.png
@@ -51,7 +45,11 @@ class SegmentOptions:
 
 
 def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
-    """Find tissue and write the mask."""
+    """Find the tissue of a slide and write it as a mask.
+
+    MASK is a PNG or a pyramidal OME-TIFF, 255 where there is tissue, or GeoJSON outlines for QuPath: its
+    name's end says which. It has no margin yet, can be edited, and can be given to `wsicomp convert --mask`.
+    """
     target, audit = options.mask_file, options.audit
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)
@@ -72,6 +70,4 @@ _CONVERSION = (
     conversion_option("z", group="options"),
     conversion_option("overwrite", "replace the files if they exist", group="options"),
 )
-COMMANDS = (
-    Command("segment", _DESCRIPTION, (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),
-)
+COMMANDS = (Command("segment", (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),)

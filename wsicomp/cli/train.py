@@ -16,27 +16,12 @@ if TYPE_CHECKING:
     from wsicomp.training.codec.fit import Report
     from wsicomp.training.tissue.fit import Epoch
 
-_DESCRIPTION = """\
-Train the tissue network as a TOML file says, and write it as Keras, LiteRT and JSON manifest.
-
-Everything goes into FOLDER: curves.csv and curves.png after every epoch, the network when it is done. A run
-that was stopped goes on where it was when the same command is given again. Needs pip install
-'wsicomp[train]'. KERAS_BACKEND=jax trains where a GPU machine has JAX; the same command on TensorFlow then
-writes the files, as only TensorFlow can."""
-
 _EPILOG = """\
 examples:
   wsicomp dataset build sections/table.tsv sections.h5
   wsicomp train tissue configs/training/tissue-unet.toml runs/unet
   wsicomp convert slide.svs small.svs --weights runs/unet/tissue-unet.json
 """
-
-_CODEC_DESCRIPTION = """\
-Train a codec model as a TOML file says, and write it as one safetensors file.
-
-Everything goes into FOLDER: curves.csv and curves.png after every report, the model when it is done. A run
-that was stopped goes on where it was when the same command is given again. Runs on a GPU where torch finds
-one. Needs pip install 'wsicomp[neural,train]'."""
 
 _CODEC_EPILOG = """\
 examples:
@@ -78,7 +63,13 @@ class TrainCodecOptions(RunOptions):
 
 
 def run_train_tissue(options: TrainTissueOptions) -> int:
-    """Train the network, or continue, and export it."""
+    """Train the tissue network as a TOML file says, and write it as Keras, LiteRT and JSON manifest.
+
+    Everything goes into FOLDER: curves.csv and curves.png after every epoch, the network when it is done. A
+    run that was stopped goes on where it was when the same command is given again. Needs pip install
+    'wsicomp[train]'. KERAS_BACKEND=jax trains where a GPU machine has JAX; the same command on TensorFlow
+    then writes the files, as only TensorFlow can.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
     from wsicomp.training.settings import load_settings
@@ -105,7 +96,12 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
 
 
 def run_train_codec(options: TrainCodecOptions) -> int:
-    """Train the model, or continue, and export it."""
+    """Train a codec model as a TOML file says, and write it as one safetensors file.
+
+    Everything goes into FOLDER: curves.csv and curves.png after every report, the model when it is done. A
+    run that was stopped goes on where it was when the same command is given again. Runs on a GPU where torch
+    finds one. Needs pip install 'wsicomp[neural,train]'.
+    """
     from wsicomp.training.extras import require
 
     require("torch", "compressai", "h5py", "matplotlib")
@@ -132,6 +128,6 @@ def run_train_codec(options: TrainCodecOptions) -> int:
 
 
 COMMANDS = (
-    Command("train tissue", _DESCRIPTION, (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
-    Command("train codec", _CODEC_DESCRIPTION, (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
+    Command("train tissue", (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
+    Command("train codec", (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
 )

@@ -14,18 +14,6 @@ from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
 from wsicomp.verification.verify import Measured
 
-_DESCRIPTION = """\
-Reads every tile of a tiled TIFF and opens it with OpenSlide. A file that wsicomp wrote is also held against
-the plan and the digests that it carries: so it is known to be whole, but not that what it says is true.
-With --against nothing that it says is believed, and it is held against its source: sizes, scale, colour
-profile, associated images, and every tile. Those that were copied, repacked or encoded without loss are
-compared by bytes or pixels; others must be as like the source's as their codec comes; where a tile is blank
-or painted the guard looks at the source once more and must see bare glass, whatever mask there was. The
-check at the end of `convert` trusts its own plan and does none of this; a batch does, before it takes on a
-target that it has no record of, and before it takes away a source. OpenSlide, or where it does not open a
-file the libraries of others, look at some tiles of each level of both, always the same ones. Then it says
-which programs open the file. Exit code 1 if anything is wrong."""
-
 _EPILOG = "problem codes:\n" + "\n".join(f"  {code:<20} {meaning}" for code, meaning in CODES.items())
 
 
@@ -43,7 +31,19 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions) -> int:
-    """Print the findings; return 1 if there are any."""
+    """Read every tile of a tiled TIFF, and open it with OpenSlide.
+
+    A file that wsicomp wrote is also held against the plan and the digests that it carries: so it is known to
+    be whole, but not that what it says is true. With --against nothing that it says is believed, and it is
+    held against its source: sizes, scale, colour profile, associated images, and every tile. Those that were
+    copied, repacked or encoded without loss are compared by bytes or pixels; others must be as like the
+    source's as their codec comes; where a tile is blank or painted the guard looks at the source once more
+    and must see bare glass, whatever mask there was. The check at the end of `convert` trusts its own plan
+    and does none of this; a batch does, before it takes on a target that it has no record of, and before it
+    takes away a source. OpenSlide, or where it does not open a file the libraries of others, look at some
+    tiles of each level of both, always the same ones. Then it says which programs open the file. Exit code 1
+    if anything is wrong.
+    """
     source = options.against
     with progress_bars() as show:
         found = verify_file(options.file, source, options.thorough, on_progress=show)
@@ -77,4 +77,4 @@ def _measured_lines(measured: Measured) -> list[str]:
     ]
 
 
-COMMANDS = (Command("verify", _DESCRIPTION, (VerifyOptions,), run_verify, epilog=_EPILOG),)
+COMMANDS = (Command("verify", (VerifyOptions,), run_verify, epilog=_EPILOG),)
