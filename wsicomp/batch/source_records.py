@@ -13,12 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.entry import Entry, State, time_flaw
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
 from wsicomp.files.atomic import completed_file, sweep_partial, write_errors
@@ -260,9 +259,4 @@ def _is_digest(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
+    return isinstance(value, str) and not time_flaw(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
@@ -64,7 +63,10 @@ def run_demo(options: DemoOptions) -> int:
 
     Each result is verified, and from one of them the slide is restored.
     """
-    with _directory(options.directory) as directory, progress_bars() as show:
+    kept = options.directory
+    place = TemporaryDirectory(prefix="wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
+    with place as name, progress_bars() as show:
+        directory = Path(name)
         source = directory / _SOURCE
         if os.path.lexists(source):
             raise TargetExistsError("exists already; name an empty folder", source)
@@ -81,15 +83,6 @@ def run_demo(options: DemoOptions) -> int:
     if options.directory is not None:
         say("", f"Look at them: {options.directory}")
     return 0
-
-
-@contextmanager
-def _directory(wanted: Path | None) -> Iterator[Path]:
-    if wanted is None:
-        with tempfile.TemporaryDirectory(prefix="wsicomp-demo-") as directory:
-            yield Path(directory)
-        return
-    yield make_folder(wanted)
 
 
 def _print_table(source: Path, reports: dict[str, ConversionReport]) -> None:

@@ -17,7 +17,7 @@ from wsicomp.slide import Pixels
 from wsicomp.text.escaping import spreadsheet_cell
 from wsicomp.text.html import rendered
 from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint
-from wsicomp.training.codec.evaluate import CodecEvaluation, WorstTiles
+from wsicomp.training.codec.evaluate import CodecEvaluation, CodecSetting, TissueTile
 from wsicomp.training.run_folder import figure_panels, write_table
 
 PAGE, CURVES, TILES, FIGURE, EQUAL = "index.html", "curves.csv", "tiles.csv", "curves.png", "equal-ssim.csv"
@@ -39,7 +39,7 @@ def write_codec_evaluation(evaluation: CodecEvaluation, folder: Path) -> None:
         equal=equal_rows(evaluation.comparisons),
         chart=FIGURE,
         gain=_DIFFERENCE_GAIN,
-        worst=[_pictures(folder, found) for found in evaluation.worst],
+        worst=[_pictures(folder, model, tiles) for model, tiles in evaluation.worst],
     )
     (folder / PAGE).write_text(page, "utf-8")
 
@@ -108,13 +108,15 @@ def _draw(path: Path, points: Sequence[RatePoint]) -> None:
                 axes.grid(alpha=0.25)
 
 
-def _pictures(folder: Path, worst: WorstTiles) -> dict[str, Any]:
+def _pictures(
+    folder: Path, model: CodecSetting, tiles: Sequence[tuple[Measurement, TissueTile]]
+) -> dict[str, Any]:
     """Draw the worst tiles of a model into the folder; return their part of the page."""
-    title = f"{worst.model.name}, {worst.model.setting}"
+    title = f"{model.name}, {model.setting}"
     pictures = []
-    for number, (row, tile) in enumerate(worst.tiles):
+    for number, (row, tile) in enumerate(tiles):
         file = f"{title}-worst-{number}.png"
-        ((_, decoded),) = round_trip(worst.model.codec, [tile.pixels])
+        ((_, decoded),) = round_trip(model.codec, [tile.pixels])
         Image.fromarray(beside(tile.pixels, decoded)).save(folder / file)
         found = row.found
         caption = (
