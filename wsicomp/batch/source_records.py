@@ -112,11 +112,9 @@ class Records:
 
     def with_quarantine_time(self, entry: Entry) -> Entry:
         """Return the entry with its recorded days in quarantine, 0 where nothing is recorded."""
-        recorded = (
-            self.quarantine_times[entry.source]
-            if self.has_quarantine_time(entry)
-            else QuarantineTime(entry.source, "", 0.0, 0, "")
-        )
+        if not self.has_quarantine_time(entry):
+            return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen="")
+        recorded = self.quarantine_times[entry.source]
         return replace(
             entry,
             quarantine_age=float(recorded.age),

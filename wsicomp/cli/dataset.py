@@ -62,13 +62,11 @@ def run_build(options: BuildOptions) -> int:
     inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
     check_output(options.target, inputs, options.overwrite)
     with progress_bars() as show:
-        summary = build_patch_set(
+        patches = build_patch_set(
             rows, options.target, options.powers or POWERS, Stages(show), options.dense, options.overwrite
         )
-    counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
-    say(
-        f"{options.target}: {sum(summary.counts.values())} patches of {counted(len(rows), 'slide')}: {counts}"
-    )
+    counts = ", ".join(f"{count} at {power:g}x" for power, count in patches.items())
+    say(f"{options.target}: {sum(patches.values())} patches of {counted(len(rows), 'slide')}: {counts}")
     return 0
 
 

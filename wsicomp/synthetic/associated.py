@@ -17,7 +17,7 @@ MACRO_SIZE = Size(1280, 431)
 INK = (60, 55, 70)
 
 
-def level_description(slide: SyntheticSlide, form: SyntheticFormat, reduced: Size | None) -> str:
+def svs_level_description(slide: SyntheticSlide, form: SyntheticFormat, reduced: Size | None) -> str:
     """Return the ImageDescription of level 0 of an svs, or of a reduced level of this size."""
     whole, tile = f"{slide.size.width}x{slide.size.height}", f"{form.tile_px}x{form.tile_px}"
     shown = "" if reduced is None else f" -> {reduced.width}x{reduced.height}"

@@ -133,7 +133,7 @@ def _description(level: _Level) -> str | None:
     if level.form.container == "tiff":
         return None
     reduced = None if level.downsample == 1 else level.size
-    return associated.level_description(level.slide, level.form, reduced)
+    return associated.svs_level_description(level.slide, level.form, reduced)
 
 
 def _write_thumbnail(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
