@@ -14,13 +14,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from itertools import groupby
 from pathlib import Path
 
 import wsicomp
 from wsicomp import errors
 from wsicomp.batch.entry import Entry
-from wsicomp.cli.reference import CommandReference, OptionReference, reference
+from wsicomp.cli.commands import Command, all_commands
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder
 from wsicomp.config import CodecConfig, GlassConfig, OutputConfig, RunConfig, TissueConfig, preset_names
@@ -152,13 +151,13 @@ def _codec_readers() -> str:
 
 
 def _commands() -> str:
-    return "\n\n".join(_command(each) for each in reference())
+    return "\n\n".join(_command(each) for each in all_commands())
 
 
-def _command(each: CommandReference) -> str:
+def _command(each: Command) -> str:
     groups = (
-        f"**{title}**\n\n{_markdown(('option', 'meaning'), map(_option_row, options))}"
-        for title, options in groupby(each.options, lambda option: option.group)
+        f"**{title}**\n\n{_markdown(('option', 'meaning'), _option_meanings(each, options))}"
+        for title, options in each.groups.items()
     )
     epilog = f"```text\n{each.epilog.strip()}\n```" if each.epilog else ""
     parts = (
@@ -171,14 +170,15 @@ def _command(each: CommandReference) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _option_row(each: OptionReference) -> tuple[str, str]:
-    return f"`{each.spelling}`", _plain(each.meaning)
+def _option_meanings(command: Command, options: Iterable[Option]) -> Iterator[tuple[str, str]]:
+    for each in options:
+        yield f"`{command.spelled(each)}`", _plain(command.meaning(each))
 
 
 def _command_list() -> str:
     rows = (
         (f"[`wsicomp {each.name}`](#wsicomp-{each.name.replace(' ', '-')})", _plain(each.summary))
-        for each in reference()
+        for each in all_commands()
     )
     return _markdown(("command", "what it does"), rows)
 

@@ -5,11 +5,10 @@ scripts/man [FILE]              # wsicomp.1 by default; read it with `man ./wsic
 
 import sys
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
+from wsicomp.cli.commands import Command, all_commands
 from wsicomp.cli.help_pages import EXAMPLES, PURPOSE
-from wsicomp.cli.reference import CommandReference, reference
 from wsicomp.version import SOFTWARE
 
 
@@ -25,24 +24,24 @@ def man_page() -> Iterator[str]:
     yield f'.TH WSICOMP 1 "" "{SOFTWARE}" "User Commands"'
     yield from (".nh", ".ad l")  # neither words cut nor lines stretched
     yield from (".SH NAME", r"wsicomp \- make whole-slide images small")
-    yield from (".SH SYNOPSIS", ".nf", *(roff(command.usage) for command in reference()), ".fi")
+    yield from (".SH SYNOPSIS", ".nf", *(roff(command.usage) for command in all_commands()), ".fi")
     yield from (".SH DESCRIPTION", roff(PURPOSE))
     yield from (".SH COMMANDS",)
-    for command in reference():
+    for command in all_commands():
         yield from command_part(command)
     yield from verbatim("EXAMPLES AND EXIT CODES", EXAMPLES, ".SH")
 
 
-def command_part(command: CommandReference) -> Iterator[str]:
+def command_part(command: Command) -> Iterator[str]:
     """What stands about one command."""
     yield f'.SS "wsicomp {command.name}"'
     for number, paragraph in enumerate(command.description.strip().split("\n\n")):
         yield from ([".PP"] if number else [])
         yield roff(" ".join(paragraph.split()))
-    for group, options in groupby(command.options, lambda option: option.group):
+    for group, options in command.groups.items():
         yield from (".PP", rf"\fI{roff(group)}\fR")
         for option in options:
-            yield from (".TP", rf"\fB{roff(option.spelling)}\fR", roff(option.meaning))
+            yield from (".TP", rf"\fB{roff(command.spelled(option))}\fR", roff(command.meaning(option)))
     if command.epilog:
         yield from verbatim("", command.epilog, ".PP")
 

@@ -18,7 +18,7 @@ from tests.drawn import forged
 from tests.end_to_end import test_recipes
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
-from wsicomp.cli.reference import reference
+from wsicomp.cli.commands import all_commands
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -83,7 +83,10 @@ def lines_of_commands(page):
 
 def known_options():
     """The options of each command, by its name."""
-    return {each.name: {flag for option in each.options for flag in option.flags} for each in reference()}
+    return {
+        command.name: {flag for option in command.options for flag in command.spellings(option)}
+        for command in all_commands()
+    }
 
 
 @pytest.mark.parametrize("page", named(PAGES))

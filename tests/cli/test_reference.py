@@ -1,4 +1,4 @@
-"""The commands as data, and what is written from it: completion and the manual page."""
+"""What the commands declare, and what is written from it: completion and the manual page."""
 
 import subprocess
 import sys
@@ -7,11 +7,10 @@ import pytest
 
 from tests.paths import ROOT
 from wsicomp.cli import main
-from wsicomp.cli.commands import SUMMARIES
-from wsicomp.cli.reference import reference
+from wsicomp.cli.commands import SUMMARIES, all_commands
 from wsicomp.config import all_options
 
-COMMANDS = {command.name: command for command in reference()}
+COMMANDS = {command.name: command for command in all_commands()}
 
 
 def test_every_command_that_does_something_is_there():
@@ -20,22 +19,23 @@ def test_every_command_that_does_something_is_there():
 
 def test_convert_and_batch_take_every_option_of_a_conversion():
     for name in ("convert", "batch"):
-        options = {option.name: option for option in COMMANDS[name].options}
+        command = COMMANDS[name]
+        options = {option.name: option for option in command.options}
         assert options.keys() >= all_options().keys()
         assert options["margin_um"].range == "0 to 10000"
-        assert options["margin_um"].default == "50"
-        assert options["lossless"].flags == ("--lossless", "--no-lossless")
-        assert options["label"].flags == ("--no-label", "--label")
-        assert options["label"].meaning == "do not keep the label image"
-        assert options["codec"].kind == "a text"
+        assert options["margin_um"].stated_default == "50"
+        assert command.spellings(options["lossless"]) == ("--lossless", "--no-lossless")
+        assert command.spellings(options["label"]) == ("--no-label", "--label")
+        assert command.meaning(options["label"]) == "do not keep the label image"
+        assert options["codec"].kind_text == "a text"
         assert "he-compact" in options["codec"].choices
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_no_two_options_of_a_command_are_spelled_alike(command):
-    flags = [flag for option in command.options for flag in option.flags]
+    flags = [flag for option in command.options for flag in command.spellings(option)]
     assert len(flags) == len({*flags})
-    assert all(option.help and option.kind and option.group for option in command.options)
+    assert all(option.help and option.kind_text and option.group for option in command.options)
 
 
 _COMPLETE = """
@@ -72,7 +72,10 @@ def test_other_shells_are_told_every_option(shell, capsys):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     for command in COMMANDS.values():
-        assert all(flag.removeprefix("--") in script for option in command.options for flag in option.flags)
+        options = command.groups.items()
+        named = [option for group, some in options if group != "arguments" for option in some]
+        flags = [flag for option in named for flag in command.spellings(option)]
+        assert all(flag.removeprefix("--") in script for flag in flags)
 
 
 def test_the_manual_page_has_every_option(tmp_path):
@@ -81,4 +84,4 @@ def test_the_manual_page_has_every_option(tmp_path):
     text = page.read_text().replace("\\-", "-")
     for command in COMMANDS.values():
         part = text.split(f'.SS "wsicomp {command.name}"\n')[1].split(".SS")[0]
-        assert all(f"\\fB{option.spelling}\\fR" in part for option in command.options)
+        assert all(f"\\fB{command.spelled(option)}\\fR" in part for option in command.options)

@@ -17,7 +17,7 @@ from wsicomp.batch.entry import HELD_FOR_REVIEW, Entry, State
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_files import SOURCE, audit_path, review_picture_path
 from wsicomp.batch.monitoring import lock_tree, open_log
-from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
+from wsicomp.batch.quarantine_clock import DELETED
 from wsicomp.batch.source_records import is_written, write_acceptance
 from wsicomp.batch.worklist import Trees
 from wsicomp.errors import KeptError, LedgerError, SlideReadError, SlideWriteError
@@ -157,7 +157,7 @@ def _check_unchanged(entry: Entry, trees: Trees) -> None:
         KeptError: one of the two files changed.
     """
     again = "run the batch again, then look at its new picture"
-    source, target = _place_of(entry, trees), trees.target_of(entry)
+    source, target = trees.place_of(entry), trees.target_of(entry)
     facts = _facts(source)
     is_of_one_file = entry.stamp.count("-") == 1
     is_other = facts is not None and is_of_one_file and "{}-{}".format(*facts) != entry.stamp
@@ -170,11 +170,6 @@ def _check_unchanged(entry: Entry, trees: Trees) -> None:
         raise KeptError(f"the conversion is not the file that was written: {again}", entry.source)
 
 
-def _place_of(entry: Entry, trees: Trees) -> Path:
-    """Return where the source is, by what the ledger says: in its tree or in quarantine."""
-    return trees.quarantine_of(entry) if entry.removal == QUARANTINED else trees.source_of(entry)
-
-
 def _unwritten(entry: Entry, trees: Trees) -> str:
     """Write an acceptance into the source tree; return why that failed, else ""."""
     if not entry.is_accepted or entry.removal == DELETED or is_written(trees.source, entry):
@@ -182,7 +177,7 @@ def _unwritten(entry: Entry, trees: Trees) -> str:
     try:
         if not trees.source.is_absolute():
             return "the ledger does not say where that is"
-        if slide_identity(_place_of(entry, trees))[1] != entry.source_sha256:
+        if slide_identity(trees.place_of(entry))[1] != entry.source_sha256:
             return "the source there is another file"
         write_acceptance(trees.source, entry)
     except (SlideReadError, SlideWriteError) as exc:

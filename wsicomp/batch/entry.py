@@ -235,7 +235,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
 
 def _flaw(entry: Entry) -> str:
     """Return which path of an entry leads out of its tree, or which time is none; "" if all is well."""
-    checks = [("stale_target", stale_flaw), *((name, _time_flaw) for name in TIMES)]
+    checks = [("stale_target", stale_flaw), *((name, time_flaw) for name in TIMES)]
     if entry.target:  # else it is no slide, and no path is made of it
         checks += [("source", path_flaw), ("target", path_flaw)]
     for name, check in checks:
@@ -245,7 +245,8 @@ def _flaw(entry: Entry) -> str:
     return ""
 
 
-def _time_flaw(text: str) -> str:
+def time_flaw(text: str) -> str:
+    """Return why a text is not a time with its time zone; "" if it is one."""
     try:
         return "is a time without a time zone" if datetime.fromisoformat(text).tzinfo is None else ""
     except ValueError:

@@ -19,8 +19,9 @@ from typing import IO, Any
 
 from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
-from wsicomp.files.atomic import completed, make_folder, partial_path
+from wsicomp.files.atomic import make_folder, partial_path, write_errors
 from wsicomp.files.folders import Folder, open_own, opened_folder, read_own
+from wsicomp.files.tables import write_text
 from wsicomp.progress import utc_now
 from wsicomp.text.escaping import printable
 
@@ -85,12 +86,8 @@ def lock_tree(target: Path) -> Iterator[Path]:
         SlideWriteError: the folder cannot be written or locked, or a file in it is a link or no regular file.
     """
     folder = make_folder(target) / FOLDER
-    try:
+    with write_errors(folder):
         file = _opened_lock(folder, target)
-    except SlideWriteError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", folder) from exc
     with file:
         try:
             _lock(file)
@@ -202,8 +199,8 @@ class Heartbeat:
         self._next = time.monotonic() + _BEAT_EVERY_S
         values = {"time": utc_now(), "pid": os.getpid(), "host": socket.gethostname(), **snapshot.to_json()}
         root = self._path.parents[1]
-        with suppress(SlideWriteError), completed(self._path, overwrite=True, root=root) as partial:
-            partial.write_text(json.dumps(values) + "\n", "utf-8")
+        with suppress(SlideWriteError):
+            write_text(self._path, json.dumps(values) + "\n", overwrite=True, root=root)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,21 @@ def _percent(text: str) -> float:
     return float(text.strip().removesuffix("%"))
 
 
-def _next_time(text: str) -> datetime:
-    return next_time(text, datetime.now())
+def next_time(text: str, now: datetime | None = None) -> datetime:
+    """Return the next moment at which a clock here shows "HH:MM".
+
+    `now` is local time without a zone, by default what the clock shows.
+
+    Raises:
+        ConfigError: the text is no time of day.
+    """
+    try:
+        clock = datetime.strptime(text, "%H:%M")
+    except ValueError:
+        raise ConfigError(f"`until` is {quoted(text)}, expected a time of day such as 06:30") from None
+    now = now or datetime.now()
+    then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return (then if then > now else then + timedelta(days=1)).astimezone()
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ class BatchOptions:
         metavar="ADDRESS",
     )
     until: datetime | None = option(
-        None, "begin no slide after this time of day, local time", metavar="HH:MM", parse=_next_time
+        None, "begin no slide after this time of day, local time", metavar="HH:MM", parse=next_time
     )
     max_failures: int | None = option(
         None, "begin no slide after so many failures in this run", least=1, most=10**9, metavar="N"
@@ -170,19 +183,3 @@ class BatchOptions:
                 "these conversions cannot restore their sources: take preset archive-lossless, or give "
                 "`even_if_lossy=True` to delete the sources all the same"
             )
-
-
-def next_time(text: str, now: datetime) -> datetime:
-    """Return the next moment at which the local clock shows `text`, "HH:MM", with its time zone.
-
-    `now` is local time without a zone.
-
-    Raises:
-        ConfigError: the text is no time of day.
-    """
-    try:
-        clock = datetime.strptime(text, "%H:%M")
-    except ValueError:
-        raise ConfigError(f"`until` is {quoted(text)}, expected a time of day such as 06:30") from None
-    then = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return (then if then > now else then + timedelta(days=1)).astimezone()

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
@@ -184,14 +184,14 @@ class SourceRemoval:
         asked = [entry for entry in asked if not self._is_linked(entry)]
         self._proved.update(entry.source for entry in asked)
         scheduler = self._scheduler
-        scheduler.work((self._proof(entry, self._trees.source_of(entry)) for entry in asked), self._move_away)
+        proofs = (self._proof(entry, self._trees.source_of(entry)) for entry in asked)
+        scheduler.work(proofs, partial(self._remove_if_proved, move_to_quarantine))
         quarantine = ledger.entries(f"WHERE {CONVERTED} AND removal = 'quarantined' {LOOK_FIRST}")
         held = [records.apply_to(entry) for entry in quarantine]
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
-        scheduler.work(
-            (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue), self._delete
-        )
+        proofs = (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue)
+        scheduler.work(proofs, partial(self._remove_if_proved, delete_from_quarantine))
 
     def records(self) -> Records | None:
         """Return the source tree's records; None where a record is damaged, so that no source is removed."""
@@ -257,13 +257,7 @@ class SourceRemoval:
         )
         return Task(entry, job)
 
-    def _move_away(self, task: Task, outcome: JobOutcome) -> None:
-        self._remove_if_proved(task, outcome, move_to_quarantine)
-
-    def _delete(self, task: Task, outcome: JobOutcome) -> None:
-        self._remove_if_proved(task, outcome, delete_from_quarantine)
-
-    def _remove_if_proved(self, task: Task, outcome: JobOutcome, step: _Step) -> None:
+    def _remove_if_proved(self, step: _Step, task: Task, outcome: JobOutcome) -> None:
         """Take a source a step further away if the proof succeeded."""
         if outcome.cause in NO_VERDICT:
             return

@@ -20,7 +20,7 @@ from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import distrust_file, path_flaw
 from wsicomp.batch.ledger_files import FOLDER, SOURCE, ledger_path, make_ledger
 from wsicomp.batch.monitoring import lock_tree, open_log
-from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.batch.outcomes import outcome_of_error
 from wsicomp.batch.target_names import possible_targets
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency.threads import available_cores, ordered_map
@@ -192,12 +192,10 @@ def _read(target: Path, path: Path) -> _Read:
     except UnsupportedSlideError:
         return _Read(text, None)
     except Exception as exc:  # one target is no reason to leave out the others
-        return _Read(text, None, error=_said(outcome_of_error(exc, path), exc))
+        error = outcome_of_error(exc, path).error
+        said = error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({error})"
+        return _Read(text, None, error=said)
     return _Read(text, entry, provenance.plan.source.name)
-
-
-def _said(outcome: JobOutcome, exc: Exception) -> str:
-    return outcome.error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({outcome.error})"
 
 
 def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:

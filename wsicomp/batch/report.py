@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
 from wsicomp.batch.ledger_files import SOURCE, audit_path
-from wsicomp.files.atomic import check_output, completed
+from wsicomp.files.atomic import check_output
 from wsicomp.files.folders import read_own
+from wsicomp.files.tables import write_rows, write_text
 from wsicomp.progress import utc_now
-from wsicomp.text.escaping import spreadsheet_cell
 from wsicomp.text.html import rendered
 from wsicomp.version import SOFTWARE
 
@@ -270,16 +271,9 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
     """
     check_output(path, (), overwrite)
     names = [field.name for field in fields(Entry) if field.name not in _NOT_IN_TABLE]
-    with (
-        Ledger(target, read_only=True) as ledger,
-        completed(path, overwrite) as partial,
-        partial.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow([*names, "saved"])
-        for entry in ledger.entries():
-            cells = (spreadsheet_cell(getattr(entry, name)) for name in names)
-            table.writerow([*cells, f"{entry.saved:.6f}"])
+    with Ledger(target, read_only=True) as ledger:
+        rows = ([*attrgetter(*names)(entry), f"{entry.saved:.6f}"] for entry in ledger.entries())
+        write_rows(path, chain([[*names, "saved"]], rows), overwrite)
 
 
 def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: int = _THUMBNAILS) -> None:
@@ -296,8 +290,7 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
     filters = {"count": lambda number: f"{number:,}".replace(",", " ")}
     values = {"looks": defaultdict(str, looks), "pictures": pictures, "more": more, "listed": _OF_A_CAUSE}
     page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, **values)
-    with completed(path, overwrite) as partial:
-        partial.write_text(page, "utf-8")
+    write_text(path, page, overwrite)
 
 
 def _pictures(target: Path, most: int) -> tuple[list[tuple[Entry, str]], int]:

@@ -32,6 +32,12 @@ from wsicomp.files.folders import opened_folder, remove_own
 from wsicomp.progress import utc_now
 from wsicomp.text.paths import as_path, as_text
 
+_OF_REPORT = (
+    *("digest", "source_sha256", "source_bytes", "codec", "verified", "restorable"),
+    *("rescued_tiles", "flawed_tiles", "lost_tiles"),
+)
+"""The fields of an entry that have the name and the value of a field of its report."""
+
 _TRIES = 3
 """How often a slide whose process dies is begun in one run; another slide may have been the reason."""
 
@@ -285,15 +291,11 @@ class Run:
         """Return tasks that draw missing large pictures of slides to be looked at, as of an old ledger's."""
         trees, tasks = self._trees, []
         for entry in self._scheduler.ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"):
-            source, audit = trees.source_of(entry), audit_path(trees.target, entry.source)
+            source, target = trees.place_of(entry), trees.target_of(entry)
             picture = review_picture_path(trees.target, entry.source)
-            if entry.removal == QUARANTINED:
-                source = trees.quarantine_of(entry)
+            audit, workers = audit_path(trees.target, entry.source), self._config.run.workers
             if self._is_asked_for(entry) and not os.path.lexists(picture):
-                converted = trees.target_of(entry)
-                job = PictureJob(
-                    entry.source, source, converted, picture, audit, self._config.run.workers, trees.target
-                )
+                job = PictureJob(entry.source, source, target, picture, audit, workers, trees.target)
                 tasks.append(Task(entry, job))
         return tasks
 
@@ -378,20 +380,13 @@ def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
 
 
 def _figures(report: Any) -> dict[str, Any]:
+    """Return the values of an entry that come from the report of its conversion."""
     levels = report["levels"]
     kinds = ("copied", "transcoded", "kept", "lost", "encoded", "whitened", "blank", "empty")
     return {
-        "digest": report["digest"],
-        "source_sha256": report["source_sha256"],
-        "source_bytes": report["source_bytes"],
-        "codec": report["codec"],
-        "verified": report["verified"],
-        "restorable": report["restorable"],
+        **{name: report[name] for name in _OF_REPORT},
         "tiles": sum(level[kind] for level in levels for kind in kinds),
         "removed_tiles": sum(level["blank"] + level["empty"] for level in levels),
-        "rescued_tiles": report["rescued_tiles"],
-        "flawed_tiles": report["flawed_tiles"],
-        "lost_tiles": report["lost_tiles"],
         "fell_back_tiles": sum(level["guarded"]["fell_back"] for level in levels if level["guarded"]),
         "notes": "\n".join(reported_notes(report)),
         "model": report["model"] or "",

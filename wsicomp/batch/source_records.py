@@ -13,15 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.entry import Entry, State, time_flaw
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
-from wsicomp.files.atomic import completed_file, sweep_partial
+from wsicomp.files.atomic import completed_file, sweep_partial, write_errors
 from wsicomp.files.folders import Folder, opened_folder, read_own, remove_own
 from wsicomp.formats.discovery import QUARANTINE
 
@@ -113,11 +112,9 @@ class Records:
 
     def with_quarantine_time(self, entry: Entry) -> Entry:
         """Return the entry with its recorded days in quarantine, 0 where nothing is recorded."""
-        recorded = (
-            self.quarantine_times[entry.source]
-            if self.has_quarantine_time(entry)
-            else QuarantineTime(entry.source, "", 0.0, 0, "")
-        )
+        if not self.has_quarantine_time(entry):
+            return replace(entry, quarantine_age=0.0, quarantine_runs=0, quarantine_seen="")
+        recorded = self.quarantine_times[entry.source]
         return replace(
             entry,
             quarantine_age=float(recorded.age),
@@ -205,13 +202,8 @@ def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
     place = source / QUARANTINE / record.place
     if not record.is_sound:
         raise SlideWriteError("the ledger claims of this source what no run writes; check the ledger", place)
-    try:
-        with opened_folder(place.parent, source, make=True):
-            pass
-    except SlideWriteError:
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", place) from exc
+    with write_errors(place), opened_folder(place.parent, source, make=True):
+        pass
     with completed_file(place, overwrite=True, root=source) as file:
         file.write(json.dumps(asdict(record)).encode())
 
@@ -268,9 +260,4 @@ def _is_digest(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
+    return isinstance(value, str) and not time_flaw(value)

@@ -44,6 +44,10 @@ class Trees:
         """Return the path to which the source is moved before it is deleted."""
         return self.source / QUARANTINE / as_path(entry.source)
 
+    def place_of(self, entry: Entry) -> Path:
+        """Return where the source is, by what the ledger says: in its tree or in quarantine."""
+        return self.quarantine_of(entry) if entry.removal == QUARANTINED else self.source_of(entry)
+
     def target_of(self, entry: Entry) -> Path:
         """Return the path of the conversion."""
         return self.target / as_path(entry.target)

@@ -24,26 +24,12 @@ from wsicomp.cli.batch_rebuild import REBUILD
 from wsicomp.cli.batch_texts import report_text, result_text
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
+from wsicomp.cli.signals import handling
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
-
-_DESCRIPTION = """\
-Convert a tree of slides into another tree, and keep a ledger of what became of each.
-
-Every slide below SOURCE_DIR gets a verified conversion at the same place below TARGET_DIR. A rerun does only
-what is missing or changed. Each slide is converted in a process of its own: if that crashes or hangs, the
-others go on. Sources are only read, unless --delete-source-after-verify says otherwise. TARGET_DIR/.wsicomp
-holds the ledger, a log, a heartbeat for monitors and pictures of what was removed.
-
-Some slides get the state "look": no tissue was found, or over 98 % of the area went. The report lists them
-first, with a picture. No option takes such a source away until a person has looked and run `wsicomp batch
-accept`.
-
-Ctrl-C or SIGTERM finishes the slides at hand and stops. A second one drops them. Nothing half-written stays,
-and the same command goes on later."""
 
 _EPILOG = """\
 examples:
@@ -113,9 +99,20 @@ class ReportOptions:
 def run_batch_command(
     options: BatchCommandOptions, batch_options: BatchOptions, config: ConversionConfig
 ) -> int:
-    """Convert a tree, or with `--dry-run` print what would be done.
+    """Convert a tree of slides into another tree, and keep a ledger of what became of each.
 
-    Return exit code 0 if all is well, 1 after failures, 130 after a signal.
+    Every slide below SOURCE_DIR gets a verified conversion at the same place below TARGET_DIR. A rerun
+    does only what is missing or changed. Each slide is converted in a process of its own: if that crashes
+    or hangs, the others go on. Sources are only read, unless --delete-source-after-verify says otherwise.
+    TARGET_DIR/.wsicomp holds the ledger, a log, a heartbeat for monitors and pictures of what was
+    removed.
+
+    Some slides get the state "look": no tissue was found, or over 98 % of the area went. The report lists
+    them first, with a picture. No option takes such a source away until a person has looked and run
+    `wsicomp batch accept`.
+
+    Ctrl-C or SIGTERM finishes the slides at hand and stops. A second one drops them. Nothing half-written
+    stays, and the same command goes on later.
     """
     if options.dry_run:
         return say_plan(options.source, options.target, config, batch_options, options.json)
@@ -134,9 +131,6 @@ def run_batch_command(
 def _stopping() -> Iterator[Stop]:
     """Let signals ask the run to stop, instead of ending it."""
     stop = Stop()
-    known = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    names = [name for name in known if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN]
-
     heard = 0.0
 
     def asked(*_: object) -> None:
@@ -149,16 +143,12 @@ def _stopping() -> Iterator[Stop]:
         with suppress(OSError):  # a terminal that is gone
             os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
 
-    before = {name: signal.signal(getattr(signal, name), asked) for name in names}
-    try:
+    with handling(asked, lambda present: present is not signal.SIG_IGN):
         yield stop
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 def run_status(options: StatusOptions) -> int:
-    """Print where a batch stands; return exit code 0."""
+    """Print where a batch stands, also while it runs."""
     report, beat = read_report(options.target), read_heartbeat(options.target)
     at_work = is_running(options.target)
     if options.json:
@@ -205,7 +195,11 @@ def _say_heartbeat(heard: LastHeartbeat) -> None:
 
 
 def run_report(options: ReportOptions) -> int:
-    """Print the report, or write it as page, table or JSON; return exit code 0."""
+    """Print what became of a tree of slides: totals, savings, and failures by cause.
+
+    --html writes it as one page, with pictures of what was removed from each slide. The page loads nothing
+    from elsewhere.
+    """
     to_stdout = str(options.json) == "-"
     named = [path for path in (options.html, options.csv, None if to_stdout else options.json) if path]
     check_outputs(named, Ledger.files(options.target), options.overwrite)
@@ -224,12 +218,6 @@ def run_report(options: ReportOptions) -> int:
     return 0
 
 
-_REPORT = """\
-Print what became of a tree of slides: totals, savings, and failures by cause.
-
---html writes it as one page, with pictures of what was removed from each slide. The page loads nothing from
-elsewhere."""
-
 _CONVERSION = (
     *CONVERSION,
     conversion_option("overwrite", "replace files in TARGET_DIR that no batch wrote"),
@@ -237,14 +225,13 @@ _CONVERSION = (
 COMMANDS = (
     Command(
         "batch",
-        _DESCRIPTION,
         (BatchCommandOptions, BatchOptions),
         run_batch_command,
         conversion=_CONVERSION,
         epilog=_EPILOG,
     ),
-    Command("batch status", "Print where a batch stands, also while it runs.", (StatusOptions,), run_status),
-    Command("batch report", _REPORT, (ReportOptions,), run_report),
+    Command("batch status", (StatusOptions,), run_status),
+    Command("batch report", (ReportOptions,), run_report),
     ACCEPT,
     REBUILD,
 )

@@ -16,18 +16,6 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
-_DESCRIPTION = """\
-Record that a person has looked at slides of state "look", so that their sources may be taken away as others.
-
-With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed, and changes
-nothing. With SLIDEs it records that each was looked at, when, and which source and conversion that was, by
-SHA-256. If either changes, the record is void.
-
-Name a SLIDE as the list does, or by the path of its source or of its conversion. TARGET_DIR can be left out
-before the path of a conversion. The record is written into the ledger and into the source tree. Only the one
-in the source tree lets --delete-source-after-verify take the source away. If you may not write there, the
-command says so."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptOptions:
@@ -66,7 +54,17 @@ def review_json(review: Review) -> dict[str, Any]:
 
 
 def run_accept(options: AcceptOptions) -> int:
-    """Print the slides that a person has to look at, or record that somebody did; return exit code 0."""
+    """Record that a person has looked at slides of state "look", and let their sources be taken away.
+
+    With TARGET_DIR alone it lists the slides that wait, each with the picture of what was removed, and
+    changes nothing. With SLIDEs it records that each was looked at, when, and which source and conversion
+    that was, by SHA-256. If either changes, the record is void.
+
+    Name a SLIDE as the list does, or by the path of its source or of its conversion. TARGET_DIR can be
+    left out before the path of a conversion. The record is written into the ledger and into the source
+    tree. Only the one in the source tree lets --delete-source-after-verify take the source away. If you
+    may not write there, the command says so.
+    """
     target, slides = Path(options.target), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
         target, slides = find_tree(options.target), (options.target, *slides)
@@ -103,4 +101,4 @@ def _to_accept_text(target: Path, reviews: Sequence[Review]) -> list[str]:
     ]
 
 
-ACCEPT = Command("batch accept", _DESCRIPTION, (AcceptOptions,), run_accept)
+ACCEPT = Command("batch accept", (AcceptOptions,), run_accept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,37 +83,36 @@ def _source_lines(source: Path, target: Path, options: BatchOptions) -> Iterator
     """Yield lines about what would become of sources whose conversion replaces them."""
     when = f"after {days_text(options.quarantine_days)}" if options.quarantine_days else "by the same run"
     yield f"sources that are proved to be replaced would go to {source / QUARANTINE}, deleted {when}"
-    records = read_records(source.absolute())
-    for why, count in _reasons_to_keep(target, options, records).items():
+    converted = _converted(target, read_records(source.absolute()))
+    for why, count in _reasons_to_keep(converted, options.min_saving).items():
         yield f"sources that would stay, {why}: {count}"
-    for what, count in _quarantine(target, options, records).items():
+    for what, count in _quarantine(converted, options.min_saving, options.quarantine_days).items():
         yield f"sources in quarantine that {what}: {count}"
 
 
-def _reasons_to_keep(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
+def _converted(target: Path, records: Records) -> list[Entry]:
+    """Return the slides of the ledger that have a conversion, with what the source tree records of them."""
+    if not Ledger.is_there(target):
+        return []
+    with Ledger(target, read_only=True) as ledger:
+        return [entry for entry in map(records.apply_to, ledger.entries()) if entry.is_converted]
+
+
+def _reasons_to_keep(converted: Iterable[Entry], min_saving: float) -> dict[str, int]:
     """Return why sources of converted slides would stay, and how many."""
-    causes: Counter[str] = Counter()
-    if Ledger.is_there(target):
-        with Ledger(target, read_only=True) as ledger:
-            known = map(records.apply_to, ledger.entries())
-            done = [entry for entry in known if entry.is_converted and entry.removal != DELETED]
-        causes.update(reason_to_keep(entry, options.min_saving)[0] for entry in done)
+    there = (entry for entry in converted if entry.removal != DELETED)
+    causes = Counter(reason_to_keep(entry, min_saving)[0] for entry in there)
     words = {
         HELD_FOR_REVIEW: "as nobody has looked",
-        HELD_FOR_SAVING: f"as under {options.min_saving:g} % were saved",
+        HELD_FOR_SAVING: f"as under {min_saving:g} % were saved",
     }
     return {text: causes[cause] for cause, text in words.items() if causes[cause]}
 
 
-def _quarantine(target: Path, options: BatchOptions, records: Records) -> dict[str, int]:
+def _quarantine(converted: Iterable[Entry], min_saving: float, days: float) -> dict[str, int]:
     """Return what would become of sources in quarantine, and how many."""
-    held: list[Entry] = []
-    if Ledger.is_there(target):
-        with Ledger(target, read_only=True) as ledger:
-            known = map(records.apply_to, ledger.entries())
-            found = [entry for entry in known if entry.removal == QUARANTINED and entry.is_converted]
-        held = [entry for entry in found if not reason_to_keep(entry, options.min_saving)[0]]
-    days = options.quarantine_days
+    inside = (entry for entry in converted if entry.removal == QUARANTINED)
+    held = [entry for entry in inside if not reason_to_keep(entry, min_saving)[0]]
     go = sum(is_overdue(count_run_in_quarantine(entry, days), days) for entry in held)
     counts = {"would be deleted, if the proof still holds": go, "would stay for their days": len(held) - go}
     return {text: count for text, count in counts.items() if count}

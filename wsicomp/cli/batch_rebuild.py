@@ -11,14 +11,6 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
 
-_DESCRIPTION = """\
-Make a lost or damaged ledger of TARGET_DIR anew, from what its targets say of themselves.
-
-Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not changed. The old
-ledger is moved aside. The next batch compares each conversion with its source before it counts as done, and
-no source is taken away without the usual proof. The source tree keeps who has looked at which slide, and how
-long sources are in quarantine."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildOptions:
@@ -30,7 +22,13 @@ class RebuildOptions:
 
 
 def run_rebuild(options: RebuildOptions) -> int:
-    """Write the ledger anew; return exit code 1 if a target cannot be read, else 0."""
+    """Make a lost or damaged ledger of TARGET_DIR anew, from what its targets say of themselves.
+
+    Every conversion in the tree is read and its SHA-256 taken. Slides and conversions are not changed.
+    The old ledger is moved aside. The next batch compares each conversion with its source before it
+    counts as done, and no source is taken away without the usual proof. The source tree keeps who has
+    looked at which slide, and how long sources are in quarantine.
+    """
     rebuilt = rebuild_ledger(options.target, options.even_if_sound)
     if options.json:
         write_json(
@@ -59,4 +57,4 @@ def _text(target: Path, rebuilt: RebuiltLedger) -> list[str]:
     return lines
 
 
-REBUILD = Command("batch rebuild", _DESCRIPTION, (RebuildOptions,), run_rebuild)
+REBUILD = Command("batch rebuild", (RebuildOptions,), run_rebuild)

@@ -6,6 +6,7 @@ declarations.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -58,12 +59,13 @@ class Command:
 
     name: str
     """Its words, such as "batch status"."""
-    description: str
-    """What it does, in paragraphs."""
     parts: tuple[type, ...]
     """Dataclasses that declare its own arguments and options."""
     run: Callable[..., int]
-    """Runs it, given an instance of each part and, if it converts, a config; returns the exit code."""
+    """Runs it, given an instance of each part and, if it converts, a config; returns the exit code.
+
+    Its docstring is what help, man page and docs say of the command.
+    """
     conversion: tuple[Option, ...] = ()
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
@@ -75,6 +77,11 @@ class Command:
         return SUMMARIES[self.name]
 
     @property
+    def description(self) -> str:
+        """What it does, in paragraphs."""
+        return inspect.getdoc(self.run) or ""
+
+    @property
     def options(self) -> tuple[Option, ...]:
         """All of its arguments and options: arguments first, then each group's options together."""
         own = {each.name: each for part in self.parts for each in options_of(part).values()}
@@ -84,15 +91,22 @@ class Command:
         return tuple(sorted(every, key=lambda each: (not each.is_argument, order.index(each.group))))
 
     @property
-    def arguments(self) -> tuple[Option, ...]:
-        """Its arguments, in their order."""
-        return tuple(each for each in self.options if each.is_argument)
+    def groups(self) -> Mapping[str, tuple[Option, ...]]:
+        """Its arguments and options by the headings of their groups."""
+        grouped = groupby(self.options, lambda each: "arguments" if each.is_argument else each.group)
+        return {group: tuple(some) for group, some in grouped}
 
     @property
-    def groups(self) -> Mapping[str, tuple[Option, ...]]:
-        """Its options by the headings of their groups."""
-        named = (each for each in self.options if not each.is_argument)
-        return {group: tuple(some) for group, some in groupby(named, lambda each: each.group)}
+    def usage(self) -> str:
+        """How it is called, in one line."""
+        words = [f"wsicomp {self.name}", "[OPTIONS]"]
+        words += [
+            f"{each.flag} {each.shown}" for each in self.options if each.is_required and not each.is_argument
+        ]
+        for each in self.groups.get("arguments", ()):
+            name = f"{each.flag} ..." if each.takes_many else each.flag
+            words.append(name if each.is_required else f"[{name}]")
+        return " ".join(words)
 
     def spellings(self, option: Option) -> tuple[str, ...]:
         """Return the spellings of an option on the command line.
@@ -104,6 +118,20 @@ class Command:
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
         return both[::-1] if option.default else both
 
+    def spelled(self, option: Option) -> str:
+        """Return how help shows an option: `TARGET`, `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""
+        if option.is_argument:
+            return option.flag
+        first, *opposite = self.spellings(option)
+        if opposite and not option.default:
+            return f"--[no-]{first.removeprefix('--')}"
+        return f"{first} {option.shown}".rstrip()
+
+    def meaning(self, option: Option) -> str:
+        """Return what an option does as it is spelled in help, with choices, range and default."""
+        is_opposite = self.spellings(option)[0] != option.flag
+        return f"do not {option.meaning}" if is_opposite else option.meaning
+
     def values(self, given: Mapping[str, object]) -> list[Any]:
         """Return the arguments of `run`, made from the options given, by their names.
 
@@ -113,7 +141,11 @@ class Command:
             ConfigError: a value is out of its range, or two contradict each other.
         """
         known = {each.name: each for each in self.options}
-        preset = _preset(given["preset"]) if "preset" in given else {}
+        preset: dict[str, Any] = {}
+        if "preset" in given:
+            from wsicomp.config import load_preset
+
+            preset = load_preset(given["preset"])  # type: ignore[arg-type]
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
         chosen = {name: value for name, value in of_batch.items() if name in known}
         chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
@@ -131,12 +163,6 @@ class Command:
             raise ConfigError(f"{exc} (with preset {given['preset']})" if preset else str(exc)) from exc
 
 
-def _preset(path: Any) -> dict[str, Any]:
-    from wsicomp.config import load_preset
-
-    return load_preset(path)
-
-
 def _instance(part: type, given: Mapping[str, object]) -> object:
     fields = {field: each.name for field, each in options_of(part).items()}
     return part(**{field: given[name] for field, name in fields.items() if name in given})
@@ -147,6 +173,17 @@ def load_commands(word: str) -> Mapping[str, Command]:
     """Return the commands that begin with this word, by their names; their module is imported."""
     module = import_module(f"wsicomp.cli.{word}")
     return {command.name: command for command in module.COMMANDS}
+
+
+def all_commands() -> tuple[Command, ...]:
+    """Return every command that can be run, in the order of the help page.
+
+    >>> verify = next(command for command in all_commands() if command.name == "verify")
+    >>> [verify.spelled(option) for option in verify.options][:2]
+    ['FILE', '--against SOURCE']
+    """
+    loaded = {name: each for word in first_words() for name, each in load_commands(word).items()}
+    return tuple(loaded[name] for name in SUMMARIES if name in loaded)
 
 
 def first_words() -> Iterable[str]:

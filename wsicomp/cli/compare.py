@@ -26,16 +26,6 @@ from wsicomp.text.paths import as_text
 
 _DRAWN = 20
 
-_DESCRIPTION = """\
-Compare codecs and treatments of glass on your own slides: how small, how fast, and how true to tissue.
-
-Every size is compared with the same slide as JPEG of quality 90 with its glass, and with the source's file.
-By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole writes every
-file, reads it back and measures each tile of tissue.
-
-DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a sample of
-slides is compared, and a projection says what the whole archive would save. Slides are only read."""
-
 _EPILOG = """\
 codecs (--codecs takes a list with commas):
   copy, jpeg-lossless, jpegxl-lossless   tissue as it is, or packed without loss
@@ -119,7 +109,16 @@ class CompareOptions:
 
 
 def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
-    """Compare, write the results, and print the summary; return exit code 1 if a slide failed, else 0."""
+    """Compare codecs and treatments of glass on your own slides: size, time and likeness of tissue.
+
+    Every size is compared with the same slide as JPEG of quality 90 with its glass, and with the source's
+    file. By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole
+    writes every file, reads it back and measures each tile of tissue.
+
+    DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a
+    sample of slides is compared, and a projection says what the whole archive would save. Slides are only
+    read.
+    """
     options.check()
     base = config.changed(overwrite=True)
     with progress_bars() as show:
@@ -191,7 +190,6 @@ _CONVERSION = (
 COMMANDS = (
     Command(
         "compare",
-        _DESCRIPTION,
         (CompareOptions, ComparisonOptions),
         run_compare,
         conversion=_CONVERSION,

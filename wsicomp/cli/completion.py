@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from wsicomp.cli.commands import Command
 from wsicomp.options import REQUIRED, option
 
-_DESCRIPTION = """\
-Print a script that lets a shell complete commands, options, choices and files."""
-
 _EPILOG = """\
 examples:
   wsicomp completion bash > ~/.local/share/bash-completion/completions/wsicomp
@@ -30,11 +27,11 @@ class CompletionOptions:
 
 
 def run_completion(options: CompletionOptions) -> int:
-    """Print the script; return exit code 0."""
+    """Print a script that lets a shell complete commands, options, choices and files."""
     from wsicomp.cli.parser import completion_script
 
     sys.stdout.write(completion_script(options.shell))
     return 0
 
 
-COMMANDS = (Command("completion", _DESCRIPTION, (CompletionOptions,), run_completion, epilog=_EPILOG),)
+COMMANDS = (Command("completion", (CompletionOptions,), run_completion, epilog=_EPILOG),)

@@ -19,16 +19,6 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.text.figures import as_bytes, as_saving
 
-_DESCRIPTION = """\
-Convert a whole-slide image into a smaller one.
-
-Tiles of glass become one shared white tile. Tiles of tissue are copied, repacked or encoded. Copied ones stay
-byte for byte: --codec copy, the default wherever the source's tiles can be copied. Repacked ones are smaller
-and lose nothing: --lossless. Encoded ones are made from pixels: --codec jpeg, jpegxl, jpeg2000, webp, none or
-a neural codec.
-
-TARGET appears only when it is complete and verified. SOURCE is never changed."""
-
 _EPILOG = """\
 examples:
   wsicomp convert slide.svs small.svs
@@ -74,7 +64,15 @@ class ConvertOptions(PresetOptions):
 
 
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
-    """Convert, or with `--dry-run` plan, and print what was done; return exit code 0."""
+    """Convert a whole-slide image into a smaller one.
+
+    Tiles of glass become one shared white tile. Tiles of tissue are copied, repacked or encoded. Copied
+    ones stay byte for byte: --codec copy, the default wherever the source's tiles can be copied. Repacked
+    ones are smaller and lose nothing: --lossless. Encoded ones are made from pixels: --codec jpeg,
+    jpegxl, jpeg2000, webp, none or a neural codec.
+
+    TARGET appears only when it is complete and verified. SOURCE is never changed.
+    """
     inputs = (options.source, config.tissue.mask, config.tissue.weights, options.preset)
     outputs = (options.target, options.audit, options.json_file)
     check_outputs([path for path in outputs if path is not None], inputs, config.run.overwrite)
@@ -172,6 +170,4 @@ def _remarks(dropped: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
     return left_out + [f"  note: {note}" for note in notes]
 
 
-COMMANDS = (
-    Command("convert", _DESCRIPTION, (ConvertOptions,), run_convert, conversion=CONVERSION, epilog=_EPILOG),
-)
+COMMANDS = (Command("convert", (ConvertOptions,), run_convert, conversion=CONVERSION, epilog=_EPILOG),)

@@ -13,24 +13,6 @@ from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text.figures import counted
 
-_BUILD = """\
-Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
-
-TABLE is separated by tabs or commas. Its first row names the columns. `name` is needed. `image` and `mask`
-are paths from the table's folder; without them images/NAME.* and masks/NAME.* are taken. Images are slides,
-or pictures as PNG, JPEG or WebP. Masks are PNG or TIFF (0 glass, 128 does not score, else tissue), QuPath's
-GeoJSON, or the words all-tissue and all-glass.
-
-Optional columns: `um_per_px` (of pictures), `split` (train or test), `source_group` (patient or slide, which
-a split keeps together), `licence`, `weights_may_train_on` (yes or no), `difficulty`.
-
-Needs pip install 'wsicomp[train]'."""
-
-_DRAW = """\
-Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
-
-They have what real labelled slides lack: high magnifications, and masks that are right for certain."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
@@ -65,7 +47,18 @@ class DrawOptions:
 
 
 def run_build(options: BuildOptions) -> int:
-    """Cut the patches of the table's slides, and print their counts; return exit code 0."""
+    """Cut labelled slides into patches of 512 x 512 px at several magnifications, into one HDF5 file.
+
+    TABLE is separated by tabs or commas. Its first row names the columns. `name` is needed. `image` and
+    `mask` are paths from the table's folder; without them images/NAME.* and masks/NAME.* are taken.
+    Images are slides, or pictures as PNG, JPEG or WebP. Masks are PNG or TIFF (0 glass, 128 does not
+    score, else tissue), QuPath's GeoJSON, or the words all-tissue and all-glass.
+
+    Optional columns: `um_per_px` (of pictures), `split` (train or test), `source_group` (patient or
+    slide, which a split keeps together), `licence`, `weights_may_train_on` (yes or no), `difficulty`.
+
+    Needs pip install 'wsicomp[train]'.
+    """
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -75,18 +68,19 @@ def run_build(options: BuildOptions) -> int:
     inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
     check_output(options.target, inputs, options.overwrite)
     with progress_bars() as show:
-        summary = build_patch_set(
+        patches = build_patch_set(
             rows, options.target, options.powers or POWERS, Stages(show), options.dense, options.overwrite
         )
-    counts = ", ".join(f"{count} at {power:g}x" for power, count in summary.counts.items())
-    say(
-        f"{options.target}: {sum(summary.counts.values())} patches of {counted(len(rows), 'slide')}: {counts}"
-    )
+    counts = ", ".join(f"{count} at {power:g}x" for power, count in patches.items())
+    say(f"{options.target}: {sum(patches.values())} patches of {counted(len(rows), 'slide')}: {counts}")
     return 0
 
 
 def run_draw(options: DrawOptions) -> int:
-    """Draw slides with masks, and their table; return exit code 0."""
+    """Draw synthetic H&E slides with true masks into FOLDER, with a table for `wsicomp dataset build`.
+
+    They have what real labelled slides lack: high magnifications, and masks that are right for certain.
+    """
     from wsicomp.training.data.synthetic import draw_labelled_slides
 
     with progress_bars() as show:
@@ -96,6 +90,6 @@ def run_draw(options: DrawOptions) -> int:
 
 
 COMMANDS = (
-    Command("dataset build", _BUILD, (BuildOptions,), run_build),
-    Command("dataset draw", _DRAW, (DrawOptions,), run_draw),
+    Command("dataset build", (BuildOptions,), run_build),
+    Command("dataset draw", (DrawOptions,), run_draw),
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
@@ -17,8 +16,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
-from wsicomp.errors import SlideWriteError, TargetExistsError
-from wsicomp.files.atomic import completed
+from wsicomp.errors import TargetExistsError
+from wsicomp.files.atomic import completed, make_folder
 from wsicomp.geometry import Size
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
@@ -50,18 +49,6 @@ _NEURAL_HINT = """neural-white.tiff holds every tile against its pixels; the sam
 _NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural tiles, too."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    report: ConversionReport
-
-
-_DESCRIPTION = """\
-Draw a synthetic H&E slide, convert it by the usual codecs, and print a table of sizes.
-
-Each result is verified, and the slide is restored from one of them. It takes some minutes."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What `wsicomp demo` takes."""
@@ -74,58 +61,51 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Draw the slide, convert it and print the sizes; return exit code 0."""
-    with _directory(options.directory) as directory, progress_bars() as show:
+    """Draw a synthetic H&E slide, convert it by the usual codecs, and print a table of sizes.
+
+    Each result is verified, and the slide is restored from one of them. It takes some minutes.
+    """
+    kept = options.directory
+    place = TemporaryDirectory(prefix="wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
+    with place as name, progress_bars() as show:
+        directory = Path(name)
         source = directory / _SOURCE
         if os.path.lexists(source):
             raise TargetExistsError("exists already; name an empty folder", source)
         slide = SyntheticSlide(Size(options.size, options.size), seed=options.seed, tissue_fraction=0.2)
         with Stages(show).stage("draw") as progress, completed(source) as partial:
             write_slide(partial, slide, on_progress=progress)
-        rows = [
-            _Row(name, convert_slide(source, directory / name, config, show))
+        reports = {
+            name: convert_slide(source, directory / name, config, show)
             for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()
-        ]
+        }
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
-    _print_table(source, rows)
+    _print_table(source, reports)
     say("", f"{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:
         say("", f"Look at them: {options.directory}")
     return 0
 
 
-@contextmanager
-def _directory(wanted: Path | None) -> Iterator[Path]:
-    if wanted is None:
-        with tempfile.TemporaryDirectory(prefix="wsicomp-demo-") as directory:
-            yield Path(directory)
-        return
-    try:
-        wanted.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be made ({exc.strerror})", wanted) from exc
-    yield wanted
-
-
-def _print_table(source: Path, rows: list[_Row]) -> None:
+def _print_table(source: Path, reports: dict[str, ConversionReport]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    first = rows[0].report
+    first = next(iter(reports.values()))
     size = f"{first.levels[0].width} x {first.levels[0].height} px"
     table = Table(title=f"{source.name}, {size}, {as_bytes(first.source_bytes)}")
     for heading in ("result", "size", "saved", "exact", "encoded", "blank", "seconds"):
         table.add_column(heading, justify="left" if heading == "result" else "right", no_wrap=True)
-    for row in rows:
-        levels = row.report.levels
+    for name, report in reports.items():
+        levels = report.levels
         table.add_row(
-            row.name,
-            as_bytes(row.report.target_bytes),
-            as_percent(row.report.saved),
+            name,
+            as_bytes(report.target_bytes),
+            as_percent(report.saved),
             str(sum(level.copied + level.transcoded + level.kept for level in levels)),
             str(sum(level.encoded + level.whitened for level in levels)),
             str(sum(level.blank + level.empty for level in levels)),
-            f"{sum(row.report.elapsed_s.values()):.2f}",
+            f"{sum(report.elapsed_s.values()):.2f}",
         )
     Console().print(table)
     print(_HINT)
@@ -136,4 +116,4 @@ def _has_neural() -> bool:
     return find_spec("compressai") is not None
 
 
-COMMANDS = (Command("demo", _DESCRIPTION, (DemoOptions,), run_demo),)
+COMMANDS = (Command("demo", (DemoOptions,), run_demo),)

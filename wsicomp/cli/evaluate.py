@@ -25,21 +25,6 @@ if TYPE_CHECKING:
     from wsicomp.training.data.slide_table import LabelledSlide
     from wsicomp.training.tissue.evaluate import Evaluation
 
-_DESCRIPTION = """\
-Measure the tissue network beside the colour threshold on labelled slides.
-
-TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision), tiles.csv
-(tissue that a conversion would lose, glass that it would keep), index.html with a picture of each slide, and
-with --brightness brightness.csv and brightness.png. Pictures count in tiles of 128 um."""
-
-_CODEC_DESCRIPTION = """\
-Measure codec models beside JPEG, JPEG XL and JPEG 2000 on tissue, each over its range of qualities.
-
-PATCHES are patch sets of `wsicomp dataset build --dense`. Their tiles of tissue are measured at each
-magnification. FOLDER gets curves.csv and curves.png (bits per pixel, SSIM, MS-SSIM, PSNR, colour),
-equal-ssim.csv (bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html with the
-worst tiles of each model. Needs pip install 'wsicomp[neural,train]'."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateTissueOptions:
@@ -102,9 +87,12 @@ class EvaluateCodecOptions:
 
 
 def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
-    """Measure segmenters on labelled slides, write the measurements, and print the means.
+    """Measure the tissue network beside the colour threshold on labelled slides.
 
-    Return exit code 0.
+    TABLE is as for `wsicomp dataset build`. FOLDER gets scores.csv (Dice, IoU, recall, precision),
+    tiles.csv (tissue that a conversion would lose, glass that it would keep), index.html with a picture
+    of each slide, and with --brightness brightness.csv and brightness.png. Pictures count in tiles of 128
+    um.
     """
     from wsicomp.training.data.slide_table import read_table, select
     from wsicomp.training.extras import require
@@ -140,9 +128,12 @@ def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
 
 
 def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
-    """Measure codecs on patches, write the measurements, and print what each model saves.
+    """Measure codec models beside JPEG, JPEG XL and JPEG 2000 on tissue, each over its range of qualities.
 
-    Return exit code 0.
+    PATCHES are patch sets of `wsicomp dataset build --dense`. Their tiles of tissue are measured at each
+    magnification. FOLDER gets curves.csv and curves.png (bits per pixel, SSIM, MS-SSIM, PSNR, colour),
+    equal-ssim.csv (bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html
+    with the worst tiles of each model. Needs pip install 'wsicomp[neural,train]'.
     """
     from wsicomp.training.extras import require
 
@@ -217,6 +208,6 @@ def _print(found: Evaluation) -> None:
 
 
 COMMANDS = (
-    Command("evaluate tissue", _DESCRIPTION, (EvaluateTissueOptions,), run_evaluate_tissue),
-    Command("evaluate codec", _CODEC_DESCRIPTION, (EvaluateCodecOptions,), run_evaluate_codec),
+    Command("evaluate tissue", (EvaluateTissueOptions,), run_evaluate_tissue),
+    Command("evaluate codec", (EvaluateCodecOptions,), run_evaluate_codec),
 )

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
-from wsicomp.options import Option
 
 PURPOSE = "Makes whole-slide images smaller, keeps their tissue, and checks every tile."
 EXAMPLES = """\
@@ -71,41 +70,14 @@ def _group_page(word: str, width: int) -> str:
 
 def command_page(command: Command, width: int) -> str:
     """Return the page of one command."""
-    tables = {"arguments": [(spelled(command, each), each.meaning) for each in command.arguments]}
-    for group, options in command.groups.items():
-        tables[group] = [(spelled(command, each), meaning(command, each)) for each in options]
+    tables = {
+        group: [(command.spelled(each), command.meaning(each)) for each in options]
+        for group, options in command.groups.items()
+    }
     tables["options"] = [*tables.get("options", []), _HELP]
     actions = [(name.split()[1], text) for name, text in actions_of(command.name).items()]
     tables |= {"commands of their own": actions} if actions else {}
-    return _page(usage(command), command.description, tables, command.epilog, width)
-
-
-def usage(command: Command) -> str:
-    """Return how a command is called, in one line."""
-    words = [f"wsicomp {command.name}", "[OPTIONS]"]
-    words += [
-        f"{each.flag} {each.shown}" for each in command.options if each.is_required and not each.is_argument
-    ]
-    for each in command.arguments:
-        name = f"{each.flag} ..." if each.takes_many else each.flag
-        words.append(name if each.is_required else f"[{name}]")
-    return " ".join(words)
-
-
-def spelled(command: Command, option: Option) -> str:
-    """Return how help shows an option: `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""
-    if option.is_argument:
-        return option.flag
-    first, *opposite = command.spellings(option)
-    if opposite and not option.default:
-        return f"--[no-]{first.removeprefix('--')}"
-    return f"{first} {option.shown}".rstrip()
-
-
-def meaning(command: Command, option: Option) -> str:
-    """Return the meaning of an option, as help states it under the option's spelling."""
-    is_opposite = command.spellings(option)[0] != option.flag
-    return f"do not {option.meaning}" if is_opposite else option.meaning
+    return _page(command.usage, command.description, tables, command.epilog, width)
 
 
 def _page(usage: str, purpose: str, tables: dict[str, list[tuple[str, str]]], epilog: str, width: int) -> str:

@@ -22,11 +22,6 @@ from wsicomp.slide import NEURAL, SlideInfo
 from wsicomp.text.figures import as_bytes
 from wsicomp.verification.reader_agreement import check_reading, disagreement_notes, refusal_of_openslide
 
-_DESCRIPTION = """\
-Print levels, tiles, scale and associated images of a slide, and how a conversion was made.
-
-No field is printed that could name a patient."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions:
@@ -37,7 +32,10 @@ class InfoOptions:
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
-    """Print what the slide is; return exit code 0."""
+    """Print levels, tiles, scale and associated images of a slide, and how a conversion was made.
+
+    No field is printed that could name a patient.
+    """
     with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
@@ -164,12 +162,11 @@ def describe(info: SlideInfo) -> dict[str, Any]:
 COMMANDS = (
     Command(
         "info",
-        _DESCRIPTION,
         (InfoOptions,),
         run_info,
         conversion=(
             conversion_option(
-                "z", "take this focal plane of a slide with several, counted from 0", "options"
+                "z", "take this focal plane of a slide with several, counted from 0", group="options"
             ),
         ),
     ),

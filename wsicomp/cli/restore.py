@@ -12,11 +12,6 @@ from wsicomp.conversion.restore import restore_slide
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
-_DESCRIPTION = """\
-Rebuild the source of a file that was converted with --restorable, byte for byte.
-
-TARGET appears only when its SHA-256 is that of the source. FILE is only read."""
-
 _EPILOG = """\
 example:
   wsicomp convert slide.svs archive.tiff --preset archive-lossless
@@ -39,7 +34,10 @@ class RestoreOptions:
 
 
 def run_restore(options: RestoreOptions) -> int:
-    """Restore the source, and print what was done; return exit code 0."""
+    """Rebuild the source of a file that was converted with --restorable, byte for byte.
+
+    TARGET appears only when its SHA-256 is that of the source. FILE is only read.
+    """
     with progress_bars() as show:
         report = restore_slide(
             options.file, options.target, options.overwrite, on_progress=show, trust=options.trust
@@ -53,4 +51,4 @@ def run_restore(options: RestoreOptions) -> int:
     return 0
 
 
-COMMANDS = (Command("restore", _DESCRIPTION, (RestoreOptions,), run_restore, epilog=_EPILOG),)
+COMMANDS = (Command("restore", (RestoreOptions,), run_restore, epilog=_EPILOG),)

@@ -19,12 +19,6 @@ from wsicomp.progress import Stages
 from wsicomp.text.figures import as_percent
 from wsicomp.tissue.mask_writer import check_suffix, write_mask
 
-_DESCRIPTION = """\
-Find the tissue of a slide and write it as a mask.
-
-The suffix of MASK says its format: .png, .ome.tiff (a pyramid) or .geojson (outlines for QuPath). In pictures
-255 is tissue. The mask has no margin yet. Edit it if need be, and give it to `wsicomp convert --mask`."""
-
 _EPILOG = """\
 examples:
   wsicomp segment slide.svs mask.png
@@ -51,7 +45,12 @@ class SegmentOptions:
 
 
 def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
-    """Find tissue and write the mask; return exit code 0."""
+    """Find the tissue of a slide and write it as a mask.
+
+    The suffix of MASK says its format: .png, .ome.tiff (a pyramid) or .geojson (outlines for QuPath). In
+    pictures 255 is tissue. The mask has no margin yet. Edit it if need be, and give it to `wsicomp
+    convert --mask`.
+    """
     target, audit = options.mask_file, options.audit
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)
@@ -72,6 +71,4 @@ _CONVERSION = (
     conversion_option("z", group="options"),
     conversion_option("overwrite", "replace MASK and PICTURE if they exist", group="options"),
 )
-COMMANDS = (
-    Command("segment", _DESCRIPTION, (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),
-)
+COMMANDS = (Command("segment", (SegmentOptions,), run_segment, conversion=_CONVERSION, epilog=_EPILOG),)

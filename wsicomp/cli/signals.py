@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 INTERRUPTED = "wsicomp: interrupted; nothing half-written is left"
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def handling(handler: Callable[..., None], may_replace: Callable[[Any], bool]) -> Iterator[None]:
+    """While the block runs, call `handler` for each signal whose present handler it may replace."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    taken = {number: present for number, present in before.items() if may_replace(present)}
+    for number in taken:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, present in taken.items():
+            signal.signal(number, present)
 
 
 @contextmanager
@@ -27,17 +42,8 @@ def ending_at_once() -> Iterator[None]:
             os.write(2, f"{INTERRUPTED}\n".encode())
         os._exit(130)
 
-    known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in known}
-    usual = (signal.SIG_DFL, signal.default_int_handler)
-    taken = {number: handler for number, handler in before.items() if handler in usual}
-    for number in taken:
-        signal.signal(number, leave)
-    try:
+    with handling(leave, lambda present: present in (signal.SIG_DFL, signal.default_int_handler)):
         yield
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)
 
 
 def stop_on_signals() -> None:
@@ -46,6 +52,6 @@ def stop_on_signals() -> None:
     A signal that was to be ignored, as by nohup, still is.
     """
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
-                signal.signal(getattr(signal, name), signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from wsicomp.cli.flags import with_flags
-from wsicomp.files.atomic import completed
+from wsicomp.files.tables import write_text
 from wsicomp.text.escaping import printable
 
 
@@ -39,5 +39,4 @@ def write_json(values: dict[str, Any] | list[Any], path: Path | None, overwrite:
     if path is None or str(path) == "-":
         sys.stdout.write(text)
         return
-    with completed(path, overwrite) as partial:
-        partial.write_text(text, "utf-8")
+    write_text(path, text, overwrite)

@@ -16,28 +16,12 @@ if TYPE_CHECKING:
     from wsicomp.training.codec.fit import Report
     from wsicomp.training.tissue.fit import Epoch
 
-_DESCRIPTION = """\
-Train the tissue network by a TOML file of settings, and write it as Keras, LiteRT and JSON manifest.
-
-FOLDER gets curves.csv and curves.png after every epoch, and the network at the end. If a run was stopped, the
-same command goes on where it was. Needs pip install 'wsicomp[train]'.
-
-With KERAS_BACKEND=jax a machine with JAX trains, on its GPU. Only TensorFlow writes the files: run the same
-command once more without KERAS_BACKEND."""
-
 _EPILOG = """\
 examples:
   wsicomp dataset build sections/table.tsv sections.h5
   wsicomp train tissue configs/training/tissue-unet.toml runs/unet
   wsicomp convert slide.svs small.svs --weights runs/unet/tissue-unet.json
 """
-
-_CODEC_DESCRIPTION = """\
-Train a model for neural tiles by a TOML file of settings, and write it as one safetensors file.
-
-FOLDER gets curves.csv and curves.png after every report, and the model at the end. If a run was stopped, the
-same command goes on where it was. It takes a GPU where torch finds one. Needs pip install
-'wsicomp[neural,train]'."""
 
 _CODEC_EPILOG = """\
 examples:
@@ -83,7 +67,14 @@ class TrainCodecOptions(RunOptions):
 
 
 def run_train_tissue(options: TrainTissueOptions) -> int:
-    """Train the network, or continue, and export it; return exit code 0."""
+    """Train the tissue network by a TOML file of settings, and write it as Keras, LiteRT and JSON manifest.
+
+    FOLDER gets curves.csv and curves.png after every epoch, and the network at the end. If a run was
+    stopped, the same command goes on where it was. Needs pip install 'wsicomp[train]'.
+
+    With KERAS_BACKEND=jax a machine with JAX trains, on its GPU. Only TensorFlow writes the files: run
+    the same command once more without KERAS_BACKEND.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from wsicomp.training.extras import require
     from wsicomp.training.settings import load_settings
@@ -110,7 +101,12 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
 
 
 def run_train_codec(options: TrainCodecOptions) -> int:
-    """Train the model, or continue, and export it; return exit code 0."""
+    """Train a model for neural tiles by a TOML file of settings, and write it as one safetensors file.
+
+    FOLDER gets curves.csv and curves.png after every report, and the model at the end. If a run was
+    stopped, the same command goes on where it was. It takes a GPU where torch finds one. Needs pip
+    install 'wsicomp[neural,train]'.
+    """
     from wsicomp.training.extras import require
 
     require("torch", "compressai", "h5py", "matplotlib")
@@ -137,6 +133,6 @@ def run_train_codec(options: TrainCodecOptions) -> int:
 
 
 COMMANDS = (
-    Command("train tissue", _DESCRIPTION, (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
-    Command("train codec", _CODEC_DESCRIPTION, (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
+    Command("train tissue", (TrainTissueOptions,), run_train_tissue, epilog=_EPILOG),
+    Command("train codec", (TrainCodecOptions,), run_train_codec, epilog=_CODEC_EPILOG),
 )

@@ -14,22 +14,6 @@ from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
 from wsicomp.verification.verify import Measured
 
-_DESCRIPTION = """\
-Check that a converted slide is whole, and with --against that it shows its source.
-
-Alone, FILE is read tile by tile, compared with the plan and the digests that it carries, and opened with
-OpenSlide. That proves that it is whole. It does not prove that what it says of itself is true. Any other
-tiled TIFF is read and opened.
-
-With --against, nothing that FILE says is believed. Sizes, scale, colour profile, associated images and every
-tile are compared with SOURCE. Tiles that were copied, repacked or encoded without loss must be exact. Others
-must be as like the source's as their codec comes. Where a tile is blank or painted, the source must show bare
-glass.
-
-OpenSlide looks at some tiles of each level of both, always the same ones. Where it does not open a file,
-other libraries do. If all is well, the command lists which programs open FILE. If anything is wrong, each
-problem is a line, and the exit code is 1."""
-
 _EXAMPLES = """\
 examples:
   wsicomp verify small.svs
@@ -57,7 +41,21 @@ class VerifyOptions:
 
 
 def run_verify(options: VerifyOptions) -> int:
-    """Print the findings; return exit code 1 if there is a problem, else 0."""
+    """Check that a converted slide is whole, and with --against that it shows its source.
+
+    Alone, FILE is read tile by tile, compared with the plan and the digests that it carries, and opened
+    with OpenSlide. That proves that it is whole. It does not prove that what it says of itself is true.
+    Any other tiled TIFF is read and opened.
+
+    With --against, nothing that FILE says is believed. Sizes, scale, colour profile, associated images
+    and every tile are compared with SOURCE. Tiles that were copied, repacked or encoded without loss must
+    be exact. Others must be as like the source's as their codec comes. Where a tile is blank or painted,
+    the source must show bare glass.
+
+    OpenSlide looks at some tiles of each level of both, always the same ones. Where it does not open a
+    file, other libraries do. If all is well, the command lists which programs open FILE. If anything is
+    wrong, each problem is a line, and the exit code is 1.
+    """
     source = options.against
     with progress_bars() as show:
         found = verify_file(options.file, source, options.thorough, on_progress=show)
@@ -91,4 +89,4 @@ def _measured_lines(measured: Measured) -> list[str]:
     ]
 
 
-COMMANDS = (Command("verify", _DESCRIPTION, (VerifyOptions,), run_verify, epilog=_EPILOG),)
+COMMANDS = (Command("verify", (VerifyOptions,), run_verify, epilog=_EPILOG),)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from wsicomp.comparison.full_files import file_name
 from wsicomp.comparison.options import ComparisonOptions
-from wsicomp.comparison.page import write_page
+from wsicomp.comparison.page import results_page
 from wsicomp.comparison.projection import Rates, draw_archive_sample, project_archive
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
 from wsicomp.comparison.slide import compare_slide, missing_codecs
-from wsicomp.comparison.stratified import Draw
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
 from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
-from wsicomp.files.atomic import check_empty, completed, make_folder
+from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.files.inputs import check_file, is_folder
+from wsicomp.files.tables import write_text
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.progress import Progress, progress_raises_through, utc_now
@@ -35,22 +36,8 @@ _MOST_WITH_CROPS = 24
 """How many slides show pieces of tissue; each adds about a megabyte to the page."""
 _PRESETS = "presets"
 
-
-@dataclass(frozen=True)
-class _Subject:
-    """A slide to compare: its file, and its name in the results."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """An archive of which some slides are compared."""
-
-    folder: Path
-    slides: Sequence[FoundSlide]
-    draw: Draw
+_Projection = Callable[[Mapping[str, SlideComparison], Rates], Archive]
+"""Estimates what codecs save of a whole archive, from its compared slides by their names."""
 
 
 @progress_raises_through
@@ -83,7 +70,7 @@ def compare_slides(
         SlideWriteError: `out` cannot be written.
     """
     options = options or ComparisonOptions()
-    subjects, tree = _subjects(sources, out, drawn, options.seed)
+    subjects, project = _subjects(sources, out, drawn, options.seed)
     check_empty(out, overwrite)
     missing = missing_codecs(options.codecs)
     with opened_folder(make_folder(out)) as opened:
@@ -96,12 +83,12 @@ def compare_slides(
     comparison = Comparison(SOFTWARE, utc_now(), command, options.sample, options.base.run.workers, ())
     row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
     try:
-        for number, subject in enumerate(subjects, 1):
-            folder = work / f"{number:03}-{file_name(subject.path.stem)[:60]}"
+        for number, (path, name) in enumerate(subjects, 1):
+            folder = work / f"{number:03}-{file_name(path.stem)[:60]}"
             with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                subject.path,
-                subject.name,
+                path,
+                name,
                 with_crops,
                 folder,
                 row_progress.row_done,
@@ -111,8 +98,10 @@ def compare_slides(
             )
             found.append(_with_presets(compared, number, out, options, overwrite))
             row_progress.slide_done(number * len(options.codecs) * len(options.glass))
-            archive = _projected(tree, found, rates or Rates()) if number == len(subjects) else None
-            comparison = replace(comparison, slides=tuple(found), archive=archive)
+            comparison = replace(comparison, slides=tuple(found))
+            if project is not None and number == len(subjects):
+                by_name = {slide.slide: slide for slide in found}
+                comparison = replace(comparison, archive=project(by_name, rates or Rates()))
             write_results(comparison, out, formats, overwrite or number > 1)
     finally:
         with suppress(OSError), opened_folder(out) as opened:
@@ -141,8 +130,10 @@ class _RowProgress:
 
 def _subjects(
     sources: Sequence[Path], out: Path, drawn: int, seed: int
-) -> tuple[list[_Subject], _Tree | None]:
-    """Return the slides to compare; of a folder, those that are drawn, and the folder itself.
+) -> tuple[list[tuple[Path, str]], _Projection | None]:
+    """Return the files of the slides to compare, and their names in the results.
+
+    Of a folder these are slides that are drawn, with the function that projects results on the whole folder.
 
     Raises:
         ConfigError: a folder stands beside other sources, or has no slide.
@@ -167,17 +158,16 @@ def _subjects(
         raise ConfigError("has no slide; name a folder with slides", folder)
     draw = draw_archive_sample(slides, drawn, seed)
     chosen = [slides[number] for number in draw.drawn.tolist()]
-    return [_Subject(folder / as_path(slide.source), slide.source) for slide in chosen], _Tree(
-        folder, slides, draw
-    )
+    subjects = [(folder / as_path(slide.source), slide.source) for slide in chosen]
+    return subjects, partial(project_archive, folder.resolve().name, slides, draw)
 
 
-def _named(sources: Sequence[Path]) -> list[_Subject]:
+def _named(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return slides by their file names, or where these are equal by their paths in the common folder."""
     names = [source.name for source in sources]
     shared = Path(os.path.commonpath([source.absolute().parent for source in sources]))
     return [
-        _Subject(
+        (
             source,
             as_text(source.name if names.count(source.name) == 1 else source.absolute().relative_to(shared)),
         )
@@ -204,14 +194,6 @@ def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[Found
         seen.update(parts)
 
 
-def _projected(tree: _Tree | None, found: Sequence[SlideComparison], rates: Rates) -> Archive | None:
-    if tree is None:
-        return None
-    return project_archive(
-        tree.folder.resolve().name, tree.slides, tree.draw, {slide.slide: slide for slide in found}, rates
-    )
-
-
 def _with_presets(
     found: SlideComparison, number: int, out: Path, options: ComparisonOptions, overwrite: bool
 ) -> SlideComparison:
@@ -223,8 +205,8 @@ def _with_presets(
         )
         glass = "white" if "white" in options.glass else options.glass[0]
         path = out / _PRESETS / name
-        with opened_folder(path.parent, out, make=True), completed(path, overwrite, out) as partial:
-            partial.write_text(_preset(found.slide, found_setting, glass), "utf-8")
+        with opened_folder(path.parent, out, make=True):
+            write_text(path, _preset(found.slide, found_setting, glass), overwrite, out)
         landings.append(replace(found_setting, preset=f"{_PRESETS}/{name}"))
     return replace(found, landings=tuple(landings))
 
@@ -249,17 +231,14 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str], ove
         TargetExistsError: a file was created meanwhile, and `overwrite` is False.
         SlideWriteError: a file cannot be written.
     """
-    writers: dict[str, Callable[[], object]] = {
-        "json": lambda: _write_text(
-            json.dumps(comparison.to_json(), indent=1), out / "results.json", overwrite
-        ),
-        "csv": lambda: write_csvs(comparison, out, overwrite),
-        "markdown": lambda: _write_text(markdown(comparison), out / "results.md", overwrite),
-        "html": lambda: write_page(comparison, out / "index.html", overwrite),
-    }
-    for name, write in writers.items():
-        if name in formats:
-            write()
+    if "json" in formats:
+        write_text(out / "results.json", json.dumps(comparison.to_json(), indent=1), overwrite)
+    if "csv" in formats:
+        write_csvs(comparison, out, overwrite)
+    if "markdown" in formats:
+        write_text(out / "results.md", markdown(comparison), overwrite)
+    if "html" in formats:
+        write_text(out / "index.html", results_page(comparison), overwrite)
 
 
 def _check_folder(folder: Folder, name: str) -> None:
@@ -270,8 +249,3 @@ def _check_folder(folder: Folder, name: str) -> None:
     """
     if not folder.is_folder(name) and folder.status(name) is not None:
         raise SlideWriteError("is not a folder of a comparison; move it away", folder.path / name)
-
-
-def _write_text(text: str, path: Path, overwrite: bool) -> None:
-    with completed(path, overwrite) as partial:
-        partial.write_text(text, "utf-8")

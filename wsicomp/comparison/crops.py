@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.results import Crop
-from wsicomp.geometry import TileIndex
 from wsicomp.slide import Pixels
 
 SIDE_PX = 160
@@ -23,34 +22,20 @@ AMPLIFIED = 8
 _BLUR_PX = 31
 
 
-@dataclass(frozen=True)
-class TileChange:
-    """A tile before and after a codec."""
-
-    kind: str
-    """Why the tile is shown: `TYPICAL` or `WORST`."""
-    index: TileIndex
-    """Where the tile is."""
-    ssim: float
-    """Its SSIM, at most 1."""
-    source: Pixels
-    """(rows, columns, 3) uint8 RGB of the source."""
-    decoded: Pixels
-    """(rows, columns, 3) uint8 RGB of the decoded tile."""
-
-
-def draw_crop(codec: str, change: TileChange) -> Crop:
+def draw_crop(codec: str, kind: str, tile: TileFidelity, source: Pixels, decoded: Pixels) -> Crop:
     """Return a part of a tile, at most 160 px a side, as three lossless pictures.
 
-    Of the worst tile it is where the two differ most; of the typical one its middle, for every codec.
+    `source` and `decoded` are the whole tile, (rows, columns, 3) uint8 RGB each. `kind` is `TYPICAL` or
+    `WORST`. Of the worst tile the part is where the two differ most; of the typical one it is the middle, for
+    every codec.
     """
-    before, after = change.source.astype(np.int16), change.decoded.astype(np.int16)
+    before, after = source.astype(np.int16), decoded.astype(np.int16)
     error = np.abs(after - before).sum(axis=2).astype(np.float32)
-    top, left = _worst_place(error) if change.kind == WORST else _corner(error, *(np.array(error.shape) // 2))
+    top, left = _worst_place(error) if kind == WORST else _corner(error, *(np.array(error.shape) // 2))
     part = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
     difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
-    pictures = (_url(change.source[part]), _url(change.decoded[part]), _url(difference))
-    return Crop(codec, change.kind, str(change.index), change.ssim, *pictures)
+    pictures = (_url(source[part]), _url(decoded[part]), _url(difference))
+    return Crop(codec, kind, str(tile.index), tile.ssim, *pictures)
 
 
 def _worst_place(error: NDArray[np.float32]) -> tuple[int, int]:

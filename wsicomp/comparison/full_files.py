@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,47 +23,7 @@ from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
 
 
-@dataclass(frozen=True)
-class WrittenFile:
-    """Size and times of a converted file."""
-
-    bytes: int
-    """Bytes of the file."""
-    level_bytes: tuple[int, ...]
-    """Bytes of each level's tiles."""
-    encode_s: float
-    """Seconds to write it."""
-    read_s: float
-    """Seconds to read it."""
-
-
-def write_file(
-    compared_slide: ComparedSlide, spec: CodecSpec, glass: str, path: Path, on_progress: Progress | None
-) -> WrittenFile:
-    """Convert the slide into `path`, read every tile back, and return sizes and times.
-
-    Every tile is compared with its digest while it is read, so that the conversion need not verify it too.
-
-    Raises:
-        ConfigError: the slide cannot be converted with these options.
-        CodecUnavailableError: the codec's library is missing.
-        UnknownModelError: there is no model of this name.
-        SlideReadError: the slide or the converted file cannot be read.
-        SlideWriteError: the file cannot be written.
-    """
-    config = spec.config(compared_slide.base, glass).changed(verify=False)
-    report = convert_slide(
-        compared_slide.slide.info.path, path, config, on_progress, known=compared_slide.known
-    )
-    with closing(open_converted(path)) as made:
-        start = time.perf_counter()
-        _read_all(made, compared_slide.base.run.workers)
-        read_s = time.perf_counter() - start
-        levels = tuple(level_bytes(made, number) for number in range(len(made.info.levels)))
-    return WrittenFile(report.target_bytes, levels, report.elapsed_s["write"], read_s)
-
-
-def level_bytes(made: ConvertedSlide, level: int) -> int:
+def _level_bytes(made: ConvertedSlide, level: int) -> int:
     """Return the bytes of a level's tiles; a tile that many places share counts once."""
     ranges = np.unique(made.tile_ranges(level), axis=0)
     return int(ranges[:, 1].sum())
@@ -143,12 +102,9 @@ def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity
 class FullFiles:
     """Makes rows from files that are written, read and measured."""
 
-    def __init__(
-        self, compared_slide: ComparedSlide, folder: Path, keep: bool, on_progress: Progress | None
-    ) -> None:
+    def __init__(self, compared_slide: ComparedSlide, folder: Path, on_progress: Progress | None) -> None:
         self._slide = compared_slide
         self._folder = folder
-        self._keep = keep
         self._on_progress = on_progress
         self._base: int | None = None
         self._tissue: dict[str, list[TileFidelity]] = {}
@@ -157,38 +113,55 @@ class FullFiles:
         """Return the fidelity of all tissue tiles; none before the codec's file with glass was measured."""
         return self._tissue.get(spec.label, [])
 
-    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """Return the row of one file, after writing and measuring it.
+    def row(self, spec: CodecSpec, glass: str) -> Row:
+        """Return the row of one file; the reference with its glass has to come first.
 
-        `name` is the slide's, `glass` the fill of glass. The reference with its glass has to be the first
-        row.
+        Raises:
+            ConfigError: the slide cannot be converted with these options.
+            CodecUnavailableError: the codec's library is missing.
+            UnknownModelError: there is no model of this name.
+            SlideReadError: the slide or the converted file cannot be read.
+            SlideWriteError: the file cannot be written.
         """
         if glass != "keep" and spec.label not in self._tissue:
-            self.row(name, spec, "keep")  # what tissue comes back as, by the file that has all of it
+            self.row(spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            made = write_file(self._slide, spec, glass, path, self._on_progress)
+            config = spec.config(self._slide.base, glass).changed(verify=False)
+            source, known = self._slide.slide.info.path, self._slide.known
+            report = convert_slide(source, path, config, self._on_progress, known=known)
+            levels, read_s = self._read_back(path)
             if glass == "keep":
                 self._tissue[spec.label] = measure_file(self._slide, path)
-                self._base = self._base or made.bytes
+                self._base = self._base or report.target_bytes
         finally:
-            if not self._keep:
+            if not self._slide.options.keep_files:
                 path.unlink(missing_ok=True)
-        source = self._slide.known.identity.bytes
         return Row(
-            name,
+            self._slide.name,
             spec.label,
             glass,
-            source_bytes=source,
-            target_bytes=made.bytes,
-            reduction=None if self._base is None else 1 - made.bytes / self._base,
-            source_reduction=1 - made.bytes / source,
-            level_bytes=made.level_bytes,
-            encode_s=made.encode_s,
-            read_s=made.read_s,
+            source_bytes=known.identity.bytes,
+            target_bytes=report.target_bytes,
+            reduction=None if self._base is None else 1 - report.target_bytes / self._base,
+            source_reduction=1 - report.target_bytes / known.identity.bytes,
+            level_bytes=levels,
+            encode_s=report.elapsed_s["write"],
+            read_s=read_s,
             setting=spec.setting,
             quality=overall_quality(self._tissue[spec.label]),
         )
+
+    def _read_back(self, path: Path) -> tuple[tuple[int, ...], float]:
+        """Decode every tile of a file; return the bytes of each level's tiles, and the seconds it took.
+
+        Every tile is compared with its digest, so that the conversion need not verify it too.
+        """
+        with closing(open_converted(path)) as made:
+            start = time.perf_counter()
+            _read_all(made, self._slide.base.run.workers)
+            read_s = time.perf_counter() - start
+            return tuple(_level_bytes(made, number) for number in range(len(made.info.levels))), read_s
 
 
 def file_name(label: str) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
-from wsicomp.files.atomic import completed
 from wsicomp.text.html import rendered
 
 _SCRIPT = """
@@ -40,15 +38,10 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
 """
 
 
-def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
-    """Write the page of a comparison.
-
-    Raises:
-        TargetExistsError: the file exists and `overwrite` is False.
-        SlideWriteError: the file cannot be written.
-    """
+def results_page(found: Comparison) -> str:
+    """Return the page of a comparison."""
     colors = family_colors(found.slides)
-    page = rendered(
+    return rendered(
         "wsicomp.comparison",
         "page.html.j2",
         {"family": family_of, "crops": _by_codec},
@@ -60,8 +53,6 @@ def write_page(found: Comparison, path: Path, overwrite: bool = False) -> None:
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )
-    with completed(path, overwrite) as partial:
-        partial.write_text(page, "utf-8")
 
 
 def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:

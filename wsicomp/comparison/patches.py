@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 import cv2
@@ -26,31 +25,21 @@ _SEARCH_TOLERANCE = 1.05
 _MOST_REDUCTION = 16
 
 
-@dataclass(frozen=True)
-class Patches:
-    """Patches of tissue at one magnification."""
+def cut_patches(compared_slide: ComparedSlide, magnification: float) -> list[Pixels]:
+    """Return patches of tissue, evenly spread over the slide, as the options ask for at a magnification.
 
-    magnification: float
-    """The magnification, such as 10 for 10x."""
-    pictures: tuple[Pixels, ...]
-    """(256, 256, 3) uint8 RGB each, area means of the slide's nearest larger level."""
-
-
-def cut_patches(compared_slide: ComparedSlide, magnification: float, count: int) -> Patches:
-    """Return `count` patches of tissue, evenly spread over the slide.
-
-    The mask covers at least half of each patch. No patches are returned where the slide's magnification is
-    unknown or smaller.
+    Each is (256, 256, 3) uint8 RGB: area means of the slide's nearest larger level. The mask covers at
+    least half of each. No patches are returned where the slide's magnification is unknown or smaller.
     """
     largest = slide_magnification(compared_slide.slide.info)
     if largest is None:
-        return Patches(magnification, ())
+        return []
     for number, level in reversed(list(enumerate(compared_slide.slide.info.levels))):
         reduction = largest / level.downsample / magnification
         if 1 / _SEARCH_TOLERANCE <= reduction <= _MOST_REDUCTION:
             side = round(PATCH_PX * max(1.0, reduction) if reduction > _SEARCH_TOLERANCE else PATCH_PX)
-            return Patches(magnification, tuple(_cut(compared_slide, number, level, side, count)))
-    return Patches(magnification, ())
+            return list(_cut(compared_slide, number, level, side))
+    return []
 
 
 def slide_magnification(info: SlideInfo) -> float | None:
@@ -62,7 +51,7 @@ def slide_magnification(info: SlideInfo) -> float | None:
     return MPP_AT_1X / mpp if mpp is not None else info.objective_power
 
 
-def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int, count: int) -> Iterator[Pixels]:
+def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int) -> Iterator[Pixels]:
     wide = Level(level.size, Size(side, side), level.downsample)
     grid = TileGrid(level.size, wide.tile)
     share = compared_slide.known.findings.tissue.coverage(wide)
@@ -81,12 +70,13 @@ def _cut(compared_slide: ComparedSlide, number: int, level: Level, side: int, co
             return pixels
         return np.asarray(cv2.resize(pixels, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
-    with closing(ordered_map(read, pick_evenly(places, count), compared_slide.base.run.workers)) as pictures:
+    chosen = pick_evenly(places, compared_slide.options.patches)
+    with closing(ordered_map(read, chosen, compared_slide.base.run.workers)) as pictures:
         yield from (picture for picture in pictures if picture is not None)
 
 
-def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[TileFidelity]:
-    """Return the fidelity of each patch after a codec that encodes pixels.
+def measure_patches(patches: Sequence[Pixels], spec: CodecSpec, workers: int) -> list[TileFidelity]:
+    """Return how close each patch comes back from a codec that encodes pixels.
 
     Raises:
         ConfigError: the options do not fit the codec.
@@ -94,13 +84,13 @@ def measure_patches(patches: Patches, spec: CodecSpec, workers: int) -> list[Til
         UnknownModelError: there is no model of this name.
     """
     codec = create_codec(str(spec.config_values["codec"]), spec.options)
-    tiles = [(TileIndex(0, number, 0), pixels) for number, pixels in enumerate(patches.pictures)]
+    tiles = [(TileIndex(0, number, 0), pixels) for number, pixels in enumerate(patches)]
     with closing(ordered_map(partial(encoded_fidelity, codec), batched(tiles, 8), workers)) as batches:
         return [tile for batch in batches for tile in batch]
 
 
 def magnified_row(
-    spec: CodecSpec, patches: Patches, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
+    spec: CodecSpec, magnification: float, found: Sequence[TileFidelity], base: Sequence[TileFidelity]
 ) -> MagnifiedRow:
     """Return a codec's figures beside those of `REFERENCE` on the same patches."""
     quality = overall_quality(found)
@@ -108,7 +98,7 @@ def magnified_row(
     each = [1 - tile.bytes / other.bytes for tile, other in zip(found, base, strict=True)]
     return MagnifiedRow(
         spec.label,
-        patches.magnification,
+        magnification,
         quality.tiles,
         quality.bits_per_pixel,
         1 - sum(tile.bytes for tile in found) / sum(tile.bytes for tile in base),

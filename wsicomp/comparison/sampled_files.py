@@ -54,24 +54,23 @@ class SampledTiles:
         """The drawn tiles."""
         return [self.indices[number] for number in self.draw.drawn.tolist()]
 
+    def level_bytes(self, sizes: NDArray[np.float64]) -> tuple[int, ...]:
+        """Return the bytes of each level's tiles, as estimated from the sizes of the drawn tiles."""
+        parts = (
+            self.draw.part(lambda stratum: self.levels[stratum.members[0]] == level)  # noqa: B023
+            for level in range(int(self.levels.max()) + 1)
+        )
+        return tuple(round(total(part, sizes).value) for part in parts)
 
-@dataclass(frozen=True)
-class SampledFile:
-    """Estimated size and times of a file."""
-
-    bytes: Estimate
-    """Bytes of the file."""
-    part: Estimate
-    """Its bytes as a part of the reference's."""
-    level_bytes: tuple[int, ...]
-    """Bytes of each level's tiles."""
-    encode_s: float
-    """Seconds to read, encode and write."""
-    read_s: float
-    """Seconds to decode every tile."""
+    def file_bytes(self, found: SampledSizes) -> Estimate:
+        """Estimate the bytes of the full file from the drawn tiles."""
+        whole = total(self.draw, found.sizes)
+        seen = float(np.nansum(found.sizes))  # what was drawn is there, whatever the rest is
+        whole = replace(whole, low=max(whole.low, seen))
+        return whole.plus(found.overhead, _ALIGNMENT_BYTES * (int(self.levels.max()) + 1))
 
 
-def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledTiles:
+def draw_tiles(compared_slide: ComparedSlide, count: int) -> SampledTiles:
     """Draw about `count` tiles, by level, by tissue, glass or both, and by their bytes.
 
     Raises:
@@ -90,7 +89,7 @@ def draw_tiles(compared_slide: ComparedSlide, count: int, seed: int) -> SampledT
     kinds = sorted(set(cells))
     numbers = np.array([kinds.index(cell) for cell in cells])
     parts = [np.flatnonzero(numbers == kind) for kind in range(len(kinds))]
-    draw = draw_strata(parts, np.array(known), count, np.random.default_rng(seed))
+    draw = draw_strata(parts, np.array(known), count, np.random.default_rng(compared_slide.options.seed))
     return SampledTiles(tuple(indices), np.array([index.level for index in indices]), draw)
 
 
@@ -186,37 +185,6 @@ class SampledSizes:
     """Bytes of everything but tiles."""
 
 
-def estimated_file(
-    sample: SampledTiles,
-    found: SampledSizes,
-    reference: SampledSizes,
-    seconds: NDArray[np.float64],
-    workers: int,
-) -> SampledFile:
-    """Estimate the full file from the drawn tiles, with its seconds shared among the workers.
-
-    `seconds` is (tiles, 2): to encode and to decode each tile. `reference` has the sizes of the file to which
-    the size is compared.
-    """
-    draw, levels = sample.draw, sample.levels
-    of_levels = [
-        total(draw.part(lambda stratum: levels[stratum.members[0]] == level), found.sizes).value  # noqa: B023
-        for level in range(int(levels.max()) + 1)
-    ]
-    whole = total(draw, found.sizes)
-    seen = float(np.nansum(found.sizes))  # what was drawn is there, whatever the rest is
-    whole = replace(whole, low=max(whole.low, seen))
-    weights = draw.weights()
-    encode_s, read_s = (weights @ seconds / workers).tolist()
-    return SampledFile(
-        whole.plus(found.overhead, _ALIGNMENT_BYTES * len(of_levels)),
-        ratio(draw, found.sizes, reference.sizes, (found.overhead, reference.overhead)),
-        tuple(round(value) for value in of_levels),
-        encode_s,
-        read_s,
-    )
-
-
 def overhead_bytes(
     compared_slide: ComparedSlide, prepared: Prepared, spec: CodecSpec, glass: str, folder: Path
 ) -> int:
@@ -264,11 +232,8 @@ class SampledFiles:
         found = self._tried.get(spec.label)
         return found.tissue if found else []
 
-    def row(self, name: str, spec: CodecSpec, glass: str) -> Row:
-        """Return the row of a full file, estimated from the sample.
-
-        `name` is the slide's, `glass` the fill of glass.
-        """
+    def row(self, spec: CodecSpec, glass: str) -> Row:
+        """Return the row that a full file would have, as estimated from the sample."""
         tried = self._tried.get(spec.label)
         if tried is None:
             tried = SampledConversions(self._slide, self._sample, spec)
@@ -276,26 +241,27 @@ class SampledFiles:
                 tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
         prepared, sizes, seconds = tried.sizes_and_seconds(glass)
         self._tried[spec.label] = tried
-        overhead = overhead_bytes(self._slide, prepared, spec, glass, self._folder)
-        sized = SampledSizes(sizes, overhead)
-        self._base = self._base or sized
-        found = estimated_file(self._sample, sized, self._base, seconds, self._slide.base.run.workers)
+        found = SampledSizes(sizes, overhead_bytes(self._slide, prepared, spec, glass, self._folder))
+        base = self._base = self._base or found
+        draw, size = self._sample.draw, self._sample.file_bytes(found)
+        part = ratio(draw, found.sizes, base.sizes, (found.overhead, base.overhead))
+        encode_s, read_s = (draw.weights() @ seconds / self._slide.base.run.workers).tolist()
         source = self._slide.known.identity.bytes
         return Row(
-            name,
+            self._slide.name,
             spec.label,
             glass,
             source_bytes=source,
-            target_bytes=round(found.bytes.value),
-            target_bytes_low=int(found.bytes.low),
-            target_bytes_high=int(found.bytes.high) + 1,
-            reduction=1 - found.part.value,
-            reduction_low=1 - found.part.high,
-            reduction_high=1 - found.part.low,
-            source_reduction=1 - found.bytes.value / source,
-            level_bytes=found.level_bytes,
-            encode_s=found.encode_s,
-            read_s=found.read_s,
+            target_bytes=round(size.value),
+            target_bytes_low=int(size.low),
+            target_bytes_high=int(size.high) + 1,
+            reduction=1 - part.value,
+            reduction_low=1 - part.high,
+            reduction_high=1 - part.low,
+            source_reduction=1 - size.value / source,
+            level_bytes=self._sample.level_bytes(sizes),
+            encode_s=encode_s,
+            read_s=read_s,
             sampled_tiles=len(self._sample.drawn),
             setting=spec.setting,
             quality=overall_quality(tried.tissue, tried.tissue_weights()),

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.codec_specs import REACHES, REFERENCE, CodecSpec
-from wsicomp.comparison.crops import TYPICAL, WORST, TileChange, draw_crop
+from wsicomp.comparison.crops import TYPICAL, WORST, draw_crop
 from wsicomp.comparison.full_files import FullFiles
 from wsicomp.comparison.options import GLASS, ComparisonOptions
 from wsicomp.comparison.patches import cut_patches, magnified_row, measure_patches, slide_magnification
@@ -76,9 +76,9 @@ def compare_slide(
         with closing(open_reader(path, options.base.output.z)) as slide:
             stages = Stages(on_progress)
             known = KnownSlide(_identity(slide, options), find_glass(slide, options.base, stages))
-            compared_slide = ComparedSlide(slide, known, options.base)
+            compared_slide = ComparedSlide(name, slide, known, options)
             with opened_folder(folder, root, make=True) as opened:
-                found = _compare(compared_slide, name, options, reasons, opened.held, on_row, on_progress)
+                found = _compare(compared_slide, reasons, opened.held, on_row, on_progress)
             return replace(found, segment_s=sum(stages.elapsed_s.values()))
     except _EXPECTED as exc:
         return SlideComparison(name, _bytes(path), _one_line(exc))
@@ -104,13 +104,12 @@ def _bytes(path: Path) -> int | None:
 
 def _compare(
     compared_slide: ComparedSlide,
-    name: str,
-    options: ComparisonOptions,
     reasons: Mapping[str, str],
     folder: Path,
     on_row: Callable[[], None],
     on_progress: Progress | None,
 ) -> SlideComparison:
+    options = compared_slide.options
     info, findings = compared_slide.slide.info, compared_slide.known.findings
     plan = compared_slide.prepare_conversion(REFERENCE, "keep").plan
     tissue = tissue_tiles(plan.levels, info.size, findings.tissue)
@@ -121,20 +120,17 @@ def _compare(
             index: float(stored[index.row, index.column]) for index in tissue if index.level == level.number
         }
     here = [spec for spec in options.codecs if not reasons[spec.label]]
-    landed, landings, lost = _target_settings(
-        compared_slide, name, options, here, pick_by_bytes(tissue, known, options.target_tiles)
-    )
+    sought_on = pick_by_bytes(tissue, known, options.target_tiles)
+    landed, landings, lost = _target_settings(compared_slide, here, sought_on)
     specs = (*options.codecs, *landed)
     if options.sample is None:
-        row_maker: RowMaker = FullFiles(compared_slide, folder, options.keep_files, on_progress)
+        row_maker: RowMaker = FullFiles(compared_slide, folder, on_progress)
     else:
-        row_maker = SampledFiles(
-            compared_slide, draw_tiles(compared_slide, options.sample, options.seed), folder
-        )
-    rows, crops, base = _rows(compared_slide, name, options, specs, reasons, row_maker, on_row)
+        row_maker = SampledFiles(compared_slide, draw_tiles(compared_slide, options.sample), folder)
+    rows, crops, base = _rows(compared_slide, specs, reasons, row_maker, on_row)
     few = pick_by_bytes(tissue, known, options.curve_tiles)
     return SlideComparison(
-        slide=name,
+        slide=compared_slide.name,
         source_bytes=compared_slide.known.identity.bytes,
         levels=tuple((level.size.width, level.size.height) for level in info.levels),
         tiles=sum(level.grid.count for level in plan.levels),
@@ -142,18 +138,18 @@ def _compare(
         tissue_fraction=findings.tissue.tissue_fraction,
         magnification=slide_magnification(info),
         reference_bytes=base,
-        notes=tuple(_notes(compared_slide, options)),
+        notes=tuple(_notes(compared_slide)),
         rows=(*rows, *lost),
         curves=tuple(_curves(compared_slide, here, few)),
-        magnified=tuple(_magnified(compared_slide, here, options)),
+        magnified=tuple(_magnified(compared_slide, here)),
         landings=tuple(landings),
         crops=tuple(crops),
     )
 
 
-def _notes(compared_slide: ComparedSlide, options: ComparisonOptions) -> Iterator[str]:
+def _notes(compared_slide: ComparedSlide) -> Iterator[str]:
     yield from compared_slide.prepare_conversion(REFERENCE, "white").plan.notes
-    if options.magnifications and slide_magnification(compared_slide.slide.info) is None:
+    if compared_slide.options.magnifications and slide_magnification(compared_slide.slide.info) is None:
         yield "the slide does not say its magnification: there are no patches at any"
 
 
@@ -175,14 +171,10 @@ def missing_codecs(specs: Sequence[CodecSpec]) -> dict[str, str]:
 
 
 def _target_settings(
-    compared_slide: ComparedSlide,
-    name: str,
-    options: ComparisonOptions,
-    here: Sequence[CodecSpec],
-    tiles: Sequence[TileIndex],
+    compared_slide: ComparedSlide, here: Sequence[CodecSpec], tiles: Sequence[TileIndex]
 ) -> tuple[list[CodecSpec], list[TargetSetting], list[Row]]:
     """Return the codecs with settings for the target quality, how close these come, and rows of failures."""
-    target = options.target_ssim
+    target = compared_slide.options.target_ssim
     landed: dict[str, CodecSpec] = {}
     landings: list[TargetSetting] = []
     lost: list[Row] = []
@@ -193,7 +185,9 @@ def _target_settings(
             found = find_target_setting(compared_slide, spec, target, tiles)
         except _EXPECTED as exc:
             label = f"{spec.family}{REACHES}{target:g}"
-            lost += [_no_row(name, label, glass, exc) for glass in options.glass]
+            lost += [
+                _no_row(compared_slide.name, label, glass, exc) for glass in compared_slide.options.glass
+            ]
             continue
         if found is not None:
             landed[found[0].label] = found[0]
@@ -203,23 +197,21 @@ def _target_settings(
 
 def _rows(
     compared_slide: ComparedSlide,
-    name: str,
-    options: ComparisonOptions,
     specs: Sequence[CodecSpec],
     reasons: Mapping[str, str],
     row_maker: RowMaker,
     on_row: Callable[[], None],
 ) -> tuple[list[Row], list[Crop], int | None]:
     """Return all rows of a slide, pictures of what each codec does to tissue, and the reference's bytes."""
-    reference = row_maker.row(name, REFERENCE, "keep")
+    name, options = compared_slide.name, compared_slide.options
+    reference = row_maker.row(REFERENCE, "keep")
     base, typical = reference.target_bytes, _typical(row_maker.tissue(REFERENCE))
     rows: list[Row] = []
     crops: list[Crop] = []
     if REFERENCE.label not in {spec.label for spec in specs} or "keep" not in options.glass:
         rows.append(reference)
-    treatments = [
-        glass for glass in GLASS if glass in options.glass
-    ]  # glass kept comes first: it has the quality
+    # Glass kept comes first: it has the quality.
+    treatments = [glass for glass in GLASS if glass in options.glass]
     for spec in specs:
         for glass in treatments:
             reason = reasons.get(spec.label, "")
@@ -238,7 +230,7 @@ def _rows(
 
 def _row_or_reason(row_maker: RowMaker, name: str, spec: CodecSpec, glass: str) -> Row:
     try:
-        return row_maker.row(name, spec, glass)
+        return row_maker.row(spec, glass)
     except _EXPECTED as exc:
         return _no_row(name, spec.label, glass, exc)
 
@@ -271,21 +263,17 @@ def _crops(
     """Yield pieces of the slide's typical tissue tile, and of this codec's worst one."""
     if not tiles:
         return
-    worst = min(tiles, key=lambda tile: tile.ssim)
-    found = {tile.index: tile.ssim for tile in tiles}
-    wanted = {TYPICAL: typical, WORST: worst.index}
-    places = [index for index in dict.fromkeys(wanted.values()) if index in found and index is not None]
+    wanted = [(TYPICAL, tile) for tile in tiles if tile.index == typical]
+    wanted.append((WORST, min(tiles, key=lambda tile: tile.ssim)))
     prepared = compared_slide.prepare_conversion(spec, "keep")
+    places = list(dict.fromkeys(tile.index for _, tile in wanted))
     made = {trial.index: trial.pixels for trial in compared_slide.try_tiles(prepared, places)}
-    for kind, index in wanted.items():
-        pixels = None if index is None else made.get(index)
-        if index is None or pixels is None:
-            continue
-        pair = source_pixels(compared_slide.slide, prepared.plan.levels[index.level], index)
-        if pair is not None:
+    for kind, tile in wanted:
+        pixels = made[tile.index]
+        pair = source_pixels(compared_slide.slide, prepared.plan.levels[tile.index.level], tile.index)
+        if pixels is not None and pair is not None:
             region, source = pair
-            decoded = pixels[: region.height, : region.width]
-            yield draw_crop(spec.label, TileChange(kind, index, found[index], source, decoded))
+            yield draw_crop(spec.label, kind, tile, source, pixels[: region.height, : region.width])
 
 
 def _curves(
@@ -298,17 +286,15 @@ def _curves(
             yield from list(quality_curve(compared_slide, spec, tiles))
 
 
-def _magnified(
-    compared_slide: ComparedSlide, here: Sequence[CodecSpec], options: ComparisonOptions
-) -> Iterator[MagnifiedRow]:
+def _magnified(compared_slide: ComparedSlide, here: Sequence[CodecSpec]) -> Iterator[MagnifiedRow]:
     """Yield the rows of codecs that encode pixels, at each magnification; one that fails has no row there."""
     workers = compared_slide.base.run.workers
-    for magnification in options.magnifications:
+    for magnification in compared_slide.options.magnifications:
         with suppress(*_EXPECTED):  # a slide that cannot be read there has no patches
-            patches = cut_patches(compared_slide, magnification, options.patches)
+            patches = cut_patches(compared_slide, magnification)
             base = measure_patches(patches, REFERENCE, workers)
             for spec in here if base else ():
                 with suppress(*_EXPECTED):
                     if spec.dial() is not None:
                         found = measure_patches(patches, spec, workers)
-                        yield magnified_row(spec, patches, found, base)
+                        yield magnified_row(spec, magnification, found, base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
 from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
-from wsicomp.files.atomic import completed
-from wsicomp.text.escaping import markdown_text, printable, spreadsheet_cell
+from wsicomp.files.tables import write_rows
+from wsicomp.text.escaping import markdown_text, printable
 from wsicomp.text.figures import as_bytes, as_percent
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
@@ -38,13 +37,7 @@ def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list
         if not rows:
             continue
         path = folder / f"{name}.csv"
-        with (
-            completed(path, overwrite) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            table = csv.DictWriter(file, list(rows[0]))
-            table.writeheader()
-            table.writerows({key: spreadsheet_cell(cell) for key, cell in row.items()} for row in rows)
+        write_rows(path, [rows[0].keys(), *(row.values() for row in rows)], overwrite)
         written.append(path)
     return written
 

@@ -12,6 +12,7 @@ import numpy as np
 from wsicomp.codecs.base import Fallback
 from wsicomp.codecs.registry import create_transcoder, decode_tiles
 from wsicomp.comparison.codec_specs import CodecSpec
+from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.concurrency.threads import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
@@ -51,12 +52,19 @@ class TileTrial:
 class ComparedSlide:
     """An open slide, and what all conversions of it share."""
 
+    name: str
+    """Its name in the results."""
     slide: Slide
     """The slide."""
     known: KnownSlide
     """Its identity and its tissue."""
-    base: ConversionConfig
-    """The config that all conversions share."""
+    options: ComparisonOptions
+    """What is compared."""
+
+    @property
+    def base(self) -> ConversionConfig:
+        """The config that all conversions share."""
+        return self.options.base
 
     def prepare_conversion(self, spec: CodecSpec, glass: str) -> Prepared:
         """Make every decision of one codec's conversion.

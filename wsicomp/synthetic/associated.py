@@ -17,18 +17,11 @@ MACRO_SIZE = Size(1280, 431)
 INK = (60, 55, 70)
 
 
-def largest_level_description(slide: SyntheticSlide, form: SyntheticFormat) -> str:
-    """Return the ImageDescription of level 0 of an svs."""
-    whole = f"{slide.size.width}x{slide.size.height}"
-    first = f"{whole} [0,0 {whole}] {_tiles(form)} {_coding(form)}"
-    return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
-
-
-def reduced_level_description(slide: SyntheticSlide, form: SyntheticFormat, level: Size) -> str:
-    """Return the ImageDescription of a reduced level of an svs."""
-    whole = f"{slide.size.width}x{slide.size.height}"
-    reduced = f"{level.width}x{level.height}"
-    first = f"{whole} [0,0 {whole}] {_tiles(form)} -> {reduced} {_coding(form)}"
+def svs_level_description(slide: SyntheticSlide, form: SyntheticFormat, reduced: Size | None) -> str:
+    """Return the ImageDescription of level 0 of an svs, or of a reduced level of this size."""
+    whole, tile = f"{slide.size.width}x{slide.size.height}", f"{form.tile_px}x{form.tile_px}"
+    shown = "" if reduced is None else f" -> {reduced.width}x{reduced.height}"
+    first = f"{whole} [0,0 {whole}] ({tile}){shown} {_coding(form)}"
     return f"{LIBRARY}\r\n{first}{_fields(slide, form)}"
 
 
@@ -41,10 +34,6 @@ def thumbnail_description(slide: SyntheticSlide, form: SyntheticFormat, small: S
 def associated_image_description(name: str, size: Size) -> str:
     """Return the ImageDescription of an svs's label or macro."""
     return f"{LIBRARY}\r\n{name} {size.width}x{size.height}"
-
-
-def _tiles(form: SyntheticFormat) -> str:
-    return f"({form.tile_px}x{form.tile_px})"
 
 
 def _coding(form: SyntheticFormat) -> str:

@@ -6,9 +6,7 @@ so their bytes are kept.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from os import PathLike
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wsicomp.concurrency.threads import ordered_map
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.progress import progress_raises_through
 from wsicomp.synthetic import associated
@@ -28,7 +27,6 @@ from wsicomp.synthetic.slide import SyntheticSlide, painter_of
 
 THREADS = 2
 RUN_TILES = 16
-AHEAD = 6
 KEPT_TILES = 1500
 STRIP_ROWS = 16
 LABEL_SUBFILE, MACRO_SUBFILE = 1, 9
@@ -134,9 +132,8 @@ def _metadata(description: str | None) -> dict[str, Any]:
 def _description(level: _Level) -> str | None:
     if level.form.container == "tiff":
         return None
-    if level.downsample == 1:
-        return associated.largest_level_description(level.slide, level.form)
-    return associated.reduced_level_description(level.slide, level.form, level.size)
+    reduced = None if level.downsample == 1 else level.size
+    return associated.svs_level_description(level.slide, level.form, reduced)
 
 
 def _write_thumbnail(writer: tifffile.TiffWriter, slide: SyntheticSlide, form: SyntheticFormat) -> None:
@@ -194,40 +191,31 @@ class _Level:
 
     def tiles(self, advance: Advance) -> Generator[bytes, None, None]:
         """Yield the bytes of every tile, row by row, drawn a few runs ahead."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            waiting: deque[Future[list[bytes]]] = deque()
-            for row, first, last in self._runs():
-                waiting.append(pool.submit(self._run, row, first, last))
-                if len(waiting) > AHEAD:
-                    yield from self._taken(waiting, advance)
-            while waiting:
-                yield from self._taken(waiting, advance)
+        columns = range(self.grid.columns)
+        runs = (
+            (row, columns[first : first + RUN_TILES])
+            for row in range(self.grid.rows)
+            for first in columns[::RUN_TILES]
+        )
+        with closing(ordered_map(self._run, runs, THREADS)) as drawn:
+            for run in drawn:
+                # Progress comes first, since TiffWriter never asks for one tile more than there are.
+                advance(len(run))
+                yield from run
 
-    def _taken(self, waiting: deque[Future[list[bytes]]], advance: Advance) -> Iterator[bytes]:
-        run = waiting.popleft().result()
-        # Progress comes first, since TiffWriter never asks for one tile more than there are.
-        advance(len(run))
-        yield from run
-
-    def _runs(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (row, first column, one past the last) of every run of tiles."""
-        for row in range(self.grid.rows):
-            for first in range(0, self.grid.columns, RUN_TILES):
-                yield row, first, min(first + RUN_TILES, self.grid.columns)
-
-    def _run(self, row: int, first: int, last: int) -> list[bytes]:
-        keys = [self._key(column, row) for column in range(first, last)]
+    def _run(self, run: tuple[int, range]) -> list[bytes]:
+        """Return the bytes of the tiles in some columns of a row."""
+        row, columns = run
         if self.form.tile_px % BLOCK == 0:
-            return [
-                self._single(column, row, key) for column, key in zip(range(first, last), keys, strict=True)
-            ]
+            return [self._single(column, row) for column in columns]
         # Tiles that cut across blocks are drawn together, or each block would be drawn up to four times.
         px = self.form.tile_px
-        strip = self.slide.render(Region(first * px, row * px, (last - first) * px, px), self.downsample)
+        strip = self.slide.render(Region(columns[0] * px, row * px, len(columns) * px, px), self.downsample)
         return [encoded(strip[:, left : left + px], self.form) for left in range(0, strip.shape[1], px)]
 
-    def _single(self, column: int, row: int, key: tuple[GlassKey, ...] | None) -> bytes:
+    def _single(self, column: int, row: int) -> bytes:
         """Return one tile's bytes; those of bare glass are kept by the key of their pixels."""
+        key = self._key(column, row)
         if key is not None and key in self._kept:
             return self._kept[key]
         px = self.form.tile_px
@@ -237,14 +225,12 @@ class _Level:
         return stream
 
     def _key(self, column: int, row: int) -> tuple[GlassKey, ...] | None:
-        """Return the key of a tile of bare glass, None for others."""
-        count, rest = divmod(self.form.tile_px, BLOCK)
-        if rest or self.downsample != 1:
-            return None
+        """Return the key of a tile of bare glass that consists of whole blocks, None for others."""
+        count = self.form.tile_px // BLOCK
         keys: list[GlassKey] = []
         for block in range(count * count):
             x, y = column * count + block % count, row * count + block // count
-            key = self._painter.glass_key(x, y, 1)
+            key = self._painter.glass_key(x, y, self.downsample)
             if key is None:
                 return None
             keys.append(key)

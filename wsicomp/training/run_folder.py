@@ -23,6 +23,7 @@ from zipfile import BadZipFile
 from wsicomp.errors import TrainingError
 from wsicomp.files.atomic import completed, make_folder
 from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.tables import write_text
 from wsicomp.text.escaping import spreadsheet_cell
 
 Row = TypeVar("Row")
@@ -55,8 +56,7 @@ def resumed(folder: Path, settings: Mapping[str, Any], patches: Sequence[Path], 
     rows = rows_of(folder, kind)
     if rows and _read_settings(path, folder) != wanted:
         raise TrainingError("holds a run with other settings or patches; name another folder", folder)
-    with completed(path, overwrite=True) as partial:
-        partial.write_text(json.dumps(wanted, indent=1), "utf-8")
+    write_text(path, json.dumps(wanted, indent=1), overwrite=True)
     return rows
 
 
@@ -113,8 +113,7 @@ def reading_checkpoint(path: Path) -> Iterator[None]:
 
 def write_state(folder: Path, rows: Sequence[Any]) -> None:
     """Write the rows of the run, which are dataclasses."""
-    with completed(folder / _STATE, overwrite=True) as partial:
-        partial.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
+    write_text(folder / _STATE, json.dumps([asdict(row) for row in rows], indent=1), overwrite=True)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -130,18 +129,18 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def curve_panels(path: Path, count: int, width: float) -> Iterator[Any]:
-    """Yield `count` axes of matplotlib, side by side, to draw curves in; then write them to `path` as PNG.
+def figure_panels(path: Path, size: tuple[float, float], rows: int, columns: int) -> Iterator[Any]:
+    """Give axes to draw in, as an array (rows, columns), and write the figure as PNG.
 
-    `width` is in inches. The first one has a legend.
+    `size` is its width and height in inches. The first axes have a legend.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, 3.2), layout="constrained")
-    panels = figure.subplots(1, count)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
     yield panels
-    panels[0].legend(frameon=False)
-    for axes in panels:
+    panels[0, 0].legend(frameon=False)
+    for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
     with completed(path, overwrite=True) as partial:
         figure.savefig(partial, dpi=110, format="png")

@@ -80,8 +80,8 @@ def test_dense_patch_sets_have_every_patch(folder, tmp_path):
     rows = read_table(folder / "drawn/table.tsv")
     thin = build_patch_set(rows, tmp_path / "thin.h5", (20.0, 10.0), Stages(None))
     with open_patch_set(folder / "drawn.h5") as dense:
-        assert dense.summary().counts[20.0] > 2 * thin.counts[20.0]
-        assert dense.summary().counts[10.0] == thin.counts[10.0]
+        assert dense.counts()[20.0] > 2 * thin[20.0]
+        assert dense.counts()[10.0] == thin[10.0]
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, capsys):

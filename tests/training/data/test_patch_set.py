@@ -85,9 +85,9 @@ def test_a_field_that_is_wrong_is_refused_with_its_line(tmp_path, mpp, yes):
 
 
 def test_a_patch_set_holds_every_power_that_a_slide_allows(sections, tmp_path):
-    summary = build_patch_set(read_table(sections), tmp_path / "p.h5", (1.25, 2.5, 5.0, 10.0), Stages())
+    counts = build_patch_set(read_table(sections), tmp_path / "p.h5", (1.25, 2.5, 5.0, 10.0), Stages())
     # fine: 275 x 175 and 550 x 350 and 1100 x 700 px; coarse once, as it is; fine2: 260 x 150 and 520 x 300.
-    assert summary.counts == {1.25: 3, 2.5: 2 + 2, 5.0: 3 * 2}
+    assert counts == {1.25: 3, 2.5: 2 + 2, 5.0: 3 * 2}
     with open_patch_set(tmp_path / "p.h5") as patches:
         coarse = [patch for patch in patches.patches if patches.sources[patch.source].name == "coarse"]
         assert [patch.power for patch in coarse] == [1.25]
@@ -160,8 +160,8 @@ def test_drawn_slides_come_with_their_masks(tmp_path):
     path = draw_labelled_slides(tmp_path / "drawn", 2, 1024, 100, Stages())
     rows = read_table(path)
     assert [row.name for row in rows] == ["drawn-100", "drawn-101"]
-    summary = build_patch_set(rows, tmp_path / "p.h5", (5.0, 10.0), Stages())
-    assert summary.counts == {5.0: 2, 10.0: 2}
+    counts = build_patch_set(rows, tmp_path / "p.h5", (5.0, 10.0), Stages())
+    assert counts == {5.0: 2, 10.0: 2}
     with pytest.raises(OSError, match="is not empty"):
         draw_labelled_slides(tmp_path / "drawn", 1, 1024, 1, Stages())
 

@@ -30,6 +30,7 @@ from wsicomp.files.atomic import (
     open_locked,
     partial_path,
     sync_name,
+    write_errors,
 )
 from wsicomp.files.folders import displayed_path, opened_folder
 from wsicomp.files.limits import check_free_space
@@ -126,13 +127,8 @@ class PyramidWriter:
 
     def _open_partial(self) -> BinaryIO:
         """Return the partial file, open in the folder that is held from now on."""
-        try:
+        with write_errors(self._target):
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
-        except SlideWriteError:
-            raise
-        except OSError as exc:
-            where = displayed_path(self._target)
-            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
         self.partial = self._folder.held / self.partial.name
         self._folder.remove_second_name(self.partial.name, self._target.name)
         return open_locked(self.partial)

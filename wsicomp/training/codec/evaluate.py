@@ -66,14 +66,6 @@ class CodecSetting:
 
 
 @dataclass(frozen=True)
-class WorstTiles:
-    """The worst tiles of a model at the middle of its settings."""
-
-    model: CodecSetting
-    tiles: Sequence[tuple[Measurement, TissueTile]]
-
-
-@dataclass(frozen=True)
 class CodecEvaluation:
     """Everything that was measured of codecs."""
 
@@ -85,8 +77,8 @@ class CodecEvaluation:
     """The points of all curves."""
     comparisons: Sequence[CodecComparison]
     """All codecs at equal SSIM."""
-    worst: Sequence[WorstTiles]
-    """The worst tiles of each model."""
+    worst: Sequence[tuple[CodecSetting, Sequence[tuple[Measurement, TissueTile]]]]
+    """Each model at the middle of its settings, and its worst tiles there."""
 
 
 def evaluate_codecs(
@@ -107,7 +99,7 @@ def evaluate_codecs(
     for name in models:
         own = [codec for codec in codecs if codec.name == Path(name).stem]
         middle = own[len(own) // 2]
-        worst.append(WorstTiles(middle, worst_tiles(found, tiles, middle, _WORST)))
+        worst.append((middle, worst_tiles(found, tiles, middle, _WORST)))
     return CodecEvaluation(tiles, found, points, at_equal_ssim(points, targets), worst)
 
 

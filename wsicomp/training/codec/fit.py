@@ -26,7 +26,7 @@ from wsicomp.training.data.patch_set import PatchSource
 from wsicomp.training.data.sampling import open_samples
 from wsicomp.training.run_folder import (
     checkpoint,
-    curve_panels,
+    figure_panels,
     reading_checkpoint,
     resumed,
     rows_of,
@@ -308,9 +308,9 @@ def _save(run: _Run, folder: Path, reports: Sequence[Report]) -> None:
 def _draw_curves(path: Path, reports: Sequence[Report]) -> None:
     labels = {"loss": "loss", "bits_per_pixel": "bits per pixel (estimated)", "ssim": "SSIM"}
     at = [report.iteration for report in reports]
-    with curve_panels(path, len(labels), 11) as panels:
-        for axes, (name, label) in zip(panels, labels.items(), strict=True):
+    with figure_panels(path, (11, 3.2), 1, len(labels)) as panels:
+        for axes, (name, label) in zip(panels.flat, labels.items(), strict=True):
             axes.plot(at, [getattr(report, name) for report in reports], label="training, augmented")
             axes.plot(at, [getattr(report, f"validation_{name}") for report in reports], label="validation")
             axes.set(xlabel="iteration", ylabel=label)
-        panels[0].set_yscale("log")
+        panels[0, 0].set_yscale("log")

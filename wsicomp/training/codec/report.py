@@ -17,8 +17,8 @@ from wsicomp.slide import Pixels
 from wsicomp.text.escaping import spreadsheet_cell
 from wsicomp.text.html import rendered
 from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint
-from wsicomp.training.codec.evaluate import CodecEvaluation, WorstTiles
-from wsicomp.training.run_folder import write_table
+from wsicomp.training.codec.evaluate import CodecEvaluation, CodecSetting, TissueTile
+from wsicomp.training.run_folder import figure_panels, write_table
 
 PAGE, CURVES, TILES, FIGURE, EQUAL = "index.html", "curves.csv", "tiles.csv", "curves.png", "equal-ssim.csv"
 _DIFFERENCE_GAIN = 8
@@ -39,7 +39,7 @@ def write_codec_evaluation(evaluation: CodecEvaluation, folder: Path) -> None:
         equal=equal_rows(evaluation.comparisons),
         chart=FIGURE,
         gain=_DIFFERENCE_GAIN,
-        worst=[_pictures(folder, found) for found in evaluation.worst],
+        worst=[_pictures(folder, model, tiles) for model, tiles in evaluation.worst],
     )
     (folder / PAGE).write_text(page, "utf-8")
 
@@ -92,41 +92,31 @@ def equal_rows(comparisons: Sequence[CodecComparison]) -> list[list[str]]:
 
 
 def _draw(path: Path, points: Sequence[RatePoint]) -> None:
-    from matplotlib.figure import Figure
-
     powers = sorted({point.power for point in points}, reverse=True)
     names = list(dict.fromkeys(point.codec for point in points))
-    figure = Figure(figsize=(4.2 * len(powers), 7), layout="constrained")
-    panels = figure.subplots(2, len(powers), squeeze=False)
-    for column, power in enumerate(powers):
-        for row, (measure, label) in enumerate((("ssim", "mean SSIM"), ("psnr", "mean PSNR, dB"))):
-            axes = panels[row, column]
-            for number, name in enumerate(names):
-                line = [point for point in points if (point.codec, point.power) == (name, power)]
-                line = sorted((point for point in line if point.ssim > 0.85), key=lambda p: p.bits_per_pixel)
-                at = [point.bits_per_pixel for point in line]
-                axes.plot(
-                    at,
-                    [getattr(point, measure) for point in line],
-                    "o-",
-                    ms=3,
-                    color=f"C{number}",
-                    label=name,
-                )
-            axes.set(xlabel="bits per pixel", ylabel=label, title=f"{power:g}x", xlim=(0, None))
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(alpha=0.25)
-    panels[0, 0].legend(frameon=False)
-    figure.savefig(path, dpi=110, format="png")
+    measures = {"ssim": "mean SSIM", "psnr": "mean PSNR, dB"}
+    with figure_panels(path, (4.2 * len(powers), 7), len(measures), len(powers)) as panels:
+        for (measure, label), row in zip(measures.items(), panels, strict=True):
+            for power, axes in zip(powers, row, strict=True):
+                for number, name in enumerate(names):
+                    own = (p for p in points if (p.codec, p.power) == (name, power) and p.ssim > 0.85)
+                    line = sorted(own, key=lambda point: point.bits_per_pixel)
+                    at = [point.bits_per_pixel for point in line]
+                    values = [getattr(point, measure) for point in line]
+                    axes.plot(at, values, "o-", ms=3, color=f"C{number}", label=name)
+                axes.set(xlabel="bits per pixel", ylabel=label, title=f"{power:g}x", xlim=(0, None))
+                axes.grid(alpha=0.25)
 
 
-def _pictures(folder: Path, worst: WorstTiles) -> dict[str, Any]:
+def _pictures(
+    folder: Path, model: CodecSetting, tiles: Sequence[tuple[Measurement, TissueTile]]
+) -> dict[str, Any]:
     """Draw the worst tiles of a model into the folder; return their part of the page."""
-    title = f"{worst.model.name}, {worst.model.setting}"
+    title = f"{model.name}, {model.setting}"
     pictures = []
-    for number, (row, tile) in enumerate(worst.tiles):
+    for number, (row, tile) in enumerate(tiles):
         file = f"{title}-worst-{number}.png"
-        ((_, decoded),) = round_trip(worst.model.codec, [tile.pixels])
+        ((_, decoded),) = round_trip(model.codec, [tile.pixels])
         Image.fromarray(beside(tile.pixels, decoded)).save(folder / file)
         found = row.found
         caption = (

@@ -10,6 +10,7 @@ A patch set holds nothing that can be executed, and is read a patch at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -88,12 +89,13 @@ def build_patch_set(
     stages: Stages,
     dense: bool = False,
     overwrite: bool = False,
-) -> PatchSetSummary:
+) -> dict[float, int]:
     """Cut every labelled slide into patches without overlap at every power that its scale allows.
 
     A slide that is coarser than the lowest power enters there once, at its own scale. Patches at the right
     and lower edge move inwards. A picture smaller than a patch is padded with its edge, which does not score.
     High powers are thinned out unless `dense`. `target` appears when it is complete.
+    Returns the number of patches of each power.
 
     Raises:
         SlideReadError: a slide cannot be read.
@@ -127,7 +129,7 @@ def build_patch_set(
     except RuntimeError as exc:  # h5py raises this for a full disk when it closes a file
         raise SlideWriteError(f"cannot be written ({exc})", target) from exc
     with open_patch_set(target) as patches:
-        return patches.summary()
+        return patches.counts()
 
 
 class _Writer:
@@ -196,15 +198,6 @@ def patch_region(size: Size, x: int, y: int) -> Region:
     return Region(min(x, size.width - width), min(y, size.height - height), width, height)
 
 
-@dataclass(frozen=True, slots=True)
-class PatchSetSummary:
-    """The contents of a patch set."""
-
-    counts: dict[float, int]
-    """Patches by power."""
-    sources: tuple[PatchSource, ...]
-
-
 class PatchSet:
     """An open patch set, whose patches are read on demand, by one thread at a time.
 
@@ -257,11 +250,9 @@ class PatchSet:
         except (OSError, RuntimeError) as exc:
             raise TrainingError("is damaged; build it anew", self._path, f"patch {patch.number}") from exc
 
-    def summary(self) -> PatchSetSummary:
-        """Return the number of patches of each power, and the sources."""
-        powers = sorted({patch.power for patch in self.patches})
-        counts = {power: sum(patch.power == power for patch in self.patches) for power in powers}
-        return PatchSetSummary(counts, self.sources)
+    def counts(self) -> dict[float, int]:
+        """Return the number of patches of each power, the lowest first."""
+        return dict(sorted(Counter(patch.power for patch in self.patches).items()))
 
 
 @contextmanager

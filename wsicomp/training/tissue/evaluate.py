@@ -40,6 +40,8 @@ from wsicomp.training.tissue.scores import BORDER_UM, Agreement, agreement, inne
 TILE_UM = 128.0
 """The side of a picture's tiles, as of 256 px at 20x; a slide has its own tiles."""
 
+_MARGIN_UM = 50.0
+"""The margin that a conversion leaves around tissue."""
 _PICTURE_PX = 900
 _TRUE, _FOUND, _REMOVED = (0, 150, 60), (220, 0, 160), (90, 140, 255)
 
@@ -121,8 +123,6 @@ class EvaluationSettings:
     """Tile costs and brightness are measured at the first one."""
     brightness: tuple[int, ...] = ()
     """Grey levels to add; empty for no such measurement."""
-    margin_um: float = 50.0
-    """The margin that a conversion leaves around tissue."""
 
 
 def evaluate(
@@ -149,8 +149,7 @@ def evaluate(
         with closing(truth.slide):
             tiles = _tile_truth(truth)
             overview = read_overview(truth.slide, available_cores(), no_progress)
-            for place, magnification in enumerate(_magnifications(truth, settings)):
-                scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
+            for place, (magnification, scale) in enumerate(_scales(truth, settings)):
                 check_mask_size(scale)
                 labels = _labels(truth, scale)
                 for method, segmenter in segmenters(row, magnification).items():
@@ -159,7 +158,7 @@ def evaluate(
                     scores.append(Score(row.name, method, magnification, scale.mpp, found))
                     if place > 0:
                         continue
-                    cost, removed = _tile_cost(row, method, truth.slide, tiles, overview, mask, settings)
+                    cost, removed = _tile_cost(row, method, truth.slide, tiles, overview, mask)
                     costs.append(cost)
                     if pictures is not None:
                         _draw(pictures / f"{row.name}-{method}.jpg", truth, overview, mask, removed)
@@ -168,12 +167,12 @@ def evaluate(
     return Evaluation(tuple(scores), tuple(costs), tuple(sweep))
 
 
-def _magnifications(truth: Truth, settings: EvaluationSettings) -> Iterator[float]:
-    """Yield the first magnification, and those of the others that the slide reaches."""
+def _scales(truth: Truth, settings: EvaluationSettings) -> Iterator[tuple[float, ReadingScale]]:
+    """Yield the first magnification and its scale, and those of the others that the slide reaches."""
     for place, magnification in enumerate(settings.magnifications):
         scale = choose_scale(truth.slide.info, MPP_AT_1X / magnification)
         if place == 0 or scale.reaches(magnification):
-            yield magnification
+            yield magnification, scale
 
 
 def _labels(truth: Truth, scale: ReadingScale) -> Labels:
@@ -228,10 +227,9 @@ def _tile_cost(
     tiles: _TileTruth,
     overview: Overview,
     mask: TissueMask,
-    settings: EvaluationSettings,
 ) -> tuple[TileCost, NDArray[np.bool_]]:
     """Return the cost, and which tiles of level 0 would be blanked, (rows, columns)."""
-    margin_px = margin_in_px(slide.info, settings.margin_um)
+    margin_px = margin_in_px(slide.info, _MARGIN_UM)
     wide = mask.dilated(margin_px)
     padding = find_padding(overview)
     guard = GlassGuard(slide.info, fit_glass_color(overview, mask, padding), margin_px, padding.black)

@@ -23,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.concurrency.threads import batched, ordered_map
-from wsicomp.errors import SlideWriteError, TrainingError
+from wsicomp.errors import TrainingError
+from wsicomp.files.atomic import write_errors
 from wsicomp.tissue.white_balance import white_balanced
 from wsicomp.training.data.labels import IGNORED, TISSUE, targets
 from wsicomp.training.data.patch_set import Patch, PatchSource
 from wsicomp.training.data.sampling import LabelledPixels, PatchSamples, epoch_patches, open_samples
 from wsicomp.training.run_folder import (
     checkpoint,
-    curve_panels,
+    figure_panels,
     reading_checkpoint,
     resumed,
     write_state,
@@ -199,13 +200,11 @@ def _save(model: Any, optimizer: Any, folder: Path, epochs: Sequence[Epoch]) -> 
     variables: dict[str, Any] = {
         f"v{number}": np.asarray(variable) for number, variable in enumerate(optimizer.variables)
     }
-    try:
+    with write_errors(network):
         model.save(network)
         np.savez(checkpoint(folder, epochs, "npz"), **variables)
         if epochs[-1] is _best(epochs):
             shutil.copyfile(network, _best_network(folder, epochs))
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", network) from exc
     write_state(folder, epochs)
     if epochs[-1] is _best(epochs) and epochs[:-1]:
         _best_network(folder, epochs[:-1]).unlink(missing_ok=True)
@@ -233,7 +232,7 @@ def _load_optimizer(optimizer: Any, path: Path) -> None:
 def _write_curves(folder: Path, epochs: Sequence[Epoch]) -> None:
     write_table(folder / "curves.csv", [asdict(epoch) for epoch in epochs])
     number = [epoch.epoch for epoch in epochs]
-    with curve_panels(folder / "curves.png", 2, 8) as (left, right):
+    with figure_panels(folder / "curves.png", (8, 3.2), 1, 2) as ((left, right),):
         left.plot(number, [epoch.loss for epoch in epochs], label="training, augmented")
         left.plot(number, [epoch.validation_loss for epoch in epochs], label="validation")
         left.set(xlabel="epoch", ylabel="loss")

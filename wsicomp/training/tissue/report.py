@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wsicomp.text.escaping import spreadsheet_cell
+from wsicomp.files.tables import write_rows
 from wsicomp.text.html import rendered
 from wsicomp.training.tissue.evaluate import Evaluation, Score, SweepPoint, TileCost
 
@@ -20,13 +19,28 @@ PAGE, FIGURE = "index.html", "brightness.png"
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write tables, figure and page into an existing folder, over those of an earlier evaluation."""
-    _write_csv(folder / SCORES, *_score_rows(evaluation.scores))
-    _write_csv(folder / COSTS, *_cost_rows(evaluation.costs))
+    scores, costs = _score_table(evaluation.scores), _cost_table(evaluation.costs)
+    write_rows(folder / SCORES, scores, overwrite=True)
+    write_rows(folder / COSTS, costs, overwrite=True)
     if evaluation.sweep:
         rows = [(point.name, point.method, point.added, f"{point.dice:.4f}") for point in evaluation.sweep]
-        _write_csv(folder / SWEEP, ("name", "method", "added_grey_levels", "dice"), rows)
+        write_rows(folder / SWEEP, [("name", "method", "added_grey_levels", "dice"), *rows], overwrite=True)
         _draw_sweep(folder / FIGURE, evaluation.sweep)
-    (folder / PAGE).write_text(_page(evaluation), "utf-8")
+    means = [
+        (method, f"{power:g}x", count, f"{mean:.4f}", f"{deviation:.4f}", f"{worst:.4f}")
+        for method, power, count, mean, deviation, worst in summary(evaluation.scores)
+    ]
+    page = rendered(
+        "wsicomp.training.tissue",
+        "report.html.j2",
+        {},
+        means=means,
+        slides=_pictures(evaluation.scores),
+        chart=FIGURE if evaluation.sweep else "",
+        scores=scores,
+        costs=costs,
+    )
+    (folder / PAGE).write_text(page, "utf-8")
 
 
 def summary(scores: Sequence[Score]) -> list[tuple[str, float, int, float, float, float]]:
@@ -43,45 +57,19 @@ def summary(scores: Sequence[Score]) -> list[tuple[str, float, int, float, float
     return rows
 
 
-def _score_rows(scores: Iterable[Score]) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    names = (
-        "name",
-        "method",
-        "magnification",
-        "um_per_px",
-        "dice",
-        "iou",
-        "recall",
-        "precision",
-        "glass_cost",
-    )
-    rows = []
+def _score_table(scores: Iterable[Score]) -> list[tuple[str, ...]]:
+    """Return the rows of scores.csv, the head first."""
+    shares = ("dice", "iou", "recall", "precision", "glass_cost")
+    rows: list[tuple[str, ...]] = [("name", "method", "magnification", "um_per_px", *shares)]
     for score in scores:
-        found = score.agreement
-        shares = (found.dice, found.iou, found.recall, found.precision, found.glass_cost)
-        rows.append(
-            (
-                score.name,
-                score.method,
-                f"{score.magnification:g}",
-                f"{score.mpp:.4g}",
-                *(f"{s:.4f}" for s in shares),
-            )
-        )
-    return names, rows
+        found = (f"{getattr(score.agreement, share):.4f}" for share in shares)
+        rows.append((score.name, score.method, f"{score.magnification:g}", f"{score.mpp:.4g}", *found))
+    return rows
 
 
-def _cost_rows(costs: Iterable[TileCost]) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    names = tuple(field.name for field in fields(TileCost))
-    rows = [astuple(cost) for cost in costs]
-    return names, rows
-
-
-def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        writer.writerows([spreadsheet_cell(cell) for cell in row] for row in rows)
+def _cost_table(costs: Iterable[TileCost]) -> list[tuple[Any, ...]]:
+    """Return the rows of tiles.csv, the head first."""
+    return [tuple(field.name for field in fields(TileCost)), *map(astuple, costs)]
 
 
 def _draw_sweep(path: Path, sweep: Sequence[SweepPoint]) -> None:
@@ -102,23 +90,6 @@ def _draw_sweep(path: Path, sweep: Sequence[SweepPoint]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower center")
     figure.savefig(path, dpi=120)
-
-
-def _page(evaluation: Evaluation) -> str:
-    means = [
-        (method, f"{power:g}x", count, f"{mean:.4f}", f"{deviation:.4f}", f"{worst:.4f}")
-        for method, power, count, mean, deviation, worst in summary(evaluation.scores)
-    ]
-    return rendered(
-        "wsicomp.training.tissue",
-        "report.html.j2",
-        {},
-        means=means,
-        slides=_pictures(evaluation.scores),
-        chart=FIGURE if evaluation.sweep else "",
-        scores=_score_rows(evaluation.scores),
-        costs=_cost_rows(evaluation.costs),
-    )
 
 
 def _pictures(scores: Sequence[Score]) -> list[list[dict[str, str]]]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsicomp.errors import TrainingError
-from wsicomp.files.atomic import completed
 from wsicomp.files.inputs import check_file
+from wsicomp.files.tables import write_text
 from wsicomp.training.data.patch_set import open_patch_set
 from wsicomp.training.data.sampling import folds
 from wsicomp.training.tissue.export import check_name, export
@@ -69,8 +69,7 @@ def cross_validate(
         for group_names, manifest in zip(dealt, manifests, strict=True)
         for group in group_names
     }
-    with completed(folder / FOLDS, overwrite=True) as partial:
-        partial.write_text(json.dumps(held, indent=1) + "\n", "utf-8")
+    write_text(folder / FOLDS, json.dumps(held, indent=1) + "\n", overwrite=True)
     return tuple(manifests)
 
 
