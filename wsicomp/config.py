@@ -311,10 +311,9 @@ class ConversionConfig:
                 if value is not None:
                     parts["codec"].setdefault("options", {})[name] = named_options()[name].checked(value)
             else:
-                near = did_you_mean(name, option_names())
-                raise ConfigError(
-                    f"unknown option {quoted(name)}{near}; known are {', '.join(option_names())}"
-                )
+                known = tuple(all_options())
+                near = did_you_mean(name, known)
+                raise ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(known)}")
         return cls(**{part: kind(**parts[part]) for part, kind in _PARTS.items()})
 
     @classmethod
@@ -378,11 +377,6 @@ def all_options() -> Mapping[str, Option]:
     return {**own, **codecs}
 
 
-def option_names() -> tuple[str, ...]:
-    """Return the flat names of all options, as presets and `ConversionConfig.of` use them."""
-    return tuple(all_options())
-
-
 def preset_names() -> tuple[str, ...]:
     """Return the names of the shipped presets."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
@@ -394,10 +388,11 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
-    if os.fspath(path) in preset_names() and not Path(path).exists():
+    presets = preset_names()
+    if os.fspath(path) in presets and not Path(path).exists():
         path = _PRESETS / f"{os.fspath(path)}.toml"
     advice = ""
     if not os.path.lexists(path):
-        known = ", ".join(preset_names())
-        advice = f"nor is it a preset: known are {known}{did_you_mean(os.fspath(path), preset_names())}"
+        near = did_you_mean(os.fspath(path), presets)
+        advice = f"nor is it a preset: known are {', '.join(presets)}{near}"
     return read_toml(Path(path), ConfigError, advice)

@@ -87,14 +87,7 @@ def compare_slides(
             folder = work / f"{number:03}-{file_name(path.stem)[:60]}"
             with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                path,
-                name,
-                with_crops,
-                folder,
-                row_progress.row_done,
-                on_progress,
-                missing,
-                out,
+                path, name, with_crops, folder, row_progress.row_done, on_progress, missing, out
             )
             found.append(_with_presets(compared, number, out, options, overwrite))
             row_progress.slide_done(number * len(options.codecs) * len(options.glass))
