@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from itertools import combinations, product
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.forked_workers import ForkSource, forking
 from tests.paths import SHARED
 
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -46,6 +48,17 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # What a shell starts in the background ignores Ctrl-C, and so would all that tests start in turn.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers():
+    """Worker processes of a batch are forked from one that has imported everything; not with `--full`."""
+    if SIZE == "full" or not hasattr(socket, "send_fds"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(ForkSource()) as source:
+        patch.setattr("wsicomp.batch.worker_process.subprocess", forking(source))
+        yield
 
 
 def trial_size(gate, full):
