@@ -32,6 +32,8 @@ from wsicomp.slide import NEURAL
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.verification.verify import verify_slide
 
+pytestmark = pytest.mark.gate
+
 CODEC = "bmshj2018-factorized"
 LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
 

@@ -10,7 +10,7 @@ from wsicomp import ConfigError, ConversionConfig
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.level_plan import TileAction
 
-pytestmark = pytest.mark.slides
+pytestmark = [pytest.mark.gate, pytest.mark.slides]
 
 WAYS = [(codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty")]
 SAME = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")

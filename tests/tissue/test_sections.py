@@ -10,6 +10,8 @@ from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.plan.level_plan import TileAction
 
+pytestmark = pytest.mark.gate
+
 SECTIONS = SLIDES.parent / "sections"
 ROWS = labelled_rows(SECTIONS)
 GLASS, TISSUE = 0, 255

@@ -17,6 +17,8 @@ from wsicomp.codecs.neural import payload, runtime, store
 from wsicomp.codecs.neural.build import build_network
 from wsicomp.codecs.neural.exact import ExactConv
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.fixture(params=ARCHITECTURES)
 def golden(request):
