@@ -81,14 +81,29 @@ def pairs_of(*lists):
 
     Next comes the combination with most pairs that have not met yet.
     """
-    rows = list(product(*lists))
+    rows = list(product(*(range(len(values)) for values in lists)))
     pairs = {row: {(a, row[a], b, row[b]) for a, b in combinations(range(len(row)), 2)} for row in rows}
     missing, chosen = set().union(*pairs.values()), set()
     while missing:
         best = max(rows, key=lambda row: len(pairs[row] & missing))
         chosen.add(best)
         missing -= pairs[best]
-    return [row if row in chosen else pytest.param(*row, marks=pytest.mark.slow) for row in rows]
+    return _combinations(lists, rows, chosen)
+
+
+def each_of(*lists):
+    """Parameters for a test: all combinations of values; at the gate, so few that each value comes once."""
+    rows = list(product(*(range(len(values)) for values in lists)))
+    longest = max(map(len, lists))
+    return _combinations(lists, rows, {tuple(n % len(values) for values in lists) for n in range(longest)})
+
+
+def _combinations(lists, rows, chosen):
+    found = []
+    for row in rows:
+        marks = () if row in chosen else pytest.mark.slow
+        found.append(pytest.param(*(values[n] for n, values in zip(row, lists, strict=True)), marks=marks))
+    return found
 
 
 def pytest_collection_modifyitems(config, items):
