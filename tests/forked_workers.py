@@ -57,12 +57,16 @@ class ForkSource:
         self.news = threading.Condition()
         self._lock = threading.Lock()
         self._answers = []
-        self._python_path = os.environ.get("PYTHONPATH")
+        self._python = self._python_now()
         self._socket = None
 
+    @staticmethod
+    def _python_now():
+        return sys.executable, os.environ.get("PYTHONPATH")
+
     def popen(self, command, stdin, stdout, stderr, pass_fds, start_new_session, env):
-        """Fork a worker process; start it as usual where a test wants other modules in it."""
-        if os.environ.get("PYTHONPATH") != self._python_path:
+        """Fork a worker process; start it as usual where a test wants another Python or other modules."""
+        if self._python_now() != self._python:
             return subprocess.Popen(
                 command,
                 stdin=stdin,
@@ -85,8 +89,8 @@ class ForkSource:
                 return ForkedProcess(self, self._answers.pop())
 
     def _start(self):
-        self._socket, theirs = socket.socketpair()
-        paths = [str(ROOT), *filter(None, [self._python_path])]
+        ours, theirs = socket.socketpair()
+        paths = [str(ROOT), *filter(None, self._python[1:])]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE.format(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -94,7 +98,9 @@ class ForkSource:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
         theirs.close()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._socket = ours
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self):
         with self._socket.makefile("r") as lines:
@@ -112,6 +118,7 @@ class ForkSource:
         if self._socket is not None:
             self._socket.shutdown(socket.SHUT_RDWR)
             self._process.wait()
+            self._listener.join()
             self._socket.close()
 
 
