@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from itertools import combinations, product
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.forked_workers import ForkSource, forking
 from tests.paths import SHARED
 
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -48,6 +50,17 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers():
+    """Worker processes of a batch are forked from one that has imported everything; not with `--full`."""
+    if SIZE == "full" or not hasattr(socket, "send_fds"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(ForkSource()) as source:
+        patch.setattr("wsicomp.batch.worker_process.subprocess", forking(source))
+        yield
+
+
 def trial_size(gate, full):
     """The size of a long trial: `gate` as a rule, `full` with `--full`."""
     return full if SIZE == "full" else gate
@@ -68,14 +81,29 @@ def pairs_of(*lists):
 
     Next comes the combination with most pairs that have not met yet.
     """
-    rows = list(product(*lists))
+    rows = list(product(*(range(len(values)) for values in lists)))
     pairs = {row: {(a, row[a], b, row[b]) for a, b in combinations(range(len(row)), 2)} for row in rows}
     missing, chosen = set().union(*pairs.values()), set()
     while missing:
         best = max(rows, key=lambda row: len(pairs[row] & missing))
         chosen.add(best)
         missing -= pairs[best]
-    return [row if row in chosen else pytest.param(*row, marks=pytest.mark.slow) for row in rows]
+    return _combinations(lists, rows, chosen)
+
+
+def each_of(*lists):
+    """Parameters for a test: all combinations of values; at the gate, so few that each value comes once."""
+    rows = list(product(*(range(len(values)) for values in lists)))
+    longest = max(map(len, lists))
+    return _combinations(lists, rows, {tuple(n % len(values) for values in lists) for n in range(longest)})
+
+
+def _combinations(lists, rows, chosen):
+    found = []
+    for row in rows:
+        marks = () if row in chosen else pytest.mark.slow
+        found.append(pytest.param(*(values[n] for n, values in zip(row, lists, strict=True)), marks=marks))
+    return found
 
 
 def pytest_collection_modifyitems(config, items):

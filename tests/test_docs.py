@@ -268,6 +268,7 @@ def path_of_programs(tmp_path):
     return f"{program.parent}:/usr/bin:/bin"
 
 
+@pytest.mark.gate
 def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
     folder = tmp_path / "work"
     folder.mkdir()

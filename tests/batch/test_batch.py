@@ -79,6 +79,7 @@ def test_every_slide_is_converted_as_convert_does_it(trees):
         assert entry.verified
 
 
+@pytest.mark.gate
 def test_jobs_workers_and_order_change_no_byte(trees, tmp_path):
     source, target = trees
     run(source, target, jobs=1, workers=2)
@@ -117,6 +118,7 @@ def test_a_source_that_was_only_touched_is_not_converted_again(trees):
     assert run(source, target).adopted == 0
 
 
+@pytest.mark.gate
 def test_other_choices_replace_what_they_made_and_leave_no_other_name(trees):
     source, target = trees
     run(source, target)
@@ -150,6 +152,7 @@ def test_a_target_that_looks_changed_is_looked_into_without_being_told(trees):
     assert_agrees(target)
 
 
+@pytest.mark.gate
 def test_a_damaged_target_without_source_is_a_failure_and_stays(trees):
     source, target = trees
     run(source, target)
@@ -181,6 +184,7 @@ def test_a_failed_reconversion_leaves_the_one_before(trees):
     assert found.target_bytes == (target / found.target).stat().st_size
 
 
+@pytest.mark.gate
 def test_targets_that_no_ledger_knows_are_taken_on_if_they_are_what_would_be_made(trees):
     source, target = trees
     run(source, target)
@@ -205,6 +209,7 @@ def test_a_file_of_others_is_not_replaced_unless_told(trees):
     assert_agrees(target)
 
 
+@pytest.mark.gate
 def test_what_fails_by_itself_is_tried_again_only_when_told(trees):
     source, target = trees
     (source / "bad.svs").write_bytes(b"no slide at all")
@@ -227,6 +232,7 @@ def test_what_fails_by_itself_is_tried_again_only_when_told(trees):
     assert run(source, target).converted == 1
 
 
+@pytest.mark.gate
 def test_a_slide_that_kills_or_hangs_its_process_costs_itself_alone(trees, hooked):
     source, target = trees
     for name in ("abort.svs", "segfault.svs", "hang.svs"):
@@ -247,6 +253,7 @@ def test_a_slide_that_kills_or_hangs_its_process_costs_itself_alone(trees, hooke
     assert_agrees(target)
 
 
+@pytest.mark.gate
 def test_asked_once_a_run_finishes_the_slides_at_hand(trees):
     source, target = trees
     stop = Stop()
@@ -299,6 +306,7 @@ def test_no_slide_begins_without_room_on_the_disk(trees):
     assert run(source, target).converted == 6
 
 
+@pytest.mark.gate
 def test_a_limited_rate_takes_its_time(trees, tmp_path):
     (tmp_path / "4 MB").write_bytes(bytes(4_000_000))
     told = []
@@ -407,6 +415,7 @@ def test_the_log_names_no_patient(tmp_path):
             assert b"Jane" not in path.read_bytes(), path
 
 
+@pytest.mark.gate
 def test_a_source_that_changes_meanwhile_is_not_kept_and_the_one_before_stays(trees, hooked, monkeypatch):
     source, target = trees
     path = write_slide(source / "changing.svs")
@@ -423,6 +432,7 @@ def test_a_source_that_changes_meanwhile_is_not_kept_and_the_one_before_stays(tr
     assert files(target) == before
 
 
+@pytest.mark.gate
 def test_two_changes_of_mind_leave_the_targets_of_the_first(trees):
     source, target = trees
     run(source, target)
@@ -464,6 +474,7 @@ def test_a_link_in_the_target_tree_leads_nowhere(trees):
     assert files(source) == before
 
 
+@pytest.mark.gate
 def test_what_somebody_put_in_a_targets_place_is_moved_aside_unharmed(trees):
     source, target = trees
     run(source, target)
@@ -489,6 +500,7 @@ def test_a_slide_of_any_name_may_fail(trees):
     assert entries(target)["bad \\xff.svs"].cause == "unreadable"
 
 
+@pytest.mark.gate
 def test_nobody_watching_is_no_reason_to_stop(trees):
     source, target = trees
 
@@ -551,6 +563,7 @@ def test_a_dicom_series_is_converted_once_whichever_of_its_files_are_asked_for(t
     assert run(source, target, exclude=("1.dcm",)).is_good
 
 
+@pytest.mark.gate
 def test_a_target_that_another_process_writes_is_left_to_it_and_tried_by_the_next_run(trees):
     source, target = trees
     (target / "a").mkdir(parents=True)

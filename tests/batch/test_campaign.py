@@ -5,6 +5,8 @@ import pytest
 from tests.campaign import edited, killed
 from tests.conftest import slow_unless
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.mark.slow
 def test_kills_lose_no_source_and_touch_nothing_outside(tmp_path):

@@ -14,6 +14,8 @@ from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_s
 from wsicomp.batch import State, Stop
 from wsicomp.errors import ConfigError
 
+pytestmark = pytest.mark.gate
+
 pytest.importorskip("distributed", reason="the extra distributed is not installed")
 
 

@@ -15,6 +15,8 @@ from wsicomp.batch.entry import State
 from wsicomp.batch.proof import ProofJob
 from wsicomp.formats.opening import open_tiff
 
+pytestmark = pytest.mark.gate
+
 QUARANTINE = ".wsicomp-quarantine"
 NAMES = (
     "every tile blank",

@@ -101,6 +101,7 @@ def test_every_command_refuses_a_forged_ledger_in_a_line_that_says_how_to_rebuil
         assert (outside(target), files(target)) == (before, targets), name
 
 
+@pytest.mark.gate
 def test_a_flipped_bit_anywhere_ends_no_command_in_a_traceback(trees, tmp_path, capsys):
     _, target = trees
     good, before = ledgers.ledger_of(target).read_bytes(), outside(target)

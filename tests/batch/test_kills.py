@@ -13,6 +13,8 @@ import pytest
 from tests.batch.trees import assert_agrees, entries, files, worker_processes, write_tree
 from tests.conftest import slow_unless, trial_size
 
+pytestmark = pytest.mark.gate
+
 KILLS = trial_size(6, 20)
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 

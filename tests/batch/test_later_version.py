@@ -18,6 +18,8 @@ from tests.drawn import forged
 from tests.paths import ROOT
 from wsicomp.config import ConversionConfig
 
+pytestmark = pytest.mark.gate
+
 CONFIG = ConversionConfig.of(codec="jpeg", quality=80)
 OPTIONS = ("--codec", "jpeg", "--quality", "80", "--jobs", "1", "--min-free", "0")
 TAKING = ("--delete-source-after-verify", "--even-if-lossy", "--quarantine-days", "0", "--min-saving", "0")

@@ -280,6 +280,7 @@ def test_an_acceptance_stands_in_the_source_tree_and_outlives_the_ledger(night):
     assert held(source) == [SPECK]
 
 
+@pytest.mark.gate
 def test_where_the_source_tree_cannot_be_written_that_is_said_and_the_source_stays(night, capsys):
     source, target = night
     (source / QUARANTINE).write_text("in the way")
@@ -460,6 +461,7 @@ def test_a_name_that_may_be_two_slides_is_refused(tmp_path, monkeypatch):
         accept_slides(target, [both])
 
 
+@pytest.mark.gate
 def test_odd_names_are_accepted_as_listed_and_as_they_are(tmp_path, capsys):
     source, target = tmp_path / "source", tmp_path / "target"
     names = [b"two  spaces.svs", b"-dash.svs", b"ber\xff.svs", b"back\\slash.svs", b"line\n.svs"]
@@ -551,6 +553,7 @@ def test_a_ledger_of_version_1_is_read_as_it_is_and_upgraded_by_the_next_run(nig
     assert review_picture_path(target, GLASS).is_file(), "the picture that was lacking is drawn"
 
 
+@pytest.mark.gate
 def test_what_an_old_version_put_into_quarantine_is_not_deleted_before_a_look(night):
     source, target = night
     accept_slides(target, [GLASS, SPECK])
@@ -583,6 +586,7 @@ def test_an_upgrade_that_is_killed_leaves_the_old_ledger(night, monkeypatch):
     assert run(*night).look == 2
 
 
+@pytest.mark.gate
 def test_a_conversion_that_a_killed_run_or_convert_left_is_looked_at_too(trees, tmp_path):
     source, target = trees
     (target / "b").mkdir(parents=True)
@@ -605,6 +609,7 @@ def test_a_conversion_that_a_killed_run_or_convert_left_is_looked_at_too(trees, 
     assert audit_path(target, SPECK).is_file()
 
 
+@pytest.mark.gate
 def test_a_kill_between_acceptance_and_deletion_loses_neither(night):
     source, target = night
     code = f"""if 1:
@@ -620,6 +625,7 @@ def test_a_kill_between_acceptance_and_deletion_loses_neither(night):
     assert held(source) == [SPECK]
 
 
+@pytest.mark.gate
 def test_glass_that_is_kept_needs_no_look(trees):
     result = run(*trees, RESTORABLE, delete_source=True, min_saving=1)
     assert (result.look, result.quarantined) == (0, 3)

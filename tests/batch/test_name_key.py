@@ -53,6 +53,7 @@ def rebuilt(target):
     assert main(["batch", "rebuild", str(target)]) == 0
 
 
+@pytest.mark.gate
 def test_a_ledger_that_was_rebuilt_without_the_key_knows_its_slides_again_by_the_run_with_it(night, capsys):
     _, target, _ = night
     deidentified(night)

@@ -17,6 +17,8 @@ from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.synthetic import write_slide as draw
 
+pytestmark = pytest.mark.gate
+
 SLIDES_IN_ALL = trial_size(60, 200)
 BROKEN = SLIDES.parent / "broken"
 

@@ -76,6 +76,7 @@ def test_a_restorable_source_goes_into_quarantine_and_comes_back_from_its_target
     assert (again.converted, again.failures, again.deleted) == (0, 0, 0)
 
 
+@pytest.mark.gate
 def test_it_is_deleted_after_its_days_if_it_is_proved_once_more(trees):
     source, target = trees
     run(source, target, RESTORABLE, **DELETE)
@@ -113,6 +114,7 @@ def test_a_kill_between_move_and_ledger_is_found_out(trees):
     assert entries(target)["a/slide 0.svs"].removal == "quarantined"
 
 
+@pytest.mark.gate
 def test_lossy_conversions_take_nothing_away_unless_told_so_twice(trees):
     source, target = trees
     before = slides(source)
@@ -165,6 +167,7 @@ def test_what_a_link_of_the_tree_leads_to_stays(trees):
     assert run(source, target, RESTORABLE, **DELETE).is_good
 
 
+@pytest.mark.gate
 def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
     source, target = trees
     run(source, target, RESTORABLE)

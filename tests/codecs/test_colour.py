@@ -535,6 +535,7 @@ ODD_SEGMENTS = [
 ]
 
 
+@pytest.mark.gate
 def test_no_row_of_segments_changes_colours_or_bytes_on_any_recipe():
     rng = random.Random(7)
     transcoder = create_transcoder("jpegxl", exact=True)

@@ -81,6 +81,7 @@ def test_its_config_makes_it_again(codec, request):
     assert again.encode(drawn(Size(64, 64))) == codec.encode(drawn(Size(64, 64)))
 
 
+@pytest.mark.gate
 def test_the_same_tile_gives_the_same_bytes_in_any_thread(codec):
     pixels = drawn(Size(128, 128))
     with ThreadPoolExecutor(4) as executor:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
+from tests.conftest import pairs_of
 from wsicomp.codecs.jpeg2000_header import check_main_header
 from wsicomp.codecs.registry import without_text
 from wsicomp.geometry import Size
@@ -29,9 +30,7 @@ def by_pillow(size, **options):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("resolutions", [None, 1, 3, 6])
-@pytest.mark.parametrize("level", [0, 30, 45])
+@pytest.mark.parametrize(("level", "resolutions", "size"), pairs_of([0, 30, 45], [None, 1, 3, 6], SIZES))
 def test_what_openjpeg_encodes_keeps_its_very_bytes(level, resolutions, size):
     options = {"level": level, "reversible": not level, "resolutions": resolutions, "codecformat": "j2k"}
     stream = bytes(imagecodecs.jpeg2k_encode(drawn(size), **options))

@@ -10,6 +10,8 @@ from tests.paths import ROOT
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 _REGISTERED = """
 from wsicomp.codecs.registry import MODULES
 MODULES.append("tests.toy_codec")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
+from tests.conftest import pairs_of
 from tests.drawn import names
 from wsicomp.codecs.registry import without_text
 from wsicomp.codecs.vp8_header import first_partition, with_shorter_first
@@ -30,9 +31,7 @@ def as_tile(stream, size):
     return EncodedTile(stream, TileEncoding(WEBP, RGB), size)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("method", [0, 3, 6])
-@pytest.mark.parametrize("quality", [1, 50, 80, 100])
+@pytest.mark.parametrize(("quality", "method", "size"), pairs_of([1, 50, 80, 100], [0, 3, 6], SIZES))
 def test_what_libwebp_encodes_keeps_its_very_bytes(quality, method, size):
     for pixels in (drawn(size), np.full((*size.shape, 3), 238, np.uint8)):
         file = io.BytesIO()

@@ -140,6 +140,7 @@ def test_the_csv_is_what_the_files_say(slide, tmp_path):
     assert values["slides"][0]["rows"][0]["quality"]["bits_per_pixel"] == float(rows[0]["bits_per_pixel"])
 
 
+@pytest.mark.gate
 def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
     """Tiles of pure tissue are the same bytes in every way with glass."""
     out = tmp_path / "out"
@@ -159,6 +160,7 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
             assert keep.read_stored(index) == white.read_stored(index) == empty.read_stored(index)
 
 
+@pytest.mark.gate
 def test_without_glass_kept_quality_is_that_of_tissue_all_the_same(slide, tmp_path):
     white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("white",)))
     keep = compare_slides([slide], tmp_path / "keep", quick("jpeg:80"))
@@ -225,6 +227,7 @@ def test_a_sample_of_everything_is_the_file(slide, tmp_path):
         assert row.quality.worst_tile == file.quality.worst_tile or file.quality.psnr_db is None
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     "codec", slow_unless("jpeg:90".__eq__, ["jpeg:90", "jpegxl:1.0+effort=3", "jpeg2000:37dB", "webp:90"])
 )
@@ -246,6 +249,7 @@ def test_a_setting_for_a_quality_lands_near_it_on_tiles_held_out(codec, tmp_path
     assert report.codec == landing.setting["codec"]
 
 
+@pytest.mark.gate
 def test_a_model_lands_by_its_guard(tmp_path):
     path = draw_slide(tmp_path / "slide.tiff", 3, (1600, 1600), 0.9, container="tiff", compression="none")
     choices = quick("he-compact", glass=("keep",), sample=20, target_ssim=0.966, target_tiles=20)
@@ -256,6 +260,7 @@ def test_a_model_lands_by_its_guard(tmp_path):
     assert abs(landing.off) <= 0.012  # on ten tiles
 
 
+@pytest.mark.gate
 def test_what_is_missing_or_fails_is_a_row_with_its_reason(slide, tmp_path, monkeypatch):
     broken = tmp_path / "broken.svs"
     broken.write_bytes(slide.read_bytes()[:5000])
@@ -318,6 +323,7 @@ def test_magnifications_are_those_that_the_slide_has(slide, tmp_path):
             assert (row.saved, row.least_saved, row.most_saved) == (0, 0, 0)
 
 
+@pytest.mark.gate
 def test_an_archive_is_projected_from_some_of_its_slides(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()
@@ -338,6 +344,7 @@ def test_an_archive_is_projected_from_some_of_its_slides(tmp_path):
     assert truth.saved_a_year is None
 
 
+@pytest.mark.gate
 def test_a_slide_that_fails_saves_an_archive_nothing(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()
@@ -372,6 +379,7 @@ def test_nothing_is_left_of_the_files(slide, tmp_path):
         assert names == {"index.html", "results.csv", "summary.csv", "results.json", "results.md"}
 
 
+@pytest.mark.gate
 @pytest.mark.slides
 def test_a_dicom_slide_is_compared_too(tmp_path):
     path = SLIDES / "camelyon_overview_jpeg.dcm"
@@ -388,6 +396,7 @@ def test_the_reference_comes_first_where_it_was_not_asked_for(slide, tmp_path):
     assert found.rows[0].reduction == 0
 
 
+@pytest.mark.gate
 def test_a_quality_that_no_setting_reaches_is_told(slide, tmp_path):
     choices = quick("webp:90", glass=("keep",), sample=40, target_ssim=0.999)
     found = compare_slides([slide], tmp_path / "out", choices)
@@ -399,6 +408,7 @@ def test_a_quality_that_no_setting_reaches_is_told(slide, tmp_path):
     assert "no setting comes nearer" in (tmp_path / "out/index.html").read_text()
 
 
+@pytest.mark.gate
 def test_slides_are_summed_up_at_one_quality_whatever_their_settings(tmp_path):
     paths = [
         draw_slide(tmp_path / f"{seed}.svs", seed, (1500, 1300), 0.7, quality=99 - 25 * seed)
@@ -419,6 +429,7 @@ def test_too_little_tissue_for_a_setting_is_told(tmp_path):
     assert row.reason.endswith("tissue tiles, expected at least 8 to seek a setting on; take another slide")
 
 
+@pytest.mark.gate
 def test_a_projection_from_samples_is_as_unsure_as_they_are(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()
@@ -440,6 +451,7 @@ def test_tiles_too_small_for_ms_ssim_have_the_other_figures(tmp_path):
     assert 0.8 < quality.ssim < 1
 
 
+@pytest.mark.gate
 def test_slides_of_equal_names_and_names_that_are_no_utf8_are_told_apart(slide, tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
@@ -454,6 +466,7 @@ def test_slides_of_equal_names_and_names_that_are_no_utf8_are_told_apart(slide, 
     assert "caf" in (tmp_path / "out/index.html").read_text()
 
 
+@pytest.mark.gate
 def test_results_in_an_archive_are_no_slides_of_it(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()

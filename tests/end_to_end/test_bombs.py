@@ -143,6 +143,7 @@ def test_how_many_tiles_are_worked_on_comes_from_their_size_and_the_machine(monk
     assert 8 < limits.workers_for(Size(4096, 4096), 64) < 64
 
 
+@pytest.mark.gate
 def test_a_slide_of_really_large_tiles_is_converted(tmp_path):
     color = bombs.large_tiles(tmp_path / "source.tiff", columns=1, rows=1)
     report = wsicomp.convert_slide(
@@ -380,6 +381,7 @@ def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_pat
         assert slide.info.description.endswith(text)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("piece", "times"), [("x", 25_000_000), ("\xe9", 5_000_000), (",", 2_000_000)])
 @pytest.mark.parametrize("target", ["a.svs", "a.tiff"])
 def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, piece, times, target):
@@ -427,6 +429,7 @@ def test_tiles_that_share_their_bytes_are_decoded_once_for_the_overview(
     assert len(read) <= 5
 
 
+@pytest.mark.gate
 def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monkeypatch):
     tiffs.write_tiff(tmp_path / "source.svs", 4096, 4096, tile=(256, 256))
     options = ConversionConfig.of(segmenter="threshold", margin_um=0, workers=2)

@@ -179,6 +179,7 @@ def test_a_scale_that_is_not_stated_stays_so(tmp_path):
             assert "openslide.mpp-x" not in slide.properties
 
 
+@pytest.mark.gate
 def test_missing_levels_are_added_by_box_reduction(tmp_path):
     source = tiffs.write_tiff(
         tmp_path / "source.svs", 5000, 2000, tile=(256, 256), compressionargs={"level": 95}
@@ -386,6 +387,7 @@ def test_a_flawed_tile_of_the_source_is_copied_and_counted(source, tmp_path):
     assert report.flawed_tiles == 1
 
 
+@pytest.mark.gate
 def test_what_is_left_out_is_reported_by_name(tmp_path):
     source = tmp_path / "source.svs"
     write_slide(source, SyntheticSlide(Size(600, 500), fragments=0))
@@ -445,6 +447,7 @@ def pale_square(side, size=1600):
     return pixels, np.s_[start : start + side, start : start + side]
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("tile", "mpp"), [(32, 0.25), (64, 0.25), (256, 0.1), (256, 0.05)])
 def test_the_guard_sees_pale_tissue_on_small_tiles_and_at_small_scales(tmp_path, tile, mpp):
     square, where = pale_square(400)
@@ -454,6 +457,7 @@ def test_the_guard_sees_pale_tissue_on_small_tiles_and_at_small_scales(tmp_path,
     assert (pixels(tmp_path / "t.svs")[where] == pixels(source)[where]).all()
 
 
+@pytest.mark.gate
 def test_pale_tissue_over_most_of_a_slide_is_not_taken_for_glass(tmp_path):
     square, where = pale_square(1540)
     source = tiffs.write_tiff(tmp_path / "s.svs", pixels=square)
@@ -543,6 +547,7 @@ def test_by_default_the_network_finds_tissue_and_an_audit_shows_what_went(drawn,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.png", "t.svs"]
 
 
+@pytest.mark.gate
 def test_an_audit_by_a_jpeg_name_is_a_jpeg(drawn, tmp_path):
     for name in ("audit.png", "audit.jpg"):
         wsicomp.plan_slide(drawn, audit=tmp_path / name)
@@ -568,6 +573,7 @@ def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.gate
 def test_the_digest_knows_the_network(drawn, tmp_path):
     digests = {
         wsicomp.plan_slide(drawn, config).digest

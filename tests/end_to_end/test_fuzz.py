@@ -18,7 +18,7 @@ FOUND = {"convert": (16,), "verify": (200005,), "open_slide": (101279, 102841), 
 """Seeds of which a fault was found."""
 SOUND = ("info", "open_slide", "restore", "convert --mask", "batch --preset", "dataset build")
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.gate, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

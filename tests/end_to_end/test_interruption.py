@@ -17,6 +17,8 @@ from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
 from wsicomp.verification.verify import verify_slide
 
+pytestmark = pytest.mark.gate
+
 KILLS = trial_size(4, 20)
 
 

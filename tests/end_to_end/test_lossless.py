@@ -54,6 +54,7 @@ def whole(path, level=0):
         return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]))
 
 
+@pytest.mark.gate
 @pytest.mark.slides
 @pytest.mark.parametrize("codec", ["jpegxl", "jpeg"])
 @pytest.mark.parametrize(
@@ -417,6 +418,7 @@ def test_a_chain_of_conversions_can_be_held_against_its_origin(source, tmp_path)
     assert run_command("verify", tmp_path / "b.svs", "--against", source)[0] == 0
 
 
+@pytest.mark.gate
 def test_what_the_optimiser_dies_of_costs_one_tile(tmp_path):
     """Damage can make coefficients that no JPEG may have; the library then ends its process."""
     rng = np.random.default_rng(0)

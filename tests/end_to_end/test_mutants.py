@@ -5,6 +5,8 @@ import pytest
 from tests.conftest import trial_size
 from tests.mutants import try_mutant
 
+pytestmark = pytest.mark.gate
+
 SEEDS = range(trial_size(12, 48))
 FOUND = (20, 35, 44, 49, 71, 95, 109, 123, 135, 162, 226, 277)
 """Seeds of which one or another fault was found."""

@@ -20,6 +20,8 @@ from wsicomp import ConversionConfig
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 BACKGROUND = (250, 30, 250)
 SIZE = (2000, 1600)
 FORMS = {

@@ -5,14 +5,13 @@ import openslide
 import pytest
 
 import wsicomp
-from tests.conftest import REAL_SLIDES, is_small, slow_unless
+from tests.conftest import REAL_SLIDES, each_of, is_small, slow_unless
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.level_plan import TileAction
 
-pytestmark = pytest.mark.slides
+pytestmark = [pytest.mark.gate, pytest.mark.slides]
 
-WAYS = [(codec, glass) for codec in ("copy", "jpeg") for glass in ("keep", "white", "empty")]
 SAME = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power")
 
 
@@ -31,7 +30,7 @@ def source(request):
     return request.param
 
 
-@pytest.mark.parametrize(("codec", "glass"), WAYS, ids="-".join)
+@pytest.mark.parametrize(("codec", "glass"), each_of(("copy", "jpeg"), ("keep", "white", "empty")))
 def test_a_real_slide_converts_and_opens_as_before(source, codec, glass, tmp_path):
     target, config = tmp_path / "target.svs", ConversionConfig.of(codec=codec, glass=glass)
     if not suits(source, codec, glass):

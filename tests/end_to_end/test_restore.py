@@ -162,6 +162,7 @@ def test_an_existing_file_is_replaced_only_when_told(archived):
         wsicomp.restore_slide(archived / "target.tiff", archived / "target.tiff", overwrite=True)
 
 
+@pytest.mark.gate
 def test_a_damaged_file_restores_nothing(archived):
     data = bytearray((archived / "target.tiff").read_bytes())
     rng = random.Random(0)

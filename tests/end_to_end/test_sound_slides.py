@@ -5,6 +5,7 @@ import openslide
 import pytest
 import tifffile
 
+from tests.conftest import each_of
 from tests.drawn import sound
 from wsicomp import ConversionConfig, SlideReadError, UnsupportedSlideError, convert_slide
 from wsicomp.codecs.registry import tile_format
@@ -270,8 +271,7 @@ TILES = [
 ]
 
 
-@pytest.mark.parametrize("glass", ["keep", "white", "empty"])
-@pytest.mark.parametrize("tiles", TILES, ids=str)
+@pytest.mark.parametrize(("tiles", "glass"), each_of(TILES, ["keep", "white", "empty"]))
 def test_uncompressed_levels_are_read_by_openslide_whatever_the_source_s_tiles(tiles, glass, tmp_path):
     sound.pyramid(tmp_path / "a.svs", PYRAMID, tile=list(tiles))
     convert(tmp_path / "a.svs", tmp_path / "b.tiff", codec="none", glass=glass)

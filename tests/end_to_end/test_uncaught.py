@@ -15,6 +15,7 @@ import tifffile
 
 import wsicomp
 from tests.batch import trees
+from tests.conftest import each_of
 from tests.drawn import fuzzed_bases, hostile, pixels_only
 from tests.mutants import limited
 from wsicomp import (
@@ -267,8 +268,9 @@ ERRORS = (
 )
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("stage", ["identify", "write", "verify", "restore", "compare"])
+@pytest.mark.parametrize(
+    ("error", "stage"), each_of(ERRORS, ["identify", "write", "verify", "restore", "compare"])
+)
 def test_what_on_progress_raises_comes_out_as_itself(error, stage, sound, tmp_path):
     def told(name, done, total):
         if name == stage:

@@ -17,6 +17,8 @@ from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 WHITE = {"glass": "white", "segmenter": "threshold", "margin_um": 0}
 EMPTY = WHITE | {"glass": "empty"}
 NEURAL = "bmshj2018-factorized"

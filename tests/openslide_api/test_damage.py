@@ -10,6 +10,8 @@ from wsicomp import ConversionConfig, WsicompError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 TRIALS = trial_size(100, 400)
 WAYS = {
     "packed": ("a.tiff", {"codec": "jpegxl", "lossless": True, "glass": "keep", "restorable": True}),

@@ -17,6 +17,8 @@ from wsicomp.concurrency.forks import ForkLock, fork_safe_property
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 _LIMIT_S = 30
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
 

@@ -6,7 +6,7 @@ import pytest
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
-from tests.conftest import REAL_SLIDES, is_small, slow_unless
+from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from wsicomp import ConversionConfig
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -25,7 +25,7 @@ FORMS = {
     "lzw": SyntheticFormat("tiff", compression="lzw", downsamples=(1, 4)),
     "no mpp": SyntheticFormat("tiff", states_mpp=False, downsamples=(1, 4)),
 }
-REGIONS = 25
+REGIONS = trial_size(10, 25)
 
 
 @pytest.fixture(scope="module", params=FORMS)

@@ -82,6 +82,7 @@ def test_no_tile_with_a_drawn_fragment_is_blanked(drawn):
     assert tissue_lost(plan, slide, form) == []
 
 
+@pytest.mark.gate
 def test_the_guard_alone_keeps_every_fragment_when_the_mask_sees_nothing(drawn, tmp_path):
     path, slide, form = drawn
     Image.new("L", (slide.size.width // 8, slide.size.height // 8)).save(tmp_path / "nothing.png")
@@ -89,6 +90,7 @@ def test_the_guard_alone_keeps_every_fragment_when_the_mask_sees_nothing(drawn, 
     assert tissue_lost(plan, slide, form) == []
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("segmenter", ["unet", "threshold"])
 def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path, segmenter):
     path, slide, _ = drawn
@@ -110,6 +112,7 @@ def test_painting_glass_leaves_every_piece_of_tissue(drawn, tmp_path, segmenter)
     target.close()
 
 
+@pytest.mark.gate
 def test_clean_glass_is_blanked_almost_everywhere(tmp_path):
     slide = SyntheticSlide(Size(4096, 4096), seed=3, fragments=0, pen=False, dust=False, coverslip=False)
     write_slide(tmp_path / "slide.svs", slide)

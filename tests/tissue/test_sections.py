@@ -4,14 +4,28 @@ import pytest
 from PIL import Image
 
 import wsicomp
-from tests.conftest import SLIDES, slow_unless
+from tests.conftest import SLIDES
 from tests.labelled import labelled_rows, make_slide
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.plan.level_plan import TileAction
 
+pytestmark = pytest.mark.gate
+
 SECTIONS = SLIDES.parent / "sections"
 ROWS = labelled_rows(SECTIONS)
+FINDERS = ("unet", "threshold", "blind mask")
+SECTIONS_AND_FINDERS = [
+    pytest.param(
+        row,
+        finder,
+        id=f"{row['name']}-{finder}",
+        marks=() if number % 4 == 0 and finder == FINDERS[number // 4 % 3] else pytest.mark.slow,
+    )
+    for number, row in enumerate(ROWS)
+    for finder in FINDERS
+]
+"""At the gate every fourth section, by one finder after another."""
 GLASS, TISSUE = 0, 255
 
 
@@ -30,8 +44,7 @@ def blanked_tissue(plan, labels, mpp):
 
 
 @pytest.mark.slides
-@pytest.mark.parametrize("row", slow_unless(lambda row: row in ROWS[::4], ROWS), ids=lambda row: row["name"])
-@pytest.mark.parametrize("finder", ["unet", "threshold", "blind mask"])
+@pytest.mark.parametrize(("row", "finder"), SECTIONS_AND_FINDERS)
 def test_no_tile_with_tissue_of_a_real_section_is_blanked(row, finder, tmp_path):
     path, labels, mpp = make_slide(SECTIONS, row, tmp_path)
     config = ConversionConfig() if finder == "blind mask" else ConversionConfig.of(segmenter=finder)

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, payload_of, picture
-from tests.conftest import slow_unless
+from tests.conftest import each_of, slow_unless
 from tests.paths import ROOT
 from wsicomp.codecs.neural import payload, runtime, store
 from wsicomp.codecs.neural.build import build_network
 from wsicomp.codecs.neural.exact import ExactConv
+
+pytestmark = pytest.mark.gate
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -40,8 +42,7 @@ def test_a_golden_payload_is_read_as_ever(golden):
     assert digest(runtime.read_latents(tile)) == expected
 
 
-@pytest.mark.parametrize("threads", [1, 2, 8])
-@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize(("threads", "precision"), each_of([1, 2, 8], ["highest", "medium"]))
 def test_threads_and_precision_of_products_change_nothing(golden, torch_settings, threads, precision):
     _, tile, expected = golden
     torch.set_num_threads(threads)

@@ -190,6 +190,7 @@ def test_a_payload_of_another_size_is_refused():
         decode_tile(EncodedTile(made.data, create_codec(NAME).encoding, Size(240, 256)))
 
 
+@pytest.mark.gate
 def test_damages_give_an_error_or_the_right_pixels():
     rng = np.random.default_rng(0)
     codec = create_codec(NAME, LAX)
@@ -208,6 +209,7 @@ def test_damages_give_an_error_or_the_right_pixels():
     assert errors > 0.95 * trials
 
 
+@pytest.mark.gate
 def test_damages_with_a_right_checksum_end_no_process():
     import zlib
 

@@ -52,6 +52,7 @@ ROADS = (
 )
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_mutated_slide_converts_or_fails_with_an_error_of_ours(seed, tmp_path):

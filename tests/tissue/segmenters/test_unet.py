@@ -237,6 +237,7 @@ def dice(found, true):
     return 2 * (found & true).sum() / (found.sum() + true.sum())
 
 
+@pytest.mark.gate
 def test_the_shipped_network_finds_drawn_tissue_better_than_the_threshold(drawn):
     pixels, true = drawn
     found = segment(slide_of(pixels), UnetSegmenter())
@@ -247,6 +248,7 @@ def test_the_shipped_network_finds_drawn_tissue_better_than_the_threshold(drawn)
     assert found.notes == ()
 
 
+@pytest.mark.gate
 def test_skipping_blank_patches_changes_next_to_nothing(drawn):
     pixels = np.pad(drawn[0], ((0, 600), (0, 600), (0, 0)), constant_values=GLASS)
     skipping = segment(slide_of(pixels), UnetSegmenter())

@@ -84,6 +84,7 @@ def test_dense_patch_sets_have_every_patch(folder, tmp_path):
         assert dense.counts()[10.0] == thin[10.0]
 
 
+@pytest.mark.gate
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     shutil.rmtree(folder / "whole", ignore_errors=True)  # another test may have been first
@@ -125,6 +126,7 @@ def test_another_run_s_folder_is_refused(folder, monkeypatch, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.gate
 def test_a_run_may_begin_with_what_another_has_learnt(folder, monkeypatch):
     monkeypatch.chdir(folder)
     if not (folder / "whole").is_dir():
@@ -186,6 +188,7 @@ def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     assert "two models have the same name" in capsys.readouterr().err
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("architecture", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])
 def test_every_architecture_trains_a_step_and_becomes_a_model(folder, architecture, tmp_path):
     from wsicomp.training.codec.export import export_codec

@@ -139,6 +139,7 @@ def test_a_folder_that_is_a_file_is_refused_before_anything_is_measured(table, t
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.gate
 def test_tiles_are_counted_alike_whatever_their_size(table):
     row = read_table(table)[0]
     truth = open_truth(row, 128.0)

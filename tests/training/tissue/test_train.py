@@ -354,6 +354,7 @@ def test_the_um_per_px_of_a_slide_are_its_own(tmp_path):
         open_truth(row)
 
 
+@pytest.mark.gate
 def test_the_paper_network_has_its_parameters():
     pytest.importorskip("keras", reason="needs the train extra")
     code = (
