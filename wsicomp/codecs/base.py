@@ -264,24 +264,17 @@ class TileTranscoder(Protocol):
 
 
 class TileFormat(Protocol):
-    """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions."""
+    """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions.
+
+    A module may have more functions where its format allows it: `decode_eighth`, faster than the means of the
+    decoded pixels, `decode_batch` for many tiles, and `copy_obstacle`.
+    """
 
     def decode(self, tile: EncodedTile) -> Pixels:
         """Return the tile's pixels in exactly its size, (rows, columns, 3) uint8 RGB.
 
         Raises:
             ValueError: the bytes do not decode to that size.
-            RuntimeError: the library refuses the bytes.
-        """
-        ...
-
-    def decode_eighth(self, tile: EncodedTile) -> Pixels:
-        """Return the means of blocks of 8 x 8 pixels: width and height divided by 8, rounded up.
-
-        It is as fast as the format allows, and shows what is on a tile and that its bytes decode.
-
-        Raises:
-            ValueError: the bytes do not decode to the tile's size.
             RuntimeError: the library refuses the bytes.
         """
         ...

@@ -34,7 +34,7 @@ from wsicomp.codecs.jpeg2000_stream import (
     read_form,
 )
 from wsicomp.codecs.jpeg2000_text import bare_jpeg2000
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -99,11 +99,6 @@ def _upsampled(codestream: bytes, size: Size) -> Pixels:
     if pixels.shape != (*size.shape, 3):
         raise ValueError(f"JPEG 2000 of shape {pixels.shape}, expected {(*size.shape, 3)}")
     return pixels
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
-    return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:

@@ -22,7 +22,7 @@ from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, Qualit
 from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
 from wsicomp.codecs.jpegxl_text import bare_jpegxl
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
@@ -44,11 +44,6 @@ def decode(tile: EncodedTile) -> Pixels:
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.jpegxl_decode(tile.data, numthreads=1, out=pixels)
     return pixels
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the means of blocks of 8 x 8 pixels."""
-    return eighth(decode(tile))
 
 
 @cache

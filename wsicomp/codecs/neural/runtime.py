@@ -110,7 +110,8 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     for number, payload in enumerate(payloads):
         alike.setdefault((payload.model, payload.size, payload.step), []).append(number)
     for (key, size, step), numbers in alike.items():
-        net, steps = _network_of(key, device)
+        model = store.model_of(key)
+        net, steps = network(model, device), len(model.card.steps)
         if step >= steps:
             raise ValueError(f"quantisation step {step}, expected 0 to {steps - 1} as the model has")
         for batch in in_batches(numbers, size, device):
@@ -127,23 +128,6 @@ def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: i
             return pixels_of(net.synthesise(latents), size)
     except (RuntimeError, MemoryError) as exc:
         raise cannot_run(exc) from exc
-
-
-def read_latents(payload: Payload) -> Tensor:
-    """Return a tile's latents, (channels, rows, columns) float32, the same on every machine.
-
-    Raises:
-        ValueError: the payload's strings are not those of such a tile.
-        UnknownModelError: the tile's model is not on this machine.
-    """
-    net, _ = _network_of(payload.model, "cpu")
-    with torch.inference_mode():
-        return net.read([payload.strings], padded(payload.size.shape, net.multiple_px), payload.step)[0]
-
-
-def _network_of(key: bytes, device: str) -> tuple[Network, int]:
-    model = store.model_of(key)
-    return network(model, device), len(model.card.steps)
 
 
 def _forget_networks() -> None:
