@@ -18,9 +18,9 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.associated_images import is_true_thumbnail
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
+from wsicomp.formats.tiff.layout import has_slide_proportions
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
@@ -294,7 +294,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "macro": config.output.macro and not config.output.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.output.deidentify or is_true_thumbnail(thumbnail, info.size)),
+        and (not config.output.deidentify or has_slide_proportions(thumbnail.size, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(

@@ -52,7 +52,19 @@ def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: s
         WsicompError: of the class `error`: the file does not exist, is no regular file, is empty, or may not
             be read.
     """
-    if found := _trouble(path):
+    found = ""
+    try:
+        status = path.stat()
+        kind = stat.S_IFMT(status.st_mode)
+        if kind != stat.S_IFREG:
+            found = f"is {_KINDS.get(kind, 'something else')}, not a file"
+        elif not status.st_size:
+            found = "is empty, 0 bytes"
+    except OSError as exc:
+        found = reason(exc)
+    except ValueError:  # a NUL, which no name holds
+        found = "no such file"
+    if found:
         raise error(f"{found}; {advice}" if advice else found, path)
 
 
@@ -74,17 +86,3 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as exc:
         raise error(f"not a TOML file ({exc})", path) from exc
-
-
-def _trouble(path: Path) -> str:
-    """Return what is wrong with a file, in words; empty if nothing is."""
-    try:
-        status = path.stat()
-    except OSError as exc:
-        return reason(exc)
-    except ValueError:  # a NUL, which no name holds
-        return "no such file"
-    kind = stat.S_IFMT(status.st_mode)
-    if kind != stat.S_IFREG:
-        return f"is {_KINDS.get(kind, 'something else')}, not a file"
-    return "" if status.st_size else "is empty, 0 bytes"

@@ -5,11 +5,13 @@ It knows nothing of how a file is parsed, what tissue is, or what will be writte
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.pixels import eighth
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Mpp, Region, TileIndex
 from wsicomp.plan.provenance import Provenance
@@ -123,7 +125,7 @@ class Slide(Protocol):
         ...
 
 
-class PixelsOnly:
+class PixelsOnly(ABC):
     """The methods of a slide of which a reader has pixels and no stored tiles."""
 
     _info: SlideInfo
@@ -134,6 +136,25 @@ class PixelsOnly:
     def info(self) -> SlideInfo:
         """The facts that the file states: levels, scale, texts, associated images."""
         return self._info
+
+    @abstractmethod
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """Return the pixels of a rectangle inside a level, given in that level's own pixels."""
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """Return a whole tile's pixels; white beyond the level's edge."""
+        level = self._info.levels[index.level]
+        region = level.grid.region(index.column, index.row)
+        pixels = self.read_region(index.level, region)
+        if region.size == level.tile:
+            return pixels
+        tile = np.full((*level.tile.shape, 3), 255, np.uint8)
+        tile[: region.height, : region.width] = pixels
+        return tile
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """Return the means of a tile's blocks of 8 x 8 pixels."""
+        return eighth(self.read_tile(index))
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Refuse: there are pixels alone.

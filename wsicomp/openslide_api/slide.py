@@ -26,7 +26,7 @@ from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
 from wsicomp.openslide_api.files import Filename, vendor_of
-from wsicomp.openslide_api.maps import associated_image_map, property_map
+from wsicomp.openslide_api.maps import AssociatedImageMap, PropertyMap
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
@@ -107,7 +107,7 @@ class WsicompSlide(AbstractSlide):
     @property
     def properties(self) -> Mapping[str, str]:
         """OpenSlide's properties of the source, as far as they hold for this file."""
-        return property_map(self._open_properties)
+        return PropertyMap(self._open_properties)
 
     def _open_properties(self) -> Mapping[str, str]:
         self._require_open()
@@ -123,7 +123,7 @@ class WsicompSlide(AbstractSlide):
     @property
     def associated_images(self) -> Mapping[str, Image.Image]:
         """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded at each access."""
-        return associated_image_map(self._open_images, self._picture)
+        return AssociatedImageMap(self._open_images, self._picture)
 
     def _open_images(self) -> Mapping[str, AssociatedImage | None]:
         self._require_open()

@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -137,12 +136,7 @@ class PyramidWriter:
         self._folder.remove_second_name(self.partial.name, self._target.name)
         return open_locked(self.partial)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._opened:
             if not self._file.closed:
                 self._discard()
@@ -297,15 +291,12 @@ class PyramidWriter:
     def _image_sha256(self) -> dict[str, str]:
         """Return the digests of the associated images as a reader finds them."""
         directories = written_directories(read_directories(self.partial))
-        file = TiffFile(self.partial)
-        try:
+        with contextlib.closing(TiffFile(self.partial)) as file:
             found = {
                 name: associated_image(file, directory)
                 for name, directory in zip(self._plan.directories, directories, strict=True)
                 if isinstance(name, str)
             }
-        finally:
-            file.close()
         return {name: image_digest(image) for name, image in found.items() if image is not None}
 
     @property

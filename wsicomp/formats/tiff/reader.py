@@ -96,14 +96,12 @@ class TiffSlide:
             except UnsupportedSlideError as exc:
                 if self._layout.planes or not all(map(may_be_shown, levels)):
                     raise
-                kind = PixelKind()
-                kind.sizes = tuple(level.size for level in levels)
-                kind.may_hide = any(
-                    level.encoding.photometric == RGB and level.samples > 3 for level in levels
+                exc.kind = PixelKind(
+                    kind_text(directory),
+                    tuple(level.size for level in levels),
+                    any(level.encoding.photometric == RGB and level.samples > 3 for level in levels),
+                    {one.name: one.may_be for one in self._layout.named},
                 )
-                kind.found = kind_text(directory)
-                kind.may_be = {one.name: one.may_be for one in self._layout.named}
-                exc.kind = kind
                 raise
         return levels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode, compression_name
@@ -53,17 +53,18 @@ _SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 
 
+@dataclass(frozen=True)
 class PixelKind:
     """Levels of samples that wsicomp does not read, and OpenSlide may."""
 
-    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """What each image beside the levels could be by other signs."""
-    sizes: tuple[Size, ...] = ()
-    """The sizes of the levels that OpenSlide has to show."""
-    may_hide = False
-    """Whether OpenSlide may take a sample for alpha."""
-    found = ""
+    found: str
     """How the samples are stored, in words."""
+    sizes: tuple[Size, ...]
+    """The sizes of the levels that OpenSlide has to show."""
+    may_hide: bool
+    """Whether OpenSlide may take a sample for alpha."""
+    may_be: Mapping[str, tuple[str, ...]]
+    """What each image beside the levels could be by other signs."""
 
 
 def orientation_remarks(levels: Sequence[Directory]) -> Iterator[str]:
