@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.formats.base import Slide
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import TileIndex
 from wsicomp.progress import no_progress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass_color import fit_glass_color
@@ -67,24 +67,10 @@ class IndependentGuard:
         """
         return self._agreed(lambda guard: guard.find_in(pixels, level, index, glass))
 
-    def things(self, foreign: NDArray[np.bool_], level: Level) -> Found:
-        """Return the foreign blocks that are enough together to be a thing; None if there are none."""
-        return self._guard(0).things(foreign, level)
-
-    def block_px(self, level: Level) -> int:
-        """Return the side of a block in the level's pixels."""
-        return self._guard(0).block_px(level)
-
-    def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
-        """Return the means of a tile's blocks, (block rows, block columns, 3)."""
-        return self._guard(0).blocks_of(pixels, level, region)
-
-    def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return how bare glass looks at each block of a tile, (block rows, block columns, 3) float32.
-
-        `shape` is (block rows, block columns).
-        """
-        return self._guard(0).color_of(shape, level, region)
+    @property
+    def first(self) -> GlassGuard:
+        """The guard by the first colour, for what does not depend on a colour, or on that one alone."""
+        return self._guard(0)
 
     def _agreed(self, find: Callable[[GlassGuard], Found]) -> Found:
         agreed: Found = None
@@ -96,7 +82,7 @@ class IndependentGuard:
         return agreed if agreed is not None and agreed.any() else None
 
     def _all(self) -> Iterator[GlassGuard]:
-        yield self._guard(0)
+        yield self.first
         yield self._guard(1)
         if self._is_disputed:
             yield self._guard(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +132,6 @@ def are_close(first: float, second: float) -> bool:
     return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
 
 
-def sizes_text(sizes: tuple[Size, ...]) -> str:
+def sizes_text(sizes: Iterable[Size]) -> str:
     """Return sizes in words."""
-    return ", ".join(str(size) for size in sizes)
+    return ", ".join(map(str, sizes))
