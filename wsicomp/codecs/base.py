@@ -121,16 +121,13 @@ class TileCodec(Protocol):
     @property
     def lossless(self) -> bool:
         """Whether decoding returns exactly the encoded pixels."""
-        ...
 
     @property
     def encoding(self) -> TileEncoding:
         """How every tile that the codec makes is stored."""
-        ...
 
     def config(self) -> Options:
         """Return the options with which `create_codec` makes this codec again, for provenance."""
-        ...
 
     def encode(self, pixels: Pixels) -> bytes:
         """Return the bytes of one tile, (rows, columns, 3) uint8 RGB, which `decode_tile` decodes.
@@ -138,7 +135,6 @@ class TileCodec(Protocol):
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
         """
-        ...
 
 
 class Fallback(enum.Enum):
@@ -179,7 +175,6 @@ class MeasuredCodec(Protocol):
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
         """
-        ...
 
 
 @runtime_checkable
@@ -200,15 +195,12 @@ class ModelCodec(Protocol):
         Raises:
             ValueError: an array is not (rows, columns, 3) uint8.
         """
-        ...
 
     def describe(self) -> Mapping[str, object]:
         """Return the model that decodes the tiles as JSON values, with its `name` and `sha256`."""
-        ...
 
     def decoder(self) -> bytes:
         """Return a model file with only the part that decoding needs."""
-        ...
 
     def keep_model(self) -> str | None:
         """Make sure that the model stays on this machine.
@@ -218,7 +210,6 @@ class ModelCodec(Protocol):
         Raises:
             SlideWriteError: the file cannot be written.
         """
-        ...
 
 
 class TileTranscoder(Protocol):
@@ -232,26 +223,21 @@ class TileTranscoder(Protocol):
 
         Blank tiles are stored like that, too.
         """
-        ...
 
     def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
         """Return how the tiles of such a level are stored once `unpack` has unpacked them."""
-        ...
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
         """Return the tile repacked, after it was unpacked and compared.
 
         None if it cannot be repacked, or would not become smaller.
         """
-        ...
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the bytes with which a tile that is not repacked is stored among repacked ones."""
-        ...
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
         """Return whether `keep` makes these bytes of a tile, now or in an earlier version."""
-        ...
 
     def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
         """Return the tile that was repacked, stored as `encoding` says.
@@ -260,7 +246,6 @@ class TileTranscoder(Protocol):
             ValueError: the bytes are no repacked tile.
             RuntimeError: the library refuses the bytes.
         """
-        ...
 
 
 class TileFormat(Protocol):
@@ -277,11 +262,9 @@ class TileFormat(Protocol):
             ValueError: the bytes do not decode to that size.
             RuntimeError: the library refuses the bytes.
         """
-        ...
 
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
         """Return a tile of one RGB colour that can stand beside others of this encoding in one TIFF level."""
-        ...
 
     def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
         """Return the tile without anything that no decoder needs, to stand beside JPEGTables of `tables`.
@@ -290,7 +273,6 @@ class TileFormat(Protocol):
             ValueError: the tile cannot be rebuilt, or what is left still holds more than its picture.
             RuntimeError: the library refuses the bytes.
         """
-        ...
 
     def encode_alike(self, tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
         """Return pixels as a tile of this encoding that replaces `tile`, as close as the format allows.
@@ -300,4 +282,3 @@ class TileFormat(Protocol):
             RuntimeError: the library refuses.
             OSError: the library refuses.
         """
-        ...

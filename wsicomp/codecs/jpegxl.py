@@ -15,11 +15,16 @@ from functools import cache
 
 import imagecodecs
 import numpy as np
-import simplejpeg
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
-from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
+from wsicomp.codecs.jpeg_stream import (
+    check_scans,
+    check_size,
+    decodable_stream,
+    tile_of_whole_stream,
+    whole_stream,
+)
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
 from wsicomp.codecs.jpegxl_text import bare_jpegxl
 from wsicomp.codecs.pixels import rgb
@@ -76,9 +81,7 @@ def rebuilt_jpeg(packed: EncodedTile) -> bytes:
 
 def _transcoded(tile: EncodedTile) -> bytes:
     check_scans(tile.data, tile.size)
-    height, width, _, _ = simplejpeg.decode_jpeg_header(decodable_stream(tile.data, tile.encoding))
-    if (height, width) != tile.size.shape:
-        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    check_size(decodable_stream(tile.data, tile.encoding), tile.size)
     whole = whole_stream(tile.data, tile.encoding)
     return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 

@@ -22,7 +22,6 @@ class Renewable(Protocol):
 
     def renew(self) -> None:
         """Reset the state, which a thread of the parent process may have left half-changed."""
-        ...
 
 
 class ForkLock:

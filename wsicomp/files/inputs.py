@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,21 @@ def reason(exc: OSError) -> str:
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
         return "no such file"
     return exc.strerror or str(exc)
+
+
+@contextmanager
+def reading(path: Path, error: type[WsicompError] = SlideReadError) -> Iterator[None]:
+    """Turn an OSError of the file system into an error that names the file.
+
+    Raises:
+        WsicompError: of the class `error`: the file cannot be read.
+    """
+    try:
+        yield
+    except WsicompError:
+        raise
+    except OSError as exc:
+        raise error(reason(exc), path) from exc
 
 
 def is_folder(path: Path) -> bool:
@@ -75,11 +92,8 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
         WsicompError: of the class `error`: the file cannot be read, is not TOML, or has more than 64 KiB.
     """
     check_file(path, error, advice)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_TOML_BYTES + 1)
-    except OSError as exc:
-        raise error(reason(exc), path) from exc
+    with reading(path, error), path.open("rb") as file:
+        data = file.read(_MOST_TOML_BYTES + 1)
     if len(data) > _MOST_TOML_BYTES:
         raise error(f"over {_MOST_TOML_BYTES} bytes, expected a TOML file of options; check the path", path)
     try:

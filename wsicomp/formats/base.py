@@ -24,17 +24,14 @@ class Slide(Protocol):
     @property
     def info(self) -> SlideInfo:
         """The facts that the file states: levels, scale, texts, associated images."""
-        ...
 
     @property
     def provenance(self) -> Provenance | None:
         """The record of how wsicomp wrote the file; None for any other slide."""
-        ...
 
     @property
     def is_by_openslide(self) -> bool:
         """Whether OpenSlide decodes its pixels, so that a comparison with OpenSlide says nothing."""
-        ...
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile's bytes unchanged; empty bytes where the file stores none.
@@ -42,7 +39,6 @@ class Slide(Protocol):
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
         """
-        ...
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB.
@@ -54,7 +50,6 @@ class Slide(Protocol):
             DamagedTileError: the tile decodes only in part; the error holds the decoded part.
             TileReadError: the tile cannot be decoded.
         """
-        ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
         """Return the means of a tile's blocks of 8 x 8 pixels, (rows, columns, 3) uint8.
@@ -64,7 +59,6 @@ class Slide(Protocol):
         Raises:
             TileReadError: the tile cannot be decoded.
         """
-        ...
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """Return the pixels of a rectangle inside a level, given in that level's own pixels.
@@ -72,33 +66,27 @@ class Slide(Protocol):
         Raises:
             TileReadError: a tile under the rectangle cannot be decoded.
         """
-        ...
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
         """Return (tiles, 2): offset and byte count of each tile in raster order.
 
         No rows where there are pixels alone.
         """
-        ...
 
     def content_key(self, level: int, region: Region) -> bytes | None:
         """Return a key that is equal for regions of a level that show the same.
 
         None where that is not known.
         """
-        ...
 
     def is_exact(self, level: int) -> bool:
         """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
-        ...
 
     def is_turned_by_openslide(self, level: int) -> bool:
         """Return whether OpenSlide turns each tile of a level within itself."""
-        ...
 
     def shows_absent_white(self, level: int) -> bool:
         """Return whether tiles without bytes are white, and not drawn from the next larger level."""
-        ...
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile as the file stores it, packed or not.
@@ -106,23 +94,19 @@ class Slide(Protocol):
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
         """
-        ...
 
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide.
 
         None where OpenSlide has none, or it is unsure.
         """
-        ...
 
     @property
     def openslide_mpp(self) -> Mpp | None:
         """The um per px that OpenSlide reads from the file."""
-        ...
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
-        ...
 
 
 class PixelsOnly(ABC):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.errors import SlideReadError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading, reason
 
 _LISTED = (".vms", ".vmu")
 _INDEX_BYTES = 1 << 20
@@ -39,14 +39,10 @@ def check_parts(path: Path) -> None:
         SlideReadError: a file that OpenSlide would open with it is not a regular file, or cannot be examined.
     """
     check_file(path)
-    try:
+    with reading(path):
         for part in _openslide_inputs(path):
             if not (part.is_file() or part.is_dir()) and part.exists():
                 check_file(part)
-    except SlideReadError:
-        raise
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
 
 
 def _openslide_inputs(path: Path) -> Iterable[Path]:
@@ -70,10 +66,8 @@ def stamp_of(path: Path) -> str:
         SlideReadError: a file of the slide is not there, or cannot be examined.
     """
     parts = slide_parts(path)
-    try:
+    with reading(path):
         facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in parts]
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
     return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
 
 

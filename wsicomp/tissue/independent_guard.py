@@ -47,7 +47,6 @@ class IndependentGuard:
         self._workers = workers
         self._lock = Lock()
         self._guards: list[GlassGuard] = []
-        self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
         """Return what lies on the glass of a tile, as `GlassGuard.find` does.
@@ -97,27 +96,23 @@ class IndependentGuard:
     def _guard(self, number: int) -> GlassGuard:
         with self._lock:
             while len(self._guards) <= number:
-                self._guards.append(self._made(self._masks[len(self._guards)]))
+                color = fit_glass_color(self._overview, self._mask(len(self._guards)), self._padding)
+                self._guards.append(GlassGuard(self._slide.info, color, 0.0, self._padding.black))
             return self._guards[number]
 
-    def _made(self, mask: Callable[[Overview], TissueMask]) -> GlassGuard:
-        if self._overview is None:
-            overview = read_overview(self._slide, self._workers, no_progress)
-            self._overview = overview, find_padding(overview)
-        overview, padding = self._overview
-        color = fit_glass_color(overview, mask(overview), padding)
-        return GlassGuard(self._slide.info, color, 0.0, padding.black)
+    @cached_property
+    def _overview(self) -> Overview:
+        return read_overview(self._slide, self._workers, no_progress)
 
-    @property
-    def _masks(self) -> tuple[Callable[[Overview], TissueMask], ...]:
-        return self._nothing, self._by_threshold, self._by_network
+    @cached_property
+    def _padding(self) -> Padding:
+        return find_padding(self._overview)
 
-    def _nothing(self, overview: Overview) -> TissueMask:
-        none = np.zeros(overview.pixels.shape[:2], np.bool_)
-        return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
-
-    def _by_threshold(self, overview: Overview) -> TissueMask:
-        return ThresholdSegmenter().segment(self._slide, overview, self._workers, no_progress)
-
-    def _by_network(self, overview: Overview) -> TissueMask:
-        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, no_progress)
+    def _mask(self, number: int) -> TissueMask:
+        """Return the mask by which the colour of this number is fitted: of nothing for the first one."""
+        overview = self._overview
+        if number == 0:
+            none = np.zeros(overview.pixels.shape[:2], np.bool_)
+            return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
+        segmenter = ThresholdSegmenter() if number == 1 else UnetSegmenter(SHIPPED)
+        return segmenter.segment(self._slide, overview, self._workers, no_progress)

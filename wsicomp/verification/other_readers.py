@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image
 
 from wsicomp.concurrency.forks import ForkLock
@@ -286,33 +287,19 @@ def _without_color_markers(stream: bytes) -> Iterator[bytes]:
 
 def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
     """Return a TIFF of one strip with a tile's bytes, for libtiff to decode."""
-    entries: list[tuple[int, str, tuple[int, ...]]] = [
-        (256, "I", (size.width,)),
-        (257, "I", (size.height,)),
-        (258, "H", (8, 8, 8)),
-        (259, "H", (encoding.compression,)),
-        (262, "H", (encoding.photometric,)),
-        (273, "I", (0,)),
-        (277, "H", (3,)),
-        (278, "I", (size.height,)),
-        (279, "I", (len(data),)),
-    ]
-    if encoding.predictor != 1:
-        entries.append((317, "H", (encoding.predictor,)))
-    at = 8 + 2 + 12 * len(entries) + 4
-    values, directory = b"", struct.pack("<H", len(entries))
-    total = sum(len(packed) for _, kind, value in entries if len(packed := _packed(kind, value)) > 4)
-    for code, kind, value in entries:
-        packed = _packed(kind, (at + total,) if code == 273 else value)
-        if len(packed) > 4:
-            place, values = at + len(values), values + packed
-            packed = struct.pack("<I", place)
-        directory += struct.pack("<HHI", code, {"H": 3, "I": 4}[kind], len(value)) + packed.ljust(4, b"\0")
-    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + data
-
-
-def _packed(kind: str, value: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(value)}{kind}", *value)
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream,
+        iter([data]),
+        shape=(*size.shape, 3),
+        dtype=np.uint8,
+        photometric=encoding.photometric,
+        compression=encoding.compression,
+        predictor=encoding.predictor,
+        rowsperstrip=size.height,
+        metadata=None,
+    )
+    return stream.getvalue()
 
 
 @dataclass(frozen=True)

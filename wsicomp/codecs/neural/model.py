@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import WeightsError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading
 
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
@@ -170,11 +170,9 @@ def read_model(path: Path) -> Model:
         WeightsError: the file cannot be read, or is no sound model.
     """
     check_file(path, WeightsError)
-    try:
+    with reading(path, WeightsError):
         check_bytes(path.stat().st_size, path)
         return parse_model(path.read_bytes(), path)
-    except OSError as exc:
-        raise WeightsError(reason(exc), path) from exc
 
 
 def check_bytes(count: int, path: Path | None) -> None:
@@ -198,11 +196,8 @@ def claimed_digest(path: Path) -> str:
 
 def _header_of(path: Path) -> bytes:
     check_file(path, WeightsError)
-    try:
-        with path.open("rb") as file:
-            return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
-    except OSError as exc:
-        raise WeightsError(reason(exc), path) from exc
+    with reading(path, WeightsError), path.open("rb") as file:
+        return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
 
 
 def parse_model(data: bytes, path: Path | None = None) -> Model:

@@ -39,11 +39,9 @@ class Network(Protocol):
         Raises:
             WeightsError: the model has no encoder.
         """
-        ...
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
         """Return the strings of each item, its latents quantised by the model's step of that number."""
-        ...
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
         """Return the latents of pictures of `size`, (rows, columns), from their strings.
@@ -51,11 +49,9 @@ class Network(Protocol):
         Raises:
             ValueError: the strings are not those of such pictures.
         """
-        ...
 
     def synthesise(self, latents: Tensor) -> Tensor:
         """Return the pictures of latents, whose values may be slightly outside [0, 1]."""
-        ...
 
 
 class _Gdn(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import Network
 from wsicomp.codecs.neural.payload import Payload
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import batched
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -28,7 +28,7 @@ _BATCH_PX = {"cpu": 2 * 256 * 256, "cuda": 64 * 256 * 256}
 Item = TypeVar("Item")
 
 _networks: dict[tuple[str, str, str], Network] = {}
-_lock = Lock()
+_lock = ForkLock()
 
 
 def chosen_device(name: str = "auto") -> str:
@@ -131,12 +131,11 @@ def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: i
 
 
 def _forget_networks() -> None:
-    """Reset the state in a forked process, which has no GPU and none of the threads that may hold the lock.
+    """Forget the networks in a forked process, which has no GPU.
 
     Nor has it the threads of torch's pool, for which it would wait for ever if it were to use more than one.
     """
-    global _networks, _lock
-    _networks, _lock = {}, Lock()
+    _networks.clear()
     torch.set_num_threads(1)
 
 

@@ -19,7 +19,6 @@ class Segmenter(Protocol):
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
         """
-        ...
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """Return the tissue of a slide, without margin.
@@ -27,4 +26,3 @@ class Segmenter(Protocol):
         Raises:
             SlideReadError: a part of the slide that is needed cannot be read.
         """
-        ...
