@@ -39,14 +39,7 @@ from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelit
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    RGB,
-    EncodedTile,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, RGB, EncodedTile, Pixels, TileEncoding
 
 _RAISED_DB = (0.0, 0.5, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 15.0, 20.0)
 """How much more PSNR OpenJPEG is asked for, step by step, until a tile reaches the target."""

@@ -13,12 +13,7 @@ from wsicomp.conversion.container import chosen_container, container_obstacle
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.plan.level_plan import Recipe, TileAction
-from wsicomp.slide import (
-    JPEG,
-    NEURAL,
-    Level,
-    SlideInfo,
-)
+from wsicomp.slide import JPEG, NEURAL, Level, SlideInfo
 
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _PLAIN_TILE_BYTES = 1024

@@ -20,14 +20,7 @@ from wsicomp.codecs.quality import COLOR_BLOCK_PX
 from wsicomp.codecs.registry import codec_info
 from wsicomp.plan.level_plan import Recipe
 from wsicomp.plan.provenance import Guarded
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
-    WEBP,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, WEBP, Pixels, TileEncoding
 from wsicomp.verification.other_readers import Difference, is_subsampled
 
 _DECODERS_WORST, _DECODERS_MEAN = 2, 1.0

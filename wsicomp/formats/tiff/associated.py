@@ -9,26 +9,15 @@ import numpy as np
 
 from wsicomp.codecs import jpeg
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.errors import (
-    CodecUnavailableError,
-    SlideReadError,
-    UnknownModelError,
-)
+from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
 from wsicomp.formats.openslide import lossless_image
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
 from wsicomp.formats.tiff.layout import NamedImage
-from wsicomp.formats.tiff.sample_kinds import (
-    LARGEST_TILE_PX,
-    kind_text,
-)
+from wsicomp.formats.tiff.sample_kinds import LARGEST_TILE_PX, kind_text
 from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    JPEG,
-    AssociatedImage,
-    EncodedTile,
-)
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile
 
 _BITS = 8
 

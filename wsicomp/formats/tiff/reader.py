@@ -44,15 +44,7 @@ from wsicomp.formats.tiff.shown_images import openslide_names
 from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import (
-    APERIO_JPEG2000_YCBCR,
-    RGB,
-    EncodedTile,
-    Level,
-    Pixels,
-    SlideInfo,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, RGB, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 
 class TiffSlide:

@@ -7,18 +7,10 @@ from dataclasses import dataclass
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode, compression_name
-from wsicomp.errors import (
-    UnsupportedSlideError,
-)
-from wsicomp.formats.tiff.directories import (
-    PLANES,
-    Directory,
-)
+from wsicomp.errors import UnsupportedSlideError
+from wsicomp.formats.tiff.directories import PLANES, Directory
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    RGB,
-    YCBCR,
-)
+from wsicomp.slide import RGB, YCBCR
 
 LARGEST_TILE_PX = 4096
 """The longest side of a tile."""

@@ -25,12 +25,7 @@ from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    RGB,
-    AssociatedImage,
-    EncodedTile,
-    Pixels,
-)
+from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_BYTES = 1 << 28
 _FLIPPED_ROWS, _FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
