@@ -255,7 +255,9 @@ def _associated_images(shown: OpenSlideFile) -> tuple[dict[str, AssociatedImage]
             omitted.append(f"a {name} too large for this machine's memory")
             continue
         try:
-            images[name] = _associated(shown.picture(name))
+            picture = shown.picture(name)
+            pixels = on_white(np.asarray(picture.convert("RGBA")))
+            images[name] = lossless_image(pixels, picture.info.get("icc_profile"))
         except SlideReadError:
             omitted.append(f"a {name} that OpenSlide cannot read")
     return images, omitted
@@ -276,10 +278,6 @@ def _stated_px(properties: Mapping[str, str], name: str) -> float:
     sides = (properties.get(f"openslide.associated.{name}.{side}") for side in ("width", "height"))
     width, height = (positive_number(side) or 0.0 for side in sides)
     return width * height
-
-
-def _associated(image: Image.Image) -> AssociatedImage:
-    return lossless_image(on_white(np.asarray(image.convert("RGBA"))), image.info.get("icc_profile"))
 
 
 def lossless_image(pixels: Pixels, icc_profile: bytes | None, description: str = "") -> AssociatedImage:

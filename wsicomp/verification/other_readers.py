@@ -97,10 +97,6 @@ class OpenSlideRegions:
         self._whole: dict[int, Pixels | None] = {}
         self._lock = ForkLock()
 
-    def has(self, size: Size) -> bool:
-        """Return whether OpenSlide shows a level of this size."""
-        return size in self._numbers
-
     def read(self, size: Size, region: Region) -> PlacedPixels | None:
         """Return as much of a region as OpenSlide reads in good time, on white.
 
@@ -236,18 +232,13 @@ def holds_rgb(codestream: bytes) -> bool:
 
     Source: ITU-T T.800 annex A: SIZ (components from byte 42 on) and COD.
     """
-    return _has_component_transform(codestream) or is_subsampled(codestream)
+    styles = (segment for marker, segment in _markers(codestream) if marker == _COD)
+    return any(len(style) > 6 and style[6] == 1 for style in styles) or is_subsampled(codestream)
 
 
 def is_subsampled(codestream: bytes) -> bool:
     """Return whether a JPEG 2000 codestream has components of different sizes."""
     return any(codestream[at] > 1 for at in (43, 44, 46, 47, 49, 50) if at < len(codestream))
-
-
-def _has_component_transform(codestream: bytes) -> bool:
-    return any(
-        marker == _COD and len(segment) > 6 and segment[6] == 1 for marker, segment in _markers(codestream)
-    )
 
 
 def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:

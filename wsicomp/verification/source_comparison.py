@@ -207,7 +207,8 @@ class SourceComparison:
         if not self._is_direct:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
-        painted = self._painted(here, there) if paints else None
+        # The cells that show the background rather than the source.
+        painted = self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
@@ -229,10 +230,6 @@ class SourceComparison:
         whole = painted.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: region.height, : region.width]
         with self._lock:
             self._painted_px += int(whole.sum())
-
-    def _painted(self, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """Return which cells of a tile show the background rather than the source."""
-        return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
 
     def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
         return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))

@@ -116,14 +116,9 @@ def is_encoder(name: str) -> bool:
 
 def create_model(card: ModelCard, tensors: Tensors) -> Model:
     """Return a model of these tensors, with its digest."""
-    return Model(card, dict(tensors), _digest(card, tensors))
-
-
-def _digest(card: ModelCard, tensors: Tensors) -> str:
-    """Return SHA-256 over architecture, its settings, steps, and the decoder's tensors."""
     decisive = [card.architecture, dict(card.settings), list(card.steps)]
     decoder = {name: tensor for name, tensor in tensors.items() if not is_encoder(name)}
-    return _tensors_digest(decoder, json.dumps(decisive, sort_keys=True))
+    return Model(card, dict(tensors), _tensors_digest(decoder, json.dumps(decisive, sort_keys=True)))
 
 
 def _tensors_digest(tensors: Tensors, text: str = "") -> str:
