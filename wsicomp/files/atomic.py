@@ -51,7 +51,7 @@ def check_output(path: Path, inputs: Iterable[Path | None], overwrite: bool) -> 
         SlideWriteError: the path is one of the inputs under any name, no regular file, or in no directory.
         TargetExistsError: the path exists, and `overwrite` is False.
     """
-    with _naming_errors(path):
+    with naming_errors(path):
         for place in (path, partial_path(path)):
             _check_no_input(place, inputs := tuple(inputs), path)
         if path.exists() and not path.is_file():
@@ -112,7 +112,7 @@ def check_empty(folder: Path, overwrite: bool) -> None:
         TargetExistsError: the folder is not empty, and `overwrite` is False.
         SlideWriteError: the path is no folder.
     """
-    with _naming_errors(folder):
+    with naming_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise SlideWriteError("is no folder; name one to write into", folder)
         if not overwrite and folder.is_dir() and any(entry.name != _HIDDEN for entry in folder.iterdir()):
@@ -146,7 +146,7 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
             had moved already.
     """
     is_new = not folder.exists()
-    with _naming_errors(folder), opened_folder(make_folder(folder)) as there:
+    with naming_errors(folder), opened_folder(make_folder(folder)) as there:
         try:
             there.clear(_HIDDEN)
             there.check(_HIDDEN)
@@ -184,31 +184,21 @@ def open_locked(partial: Path) -> BinaryIO:
         TargetBusyError: another run is writing the file.
         SlideWriteError: the file system refuses, or the file is a link or not ours.
     """
-    try:
-        file, is_new = _opened(partial)
-    except SlideWriteError:
-        raise
-    except KeyboardInterrupt:
-        _drop(partial)
-        raise
-    except OSError as exc:
-        raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", displayed_path(partial)) from exc
-    try:
-        _hold(file, partial)
-        file.truncate(0)
-    except TargetBusyError:
-        file.close()
-        raise
-    except BaseException as exc:
-        file.close()
-        if is_new:
-            with suppress(OSError):
-                partial.unlink()
-        if isinstance(exc, OSError) and not isinstance(exc, SlideWriteError):
-            raise SlideWriteError(
-                f"cannot be written ({exc.strerror or exc})", displayed_path(partial)
-            ) from exc
-        raise
+    with naming_errors(partial):
+        try:
+            file, is_new = _opened(partial)
+        except KeyboardInterrupt:
+            _drop(partial)
+            raise
+        try:
+            _hold(file, partial)
+            file.truncate(0)
+        except BaseException as exc:
+            file.close()
+            if is_new and not isinstance(exc, TargetBusyError):
+                with suppress(OSError):
+                    partial.unlink()
+            raise
     return file
 
 
@@ -337,7 +327,7 @@ def completed_file(
         SlideWriteError: the block or the file system raised an OSError, or the file may not survive a power
             cut.
     """
-    with _naming_errors(target), opened_folder(target.parent, root) as folder:
+    with naming_errors(target), opened_folder(target.parent, root) as folder:
         partial = folder.held / partial_path(target).name
         folder.remove_second_name(partial.name, target.name)
         with open_locked(partial) as file:
@@ -379,7 +369,7 @@ def discard(file: BinaryIO, partial: Path) -> None:
 
 
 @contextmanager
-def _naming_errors(target: Path) -> Iterator[None]:
+def naming_errors(target: Path) -> Iterator[None]:
     """Turn an OSError of the file system into a SlideWriteError that names the target."""
     try:
         yield

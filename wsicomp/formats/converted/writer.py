@@ -26,6 +26,7 @@ from wsicomp.files.atomic import (
     discard,
     give_name,
     lock_note,
+    naming_errors,
     open_locked,
     partial_path,
     sync_name,
@@ -125,13 +126,8 @@ class PyramidWriter:
 
     def _open_partial(self) -> BinaryIO:
         """Return the partial file, open in the folder that is held from now on."""
-        try:
+        with naming_errors(self._target):
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
-        except SlideWriteError:
-            raise
-        except OSError as exc:
-            where = displayed_path(self._target)
-            raise SlideWriteError(f"cannot be written ({exc.strerror or exc})", where) from exc
         self.partial = self._folder.held / self.partial.name
         self._folder.remove_second_name(self.partial.name, self._target.name)
         return open_locked(self.partial)

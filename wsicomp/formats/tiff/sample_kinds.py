@@ -66,11 +66,9 @@ def orientation_remarks(levels: Sequence[Directory]) -> Iterator[str]:
         return
     said = " and ".join(f"{number} (to be shown {TURNS[number]})" for number in found)
     by_itself = all(level.is_decoded_by_openslide for level in levels)
-    displayed = (
-        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
-    )
-    others = "Pillow and libvips turn it"
+    displayed, others = "OpenSlide and wsicomp show it as it is stored", "Pillow and libvips turn it"
     if not by_itself:
+        displayed = "wsicomp shows it as it is stored"
         others += ", OpenSlide turns each of its tiles for itself"
     yield f"the file says Orientation {said}: {displayed}, {others}; the tag is not carried on"
 
