@@ -349,19 +349,18 @@ class PyramidWriter:
         Raises:
             SlideWriteError: a blank tile cannot be encoded, or the number of tiles is not the plan's.
         """
+        place = f"level {level.plan.number}"
         for tile in tiles:
             try:
                 data = level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-                raise SlideWriteError(
-                    message, displayed_path(self.partial), f"level {level.plan.number}"
-                ) from exc
+                raise SlideWriteError(message, displayed_path(self.partial), place) from exc
             self._check_room(len(data))
             yield data
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
-            raise SlideWriteError(found, displayed_path(self.partial), f"level {level.plan.number}")
+            raise SlideWriteError(found, displayed_path(self.partial), place)
 
     def _check_room(self, count: int) -> None:
         """Check the free space before `count` bytes are written, once for every 16 MiB."""
