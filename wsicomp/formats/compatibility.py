@@ -74,6 +74,9 @@ class _Facts:
         return frozenset(each for each in self.compressions if program not in each.readers)
 
 
+_Rule = Callable[[_Facts], _Answer]
+
+
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     """Return one verdict for each program, wsicomp's own reader and the newest OpenSlide first.
 
@@ -203,6 +206,16 @@ def _by_empty_tiles(facts: _Facts, when_empty: str | None) -> _Answer:
     return _OVERVIEW_ALONE if facts.has_overview else _YES
 
 
+def _where_read(program: Program, rule: _Rule) -> _Rule:
+    """Return the rule of a program that opens no file in whose first levels is a codec that it lacks."""
+
+    def answer(facts: _Facts) -> _Answer:
+        unread = facts.unread(program)
+        return ("no", f"it does not read {_codec_labels(unread)}") if unread else rule(facts)
+
+    return answer
+
+
 def _shows_black(unknown: frozenset[Compression]) -> _Answer:
     return "shows black", f"it does not read {_codec_labels(unknown)}, and does not say so"
 
@@ -232,8 +245,6 @@ def _bioformats(facts: _Facts) -> _Answer:
 
 
 def _tifffile(facts: _Facts) -> _Answer:
-    if unknown := facts.unread(Program.TIFFFILE):
-        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.unread_anywhere(Program.TIFFFILE):
         return _OVERVIEW_ALONE
     if facts.kept_tiles:
@@ -253,8 +264,6 @@ def _repacked(facts: _Facts) -> _Answer:
 
 def _fast(facts: _Facts) -> _Answer:
     """Return FAST's verdict: it reads an SVS, and a TIFF that states no sample format, by OpenSlide."""
-    if unknown := facts.unread(Program.FAST):
-        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.has_overview:
         return _OVERVIEW_ALONE
     if facts.kept_tiles:
@@ -294,16 +303,12 @@ def _large_image(facts: _Facts) -> _Answer:
 
 
 def _cucim(facts: _Facts) -> _Answer:
-    if unknown := facts.unread(Program.CUCIM):
-        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.has_overview:
         return "no", "it refuses the levels behind an overview"
     return _by_empty_tiles(facts, "empty tiles are black")
 
 
 def _gdal(facts: _Facts) -> _Answer:
-    if unknown := facts.unread(Program.GDAL):
-        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.in_svs:
         return "partly", "level 0 alone, with label and macro for its overviews"
     return _by_empty_tiles(facts, None)
@@ -321,18 +326,16 @@ def _slideio(facts: _Facts) -> _Answer:
 
 def _tiffslide(facts: _Facts) -> _Answer:
     """Return tiffslide's verdict: it reads by tifffile, and takes an overview's levels for the slide."""
-    return _OVERVIEW_ALONE if facts.has_overview else _tifffile(facts)
+    return _OVERVIEW_ALONE if facts.has_overview else _PROGRAMS["tifffile"](facts)
 
 
 def _libtiff(facts: _Facts) -> _Answer:
-    if unknown := facts.unread(Program.LIBTIFF):
-        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.empty_tiles and not facts.has_full_level:
         return "no", "it fails at levels with empty tiles"
     return _by_empty_tiles(facts, "it fails at levels with empty tiles")
 
 
-_PROGRAMS: Mapping[str, Callable[[_Facts], _Answer]] = {
+_PROGRAMS: Mapping[str, _Rule] = {
     "wsicomp.open_slide": _ours,
     Program.OPENSLIDE.value: partial(_openslide, Program.OPENSLIDE, None),
     Program.OPENSLIDE_400.value: partial(_openslide, Program.OPENSLIDE_400, "generic"),
@@ -340,14 +343,14 @@ _PROGRAMS: Mapping[str, Callable[[_Facts], _Answer]] = {
     Program.QUPATH.value: partial(_openslide, Program.QUPATH, "generic"),
     "libvips": _libvips,
     "Bio-Formats": _bioformats,
-    "tifffile": _tifffile,
-    "FAST": _fast,
+    "tifffile": _where_read(Program.TIFFFILE, _tifffile),
+    "FAST": _where_read(Program.FAST, _fast),
     "tiatoolbox": _tiatoolbox,
     "large_image": _large_image,
-    "cuCIM": _cucim,
-    "GDAL": _gdal,
+    "cuCIM": _where_read(Program.CUCIM, _cucim),
+    "GDAL": _where_read(Program.GDAL, _gdal),
     "slideio": _slideio,
     "tiffslide": _tiffslide,
-    "libtiff": _libtiff,
+    "libtiff": _where_read(Program.LIBTIFF, _libtiff),
 }
 """How each program opens a file."""
