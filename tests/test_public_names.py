@@ -13,7 +13,6 @@ SHARED = frozenset(
         "Transcoder",
         "copy_obstacle",
         "decode",
-        "decode_eighth",
         "encode_alike",
         "encode_uniform",
         "require_model",

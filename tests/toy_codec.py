@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.geometry import Size
 from wsicomp.options import Option
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
@@ -21,10 +21,6 @@ def decode(tile: EncodedTile) -> Pixels:
     if len(samples) != tile.size.width * tile.size.height * 3:
         raise ValueError(f"{len(samples)} samples")
     return np.frombuffer(samples, np.uint8).reshape(3, *tile.size.shape).transpose(1, 2, 0).copy()
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         WeightsError,
         WsicompError,
     )
-    from wsicomp.openslide_api import (
+    from wsicomp.openslide_api import open_slide
+    from wsicomp.openslide_api.cache import TileCache
+    from wsicomp.openslide_api.errors import (
         SlideAccessError,
         SlideArgumentError,
         SlideClosedError,
@@ -48,10 +50,8 @@ if TYPE_CHECKING:
         SlideNotFoundError,
         SlidePermissionError,
         SlideUnsupportedError,
-        TileCache,
-        WsicompSlide,
-        open_slide,
     )
+    from wsicomp.openslide_api.slide import WsicompSlide
     from wsicomp.verification.problems import Problem
     from wsicomp.verification.verify import Verification
 
@@ -114,17 +114,20 @@ _HOMES = {
     "ConversionReport": "wsicomp.conversion.report",
     "Problem": "wsicomp.verification.problems",
     "RestoreReport": "wsicomp.conversion.restore",
+    "TileCache": "wsicomp.openslide_api.cache",
     "Verification": "wsicomp.verification.verify",
+    "WsicompSlide": "wsicomp.openslide_api.slide",
     "compare": "wsicomp.api",
     "convert": "wsicomp.api",
     "convert_slide": "wsicomp.conversion.convert",
+    "open_slide": "wsicomp.openslide_api",
     "plan_slide": "wsicomp.conversion.convert",
     "restore": "wsicomp.api",
     "restore_slide": "wsicomp.conversion.restore",
     "segment": "wsicomp.api",
     "verify": "wsicomp.api",
 }
-"""Where public names are at home that are neither errors nor of `openslide_api`."""
+"""Where public names are at home that are no errors."""
 
 
 def __getattr__(name: str) -> Any:
@@ -132,7 +135,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     errors = import_module("wsicomp.errors")
-    home = _HOMES.get(name, "wsicomp.errors" if hasattr(errors, name) else "wsicomp.openslide_api")
+    home = _HOMES.get(name, "wsicomp.errors" if hasattr(errors, name) else "wsicomp.openslide_api.errors")
     found = getattr(import_module(home), name)
     globals()[name] = found
     return found

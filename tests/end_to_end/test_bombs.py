@@ -222,7 +222,7 @@ def test_a_packed_jpeg_with_comments_as_in_slides_is_unpacked():
 )
 def test_the_size_that_jpegxl_states_is_read(width, height):
     data = bytes(imagecodecs.jpegxl_encode(np.zeros((height, width, 3), np.uint8), lossless=True, effort=1))
-    assert jpegxl_stream.stated_size(jpegxl_stream.codestream(data)) == Size(width, height)
+    assert jpegxl_stream.read_size(jpegxl_stream.Bits(jpegxl_stream.codestream(data))) == Size(width, height)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_a_tile_of_the_mask_lies_where_the_mask_says():
     whole = np.zeros((640, 1024), np.bool_)
     for index in level().grid.raster(0):
         y, x = index.row * 64, index.column * 64
-        whole[y : y + 64, x : x + 64] = mask_of(pixels).over_tile(level(), index.column, index.row)
+        whole[y : y + 64, x : x + 64] = mask_of(pixels).over_cells(level(), index.column, index.row, 1)
     expected = np.zeros((640, 1024), np.bool_)
     expected[100:200, 300:500] = True
     assert (whole == expected).all()

@@ -121,16 +121,13 @@ class TileCodec(Protocol):
     @property
     def lossless(self) -> bool:
         """Whether decoding returns exactly the encoded pixels."""
-        ...
 
     @property
     def encoding(self) -> TileEncoding:
         """The encoding of every tile that the codec makes."""
-        ...
 
     def config(self) -> Options:
         """Return the options with which `create_codec` makes this codec again, for provenance."""
-        ...
 
     def encode(self, pixels: Pixels) -> bytes:
         """Return the bytes of one tile, (rows, columns, 3) uint8 RGB, for `decode_tile` to decode.
@@ -138,7 +135,6 @@ class TileCodec(Protocol):
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
         """
-        ...
 
 
 class Fallback(enum.Enum):
@@ -179,7 +175,6 @@ class MeasuredCodec(Protocol):
         Raises:
             ValueError: the array is not (rows, columns, 3) uint8.
         """
-        ...
 
 
 @runtime_checkable
@@ -200,15 +195,12 @@ class ModelCodec(Protocol):
         Raises:
             ValueError: an array is not (rows, columns, 3) uint8.
         """
-        ...
 
     def describe(self) -> Mapping[str, object]:
         """Return the model that decodes the tiles as JSON values, with its `name` and `sha256`."""
-        ...
 
     def decoder(self) -> bytes:
         """Return a model file with only the part that decoding needs."""
-        ...
 
     def keep_model(self) -> str | None:
         """Make sure that the model stays on this machine.
@@ -218,7 +210,6 @@ class ModelCodec(Protocol):
         Raises:
             SlideWriteError: the file cannot be written.
         """
-        ...
 
 
 class TileTranscoder(Protocol):
@@ -232,11 +223,9 @@ class TileTranscoder(Protocol):
 
         Blank tiles of the level are stored in it, too. Return None if such tiles cannot be repacked.
         """
-        ...
 
     def unpacked_encoding(self, source: TileEncoding) -> TileEncoding:
         """Return the encoding of tiles of the encoding `source` after `transcode` and `unpack`."""
-        ...
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
         """Return the tile repacked, or None if it cannot be repacked or would not become smaller.
@@ -244,15 +233,12 @@ class TileTranscoder(Protocol):
         The repacked tile is unpacked again and compared with `tile`: by its pixels, with `exact` by its
         bytes.
         """
-        ...
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the bytes to store, among repacked tiles, for a tile that is not repacked."""
-        ...
 
     def is_kept(self, tile: EncodedTile, data: bytes) -> bool:
         """Return whether `data` is what `keep` makes of a tile, in this version or an earlier one."""
-        ...
 
     def unpack(self, packed: EncodedTile, encoding: TileEncoding) -> EncodedTile:
         """Return the tile from which `transcode` made `packed`, in the encoding `encoding`.
@@ -261,11 +247,14 @@ class TileTranscoder(Protocol):
             ValueError: the bytes are no repacked tile.
             RuntimeError: the library refuses the bytes.
         """
-        ...
 
 
 class TileFormat(Protocol):
-    """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions."""
+    """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions.
+
+    A module may have more functions where its format allows it: `decode_eighth`, faster than the means of the
+    decoded pixels, `decode_batch` for many tiles, and `copy_obstacle`.
+    """
 
     def decode(self, tile: EncodedTile) -> Pixels:
         """Return the tile's pixels in exactly its size, (rows, columns, 3) uint8 RGB.
@@ -274,19 +263,6 @@ class TileFormat(Protocol):
             ValueError: the bytes do not decode to that size.
             RuntimeError: the library refuses the bytes.
         """
-        ...
-
-    def decode_eighth(self, tile: EncodedTile) -> Pixels:
-        """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB.
-
-        Each pixel is the mean of a block of 8 x 8 pixels. Rows and columns are the tile's, divided by 8 and
-        rounded up. It is as fast as the format allows, and shows what is on a tile and that its bytes decode.
-
-        Raises:
-            ValueError: the bytes do not decode to the tile's size.
-            RuntimeError: the library refuses the bytes.
-        """
-        ...
 
     def encode_uniform(self, encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
         """Return a tile of one RGB colour that can stand beside others of this encoding in one TIFF level.
@@ -294,7 +270,6 @@ class TileFormat(Protocol):
         Raises:
             ValueError: the encoding cannot hold the colour.
         """
-        ...
 
     def without_text(self, tile: EncodedTile, tables: bytes | None) -> EncodedTile:
         """Return the tile with nothing but what a decoder needs.
@@ -306,7 +281,6 @@ class TileFormat(Protocol):
             ValueError: the tile cannot be rebuilt, or what is left still holds more than its picture.
             RuntimeError: the library refuses the bytes.
         """
-        ...
 
     def encode_alike(self, tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
         """Return pixels, (rows, columns, 3) uint8 RGB, as a tile of this encoding that replaces `tile`.
@@ -317,4 +291,3 @@ class TileFormat(Protocol):
             ValueError: the pixels cannot be stored in this encoding.
             RuntimeError, OSError: the library refuses the pixels.
         """
-        ...

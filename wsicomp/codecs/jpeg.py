@@ -22,6 +22,7 @@ from wsicomp.codecs.jpeg_stream import (
     DQT,
     FRAMES,
     check_scans,
+    check_size,
     decodable_stream,
     has_huffman_tables,
     has_unknown_transform,
@@ -95,9 +96,7 @@ def decode(tile: EncodedTile) -> Pixels:
 def _decode_strictly(tile: EncodedTile, **reduction: int) -> Pixels:
     """Decode with an error where libjpeg would only warn."""
     stream = decodable_stream(tile.data, tile.encoding)
-    height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
-    if (height, width) != tile.size.shape:
-        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    check_size(stream, tile.size)
     return np.asarray(simplejpeg.decode_jpeg(stream, **reduction), np.uint8)
 
 

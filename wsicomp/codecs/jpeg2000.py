@@ -34,19 +34,12 @@ from wsicomp.codecs.jpeg2000_stream import (
     read_form,
 )
 from wsicomp.codecs.jpeg2000_text import bare_jpeg2000
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, color_shift, fidelity, psnr
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    RGB,
-    EncodedTile,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, RGB, EncodedTile, Pixels, TileEncoding
 
 _RAISED_DB = (0.0, 0.5, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 15.0, 20.0)
 """How much more PSNR OpenJPEG is asked for, step by step, until a tile reaches the target."""
@@ -101,16 +94,6 @@ def _upsampled(codestream: bytes, size: Size) -> Pixels:
     if pixels.shape != (*size.shape, 3):
         raise ValueError(f"JPEG 2000 of shape {pixels.shape}, expected {(*size.shape, 3)}")
     return pixels
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-    Raises:
-        ValueError: the bytes do not decode to the tile's size.
-        RuntimeError: the library refuses the bytes.
-    """
-    return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:

@@ -35,7 +35,8 @@ def check_main_header(segments: Sequence[tuple[int, bytes]]) -> None:
         bodies[marker].append(body)
     siz, cod, qcd = (_only(bodies[marker], marker) for marker in (_SIZ, _COD, _QCD))
     count, most_levels = _check_size(siz)
-    _check_capabilities(bodies[_CAP])
+    if any(len(body) != 6 or body[:4] != _HIGH_THROUGHPUT for body in bodies[_CAP]) or len(bodies[_CAP]) > 1:
+        raise ValueError("JPEG 2000 with unknown capabilities")
     styles = _by_component(bodies[_COC], count)
     levels = _levels(cod[:1] + cod[5:], styles, count)
     if max(levels) > most_levels:
@@ -60,11 +61,6 @@ def _check_size(siz: bytes) -> tuple[int, int]:
         raise ValueError(f"JPEG 2000 in tiles of {tile_width} x {tile_height} px")
     side = max(min(width, tile_width), min(height, tile_height))
     return (len(siz) - 36) // 3, max(_USUAL_LEVELS, (side - 1).bit_length())
-
-
-def _check_capabilities(found: list[bytes]) -> None:
-    if found and (len(found) > 1 or len(found[0]) != 6 or found[0][:4] != _HIGH_THROUGHPUT):
-        raise ValueError("JPEG 2000 with unknown capabilities")
 
 
 def _by_component(bodies: list[bytes], count: int) -> Mapping[int, bytes]:

@@ -157,16 +157,20 @@ def _precincts(style: bytes, sides: tuple[int, int]) -> int:
 
 
 def _header_segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (marker, body) of the segments in the main header and in all tile-parts' headers."""
+    """Yield (marker, body) of the segments in the main header and in all tile-parts' headers.
+
+    The SOD that ends a tile-part's header has no body.
+    """
     at, next_tile = 2, 0
     while at + 4 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]
+        if marker == _SOD:
+            yield marker, b""
+            at = max(next_tile, at + 2)  # a stated length may point backwards
+            continue
         if marker == _SOT:
             length = int.from_bytes(codestream[at + 6 : at + 10], "big")
             next_tile = at + length if length > 12 else len(codestream)
-        if marker == _SOD:
-            at = max(next_tile, at + 2)
-            continue
         length = max(2, int.from_bytes(codestream[at + 2 : at + 4], "big"))
         yield marker, codestream[at + 4 : at + 2 + length]
         at += 2 + length
@@ -180,21 +184,14 @@ def _transforms(codestream: bytes) -> Iterator[bool]:
     Source: ITU-T T.800 annexes A.4.2 (SOT) and A.6.1 (COD).
     """
     main, of_tile, has_tiles = False, None, False
-    at, next_tile = 2, 0
-    while at + 4 <= len(codestream) and codestream[at] == 0xFF:
-        marker = codestream[at + 1]
+    for marker, segment in _header_segments(codestream):
         if marker == _SOT:
-            has_tiles, of_tile = True, None if codestream[at + 10 : at + 11] == b"\0" else of_tile
-            length = int.from_bytes(codestream[at + 6 : at + 10], "big")
-            next_tile = at + length if length > 12 else len(codestream)
-        if marker == _SOD:
+            has_tiles, of_tile = True, None if segment[6:7] == b"\0" else of_tile
+        elif marker == _SOD:
             yield main if of_tile is None else of_tile
-            at = max(next_tile, at + 2)  # a stated length may point backwards
-            continue
-        if marker == _COD and at + 9 <= len(codestream):
-            mixes = codestream[at + 8] != 0
+        elif marker == _COD and len(segment) >= 5:
+            mixes = segment[4] != 0
             main, of_tile = (main, mixes) if has_tiles else (mixes, None)
-        at += 2 + max(2, int.from_bytes(codestream[at + 2 : at + 4], "big"))
     if not has_tiles:
         yield main
 

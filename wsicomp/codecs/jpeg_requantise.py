@@ -17,12 +17,7 @@ from wsicomp.codecs.jpeg_stream import (
     tables_of,
     with_plain_colors,
 )
-from wsicomp.slide import (
-    RGB,
-    EncodedTile,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 
 _SAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2, (4, 1): "4:1:1"}
 _USUAL_QUALITY = 95

@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, TileEncoding
@@ -83,6 +84,22 @@ def check_scans(stream: bytes, size: Size) -> None:
     found = stream.count(_SCAN)
     if found > max(most, _USUAL_SCANS):
         raise ValueError(f"JPEG of {found} scans, expected at most {max(most, _USUAL_SCANS)}")
+
+
+def check_size(stream: bytes, size: Size) -> None:
+    """Refuse a whole JPEG of another size than its tile's.
+
+    Raises:
+        ValueError: the size differs, or the bytes are no JPEG.
+    """
+    height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
+    if (height, width) != size.shape:
+        raise ValueError(f"JPEG of {width} x {height} px, expected {size}")
+
+
+def segment_of(marker: int, body: bytes) -> bytes:
+    """Return a segment with its marker and length."""
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def without_segments(stream: bytes, unwanted: Collection[int]) -> bytes:

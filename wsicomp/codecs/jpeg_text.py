@@ -9,7 +9,17 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wsicomp.codecs.jpeg_stream import ADOBE_APP, APP0, DHT, DQT, FRAMES, MARKER, TEXT_MARKERS, tables_of
+from wsicomp.codecs.jpeg_stream import (
+    ADOBE_APP,
+    APP0,
+    DHT,
+    DQT,
+    FRAMES,
+    MARKER,
+    TEXT_MARKERS,
+    segment_of,
+    tables_of,
+)
 from wsicomp.slide import EncodedTile
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
@@ -164,8 +174,7 @@ def _written(part: _Part) -> bytes:
     kept = [table.body for table in part.tables if table.used]
     if len(kept) == len(part.tables):
         return part.segment
-    body = b"".join(kept)
-    return part.segment[:2] + (len(body) + 2).to_bytes(2, "big") + body if kept else b""
+    return segment_of(part.marker, b"".join(kept)) if kept else b""
 
 
 def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
@@ -193,7 +202,7 @@ def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
         elif part.marker == _DRI and len(part.segment) == 6:
             stream.append(part.segment)
         elif part.marker in FRAMES:
-            stream += [part.segment, *map(_defined, lacking)]
+            stream += [part.segment, *(segment_of(table.key[0], table.body) for table in lacking)]
             has_frame = True
         elif part.marker == _SOS_MARKER:
             stream += [part.segment, part.coded]
@@ -202,10 +211,6 @@ def bare_jpeg(tile: EncodedTile, tables: bytes | None) -> bytes:
     if not has_frame or not any(part.marker == _SOS_MARKER for part in parts):
         raise ValueError("JPEG without a picture")
     return b"".join([*stream, _EOI])
-
-
-def _defined(table: _Table) -> bytes:
-    return bytes([0xFF, table.key[0]]) + (len(table.body) + 2).to_bytes(2, "big") + table.body
 
 
 def _plain_jfif(segment: bytes) -> bytes:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wsicomp.codecs.jpeg_stream import DHT, DQT, component_numbers, segments, tables_of
+from wsicomp.codecs.jpeg_stream import DHT, DQT, component_numbers, segment_of, segments, tables_of
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, WHITE, TileEncoding
 
@@ -64,12 +64,8 @@ def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, in
         data = _scan_data([_level(sample, tables.step) for sample in samples], wide * high, units, tables)
     except KeyError as exc:
         raise ValueError(f"the level's JPEGTables have no code for category {exc}") from exc
-    parts = [_SOI, _segment(_SOF0, header), *own, _segment(_SOS, scan), data, _EOI]
+    parts = [_SOI, segment_of(_SOF0, header), *own, segment_of(_SOS, scan), data, _EOI]
     return b"".join(parts)
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def _read_tables(stream: bytes | None) -> dict[str, bytes]:
@@ -93,11 +89,11 @@ def _complete(shared: Mapping[str, bytes]) -> tuple[list[bytes], _Tables]:
         if not step:
             raise ValueError("a quantisation step of 0 in JPEGTables")
     else:
-        own.append(_segment(DQT, b"\x00" + b"\x01" * 64))
+        own.append(segment_of(DQT, b"\x00" + b"\x01" * 64))
     if "dc" not in shared:
-        own.append(_segment(DHT, b"\x00" + _OWN_DC))
+        own.append(segment_of(DHT, b"\x00" + _OWN_DC))
     if "ac" not in shared:
-        own.append(_segment(DHT, b"\x10" + _OWN_AC))
+        own.append(segment_of(DHT, b"\x10" + _OWN_AC))
     return own, _Tables(step, _codes(shared.get("dc", _OWN_DC)), _codes(shared.get("ac", _OWN_AC)))
 
 

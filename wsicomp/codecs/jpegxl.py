@@ -15,14 +15,19 @@ from functools import cache
 
 import imagecodecs
 import numpy as np
-import simplejpeg
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
-from wsicomp.codecs.jpeg_stream import check_scans, decodable_stream, tile_of_whole_stream, whole_stream
+from wsicomp.codecs.jpeg_stream import (
+    check_scans,
+    check_size,
+    decodable_stream,
+    tile_of_whole_stream,
+    whole_stream,
+)
 from wsicomp.codecs.jpegxl_stream import check_packed, codestream
 from wsicomp.codecs.jpegxl_text import bare_jpegxl
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.options import Option
@@ -44,16 +49,6 @@ def decode(tile: EncodedTile) -> Pixels:
     pixels = np.empty((*tile.size.shape, 3), np.uint8)
     imagecodecs.jpegxl_decode(tile.data, numthreads=1, out=pixels)
     return pixels
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-    Raises:
-        ValueError: the bytes do not decode to the tile's size.
-        RuntimeError: the library refuses the bytes.
-    """
-    return eighth(decode(tile))
 
 
 @cache
@@ -86,9 +81,7 @@ def rebuilt_jpeg(packed: EncodedTile) -> bytes:
 
 def _transcoded(tile: EncodedTile) -> bytes:
     check_scans(tile.data, tile.size)
-    height, width, _, _ = simplejpeg.decode_jpeg_header(decodable_stream(tile.data, tile.encoding))
-    if (height, width) != tile.size.shape:
-        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
+    check_size(decodable_stream(tile.data, tile.encoding), tile.size)
     whole = whole_stream(tile.data, tile.encoding)
     return bytes(imagecodecs.jpegxl_encode_jpeg(whole, usecontainer=True, numthreads=1))
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsicomp.codecs.jpegxl_stream import stated_size
+from wsicomp.codecs.jpegxl_stream import Bits, read_size
 from wsicomp.geometry import Size
 
-_START_BITS = 16
-_SIDES = ((9, 1), (13, 1), (18, 1), (30, 1))
 _FEW_OR_MORE = ((0, 1), (0, 2), (0, 3), (3, 4))
 _BIT_DEPTHS = ((0, 8), (0, 10), (0, 12), (6, 1))
 _EXTRA_CHANNELS = ((0, 0), (0, 1), (4, 2), (12, 1))
@@ -54,25 +52,8 @@ class Picture:
         return self.sections + sum(self.lengths)
 
 
-class _Bits:
-    """Reads a stream from a given bit on, the lowest bit of a byte first."""
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self._data = data
-        self.at = at
-
-    def take(self, count: int) -> int:
-        """Return the next number of `count` bits.
-
-        Raises:
-            ValueError: the stream ends before it.
-        """
-        first, shift = divmod(self.at, 8)
-        self.at += count
-        if self.at > 8 * len(self._data):
-            raise ValueError("JPEG XL ends in its header")
-        window = int.from_bytes(self._data[first : first + 9], "little")
-        return window >> shift & ((1 << count) - 1)
+class _HeaderBits(Bits):
+    """Reads the forms of numbers that headers have."""
 
     def flag(self) -> bool:
         """Return the next bit as a boolean."""
@@ -107,9 +88,8 @@ def read_picture(stream: bytes) -> Picture:
         ValueError: the stream is damaged, has more than one frame, or its headers hold more than a decoder
             needs.
     """
-    size = stated_size(stream)
-    bits = _Bits(stream, _START_BITS)
-    _pass_size(bits)
+    bits = _HeaderBits(stream)
+    size = read_size(bits)
     is_xyb = _is_xyb(bits)
     _expect(bits.flag(), "a transform of its own")
     bits.align()
@@ -151,21 +131,7 @@ def _expect(is_plain: bool, found: str) -> None:
         raise ValueError(f"JPEG XL with {found}")
 
 
-def _pass_size(bits: _Bits) -> None:
-    is_small = bits.flag()
-
-    def pass_side() -> None:
-        if is_small:
-            bits.take(5)
-        else:
-            bits.choice(_SIDES)
-
-    pass_side()
-    if not bits.take(3):
-        pass_side()
-
-
-def _is_xyb(bits: _Bits) -> bool:
+def _is_xyb(bits: _HeaderBits) -> bool:
     """Read the image's metadata; return whether its colours are stored as XYB."""
     if bits.flag():
         return True
@@ -185,7 +151,7 @@ def _is_xyb(bits: _Bits) -> bool:
     return is_xyb
 
 
-def _check_color(bits: _Bits) -> None:
+def _check_color(bits: _HeaderBits) -> None:
     """Refuse a colour space given by a profile or by numbers."""
     if bits.flag():
         return
@@ -197,7 +163,7 @@ def _check_color(bits: _Bits) -> None:
     _expect(bits.choice(_NAMED) in _INTENTS, "an unknown intent")
 
 
-def _frame_sections(bits: _Bits, size: Size, is_xyb: bool) -> int:
+def _frame_sections(bits: _HeaderBits, size: Size, is_xyb: bool) -> int:
     """Read the header of the only frame; return its number of sections."""
     if bits.flag():
         return _sections(size, _GROUP_PX, 1)
@@ -223,7 +189,7 @@ def _frame_sections(bits: _Bits, size: Size, is_xyb: bool) -> int:
     return _sections(inner, group_px, passes)
 
 
-def _passes(bits: _Bits) -> int:
+def _passes(bits: _HeaderBits) -> int:
     passes = bits.choice(_FEW_OR_MORE)
     if passes > 1:
         downsamplings = bits.choice(_DOWNSAMPLINGS)
@@ -234,7 +200,7 @@ def _passes(bits: _Bits) -> int:
     return passes
 
 
-def _check_filter(bits: _Bits, is_modular: bool) -> None:
+def _check_filter(bits: _HeaderBits, is_modular: bool) -> None:
     """Refuse filters with weights of their own.
 
     A modular frame's filter has a strength of two bytes, which is allowed.

@@ -57,36 +57,35 @@ def codestream(data: bytes) -> bytes:
     return b"".join(found)
 
 
-class _Bits:
-    """Reads numbers of a few bits from the front of bytes, the lowest bit first."""
+class Bits:
+    """Reads a stream from its first bit on, the lowest bit of a byte first."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self.at = 0
 
     def take(self, count: int) -> int:
-        """Return the next number of `count` bits, at most 32.
+        """Return the next number of `count` bits.
 
         Raises:
-            ValueError: the bytes end before it.
+            ValueError: the stream ends before it.
         """
-        first, shift = divmod(self._at, 8)
-        window = self._data[first : first + 5]
-        self._at += count
-        if self._at > 8 * len(self._data):
+        first, shift = divmod(self.at, 8)
+        self.at += count
+        if self.at > 8 * len(self._data):
             raise ValueError("JPEG XL ends in its header")
-        return int.from_bytes(window, "little") >> shift & ((1 << count) - 1)
+        window = int.from_bytes(self._data[first : first + 9], "little")
+        return window >> shift & ((1 << count) - 1)
 
 
-def stated_size(stream: bytes) -> Size:
-    """Return the size that a codestream states, before its orientation is applied.
+def read_size(bits: Bits) -> Size:
+    """Return the size that a codestream states at its beginning, before its orientation is applied.
 
     Raises:
         ValueError: the codestream is damaged.
     """
-    if not stream.startswith(_CODESTREAM):
+    if bits.take(16) != int.from_bytes(_CODESTREAM, "little"):
         raise ValueError("not a JPEG XL codestream")
-    bits = _Bits(stream[2:16])
     is_small = bits.take(1)
 
     def side() -> int:
@@ -107,12 +106,12 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
         ValueError: the size differs, more than `most_bytes` stand beside the picture, or it is no packed
             JPEG.
     """
-    stated = stated_size(codestream(data))
+    stated = read_size(Bits(codestream(data)))
     if stated != size:
         raise ValueError(f"JPEG XL of {stated} px, expected {size}")
     for kind, start, end in boxes(data):
         if kind == b"jbrd":
-            beside = _bytes_beside(_Bits(data[start:end]))
+            beside = _bytes_beside(Bits(data[start:end]))
             if beside > most_bytes:
                 raise ValueError(
                     f"a packed JPEG with {beside} bytes beside its picture, expected at most {most_bytes}"
@@ -121,7 +120,7 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
     raise ValueError("JPEG XL without a jbrd box, expected a packed JPEG")
 
 
-def _bytes_beside(bits: _Bits) -> int:
+def _bytes_beside(bits: Bits) -> int:
     """Return a bound on the bytes of a packed JPEG's application and comment segments, and between segments.
 
     Source: libjxl 0.11 `JPEGData::VisitFields`: whether it is grey; the markers, six bits each, up to EOI; of

@@ -1,13 +1,11 @@
-"""Checks of the values and pixels that codecs get, and the reduction that they share."""
+"""A check of the pixels that codecs get, and the reduction that they share."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from wsicomp.errors import ConfigError
 from wsicomp.slide import Pixels
-from wsicomp.text.escaping import quoted
 
 
 class PartlyDecodedError(ValueError):
@@ -16,17 +14,6 @@ class PartlyDecodedError(ValueError):
     def __init__(self, message: str, pixels: Pixels) -> None:
         super().__init__(message)
         self.pixels = pixels
-
-
-def check_range(name: str, value: float, least: float, most: float) -> None:
-    """Refuse a number outside of [least, most].
-
-    Raises:
-        ConfigError: the number is smaller, larger, or not a number.
-    """
-    if not least <= value <= most:
-        found = quoted(value) if isinstance(value, int) else f"{value:g}"
-        raise ConfigError(f"{name} is {found}, expected {least:g} to {most:g}")
 
 
 def rgb(pixels: Pixels) -> Pixels:

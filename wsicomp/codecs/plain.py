@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Program
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.geometry import Size
 from wsicomp.slide import RGB, EncodedTile, Pixels, TileEncoding
 
@@ -88,16 +88,6 @@ def decode_samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
     if tile.encoding.predictor == _HORIZONTAL:
         return np.cumsum(pixels, axis=1, dtype=np.uint8)
     return pixels
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-    Raises:
-        ValueError: the bytes do not decode to the tile's size.
-        RuntimeError: the library refuses the bytes.
-    """
-    return eighth(decode(tile))
 
 
 def encode(encoding: TileEncoding, pixels: Pixels) -> bytes:

@@ -81,15 +81,6 @@ def ssim(first: Pixels, second: Pixels) -> float:
     return float(channels.mean())
 
 
-def ms_ssim(first: Pixels, second: Pixels) -> float:
-    """Return the structural similarity over five scales, in [0, 1].
-
-    Raises:
-        ValueError: the shapes differ, or a side is under 176 px.
-    """
-    return similarities(first, second)[1]
-
-
 def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
     """Return (SSIM, MS-SSIM) in the time that MS-SSIM alone takes.
 

@@ -26,6 +26,7 @@ from wsicomp.codecs.base import (
     TileFormat,
     TileTranscoder,
 )
+from wsicomp.codecs.pixels import eighth
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
@@ -365,7 +366,10 @@ def decode_tile_eighth(tile: EncodedTile) -> Pixels:
         ValueError: the bytes do not decode to the tile's size.
         RuntimeError: the library refuses the bytes.
     """
-    return tile_format(tile.encoding.compression).decode_eighth(tile)
+    found = tile_format(tile.encoding.compression)
+    if hasattr(found, "decode_eighth"):
+        return cast(Pixels, found.decode_eighth(tile))
+    return eighth(found.decode(tile))
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:

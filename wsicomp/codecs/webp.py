@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 
 from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
-from wsicomp.codecs.pixels import eighth, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.codecs.webp_text import bare_webp
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
@@ -51,17 +51,6 @@ def _may_have_alpha(data: bytes) -> bool:
     if kind == b"VP8X":
         return len(data) > 20 and bool(data[20] & 0x10)
     return kind == b"VP8L" and len(data) > 24 and bool(data[24] & 0x10)
-
-
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-    Raises:
-        UnsupportedSlideError: some pixels are transparent.
-        ValueError: the stream has another size.
-        RuntimeError: the library refuses the stream.
-    """
-    return eighth(decode(tile))
 
 
 def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:  # noqa: ARG001

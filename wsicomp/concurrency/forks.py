@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from threading import Condition, RLock
-from types import TracebackType
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet, ref
 
@@ -23,7 +22,6 @@ class Renewable(Protocol):
 
     def renew(self) -> None:
         """Reset the state, which a thread of the parent process may have left half-changed."""
-        ...
 
 
 class ForkLock:
@@ -40,9 +38,7 @@ class ForkLock:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     def renew(self) -> None:
@@ -69,9 +65,7 @@ class ForkGate:
             self._change.wait_for(lambda: not self._is_closed)
             self._inside += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._change:
             self._inside -= 1
             if self._is_closed:

@@ -18,9 +18,9 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
-from wsicomp.formats.converted.associated_images import is_true_thumbnail
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
+from wsicomp.formats.tiff.layout import has_slide_proportions
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
@@ -124,9 +124,8 @@ def _levels(
         recipe = recipes[source_level] if reduction == 1 else added_recipe(config)
         tile = tile_size(info, level, recipe)
         grid = TileGrid(size, tile)
-        kinds = (
-            None if glass is None else _kinds(glass.classes.kinds[source_level], level.grid, grid, reduction)
-        )
+        own = None if glass is None else glass.classes.kinds[source_level]
+        kinds = None if own is None else _kinds(own, level.grid, grid, reduction)
         actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
         if recipe.action is not TileAction.ENCODE:
             actions = _with_absent_empty(actions, level, recipe.action)
@@ -253,12 +252,17 @@ def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) 
     return red, green, blue
 
 
+def _encoded_px(plan: LevelPlan) -> int:
+    """Return the pixels of a level's tiles that are encoded."""
+    tiles = plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE)
+    return tiles * plan.tile.width * plan.tile.height
+
+
 def _bound_bytes(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> float:
     total = 0.0
     for plan in levels:
         kept = plan.count(TileAction.COPY) + plan.count(TileAction.TRANSCODE)
-        encoded = plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE)
-        total += encoded * plan.tile.width * plan.tile.height * 3 * _ENCODED_BOUND
+        total += _encoded_px(plan) * 3 * _ENCODED_BOUND
         total += info.levels[plan.source_level].encoded_bytes + kept * _TABLES_BYTES if kept else 0
         total += plan.grid.count * _LISTED_BYTES
     return total + sum(len(strip) for image in info.associated_images.values() for strip in image.strips)
@@ -269,9 +273,8 @@ def least_bytes(slide: Slide, plan: ConversionPlan) -> int:
     total = 0
     for level in plan.levels:
         total += level.grid.count * _LISTED_BYTES
-        encoded = level.count(TileAction.ENCODE) + level.count(TileAction.MASK_AND_ENCODE)
         if level.encoding.compression == _UNCOMPRESSED:
-            total += encoded * level.tile.width * level.tile.height * 3
+            total += _encoded_px(level) * 3
         if level.count(TileAction.COPY):
             copied = level.actions.reshape(-1) == TileAction.COPY.value
             total += distinct_bytes(slide.tile_ranges(level.source_level)[copied])
@@ -294,7 +297,7 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
         "macro": config.output.macro and not config.output.deidentify,
         # Last: tifffile takes what is first in a generic TIFF for a level if its size is an exact part.
         "thumbnail": thumbnail is not None
-        and (not config.output.deidentify or is_true_thumbnail(thumbnail, info.size)),
+        and (not config.output.deidentify or has_slide_proportions(thumbnail.size, info.size)),
     }
     # What may be an image that is not wanted, by its type or its proportions, is not wanted either.
     return tuple(

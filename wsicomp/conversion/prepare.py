@@ -82,15 +82,15 @@ def prepare(
         shrinking = _shrinking(slide, config)
         deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
-    if config.glass.fill == "keep":
-        plan = _planned(info, identity, digest, config, None, shrinking, model, deidentified)
-        plan = _with_reading_notes(plan, misread, slide)
-        return Prepared(plan, deidentified=deidentified, embedded_model=embedded, kept_model=kept)
-    findings = known.findings if known else find_glass(slide, config, stages)
-    glass = Glass(findings.classes, findings.color, findings.tissue.notes)
+    findings = None
+    if config.glass.fill != "keep":
+        findings = known.findings if known else find_glass(slide, config, stages)
+    glass = None if findings is None else Glass(findings.classes, findings.color, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
     plan = _with_reading_notes(plan, misread, slide)
-    paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
+    paint = None
+    if findings is not None:
+        paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
     return Prepared(plan, findings, paint, deidentified, embedded, kept)
 
 
@@ -104,12 +104,9 @@ def _planned(
     model: Mapping[str, object] | None,
     deidentified: Deidentified | None,
 ) -> ConversionPlan:
-    if deidentified is None:
-        return plan_conversion(info, identity, digest, config, glass, shrinking, model)
-    plan = plan_conversion(
-        deidentified.info, identity, digest, config, glass, shrinking, model, deidentified.unproved
-    )
-    return replace(plan, notes=(*plan.notes, *deidentified.notes))
+    start = deidentified or Deidentified(info)
+    plan = plan_conversion(start.info, identity, digest, config, glass, shrinking, model, start.unproved)
+    return replace(plan, notes=(*plan.notes, *start.notes))
 
 
 def _with_reading_notes(plan: ConversionPlan, misread: list[Disagreement], slide: Slide) -> ConversionPlan:

@@ -13,12 +13,7 @@ from wsicomp.conversion.container import chosen_container, container_obstacle
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.plan.level_plan import Recipe, TileAction
-from wsicomp.slide import (
-    JPEG,
-    NEURAL,
-    Level,
-    SlideInfo,
-)
+from wsicomp.slide import JPEG, NEURAL, Level, SlideInfo
 
 _IN_JPEG = ((1, 1), (2, 1), (2, 2), (4, 1))
 _PLAIN_TILE_BYTES = 1024
@@ -85,13 +80,11 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
     Another container, if nothing is in the way there.
     """
     other = "tiff" if container == "svs" else "svs"
-    if not (other == "svs" and config.glass.fill == "empty") and _obstacle(info, level, other) is None:
-        return (
-            f"take format {other}, or codec jpeg" if not config.codec.restorable else f"take format {other}"
-        )
-    if other == "svs" and config.glass.fill == "empty" and _obstacle(info, level, other) is None:
+    if _obstacle(info, level, other) is not None:
+        return "leave `restorable` out, and take codec jpeg" if config.codec.restorable else "take codec jpeg"
+    if other == "svs" and config.glass.fill == "empty":
         return "take glass white, or codec jpeg"
-    return "take codec jpeg" if not config.codec.restorable else "leave `restorable` out, and take codec jpeg"
+    return f"take format {other}" if config.codec.restorable else f"take format {other}, or codec jpeg"
 
 
 def _copy(level: Level) -> Recipe:
@@ -143,10 +136,9 @@ def _repacked(
     if config.codec.name == "jpegxl" and not config.codec.restorable:
         return _encoded(config.codec.name, {**config.codec.options, "lossless": True})
     obstacle = _obstacle(info, level, "tiff") or "its tiles are of another size"
-    wanted = (
-        "keep its tiles as they are" if config.codec.restorable else f"be repacked as {config.codec.name}"
-    )
-    advice = "leave `restorable` out" if config.codec.restorable else "take codec jpegxl with `lossless=True`"
+    wanted, advice = f"be repacked as {config.codec.name}", "take codec jpegxl with `lossless=True`"
+    if config.codec.restorable:
+        wanted, advice = "keep its tiles as they are", "leave `restorable` out"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 

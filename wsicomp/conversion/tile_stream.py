@@ -239,21 +239,15 @@ class TileMaker:
             if self._options.strict:
                 raise
             return MadeTile(None, TileOutcome.LOST)
-        transcoder, unpacked = self._transcoder(index), self._plan.recipe(index).shown
-        if transcoder is None and (obstacle := copy_obstacle(tile, unpacked)):
+        unpacked = self._plan.recipe(index).shown
+        if self._transcoder(index) is None and (obstacle := copy_obstacle(tile, unpacked)):
             message = f"the tile {obstacle}; take codec jpeg or jpegxl"
             raise SlideReadError(message, self._slide.info.path, str(index))
         if self._options.strict:
             self._slide.read_tile_eighth(index)
         if self._options.deidentify:
             return self._deidentified(index, tile)
-        if transcoder is None:
-            return MadeTile(tile.data)
-        packed = transcoder.transcode(tile)
-        if packed is None:
-            return MadeTile(transcoder.keep(tile), TileOutcome.KEPT)
-        is_sound = self._options.strict or self._decodes(index)  # strict has looked already
-        return MadeTile(packed, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
+        return self._packed(index, tile)
 
     def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
         """Return a carried tile with nothing but its picture, cut at the level's edge."""
@@ -264,20 +258,24 @@ class TileMaker:
             if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
             return MadeTile(None, TileOutcome.LOST)
-        outcome = TileOutcome.AS_PLANNED if self._decodes(index) else TileOutcome.FLAWED
+        return self._packed(index, found.tile)._replace(renewed=found.is_anew)
+
+    def _packed(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
+        """Return a carried tile, repacked if its recipe says so: packing a damaged one keeps its flaws."""
         transcoder = self._transcoder(index)
-        if transcoder is None:
-            return MadeTile(found.tile.data, outcome, renewed=found.is_anew)
-        packed = transcoder.transcode(found.tile)
-        if packed is None:
-            return MadeTile(transcoder.keep(found.tile), TileOutcome.KEPT, renewed=found.is_anew)
-        return MadeTile(packed, outcome, renewed=found.is_anew)
+        data = tile.data if transcoder is None else transcoder.transcode(tile)
+        if transcoder is not None and data is None:
+            return MadeTile(transcoder.keep(tile), TileOutcome.KEPT)
+        # A copy is as it was; strict has looked already.
+        is_copy = transcoder is None and not self._options.deidentify
+        is_sound = is_copy or self._options.strict or self._decodes(index)
+        return MadeTile(data, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
 
     def _transcoder(self, index: TileIndex) -> TileTranscoder | None:
         return self._tools[self._plan.recipe_number(index)].transcoder
 
     def _decodes(self, index: TileIndex) -> bool:
-        """Return whether a tile of the source is sound: packing a damaged one keeps its flaws."""
+        """Return whether a tile of the source is sound."""
         try:
             self._slide.read_tile_eighth(index)
         except TileReadError:

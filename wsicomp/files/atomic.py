@@ -206,7 +206,7 @@ def open_locked(partial: Path) -> BinaryIO:
                 with suppress(OSError):
                     partial.unlink()
             raise
-        return file
+    return file
 
 
 def _drop(partial: Path) -> None:
@@ -363,22 +363,13 @@ def give_name(file: BinaryIO, partial: Path, folder: Folder, target: Path, overw
         TargetBusyError: another run has replaced `partial`.
         OSError: the file system refuses.
     """
-    check_ours(file, partial)
+    if not is_ours(file, partial):
+        raise TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
     try:
         folder.move(partial.name, folder, target.name, overwrite)
     except FileExistsError as exc:
         found = "exists already, since a moment ago; choose another name or `overwrite=True`"
         raise TargetExistsError(found, displayed_path(target)) from exc
-
-
-def check_ours(file: BinaryIO, partial: Path) -> None:
-    """Refuse to rename a partial file that another run has replaced.
-
-    Raises:
-        TargetBusyError: `partial` is no longer the open file.
-    """
-    if not is_ours(file, partial):
-        raise TargetBusyError("another run is writing it; wait for that one", displayed_path(partial))
 
 
 def discard(file: BinaryIO, partial: Path) -> None:

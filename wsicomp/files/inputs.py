@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,21 @@ def reason(exc: OSError) -> str:
     return exc.strerror or str(exc)
 
 
+@contextmanager
+def reading(path: Path, error: type[WsicompError] = SlideReadError) -> Iterator[None]:
+    """Turn an OSError of the file system into an error that names the file.
+
+    Raises:
+        WsicompError: of the class `error`: the file cannot be read.
+    """
+    try:
+        yield
+    except WsicompError:
+        raise
+    except OSError as exc:
+        raise error(reason(exc), path) from exc
+
+
 def is_folder(path: Path) -> bool:
     """Return whether a folder has this name; False, no error, for a name that no file can have."""
     return os.path.isdir(path)  # noqa: PTH112
@@ -52,7 +69,19 @@ def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: s
         WsicompError: of the class `error`: the file does not exist, is no regular file, is empty, or may not
             be read.
     """
-    if found := _trouble(path):
+    found = ""
+    try:
+        status = path.stat()
+        kind = stat.S_IFMT(status.st_mode)
+        if kind != stat.S_IFREG:
+            found = f"is {_KINDS.get(kind, 'something else')}, not a file"
+        elif not status.st_size:
+            found = "is empty, 0 bytes"
+    except OSError as exc:
+        found = reason(exc)
+    except ValueError:  # a NUL, which no name holds
+        found = "no such file"
+    if found:
         raise error(f"{found}; {advice}" if advice else found, path)
 
 
@@ -63,28 +92,11 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
         WsicompError: of the class `error`: the file cannot be read, is not TOML, or has more than 64 KiB.
     """
     check_file(path, error, advice)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_TOML_BYTES + 1)
-    except OSError as exc:
-        raise error(reason(exc), path) from exc
+    with reading(path, error), path.open("rb") as file:
+        data = file.read(_MOST_TOML_BYTES + 1)
     if len(data) > _MOST_TOML_BYTES:
         raise error(f"over {_MOST_TOML_BYTES} bytes, expected a TOML file of options; check the path", path)
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as exc:
         raise error(f"not a TOML file ({exc})", path) from exc
-
-
-def _trouble(path: Path) -> str:
-    """Return what is wrong with a file, in words; empty if nothing is."""
-    try:
-        status = path.stat()
-    except OSError as exc:
-        return reason(exc)
-    except ValueError:  # a NUL, which no name holds
-        return "no such file"
-    kind = stat.S_IFMT(status.st_mode)
-    if kind != stat.S_IFREG:
-        return f"is {_KINDS.get(kind, 'something else')}, not a file"
-    return "" if status.st_size else "is empty, 0 bytes"

@@ -28,20 +28,16 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 @cache
 def memory_bytes() -> int:
     """Return the bytes of memory that this process may use: the machine's, or its container's if fewer."""
-    found = [_physical_bytes()]
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (ValueError, OSError, AttributeError):
+        found = [_LEAST_MEMORY]
     for name in _CGROUPS:
         try:
             found.append(int(Path(name).read_text("ascii")))
         except (OSError, ValueError):  # no such limit, or "max"
             continue
     return min(found)
-
-
-def _physical_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return _LEAST_MEMORY
 
 
 def budget_bytes() -> int:

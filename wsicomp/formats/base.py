@@ -5,11 +5,13 @@ It knows nothing of how a file is parsed, what tissue is, or what will be writte
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.pixels import eighth
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Mpp, Region, TileIndex
 from wsicomp.plan.provenance import Provenance
@@ -22,17 +24,14 @@ class Slide(Protocol):
     @property
     def info(self) -> SlideInfo:
         """The facts that the file states: levels, scale, texts, associated images."""
-        ...
 
     @property
     def provenance(self) -> Provenance | None:
         """The record of how wsicomp wrote the file; None for any other slide."""
-        ...
 
     @property
     def is_by_openslide(self) -> bool:
         """Whether OpenSlide decodes its pixels, so that a comparison with OpenSlide says nothing."""
-        ...
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile's bytes unchanged, with their encoding; empty bytes where the file stores none.
@@ -40,7 +39,6 @@ class Slide(Protocol):
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
         """
-        ...
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB.
@@ -52,7 +50,6 @@ class Slide(Protocol):
             DamagedTileError: the tile decodes only in part; the error holds the decoded part.
             TileReadError: the tile cannot be decoded.
         """
-        ...
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
         """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB.
@@ -63,7 +60,6 @@ class Slide(Protocol):
         Raises:
             TileReadError: the tile cannot be decoded.
         """
-        ...
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """Return the pixels of a region, (rows, columns, 3) uint8 RGB.
@@ -73,33 +69,27 @@ class Slide(Protocol):
         Raises:
             TileReadError: a tile under the region cannot be decoded.
         """
-        ...
 
     def tile_ranges(self, level: int) -> NDArray[np.int64]:
         """Return (tiles, 2): offset and byte count of each tile, in raster order.
 
         Return no rows where the reader has pixels alone.
         """
-        ...
 
     def content_key(self, level: int, region: Region) -> bytes | None:
         """Return a key that is equal for regions of a level that show the same.
 
         `region` is in the level's own pixels. Return None where the reader cannot tell.
         """
-        ...
 
     def is_exact(self, level: int) -> bool:
         """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
-        ...
 
     def is_turned_by_openslide(self, level: int) -> bool:
         """Return whether OpenSlide turns each tile of a level within itself."""
-        ...
 
     def shows_absent_white(self, level: int) -> bool:
         """Return whether tiles without bytes are white, and not drawn from the next larger level."""
-        ...
 
     def stored_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile as the file stores it, packed or not.
@@ -107,26 +97,22 @@ class Slide(Protocol):
         Raises:
             SlideReadError: this reader has no encoded tiles, or the file ends before the tile does.
         """
-        ...
 
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide.
 
         Return None where OpenSlide does not show the image, or may not.
         """
-        ...
 
     @property
     def openslide_mpp(self) -> Mpp | None:
         """The um per px that OpenSlide reads from the file; None where it reads none."""
-        ...
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
-        ...
 
 
-class PixelsOnly:
+class PixelsOnly(ABC):
     """The methods of `Slide` about stored tiles, for readers that have pixels alone."""
 
     _info: SlideInfo
@@ -137,6 +123,25 @@ class PixelsOnly:
     def info(self) -> SlideInfo:
         """The facts that the file states: levels, scale, texts, associated images."""
         return self._info
+
+    @abstractmethod
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """Return the pixels of a rectangle inside a level, given in that level's own pixels."""
+
+    def read_tile(self, index: TileIndex) -> Pixels:
+        """Return a whole tile's pixels; white beyond the level's edge."""
+        level = self._info.levels[index.level]
+        region = level.grid.region(index.column, index.row)
+        pixels = self.read_region(index.level, region)
+        if region.size == level.tile:
+            return pixels
+        tile = np.full((*level.tile.shape, 3), 255, np.uint8)
+        tile[: region.height, : region.width] = pixels
+        return tile
+
+    def read_tile_eighth(self, index: TileIndex) -> Pixels:
+        """Return the means of a tile's blocks of 8 x 8 pixels."""
+        return eighth(self.read_tile(index))
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Refuse: the reader has pixels and no encoded tiles.

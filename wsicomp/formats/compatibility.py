@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from wsicomp.codecs.base import Compression, Program
@@ -35,6 +36,12 @@ class ReaderVerdict:
     """More in words."""
 
 
+_Answer = tuple[str, str]
+"""What a `ReaderVerdict` says of its program: how it opens the file, and more in words."""
+_YES = "yes", ""
+_OVERVIEW_ALONE = "partly", "the levels of the overview alone"
+
+
 @dataclass(frozen=True)
 class _Facts:
     """The facts of a file that decide whether a program opens it."""
@@ -45,18 +52,18 @@ class _Facts:
     """The compressions of the first levels in the file: all, or those of the overview."""
     has_overview: bool
     empty_tiles: int
-    kept_tiles: int
-    repacks_jpeg: bool
-    model: str = ""
-    is_big: bool = False
-    levels: int = 1
-    has_thumbnail: bool = False
-    plain_is_low: bool = False
+    is_big: bool
+    levels: int
+    has_thumbnail: bool
+    plain_is_low: bool
     """Whether a level that is neither JPEG nor JPEG 2000 is lower than a tile."""
-    has_full_level: bool = True
+    has_full_level: bool
     """Whether one of the first levels has no empty tile."""
-    holds_rgb: bool = False
+    holds_rgb: bool
     """Whether its JPEG holds RGB instead of YCbCr."""
+    kept_tiles: int = 0
+    repacks_jpeg: bool = False
+    model: str = ""
 
     def unread(self, program: Program) -> frozenset[Compression]:
         """Return the compressions, among those of the first levels, that a program does not read."""
@@ -67,6 +74,9 @@ class _Facts:
         return frozenset(each for each in self.compressions if program not in each.readers)
 
 
+_Rule = Callable[[_Facts], _Answer]
+
+
 def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     """Return one verdict for each program, wsicomp's own reader and the newest OpenSlide first.
 
@@ -74,24 +84,7 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     ['wsicomp.open_slide: yes', 'OpenSlide 4.0.1: yes']
     """
     facts = _facts(slide)
-    return (
-        _ours(facts),
-        _openslide(facts, Program.OPENSLIDE, None),
-        _openslide(facts, Program.OPENSLIDE_400, "generic"),
-        _openslide(facts, Program.OPENSLIDE_34, "all"),
-        _openslide(facts, Program.QUPATH, "generic"),
-        _libvips(facts),
-        _bioformats(facts),
-        _tifffile(facts),
-        _fast(facts),
-        _tiatoolbox(facts),
-        _large_image(facts),
-        _cucim(facts),
-        _gdal(facts),
-        _slideio(facts),
-        _tiffslide(facts),
-        _libtiff(facts),
-    )
+    return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
 
 
 def opens_in(found: Sequence[ReaderVerdict]) -> str:
@@ -107,51 +100,46 @@ def opens_in(found: Sequence[ReaderVerdict]) -> str:
 
 
 def _facts(slide: TiffSlide) -> _Facts:
-    provenance = slide.provenance
+    provenance, info = slide.provenance, slide.info
     if provenance is None:
-        levels = slide.info.levels
+        levels = info.levels
         stored = _compressions(level.encoding for level in levels if level.encoding)
-        absent = sum(len(level.absent) for level in levels)
         return _Facts(
-            slide.info.vendor == "aperio",
-            stored,
-            stored,
-            False,
-            absent,
-            0,
-            False,
-            "",
-            slide.info.big,
-            len(levels),
-            "thumbnail" in slide.info.associated_images,
-            _plain_is_low([(level.encoding, level.size, level.tile) for level in levels]),
-            not all(level.absent for level in levels),
-            _holds_rgb([level.encoding for level in levels]),
+            in_svs=info.vendor == "aperio",
+            compressions=stored,
+            first=stored,
+            has_overview=False,
+            empty_tiles=sum(len(level.absent) for level in levels),
+            is_big=info.big,
+            levels=len(levels),
+            has_thumbnail="thumbnail" in info.associated_images,
+            plain_is_low=_plain_is_low([(level.encoding, level.size, level.tile) for level in levels]),
+            has_full_level=not all(level.absent for level in levels),
+            holds_rgb=_holds_rgb([level.encoding for level in levels]),
         )
-    plan = provenance.plan
+    plan, first = provenance.plan, provenance.plan.navigable
+    recipes = [recipe for level in plan.levels for recipe in level.recipes]
     return _Facts(
-        plan.container == "svs",
-        _compressions(level.encoding for level in plan.levels),
-        _compressions(level.encoding for level in plan.navigable),
-        len(plan.navigable) < len(plan.levels),
-        sum(level.count(TileAction.EMPTY) for level in plan.levels),
-        sum(
+        in_svs=plan.container == "svs",
+        compressions=_compressions(level.encoding for level in plan.levels),
+        first=_compressions(level.encoding for level in first),
+        has_overview=len(first) < len(plan.levels),
+        empty_tiles=sum(level.count(TileAction.EMPTY) for level in plan.levels),
+        is_big=plan.big,
+        levels=len(plan.levels),
+        has_thumbnail="thumbnail" in plan.images,
+        plain_is_low=_plain_is_low([(level.shown, level.size, level.tile) for level in first]),
+        has_full_level=not all(level.count(TileAction.EMPTY) for level in first),
+        holds_rgb=_holds_rgb([recipe.shown for recipe in recipes]),
+        kept_tiles=sum(
             len(record.kept)
             for level, record in zip(plan.levels, provenance.levels, strict=True)
             if level.encoding.compression == JPEGXL
         ),
-        any(
-            recipe.shown.compression == JPEG != recipe.encoding.compression
-            for level in plan.levels
-            for recipe in level.recipes
+        repacks_jpeg=any(
+            recipe.shown.compression == JPEG != recipe.encoding.compression for recipe in recipes
         ),
-        "" if plan.model is None else _model_text(plan.model),
-        plan.big,
-        len(plan.levels),
-        "thumbnail" in plan.images,
-        _plain_is_low([(level.shown, level.size, level.tile) for level in plan.navigable]),
-        not all(level.count(TileAction.EMPTY) for level in plan.navigable),
-        _holds_rgb([recipe.shown for level in plan.levels for recipe in level.recipes]),
+        model="" if plan.model is None else _model_text(plan.model),
     )
 
 
@@ -181,185 +169,188 @@ def _model_text(model: Mapping[str, Any]) -> str:
     return f"model {model['name']} (SHA-256 {model['sha256'][:16]}...), which it does not carry"
 
 
-def _ours(facts: _Facts) -> ReaderVerdict:
+def _ours(facts: _Facts) -> _Answer:
     needs = f"with the extra neural, by {facts.model}" if facts.model else ""
-    return ReaderVerdict("wsicomp.open_slide", "yes", needs)
+    return "yes", needs
 
 
 def _codec_labels(compressions: frozenset[Compression]) -> str:
     return " and ".join(sorted({each.label for each in compressions}))
 
 
-def _openslide(facts: _Facts, program: Program, stumbles: str | None) -> ReaderVerdict:
+def _openslide(program: Program, stumbles: str | None, facts: _Facts) -> _Answer:
     """Return the verdict for an OpenSlide.
 
     `stumbles` says at which empty tiles it fails: "generic" TIFF, or "all".
     """
-    name = program.value
     apart = frozenset(each for each in facts.first if each.only_in_svs and not facts.in_svs)
     unknown = facts.unread(program) | apart
     by_libtiff = all(Program.LIBTIFF in each.readers for each in unknown)
     if unknown and by_libtiff and program is Program.OPENSLIDE_34:
-        return ReaderVerdict(
-            name, "partly", f"where its libtiff reads {_codec_labels(unknown)}, as Debian's does"
-        )
+        return "partly", f"where its libtiff reads {_codec_labels(unknown)}, as Debian's does"
     if unknown:
-        return ReaderVerdict(name, "no", f"it does not read {_codec_labels(unknown)}")
+        return "no", f"it does not read {_codec_labels(unknown)}"
     if program is Program.OPENSLIDE_34 and facts.plain_is_low and not facts.empty_tiles:
-        return ReaderVerdict(name, "partly", "a level that is lower than a tile, and no JPEG, is shifted")
+        return "partly", "a level that is lower than a tile, and no JPEG, is shifted"
     fails = stumbles == "all" or (stumbles == "generic" and not facts.in_svs)
-    return _by_empty_tiles(
-        facts, name, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None
-    )
+    return _by_empty_tiles(facts, f"reading any of {facts.empty_tiles} empty tiles fails" if fails else None)
 
 
-def _by_empty_tiles(facts: _Facts, name: str, when_empty: str | None) -> ReaderVerdict:
+def _by_empty_tiles(facts: _Facts, when_empty: str | None) -> _Answer:
     """Return the verdict for a program that reads all codecs of the first levels.
 
     `when_empty` says in words what goes wrong at empty tiles; None if nothing does.
     """
     if facts.empty_tiles and when_empty is not None:
-        return ReaderVerdict(name, "partly", when_empty)
-    if facts.has_overview:
-        return ReaderVerdict(name, "partly", "the levels of the overview alone")
-    return ReaderVerdict(name, "yes")
+        return "partly", when_empty
+    return _OVERVIEW_ALONE if facts.has_overview else _YES
 
 
-def _shows_black(name: str, unknown: frozenset[Compression]) -> ReaderVerdict:
-    return ReaderVerdict(
-        name, "shows black", f"it does not read {_codec_labels(unknown)}, and does not say so"
-    )
+def _where_read(program: Program, rule: _Rule) -> _Rule:
+    """Return the rule of a program that opens no file in whose first levels is a codec that it lacks."""
+
+    def answer(facts: _Facts) -> _Answer:
+        unread = facts.unread(program)
+        return ("no", f"it does not read {_codec_labels(unread)}") if unread else rule(facts)
+
+    return answer
 
 
-def _libvips(facts: _Facts) -> ReaderVerdict:
+def _shows_black(unknown: frozenset[Compression]) -> _Answer:
+    return "shows black", f"it does not read {_codec_labels(unknown)}, and does not say so"
+
+
+def _libvips(facts: _Facts) -> _Answer:
     unread = facts.unread(Program.LIBVIPS)
     if unknown := frozenset(each for each in unread if not each.only_in_svs):
-        return _shows_black("libvips", unknown)
+        return _shows_black(unknown)
     if unknown := unread:
         by_openslide = "; through OpenSlide it does" if facts.in_svs else ""
-        return ReaderVerdict("libvips", "no", f"libtiff does not read {_codec_labels(unknown)}{by_openslide}")
+        return "no", f"libtiff does not read {_codec_labels(unknown)}{by_openslide}"
     if facts.has_overview:
-        return ReaderVerdict("libvips", "shows black", "the levels behind the overview are black, in silence")
-    return _by_empty_tiles(facts, "libvips", "libtiff fails at empty tiles")
+        return "shows black", "the levels behind the overview are black, in silence"
+    return _by_empty_tiles(facts, "libtiff fails at empty tiles")
 
 
-def _bioformats(facts: _Facts) -> ReaderVerdict:
+def _bioformats(facts: _Facts) -> _Answer:
     if unknown := facts.unread_anywhere(Program.BIOFORMATS):
         stops = "" if unknown & facts.first else ", anywhere in a file"
-        return ReaderVerdict("Bio-Formats", "no", f"it does not read {_codec_labels(unknown)}{stops}")
+        return "no", f"it does not read {_codec_labels(unknown)}{stops}"
     if facts.levels > 1 and not facts.in_svs:
         empty = "; empty tiles are black" if facts.empty_tiles else ""
-        return ReaderVerdict("Bio-Formats", "partly", f"level 0 alone{empty}")
+        return "partly", f"level 0 alone{empty}"
     if facts.levels > 1 and facts.has_thumbnail:
-        return ReaderVerdict("Bio-Formats", "partly", "the thumbnail in the place of the smallest level")
-    return _by_empty_tiles(facts, "Bio-Formats", "empty tiles are black")
+        return "partly", "the thumbnail in the place of the smallest level"
+    return _by_empty_tiles(facts, "empty tiles are black")
 
 
-def _tifffile(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.unread(Program.TIFFFILE):
-        return ReaderVerdict("tifffile", "no", f"it does not read {_codec_labels(unknown)}")
+def _tifffile(facts: _Facts) -> _Answer:
     if facts.unread_anywhere(Program.TIFFFILE):
-        return ReaderVerdict("tifffile", "partly", "the levels of the overview alone")
+        return _OVERVIEW_ALONE
     if facts.kept_tiles:
-        found = (
-            f"levels without any of the {facts.kept_tiles} tiles that are no JPEG XL; the others fail whole"
-        )
-        return ReaderVerdict("tifffile", "partly", found)
+        kept = f"the {facts.kept_tiles} tiles that are no JPEG XL"
+        return "partly", f"levels without any of {kept}; the others fail whole"
     if facts.has_overview:
         found = "the levels of the overview are its first series, those behind it are others"
-        return ReaderVerdict("tifffile", "partly", found)
+        return "partly", found
     if facts.repacks_jpeg:
-        return _repacked(facts, "tifffile")
-    return ReaderVerdict("tifffile", "yes")
+        return _repacked(facts)
+    return _YES
 
 
-def _repacked(facts: _Facts, name: str) -> ReaderVerdict:
-    return (
-        ReaderVerdict(name, "partly", _DARKER) if facts.holds_rgb else ReaderVerdict(name, "yes", _REPACKED)
-    )
+def _repacked(facts: _Facts) -> _Answer:
+    return ("partly", _DARKER) if facts.holds_rgb else ("yes", _REPACKED)
 
 
-def _fast(facts: _Facts) -> ReaderVerdict:
+def _fast(facts: _Facts) -> _Answer:
     """Return FAST's verdict: it reads an SVS, and a TIFF that states no sample format, by OpenSlide."""
-    if unknown := facts.unread(Program.FAST):
-        return ReaderVerdict("FAST", "no", f"it does not read {_codec_labels(unknown)}")
     if facts.has_overview:
-        return ReaderVerdict("FAST", "partly", "the levels of the overview alone")
+        return _OVERVIEW_ALONE
     if facts.kept_tiles:
-        return ReaderVerdict("FAST", "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL")
+        return "partly", f"all but {facts.kept_tiles} tiles that are no JPEG XL"
     if facts.repacks_jpeg:
-        return _repacked(facts, "FAST")
+        return _repacked(facts)
     if facts.empty_tiles and facts.holds_rgb and not facts.in_svs:
-        return ReaderVerdict("FAST", "partly", "empty tiles are black beside JPEG that holds RGB")
-    return ReaderVerdict("FAST", "yes")
+        return "partly", "empty tiles are black beside JPEG that holds RGB"
+    return _YES
 
 
-def _tiatoolbox(facts: _Facts) -> ReaderVerdict:
+def _tiatoolbox(facts: _Facts) -> _Answer:
     """Return tiatoolbox's verdict: it reads by OpenSlide where it can, else a generic BigTIFF by tifffile."""
     if facts.levels == 1 and not facts.in_svs and not facts.is_big and not facts.unread(Program.TIFFFILE):
         if facts.repacks_jpeg and facts.holds_rgb:
-            return ReaderVerdict("tiatoolbox", "partly", _DARKER)
-        return ReaderVerdict("tiatoolbox", "yes", "without scale: the file is no BigTIFF")
+            return "partly", _DARKER
+        return "yes", "without scale: the file is no BigTIFF"
     fails_at_empty = facts.empty_tiles and not facts.in_svs
     unread = facts.unread(Program.TIATOOLBOX)
     refused = frozenset(each for each in unread if Program.LIBTIFF in each.readers)
     if refused or (fails_at_empty and not (facts.has_overview and facts.has_full_level)):
-        return ReaderVerdict(
-            "tiatoolbox", "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
-        )
+        return "no", "it reads no WebP, Zstandard, or empty tiles of a generic TIFF"
     if unread:
-        return _shows_black("tiatoolbox", unread)
+        return _shows_black(unread)
     if not facts.in_svs and not facts.is_big:
-        return ReaderVerdict("tiatoolbox", "partly", "one level without scale: the file is no BigTIFF")
-    return _by_empty_tiles(facts, "tiatoolbox", None)
+        return "partly", "one level without scale: the file is no BigTIFF"
+    return _by_empty_tiles(facts, None)
 
 
-def _large_image(facts: _Facts) -> ReaderVerdict:
+def _large_image(facts: _Facts) -> _Answer:
     """Return the verdict of large_image's TIFF source."""
     if facts.levels == 1 and not facts.in_svs:
-        return ReaderVerdict("large_image", "no", "it refuses a generic TIFF of one level")
+        return "no", "it refuses a generic TIFF of one level"
     if unknown := facts.unread(Program.LARGE_IMAGE):
-        return ReaderVerdict("large_image", "no", f"every tile of {_codec_labels(unknown)} is an error")
-    return _by_empty_tiles(facts, "large_image", None)
+        return "no", f"every tile of {_codec_labels(unknown)} is an error"
+    return _by_empty_tiles(facts, None)
 
 
-def _cucim(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.unread(Program.CUCIM):
-        return ReaderVerdict("cuCIM", "no", f"it does not read {_codec_labels(unknown)}")
+def _cucim(facts: _Facts) -> _Answer:
     if facts.has_overview:
-        return ReaderVerdict("cuCIM", "no", "it refuses the levels behind an overview")
-    return _by_empty_tiles(facts, "cuCIM", "empty tiles are black")
+        return "no", "it refuses the levels behind an overview"
+    return _by_empty_tiles(facts, "empty tiles are black")
 
 
-def _gdal(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.unread(Program.GDAL):
-        return ReaderVerdict("GDAL", "no", f"it does not read {_codec_labels(unknown)}")
+def _gdal(facts: _Facts) -> _Answer:
     if facts.in_svs:
-        return ReaderVerdict("GDAL", "partly", "level 0 alone, with label and macro for its overviews")
-    return _by_empty_tiles(facts, "GDAL", None)
+        return "partly", "level 0 alone, with label and macro for its overviews"
+    return _by_empty_tiles(facts, None)
 
 
-def _slideio(facts: _Facts) -> ReaderVerdict:
+def _slideio(facts: _Facts) -> _Answer:
     if unknown := facts.unread_anywhere(Program.SLIDEIO):
-        return ReaderVerdict("slideio", "no", f"it does not read {_codec_labels(unknown)}")
+        return "no", f"it does not read {_codec_labels(unknown)}"
     if facts.empty_tiles:
-        return ReaderVerdict("slideio", "no", "it fails at empty tiles")
+        return "no", "it fails at empty tiles"
     if facts.levels > 1 and not facts.in_svs:
-        return ReaderVerdict("slideio", "partly", "level 0 alone")
-    return ReaderVerdict("slideio", "yes")
+        return "partly", "level 0 alone"
+    return _YES
 
 
-def _tiffslide(facts: _Facts) -> ReaderVerdict:
+def _tiffslide(facts: _Facts) -> _Answer:
     """Return tiffslide's verdict: it reads by tifffile, and takes an overview's levels for the slide."""
-    found = _tifffile(facts)
-    if facts.has_overview:
-        return ReaderVerdict("tiffslide", "partly", "the levels of the overview alone")
-    return ReaderVerdict("tiffslide", found.opens, found.reason)
+    return _OVERVIEW_ALONE if facts.has_overview else _PROGRAMS["tifffile"](facts)
 
 
-def _libtiff(facts: _Facts) -> ReaderVerdict:
-    if unknown := facts.unread(Program.LIBTIFF):
-        return ReaderVerdict("libtiff", "no", f"it does not read {_codec_labels(unknown)}")
+def _libtiff(facts: _Facts) -> _Answer:
     if facts.empty_tiles and not facts.has_full_level:
-        return ReaderVerdict("libtiff", "no", "it fails at levels with empty tiles")
-    return _by_empty_tiles(facts, "libtiff", "it fails at levels with empty tiles")
+        return "no", "it fails at levels with empty tiles"
+    return _by_empty_tiles(facts, "it fails at levels with empty tiles")
+
+
+_PROGRAMS: Mapping[str, _Rule] = {
+    "wsicomp.open_slide": _ours,
+    Program.OPENSLIDE.value: partial(_openslide, Program.OPENSLIDE, None),
+    Program.OPENSLIDE_400.value: partial(_openslide, Program.OPENSLIDE_400, "generic"),
+    Program.OPENSLIDE_34.value: partial(_openslide, Program.OPENSLIDE_34, "all"),
+    Program.QUPATH.value: partial(_openslide, Program.QUPATH, "generic"),
+    "libvips": _libvips,
+    "Bio-Formats": _bioformats,
+    "tifffile": _where_read(Program.TIFFFILE, _tifffile),
+    "FAST": _where_read(Program.FAST, _fast),
+    "tiatoolbox": _tiatoolbox,
+    "large_image": _large_image,
+    "cuCIM": _where_read(Program.CUCIM, _cucim),
+    "GDAL": _where_read(Program.GDAL, _gdal),
+    "slideio": _slideio,
+    "tiffslide": _tiffslide,
+    "libtiff": _where_read(Program.LIBTIFF, _libtiff),
+}
+"""How each program opens a file."""

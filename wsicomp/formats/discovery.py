@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -59,14 +59,6 @@ class Inventory:
     """The count of files that are not slides by their names."""
 
 
-@dataclass
-class _Findings:
-    slides: list[FoundSlide] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    closed: list[tuple[str, str]] = field(default_factory=list)
-    others: int = 0
-
-
 @dataclass(frozen=True)
 class Selection:
     """The rule by which files of a tree are its slides: by suffix or `include`.
@@ -103,34 +95,38 @@ def find_slides(selection: Selection) -> Inventory:
     >>> find_slides(Selection(Path("slides"))).slides  # doctest: +SKIP
     (FoundSlide(source='a.svs', bytes=1938955, stamp='1938955-1700000000000000000'),)
     """
-    found, root = _Findings(), selection.root
+    slides: list[FoundSlide] = []
+    links: list[str] = []
+    closed: list[tuple[str, str]] = []
+    others, root = 0, selection.root
 
     def refused(exc: OSError) -> None:
-        found.closed.append((as_text(os.path.relpath(exc.filename, root)), exc.strerror or str(exc)))
+        closed.append((as_text(os.path.relpath(exc.filename, root)), exc.strerror or str(exc)))
 
     for name, folders, files in os.walk(root, onerror=refused):
         folder = Path(name)
-        _prune(folder, root, folders, files, found)
+        links += _prune(folder, root, folders, files)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
         series = _folder_stamp(path for path in wanted if path.suffix.lower() == _DICOM)
-        found.slides += [_found_slide(path, root, series) for path in wanted]
-        found.others += len(files) - len(wanted)
-    slides = sorted(found.slides, key=lambda slide: slide.source)
-    return Inventory(tuple(slides), tuple(sorted(found.links)), tuple(sorted(found.closed)), found.others)
+        slides += [_found_slide(path, root, series) for path in wanted]
+        others += len(files) - len(wanted)
+    slides.sort(key=lambda slide: slide.source)
+    return Inventory(tuple(slides), tuple(sorted(links)), tuple(sorted(closed)), others)
 
 
-def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str], found: _Findings) -> None:
-    """Remove from the folders to enter: hidden ones, links, and those that belong to a slide."""
+def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str]) -> list[str]:
+    """Leave out of the folders to enter hidden ones, links, and parts of a slide; return the links."""
     owners = {name.casefold() for name in files}
-    entered = []
+    entered, links = [], []
     for name in sorted(folders):
         if name.startswith(".") or f"{name.casefold()}.mrxs" in owners:
             continue
         if os.path.islink(folder / name):  # noqa: PTH114 - raises nowhere
-            found.links.append(as_text((folder / name).relative_to(root)))
+            links.append(as_text((folder / name).relative_to(root)))
         else:
             entered.append(name)
     folders[:] = entered
+    return links
 
 
 def folders_of(root: Path) -> Iterator[tuple[tuple[int, int], Path]]:

@@ -6,8 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from wsicomp.errors import SlideReadError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.plan.conversion_plan import SourceIdentity
@@ -60,10 +59,8 @@ def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[i
 
 
 def _size(path: Path) -> int:
-    try:
+    with reading(path):
         return path.stat().st_size
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
 
 
 def file_sha256(path: Path, progress: StageProgress = no_progress) -> str:
@@ -74,12 +71,9 @@ def file_sha256(path: Path, progress: StageProgress = no_progress) -> str:
     """
     check_file(path)
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            total = os.fstat(file.fileno()).st_size
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-                progress(file.tell(), total)
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
+    with reading(path), path.open("rb") as file:
+        total = os.fstat(file.fileno()).st_size
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            progress(file.tell(), total)
     return digest.hexdigest()

@@ -93,11 +93,8 @@ class LevelReads:
     @property
     def reach(self) -> Size:
         """The size in pixels of the exact part of the level, from its upper left corner."""
-        return Size(*(_reach(starts, end) for starts, end in zip(self._starts, self._sides, strict=True)))
-
-    @property
-    def _sides(self) -> tuple[int, int]:
-        return self._size.width, self._size.height
+        columns, rows = self._starts
+        return Size(_reach(columns, self._size.width), _reach(rows, self._size.height))
 
     def read(self, region: Region) -> Pixels:
         """Return the pixels of a region in the level's own pixels, (rows, columns, 3) uint8 RGB.

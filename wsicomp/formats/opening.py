@@ -10,7 +10,7 @@ import numpy as np
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.openslide import OpenSlideSlide
@@ -86,12 +86,9 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
     """
     path = Path(path)
     check_parts(path)
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
+    with reading(path), path.open("rb") as file:
+        magic = file.read(4)
         vendor = OpenSlide.detect_format(path)
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
     if magic in TIFF_MAGIC and vendor in _TIFF_VENDORS:
         try:
             slide = open_tiff(path, z)

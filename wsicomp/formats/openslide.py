@@ -15,7 +15,6 @@ import openslide
 from PIL import Image
 
 from wsicomp.codecs import plain
-from wsicomp.codecs.pixels import eighth
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.files.limits import budget_bytes
@@ -24,7 +23,7 @@ from wsicomp.formats.level_pixels import LevelReads
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
-from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.geometry import Mpp, Region, Size
 from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
@@ -80,31 +79,6 @@ class OpenSlideSlide(PixelsOnly):
         except BaseException:
             self._files.close()
             raise
-
-    def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; white beyond the level's edge.
-
-        Raises:
-            TileReadError: OpenSlide cannot read the tile.
-            UnsupportedSlideError: the tile has transparent pixels, and `opaque` forbids them.
-        """
-        level = self._info.levels[index.level]
-        region = level.grid.region(index.column, index.row)
-        pixels = self.read_region(index.level, region)
-        if region.size == level.tile:
-            return pixels
-        tile = np.full((*level.tile.shape, 3), 255, np.uint8)
-        tile[: region.height, : region.width] = pixels
-        return tile
-
-    def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-        Raises:
-            TileReadError: OpenSlide cannot read the tile.
-            UnsupportedSlideError: the tile has transparent pixels, and `opaque` forbids them.
-        """
-        return eighth(self.read_tile(index))
 
     def read_region(self, level: int, region: Region) -> Pixels:
         """Return the pixels of a region in the level's own pixels, (rows, columns, 3) uint8 RGB.
@@ -292,7 +266,9 @@ def _associated_images(shown: OpenSlideFile) -> tuple[dict[str, AssociatedImage]
             omitted.append(f"a {name} too large for this machine's memory")
             continue
         try:
-            images[name] = _associated(shown.picture(name))
+            picture = shown.picture(name)
+            pixels = on_white(np.asarray(picture.convert("RGBA")))
+            images[name] = lossless_image(pixels, picture.info.get("icc_profile"))
         except SlideReadError:
             omitted.append(f"a {name} that OpenSlide cannot read")
     return images, omitted
@@ -315,8 +291,8 @@ def _stated_px(properties: Mapping[str, str], name: str) -> float:
     return width * height
 
 
-def _associated(image: Image.Image) -> AssociatedImage:
-    pixels = on_white(np.asarray(image.convert("RGBA")))
-    profile = image.info.get("icc_profile")
-    strip = plain.encode(_LOSSLESS, pixels)
-    return AssociatedImage(Size(image.width, image.height), _LOSSLESS, image.height, (strip,), profile)
+def lossless_image(pixels: Pixels, icc_profile: bytes | None, description: str = "") -> AssociatedImage:
+    """Return a picture as an associated image, stored in one strip without loss."""
+    size = Size(pixels.shape[1], pixels.shape[0])
+    strip = plain.encode(_LOSSLESS, np.ascontiguousarray(pixels))
+    return AssociatedImage(size, _LOSSLESS, size.height, (strip,), icc_profile, description)

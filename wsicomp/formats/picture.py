@@ -5,38 +5,29 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.base import PixelsOnly
-from wsicomp.geometry import Mpp, Region, Size, TileIndex
+from wsicomp.geometry import Mpp, Region, Size
 from wsicomp.slide import Level, Pixels, SlideInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes that `open_picture` reads, in lower case."""
 
 DAMAGED = (
-    *(
-        SyntaxError,
-        ValueError,
-        EOFError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        RuntimeError,
-    ),
-    *(AssertionError, MemoryError, struct.error, zlib.error),
+    *(SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, AssertionError, MemoryError, struct.error, zlib.error),
 )
 """The errors that Pillow raises for a damaged picture, beside errors of the system."""
 
 _TILE_PX = 256
-_EIGHTH = 8
 
 
 class PictureSlide(PixelsOnly):
@@ -44,29 +35,9 @@ class PictureSlide(PixelsOnly):
 
     def __init__(self, path: Path, pixels: Pixels, mpp: float | None, tile_px: int = _TILE_PX) -> None:
         self._pixels = pixels
-        self._tile = Size(tile_px, tile_px)
-        size = Size(pixels.shape[1], pixels.shape[0])
+        tile, size = Size(tile_px, tile_px), Size(pixels.shape[1], pixels.shape[0])
         scale = None if mpp is None else Mpp(mpp, mpp)
-        self._info = SlideInfo(
-            path, "picture", (Level(size, self._tile, 1.0),), scale, None, None, "", {}, {}
-        )
-
-    def read_tile(self, index: TileIndex) -> Pixels:
-        """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; white beyond the picture's edge."""
-        part = self.read_region(0, self._info.levels[0].grid.region(index.column, index.row))
-        tile = np.full((*self._tile.shape, 3), 255, np.uint8)
-        tile[: part.shape[0], : part.shape[1]] = part
-        return tile
-
-    def read_tile_eighth(self, index: TileIndex) -> Pixels:
-        """Return a tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-        Rows and columns are rounded down: the last pixels of a tile whose side is no multiple of 8 are left
-        out.
-        """
-        side = self._tile.width // _EIGHTH
-        whole = self.read_tile(index)[: side * _EIGHTH, : side * _EIGHTH]
-        return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        self._info = SlideInfo(path, "picture", (Level(size, tile, 1.0),), scale, None, None, "", {}, {})
 
     def read_region(self, level: int, region: Region) -> Pixels:  # noqa: ARG002
         """Return a copy of the pixels of a region, (rows, columns, 3) uint8 RGB."""
@@ -91,12 +62,10 @@ def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> P
     """
     check_file(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")):
-                    raise UnsupportedSlideError(f"samples of kind {image.mode}, expected 8 bits", path)
-                pixels = _rgb(image)
+        with opened_image(path) as image:
+            if image.mode.startswith(("I", "F")):
+                raise UnsupportedSlideError(f"samples of kind {image.mode}, expected 8 bits", path)
+            pixels = _rgb(image)
     except SlideReadError:
         raise
     except UnidentifiedImageError as exc:
@@ -108,6 +77,15 @@ def open_picture(path: Path, mpp: float | None, tile_px: int | None = None) -> P
     except OSError as exc:
         raise SlideReadError(reason(exc), path) from exc
     return PictureSlide(path, pixels, mpp, tile_px or _TILE_PX)
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """Open a picture without Pillow's warning of its size, since we have our own bound."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            yield image
 
 
 def _rgb(image: Image.Image) -> Pixels:

@@ -9,7 +9,7 @@ from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, parts_of_tiles
 from wsicomp.plan.level_plan import LevelPlan
-from wsicomp.slide import Pixels
+from wsicomp.slide import WHITE, Pixels
 
 _READ_PX = 2048
 
@@ -41,7 +41,7 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
                 min(height * plan.reduction, source.height - top),
             )
             try:
-                pixels = _read(slide, plan.source_level, part)
+                pixels = read_decodable(slide, plan.source_level, part)
             except DamagedTileError as exc:
                 pixels, damage = exc.pixels, exc
             tile[y : y + height, x : x + width] = cv2.resize(
@@ -53,8 +53,8 @@ def read_reduced_tile(slide: Slide, plan: LevelPlan, column: int, row: int) -> P
     return tile
 
 
-def _read(slide: Slide, level: int, region: Region) -> Pixels:
-    """Return a region, with white in the place of source tiles that cannot be decoded.
+def read_decodable(slide: Slide, level: int, region: Region, color: tuple[int, int, int] = WHITE) -> Pixels:
+    """Return a region, with one colour in the place of source tiles that cannot be decoded.
 
     Raises:
         DamagedTileError: a source tile under it is damaged; the error holds the rest.
@@ -66,7 +66,7 @@ def _read(slide: Slide, level: int, region: Region) -> Pixels:
         raise
     except TileReadError as exc:
         error = exc
-    pixels = np.full((*region.size.shape, 3), 255, np.uint8)
+    pixels = np.full((*region.size.shape, 3), color, np.uint8)
     is_read = False
     for part in parts_of_tiles(region, slide.info.levels[level].tile):
         there = pixels[part.y - region.y :, part.x - region.x :][: part.height, : part.width]

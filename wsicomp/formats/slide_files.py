@@ -6,12 +6,13 @@ Identity, size and presence of a slide are those of all its files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from wsicomp.errors import SlideReadError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading, reason
 
 _LISTED = (".vms", ".vmu")
 _INDEX_BYTES = 1 << 20
@@ -38,14 +39,10 @@ def check_parts(path: Path) -> None:
         SlideReadError: a file that OpenSlide would open with it is not a regular file, or cannot be examined.
     """
     check_file(path)
-    try:
+    with reading(path):
         for part in _openslide_inputs(path):
             if not (part.is_file() or part.is_dir()) and part.exists():
                 check_file(part)
-    except SlideReadError:
-        raise
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
 
 
 def _openslide_inputs(path: Path) -> Iterable[Path]:
@@ -69,10 +66,8 @@ def stamp_of(path: Path) -> str:
         SlideReadError: a file of the slide is not there, or cannot be examined.
     """
     parts = slide_parts(path)
-    try:
+    with reading(path):
         facts = [f"{(status := part.stat()).st_size}-{status.st_mtime_ns}" for part in parts]
-    except OSError as exc:
-        raise SlideReadError(reason(exc), path) from exc
     return facts[0] if len(facts) == 1 else hashlib.sha256(" ".join(facts).encode()).hexdigest()
 
 
@@ -93,17 +88,24 @@ def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
 
 
 def _level_size(path: Path) -> tuple[int, int] | None:
-    from pydicom import dcmread  # noqa: PLC0415 - as below
+    found = _dicom_values(path, ("ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"))
+    try:
+        kind, width, height = found
+        return (int(width), int(height)) if "VOLUME" in kind else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _dicom_values(path: Path, names: Sequence[str]) -> tuple[Any, ...]:
+    """Return the values of these attributes of a DICOM file; none where it is damaged or lacks one."""
+    from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
-    names = ["ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"]
     try:
-        found = dcmread(path, stop_before_pixels=True, specific_tags=names)
-        if "VOLUME" not in found.ImageType:
-            return None
-        return int(found.TotalPixelMatrixColumns), int(found.TotalPixelMatrixRows)
+        found = dcmread(path, stop_before_pixels=True, specific_tags=[*names])
+        return tuple(getattr(found, name) for name in names)
     except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, EOFError):
-        return None
+        return ()
 
 
 def _companions(path: Path) -> list[Path]:
@@ -112,16 +114,11 @@ def _companions(path: Path) -> list[Path]:
         folder = path.with_suffix("")
         return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
     if suffix in _LISTED:
-        return _named_in(path)
+        return [part for part in _paths_in(path) if part.is_file()]
     series = _series(path)
     if series is None:
         return []
     return [file for file in path.parent.iterdir() if file.is_file() and _series(file) == series]
-
-
-def _named_in(index: Path) -> list[Path]:
-    """Return the existing files that an index of lines `Key=Name` names."""
-    return [path for path in _paths_in(index) if path.is_file()]
 
 
 def _paths_in(index: Path) -> list[Path]:
@@ -148,11 +145,5 @@ def _is_dicom(path: Path) -> bool:
 def _series_of(path: Path, _size: int, _mtime_ns: int) -> str | None:
     if not _is_dicom(path):
         return None
-    from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
-    try:
-        found = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-        return str(found.SeriesInstanceUID)
-    except (InvalidDicomError, AttributeError, ValueError, KeyError, EOFError):
-        return None
+    found = _dicom_values(path, ("SeriesInstanceUID",))
+    return str(found[0]) if found else None

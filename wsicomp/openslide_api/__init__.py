@@ -19,36 +19,14 @@ from wsicomp.formats.picture import DAMAGED
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.misread import openslide_misreads
-from wsicomp.openslide_api.cache import TileCache
 from wsicomp.openslide_api.errors import (
     SlideAccessError,
-    SlideArgumentError,
-    SlideClosedError,
     SlideFormatError,
-    SlideIsADirectoryError,
-    SlideNotADirectoryError,
-    SlideNotFoundError,
-    SlidePermissionError,
     SlideUnsupportedError,
     as_slide_error,
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
-
-__all__ = [
-    "SlideAccessError",
-    "SlideArgumentError",
-    "SlideClosedError",
-    "SlideFormatError",
-    "SlideIsADirectoryError",
-    "SlideNotADirectoryError",
-    "SlideNotFoundError",
-    "SlidePermissionError",
-    "SlideUnsupportedError",
-    "TileCache",
-    "WsicompSlide",
-    "open_slide",
-]
 
 
 def open_slide(filename: Filename) -> AbstractSlide:

@@ -5,51 +5,45 @@ They read the slide at each access, so that after `close` they raise as the slid
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
 from wsicomp.openslide_api.errors import SlideArgumentError
 from wsicomp.slide import AssociatedImage
 
+_Held = TypeVar("_Held")
 _Value = TypeVar("_Value")
 
 
-class _OpenSlideMap(Mapping[str, _Value]):
-    """Shows its content under the name of OpenSlide's mapping."""
+class _OpenSlideMap(Mapping[str, _Value], Generic[_Held, _Value]):
+    """Shows the content that `content` returns at each access, under the name of OpenSlide's mapping."""
+
+    def __init__(self, content: Callable[[], Mapping[str, _Held]]) -> None:
+        self._content = content
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {dict(self)!r}>"
+        return f"<_{type(self).__name__} {dict(self)!r}>"
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
+        return iter(self._content())
 
     def __len__(self) -> int:
-        return len(self._names())
-
-    @abstractmethod
-    def _names(self) -> list[str]: ...
+        return len(self._content())
 
 
-class _PropertyMap(_OpenSlideMap[str]):
+class PropertyMap(_OpenSlideMap[str, str]):
     """Properties by name, which may be bytes in UTF-8 too."""
 
-    def __init__(self, properties: Callable[[], Mapping[str, str]]) -> None:
-        self._properties = properties
-
     def __getitem__(self, name: Any) -> str:
-        properties = self._properties()
+        properties = self._content()
         if not isinstance(name, str | bytes):
             raise SlideArgumentError(f"{name!r} is no name of a property; expected text")
         return properties[name.decode() if isinstance(name, bytes) else name]
 
-    def _names(self) -> list[str]:
-        return list(self._properties())
 
-
-class _AssociatedImageMap(_OpenSlideMap[Image.Image]):
+class AssociatedImageMap(_OpenSlideMap[AssociatedImage | None, Image.Image]):
     """Associated images by name; each is decoded anew, as OpenSlide does."""
 
     def __init__(
@@ -57,24 +51,8 @@ class _AssociatedImageMap(_OpenSlideMap[Image.Image]):
         images: Callable[[], Mapping[str, AssociatedImage | None]],
         decode: Callable[[str, AssociatedImage | None], Image.Image],
     ) -> None:
-        self._images = images
+        super().__init__(images)
         self._decode = decode
 
     def __getitem__(self, name: str) -> Image.Image:
-        return self._decode(name, self._images()[name])
-
-    def _names(self) -> list[str]:
-        return list(self._images())
-
-
-def property_map(properties: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
-    """Return a mapping of properties that calls `properties` at each access."""
-    return _PropertyMap(properties)
-
-
-def associated_image_map(
-    images: Callable[[], Mapping[str, AssociatedImage | None]],
-    decode: Callable[[str, AssociatedImage | None], Image.Image],
-) -> Mapping[str, Image.Image]:
-    """Return a mapping of associated images that calls `images` at each access, and decodes with `decode`."""
-    return _AssociatedImageMap(images, decode)
+        return self._decode(name, self._content()[name])

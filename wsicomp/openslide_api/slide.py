@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_double
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.concurrency.forks import ForkLock, fork_safe_property
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.concurrency.threads import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import budget_bytes, workers_for
@@ -26,7 +27,7 @@ from wsicomp.openslide_api.cache import TileCache, tile_cache
 from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
 from wsicomp.openslide_api.files import Filename, vendor_of
-from wsicomp.openslide_api.maps import associated_image_map, property_map
+from wsicomp.openslide_api.maps import AssociatedImageMap, PropertyMap
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
 from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
 
@@ -107,7 +108,7 @@ class WsicompSlide(AbstractSlide):
     @property
     def properties(self) -> Mapping[str, str]:
         """OpenSlide's properties of the source, as far as they hold for this file."""
-        return property_map(self._open_properties)
+        return PropertyMap(self._open_properties)
 
     def _open_properties(self) -> Mapping[str, str]:
         self._require_open()
@@ -123,7 +124,7 @@ class WsicompSlide(AbstractSlide):
     @property
     def associated_images(self) -> Mapping[str, Image.Image]:
         """Label, macro and thumbnail, as OpenSlide shows those of the source, decoded at each access."""
-        return associated_image_map(self._open_images, self._picture)
+        return AssociatedImageMap(self._open_images, self._picture)
 
     def _open_images(self) -> Mapping[str, AssociatedImage | None]:
         self._require_open()
@@ -308,24 +309,12 @@ def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
     return not (slide.draws_absent_tiles and index.level) and slide.is_absent(index)
 
 
-_shared_executor: ThreadPoolExecutor | None = None
-_executor_lock = ForkLock()
-
-
+@cache
 def _executor() -> ThreadPoolExecutor:
     """Return the threads that decode, for all slides of this process."""
-    global _shared_executor  # noqa: PLW0603
-    with _executor_lock:
-        if _shared_executor is None:
-            _shared_executor = ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
-        return _shared_executor
-
-
-def _forget_executor() -> None:
-    global _shared_executor  # noqa: PLW0603
-    _shared_executor = None
+    return ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
 
 
 if hasattr(os, "register_at_fork"):
     # A forked process, as a data loader's worker, has none of its parent's threads.
-    os.register_at_fork(after_in_child=_forget_executor)
+    os.register_at_fork(after_in_child=_executor.cache_clear)

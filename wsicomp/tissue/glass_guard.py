@@ -6,7 +6,6 @@ It doubts the tissue mask, so this module must not know how the mask was made.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -101,7 +100,10 @@ class GlassGuard:
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
-        return self._things(index, level, region, self._read_blocks(slide, index, region), glass)
+        if not self._has_whole_blocks(level, region):
+            return self.find_in(slide.read_tile(index), level, index, glass)
+        blocks = slide.read_tile_eighth(index)[: region.height // _BLOCK_PX, : region.width // _BLOCK_PX]
+        return self.things(self._foreign(index, level, blocks, glass), level)
 
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
@@ -112,8 +114,12 @@ class GlassGuard:
 
         `level` need not be a level of a file; `index` is the tile's place on it.
         """
-        region = level.grid.region(index.column, index.row)
-        return self._things(index, level, region, self.blocks_of(pixels, level, region), glass)
+        blocks = self.blocks_of(pixels, level, level.grid.region(index.column, index.row))
+        return self.things(self._foreign(index, level, blocks, glass), level)
+
+    def _has_whole_blocks(self, level: Level, region: Region) -> bool:
+        """Return whether blocks are 8 x 8 px; a last one of a tile that is narrower is not checked then."""
+        return self.block_px(level) == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX
 
     def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
         """Return the mean of each block of a tile, (block rows, block columns, 3) uint8 RGB.
@@ -121,10 +127,10 @@ class GlassGuard:
         `pixels` are the whole tile's. `region` is the part of the tile inside the level, in the level's
         pixels.
         """
-        side = self.block_px(level)
-        if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
-            return _blocks(pixels[: region.height // side * side, : region.width // side * side], side)
-        return _blocks(pixels[: region.height, : region.width], side)
+        side, rows, columns = self.block_px(level), region.height, region.width
+        if self._has_whole_blocks(level, region):
+            rows, columns = rows // side * side, columns // side * side
+        return _blocks(pixels[:rows, :columns], side)
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
         """Return the colour of bare glass at each block of a tile, (block rows, block columns, 3) float32.
@@ -132,29 +138,12 @@ class GlassGuard:
         `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
         level's pixels.
         """
-        return np.moveaxis(self._color_over(shape, level, region), 0, -1)
-
-    def _color_over(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return the same as `color_of` with the channels first."""
         side = self.block_px(level)
         y, x = (
             (start + (np.arange(count) + 0.5) * side) / whole
             for start, count, whole in zip((region.y, region.x), shape, level.size.shape, strict=True)
         )
         return self.color.at(x, y)
-
-    def _things(
-        self,
-        index: TileIndex,
-        level: Level,
-        region: Region,
-        blocks: Pixels,
-        glass: NDArray[np.bool_] | None,
-    ) -> NDArray[np.bool_] | None:
-        if glass is not None:
-            glass = glass[: blocks.shape[0], : blocks.shape[1]]
-        foreign = self._foreign(index, level, region, blocks, glass)
-        return self.things(foreign, level)
 
     def things(self, foreign: NDArray[np.bool_], level: Level) -> NDArray[np.bool_] | None:
         """Return the blocks of `foreign` that together make up a thing, in its shape; None if there is none.
@@ -164,11 +153,10 @@ class GlassGuard:
         size = self._thing_size(level, foreign.size)
         if np.count_nonzero(foreign) < size.solid:
             return None
-        things = _large_things(_joined(foreign, self._in_blocks(level, self._together_px / 2)), foreign, size)
+        # In whole blocks, at least one: a thing may continue beside the tile.
+        reach = max(1, math.ceil(self._together_px / 2 / level.downsample / self.block_px(level)))
+        things = _large_things(_joined(foreign, reach), foreign, size)
         return things if things.any() else None
-
-    def _block_um(self, level: Level) -> float:
-        return self.block_px(level) * self._mpp * level.downsample
 
     def _thing_size(self, level: Level, blocks: int) -> _ThingSize:
         """Return how many blocks make a thing on a tile, or a strip of one, of so many blocks.
@@ -176,7 +164,7 @@ class GlassGuard:
         On a tile too small to hold a thing, an eighth of its blocks is enough. Of scattered matter a small
         tile holds only a part: a sixteenth of its blocks is enough.
         """
-        block_um, most = self._block_um(level), max(1, blocks // 8)
+        block_um, most = self.block_px(level) * self._mpp * level.downsample, max(1, blocks // 8)
         solid = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
         scattered = min(_SCATTERED_UM2 / block_um**2, blocks / _OF_A_TILE)
         return _ThingSize(
@@ -185,38 +173,23 @@ class GlassGuard:
             min(math.ceil(max(solid, scattered)), most),
         )
 
-    def _in_blocks(self, level: Level, distance_px: float) -> int:
-        """Return level-0 pixels in whole blocks of a level, at least one.
-
-        A thing may continue beside the tile.
-        """
-        return max(1, math.ceil(distance_px / level.downsample / self.block_px(level)))
-
-    def _read_blocks(self, slide: Slide, index: TileIndex, region: Region) -> Pixels:
-        side = self.block_px(slide.info.levels[index.level])
-        if side == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX:
-            # A last block narrower than 8 px is not checked.
-            return slide.read_tile_eighth(index)[: region.height // side, : region.width // side]
-        return _blocks(slide.read_tile(index)[: region.height, : region.width], side)
-
     def _foreign(
-        self,
-        index: TileIndex,
-        level: Level,
-        region: Region,
-        blocks: Pixels,
-        glass: NDArray[np.bool_] | None,
+        self, index: TileIndex, level: Level, blocks: Pixels, glass: NDArray[np.bool_] | None
     ) -> NDArray[np.bool_]:
         """Return where something lies on the glass: (block rows, block columns) bool.
 
-        `glass`, of the same shape, is True where the mask calls the tile glass; None means everywhere.
+        `glass`, of at least the same shape, is True where the mask calls the tile glass; None means
+        everywhere.
         """
+        glass = None if glass is None else glass[: blocks.shape[0], : blocks.shape[1]]
         values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        color = self._color_over(blocks.shape[:2], level, region)
+        color = self.color_of(blocks.shape[:2], level, level.grid.region(index.column, index.row))
         absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
-        padding = (absorbed.max(axis=0) < -_BRIGHTER) | _is_white_beside(values, absorbed)
-        black = self._filled(index, level, self.block_px(level), values, color)
+        # Pure white where the glass is not.
+        is_white = (values.min(axis=0) >= _PURE_WHITE) & (absorbed.min(axis=0) < -_LEVEL)
+        padding = (absorbed.max(axis=0) < -_BRIGHTER) | is_white
+        black = self._filled(index, level, values, color)
         if black is not None:
             darker, padding = darker & ~black, padding | black
         own = ~padding if glass is None else glass & ~padding
@@ -228,24 +201,20 @@ class GlassGuard:
         lighter &= ~_spread(padding, _RINGING_BLOCKS) if padding.any() else True
         if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
             # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
-            reference = min(
-                (reference, _middle(values[:, lighter])), key=_distance_to(_middle(color[:, own]))
-            )
+            expected, lightest = _middle(color[:, own]), _middle(values[:, lighter])
+            if np.abs(lightest - expected).max() < np.abs(reference - expected).max():
+                reference = lightest
         absorbs = (reference - values).max(axis=0) > _LEVEL
         foreign = darker | (_differs(values, reference) & absorbs)
         return np.asarray(foreign if black is None else foreign & ~black)
 
     def _filled(
-        self,
-        index: TileIndex,
-        level: Level,
-        side: int,
-        values: NDArray[np.float32],
-        color: NDArray[np.float32],
+        self, index: TileIndex, level: Level, values: NDArray[np.float32], color: NDArray[np.float32]
     ) -> NDArray[np.bool_] | None:
         """Return which blocks of a tile are black padding, or a mixture of it and glass; None if none are."""
         if self._black is None:
             return None
+        side = self.block_px(level)
         near = self._black.over_cells(level, index.column, index.row, side)
         near = near[: values.shape[1], : values.shape[2]]
         black = near & (values.max(axis=0) <= _BLACK)
@@ -263,18 +232,9 @@ def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.partition(colors, middle, axis=1)[:, middle, None, None])
 
 
-def _distance_to(expected: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], float]:
-    return lambda found: float(np.abs(found - expected).max())
-
-
 def _differs(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
     difference = values - reference
     return np.asarray((difference * difference).sum(axis=0) > _STRUCTURE**2)
-
-
-def _is_white_beside(values: NDArray[np.float32], absorbed: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where pixels are pure white though the glass is not."""
-    return np.asarray((values.min(axis=0) >= _PURE_WHITE) & (absorbed.min(axis=0) < -_LEVEL))
 
 
 def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

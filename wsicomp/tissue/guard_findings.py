@@ -129,16 +129,10 @@ def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDAr
     """
     if not findings.pixels.any():
         return findings.pixels
-    tissue = replace(findings, pixels=_on_grid_of(findings, mask))
-    filled = (
-        _without_narrow_gaps(replace(findings, pixels=findings.pixels | tissue.pixels), reach_px)
-        & ~tissue.pixels
-    )
+    rows, columns = findings.pixels.shape
+    x, y = (np.arange(columns) + 0.5) * findings.scale_x, (np.arange(rows) + 0.5) * findings.scale_y
+    tissue = replace(findings, pixels=mask.at(x, y))
+    whole = replace(findings, pixels=findings.pixels | tissue.pixels)
+    filled = _without_narrow_gaps(whole, reach_px) & ~tissue.pixels
     own = _without_narrow_gaps(tissue, reach_px) & ~findings.dilated(2 * reach_px).pixels
     return filled & ~own
-
-
-def _on_grid_of(grid: TissueMask, mask: TissueMask) -> NDArray[np.bool_]:
-    """Return a mask in the pixels of another mask of the same slide."""
-    rows, columns = grid.pixels.shape
-    return mask.at((np.arange(columns) + 0.5) * grid.scale_x, (np.arange(rows) + 0.5) * grid.scale_y)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.formats.base import Slide
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import TileIndex
 from wsicomp.progress import no_progress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass_color import fit_glass_color
@@ -47,7 +47,6 @@ class IndependentGuard:
         self._workers = workers
         self._lock = Lock()
         self._guards: list[GlassGuard] = []
-        self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
         """Return the blocks of a tile where something lies on the glass, as `GlassGuard.find` does.
@@ -67,32 +66,10 @@ class IndependentGuard:
         """
         return self._agreed(lambda guard: guard.find_in(pixels, level, index, glass))
 
-    def things(self, foreign: NDArray[np.bool_], level: Level) -> Found:
-        """Return the blocks of `foreign` that together make up a thing, in its shape; None if there is none.
-
-        `foreign` is (block rows, block columns) bool of a tile, True where a block is not glass.
-        """
-        return self._guard(0).things(foreign, level)
-
-    def block_px(self, level: Level) -> int:
-        """Return the side of a block in the level's pixels: 1, 2, 4 or 8."""
-        return self._guard(0).block_px(level)
-
-    def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:
-        """Return the mean of each block of a tile, (block rows, block columns, 3) uint8 RGB.
-
-        `pixels` are the whole tile's. `region` is the part of the tile inside the level, in the level's
-        pixels.
-        """
-        return self._guard(0).blocks_of(pixels, level, region)
-
-    def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return the colour of bare glass at each block of a tile, (block rows, block columns, 3) float32.
-
-        `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
-        level's pixels.
-        """
-        return self._guard(0).color_of(shape, level, region)
+    @property
+    def first(self) -> GlassGuard:
+        """The guard by the first colour, for what does not depend on a colour, or on that one alone."""
+        return self._guard(0)
 
     def _agreed(self, find: Callable[[GlassGuard], Found]) -> Found:
         agreed: Found = None
@@ -104,7 +81,7 @@ class IndependentGuard:
         return agreed if agreed is not None and agreed.any() else None
 
     def _all(self) -> Iterator[GlassGuard]:
-        yield self._guard(0)
+        yield self.first
         yield self._guard(1)
         if self._is_disputed:
             yield self._guard(2)
@@ -119,27 +96,23 @@ class IndependentGuard:
     def _guard(self, number: int) -> GlassGuard:
         with self._lock:
             while len(self._guards) <= number:
-                self._guards.append(self._made(self._masks[len(self._guards)]))
+                color = fit_glass_color(self._overview, self._mask(len(self._guards)), self._padding)
+                self._guards.append(GlassGuard(self._slide.info, color, 0.0, self._padding.black))
             return self._guards[number]
 
-    def _made(self, mask: Callable[[Overview], TissueMask]) -> GlassGuard:
-        if self._overview is None:
-            overview = read_overview(self._slide, self._workers, no_progress)
-            self._overview = overview, find_padding(overview)
-        overview, padding = self._overview
-        color = fit_glass_color(overview, mask(overview), padding)
-        return GlassGuard(self._slide.info, color, 0.0, padding.black)
+    @cached_property
+    def _overview(self) -> Overview:
+        return read_overview(self._slide, self._workers, no_progress)
 
-    @property
-    def _masks(self) -> tuple[Callable[[Overview], TissueMask], ...]:
-        return self._nothing, self._by_threshold, self._by_network
+    @cached_property
+    def _padding(self) -> Padding:
+        return find_padding(self._overview)
 
-    def _nothing(self, overview: Overview) -> TissueMask:
-        none = np.zeros(overview.pixels.shape[:2], np.bool_)
-        return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
-
-    def _by_threshold(self, overview: Overview) -> TissueMask:
-        return ThresholdSegmenter().segment(self._slide, overview, self._workers, no_progress)
-
-    def _by_network(self, overview: Overview) -> TissueMask:
-        return UnetSegmenter(SHIPPED).segment(self._slide, overview, self._workers, no_progress)
+    def _mask(self, number: int) -> TissueMask:
+        """Return the mask by which the colour of this number is fitted: of nothing for the first one."""
+        overview = self._overview
+        if number == 0:
+            none = np.zeros(overview.pixels.shape[:2], np.bool_)
+            return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")
+        segmenter = ThresholdSegmenter() if number == 1 else UnetSegmenter(SHIPPED)
+        return segmenter.segment(self._slide, overview, self._workers, no_progress)

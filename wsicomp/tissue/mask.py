@@ -67,23 +67,14 @@ class TissueMask:
         A tile counts every mask pixel that it touches, so 0 means that no tissue reaches into it.
         """
         grid = level.grid
-        top, bottom = self._touched(grid.rows, level.tile.height, level.size, 0)
-        left, right = self._touched(grid.columns, level.tile.width, level.size, 1)
+        height, width = level.tile.shape
+        top, bottom = self._of_cells(0, grid.rows * height, height, level.size, 0)
+        left, right = self._of_cells(0, grid.columns * width, width, level.size, 1)
         inside = np.empty((grid.rows, grid.columns))
         for row in range(grid.rows):
             along = np.concatenate([[0], self.pixels[top[row] : bottom[row]].sum(axis=0).cumsum()])
             inside[row] = along[right] - along[left]
         return inside / np.outer(bottom - top, right - left)
-
-    def over_tile(self, level: Level, column: int, row: int) -> NDArray[np.bool_]:
-        """Return the mask over a whole tile, (rows, columns) bool in the level's pixels.
-
-        Each pixel is the mask's nearest neighbour.
-        """
-        y = np.arange(level.tile.height) + 0.5 + row * level.tile.height
-        x = np.arange(level.tile.width) + 0.5 + column * level.tile.width
-        across, down = self.slide.width / level.size.width, self.slide.height / level.size.height
-        return self.at(x * across, y * down)
 
     def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
         """Return the cells of a tile into which tissue reaches, (rows, columns) bool of its cells.
@@ -98,7 +89,13 @@ class TissueMask:
         """Return the spans of mask rows (axis 0) or columns (axis 1) under the cells along a tile's side."""
         edges = start + np.minimum(np.arange(-(-length // cell_px) + 1) * cell_px, length)
         edges = np.minimum(edges, size.shape[axis])
-        return self._spanned(edges * self._per_level_pixel(size, axis), axis)
+        # Every level covers the same part of the mask.
+        scale = (self.scale_y, self.scale_x)[axis]
+        found = edges * (self.slide.shape[axis] / scale / size.shape[axis])
+        limit = self.pixels.shape[axis]
+        first = np.clip(np.floor(found[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
+        last = np.clip(np.ceil(found[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
+        return first, last
 
     def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Return the mask at level-0 positions, nearest neighbour: (len(y), len(x)) bool.
@@ -109,23 +106,6 @@ class TissueMask:
         rows = np.minimum((y / self.scale_y).astype(np.intp), last_row)
         columns = np.minimum((x / self.scale_x).astype(np.intp), last_column)
         return np.asarray(self.pixels[rows[:, None], columns])
-
-    def _per_level_pixel(self, size: Size, axis: int) -> float:
-        """Return the mask pixels in a level pixel; every level covers the same part of the mask."""
-        scale = (self.scale_y, self.scale_x)[axis]
-        return self.slide.shape[axis] / scale / size.shape[axis]
-
-    def _touched(self, tiles: int, tile_px: int, size: Size, axis: int) -> Spans:
-        """Return the spans of mask rows (axis 0) or columns (axis 1) that each tile touches."""
-        edges = np.minimum(np.arange(tiles + 1) * tile_px, size.shape[axis])
-        return self._spanned(edges * self._per_level_pixel(size, axis), axis)
-
-    def _spanned(self, edges: NDArray[np.floating[Any]], axis: int) -> Spans:
-        """Return the spans of mask pixels between each edge and the next."""
-        limit = self.pixels.shape[axis]
-        first = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
-        last = np.clip(np.ceil(edges[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
-        return first, last
 
 
 def any_inside(flags: NDArray[np.bool_], rows: Spans, columns: Spans) -> NDArray[np.bool_]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import MaskError, SlideReadError
 from wsicomp.files.inputs import check_file, reason
+from wsicomp.formats.picture import DAMAGED, opened_image
 from wsicomp.formats.tiff.tags import check_tags
 from wsicomp.geometry import Size
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
@@ -33,10 +29,7 @@ _MOST_BYTES = 1 << 29
 _MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
 """Drawing outlines of either takes some seconds."""
 _FEW_CROSSINGS = 10_000
-_UNREADABLE = (
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, SyntaxError),
-    *(MemoryError, EOFError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
-)
+_UNREADABLE = (*DAMAGED, cv2.error, Image.DecompressionBombError)
 
 
 def read_mask(path: Path, slide: Size) -> TissueMask:
@@ -117,7 +110,7 @@ def _picture(path: Path) -> NDArray[Any]:
                 pixels = pixels[..., : -len(page.extrasamples)]
     else:
         try:
-            with _unwarned(path) as image:
+            with opened_image(path) as image:
                 if image.width * image.height > MOST_MASK_PIXELS:
                     raise MaskError(
                         f"{image.width} x {image.height} px, expected fewer than {MOST_MASK_PIXELS}", path
@@ -132,15 +125,6 @@ def _picture(path: Path) -> NDArray[Any]:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise MaskError("samples that are NaN or infinite, expected finite ones", path)
     return np.asarray(pixels)
-
-
-@contextmanager
-def _unwarned(path: Path) -> Iterator[Image.Image]:
-    """Open a picture without Pillow's warning of its size, since we have our own bound."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            yield image
 
 
 def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:

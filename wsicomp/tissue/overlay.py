@@ -16,19 +16,13 @@ Color = tuple[int, int, int]
 """RGB, each 0 to 255."""
 
 
-def resized(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a mask resized to `shape`, (rows, columns), nearest neighbour."""
-    size = shape[1], shape[0]
-    flags = np.ascontiguousarray(mask).view(np.uint8)
-    return np.asarray(cv2.resize(flags, size, interpolation=cv2.INTER_NEAREST)).view(np.bool_)
-
-
 def outlined(pixels: Pixels, mask: NDArray[np.bool_], color: Color, width_px: int = 2) -> Pixels:
     """Return a copy of the picture with the outline of a mask drawn on it.
 
     `mask` is (rows, columns) bool of any scale over the same area. `width_px` is the width of the line.
     """
-    flags = np.ascontiguousarray(resized(mask, pixels.shape[:2])).view(np.uint8)
+    flags = np.ascontiguousarray(mask).view(np.uint8)
+    flags = np.asarray(cv2.resize(flags, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST))
     contours, _ = cv2.findContours(flags, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(pixels.copy(), contours, -1, color, width_px), np.uint8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from wsicomp.concurrency.threads import ordered_map
 from wsicomp.errors import DamagedTileError, TileReadError
 from wsicomp.files.limits import workers_for
 from wsicomp.formats.base import Slide
-from wsicomp.geometry import Region, Size, TileGrid, parts_of_tiles
+from wsicomp.formats.resample import read_decodable
+from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.scale import box_reduced
@@ -111,27 +112,13 @@ def _within(pixels: Pixels, block: Region, factor: int) -> Pixels:
 def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:
     """Return a block, tile by tile if it cannot be read as a whole; add one failure if nothing of it can."""
     try:
-        return _read_partly(slide, level, block)
-    except TileReadError as exc:
-        failure = exc
-    pixels = np.full((*block.size.shape, 3), _TISSUE, np.uint8)
-    is_read = False
-    for part in parts_of_tiles(block, slide.info.levels[level].tile):
-        with suppress(TileReadError):
-            y, x = part.y - block.y, part.x - block.x
-            pixels[y : y + part.height, x : x + part.width] = _read_partly(slide, level, part)
-            is_read = True
-    if not is_read:
-        failures.append(failure)
-    return pixels
-
-
-def _read_partly(slide: Slide, level: int, region: Region) -> Pixels:
-    try:
-        return slide.read_region(level, region)
+        return read_decodable(slide, level, block, _TISSUE)
     except DamagedTileError as exc:
         pixels: Pixels = exc.pixels
         return pixels
+    except TileReadError as exc:
+        failures.append(exc)
+        return np.full((*block.size.shape, 3), _TISSUE, np.uint8)
 
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:

@@ -22,7 +22,7 @@ from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan.provenance import Guarded, LevelRecord, Provenance
+from wsicomp.plan.provenance import Guarded, LevelRecord
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.tolerance import tolerance_of
@@ -48,7 +48,9 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     if not plan.deidentified:
         yield from _texts(slide, source, is_direct)
     if not is_direct:
-        yield from _restoration_claims(provenance)
+        if provenance.restoration is not None:
+            found = "it rebuilds the file that it was made from, not this source"
+            yield Problem("not-restorable", "file", found)
         return
     size = sum(part.stat().st_size for part in slide_parts(info.path))
     if plan.source.bytes != size:
@@ -200,8 +202,3 @@ def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:
     except (WsicompError, ValueError, RuntimeError):
         return False
     return np.array_equal(first, second)
-
-
-def _restoration_claims(provenance: Provenance) -> Iterator[Problem]:
-    if provenance.restoration is not None:
-        yield Problem("not-restorable", "file", "it rebuilds the file that it was made from, not this source")

@@ -14,12 +14,9 @@ from wsicomp.errors import WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan.provenance import Guarded, LevelRecord
+from wsicomp.plan.provenance import WITHOUT_BYTES, Guarded, LevelRecord
 from wsicomp.slide import EncodedTile, Level, Pixels
 from wsicomp.verification.tolerance import Tolerance, tolerance_of
-
-BLANK_ACTIONS = (TileAction.BLANK.value, TileAction.EMPTY.value)
-"""The letters of tiles that show background."""
 
 _STRICTEST = 8.0
 """Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
@@ -58,7 +55,7 @@ class ComparedLevel:
 
         Unless glass `is_emptied`, an empty tile that the source lacks too does not count.
         """
-        flags = np.isin(self.plan.actions, BLANK_ACTIONS)
+        flags = np.isin(self.plan.actions, WITHOUT_BYTES)
         if self.plan.reduction == 1 and self.plan.tile == self.source.tile:
             flags.reshape(-1)[[*self.source.blank]] = False
             if not is_emptied:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,9 @@ def check_openslide(
                 yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
             bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
             is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
-            if bounds and is_generic and plan is not None and not _keeps_holes(plan):
+            # Where tiles without bytes are the source's, they bound what OpenSlide shows too.
+            has_holes = plan is not None and not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY)
+            if bounds and is_generic and plan is not None and not has_holes:
                 yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
     except OpenSlideError as exc:
         yield Problem("openslide-refuses", "file", str(exc))
@@ -118,11 +120,6 @@ def _openslide_mpp(properties: Mapping[str, str]) -> float | None:
     return mpp_x if mpp_y else None
 
 
-def _keeps_holes(plan: ConversionPlan) -> bool:
-    """Return whether tiles without bytes are the source's, where they bound what OpenSlide shows too."""
-    return not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY) > 0
-
-
 def differ(first: float | None, second: float | None) -> bool:
     """Return whether two figures differ; either may be None."""
     if first is None or second is None:
@@ -135,6 +132,6 @@ def are_close(first: float, second: float) -> bool:
     return abs(first - second) <= _MPP_TOLERANCE * max(first, second)
 
 
-def sizes_text(sizes: tuple[Size, ...]) -> str:
+def sizes_text(sizes: Iterable[Size]) -> str:
     """Return sizes in words."""
-    return ", ".join(str(size) for size in sizes)
+    return ", ".join(map(str, sizes))

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image
 
 from wsicomp.concurrency.forks import ForkLock
@@ -98,10 +99,6 @@ class OpenSlideRegions:
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
         self._whole: dict[int, Pixels | None] = {}
         self._lock = ForkLock()
-
-    def has(self, size: Size) -> bool:
-        """Return whether OpenSlide shows a level of this size."""
-        return size in self._numbers
 
     def read(self, size: Size, region: Region) -> PlacedPixels | None:
         """Return as much of a region as OpenSlide reads in good time, on white, with its place.
@@ -244,18 +241,13 @@ def holds_rgb(codestream: bytes) -> bool:
 
     Source: ITU-T T.800 annex A: SIZ (components from byte 42 on) and COD.
     """
-    return _has_component_transform(codestream) or is_subsampled(codestream)
+    styles = (segment for marker, segment in _markers(codestream) if marker == _COD)
+    return any(len(style) > 6 and style[6] == 1 for style in styles) or is_subsampled(codestream)
 
 
 def is_subsampled(codestream: bytes) -> bool:
     """Return whether a JPEG 2000 codestream has components of different sizes."""
     return any(codestream[at] > 1 for at in (43, 44, 46, 47, 49, 50) if at < len(codestream))
-
-
-def _has_component_transform(codestream: bytes) -> bool:
-    return any(
-        marker == _COD and len(segment) > 6 and segment[6] == 1 for marker, segment in _markers(codestream)
-    )
 
 
 def _markers(codestream: bytes) -> Iterator[tuple[int, bytes]]:
@@ -295,33 +287,19 @@ def _without_color_markers(stream: bytes) -> Iterator[bytes]:
 
 def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
     """Return a TIFF of one strip with a tile's bytes, for libtiff to decode."""
-    entries: list[tuple[int, str, tuple[int, ...]]] = [
-        (256, "I", (size.width,)),
-        (257, "I", (size.height,)),
-        (258, "H", (8, 8, 8)),
-        (259, "H", (encoding.compression,)),
-        (262, "H", (encoding.photometric,)),
-        (273, "I", (0,)),
-        (277, "H", (3,)),
-        (278, "I", (size.height,)),
-        (279, "I", (len(data),)),
-    ]
-    if encoding.predictor != 1:
-        entries.append((317, "H", (encoding.predictor,)))
-    at = 8 + 2 + 12 * len(entries) + 4
-    values, directory = b"", struct.pack("<H", len(entries))
-    total = sum(len(packed) for _, kind, value in entries if len(packed := _packed(kind, value)) > 4)
-    for code, kind, value in entries:
-        packed = _packed(kind, (at + total,) if code == 273 else value)
-        if len(packed) > 4:
-            place, values = at + len(values), values + packed
-            packed = struct.pack("<I", place)
-        directory += struct.pack("<HHI", code, {"H": 3, "I": 4}[kind], len(value)) + packed.ljust(4, b"\0")
-    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + data
-
-
-def _packed(kind: str, value: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(value)}{kind}", *value)
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream,
+        iter([data]),
+        shape=(*size.shape, 3),
+        dtype=np.uint8,
+        photometric=encoding.photometric,
+        compression=encoding.compression,
+        predictor=encoding.predictor,
+        rowsperstrip=size.height,
+        metadata=None,
+    )
+    return stream.getvalue()
 
 
 @dataclass(frozen=True)

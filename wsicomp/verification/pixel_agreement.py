@@ -8,22 +8,20 @@ file's digest, so that a repeated check reads the same ones.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import create_codec, is_guarded
-from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError
-from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan.provenance import LevelRecord
+from wsicomp.plan.provenance import LevelRecord, Provenance
 from wsicomp.slide import NEURAL, Pixels
 from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference
 from wsicomp.verification.problems import Problem
@@ -32,6 +30,7 @@ from wsicomp.verification.reader_agreement import (
     OTHERS,
     ReferenceReader,
     chosen_tiles,
+    found_on,
     open_regions,
     regions_of,
     seed_of,
@@ -44,7 +43,6 @@ _NEURAL_REGIONS = 8
 _REDUCED_REGIONS = 4
 _MOST_REDUCED_PX = 1024
 _MOST_LISTED = 4
-_AT_ONCE = 8
 _PAINTED = 24
 """Grey levels from the background within which a pixel of a mixed tile may be painted glass."""
 _RINGING_PX = 17
@@ -74,13 +72,7 @@ def check_pixels(
         problems: list[Problem] = []
         for number in range(len(target.info.levels)):
             chosen = [index for index in check.chosen(number, thorough) if str(index) not in reported]
-            found: list[Problem] = []
-            tile = target.info.levels[number].tile
-            parts = batched(chosen, tiles_at_once(tile, _AT_ONCE))
-            with closing(ordered_map(check.batch, parts, workers_for(tile, workers))) as batches:
-                for batch in batches:
-                    found += batch
-            problems += _first_few(found)
+            problems += _first_few(found_on(chosen, check.problem, target.info.levels[number].tile, workers))
         return problems
 
 
@@ -100,7 +92,9 @@ class _PixelCheck:
         self._provenance = target.provenance
         self._by_openslide = open_regions(target, stack)
         self._stored = StoredRegions(target)
-        self._source = None if source is None else ReferenceReader(source, stack)
+        self._against_source = None
+        if source is not None and target.provenance is not None:
+            self._against_source = _SourceCheck(target.provenance, ReferenceReader(source, stack))
 
     def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
         """Return the tiles to check of the level of this number."""
@@ -110,7 +104,7 @@ class _PixelCheck:
         wanted[[*level.blank][1:]] = False  # all blank tiles are one
         most = regions_of(level.encoding)
         if self._provenance is not None:
-            plan, record = self._planned(number)
+            plan, record = self._provenance.plan.levels[number], self._provenance.levels[number]
             letters = plan.actions.reshape(-1)
             wanted[letters == TileAction.EMPTY.value] = False
             blank = np.flatnonzero(letters == TileAction.BLANK.value)
@@ -119,14 +113,11 @@ class _PixelCheck:
             if plan.encoding.compression == NEURAL:
                 most = _NEURAL_REGIONS if self._target.has_model else 0
             if plan.reduction > 1:
-                most = min(most, _REDUCED_REGIONS) if self._source is not None else most
+                most = min(most, _REDUCED_REGIONS) if self._against_source is not None else most
         return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
 
-    def batch(self, indices: list[TileIndex]) -> list[Problem]:
-        """Return the first problem of each tile that has any."""
-        return [problem for index in indices if (problem := self._problem(index)) is not None]
-
-    def _problem(self, index: TileIndex) -> Problem | None:
+    def problem(self, index: TileIndex) -> Problem | None:
+        """Return the first problem of a tile."""
         region = self._target.info.levels[index.level].grid.region(index.column, index.row)
         try:
             own = self._target.read_tile(index)[: region.height, : region.width]
@@ -142,9 +133,9 @@ class _PixelCheck:
             return Problem(
                 "pixels-differ", str(index), f"{program} shows it otherwise than wsicomp reads it: {found}"
             )
-        if self._source is None or self._provenance is None:
+        if self._against_source is None:
             return None
-        message = self._against_source(index, region, ours, displayed, program)
+        message = self._against_source.message(index, ours if displayed is None else displayed, program)
         return None if message is None else Problem("pixels-differ", str(index), message)
 
     def _displayed(self, index: TileIndex, region: Region) -> tuple[PlacedPixels | None, str]:
@@ -163,37 +154,36 @@ class _PixelCheck:
         subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
         return by_decoders(found, subsampled, not displayed.is_whole)
 
-    def _planned(self, number: int) -> tuple[LevelPlan, LevelRecord]:
-        assert self._provenance is not None, "asked of our own files"
-        return self._provenance.plan.levels[number], self._provenance.levels[number]
 
-    def _against_source(
-        self,
-        index: TileIndex,
-        region: Region,
-        ours: PlacedPixels,
-        displayed: PlacedPixels | None,
-        program: str,
-    ) -> str | None:
+class _SourceCheck:
+    """Checks tiles of our own file, as other programs show them, against their source."""
+
+    def __init__(self, provenance: Provenance, source: ReferenceReader) -> None:
+        self._plan = provenance.plan
+        self._records = provenance.levels
+        self._source = source
+
+    def message(self, index: TileIndex, placed: PlacedPixels, program: str) -> str | None:
         """Return in words how a tile differs from its source."""
-        assert self._source is not None, "there is something to compare with"
-        plan, record = self._planned(index.level)
+        plan, record = self._plan.levels[index.level], self._records[index.level]
         action = plan.action(index)
         if action is TileAction.BLANK:
             return None
-        placed = ours if displayed is None else displayed
         if plan.reduction > 1:
             return self._against_reduced(plan, record, index, placed)
         if not self._is_lossless(plan.recipe(index), action):
             return self._short(plan, record, index, placed, program)
-        quick = self._source.displayed(plan.source_level, region) if program == OPENSLIDE else None
+        quick = (
+            self._source.displayed(plan.source_level, plan.grid.region(index.column, index.row))
+            if program == OPENSLIDE
+            else None
+        )
         if quick is not None and np.array_equal(quick.pixels, placed.pixels):
             return None
         return self._unequal(plan, index, placed, program)
 
     def _unequal(self, plan: LevelPlan, index: TileIndex, placed: PlacedPixels, program: str) -> str | None:
         """Return in words how a lossless tile differs from its source."""
-        assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
         truth = self._source.reference(plan.source_level, region)
         ends = None if truth is None else _overlapped(placed, truth.placed)
@@ -213,7 +203,6 @@ class _PixelCheck:
         self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels, program: str
     ) -> str | None:
         """Return in words how an encoded tile exceeds its tolerance."""
-        assert self._source is not None, "there is something to compare with"
         truth = self._source.reference(plan.source_level, plan.grid.region(index.column, index.row))
         ends = None if truth is None else _overlapped(placed, truth.placed)
         if truth is None or ends is None:
@@ -246,7 +235,6 @@ class _PixelCheck:
 
         It may make noise of a damaged tile.
         """
-        assert self._source is not None, "there is something to compare with"
         region = plan.grid.region(index.column, index.row)
         if not plan.keeps_tiles_of(self._source.slide.info.levels) or plan.encoding.compression == NEURAL:
             return False
@@ -274,9 +262,7 @@ class _PixelCheck:
 
     def _is_renewed(self, plan: LevelPlan, index: TileIndex) -> bool:
         """Return whether a carried tile had to be encoded to name nobody, with the loss of that."""
-        assert self._source is not None, "there is something to compare with"
-        assert self._provenance is not None, "there is a plan"
-        if not self._provenance.plan.deidentified:
+        if not self._plan.deidentified:
             return False
         region = plan.grid.region(index.column, index.row)
         place = TileIndex(plan.source_level, index.column, index.row)
@@ -286,7 +272,6 @@ class _PixelCheck:
         return False
 
     def _is_subsampled(self, plan: LevelPlan, region: Region) -> bool:
-        assert self._source is not None, "there is something to compare with"
         level = self._source.slide.info.levels[plan.source_level]
         if level.encoding is None:
             return False
@@ -299,8 +284,7 @@ class _PixelCheck:
         """Return which pixels of a tile were not painted: all but background and the ringing beside it."""
         if action is TileAction.ENCODE:
             return np.ones(reference.shape[:2], bool)
-        assert self._provenance is not None, "asked of our own files"
-        background = np.array(self._provenance.plan.background, np.int16)
+        background = np.array(self._plan.background, np.int16)
         painted = (np.abs(reference.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
         spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
         return np.asarray(spread == 0, bool)
@@ -309,7 +293,6 @@ class _PixelCheck:
         self, plan: LevelPlan, record: LevelRecord, index: TileIndex, placed: PlacedPixels
     ) -> str | None:
         """Return in words how a level that the source lacks differs from the means of the source's pixels."""
-        assert self._source is not None, "there is something to compare with"
         level = self._source.slide.info.levels[plan.source_level].size
         left, top = round(placed.x) * plan.reduction, round(placed.y) * plan.reduction
         width, height = (side * plan.reduction for side in placed.pixels.shape[1::-1])

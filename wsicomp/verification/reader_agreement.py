@@ -7,10 +7,10 @@ alone is wrong. The tiles are drawn by a fixed seed, so that a repeated check re
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import openslide
@@ -21,7 +21,7 @@ from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, Level, TileEncoding
 from wsicomp.verification.other_readers import (
@@ -33,6 +33,8 @@ from wsicomp.verification.other_readers import (
     difference,
 )
 from wsicomp.verification.tolerance import by_decoders, is_chroma_subsampled
+
+Result = TypeVar("Result")
 
 REGIONS = 32
 """The count of tiles read in a level, a quarter of them in its last row or column."""
@@ -84,22 +86,21 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
             letters[[*level.absent, *level.blank]] = False
             few = min(most, regions_of(level.encoding))
             chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
-            placed = partial(_disagreements, source, number)
-            parts = batched(chosen, tiles_at_once(level.tile, _AT_ONCE))
-            with closing(ordered_map(placed, parts, workers_for(level.tile, workers))) as batches:
-                for batch in batches:
-                    found += batch
+            found += found_on(chosen, source.disagreement, level.tile, workers)
         return found
 
 
-def _disagreements(source: ReferenceReader, number: int, indices: list[TileIndex]) -> list[Disagreement]:
-    found = []
-    for index in indices:
-        region = source.slide.info.levels[number].grid.region(index.column, index.row)
-        reference = source.reference(number, region)
-        if reference is not None and reference.disagreement is not None:
-            found.append(reference.disagreement)
-    return found
+def found_on(
+    indices: Iterable[TileIndex], find: Callable[[TileIndex], Result | None], tile: Size, workers: int
+) -> list[Result]:
+    """Return what `find` finds on tiles of one size, but for the None of others; in `workers` threads."""
+
+    def found(batch: list[TileIndex]) -> list[Result]:
+        return [one for index in batch if (one := find(index)) is not None]
+
+    parts = batched(indices, tiles_at_once(tile, _AT_ONCE))
+    with closing(ordered_map(found, parts, workers_for(tile, workers))) as batches:
+        return [one for batch in batches for one in batch]
 
 
 def disagreement_notes(found: Sequence[Disagreement]) -> list[str]:
@@ -133,6 +134,12 @@ class ReferenceReader:
         self.slide = slide
         self.by_openslide = open_regions(slide, stack)
         self.stored = StoredRegions(slide)
+
+    def disagreement(self, index: TileIndex) -> Disagreement | None:
+        """Return how other programs show a tile otherwise than wsicomp reads it; None where they agree."""
+        region = self.slide.info.levels[index.level].grid.region(index.column, index.row)
+        reference = self.reference(index.level, region)
+        return None if reference is None else reference.disagreement
 
     def reference(self, level: int, region: Region) -> Reference | None:
         """Return the true pixels of a region in the level's own pixels, and the program that decoded them.

@@ -23,10 +23,11 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import WITHOUT_BYTES
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Level, Pixels
+from wsicomp.slide import Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard
-from wsicomp.verification.level_bounds import BLANK_ACTIONS, ComparedLevel, RecipeBounds
+from wsicomp.verification.level_bounds import ComparedLevel, RecipeBounds
 from wsicomp.verification.overlap import covered, touched
 from wsicomp.verification.problems import UNLIKE, Problem
 from wsicomp.verification.tolerance import Detail, Tolerance
@@ -78,7 +79,7 @@ class SourceComparison:
         level = self._levels[0]
         blank = sum(
             math.prod(level.plan.grid.region(int(column), int(row)).size.shape)
-            for row, column in np.argwhere(np.isin(level.plan.actions, BLANK_ACTIONS))
+            for row, column in np.argwhere(np.isin(level.plan.actions, WITHOUT_BYTES))
         )
         return (blank + self._painted_px) / math.prod(level.plan.size.shape)
 
@@ -98,15 +99,8 @@ class SourceComparison:
         done = 0
 
         def checked(batch: list[TileIndex]) -> list[Problem]:
-            return [
-                problem
-                for index in batch
-                if (
-                    problem := self._not_glass(
-                        index, *(grid[index.row, index.column] for grid in covered_by[index.level])
-                    )
-                )
-            ]
+            found = (self._not_glass(index, *covered_by[index.level]) for index in batch)
+            return [problem for problem in found if problem is not None]
 
         with closing(ordered_map(checked, batched(places), self._workers)) as batches:
             for found in batches:
@@ -137,9 +131,11 @@ class SourceComparison:
                     others[number][under] = True
         return list(zip(numbers, others, strict=True))
 
-    def _not_glass(self, index: TileIndex, number: int, is_other: bool) -> Problem | None:
-        level = self._source.info.levels[index.level]
-        place = self._blank_over(index, level, int(number))
+    def _not_glass(
+        self, index: TileIndex, numbers: NDArray[np.int32], others: NDArray[np.bool_]
+    ) -> Problem | None:
+        is_other = others[index.row, index.column]
+        place = self._blank_over(index, int(numbers[index.row, index.column]))
         try:
             found = self._guard.find(index)
         except TileReadError as exc:
@@ -153,9 +149,9 @@ class SourceComparison:
         where = f"{index} of the source" if is_other or str(index) != place else "the source"
         return Problem("tile-blanked", place, f"it is blank, and {where} shows more than glass there")
 
-    def _blank_over(self, index: TileIndex, level: Level, number: int) -> str:
+    def _blank_over(self, index: TileIndex, number: int) -> str:
         """Return the tile of a target's level that lies over the middle of a tile of the source."""
-        plan = self._levels[number].plan
+        plan, level = self._levels[number].plan, self._source.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
         column = (region.x + region.width / 2) * plan.size.width / level.size.width // plan.tile.width
         row = (region.y + region.height / 2) * plan.size.height / level.size.height // plan.tile.height
@@ -211,7 +207,8 @@ class SourceComparison:
         if not self._is_direct:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
-        painted = self._painted(here, there) if paints else None
+        # The cells that show the background rather than the source.
+        painted = self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
         expected = truth if painted is None else self._with_paint(truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
@@ -234,10 +231,6 @@ class SourceComparison:
         with self._lock:
             self._painted_px += int(whole.sum())
 
-    def _painted(self, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """Return which cells of a tile show the background rather than the source."""
-        return self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX))
-
     def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
         return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))
 
@@ -257,11 +250,8 @@ class SourceComparison:
         """Return in words how far a tile is from its source, if its codec does not explain it."""
         there = expected[: region.height, : region.width]
         if bounds.is_lossless:
-            return (
-                None
-                if np.array_equal(here, there)
-                else "not the source's pixels, of which nothing was to be lost"
-            )
+            is_equal = np.array_equal(here, there)
+            return None if is_equal else "not the source's pixels, of which nothing was to be lost"
         kept = np.ones(here.shape[:2], np.bool_)
         tile_px = region.width * region.height
         detail = Detail.between(there, here)
@@ -294,10 +284,10 @@ class SourceComparison:
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
         lost = self._lost_blocks(level, index, here, truth, painted, doubtful)
-        if self._guard.block_px(level.as_level(self._source)) == 1:
+        if self._guard.first.block_px(level.as_level(self._source)) == 1:
             lost = _without_threads(lost)
         # Another mask makes other fringes: what is gone must be a thing by itself.
-        thing = self._guard.things(lost, level.as_level(self._source))
+        thing = self._guard.first.things(lost, level.as_level(self._source))
         if thing is None:
             return None
         count = f"{int(thing.sum())} of its {found.size} blocks"
@@ -316,7 +306,7 @@ class SourceComparison:
 
         A codec too loses much of a small thing. Where nothing can be encoded again, all of them count.
         """
-        side = self._guard.block_px(level.as_level(self._source))
+        side = self._guard.first.block_px(level.as_level(self._source))
         scale = max(1, _CELL_PX // side)
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
@@ -342,7 +332,7 @@ class SourceComparison:
         """Return the means of both tiles' blocks, in the guard's block size."""
         form, region = level.as_level(self._source), level.plan.grid.region(index.column, index.row)
         first, second = (
-            self._guard.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
+            self._guard.first.blocks_of(np.ascontiguousarray(pixels), form, region).astype(np.float32)
             for pixels in (here, there)
         )
         return first, second
@@ -360,21 +350,14 @@ class SourceComparison:
         first, second = self._blocks(level, index, here, there)
         region = level.plan.grid.region(index.column, index.row)
         lost = np.zeros(found.shape, np.bool_)
-        for bare in (
-            self._background,
-            self._guard.color_of(found.shape, level.as_level(self._source), region),
-        ):
-            lost |= (
-                found
-                & (_distance(first, bare) < _distance(first, second))
-                & (_distance(second, bare) > _NOT_BLANK)
-            )
+        glass = self._guard.first.color_of(found.shape, level.as_level(self._source), region)
+        for bare in (self._background, np.moveaxis(glass, 0, -1)):
+            is_bare = _distance(first, bare) < _distance(first, second)
+            lost |= found & is_bare & (_distance(second, bare) > _NOT_BLANK)
         if lost.sum() * 2 <= found.sum():
             return None
-        return (
-            "tile-blanked",
-            f"{int(lost.sum())} of its blocks show glass where the source shows more than that",
-        )
+        found_lost = f"{int(lost.sum())} of its blocks show glass where the source shows more than that"
+        return "tile-blanked", found_lost
 
     def _other_picture(self, here: Pixels, there: Pixels) -> tuple[str, str] | None:
         """Return a problem if a tile shows something else, where the codec's tolerance is not known."""

@@ -8,7 +8,6 @@ codec they are its own measurements, as the file's provenance states them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +19,7 @@ from wsicomp.codecs.quality import COLOR_BLOCK_PX
 from wsicomp.codecs.registry import codec_info
 from wsicomp.plan.level_plan import Recipe
 from wsicomp.plan.provenance import Guarded
-from wsicomp.slide import (
-    APERIO_JPEG2000_RGB,
-    APERIO_JPEG2000_YCBCR,
-    JPEG,
-    WEBP,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, WEBP, Pixels, TileEncoding
 from wsicomp.verification.other_readers import Difference, is_subsampled
 
 _DECODERS_WORST, _DECODERS_MEAN = 2, 1.0
@@ -176,18 +168,10 @@ def _block_shifts(apart: Any, kept: Any) -> Any:
 def tolerance_of(recipe: Recipe, guarded: Guarded | None) -> Tolerance:
     """Return the tolerance of a recipe's encoded tiles: as measured when they were made, else its codec's."""
     if guarded is not None:
-        return _measured(guarded)
-    return Tolerance(_shift_of(recipe.codec, recipe.options))
-
-
-def _measured(guarded: Guarded) -> Tolerance:
-    most = guarded.most_color_shift + _DECODERS_WORST + 1
-    psnr = None if guarded.least_psnr is None else guarded.least_psnr - 0.5
-    return Tolerance(most, most, psnr)
-
-
-def _shift_of(codec: str, options: Mapping[str, Any]) -> float:
-    color_shift = None if codec == "copy" else codec_info(codec).color_shift
-    if options.get("lossless") or color_shift is None:
-        return float(_DECODERS_WORST)
-    return color_shift(options)
+        most = guarded.most_color_shift + _DECODERS_WORST + 1
+        psnr = None if guarded.least_psnr is None else guarded.least_psnr - 0.5
+        return Tolerance(most, most, psnr)
+    color_shift = None if recipe.codec == "copy" else codec_info(recipe.codec).color_shift
+    if recipe.options.get("lossless") or color_shift is None:
+        return Tolerance(float(_DECODERS_WORST))
+    return Tolerance(color_shift(recipe.options))

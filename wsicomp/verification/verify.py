@@ -146,15 +146,13 @@ def verify_slide(
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(check_openslide(path, slide, plan, newest))
-        problems += _check_converted(converted, source is not None)
-        if plan is not None and source is not None:
-            problems += _check_source(slide.info, plan, source.info, source_sha256)
-            problems += check_shown_images(slide, plan, source)
+        problems += _check_provenance(converted, source, source_sha256)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
-        if not is_fresh and not problems:
-            problems += _check_claims(converted, source, is_direct, workers)
-        compared = None if problems else source
-        comparison = None if is_fresh else _comparison(converted, compared, is_direct, workers)
+        if not (is_fresh or problems or converted is None or source is None):
+            problems += check_claims(converted, source, is_direct, workers)
+        compared, comparison = None if problems else source, None
+        if not (is_fresh or converted is None or compared is None):
+            comparison = SourceComparison(converted, compared, is_direct, workers)
 
         def tile_check(number: int) -> TileCheck:
             if converted is None:
@@ -167,7 +165,8 @@ def verify_slide(
         reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
         by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
         found = [*_without_doubles(found, by_pixels), *by_pixels]
-        found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
+        if converted is not None:
+            found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
             (*problems, *found),
@@ -185,21 +184,27 @@ def verify_slide(
         slide.close()
 
 
-def _check_converted(slide: ConvertedSlide | None, has_source: bool) -> Iterator[Problem]:
-    """Yield the problems of a converted file beside its tiles.
-
-    Of another file, that its source is unknown.
-    """
-    if slide is not None:
-        yield from _check_model(slide)
-        yield from _check_sizes(slide.info)
-        yield from _check_blanks(slide)
-        yield from _check_descriptions(slide)
-        for name in slide.damaged_images:
-            yield Problem("associated-differs", name, "damaged: it is not as it was written")
-    elif has_source:
-        message = "it holds no provenance, so nothing says what it was made from"
-        yield Problem("source-differs", "file", message)
+def _check_provenance(
+    slide: ConvertedSlide | None, source: Slide | None, source_sha256: str | None
+) -> Iterator[Problem]:
+    """Yield the problems of a file beside its tiles, and of its source; None for no conversion."""
+    if slide is None:
+        if source is not None:
+            message = "it holds no provenance, so nothing says what it was made from"
+            yield Problem("source-differs", "file", message)
+        return
+    try:
+        slide.require_model()
+    except SlideReadError as exc:
+        yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
+    yield from _check_sizes(slide.info)
+    yield from _check_blanks(slide)
+    yield from _check_descriptions(slide)
+    for name in slide.damaged_images:
+        yield Problem("associated-differs", name, "damaged: it is not as it was written")
+    if source is not None:
+        yield from _check_source(slide.info, slide.provenance.plan, source.info, source_sha256)
+        yield from check_shown_images(slide, slide.provenance.plan, source)
 
 
 def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
@@ -211,17 +216,6 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
             yield Problem("property-differs", f"level {level.number}", "its ImageDescription was edited")
 
 
-def _check_carried(
-    slide: ConvertedSlide | None, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
-) -> Iterator[Problem]:
-    """Yield the problems of what rebuilds the source, if the tiles are sound, and of the model."""
-    if slide is None:
-        return
-    if slide.provenance.restoration and is_sound:
-        yield from _check_restoration(slide, workers, progress, is_fresh)
-    yield from _check_carried_model(slide)
-
-
 def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
     """Yield the problems, without unlike tiles of levels in which other programs find the same."""
     levels = {_level_in(problem) for problem in by_pixels}
@@ -230,21 +224,6 @@ def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> 
 
 def _level_in(problem: Problem) -> str:
     return problem.place.partition(" tile ")[0]
-
-
-def _comparison(
-    slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
-) -> SourceComparison | None:
-    if source is None or slide is None:
-        return None
-    return SourceComparison(slide, source, is_direct, workers)
-
-
-def _check_claims(
-    slide: ConvertedSlide | None, source: Slide | None, is_direct: bool, workers: int
-) -> Iterator[Problem]:
-    if slide is not None and source is not None:
-        yield from check_claims(slide, source, is_direct, workers)
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
@@ -262,30 +241,23 @@ def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
             yield Problem("level-odd", f"level {number}", found)
 
 
-def _check_model(slide: ConvertedSlide) -> Iterator[Problem]:
-    try:
-        slide.require_model()
-    except SlideReadError as exc:
-        yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
-
-
-def _check_carried_model(slide: ConvertedSlide) -> Iterator[Problem]:
-    """Yield a damaged model; the tiles could be measured by the same one of this machine."""
-    if slide.model_flaw:
-        yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
-
-
-def _check_restoration(
-    slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool
+def _check_carried(
+    slide: ConvertedSlide, workers: int, progress: StageProgress, is_fresh: bool, is_sound: bool
 ) -> Iterator[Problem]:
-    """Rebuild the source without storing it, and yield a problem if its SHA-256 is wrong."""
-    try:
-        if not is_fresh:  # of one that was just written the source's size is known
-            check_stated(slide)
-        for _ in restored_blocks(slide, workers, progress):
-            pass
-    except SlideReadError as exc:
-        yield Problem("not-restorable", exc.place or "file", exc.message)
+    """Yield the problems of the model, and of what rebuilds the source if the tiles are sound.
+
+    The source is rebuilt without storing it, for its SHA-256.
+    """
+    if slide.provenance.restoration and is_sound:
+        try:
+            if not is_fresh:  # of one that was just written the source's size is known
+                check_stated(slide)
+            for _ in restored_blocks(slide, workers, progress):
+                pass
+        except SlideReadError as exc:
+            yield Problem("not-restorable", exc.place or "file", exc.message)
+    if slide.model_flaw:  # the tiles could be measured by the same model of this machine
+        yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
 
 
 def _lost_tiles(slide: TiffSlide) -> Iterator[str]:
@@ -301,9 +273,8 @@ def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
         place = f"level {plan.number}"
         letters = plan.actions.reshape(-1)
         ranges = slide.tile_ranges(plan.number)
-        blank = (
-            np.union1d(np.flatnonzero(letters == TileAction.BLANK.value), record.lost).astype(int).tolist()
-        )
+        marked = np.flatnonzero(letters == TileAction.BLANK.value)
+        blank = np.union1d(marked, record.lost).astype(int).tolist()
         different = len(np.unique(ranges[blank], axis=0)) if blank else 0
         if different > 1:
             yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
@@ -342,18 +313,15 @@ def _check_source(
         message = f"it was made from a file with SHA-256 {plan.source.sha256}, not {source_sha256}"
         yield Problem("source-differs", "source", message)
         return
-    kept = [
-        level.size for level, planned in zip(info.levels, plan.levels, strict=False) if planned.reduction == 1
+    levels = zip(info.levels, plan.levels, strict=False)
+    kept = [level.size for level, planned in levels if planned.reduction == 1]
+    is_deidentified, carried = plan.deidentified, {level.source_level for level in plan.levels}
+    sizes = [
+        level.size for number, level in enumerate(source.levels) if number in carried or not is_deidentified
     ]
-    is_deidentified = plan.deidentified
-    sizes = [level.size for level in source.levels]
-    if is_deidentified:
-        carried = {level.source_level for level in plan.levels}
-        sizes = [size for number, size in enumerate(sizes) if number in carried]
     if kept != sizes or any(planned.source_level >= len(source.levels) for planned in plan.levels):
-        yield Problem(
-            "level-differs", "levels", f"{sizes_text(tuple(kept))}, the source has {sizes_text(tuple(sizes))}"
-        )
+        found = f"{sizes_text(kept)}, the source has {sizes_text(sizes)}"
+        yield Problem("level-differs", "levels", found)
     if (info.mpp is None) != (source.mpp is None) or (
         info.mpp and source.mpp and not are_close(info.mpp.mean, source.mpp.mean)
     ):

@@ -119,15 +119,28 @@ def payload_of(found, pixels):
     return Payload(found.key, size, 0, strings), latents[0]
 
 
-def main():
+def read_latents(payload):
+    """Return a tile's latents, (channels, rows, columns) float32, the same on every machine."""
+    import torch
+
     from wsicomp.codecs.neural import runtime, store
+
+    net = runtime.network(store.model_of(payload.model), "cpu")
+    with torch.inference_mode():
+        return net.read([payload.strings], runtime.padded(payload.size.shape, net.multiple_px), payload.step)[
+            0
+        ]
+
+
+def main():
+    from wsicomp.codecs.neural import store
 
     values = {}
     for architecture in ARCHITECTURES:
         tables = fresh_tables(architecture)
         values |= {f"{architecture}/{name}": array for name, array in tables.items()}
         payload, _ = payload_of(store.remember(model(architecture, tables)), picture())
-        latents = runtime.read_latents(payload)
+        latents = read_latents(payload)
         values[f"{architecture}/payload"] = np.frombuffer(payload.pack(), np.uint8)
         values[f"{architecture}/latents"] = np.array(digest(latents))
         lengths = [len(string) for string in payload.strings]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, payload_of, picture
+from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, payload_of, picture, read_latents
 from tests.conftest import each_of, slow_unless
 from tests.paths import ROOT
 from wsicomp.codecs.neural import payload, runtime, store
@@ -39,7 +39,7 @@ def torch_settings():
 
 def test_a_golden_payload_is_read_as_ever(golden):
     _, tile, expected = golden
-    assert digest(runtime.read_latents(tile)) == expected
+    assert digest(read_latents(tile)) == expected
 
 
 @pytest.mark.parametrize(("threads", "precision"), each_of([1, 2, 8], ["highest", "medium"]))
@@ -48,13 +48,13 @@ def test_threads_and_precision_of_products_change_nothing(golden, torch_settings
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
     with torch.autocast("cpu", torch.bfloat16):
-        assert digest(runtime.read_latents(tile)) == expected
+        assert digest(read_latents(tile)) == expected
 
 
 def test_flushing_denormals_changes_nothing(golden, torch_settings):
     _, tile, expected = golden
     torch.set_flush_denormal(True)
-    assert digest(runtime.read_latents(tile)) == expected
+    assert digest(read_latents(tile)) == expected
 
 
 @pytest.mark.parametrize("batch", [2, 8])
@@ -72,7 +72,7 @@ def test_what_was_written_is_what_is_read(golden):
     found, _, _ = golden
     for seed in range(3):
         tile, latents = payload_of(found, picture((64, 128), seed))
-        off = (runtime.read_latents(tile) - latents).abs().max()
+        off = (read_latents(tile) - latents).abs().max()
         assert 0 < off <= 0.5 + 1e-3  # quantised by steps of 1
 
 
@@ -99,14 +99,14 @@ OTHER_MACHINES = {
 READ_ALL = """
 import json, sys
 import numpy as np
-from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model
-from wsicomp.codecs.neural import payload, runtime, store
+from tests.codecs.neural.models import ARCHITECTURES, DATA, digest, model, read_latents
+from wsicomp.codecs.neural import payload, store
 found = {}
 with np.load(DATA) as stored:
     for name in ARCHITECTURES:
         store.remember(model(name))
         tile = payload.unpack(stored[f"{name}/payload"].tobytes())
-        found[name] = digest(runtime.read_latents(tile))
+        found[name] = digest(read_latents(tile))
 json.dump(found, sys.stdout)
 """
 

@@ -19,11 +19,12 @@ from wsicomp.codecs import jpegxl
 from wsicomp.codecs.base import Encoded, Fallback, Options
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
-from wsicomp.codecs.pixels import check_range, rgb
+from wsicomp.codecs.pixels import rgb
 from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, fidelity
 from wsicomp.errors import ConfigError, SlideWriteError
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, NEURAL, RGB, EncodedTile, Pixels, TileEncoding
+from wsicomp.text.escaping import quoted
 
 _FALLBACK_DISTANCES = (2.0, 1.5, 1.0, 0.5, 0.2)
 _EXACT = Fidelity(1.0, math.inf, 0.0)
@@ -98,8 +99,9 @@ class NeuralCodec:
         if not self.model.can_encode:
             raise ConfigError(f"model {self.model.card.name} has no encoder; name the whole model")
         steps = len(self.model.card.steps)
-        if quality is not None:
-            check_range(f"quality of model {self.model.card.name}", quality, 1, steps)
+        if quality is not None and not 1 <= quality <= steps:
+            found = f"quality of model {self.model.card.name} is {quoted(quality)}"
+            raise ConfigError(f"{found}, expected 1 to {steps}")
         self._step = self.model.card.step if quality is None else quality - 1
         self._network = runtime.network(self.model, self._device)
 

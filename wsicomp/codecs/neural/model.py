@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import WeightsError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading
 
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
@@ -116,14 +116,9 @@ def is_encoder(name: str) -> bool:
 
 def create_model(card: ModelCard, tensors: Tensors) -> Model:
     """Return a model of these tensors, with its digest."""
-    return Model(card, dict(tensors), _digest(card, tensors))
-
-
-def _digest(card: ModelCard, tensors: Tensors) -> str:
-    """Return SHA-256 over architecture, its settings, steps, and the decoder's tensors."""
     decisive = [card.architecture, dict(card.settings), list(card.steps)]
     decoder = {name: tensor for name, tensor in tensors.items() if not is_encoder(name)}
-    return _tensors_digest(decoder, json.dumps(decisive, sort_keys=True))
+    return Model(card, dict(tensors), _tensors_digest(decoder, json.dumps(decisive, sort_keys=True)))
 
 
 def _tensors_digest(tensors: Tensors, text: str = "") -> str:
@@ -173,11 +168,9 @@ def read_model(path: Path) -> Model:
         WeightsError: the file cannot be read, or is no sound model.
     """
     check_file(path, WeightsError)
-    try:
+    with reading(path, WeightsError):
         check_bytes(path.stat().st_size, path)
         return parse_model(path.read_bytes(), path)
-    except OSError as exc:
-        raise WeightsError(reason(exc), path) from exc
 
 
 def check_bytes(count: int, path: Path | None) -> None:
@@ -201,11 +194,8 @@ def claimed_digest(path: Path) -> str:
 
 def _header_of(path: Path) -> bytes:
     check_file(path, WeightsError)
-    try:
-        with path.open("rb") as file:
-            return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
-    except OSError as exc:
-        raise WeightsError(reason(exc), path) from exc
+    with reading(path, WeightsError), path.open("rb") as file:
+        return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
 
 
 def parse_model(data: bytes, path: Path | None = None) -> Model:

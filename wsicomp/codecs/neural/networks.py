@@ -39,14 +39,12 @@ class Network(Protocol):
         Raises:
             WeightsError: the model has no encoder.
         """
-        ...
 
     def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:
         """Return the strings of each item, its latents quantised by a step.
 
         `step` is the index of the step in the model's list, from 0.
         """
-        ...
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:
         """Return the latents of pictures from their strings; `size` is the pictures' (rows, columns).
@@ -56,14 +54,12 @@ class Network(Protocol):
         Raises:
             ValueError: the strings are not those of such pictures.
         """
-        ...
 
     def synthesise(self, latents: Tensor) -> Tensor:
         """Return the pictures of latents, (items, 3, rows, columns).
 
         Values may be slightly outside [0, 1].
         """
-        ...
 
 
 class _Gdn(nn.Module):

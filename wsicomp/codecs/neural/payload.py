@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from wsicomp.geometry import Size
 
 MAGIC = b"WSN1"
-DIGEST_BYTES = 8
 _HEADER = struct.Struct("<4sI8sHHBB")
 _CHECKED_FROM = 8
 _LENGTH = struct.Struct("<I")

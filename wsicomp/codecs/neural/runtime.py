@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import Network
 from wsicomp.codecs.neural.payload import Payload
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import batched
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
@@ -28,7 +28,7 @@ _BATCH_PX = {"cpu": 2 * 256 * 256, "cuda": 64 * 256 * 256}
 Item = TypeVar("Item")
 
 _networks: dict[tuple[str, str, str], Network] = {}
-_lock = Lock()
+_lock = ForkLock()
 
 
 def chosen_device(name: str = "auto") -> str:
@@ -112,7 +112,8 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     for number, payload in enumerate(payloads):
         alike.setdefault((payload.model, payload.size, payload.step), []).append(number)
     for (key, size, step), numbers in alike.items():
-        net, steps = _network_of(key, device)
+        model = store.model_of(key)
+        net, steps = network(model, device), len(model.card.steps)
         if step >= steps:
             raise ValueError(f"quantisation step {step}, expected 0 to {steps - 1} as the model has")
         for batch in in_batches(numbers, size, device):
@@ -131,30 +132,12 @@ def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: i
         raise cannot_run(exc) from exc
 
 
-def read_latents(payload: Payload) -> Tensor:
-    """Return a tile's latents, (channels, rows, columns) float32, the same on every machine.
-
-    Raises:
-        ValueError: the payload's strings are not those of such a tile.
-        UnknownModelError: the tile's model is not on this machine.
-    """
-    net, _ = _network_of(payload.model, "cpu")
-    with torch.inference_mode():
-        return net.read([payload.strings], padded(payload.size.shape, net.multiple_px), payload.step)[0]
-
-
-def _network_of(key: bytes, device: str) -> tuple[Network, int]:
-    model = store.model_of(key)
-    return network(model, device), len(model.card.steps)
-
-
 def _forget_networks() -> None:
-    """Reset the state in a forked process, which has no GPU and none of the threads that may hold the lock.
+    """Forget the networks in a forked process, which has no GPU.
 
     Nor has it the threads of torch's pool, for which it would wait for ever if it were to use more than one.
     """
-    global _networks, _lock
-    _networks, _lock = {}, Lock()
+    _networks.clear()
     torch.set_num_threads(1)
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import RLock
 
 from wsicomp.codecs.neural import zoo
 from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
+from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import ConfigError, SlideWriteError, UnknownModelError, WeightsError
 from wsicomp.files.shipped import shipped_folder
 
@@ -28,7 +28,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^\w.-]", re.ASCII)
 
 _known: dict[bytes, Model] = {}
-_lock = RLock()
+_lock = ForkLock()
 
 
 def folders() -> tuple[Path, ...]:
@@ -210,13 +210,3 @@ def _files() -> Iterator[Path]:
 
 def _places() -> str:
     return ", ".join(str(folder) for folder in folders())
-
-
-def _renew_lock() -> None:
-    """Replace the lock in a forked process, which has none of the threads that may hold it."""
-    global _lock  # noqa: PLW0603
-    _lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsicomp.codecs import jpeg, jpegxl
+from wsicomp.codecs.jpegxl import encode_alike, encode_uniform
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.codec import Chandelier, Factorized, Hyperprior, MeanHyperprior
 from wsicomp.codecs.neural.payload import is_payload, unpack
 from wsicomp.codecs.neural.runtime import chosen_device, decode_payloads, network
-from wsicomp.codecs.pixels import eighth
 from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError, WeightsError
-from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, JPEGXL, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
 
 __all__ = [
@@ -25,7 +24,7 @@ __all__ = [
     "MeanHyperprior",
     "decode",
     "decode_batch",
-    "decode_eighth",
+    "encode_alike",
     "encode_uniform",
     "require_model",
 ]
@@ -109,23 +108,6 @@ def require_model(name: str, sha256: str, embedded: bytes | None) -> str:
     return flaw
 
 
-def decode_eighth(tile: EncodedTile) -> Pixels:
-    """Return the tile at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
-
-    Raises:
-        ValueError: the bytes are no such tile, or of another size.
-        RuntimeError: the library refuses the bytes.
-        UnknownModelError: the tile's model is not on this machine.
-        SlideReadError: the tile's model cannot run on this machine.
-    """
-    return eighth(decode(tile))
-
-
-def encode_uniform(encoding: TileEncoding, size: Size, color: tuple[int, int, int]) -> bytes:
-    """Return a tile of one colour as lossless JPEG XL."""
-    return jpegxl.encode_uniform(encoding, size, color)
-
-
 def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noqa: ARG001
     """Refuse the tile: nobody knows which bytes of a payload its model needs.
 
@@ -133,8 +115,3 @@ def without_text(tile: EncodedTile, tables: bytes | None) -> EncodedTile:  # noq
         ValueError: always; the caller encodes the pixels anew.
     """
     raise ValueError("a neural tile cannot be stripped of text; encode its pixels anew")
-
-
-def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> bytes:
-    """Return the pixels as a lossless JPEG XL tile, which is valid among neural tiles."""
-    return jpegxl.encode_alike(tile, encoding, pixels)

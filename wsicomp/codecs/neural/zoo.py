@@ -20,13 +20,7 @@ from urllib.error import URLError
 import numpy as np
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
-from wsicomp.codecs.neural.model import (
-    Model,
-    ModelCard,
-    check_bytes,
-    create_model,
-    table_tensors,
-)
+from wsicomp.codecs.neural.model import Model, ModelCard, check_bytes, create_model, table_tensors
 from wsicomp.errors import UnknownModelError, WeightsError
 from wsicomp.files.inputs import check_file, reason
 from wsicomp.version import SOFTWARE

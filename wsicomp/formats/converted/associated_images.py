@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsicomp.formats.tiff import aperio, layout
-from wsicomp.geometry import Size
+from wsicomp.formats.tiff import aperio
 from wsicomp.slide import AssociatedImage
 
 
@@ -18,8 +17,3 @@ def carried_image(name: str, image: AssociatedImage, deidentify: bool) -> Associ
     if not deidentify:
         return replace(image, description=text)
     return replace(image, description=text.partition("|")[0], icc_profile=None)
-
-
-def is_true_thumbnail(thumbnail: AssociatedImage, slide: Size) -> bool:
-    """Return whether a thumbnail has the slide's proportions; a mislabelled label has not."""
-    return layout.has_slide_proportions(thumbnail.size, slide)

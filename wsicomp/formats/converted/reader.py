@@ -232,17 +232,14 @@ class ConvertedSlide(TiffSlide):
         """
         kept = self.provenance.restoration
         if kept is None:
-            raise SlideReadError(
-                "it does not hold its source; only a file converted with `restorable=True` does",
-                self._info.path,
-            )
+            message = "it does not hold its source; only a file converted with `restorable=True` does"
+            raise SlideReadError(message, self._info.path)
         digest, end = hashlib.sha256(), kept.offset + kept.bytes
         for at in range(kept.offset, end, _BLOCK_BYTES):
             digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))
         if digest.hexdigest() != kept.sha256:
-            raise SlideReadError(
-                "the bytes that rebuild the source are damaged; take the file from a copy", self._info.path
-            )
+            message = "the bytes that rebuild the source are damaged; take the file from a copy"
+            raise SlideReadError(message, self._info.path)
         file = self._info.path.open("rb")
         file.seek(kept.offset)
         return file
@@ -387,25 +384,20 @@ def _check_level(directory: Directory, plan: LevelPlan) -> None:
         SlideReadError: size or encoding differ.
         UnsupportedSlideError: a recipe is of another version of wsicomp.
     """
-    found = (directory.size, directory.tile or Size(0, 0))
-    if found != (plan.size, plan.tile):
-        raise SlideReadError(
-            f"{found[0]} px in tiles of {found[1]}, expected {plan.size} in {plan.tile}; the file is damaged",
-            place=f"level {plan.number}",
-        )
+    place, tile = f"level {plan.number}", directory.tile or Size(0, 0)
+    if (directory.size, tile) != (plan.size, plan.tile):
+        found = f"{directory.size} px in tiles of {tile}, expected {plan.size} in {plan.tile}"
+        raise SlideReadError(f"{found}; the file is damaged", place=place)
     for number, recipe in enumerate(plan.recipes):
         codec, compression = recipe.codec, recipe.shown.compression
         if not can_decode(compression) or codec not in ("copy", *codec_names()):
             message = f"codec {codec}, compression {compression}: of another version of wsicomp"
-            raise UnsupportedSlideError(message, place=f"level {plan.number}")
+            raise UnsupportedSlideError(message, place=place)
         if TileAction.TRANSCODE in plan.actions_of(number) and not has_transcoder(codec):
-            raise UnsupportedSlideError(
-                f"codec {codec} does not transcode in this version of wsicomp", place=f"level {plan.number}"
-            )
+            message = f"codec {codec} does not transcode in this version of wsicomp"
+            raise UnsupportedSlideError(message, place=place)
     stored, planned = directory.encoding, plan.encoding
     for name in ("compression", "photometric", "predictor", "jpeg_tables"):
         if getattr(stored, name) != getattr(planned, name):
-            raise SlideReadError(
-                f"its {name.replace('_', ' ')} is not the one that was written; the file is damaged",
-                place=f"level {plan.number}",
-            )
+            found = f"its {name.replace('_', ' ')} is not the one that was written"
+            raise SlideReadError(f"{found}; the file is damaged", place=place)

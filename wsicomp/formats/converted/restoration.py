@@ -18,6 +18,7 @@ import lzma
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -138,7 +139,7 @@ def restored_blocks(
     source = slide.provenance.plan.source
     digest, total, held = hashlib.sha256(), 0, b""
     with _naming_file(slide):
-        for block in _blocks(slide, workers):
+        for block in _interleaved(slide, workers):
             yield held
             digest.update(block)
             total, held = total + len(block), block
@@ -150,11 +151,6 @@ def restored_blocks(
         message = f"rebuilds {found}, expected {source.bytes} with {source.sha256}"
         raise SlideReadError(message, slide.info.path)
     yield held
-
-
-def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
-    with _remainder(slide) as stream:
-        yield from _interleaved(slide, stream, workers)
 
 
 @contextmanager
@@ -223,7 +219,9 @@ class _PieceList:
 
 def _read_piece_list(slide: ConvertedSlide, stream: BinaryIO) -> _PieceList:
     (count,) = _numbers(stream, 1).tolist()
-    if not 0 <= count <= _most_pieces(slide):
+    most = sum(level.grid.count for level in slide.info.levels)
+    most += sum(len(image.strips) for image in slide.info.associated_images.values())
+    if not 0 <= count <= most:
         raise ValueError(f"{count} pieces")
     gaps, directories, steps = (_numbers(stream, count) for _ in range(3))
     stated = slide.provenance.plan.source.bytes
@@ -272,29 +270,24 @@ def _most_remainder_bytes(slide: ConvertedSlide) -> int:
     return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
 
 
-def _interleaved(slide: ConvertedSlide, stream: BinaryIO, workers: int) -> Iterator[bytes]:
-    listed = _read_piece_list(slide, stream)
-    places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
+def _interleaved(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
     parts = slide.provenance.plan.directories
     largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)
 
     def rebuilt(batch: list[tuple[int, int]]) -> list[bytes]:
         return [_piece(slide, parts[directory], number) for directory, number in batch]
 
-    left = iter(listed.gaps.tolist())
-    batches_of_places = batched(places, tiles_at_once(largest))
-    with closing(ordered_map(rebuilt, batches_of_places, workers_for(largest, workers))) as batches:
-        for batch in batches:
-            for piece in batch:
+    with _remainder(slide) as stream:
+        listed = _read_piece_list(slide, stream)
+        places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
+        left = iter(listed.gaps.tolist())
+        batches_of_places = batched(places, tiles_at_once(largest))
+        with closing(ordered_map(rebuilt, batches_of_places, workers_for(largest, workers))) as batches:
+            for piece in chain.from_iterable(batches):
                 yield from _read_exactly(stream, next(left))
                 yield piece
-    while block := stream.read(_BLOCK_BYTES):
-        yield block
-
-
-def _most_pieces(slide: ConvertedSlide) -> int:
-    tiles = sum(level.grid.count for level in slide.info.levels)
-    return tiles + sum(len(image.strips) for image in slide.info.associated_images.values())
+        while block := stream.read(_BLOCK_BYTES):
+            yield block
 
 
 def _numbers(stream: BinaryIO, count: int) -> NDArray[np.int64]:

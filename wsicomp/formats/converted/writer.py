@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -133,12 +132,7 @@ class PyramidWriter:
         self._folder.remove_second_name(self.partial.name, self._target.name)
         return open_locked(self.partial)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._opened:
             if not self._file.closed:
                 self._discard()
@@ -293,15 +287,12 @@ class PyramidWriter:
     def _image_sha256(self) -> dict[str, str]:
         """Return the digests of the associated images as a reader finds them."""
         directories = written_directories(read_directories(self.partial))
-        file = TiffFile(self.partial)
-        try:
+        with contextlib.closing(TiffFile(self.partial)) as file:
             found = {
                 name: associated_image(file, directory)
                 for name, directory in zip(self._plan.directories, directories, strict=True)
                 if isinstance(name, str)
             }
-        finally:
-            file.close()
         return {name: image_digest(image) for name, image in found.items() if image is not None}
 
     @property
@@ -358,19 +349,18 @@ class PyramidWriter:
         Raises:
             SlideWriteError: a blank tile cannot be encoded, or the number of tiles is not the plan's.
         """
+        place = f"level {level.plan.number}"
         for tile in tiles:
             try:
                 data = level.add(tile)
             except ValueError as exc:
                 message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
-                raise SlideWriteError(
-                    message, displayed_path(self.partial), f"level {level.plan.number}"
-                ) from exc
+                raise SlideWriteError(message, displayed_path(self.partial), place) from exc
             self._check_room(len(data))
             yield data
         if level.count != level.plan.grid.count:
             found = f"{level.count} tiles, planned {level.plan.grid.count}"
-            raise SlideWriteError(found, displayed_path(self.partial), f"level {level.plan.number}")
+            raise SlideWriteError(found, displayed_path(self.partial), place)
 
     def _check_room(self, count: int) -> None:
         """Check the free space before `count` bytes are written, once for every 16 MiB."""

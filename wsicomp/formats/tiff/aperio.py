@@ -14,23 +14,20 @@ from wsicomp.formats.stated_scale import BLANKS, positive_number, power_of, scal
 from wsicomp.geometry import Mpp, Size
 from wsicomp.version import SOFTWARE
 
-_TECHNICAL = frozenset(
+_KNOWN = frozenset(
     (
+        *("Filename", "Title", "Date", "Time", "Time Zone", "User", "ScanScope ID", "ImageID", "Parmset"),
+        *("ICC Profile", "DisplayColor", "SessonMode", "SessionMode", "Rack", "Slide", "Barcode", "DSR ID"),
         *("AppMag", "MPP", "OriginalWidth", "OriginalHeight", "Originalheight", "Left", "Top", "StripeWidth"),
         *("LineCameraSkew", "LineAreaXOffset", "LineAreaYOffset", "Focus Offset", "Filtered", "Gamma"),
         *("Exposure Time", "Exposure Scale", "CalibrationAverageRed", "CalibrationAverageGreen"),
         *("CalibrationAverageBlue",),
     )
 )
-"""Fields that describe optics and geometry in numbers, which could be the numbers of a day."""
+"""Aperio's keys, which are named in words when they are left out; an unknown key could be a name.
 
-_KNOWN = frozenset(
-    (
-        *("Filename", "Title", "Date", "Time", "Time Zone", "User", "ScanScope ID", "ImageID", "Parmset"),
-        *("ICC Profile", "DisplayColor", "SessonMode", "SessionMode", "Rack", "Slide", "Barcode", "DSR ID"),
-    )
-)
-"""Other keys of Aperio's, which are named in words when they are left out; an unknown key could be a name."""
+Those of optics and geometry are left out too: their numbers could be the numbers of a day.
+"""
 
 _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 
@@ -231,5 +228,5 @@ def deidentify(description: str) -> tuple[str, tuple[str, ...]]:
         if _is_scale(key, value):
             fields.append(f"{key} = {_short_number(value.strip())}")
         else:
-            dropped.append(key if key in _KNOWN | _TECHNICAL else "unknown field")
+            dropped.append(key if key in _KNOWN else "unknown field")
     return "|".join([";".join(filter(None, entries)), *fields]), tuple(dict.fromkeys(dropped))

@@ -7,38 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsicomp.codecs import jpeg, plain
-from wsicomp.codecs.pixels import PartlyDecodedError
+from wsicomp.codecs import jpeg
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.errors import (
-    CodecUnavailableError,
-    SlideReadError,
-    UnknownModelError,
-)
+from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
+from wsicomp.formats.openslide import lossless_image
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
 from wsicomp.formats.tiff.layout import NamedImage
-from wsicomp.formats.tiff.sample_kinds import (
-    LARGEST_TILE_PX,
-    kind_text,
-)
+from wsicomp.formats.tiff.sample_kinds import LARGEST_TILE_PX, kind_text
 from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    JPEG,
-    RGB,
-    AssociatedImage,
-    EncodedTile,
-    TileEncoding,
-)
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile
 
 _BITS = 8
 
-_LARGEST_ASSOCIATED_BYTES = 1 << 28
-
-_LARGEST_ASSOCIATED_PX = 1 << 28
-
-_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
+_LARGEST_ASSOCIATED_BYTES = _LARGEST_ASSOCIATED_PX = 1 << 28
 
 
 def associated_images(
@@ -106,10 +89,8 @@ def in_one_strip(file: TiffFile, directory: Directory) -> AssociatedImage | None
     if tile is None or not is_readable(directory) or min(*size.shape, *tile.shape) < 1:
         return None
     room = directory.grid.count * tile.width * tile.height * 3
-    if (
-        max(*tile.shape) > LARGEST_TILE_PX
-        or max(room, directory.ranges[:, 1].sum()) > _LARGEST_ASSOCIATED_BYTES
-    ):
+    most = max(room, directory.ranges[:, 1].sum())
+    if max(*tile.shape) > LARGEST_TILE_PX or most > _LARGEST_ASSOCIATED_BYTES:
         return None
     pixels = np.empty((*size.shape, 3), np.uint8)
     try:
@@ -120,15 +101,9 @@ def in_one_strip(file: TiffFile, directory: Directory) -> AssociatedImage | None
             region = directory.grid.region(index.column, index.row)
             part = whole[: region.height, : region.width]
             pixels[region.y : region.y + region.height, region.x : region.x + region.width] = part
-    except (SlideReadError, PartlyDecodedError, CodecUnavailableError, UnknownModelError):
+    except (SlideReadError, CodecUnavailableError, UnknownModelError, ValueError, RuntimeError):
         return None
-    except (ValueError, RuntimeError):
-        return None
-    strip = plain.encode(_LOSSLESS, pixels)
-    copy = Size(size.width, size.height)
-    return AssociatedImage(
-        copy, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
-    )
+    return lossless_image(pixels, directory.icc_profile, directory.description)
 
 
 def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | None:

@@ -256,9 +256,8 @@ def _sub_pages(
     while offsets:
         offset = offsets.pop(0)
         if offset in visited or len(visited) >= MOST_DIRECTORIES:
-            raise SlideReadError(
-                "a SubIFD leads back to another image, or there are too many; the file is damaged"
-            )
+            found = "a SubIFD leads back to another image, or there are too many"
+            raise SlideReadError(f"{found}; the file is damaged")
         visited.add(offset)
         tiff.filehandle.seek(offset)
         sub = tifffile.TiffPage(tiff, (page.index, len(subs)))

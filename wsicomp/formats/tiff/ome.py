@@ -126,7 +126,6 @@ class _Found:
     samples: int = 1
     objective: str = ""
     parts: list[dict[str, str]] = field(default_factory=list)
-    uuids: list[tuple[str, str]] = field(default_factory=list)
 
 
 class _Collector:

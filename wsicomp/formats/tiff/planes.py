@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from wsicomp.codecs.jpeg_stream import check_scans, whole_stream
+from wsicomp.codecs.jpeg_stream import check_scans, check_size, whole_stream
 from wsicomp.codecs.plain import decode_samples
 from wsicomp.errors import UnsupportedSlideError
 from wsicomp.geometry import Size
@@ -46,9 +46,6 @@ def _samples(tile: EncodedTile, count: int) -> NDArray[np.uint8]:
         return decode_samples(tile, count)
     stream = whole_stream(tile.data, tile.encoding)
     check_scans(stream, tile.size)
-    height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
-    if (height, width) != tile.size.shape:
-        raise ValueError(f"JPEG of {width} x {height} px, expected {tile.size}")
-    return np.asarray(simplejpeg.decode_jpeg(stream, _COLORSPACES[count]), np.uint8).reshape(
-        height, width, count
-    )
+    check_size(stream, tile.size)
+    samples = np.asarray(simplejpeg.decode_jpeg(stream, _COLORSPACES[count]), np.uint8)
+    return samples.reshape(*tile.size.shape, count)

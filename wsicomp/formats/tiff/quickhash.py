@@ -17,6 +17,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import UNPARSED, TiffFile
+from wsicomp.formats.tiff.tag_values import text_of
 
 _MOST_BYTES = 5 << 20
 """The largest smallest level, in stored bytes, that OpenSlide hashes."""
@@ -59,18 +60,10 @@ def _computed(slide: Slide, path: Path) -> str | None:
             digest.update(file.read(offset, count, "smallest level"))
     try:
         with tifffile.TiffFile(path) as tiff:
-            texts = {name: _text(tiff, code) for name, code in _TEXTS.items()}
+            texts = {name: text_of(tiff.pages.first, code) for name, code in _TEXTS.items()}
     except UNPARSED as exc:
         raise SlideReadError(f"damaged TIFF ({exc})", path) from exc
     for name, text in texts.items():
-        digest.update(name.encode() + b"\0" + text + b"\0")
+        # A text ends at its first NUL, as in C.
+        digest.update(name.encode() + b"\0" + text.partition(b"\0")[0] + b"\0")
     return digest.hexdigest()
-
-
-def _text(tiff: tifffile.TiffFile, code: int) -> bytes:
-    """Return a tag's text up to its first NUL, as C reads it."""
-    tag = tiff.pages.first.tags.get(code)
-    if tag is None or tag.dtype not in (1, 2, 7):
-        return b""
-    tiff.filehandle.seek(tag.valueoffset)
-    return tiff.filehandle.read(min(tag.count, tiff.filehandle.size)).partition(b"\0")[0]

@@ -44,15 +44,7 @@ from wsicomp.formats.tiff.shown_images import openslide_names
 from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import (
-    APERIO_JPEG2000_YCBCR,
-    RGB,
-    EncodedTile,
-    Level,
-    Pixels,
-    SlideInfo,
-    TileEncoding,
-)
+from wsicomp.slide import APERIO_JPEG2000_YCBCR, RGB, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
 
 
 class TiffSlide:
@@ -96,14 +88,12 @@ class TiffSlide:
             except UnsupportedSlideError as exc:
                 if self._layout.planes or not all(map(may_be_shown, levels)):
                     raise
-                kind = PixelKind()
-                kind.sizes = tuple(level.size for level in levels)
-                kind.may_hide = any(
-                    level.encoding.photometric == RGB and level.samples > 3 for level in levels
+                exc.kind = PixelKind(
+                    kind_text(directory),
+                    tuple(level.size for level in levels),
+                    any(level.encoding.photometric == RGB and level.samples > 3 for level in levels),
+                    {one.name: one.may_be for one in self._layout.named},
                 )
-                kind.found = kind_text(directory)
-                kind.may_be = {one.name: one.may_be for one in self._layout.named}
-                exc.kind = kind
                 raise
         return levels
 
@@ -263,9 +253,8 @@ class TiffSlide:
             pixels = self._decode_planes(index)
             return pixels if decoder is decode_tile else eighth(pixels)
         if directory.is_turned:
-            tile = EncodedTile(
-                self.read_stored(index), directory.encoding, self._info.levels[index.level].tile
-            )
+            size = self._info.levels[index.level].tile
+            tile = EncodedTile(self.read_stored(index), directory.encoding, size)
         else:
             tile = self.read_encoded_tile(index)
         if tile.data:
@@ -335,11 +324,8 @@ class TiffSlide:
                 int((region.y + region.height) * scale_y),
             )
             if not 0 < (right - left) * (bottom - top) <= LARGEST_TILE_PX**2:
-                raise TileReadError(
-                    "it has no bytes, and the next larger level is too large to draw it from",
-                    self._info.path,
-                    str(index),
-                )
+                message = "it has no bytes, and the next larger level is too large to draw it from"
+                raise TileReadError(message, self._info.path, str(index))
             part = self.read_region(index.level - 1, Region(left, top, right - left, bottom - top))
             pixels[: region.height, : region.width] = cv2.resize(
                 part, (region.width, region.height), interpolation=cv2.INTER_AREA
@@ -411,11 +397,8 @@ class TiffSlide:
     def _level(self, number: int) -> Level:
         largest, directory = self._levels[0].size, self._levels[number]
         assert directory.tile is not None
-        form = (
-            odd_jpeg2000(self.file, directory)
-            if directory.is_rgb and not directory.is_turned
-            else stored_form(directory)
-        )
+        is_usual = directory.is_rgb and not directory.is_turned
+        form = odd_jpeg2000(self.file, directory) if is_usual else stored_form(directory)
         stored = directory.ranges[:, 1].reshape(-1, directory.grid.count).sum(axis=0)
         return Level(
             directory.size,

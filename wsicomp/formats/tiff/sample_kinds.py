@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode, compression_name
-from wsicomp.errors import (
-    UnsupportedSlideError,
-)
-from wsicomp.formats.tiff.directories import (
-    PLANES,
-    Directory,
-)
+from wsicomp.errors import UnsupportedSlideError
+from wsicomp.formats.tiff.directories import PLANES, Directory
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    RGB,
-    YCBCR,
-)
+from wsicomp.slide import RGB, YCBCR
 
 LARGEST_TILE_PX = 4096
 """The longest side of a tile."""
@@ -53,17 +45,18 @@ _SHOWN_PHOTOMETRICS = (0, 1, RGB, 3, 5, YCBCR)
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point"}
 
 
+@dataclass(frozen=True)
 class PixelKind:
     """Levels of samples that wsicomp does not read, and OpenSlide may."""
 
-    may_be: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """What each image beside the levels could be by other signs."""
-    sizes: tuple[Size, ...] = ()
-    """The sizes of the levels that OpenSlide has to show."""
-    may_hide = False
-    """Whether OpenSlide may take a sample for alpha."""
-    found = ""
+    found: str
     """How the samples are stored, in words."""
+    sizes: tuple[Size, ...]
+    """The sizes of the levels that OpenSlide has to show."""
+    may_hide: bool
+    """Whether OpenSlide may take a sample for alpha."""
+    may_be: Mapping[str, tuple[str, ...]]
+    """What each image beside the levels could be by other signs."""
 
 
 def orientation_remarks(levels: Sequence[Directory]) -> Iterator[str]:
@@ -73,11 +66,9 @@ def orientation_remarks(levels: Sequence[Directory]) -> Iterator[str]:
         return
     said = " and ".join(f"{number} (to be shown {TURNS[number]})" for number in found)
     by_itself = all(level.is_decoded_by_openslide for level in levels)
-    displayed = (
-        "OpenSlide and wsicomp show it as it is stored" if by_itself else "wsicomp shows it as it is stored"
-    )
-    others = "Pillow and libvips turn it"
+    displayed, others = "OpenSlide and wsicomp show it as it is stored", "Pillow and libvips turn it"
     if not by_itself:
+        displayed = "wsicomp shows it as it is stored"
         others += ", OpenSlide turns each of its tiles for itself"
     yield f"the file says Orientation {said}: {displayed}, {others}; the tag is not carried on"
 

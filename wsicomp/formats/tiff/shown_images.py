@@ -19,22 +19,15 @@ import openslide
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
-from wsicomp.formats.openslide import on_white
+from wsicomp.formats.openslide import lossless_image, on_white
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
-from wsicomp.slide import (
-    RGB,
-    AssociatedImage,
-    EncodedTile,
-    Pixels,
-    TileEncoding,
-)
+from wsicomp.slide import RGB, AssociatedImage, EncodedTile, Pixels
 
 _LARGEST_BYTES = 1 << 28
-_LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 _FLIPPED_ROWS, _FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
 """The values of Orientation for which libtiff turns a picture upside down, and left to right."""
 _SIDES = ("width", "height")
@@ -107,11 +100,7 @@ def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> As
         picture = _turned(file, directory)
     if picture is None:
         return None
-    size = Size(directory.size.width, directory.size.height)
-    strip = plain.encode(_LOSSLESS, np.ascontiguousarray(picture))
-    return AssociatedImage(
-        size, _LOSSLESS, size.height, (strip,), directory.icc_profile, directory.description
-    )
+    return lossless_image(picture, directory.icc_profile, directory.description)
 
 
 def _turned(file: TiffFile, directory: Directory) -> Pixels | None:

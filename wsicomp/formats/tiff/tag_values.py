@@ -6,7 +6,7 @@ import tifffile
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.stated_scale import scale_of
-from wsicomp.formats.tiff.tags import MODEL_TAG, MOST_MODEL_BYTES
+from wsicomp.formats.tiff.tags import DESCRIPTION_TAG, MODEL_TAG, MOST_MODEL_BYTES
 from wsicomp.geometry import Mpp
 
 _MICROMETRES = {2: 25400.0, 3: 10000.0}
@@ -24,10 +24,13 @@ _NUMBERS = (3, 4, 8, 9, 11, 12, 13, 16, 17)
 
 def image_description(page: tifffile.TiffPage) -> str:
     """Return the ImageDescription byte for byte: Latin-1 alone carries all bytes unchanged."""
-    tag = page.tags.get(270)
-    if tag is None or tag.dtype not in (1, 2, 7):
-        return ""
-    return _raw(page, tag).rstrip(b"\0").decode("latin-1")
+    return text_of(page, DESCRIPTION_TAG).rstrip(b"\0").decode("latin-1")
+
+
+def text_of(page: tifffile.TiffPage, code: int) -> bytes:
+    """Return the bytes of a tag of text; none where there is no such tag."""
+    tag = page.tags.get(code)
+    return b"" if tag is None or tag.dtype not in (1, 2, 7) else _raw(page, tag)
 
 
 def _raw(page: tifffile.TiffPage, tag: tifffile.TiffTag) -> bytes:

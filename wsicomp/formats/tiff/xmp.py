@@ -34,12 +34,7 @@ def wrap(text: str) -> bytes:
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     body = text.encode("ascii")
-    return _BEGIN + _bare(body) + _END
-
-
-def _bare(body: bytes) -> bytes:
-    """Return a packet without its wrapper, as in files of 0.5.0 and older."""
-    return _lead(body) + body + _TAIL
+    return _BEGIN + _lead(body) + body + _TAIL + _END
 
 
 def _lead(body: bytes) -> bytes:
@@ -54,6 +49,7 @@ def unwrap(packet: object) -> str | None:
     """
     if not isinstance(packet, bytes) or _OURS not in packet[: 2 * len(_HEAD)]:
         return None
+    # Files of 0.5.0 and older have no wrapper around it.
     is_wrapped = packet.startswith(_BEGIN) and packet.endswith(_END)
     start, end = (len(_BEGIN), len(packet) - len(_END)) if is_wrapped else (0, len(packet))
     body = packet[start + _LEAD_BYTES : max(start + _LEAD_BYTES, end - len(_TAIL))]

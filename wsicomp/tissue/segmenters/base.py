@@ -19,7 +19,6 @@ class Segmenter(Protocol):
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
         """
-        ...
 
     def segment(self, slide: Slide, overview: Overview, workers: int, progress: StageProgress) -> TissueMask:
         """Return the tissue of a slide, without margin, at a scale of the segmenter's own.
@@ -29,4 +28,3 @@ class Segmenter(Protocol):
             WeightsError: the segmenter's network is missing, damaged, or cannot run.
             SlideReadError: a part of the slide that is needed cannot be read.
         """
-        ...
