@@ -118,7 +118,7 @@ FALSE = {
     f"{RECORD}/renewed": [None, 1, [-1], [2**32], ["x"]],
     f"{RECORD}/guarded": [1, [], {}, "x", _guarded() | {"fell_back": [2**32]}, _guarded() | {"fell_back": 1}],
     f"{RECORD}/guarded_by_recipe": [None, 1, [None], [_guarded()]],
-    "restoration": [1, [], {}, "x", {"offset": 2**62, "bytes": 0, "sha256": SHA256}, ...],
+    "restoration": [1, [], {}, "x", ...],
     "texts": [1, [1], ["x"], ["AAAA"], ["A==="], [base64.b64encode(b"cut").decode()]],
 }
 MIXED_FALSE = {
@@ -130,6 +130,9 @@ MIXED_FALSE = {
     **{f"{RECORD}/guarded_by_recipe/0/{name}": NO_FIGURE for name in ("mean_psnr", "least_psnr")},
     f"{RECORD}/guarded_by_recipe/0/most_color_shift": [None, *NO_FIGURE],
     f"{RECORD}/guarded_by_recipe/0/fell_back": [None, [-1], [2**32], ["x"], {}],
+}
+PLACE_FALSE = {
+    f"restoration/{name}": [None, True, -1, 2**61, 2**64, 10**400, 1.5, "1"] for name in ("offset", "bytes")
 }
 MODEL_FALSE = {
     "plan/model": [None, {}, [], "x", ...],
@@ -145,6 +148,7 @@ MODEL_FALSE = {
     ("name", "path", "values"),
     [("jpeg.svs", path, values) for path, values in FALSE.items()]
     + [(MIXED, path, values) for path, values in MIXED_FALSE.items()]
+    + [("jpegxl-restorable.tiff", path, values) for path, values in PLACE_FALSE.items()]
     + [("neural-embedded.tiff", path, values) for path, values in MODEL_FALSE.items()],
 )
 def test_a_value_that_no_conversion_writes_is_refused(name, path, values):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -20,8 +20,8 @@ Natural: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 32)]
 """A count, or another whole number in [0, 2^32)."""
 Side: TypeAlias = Annotated[int, Meta(gt=0, lt=1 << 32)]
 """A side in pixels, in [1, 2^32)."""
-Offset: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 62)]
-"""A place in a file, or a count of bytes, in [0, 2^62)."""
+Offset: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 61)]
+"""A place in a file, or a count of bytes: the sum of two is under 2^62."""
 Positive: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 """A finite number over 0."""
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
@@ -79,6 +79,15 @@ def json_of(text: str | bytes) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON values, bytes in base64; NumPy's float64 becomes float.
+
+    `asdict` comes first: msgspec leaves out fields that took their defaults when it read the object.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(asdict(value), enc_hook=float)
+    return values
 
 
 def _refuse(name: str) -> NoReturn:

@@ -7,13 +7,13 @@ JSON and back: `plan_slide` returns it, the report quotes it and the written fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from wsicomp.codecs.registry import needs_model
-from wsicomp.files.json_values import Positive, Sha256, parsed
+from wsicomp.files.json_values import Positive, Sha256, parsed, plain
 from wsicomp.geometry import Mpp
 from wsicomp.plan.level_plan import MOST_TILES, LevelPlan, StatedGrid
 from wsicomp.slide import JPEG, NEURAL
@@ -145,14 +145,9 @@ class ConversionPlan:
         """Return JSON values, from which `from_json` makes an equal plan."""
         values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
         return values | {
-            "source": asdict(self.source),
-            "background": list(self.background),
+            "source": plain(self.source),
             "mpp": None if self.mpp is None else [self.mpp.x, self.mpp.y],
             "levels": [level.to_json() for level in self.levels],
-            "images": list(self.images),
-            "dropped": list(self.dropped),
-            "notes": list(self.notes),
-            "model": None if self.model is None else dict(self.model),
         }
 
     @classmethod

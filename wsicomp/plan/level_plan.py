@@ -5,10 +5,9 @@ It goes to JSON and back.
 
 from __future__ import annotations
 
-import base64
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import named_options
-from wsicomp.files.json_values import Figure, Natural, Side, parsed
+from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
 from wsicomp.geometry import Size, TileGrid, TileIndex
 from wsicomp.plan.run_lengths import expanded, run_lengths
 from wsicomp.slide import Level, TileEncoding
@@ -86,8 +85,8 @@ class Recipe:
         return {
             "codec": self.codec,
             "options": dict(self.options),
-            "encoding": _encoding_to_json(self.encoding),
-            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
+            "encoding": plain(self.encoding),
+            "shown": None if self.shown == self.encoding else plain(self.shown),
         }
 
 
@@ -304,8 +303,3 @@ def _check_option(name: str, value: object) -> None:
         parsed(value, kind)
     except ValueError as exc:
         raise ValueError(f"option {name:.40}: {exc}") from exc
-
-
-def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
-    tables = encoding.jpeg_tables
-    return asdict(encoding) | {"jpeg_tables": None if tables is None else base64.b64encode(tables).decode()}

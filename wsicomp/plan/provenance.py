@@ -11,13 +11,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wsicomp.errors import SlideReadError
-from wsicomp.files.json_values import Figure, Natural, Offset, parsed, parsed_text
+from wsicomp.files.json_values import Figure, Natural, Offset, parsed, parsed_text, plain
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 
@@ -98,7 +98,7 @@ class LevelRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; figures by recipe only where the level has several."""
-        values = asdict(self) | {"digests": base64.b64encode(self.digests).decode()}
+        values = plain(self)
         if not self.guarded_by_recipe:
             del values["guarded_by_recipe"]
         return values
@@ -158,7 +158,7 @@ class Provenance:
             "levels": [level.to_json() for level in self.levels],
             "icc_sha256": self.icc_sha256,
             "image_sha256": dict(self.image_sha256),
-            "restoration": None if self.restoration is None else asdict(self.restoration),
+            "restoration": None if self.restoration is None else plain(self.restoration),
         }
         packed = {_TEXTS: [_packed(text) for text in long]} if long else {}
         return json.dumps(values | packed, separators=(",", ":"), sort_keys=True)
