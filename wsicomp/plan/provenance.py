@@ -190,15 +190,7 @@ class Provenance:
                 {name: stated.image_sha256[name] for name in plan.images},
                 stated.restoration,
             )
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-            zlib.error,
-        ) as exc:
+        except (ValueError, LookupError, TypeError, zlib.error) as exc:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
 
 
